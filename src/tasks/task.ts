@@ -1,0 +1,60 @@
+/**
+ * @file What a task is: problems that can be checked.
+ *
+ * A task generates problems, says what a good answer looks like, and grades a completion with a reason. Training and
+ * evaluation problems are disjoint by construction: a problem belongs to the split that the hash of its `key` says,
+ * whatever seed drew it (`problemAt`). The evaluation split is one key in `EVALUATION_SHARE`.
+ *
+ * A completion has the form `<think>…</think><answer>…</answer>`.
+ */
+import { hashString, Random } from '../base/random.js';
+
+export interface Problem<Data = unknown> {
+  /** What identifies the problem whatever its wording: two problems with one key are the same problem. */
+  readonly key: string;
+  /** The text that the model sees. It ends where the completion starts. */
+  readonly prompt: string;
+  readonly data: Data;
+}
+
+/** The outcome of grading one completion. `reason` says in a few words why, for people who read samples. */
+export interface Verdict {
+  readonly reward: number;
+  readonly correct: boolean;
+  /** The completion had exactly the form `<think>…</think><answer>…</answer>`. */
+  readonly wellFormed: boolean;
+  readonly reason: string;
+}
+
+export interface Task<Data = unknown> {
+  readonly name: string;
+  /** Every character that prompts, demonstrations and gold answers may use, without special tokens. */
+  readonly alphabet: string;
+  /** Draws a problem; everything random comes from `random`. */
+  generate(random: Random): Problem<Data>;
+  /** Grades any text at all; never throws, never evaluates text as code. */
+  verify(problem: Problem<Data>, completion: string): Verdict;
+  /** A completion to imitate in supervised stages; demonstrations may be wrong on purpose, as the task's options say. */
+  demonstrate(problem: Problem<Data>, random: Random): string;
+  /** A completion that scores 1, or null where the problem has none. */
+  gold(problem: Problem<Data>): string | null;
+}
+
+export type Split = 'train' | 'evaluation';
+
+/** One problem key in this many belongs to evaluation. */
+export const EVALUATION_SHARE = 5;
+
+export function splitOf(key: string): Split {
+  return hashString(`split:${key}`) % EVALUATION_SHARE === 0 ? 'evaluation' : 'train';
+}
+
+/** Problem number `index` of a split; depends on (task, seed, split, index) alone. */
+export function problemAt<Data>(task: Task<Data>, seed: number, split: Split, index: number): Problem<Data> {
+  const random = new Random(seed, 'problem', split, index);
+  for (let attempt = 0; attempt < 10_000; attempt++) {
+    const problem = task.generate(random);
+    if (splitOf(problem.key) === split) return problem;
+  }
+  throw new Error(`task ${task.name}: no ${split} problem in 10,000 draws; its problem space is too small`);
+}
