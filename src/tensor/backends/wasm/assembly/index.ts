@@ -1,0 +1,4 @@
+/**
+ * @file What the WASM kernels export to JavaScript.
+ */
+export * from './gemm';
