@@ -1,0 +1,264 @@
+/**
+ * @file The sampler: many completions of many prompts, as one moving batch.
+ *
+ * Every sequence owns a slot of a preallocated cache. The samples of one prompt share the rows that hold the prompt's keys
+ * and values, which are computed once. When enough sequences have ended, the next prompts are prefilled into the freed
+ * slots (continuous batching, Yu et al. 2022), so that a long completion does not hold up the rest.
+ *
+ * A token depends on (key, prompt index, sample index, position) and the weights alone, up to rounding: the random number
+ * for each draw is keyed by them, whatever else is in the batch.
+ */
+import { UserError } from '../base/errors.js';
+import { Random } from '../base/random.js';
+import type { ForwardInput, KvCache, Model } from '../models/index.js';
+import type { Backend, CachedAttentionTables, HostArray, Tensor } from '../tensor/backend.js';
+import { Tape } from '../tensor/tape.js';
+
+/** Why a completion ended: the end-of-sequence token, or the limit on its length. */
+export type SampleStop = 'eos' | 'length';
+
+export interface Completion {
+  /** Index into the prompts given. */
+  prompt: number;
+  /** 0 … samples − 1. */
+  sample: number;
+  /** Generated tokens, the end-of-sequence token included when there is one. */
+  tokens: number[];
+  /** Log-probability (nats) of each token under the tempered distribution that drew it. */
+  logProbabilities: number[];
+  stop: SampleStop;
+}
+
+export interface GenerateOptions {
+  /** Completions of each prompt. */
+  samples: number;
+  /** Most tokens in a completion. */
+  maxTokens: number;
+  /** 0 takes the most likely token. */
+  temperature: number;
+  /** Names the random stream, for example [seed, stage, step]. */
+  key: readonly (number | string)[];
+  /** Number of prompt i in the key; defaults to i. Lets ranks that hold parts of a batch draw what one rank would. */
+  promptIndex?: (i: number) => number;
+  /** Sees each token as it is drawn. */
+  onToken?: (prompt: number, sample: number, token: number) => void;
+}
+
+export interface SamplerOptions {
+  /** Sequences decoded at once. */
+  capacity: number;
+  /** Longest prompt, tokens. */
+  maxPrompt: number;
+  maxTokens: number;
+  eos: number;
+}
+
+interface Sequence {
+  prompt: number;
+  sample: number;
+  slot: number;
+  promptSlot: number;
+  promptLength: number;
+  tokens: number[];
+  logProbabilities: number[];
+}
+
+export interface Sampler {
+  readonly cache: KvCache;
+  /** In the order (prompt, sample). */
+  generate(prompts: readonly (readonly number[])[], options: GenerateOptions): Promise<Completion[]>;
+}
+
+/** Puts a cache on the backend's stack; the caller releases it with its own mark. */
+export function createSampler(backend: Backend, model: Model, limits: SamplerOptions): Sampler {
+  const { capacity, maxPrompt, maxTokens, eos } = limits;
+  const longest = model.config.max_position_embeddings;
+  if (maxPrompt + maxTokens > longest) {
+    throw new UserError(
+      'usage',
+      `prompt (${maxPrompt}) and completion (${maxTokens} tokens) exceed the model's max_position_embeddings (${longest}); ask for fewer tokens`,
+      'maxTokens',
+    );
+  }
+  const cache = model.createCache(capacity * (maxPrompt + maxTokens));
+  const ownBase = capacity * maxPrompt;
+  const width = model.head.shape[1];
+  const vocabulary = model.head.shape[0];
+  const tape = new Tape(backend, false);
+
+  /** Draws the next token of each sequence from hidden states [B, width]; appends it. */
+  async function draw(hidden: Tensor, sequences: readonly Sequence[], options: GenerateOptions): Promise<void> {
+    const batch = sequences.length;
+    const logits = backend.allocate('f32', [batch, vocabulary]);
+    backend.matmul(logits, hidden, model.head.value, { transposeB: true });
+    const uniforms = new Float32Array(batch);
+    if (options.temperature > 0) {
+      for (let b = 0; b < batch; b++) {
+        const s = sequences[b];
+        const prompt = options.promptIndex ? options.promptIndex(s.prompt) : s.prompt;
+        uniforms[b] = new Random(...options.key, prompt, s.sample, s.tokens.length).uniform();
+      }
+    }
+    const uniformsTensor = backend.allocate('f32', [batch]);
+    backend.write(uniformsTensor, uniforms);
+    const ids = backend.allocate('i32', [batch]);
+    const logProbabilities = backend.allocate('f32', [batch]);
+    backend.sample(ids, logProbabilities, logits, uniformsTensor, options.temperature);
+    const [idsHost, logHost]: HostArray[] = await Promise.all([backend.read(ids), backend.read(logProbabilities)]);
+    for (let b = 0; b < batch; b++) {
+      sequences[b].tokens.push(idsHost[b]);
+      sequences[b].logProbabilities.push(logHost[b]);
+      options.onToken?.(sequences[b].prompt, sequences[b].sample, idsHost[b]);
+    }
+  }
+
+  const integers = (values: readonly number[]): Tensor => {
+    const tensor = backend.allocate('i32', [values.length]);
+    backend.write(tensor, Int32Array.from(values));
+    return tensor;
+  };
+
+  /** Runs the prompts through the model, filling the cache, and draws each sample's first token. */
+  async function prefill(
+    prompts: readonly (readonly number[])[],
+    admitted: { prompt: number; promptSlot: number; sequences: Sequence[] }[],
+    options: GenerateOptions,
+  ): Promise<void> {
+    const ids: number[] = [];
+    const positions: number[] = [];
+    const cacheRows: number[] = [];
+    const segments = [0];
+    const lastRows: number[] = [];
+    for (const group of admitted) {
+      const prompt = prompts[group.prompt];
+      for (let t = 0; t < prompt.length; t++) {
+        ids.push(prompt[t]);
+        positions.push(t);
+        cacheRows.push(group.promptSlot * maxPrompt + t);
+      }
+      segments.push(ids.length);
+      for (let s = 0; s < group.sequences.length; s++) lastRows.push(ids.length - 1);
+    }
+    const mark = backend.mark();
+    const input: ForwardInput = {
+      ids: integers(ids),
+      positions: integers(positions),
+      segments: integers(segments),
+      cacheRows: integers(cacheRows),
+      cache,
+    };
+    const hidden = model.forward(tape, input);
+    const last = backend.allocate('f32', [lastRows.length, width]);
+    backend.gatherRows(last, hidden.value, integers(lastRows));
+    await draw(
+      last,
+      admitted.flatMap((group) => group.sequences),
+      options,
+    );
+    backend.release(mark);
+  }
+
+  /** Feeds each sequence's latest token and draws its next one. */
+  async function decode(active: readonly Sequence[], options: GenerateOptions): Promise<void> {
+    const batch = active.length;
+    const mark = backend.mark();
+    // One upload: seven rows of integers a sequence.
+    const host = new Int32Array(7 * batch);
+    for (let b = 0; b < batch; b++) {
+      const s = active[b];
+      const own = s.tokens.length;
+      const ownStart = ownBase + s.slot * maxTokens;
+      host[b] = s.tokens[own - 1];
+      host[batch + b] = s.promptLength + own - 1;
+      host[2 * batch + b] = ownStart + own - 1;
+      host[3 * batch + b] = s.promptSlot * maxPrompt;
+      host[4 * batch + b] = s.promptLength;
+      host[5 * batch + b] = ownStart;
+      host[6 * batch + b] = own;
+    }
+    const packed = backend.allocate('i32', [7, batch]);
+    backend.write(packed, host);
+    const row = (i: number): Tensor => backend.view(packed, i * batch, [batch]);
+    const tables: CachedAttentionTables = {
+      prefixStart: row(3),
+      prefixLength: row(4),
+      ownStart: row(5),
+      ownLength: row(6),
+    };
+    const hidden = model.forward(tape, { ids: row(0), positions: row(1), cacheRows: row(2), cache, tables });
+    await draw(hidden.value, active, options);
+    backend.release(mark);
+  }
+
+  async function generate(prompts: readonly (readonly number[])[], options: GenerateOptions): Promise<Completion[]> {
+    const { samples } = options;
+    const limit = Math.min(options.maxTokens, maxTokens);
+    const tooLong = prompts.findIndex((prompt) => prompt.length > maxPrompt || prompt.length === 0);
+    if (tooLong >= 0) {
+      throw new UserError('usage', `a prompt has ${prompts[tooLong].length} tokens; this sampler takes 1 to ${maxPrompt}`);
+    }
+    const done: Completion[] = [];
+    const freeSlots = Array.from({ length: capacity }, (_, i) => capacity - 1 - i);
+    const freePromptSlots = Array.from({ length: capacity }, (_, i) => capacity - 1 - i);
+    const promptUsers = new Map<number, number>();
+    let active: Sequence[] = [];
+    // A prompt's samples may be admitted in parts; each part has its own copy of the prompt.
+    let nextPrompt = 0;
+    let nextSample = 0;
+
+    const retire = (): void => {
+      const kept: Sequence[] = [];
+      for (const s of active) {
+        const ended = s.tokens[s.tokens.length - 1] === eos;
+        if (!ended && s.tokens.length < limit) {
+          kept.push(s);
+          continue;
+        }
+        const { prompt, sample, tokens, logProbabilities } = s;
+        done.push({ prompt, sample, tokens, logProbabilities, stop: ended ? 'eos' : 'length' });
+        freeSlots.push(s.slot);
+        const users = (promptUsers.get(s.promptSlot) as number) - 1;
+        promptUsers.set(s.promptSlot, users);
+        if (users === 0) freePromptSlots.push(s.promptSlot);
+      }
+      active = kept;
+    };
+
+    while (nextPrompt < prompts.length || active.length > 0) {
+      // Refilling a quarter of the slots at a time keeps prefills large enough to be worth their overhead.
+      if (nextPrompt < prompts.length && (active.length === 0 || freeSlots.length * 4 >= capacity)) {
+        const admitted: { prompt: number; promptSlot: number; sequences: Sequence[] }[] = [];
+        while (nextPrompt < prompts.length && freeSlots.length > 0 && freePromptSlots.length > 0) {
+          const count = Math.min(samples - nextSample, freeSlots.length);
+          const promptSlot = freePromptSlots.pop() as number;
+          promptUsers.set(promptSlot, count);
+          const sequences = Array.from({ length: count }, (_, i) => ({
+            prompt: nextPrompt,
+            sample: nextSample + i,
+            slot: freeSlots.pop() as number,
+            promptSlot,
+            promptLength: prompts[nextPrompt].length,
+            tokens: [],
+            logProbabilities: [],
+          }));
+          admitted.push({ prompt: nextPrompt, promptSlot, sequences });
+          nextSample += count;
+          if (nextSample === samples) {
+            nextSample = 0;
+            nextPrompt++;
+          }
+        }
+        await prefill(prompts, admitted, options);
+        active.push(...admitted.flatMap((group) => group.sequences));
+        retire();
+      }
+      if (active.length > 0) {
+        await decode(active, options);
+        retire();
+      }
+    }
+    return done.sort((a, b) => a.prompt - b.prompt || a.sample - b.sample);
+  }
+
+  return { cache, generate };
+}

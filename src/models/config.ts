@@ -1,0 +1,80 @@
+/**
+ * @file Model configuration: the fields of a Hugging Face `config.json` that Reckoner reads, validated.
+ *
+ * Unknown fields are kept, so that a folder that was loaded can be saved again without loss.
+ */
+import { z } from 'zod';
+import { UserError } from '../base/errors.js';
+
+const positive = z.number().int().positive();
+
+export const modelConfigSchema = z
+  .looseObject({
+    model_type: z.enum(['llama', 'qwen3']),
+    vocab_size: positive,
+    hidden_size: positive,
+    intermediate_size: positive,
+    num_hidden_layers: positive,
+    num_attention_heads: positive,
+    /** Grouped-query attention; defaults to multi-head. */
+    num_key_value_heads: positive.optional(),
+    /** Defaults to hidden_size / num_attention_heads. */
+    head_dim: positive.optional(),
+    max_position_embeddings: positive.default(2048),
+    rms_norm_eps: z.number().positive().default(1e-6),
+    rope_theta: z.number().positive().default(10_000),
+    tie_word_embeddings: z.boolean().default(false),
+    /** Standard deviation of the initial weights. */
+    initializer_range: z.number().positive().default(0.02),
+    hidden_act: z.literal('silu').default('silu'),
+    attention_bias: z.literal(false).default(false),
+    mlp_bias: z.literal(false).default(false),
+    rope_scaling: z.null().optional(),
+  })
+  .superRefine((config, context) => {
+    const headDim = config.head_dim ?? config.hidden_size / config.num_attention_heads;
+    const kvHeads = config.num_key_value_heads ?? config.num_attention_heads;
+    if (!Number.isInteger(headDim) || headDim % 2 !== 0) {
+      context.addIssue({ code: 'custom', path: ['head_dim'], message: `must be an even integer, is ${headDim}` });
+    }
+    if (config.num_attention_heads % kvHeads !== 0) {
+      context.addIssue({
+        code: 'custom',
+        path: ['num_key_value_heads'],
+        message: `must divide num_attention_heads (${config.num_attention_heads}), is ${kvHeads}`,
+      });
+    }
+  });
+
+export type ModelConfig = z.infer<typeof modelConfigSchema>;
+
+/** @throws UserError (data) that names the first wrong field. */
+export function parseModelConfig(value: unknown, where = 'config.json'): ModelConfig {
+  const result = modelConfigSchema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  const field = issue.path.join('.');
+  throw new UserError('data', `${where}: ${field || 'model'}: ${issue.message}`, field);
+}
+
+/** Sizes with the defaults filled in. */
+export function dimensionsOf(config: ModelConfig): {
+  width: number;
+  layers: number;
+  heads: number;
+  kvHeads: number;
+  headDim: number;
+  ffn: number;
+  vocabulary: number;
+} {
+  const heads = config.num_attention_heads;
+  return {
+    width: config.hidden_size,
+    layers: config.num_hidden_layers,
+    heads,
+    kvHeads: config.num_key_value_heads ?? heads,
+    headDim: config.head_dim ?? config.hidden_size / heads,
+    ffn: config.intermediate_size,
+    vocabulary: config.vocab_size,
+  };
+}

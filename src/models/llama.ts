@@ -1,0 +1,121 @@
+/**
+ * @file The Llama decoder, and Qwen3's, which differs by a norm on each head's queries and keys.
+ *
+ * x ← embedding(ids); for each layer: x ← x + attention(norm(x)); x ← x + swiglu(norm(x)); x ← norm(x).
+ * Grouped-query attention (Ainslie et al. 2023), rotary positions (Su et al. 2021), RMSNorm (Zhang and Sennrich 2019), SwiGLU
+ * (Shazeer 2020); Llama (Touvron et al. 2023), Qwen3 technical report (2025). Parameter names are Hugging Face's. Query, key
+ * and value projections are one matrix product, and so are gate and up.
+ */
+import type { Backend } from '../tensor/backend.js';
+import {
+  attention,
+  embedding,
+  linear,
+  rmsNorm,
+  type RopeTable,
+  rope,
+  ropeTable,
+  splitColumns,
+  swiglu,
+} from '../tensor/index.js';
+import { type Tape, Variable } from '../tensor/tape.js';
+import { dimensionsOf, type ModelConfig } from './config.js';
+import type { ForwardInput, KvCache, Model } from './model.js';
+import { type ParameterSpec, ParameterStore } from './parameters.js';
+
+/** Every parameter, in Hugging Face's names; projections back into the residual stream start smaller by √(2·layers). */
+export function llamaParameters(config: ModelConfig): ParameterSpec[] {
+  const { width, layers, heads, kvHeads, headDim, ffn, vocabulary } = dimensionsOf(config);
+  const std = config.initializer_range;
+  const stdOut = std / Math.sqrt(2 * layers);
+  const specs: ParameterSpec[] = [];
+  for (let i = 0; i < layers; i++) {
+    const layer = `model.layers.${i}`;
+    const matrix = (name: string, rows: number, columns: number, init: number, fuse?: string): void => {
+      specs.push({ name: `${layer}.${name}.weight`, shape: [rows, columns], role: 'matrix', init, fuse: fuse && `${layer}.${fuse}` });
+    };
+    matrix('self_attn.q_proj', heads * headDim, width, std, 'qkv');
+    matrix('self_attn.k_proj', kvHeads * headDim, width, std, 'qkv');
+    matrix('self_attn.v_proj', kvHeads * headDim, width, std, 'qkv');
+    matrix('self_attn.o_proj', width, heads * headDim, stdOut);
+    matrix('mlp.gate_proj', ffn, width, std, 'gateUp');
+    matrix('mlp.up_proj', ffn, width, std, 'gateUp');
+    matrix('mlp.down_proj', width, ffn, stdOut);
+  }
+  const norm = (name: string, size: number): void => {
+    specs.push({ name: `${name}.weight`, shape: [size], role: 'norm', init: 'ones' });
+  };
+  for (let i = 0; i < layers; i++) {
+    norm(`model.layers.${i}.input_layernorm`, width);
+    norm(`model.layers.${i}.post_attention_layernorm`, width);
+    if (config.model_type === 'qwen3') {
+      norm(`model.layers.${i}.self_attn.q_norm`, headDim);
+      norm(`model.layers.${i}.self_attn.k_norm`, headDim);
+    }
+  }
+  norm('model.norm', width);
+  specs.push({ name: 'model.embed_tokens.weight', shape: [vocabulary, width], role: 'embedding', init: std });
+  if (!config.tie_word_embeddings) {
+    specs.push({ name: 'lm_head.weight', shape: [vocabulary, width], role: 'embedding', init: std });
+  }
+  return specs;
+}
+
+export function createLlama(backend: Backend, config: ModelConfig): Model {
+  const { layers, heads, kvHeads, headDim } = dimensionsOf(config);
+  const store = new ParameterStore(backend, llamaParameters(config));
+  const table: RopeTable = ropeTable(backend, {
+    headDim,
+    theta: config.rope_theta,
+    positions: config.max_position_embeddings,
+    placement: 'local',
+  });
+  const epsilon = config.rms_norm_eps;
+  const attentionOptions = { heads, kvHeads, scale: 1 / Math.sqrt(headDim) };
+  const head = store.get(config.tie_word_embeddings ? 'model.embed_tokens.weight' : 'lm_head.weight');
+
+  /** Self-attention of layer i on normed hidden states h (N, width), added to x. */
+  function attend(tape: Tape, i: number, x: Variable, h: Variable, input: ForwardInput): Variable {
+    const layer = `model.layers.${i}`;
+    const qkv = linear(tape, h, store.get(`${layer}.qkv`));
+    let [q, k, v] = splitColumns(tape, qkv, [heads * headDim, kvHeads * headDim, kvHeads * headDim]);
+    if (config.model_type === 'qwen3') {
+      q = rmsNorm(tape, q, store.get(`${layer}.self_attn.q_norm.weight`), epsilon);
+      k = rmsNorm(tape, k, store.get(`${layer}.self_attn.k_norm.weight`), epsilon);
+    }
+    q = rope(tape, q, input.positions, table);
+    k = rope(tape, k, input.positions, table);
+    if (input.cache && input.cacheRows) {
+      backend.scatterRows(input.cache.keys[i], k.value, input.cacheRows, false);
+      backend.scatterRows(input.cache.values[i], v.value, input.cacheRows, false);
+    }
+    let out: Variable;
+    if (input.tables && input.cache) {
+      out = new Variable(backend.allocate('f32', [q.shape[0], heads * headDim]), false);
+      backend.attentionCached(out.value, q.value, input.cache.keys[i], input.cache.values[i], input.tables, attentionOptions);
+    } else {
+      if (!input.segments) throw new Error('a packed batch needs segments');
+      out = attention(tape, q, k, v, input.segments, attentionOptions);
+    }
+    return linear(tape, out, store.get(`${layer}.self_attn.o_proj.weight`), { residual: x });
+  }
+
+  function forward(tape: Tape, input: ForwardInput): Variable {
+    let x = embedding(tape, store.get('model.embed_tokens.weight'), input.ids);
+    for (let i = 0; i < layers; i++) {
+      const layer = `model.layers.${i}`;
+      x = attend(tape, i, x, rmsNorm(tape, x, store.get(`${layer}.input_layernorm.weight`), epsilon), input);
+      const h = rmsNorm(tape, x, store.get(`${layer}.post_attention_layernorm.weight`), epsilon);
+      const gated = swiglu(tape, linear(tape, h, store.get(`${layer}.gateUp`)));
+      x = linear(tape, gated, store.get(`${layer}.mlp.down_proj.weight`), { residual: x });
+    }
+    return rmsNorm(tape, x, store.get('model.norm.weight'), epsilon);
+  }
+
+  function createCache(rows: number): KvCache {
+    const make = () => Array.from({ length: layers }, () => backend.allocate('f32', [rows, kvHeads * headDim]));
+    return { rows, keys: make(), values: make(), bytesPerToken: 2 * layers * kvHeads * headDim * 4 };
+  }
+
+  return { config, store, forward, head, createCache };
+}
