@@ -219,15 +219,7 @@ export interface Backend {
    * segments[S] = N). q [N, heads·dk], k [N, kvHeads·dk], v [N, kvHeads·dv], all strided; out [N, heads·dv];
    * logSumExp [N, heads] is kept for the derivative, which recomputes the probabilities (Dao et al. 2022).
    */
-  attention(
-    out: Tensor,
-    logSumExp: Tensor,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    segments: Tensor,
-    options: AttentionOptions,
-  ): void;
+  attention(out: Tensor, logSumExp: Tensor, q: Tensor, k: Tensor, v: Tensor, segments: Tensor, options: AttentionOptions): void;
   /** dq, dk, dv (strided, like q, k, v). */
   attentionBackward(
     d: { q: Tensor; k: Tensor; v: Tensor },
