@@ -1,0 +1,143 @@
+/**
+ * @file The optimizer step of a data-parallel group: reduce, clip, update, each rank its share.
+ *
+ * Hidden matrices go to Muon (Jordan et al. 2024) or AdamW, everything else to AdamW (Loshchilov and Hutter 2019). State is
+ * sharded (ZeRO stage 1, Rajbhandari et al. 2020): each rank adds up the gradients of the parameters it owns, in rank order,
+ * updates them, and writes the new weights into the one shared copy. Matrices are owned whole, since Muon needs the whole;
+ * AdamW's range is cut evenly.
+ */
+import { z } from 'zod';
+import type { Parameter, ParameterStore } from '../models/index.js';
+import { type Backend, sizeOf, type Tensor } from '../tensor/backend.js';
+import { muon } from '../tensor/index.js';
+
+export const optimizerSchema = z
+  .strictObject({
+    /** What trains the hidden matrices. */
+    matrices: z.enum(['muon', 'adamw']).default('muon'),
+    /** AdamW's learning rate. */
+    lr: z.number().positive().default(3e-3),
+    /** Muon's learning rate. */
+    muonLr: z.number().positive().default(0.02),
+    muonMomentum: z.number().min(0).max(1).default(0.95),
+    beta1: z.number().min(0).max(1).default(0.9),
+    beta2: z.number().min(0).max(1).default(0.95),
+    epsilon: z.number().positive().default(1e-8),
+    weightDecay: z.number().min(0).default(0),
+    /** Largest global gradient norm; larger gradients are scaled down to it. */
+    clip: z.number().positive().default(1),
+  })
+  .prefault({});
+
+export type OptimizerSpec = z.infer<typeof optimizerSchema>;
+
+export interface Optimizer {
+  /** State to save, by name; the same order and shapes in every run of the same model. */
+  readonly state: { name: string; tensor: Tensor }[];
+  /**
+   * Ends a step: gradients of all ranks become one update of the shared weights. Returns the device tensor that holds each
+   * rank's share of the squared gradient norm, f32 [worldSize]; read it to know the norm.
+   *
+   * @param multiplier the schedule's value, times every learning rate
+   * @param step 1 at the first update of the stage
+   */
+  update(multiplier: number, step: number): Promise<Tensor>;
+}
+
+/** Muon's cost is the Newton–Schulz products': min(r, c)²·max(r, c) for an r × c matrix. */
+function muonCost({ spec: { shape } }: Parameter): number {
+  return Math.min(shape[0], shape[1]) * shape[0] * shape[1];
+}
+
+/** Largest first, each to the rank with the least so far; ties go to the lower rank. */
+function assign(parameters: readonly Parameter[], worldSize: number, cost: (p: Parameter) => number): Parameter[][] {
+  const owned: Parameter[][] = Array.from({ length: worldSize }, () => []);
+  const load = new Array<number>(worldSize).fill(0);
+  const order = [...parameters].sort((a, b) => cost(b) - cost(a) || a.offset - b.offset);
+  for (const parameter of order) {
+    const rank = load.indexOf(Math.min(...load));
+    owned[rank].push(parameter);
+    load[rank] += cost(parameter);
+  }
+  return owned.map((list) => list.sort((a, b) => a.offset - b.offset));
+}
+
+/** Allocates state: shared, zero. Every rank calls it at the same point; gradients must be attached. */
+export function createOptimizer(backend: Backend, store: ParameterStore, spec: OptimizerSpec): Optimizer {
+  const { ranks } = backend;
+  const { rank, worldSize } = ranks;
+  const gradients = store.gradients;
+  if (!gradients) throw new Error('attach gradients before making an optimizer');
+  const useMuon = spec.matrices === 'muon';
+  const adamFrom = useMuon ? store.matrixSize : 0;
+  const adamSize = store.size - adamFrom;
+
+  const momentum = useMuon ? backend.allocate('f32', [store.matrixSize], 'shared') : null;
+  const first = backend.allocate('f32', [adamSize], 'shared');
+  const second = backend.allocate('f32', [adamSize], 'shared');
+  const squares = backend.allocate('f32', [worldSize], 'shared');
+  const clipScale = backend.allocate('f32', [1]);
+  const state = [
+    { name: 'adamw.first', tensor: first },
+    { name: 'adamw.second', tensor: second },
+    ...(momentum ? [{ name: 'muon.momentum', tensor: momentum }] : []),
+  ];
+  if (rank === 0) for (const { tensor } of state) backend.fill(tensor, 0);
+
+  // This rank's share: whole matrices, and a slice of AdamW's range (cut at multiples of 16 to keep it aligned).
+  const matrices = useMuon ? assign(store.parameters.filter((p) => p.spec.role === 'matrix'), worldSize, muonCost)[rank] : [];
+  const cut = (r: number): number => (r === worldSize ? adamSize : Math.floor((adamSize * r) / worldSize / 16) * 16);
+  const from = cut(rank);
+  const share = cut(rank + 1) - from;
+  const slice = (tensor: Tensor, offset: number): Tensor => backend.view(tensor, offset, [share]);
+
+  async function update(multiplier: number, step: number): Promise<Tensor> {
+    store.completeGradients();
+    await ranks.barrier();
+    const owned = matrices.map((p) => ({
+      parameter: p.value,
+      gradient: backend.view(gradients as Tensor, p.offset, p.spec.shape),
+      momentum: backend.view(momentum as Tensor, p.offset, p.spec.shape),
+    }));
+    const adamGradient = slice(gradients as Tensor, adamFrom + from);
+    for (const { gradient } of owned) ranks.reduce(gradient);
+    ranks.reduce(adamGradient);
+    const mine = backend.view(squares, rank, [1]);
+    backend.sumSquares(mine, adamGradient, false);
+    for (const { gradient } of owned) {
+      backend.sumSquares(mine, backend.view(gradient, 0, [sizeOf(gradient)]), true);
+    }
+    await ranks.barrier();
+    backend.clipScale(clipScale, squares, spec.clip);
+    for (const o of owned) {
+      muon(backend, {
+        ...o,
+        gradientScale: clipScale,
+        lr: spec.muonLr * multiplier,
+        beta: spec.muonMomentum,
+        weightDecay: spec.weightDecay,
+        nesterov: true,
+        iterations: 5,
+      });
+    }
+    backend.adamw(
+      slice(store.flat, adamFrom + from),
+      slice(first, from),
+      slice(second, from),
+      adamGradient,
+      clipScale,
+      {
+        lr: spec.lr * multiplier,
+        beta1: spec.beta1,
+        beta2: spec.beta2,
+        epsilon: spec.epsilon,
+        weightDecay: spec.weightDecay,
+        step,
+      },
+    );
+    await ranks.barrier();
+    return squares;
+  }
+
+  return { state, update };
+}
