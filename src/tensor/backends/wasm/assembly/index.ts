@@ -2,3 +2,4 @@
  * @file What the WASM kernels export to JavaScript.
  */
 export * from './gemm';
+export * from './attention';
