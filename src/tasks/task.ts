@@ -30,6 +30,8 @@ export interface Task<Data = unknown> {
   readonly name: string;
   /** Every character that prompts, demonstrations and gold answers may use, without special tokens. */
   readonly alphabet: string;
+  /** Characters in the longest prompt that `generate` may draw; samplers size their caches by it. */
+  readonly maxPromptLength: number;
   /** Draws a problem; everything random comes from `random`. */
   generate(random: Random): Problem<Data>;
   /** Grades any text at all; never throws, never evaluates text as code. */
