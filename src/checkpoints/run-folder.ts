@@ -1,0 +1,330 @@
+/**
+ * @file A run is a folder: where its files are, how it is named and found, and who may write to it.
+ *
+ *   runs/2026-11-23-r1-mini-7f3a/   recipe.json  plan.json  events.jsonl  samples.jsonl  checkpoints/  model/  bill.json
+ *
+ * Everything that a command needs is in the folder, so runs are moved with `mv` and read with `cat`. One process at a time
+ * trains in a run: it holds `run.lock`, which names the process; a lock whose process is gone is taken over.
+ */
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { hostname } from 'node:os';
+import { basename, isAbsolute, join, resolve, sep } from 'node:path';
+import { UserError } from '../base/errors.js';
+import { diskError, isAlive, makeFolder, recoverFolder } from '../base/files.js';
+import { Random } from '../base/random.js';
+import { latestSnapshot } from './snapshot.js';
+
+/** Where runs are, unless the user says otherwise. */
+export const RUNS = 'runs';
+
+/** The paths of a run. They need not exist. */
+export interface RunFolder {
+  /** The folder's own name, `2026-11-23-r1-mini-7f3a`. */
+  name: string;
+  root: string;
+  recipe: string;
+  plan: string;
+  events: string;
+  samples: string;
+  checkpoints: string;
+  model: string;
+  bill: string;
+}
+
+function pathsOf(root: string): RunFolder {
+  return {
+    name: basename(resolve(root)),
+    root,
+    recipe: join(root, 'recipe.json'),
+    plan: join(root, 'plan.json'),
+    events: join(root, 'events.jsonl'),
+    samples: join(root, 'samples.jsonl'),
+    checkpoints: join(root, 'checkpoints'),
+    model: join(root, 'model'),
+    bill: join(root, 'bill.json'),
+  };
+}
+
+/**
+ * Makes a new run's folder (with `checkpoints/` in it), named by day (UTC), recipe and four hexadecimal digits; never one
+ * that exists. @throws UserError (disk)
+ */
+export function createRunFolder(root: string, recipeName: string, now: Date, seed: number): RunFolder {
+  makeFolder(root);
+  const recipe =
+    recipeName
+      .toLowerCase()
+      .replace(/[^a-z0-9]+/g, '-')
+      .replace(/^-+|-+$/g, '')
+      .slice(0, 60) || 'run';
+  const random = new Random(seed, 'run', now.getTime(), process.pid);
+  for (let attempt = 0; attempt < 100_000; attempt++) {
+    const digits = (random.uint32() >>> 16).toString(16).padStart(4, '0');
+    const path = join(root, `${now.toISOString().slice(0, 10)}-${recipe}-${digits}`);
+    try {
+      mkdirSync(path);
+      mkdirSync(join(path, 'checkpoints'));
+      return pathsOf(path);
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'EEXIST') throw diskError(error, path);
+    }
+  }
+  throw new UserError(
+    'state',
+    `no free name for a run of ${recipe} in ${root}; remove old runs or use another folder with --runs`,
+  );
+}
+
+function isRun(path: string): boolean {
+  return existsSync(join(path, 'recipe.json'));
+}
+
+/** Opens a run by its path. @throws UserError (usage) when there is no run there. */
+export function openRunFolder(path: string): RunFolder {
+  if (!existsSync(path)) throw new UserError('usage', `no run at ${path}; ls ${RUNS}/ shows the runs there are`, 'run');
+  if (!isRun(path)) throw new UserError('usage', `${path} is not a run: it has no recipe.json`, 'run');
+  recoverFolder(join(path, 'model'));
+  return pathsOf(path);
+}
+
+/** All runs under a folder, oldest first (by the time of their recipe.json, then by name). */
+export function findRuns(root: string = RUNS): RunFolder[] {
+  let names: string[];
+  try {
+    names = readdirSync(root);
+  } catch {
+    return [];
+  }
+  return names
+    .filter((name) => isRun(join(root, name)))
+    .map((name) => ({ run: pathsOf(join(root, name)), time: statSync(join(root, name, 'recipe.json')).mtimeMs }))
+    .sort((a, b) => a.time - b.time || (a.run.name < b.run.name ? -1 : 1))
+    .map(({ run }) => run);
+}
+
+/**
+ * A run by path, by name under `root`, or by a part of its name that only one has; the newest when `which` is omitted.
+ * @throws UserError (usage)
+ */
+export function resolveRun(which: string | undefined, root: string = RUNS): RunFolder {
+  const runs = findRuns(root);
+  if (which === undefined) {
+    const newest = runs.at(-1);
+    if (!newest) throw new UserError('usage', `there is no run in ${root}/ yet; "reckoner train" makes one`, 'run');
+    return newest;
+  }
+  if (isRun(which)) return openRunFolder(which);
+  if (!isAbsolute(which) && !which.includes('/') && !which.includes(sep)) {
+    const matches = runs.filter(({ name }) => name === which);
+    if (matches.length === 0) matches.push(...runs.filter(({ name }) => name.includes(which)));
+    if (matches.length === 1) return matches[0];
+    if (matches.length > 1) {
+      const names = matches.slice(-3).map(({ name }) => name);
+      throw new UserError(
+        'usage',
+        `${which} fits ${matches.length} runs (${names.join(', ')}${matches.length > 3 ? ', …' : ''}); give more of the name`,
+        'run',
+      );
+    }
+  }
+  return openRunFolder(which);
+}
+
+export interface ResolvedModel {
+  /** A folder that `loadHuggingFace` reads: a model folder, or a snapshot with its `config.json`. */
+  folder: string;
+  kind: 'model' | 'snapshot';
+  run: RunFolder | null;
+  /** The step of a snapshot. */
+  step: number | null;
+  /** What a user should know: that the run has not ended, or that a damaged snapshot was passed over. */
+  notes: string[];
+}
+
+/**
+ * What a user means by a model: a Hugging Face folder; a run (its `model/`, else its newest sound snapshot) by path, name or
+ * part of a name; the newest run that has either, when `which` is omitted.
+ * @throws UserError (usage) when there is none.
+ */
+export function resolveModel(which?: string, root: string = RUNS): ResolvedModel {
+  if (which === undefined) {
+    const runs = findRuns(root).reverse();
+    for (const run of runs) {
+      const found = modelOf(run);
+      if (found) return found;
+    }
+    const why = runs.length === 0 ? `there is no run in ${root}/ yet` : `no run in ${root}/ has a model yet`;
+    throw new UserError('usage', `${why}; "reckoner train" makes one, or give the path of a model folder`, 'model');
+  }
+  if (existsSync(join(which, 'config.json'))) {
+    const snapshot = existsSync(join(which, 'snapshot.json'));
+    return {
+      folder: which,
+      kind: snapshot ? 'snapshot' : 'model',
+      run: null,
+      step: snapshot ? Number(basename(resolve(which))) : null,
+      notes: [],
+    };
+  }
+  let run: RunFolder;
+  try {
+    run = resolveRun(which, root);
+  } catch (error) {
+    if (!(error instanceof UserError) || !existsSync(which)) throw error;
+    throw new UserError('usage', `${which} is neither a model (no config.json) nor a run (no recipe.json)`, 'model');
+  }
+  const found = modelOf(run);
+  if (!found)
+    throw new UserError(
+      'usage',
+      `${run.root} has no model and no usable checkpoint yet; "reckoner train --resume ${run.root}" goes on with it`,
+      'model',
+    );
+  return found;
+}
+
+function modelOf(run: RunFolder): ResolvedModel | null {
+  recoverFolder(run.model);
+  if (existsSync(join(run.model, 'config.json'))) return { folder: run.model, kind: 'model', run, step: null, notes: [] };
+  const notes: string[] = [];
+  const snapshot = latestSnapshot(run.checkpoints, (_folder, message) => notes.push(message));
+  if (!snapshot || !existsSync(join(snapshot.folder, 'config.json'))) return null;
+  notes.push(`${run.name} has not ended; this is its checkpoint of step ${snapshot.state.step}`);
+  return { folder: snapshot.folder, kind: 'snapshot', run, step: snapshot.state.step, notes };
+}
+
+// ── the lock ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+interface Lock {
+  pid: number;
+  host: string;
+  /** Tells two processes with one id apart, where the system says when a process started (Linux). */
+  started: string;
+  time: string;
+}
+
+/** `<boot id>:<start time in clock ticks>` of a process, or an empty string where it cannot be known. */
+function startedAt(pid: number): string {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // The command, in parentheses, may hold spaces; the start time is the 20th field after it.
+    const ticks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+    return `${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()}:${ticks}`;
+  } catch {
+    return '';
+  }
+}
+
+function parseLock(text: string): Lock | null {
+  try {
+    const lock = JSON.parse(text) as Lock;
+    return Number.isInteger(lock.pid) && lock.pid > 0 && typeof lock.host === 'string' ? lock : null;
+  } catch {
+    return null;
+  }
+}
+
+/** True when the process that wrote the lock is certainly gone. */
+function isStale(lock: Lock | null): boolean {
+  // A lock appears whole (it is linked into place), so one that cannot be read was torn by a crash of the machine.
+  if (lock === null) return true;
+  if (lock.host !== hostname()) return false;
+  if (!isAlive(lock.pid)) return true;
+  const now = startedAt(lock.pid);
+  return now !== '' && lock.started !== '' && now !== lock.started;
+}
+
+/**
+ * Takes the run for this process. @returns a function that gives it back; it is also given back when the process exits.
+ * @throws UserError (state) when another process holds it.
+ */
+export function lockRun(run: RunFolder): () => void {
+  const path = join(run.root, 'run.lock');
+  const mine: Lock = { pid: process.pid, host: hostname(), started: startedAt(process.pid), time: new Date().toISOString() };
+  const text = `${JSON.stringify(mine)}\n`;
+  const temporary = `${path}.tmp-${process.pid}`;
+  try {
+    for (let attempt = 0; ; attempt++) {
+      if (placeLock(path, temporary, text)) break;
+      let held: string;
+      try {
+        held = readFileSync(path, 'utf8');
+      } catch (error) {
+        if ((error as { code?: string }).code === 'ENOENT' && attempt < 100) continue;
+        throw error;
+      }
+      const lock = parseLock(held);
+      if (!isStale(lock) || attempt >= 100) {
+        const where = lock && lock.host !== hostname() ? ` on ${lock.host}` : '';
+        throw new UserError(
+          'state',
+          `${run.root} is being written by process ${lock?.pid}${where} since ${lock?.time}; stop it first, or delete ${path} if it is gone`,
+          'run',
+        );
+      }
+      takeAway(path, held);
+    }
+  } catch (error) {
+    throw error instanceof UserError ? error : diskError(error, path);
+  } finally {
+    rmSync(temporary, { force: true });
+  }
+  const release = (): void => {
+    process.off('exit', release);
+    try {
+      if (readFileSync(path, 'utf8') === text) unlinkSync(path);
+    } catch {
+      // Gone with its folder: nothing to give back.
+    }
+  };
+  process.on('exit', release);
+  return release;
+}
+
+/** Puts a lock in place if there is none: linked rather than written, so that nobody ever reads half of one. */
+function placeLock(path: string, temporary: string, text: string): boolean {
+  writeFileSync(temporary, text);
+  try {
+    linkSync(temporary, path);
+    return true;
+  } catch (error) {
+    const code = (error as { code?: string }).code ?? '';
+    if (code === 'EEXIST') return false;
+    if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EINVAL', 'EMLINK'].includes(code)) throw error;
+  }
+  // A file system without links (FAT, some network shares).
+  try {
+    writeFileSync(path, text, { flag: 'wx' });
+    return true;
+  } catch (error) {
+    if ((error as { code?: string }).code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/** Removes a stale lock; when another process has replaced it in the meantime, puts that one back. */
+function takeAway(path: string, stale: string): void {
+  const aside = `${path}.stale-${process.pid}`;
+  try {
+    renameSync(path, aside);
+  } catch (error) {
+    if ((error as { code?: string }).code === 'ENOENT') return;
+    throw error;
+  }
+  try {
+    if (readFileSync(aside, 'utf8') !== stale) linkSync(aside, path);
+  } finally {
+    rmSync(aside, { force: true });
+  }
+}
