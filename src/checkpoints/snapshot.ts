@@ -169,6 +169,10 @@ function readManifest(folder: string): Manifest {
   }
   const { digest, ...body } = manifest;
   if (digest !== hashOf(canonicalJson(body))) return refuse(`${MANIFEST} was altered (its digest does not match)`);
+  const isObject = (part: unknown): boolean => typeof part === 'object' && part !== null;
+  if (!isObject(manifest.state) || !isObject(manifest.files) || !Object.values(manifest.files ?? {}).every(isObject)) {
+    return refuse(`${MANIFEST} lacks its state or its files`);
+  }
   return manifest as Manifest;
 }
 
