@@ -1,4 +1,6 @@
 /** @file Inference: sampling with preallocated caches. */
+
+export { generationFlops } from './flops.js';
 export {
   type Completion,
   createSampler,

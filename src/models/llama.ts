@@ -7,17 +7,7 @@
  * and value projections are one matrix product, and so are gate and up.
  */
 import type { Backend } from '../tensor/backend.js';
-import {
-  attention,
-  embedding,
-  linear,
-  rmsNorm,
-  type RopeTable,
-  rope,
-  ropeTable,
-  splitColumns,
-  swiglu,
-} from '../tensor/index.js';
+import { attention, embedding, linear, type RopeTable, rmsNorm, rope, ropeTable, splitColumns, swiglu } from '../tensor/index.js';
 import { type Tape, Variable } from '../tensor/tape.js';
 import { dimensionsOf, type ModelConfig } from './config.js';
 import type { ForwardInput, KvCache, Model } from './model.js';
@@ -32,7 +22,13 @@ export function llamaParameters(config: ModelConfig): ParameterSpec[] {
   for (let i = 0; i < layers; i++) {
     const layer = `model.layers.${i}`;
     const matrix = (name: string, rows: number, columns: number, init: number, fuse?: string): void => {
-      specs.push({ name: `${layer}.${name}.weight`, shape: [rows, columns], role: 'matrix', init, fuse: fuse && `${layer}.${fuse}` });
+      specs.push({
+        name: `${layer}.${name}.weight`,
+        shape: [rows, columns],
+        role: 'matrix',
+        init,
+        fuse: fuse && `${layer}.${fuse}`,
+      });
     };
     matrix('self_attn.q_proj', heads * headDim, width, std, 'qkv');
     matrix('self_attn.k_proj', kvHeads * headDim, width, std, 'qkv');

@@ -10,6 +10,11 @@ export interface TrainingSequence {
   predictFrom: number;
 }
 
+/** The sequence as the formulas of `usage/flops.ts` want it. */
+export function flopsPart({ tokens, predictFrom }: TrainingSequence): { tokens: number; headTokens: number } {
+  return { tokens: tokens.length - 1, headTokens: tokens.length - predictFrom };
+}
+
 export interface PackedBatch {
   ids: Tensor;
   positions: Tensor;

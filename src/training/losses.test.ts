@@ -126,10 +126,7 @@ describe('whole batches, by hand', () => {
   });
 
   it('dr_grpo', () => {
-    const { metrics, dLogProbabilities } = policyLossReference(
-      batch('group-mean', losses.dr_grpo.aggregation),
-      losses.dr_grpo,
-    );
+    const { metrics, dLogProbabilities } = policyLossReference(batch('group-mean', losses.dr_grpo.aggregation), losses.dr_grpo);
     // advantages ±1/2; every token weighs 1/(4·2).
     expect(metrics.loss).toBeCloseTo((-1.2 + 1 + 0.8 + 1.2) / 2 / 8, 12);
     [0, 0.5 / 8, 0, 0.6 / 8].forEach((expected, n) => {

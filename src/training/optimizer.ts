@@ -44,6 +44,13 @@ export interface Optimizer {
   update(multiplier: number, step: number): Promise<Tensor>;
 }
 
+/** The global gradient norm before clipping, from what `update` returned. */
+export async function gradientNormOf(backend: Backend, squares: Tensor): Promise<number> {
+  let sum = 0;
+  for (const x of await backend.read(squares)) sum += x;
+  return Math.sqrt(sum);
+}
+
 /** Muon's cost is the Newton–Schulz products': min(r, c)²·max(r, c) for an r × c matrix. */
 function muonCost({ spec: { shape } }: Parameter): number {
   return Math.min(shape[0], shape[1]) * shape[0] * shape[1];
@@ -85,7 +92,13 @@ export function createOptimizer(backend: Backend, store: ParameterStore, spec: O
   if (rank === 0) for (const { tensor } of state) backend.fill(tensor, 0);
 
   // This rank's share: whole matrices, and a slice of AdamW's range (cut at multiples of 16 to keep it aligned).
-  const matrices = useMuon ? assign(store.parameters.filter((p) => p.spec.role === 'matrix'), worldSize, muonCost)[rank] : [];
+  const matrices = useMuon
+    ? assign(
+        store.parameters.filter((p) => p.spec.role === 'matrix'),
+        worldSize,
+        muonCost,
+      )[rank]
+    : [];
   const cut = (r: number): number => (r === worldSize ? adamSize : Math.floor((adamSize * r) / worldSize / 16) * 16);
   const from = cut(rank);
   const share = cut(rank + 1) - from;
@@ -120,21 +133,14 @@ export function createOptimizer(backend: Backend, store: ParameterStore, spec: O
         iterations: 5,
       });
     }
-    backend.adamw(
-      slice(store.flat, adamFrom + from),
-      slice(first, from),
-      slice(second, from),
-      adamGradient,
-      clipScale,
-      {
-        lr: spec.lr * multiplier,
-        beta1: spec.beta1,
-        beta2: spec.beta2,
-        epsilon: spec.epsilon,
-        weightDecay: spec.weightDecay,
-        step,
-      },
-    );
+    backend.adamw(slice(store.flat, adamFrom + from), slice(first, from), slice(second, from), adamGradient, clipScale, {
+      lr: spec.lr * multiplier,
+      beta1: spec.beta1,
+      beta2: spec.beta2,
+      epsilon: spec.epsilon,
+      weightDecay: spec.weightDecay,
+      step,
+    });
     await ranks.barrier();
     return squares;
   }

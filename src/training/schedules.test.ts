@@ -16,14 +16,7 @@ describe('schedules', () => {
   it('cosine', () => {
     // after 2 steps of warm-up, quarters of a half turn: cos 0, π/4, π/2, 3π/4, π between 1 and 0.2
     const r = Math.SQRT1_2;
-    close(curve({ kind: 'cosine', warmup: 2, final: 0.2 }, 6), [
-      0.5,
-      1,
-      0.2 + 0.4 * (1 + r),
-      0.6,
-      0.2 + 0.4 * (1 - r),
-      0.2,
-    ]);
+    close(curve({ kind: 'cosine', warmup: 2, final: 0.2 }, 6), [0.5, 1, 0.2 + 0.4 * (1 + r), 0.6, 0.2 + 0.4 * (1 - r), 0.2]);
   });
   it('cosine without warm-up ends at its final value', () => {
     const values = curve({ kind: 'cosine' }, 8);

@@ -1,0 +1,48 @@
+/**
+ * @file What the ranks and the main thread of a training run say to each other.
+ *
+ * Ranks compute; the main thread alone writes the event log, prints progress and watches limits. Rank 0 speaks for all. Stopping goes
+ * the other way through one shared integer, which rank 0 reads after each step.
+ */
+import type { ErrorCode } from '../base/errors.js';
+import type { Foundation } from '../checkpoints/snapshot.js';
+import type { SampleRecord } from '../training/stage.js';
+import type { NewEvent, StopReason } from '../usage/events.js';
+import type { Purpose } from '../usage/usage.js';
+import type { BackendPlan } from './backend.js';
+import type { Recipe } from './schema.js';
+
+/** Everything that a rank needs to know; structured-cloneable. */
+export interface RankJob {
+  rank: number;
+  backend: BackendPlan;
+  recipe: Recipe;
+  runFolder: string;
+  attempt: number;
+  /** The snapshot to go on from; null to begin at the beginning. */
+  resumeFrom: string | null;
+  /** Versions and the like, for the snapshot; the backend's fingerprint is filled in by the rank. */
+  foundation: Omit<Foundation, 'fingerprint'>;
+  allowDrift: boolean;
+  /** Int32 [1]: index into `STOP_REQUESTS`. */
+  control: SharedArrayBuffer;
+}
+
+/** 0 means go on. */
+export const STOP_REQUESTS = [null, 'interrupted', 'max-usd', 'max-minutes'] as const satisfies readonly (StopReason | null)[];
+
+export type FromRank =
+  | { kind: 'ready'; fingerprint: string; fromStep: number }
+  | { kind: 'event'; event: NewEvent }
+  /** Where the work now is: time from here on belongs to this stage. */
+  | { kind: 'at'; stage: string; purpose: Purpose }
+  | { kind: 'spent'; step: number; tokensIn: number; tokensOut: number; modelFlops: number }
+  | { kind: 'samples'; stage: string; step: number; samples: SampleRecord[] }
+  /** Asks for all events so far to be on disk; answered with `flushed`. */
+  | { kind: 'flush' }
+  | { kind: 'stored'; bytes: number }
+  | { kind: 'memory'; localBytes: number; localHighWaterBytes: number; sharedBytes: number; sharedHighWaterBytes: number }
+  | { kind: 'done'; reason: StopReason; step: number; message?: string }
+  | { kind: 'failed'; error: { code: ErrorCode | 'bug'; message: string; field?: string; stack?: string } };
+
+export type ToRank = { kind: 'flushed' };

@@ -1,0 +1,281 @@
+/**
+ * @file Group relative policy optimization: the reinforcement learning of DeepSeek-R1.
+ *
+ * A step: take `prompts` problems; sample a group of completions of each; let the task grade them; give each completion its
+ * advantage over its group; raise the log-probabilities of the tokens of good ones and lower those of bad ones, within the
+ * clip bounds. Nothing else: no value network, no learned reward.
+ *
+ * Shao et al. 2024 (arXiv:2402.03300); DeepSeek-R1 (Nature 2025, arXiv:2501.12948). Variants by name in `losses.ts`: DAPO
+ * (arXiv:2503.14476) with dynamic sampling, Dr. GRPO (arXiv:2503.20783).
+ *
+ * Groups live whole on one rank, so that advantages need no communication; only totals are summed. The problem of a slot
+ * depends on (seed, stage, step, slot, round) and not on how many ranks there are.
+ */
+import { z } from 'zod';
+import { hashString } from '../base/random.js';
+import { type Completion, createSampler, generationFlops } from '../inference/index.js';
+import { createModel } from '../models/index.js';
+import { type Problem, problemAt, type Verdict } from '../tasks/task.js';
+import { Tape } from '../tensor/tape.js';
+import { forwardFlops, trainingFlops } from '../usage/flops.js';
+import { type AdvantageName, advantages, hasSignal } from './advantages.js';
+import { type AggregationName, aggregations, type BatchTotals } from './aggregations.js';
+import { policyStep, scoreStep } from './backpropagate.js';
+import { flopsPart, microBatches, type TrainingSequence } from './batch.js';
+import { grade } from './grade.js';
+import { type LossName, losses } from './losses.js';
+import { createOptimizer, gradientNormOf, optimizerSchema } from './optimizer.js';
+import { createSchedule, scheduleSchema } from './schedules.js';
+import { encodePrompt, type SampleRecord, type Stage, type StageContext, slotsOf } from './stage.js';
+
+const names = <T extends string>(table: Record<T, unknown>) => Object.keys(table) as [T, ...T[]];
+
+export const grpoSchema = z.strictObject({
+  steps: z.number().int().positive(),
+  /** Groups a step, over all ranks. */
+  prompts: z.number().int().positive(),
+  /** Completions in a group. */
+  samples: z.number().int().min(2),
+  maxTokens: z.number().int().positive(),
+  temperature: z.number().positive().default(1),
+  /** A row of the table of losses; the fields below override it one by one. */
+  loss: z.enum(names<LossName>(losses)).default('grpo'),
+  advantage: z.enum(names<AdvantageName>(advantages)).optional(),
+  aggregation: z.enum(names<AggregationName>(aggregations)).optional(),
+  clipLow: z.number().min(0).max(1).optional(),
+  clipHigh: z.number().min(0).optional(),
+  klCoefficient: z.number().min(0).optional(),
+  /** Most times that a slot whose group was all alike draws another problem; 0 switches dynamic sampling off. */
+  resample: z.number().int().min(0).max(16).optional(),
+  /** Optimizer updates a step, each on its share of the groups. */
+  minibatches: z.number().int().positive().default(1),
+  optimizer: optimizerSchema,
+  schedule: scheduleSchema,
+});
+
+export type GrpoOptions = z.infer<typeof grpoSchema>;
+
+/** One prompt with its graded completions. */
+interface Group {
+  slot: number;
+  problem: Problem;
+  prompt: number[];
+  completions: Completion[];
+  texts: string[];
+  verdicts: Verdict[];
+}
+
+/** Rounds of dynamic sampling that get problem numbers of their own. */
+const ROUNDS = 17;
+
+export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
+  const { backend, model, tokenizer, task, stage } = context;
+  const preset = losses[options.loss];
+  const advantageOf = advantages[options.advantage ?? preset.advantage];
+  const aggregate = aggregations[options.aggregation ?? preset.aggregation];
+  const policy = {
+    clipLow: options.clipLow ?? preset.clipLow,
+    clipHigh: options.clipHigh ?? preset.clipHigh,
+    klCoefficient: options.klCoefficient ?? preset.klCoefficient,
+  };
+  const rounds = 1 + (options.resample ?? (preset.dynamicSampling ? 3 : 0));
+  const schedule = createSchedule(options.schedule, options.steps);
+  const stageSeed = hashString(`${context.seed}:${stage}`);
+
+  model.store.attachGradients();
+  const optimizer = createOptimizer(backend, model.store, options.optimizer);
+  const state = [...optimizer.state];
+  const reference = policy.klCoefficient > 0 ? createModel(backend, model.config) : null;
+  if (reference) {
+    if (backend.ranks.rank === 0) backend.copy(reference.store.flat, model.store.flat);
+    state.push({ name: 'reference', tensor: reference.store.flat });
+  }
+  const slots = slotsOf(backend, options.prompts);
+  const sampler = createSampler(backend, model, {
+    capacity: Math.max(1, slots.length * options.samples),
+    maxPrompt: task.maxPromptLength + 1,
+    maxTokens: options.maxTokens,
+    eos: tokenizer.special.eos,
+  });
+
+  /** Samples and grades one group for each slot; slots without signal try again, up to `rounds` times. */
+  async function rollout(step: number): Promise<{ groups: Group[]; sampled: Group[] }> {
+    const chosen = new Map<number, Group>();
+    const sampled: Group[] = [];
+    let open = slots;
+    for (let round = 0; round < rounds && open.length > 0; round++) {
+      const problems = open.map((slot) =>
+        problemAt(task, stageSeed, 'train', ((step - 1) * options.prompts + slot) * ROUNDS + round),
+      );
+      const prompts = problems.map((problem) => encodePrompt(tokenizer, problem));
+      const pending = open;
+      const completions = await sampler.generate(prompts, {
+        samples: options.samples,
+        maxTokens: options.maxTokens,
+        temperature: options.temperature,
+        key: [stageSeed, 'rollout', step, round],
+        promptIndex: (i) => pending[i],
+      });
+      for (let i = 0; i < pending.length; i++) {
+        const own = completions.slice(i * options.samples, (i + 1) * options.samples);
+        const graded = own.map((completion) => grade(task, tokenizer, problems[i], completion));
+        const group: Group = {
+          slot: pending[i],
+          problem: problems[i],
+          prompt: prompts[i],
+          completions: own,
+          texts: graded.map((g) => g.text),
+          verdicts: graded.map((g) => g.verdict),
+        };
+        sampled.push(group);
+        if (rounds === 1 || hasSignal(group.verdicts.map((v) => v.reward))) chosen.set(group.slot, group);
+      }
+      open = slots.filter((slot) => !chosen.has(slot));
+    }
+    return { groups: slots.flatMap((slot) => chosen.get(slot) ?? []), sampled };
+  }
+
+  interface Trained {
+    sequence: TrainingSequence;
+    completion: Completion;
+    advantage: number;
+    weight: number;
+  }
+
+  /** One optimizer update on this rank's `groups`. Returns sums over this rank's tokens. */
+  async function learn(groups: readonly Group[], step: number, update: number) {
+    const lengths = groups.map((group) => group.completions.map((c) => c.tokens.length));
+    const [sequences, tokens, groupCount] = await backend.ranks.sum([
+      groups.length * options.samples,
+      lengths.flat().reduce((sum, length) => sum + length, 0),
+      groups.length,
+    ]);
+    const totals: BatchTotals = { sequences, tokens, groups: groupCount };
+    const items: Trained[] = groups.flatMap((group, g) => {
+      const advantage = advantageOf(group.verdicts.map((v) => v.reward));
+      const weight = aggregate(lengths[g], totals, options.maxTokens);
+      return group.completions.map((completion, i) => ({
+        sequence: { tokens: [...group.prompt, ...completion.tokens], predictFrom: group.prompt.length },
+        completion,
+        advantage: advantage[i],
+        weight: weight[i],
+      }));
+    });
+    const sums = { loss: 0, clippedTokens: 0, klWeighted: 0, tokens: 0, absoluteLogRatio: 0, entropy: 0, flops: 0 };
+    model.store.resetGradients();
+    for (const part of microBatches(items, (item) => item.sequence.tokens.length, context.microBatchTokens)) {
+      const perToken = (value: (item: Trained) => number): Float32Array =>
+        Float32Array.from(part.flatMap((item) => new Array<number>(item.completion.tokens.length).fill(value(item))));
+      const packed = part.map((item) => item.sequence);
+      const old = Float32Array.from(part.flatMap((item) => item.completion.logProbabilities));
+      const referenceScores = reference
+        ? await scoreStep(new Tape(backend, false), reference, packed, options.temperature)
+        : null;
+      const metrics = await policyStep(
+        new Tape(backend),
+        model,
+        packed,
+        { old, reference: referenceScores, advantages: perToken((i) => i.advantage), weights: perToken((i) => i.weight) },
+        options.temperature,
+        policy,
+      );
+      for (const name of Object.keys(metrics) as (keyof typeof metrics)[]) sums[name] += metrics[name];
+      for (const sequence of packed) {
+        sums.flops += trainingFlops(model.config, flopsPart(sequence));
+        if (reference) sums.flops += forwardFlops(model.config, flopsPart(sequence));
+      }
+    }
+    const squares = await optimizer.update(schedule(step), (step - 1) * options.minibatches + update);
+    const gradientNorm = await gradientNormOf(backend, squares);
+    return { ...sums, gradientNorm };
+  }
+
+  return {
+    steps: options.steps,
+    purpose: 'training',
+    state,
+    resumable: true,
+    async step(step) {
+      const { groups, sampled } = await rollout(step);
+
+      const learned = { loss: 0, clippedTokens: 0, klWeighted: 0, tokens: 0, absoluteLogRatio: 0, entropy: 0, flops: 0 };
+      let gradientNorm = 0;
+      for (let m = 0; m < options.minibatches; m++) {
+        const part = groups.filter((group) => Math.floor(group.slot / backend.ranks.worldSize) % options.minibatches === m);
+        const result = await learn(part, step, m + 1);
+        for (const name of Object.keys(learned) as (keyof typeof learned)[]) learned[name] += result[name];
+        gradientNorm = Math.max(gradientNorm, result.gradientNorm);
+      }
+
+      let promptTokens = 0;
+      let completionTokens = 0;
+      let flops = learned.flops;
+      for (const group of sampled) {
+        promptTokens += group.prompt.length;
+        const lengths = group.completions.map((c) => c.tokens.length);
+        completionTokens += lengths.reduce((sum, length) => sum + length, 0);
+        flops += generationFlops(model.config, group.prompt.length, lengths);
+      }
+      const verdicts = sampled.flatMap((group) => group.verdicts);
+      const completions = sampled.flatMap((group) => group.completions);
+      const trainedTokens = groups.reduce(
+        (sum, g) => sum + g.completions.reduce((s, c) => s + g.prompt.length + c.tokens.length - 1, 0),
+        0,
+      );
+      const [count, reward, correct, wellFormed, truncated, silent, promptSum, completionSum, trained, flopSum, ...rest] =
+        await backend.ranks.sum([
+          verdicts.length,
+          verdicts.reduce((sum, v) => sum + v.reward, 0),
+          verdicts.filter((v) => v.correct).length,
+          verdicts.filter((v) => v.wellFormed).length,
+          completions.filter((c) => c.stop === 'length').length,
+          sampled.filter((group) => !hasSignal(group.verdicts.map((v) => v.reward))).length,
+          promptTokens,
+          completionTokens,
+          trainedTokens,
+          flops,
+          learned.loss,
+          learned.clippedTokens,
+          learned.klWeighted,
+          learned.tokens,
+          learned.absoluteLogRatio,
+          learned.entropy,
+        ]);
+      const [loss, clippedTokens, klWeighted, policyTokens, absoluteLogRatio, entropy] = rest;
+      const perToken = (value: number): number => (policyTokens > 0 ? value / policyTokens : 0);
+      const values: Record<string, number> = {
+        reward: reward / count,
+        accuracy: correct / count,
+        length: completionSum / count,
+        loss,
+        gradientNorm,
+        learningRate: schedule(step) * options.optimizer.lr,
+        entropy: perToken(entropy),
+        clipFraction: perToken(clippedTokens),
+        policyShift: perToken(absoluteLogRatio),
+        wellFormed: wellFormed / count,
+        truncated: truncated / count,
+        silentGroups: (silent * options.samples) / count,
+      };
+      if (reference) values.klWeighted = klWeighted / options.minibatches;
+      const shown = sampled[0];
+      const samples: SampleRecord[] = shown
+        ? shown.completions.map((completion, i) => ({
+            prompt: shown.problem.prompt,
+            completion: shown.texts[i],
+            reward: shown.verdicts[i].reward,
+            correct: shown.verdicts[i].correct,
+            reason: shown.verdicts[i].reason,
+            tokens: completion.tokens.length,
+          }))
+        : [];
+      return {
+        values,
+        tokensIn: promptSum + trained,
+        tokensOut: completionSum,
+        modelFlops: flopSum,
+        samples,
+      };
+    },
+  };
+}

@@ -1,0 +1,126 @@
+/**
+ * @file Rejection sampling: sample completions, keep the right ones, and let a later `sft` stage imitate them.
+ *
+ * DeepSeek-R1's third stage (Nature 2025) made its 600k reasoning samples so; as a loop it is STaR (Zelikman et al. 2022) or
+ * RAFT (Dong et al. 2023). What is kept goes to `data/<stage>.jsonl` of the run, one `{prompt, completion}` a line, in the
+ * order of the problems, whatever the number of ranks.
+ */
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { writeFileAtomic } from '../base/files.js';
+import { hashString } from '../base/random.js';
+import { createSampler, generationFlops } from '../inference/index.js';
+import { problemAt } from '../tasks/task.js';
+import { grade } from './grade.js';
+import { encodePrompt, type SampleRecord, type Stage, type StageContext, slotsOf } from './stage.js';
+
+export const rejectionSampleSchema = z.strictObject({
+  steps: z.number().int().positive(),
+  /** Problems a step, over all ranks. */
+  prompts: z.number().int().positive(),
+  /** Completions of each problem. */
+  samples: z.number().int().positive(),
+  /** Most accepted completions kept of one problem. */
+  keep: z.number().int().positive().default(1),
+  maxTokens: z.number().int().positive(),
+  temperature: z.number().positive().default(1),
+});
+
+export type RejectionSampleOptions = z.infer<typeof rejectionSampleSchema>;
+
+interface Accepted {
+  index: number;
+  prompt: string;
+  completion: string;
+}
+
+export function createRejectionSample(context: StageContext, options: RejectionSampleOptions): Stage {
+  const { backend, model, tokenizer, task, stage, dataFolder } = context;
+  const { rank, worldSize } = backend.ranks;
+  const stageSeed = hashString(`${context.seed}:${stage}`);
+  const slots = slotsOf(backend, options.prompts);
+  const sampler = createSampler(backend, model, {
+    capacity: Math.max(1, Math.min(256, slots.length * options.samples)),
+    maxPrompt: task.maxPromptLength + 1,
+    maxTokens: options.maxTokens,
+    eos: tokenizer.special.eos,
+  });
+  const accepted: Accepted[] = [];
+  const partOf = (r: number): string => join(dataFolder, `${stage}.rank${r}.jsonl`);
+
+  return {
+    steps: options.steps,
+    purpose: 'data',
+    state: [],
+    resumable: false,
+    async step(step) {
+      const indices = slots.map((slot) => (step - 1) * options.prompts + slot);
+      const problems = indices.map((index) => problemAt(task, stageSeed, 'train', index));
+      const prompts = problems.map((problem) => encodePrompt(tokenizer, problem));
+      const completions = await sampler.generate(prompts, {
+        samples: options.samples,
+        maxTokens: options.maxTokens,
+        temperature: options.temperature,
+        key: [stageSeed, 'rejection-sample'],
+        promptIndex: (i) => indices[i],
+      });
+      const kept = new Array<number>(problems.length).fill(0);
+      let correct = 0;
+      let completionTokens = 0;
+      const samples: SampleRecord[] = [];
+      for (const completion of completions) {
+        const i = completion.prompt;
+        const { text, verdict } = grade(task, tokenizer, problems[i], completion);
+        completionTokens += completion.tokens.length;
+        if (i === 0) {
+          const { reward, correct: right, reason } = verdict;
+          const tokens = completion.tokens.length;
+          samples.push({ prompt: problems[i].prompt, completion: text, reward, correct: right, reason, tokens });
+        }
+        if (!verdict.correct) continue;
+        correct++;
+        if (kept[i] < options.keep) {
+          kept[i]++;
+          accepted.push({ index: indices[i], prompt: problems[i].prompt, completion: text });
+        }
+      }
+      const flops = prompts.reduce((sum, prompt, i) => {
+        const own = completions.filter((c) => c.prompt === i).map((c) => c.tokens.length);
+        return sum + generationFlops(model.config, prompt.length, own);
+      }, 0);
+      const promptTokens = prompts.reduce((sum, prompt) => sum + prompt.length, 0);
+      const [count, right, tokensIn, tokensOut, modelFlops, acceptedSum] = await backend.ranks.sum([
+        completions.length,
+        correct,
+        promptTokens,
+        completionTokens,
+        flops,
+        accepted.length,
+      ]);
+      return {
+        values: { accuracy: right / count, length: tokensOut / count, accepted: acceptedSum },
+        tokensIn,
+        tokensOut,
+        modelFlops,
+        samples,
+      };
+    },
+    async finish() {
+      mkdirSync(dataFolder, { recursive: true });
+      writeFileAtomic(partOf(rank), accepted.map((a) => `${JSON.stringify(a)}\n`).join(''));
+      await backend.ranks.barrier();
+      if (rank === 0) {
+        const all: Accepted[] = [];
+        for (let r = 0; r < worldSize; r++) {
+          for (const line of readFileSync(partOf(r), 'utf8').split('\n')) if (line !== '') all.push(JSON.parse(line));
+        }
+        all.sort((a, b) => a.index - b.index);
+        const lines = all.map(({ prompt, completion }) => `${JSON.stringify({ prompt, completion })}\n`);
+        writeFileAtomic(join(dataFolder, `${stage}.jsonl`), lines.join(''));
+        for (let r = 0; r < worldSize; r++) rmSync(partOf(r));
+      }
+      await backend.ranks.barrier();
+    },
+  };
+}

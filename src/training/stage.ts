@@ -1,0 +1,77 @@
+/**
+ * @file What a stage is to the interpreter of recipes: some state, and a step to repeat.
+ *
+ * A stage kind is one file that exports a schema for its options and a function `(context, options) → Stage`. Every rank of
+ * the data-parallel group runs the same stage; a stage splits its work by rank and adds up what it reports. The interpreter
+ * owns the loop: metrics, checkpoints, limits, divergence.
+ */
+import type { Model } from '../models/index.js';
+import type { Problem, Task } from '../tasks/task.js';
+import type { Backend, Tensor } from '../tensor/backend.js';
+import type { Tokenizer } from '../tokenizers/tokenizer.js';
+import type { Purpose } from '../usage/usage.js';
+
+export interface StageContext {
+  backend: Backend;
+  model: Model;
+  tokenizer: Tokenizer;
+  task: Task;
+  /** The stage's id in the recipe; part of every random key. */
+  stage: string;
+  /** The recipe's seed. */
+  seed: number;
+  /** Most tokens in one forward and backward pass; longer batches are cut and their gradients added. */
+  microBatchTokens: number;
+  /** Folder `data/` of the run: what stages write for later stages. */
+  dataFolder: string;
+}
+
+/** One graded completion, for `samples.jsonl`. */
+export interface SampleRecord {
+  prompt: string;
+  completion: string;
+  reward: number;
+  correct: boolean;
+  reason: string;
+  tokens: number;
+}
+
+export interface StepResult {
+  /** Named numbers for the log; equal on every rank. */
+  values: Record<string, number>;
+  /** Summed over ranks: tokens read (training and prefill) and tokens generated. */
+  tokensIn: number;
+  tokensOut: number;
+  /** Summed over ranks, by formula. */
+  modelFlops: number;
+  /** For people to read; rank 0's are kept. */
+  samples?: SampleRecord[];
+  /** The outcome of an evaluation stage. */
+  evaluation?: { task: string; results: Record<string, number> };
+}
+
+export interface Stage {
+  readonly steps: number;
+  readonly purpose: Purpose;
+  /** Tensors to save with the weights, so that a resumed stage goes on as if never stopped. */
+  readonly state: { name: string; tensor: Tensor }[];
+  /** True when the stage can be resumed at any step; otherwise a resume starts it again. */
+  readonly resumable: boolean;
+  /** @param step 1 … steps */
+  step(step: number): Promise<StepResult>;
+  /** After the last step. */
+  finish?(): Promise<void>;
+}
+
+/** Token ids of a prompt: the beginning-of-sequence token and the text. */
+export function encodePrompt(tokenizer: Tokenizer, problem: Problem): number[] {
+  return [tokenizer.special.bos, ...tokenizer.encode(problem.prompt)];
+}
+
+/** The share of `count` slots that belongs to this rank: rank, rank + worldSize, … */
+export function slotsOf(backend: Backend, count: number): number[] {
+  const { rank, worldSize } = backend.ranks;
+  const out: number[] = [];
+  for (let slot = rank; slot < count; slot += worldSize) out.push(slot);
+  return out;
+}
