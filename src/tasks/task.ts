@@ -7,6 +7,7 @@
  *
  * A completion has the form `<think>…</think><answer>…</answer>`.
  */
+import { UserError } from '../base/errors.js';
 import { hashString, Random } from '../base/random.js';
 
 export interface Problem<Data = unknown> {
@@ -51,12 +52,15 @@ export function splitOf(key: string): Split {
   return hashString(`split:${key}`) % EVALUATION_SHARE === 0 ? 'evaluation' : 'train';
 }
 
-/** Problem number `index` of a split; depends on (task, seed, split, index) alone. */
+/**
+ * Problem number `index` of a split; depends on (task, seed, split, index) alone.
+ * @throws UserError (usage) when the task's problems are so few that the split has none.
+ */
 export function problemAt<Data>(task: Task<Data>, seed: number, split: Split, index: number): Problem<Data> {
   const random = new Random(seed, 'problem', split, index);
   for (let attempt = 0; attempt < 10_000; attempt++) {
     const problem = task.generate(random);
     if (splitOf(problem.key) === split) return problem;
   }
-  throw new Error(`task ${task.name}: no ${split} problem in 10,000 draws; its problem space is too small`);
+  throw new UserError('usage', `task ${task.name}: no ${split} problem in 10,000 draws; widen the task's options`);
 }

@@ -1,0 +1,54 @@
+/**
+ * @file What the table of tasks holds: a name, a description, options with defaults, and how to make the task.
+ *
+ * Options come from recipe files, which people write: an unknown or impossible option ends in one line that names it.
+ */
+import { z } from 'zod';
+import { UserError } from '../base/errors.js';
+import type { Task } from './task.js';
+
+export interface TaskDefinition {
+  readonly name: string;
+  /** One sentence for lists and `--help`. */
+  readonly description: string;
+  /** Options with their defaults; unknown fields are refused. */
+  readonly options: z.ZodType;
+  /** The options with defaults filled in. @throws UserError (usage) naming the field. */
+  resolve(options: unknown): Record<string, unknown>;
+  /** The task with these options. @throws UserError (usage) naming the field. */
+  create(options: unknown): Task;
+}
+
+/** A definition whose `create` receives checked options with defaults filled in. */
+export function defineTask<Options extends Record<string, unknown>, Data>(definition: {
+  name: string;
+  description: string;
+  options: z.ZodType<Options>;
+  create(options: Options): Task<Data>;
+}): TaskDefinition {
+  const { name, options: schema } = definition;
+  const resolve = (options: unknown): Options => {
+    const result = schema.safeParse(options ?? {});
+    if (result.success) return result.data;
+    const issue = result.error.issues[0];
+    const unknown = issue.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
+    const field = [...issue.path.map(String), ...(unknown === undefined ? [] : [unknown])].join('.') || 'options';
+    const known =
+      unknown !== undefined && schema instanceof z.ZodObject ? `; it has ${Object.keys(schema.shape).join(', ')}` : '';
+    const problem = unknown === undefined ? issue.message : `no such option${known}`;
+    throw new UserError('usage', `task ${name}: ${field}: ${problem}`, field);
+  };
+  return { ...definition, resolve, create: (options) => definition.create(resolve(options)) };
+}
+
+/** A pair [low, high] of integers in [minimum, maximum], low ≤ high. */
+export const integerRange = (minimum: number, maximum: number): z.ZodType<[number, number]> =>
+  z
+    .tuple([z.number().int().min(minimum).max(maximum), z.number().int().min(minimum).max(maximum)])
+    .refine(([low, high]) => low <= high, 'the first number must not be above the second') as z.ZodType<[number, number]>;
+
+/** A share or probability. */
+export const share = z.number().min(0).max(1);
+
+/** Reward of a well-formed wrong answer; below one half, so that only right answers are worth learning in the end. */
+export const formatReward = z.number().min(0).max(0.5).default(0);
