@@ -1,0 +1,230 @@
+/**
+ * @file `reckoner doctor`: what this machine has, how fast it is, and what would make it faster.
+ *
+ * Matrix products decide how fast training is, so they are measured, not guessed: our WASM kernel and the system's BLAS, one
+ * core each, on the same matrices. Everything else is looked up.
+ */
+import { accessSync, constants, existsSync, readFileSync, statfsSync } from 'node:fs';
+import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
+import { dirname, resolve } from 'node:path';
+import { Command } from 'commander';
+import type { z } from 'zod';
+import { RUNS } from '../checkpoints/run-folder.js';
+import type { Backend } from '../tensor/backend.js';
+import { createWasmBackend } from '../tensor/backends/wasm/index.js';
+import { hasRelaxedSimd } from '../tensor/backends/wasm/load.js';
+import { openRapl } from '../usage/meters.js';
+import { type doctorDocument, SCHEMA_VERSION } from './documents.js';
+import { formatBytes } from './format.js';
+import { print, printDocument, type Style, styleFor, withExamples } from './output.js';
+import { packageVersion } from './version.js';
+
+export type DoctorReport = z.infer<typeof doctorDocument>;
+
+const POWERCAP = '/sys/class/powercap';
+/** Side of the matrices: large enough for full speed, small enough to be done in a second. */
+const SIZE = 512;
+const MEASURE_MS = 300;
+
+/** Billions of floating-point operations a second of square products on one core; the best of several rounds. */
+export async function measureMatmul(backend: Backend, size = SIZE, milliseconds = MEASURE_MS): Promise<number> {
+  const mark = backend.mark();
+  const [out, a, b] = [0, 1, 2].map(() => backend.allocate('f32', [size, size]));
+  const data = Float32Array.from({ length: size * size }, (_, i) => ((i * 2654435761) % 1000) / 1000 - 0.5);
+  backend.write(a, data);
+  backend.write(b, data);
+  const round = async (): Promise<number> => {
+    const start = performance.now();
+    backend.matmul(out, a, b);
+    await backend.sync();
+    return (performance.now() - start) / 1000;
+  };
+  await round();
+  let best = Infinity;
+  const end = performance.now() + milliseconds;
+  do best = Math.min(best, await round());
+  while (performance.now() < end);
+  backend.release(mark);
+  return (2 * size ** 3) / best / 1e9;
+}
+
+/** (func (result v128) i8x16.popcnt (i8x16.splat 0)): valid where the engine has SIMD. */
+const SIMD_PROBE = [
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11,
+];
+
+async function measure(): Promise<DoctorReport['matmul']> {
+  const measureWith = async (blas: boolean): Promise<{ name: string; gflops: number; library: boolean }> => {
+    const backend = await createWasmBackend({ blas, sharedBytes: 65536, localBytes: 4 * 4 * SIZE * SIZE });
+    try {
+      // `wasm <build> <kernels>, <what multiplies matrices>`
+      const name = backend.fingerprint.split(', ').slice(1).join(', ');
+      return { name, gflops: round1(await measureMatmul(backend)), library: !name.startsWith('wasm') };
+    } finally {
+      await backend.close();
+    }
+  };
+  const kernel = await measureWith(false);
+  const chosen = await measureWith(true);
+  const blas = chosen.library ? { name: chosen.name, gflops: chosen.gflops } : null;
+  return { size: SIZE, kernel: { name: kernel.name, gflops: kernel.gflops }, blas, used: chosen.name };
+}
+
+const round1 = (value: number): number => Math.round(value * 10) / 10;
+
+/** The folder itself, or the nearest one above it that exists. */
+function existing(folder: string): string {
+  let path = resolve(folder);
+  while (!existsSync(path) && dirname(path) !== path) path = dirname(path);
+  return path;
+}
+
+function inspectRuns(folder: string): DoctorReport['runs'] {
+  const path = existing(folder);
+  let writable = true;
+  let freeBytes: number | null = null;
+  try {
+    accessSync(path, constants.W_OK);
+  } catch {
+    writable = false;
+  }
+  try {
+    const { bavail, bsize } = statfsSync(path);
+    freeBytes = bavail * bsize;
+  } catch {
+    // A file system that does not say.
+  }
+  return { folder: resolve(folder), writable, freeBytes };
+}
+
+/** What to type to get a fast BLAS, or null where the system brings its own. */
+export function blasAdvice(platform: string, osRelease: string): string | null {
+  if (platform === 'darwin') return null;
+  if (platform === 'win32') return 'put libopenblas.dll (https://github.com/OpenMathLib/OpenBLAS/releases) in a folder on PATH';
+  const like = /^ID(?:_LIKE)?=.*$/gm;
+  const ids = (osRelease.match(like) ?? []).join(' ').toLowerCase();
+  if (/debian|ubuntu/.test(ids)) return 'sudo apt-get install libopenblas0-pthread';
+  if (/fedora|rhel|centos/.test(ids)) return 'sudo dnf install openblas';
+  if (/suse/.test(ids)) return 'sudo zypper install libopenblas_pthreads0';
+  if (/arch/.test(ids)) return 'sudo pacman -S openblas';
+  if (/alpine/.test(ids)) return 'apk add openblas';
+  return "install OpenBLAS with the system's package manager";
+}
+
+function osRelease(): string {
+  try {
+    return readFileSync('/etc/os-release', 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+/** What would help, most useful first. A pure function of the rest of the report. */
+export function adviceFor(report: Omit<DoctorReport, 'advice'>, install: string | null): string[] {
+  const advice: string[] = [];
+  const { matmul, node, wasm, runs, energy, machine } = report;
+  if (!node.supported) advice.push(`install Node 20.19 or newer (this is ${node.version}): https://nodejs.org`);
+  if (!runs.writable) advice.push(`${runs.folder} cannot be written; use another folder with train --runs`);
+  if (runs.freeBytes !== null && runs.freeBytes < 1e9) {
+    advice.push(`only ${formatBytes(runs.freeBytes)} are free for runs; free at least 1 GB`);
+  }
+  if (matmul.blas === null && install !== null) advice.push(`a BLAS library makes training faster: ${install}`);
+  if (matmul.blas !== null && matmul.kernel !== null && matmul.blas.gflops < 1.1 * matmul.kernel.gflops && install !== null) {
+    advice.push(`the BLAS found (${matmul.blas.name}) is no faster than the built-in kernel; a tuned one is: ${install}`);
+  }
+  if (matmul.blas === null && !wasm.relaxedSimd)
+    advice.push('Node 22 or newer has relaxed SIMD, which makes the built-in kernel faster');
+  if (machine.freeMemoryBytes < 1e9)
+    advice.push(`only ${formatBytes(machine.freeMemoryBytes)} of memory are free; close other programs`);
+  if (!energy.measured && machine.platform.startsWith('linux') && existsSync(`${POWERCAP}/intel-rapl:0`)) {
+    advice.push(`energy is estimated; to measure it: sudo chmod a+r ${POWERCAP}/intel-rapl:*/energy_uj`);
+  }
+  return advice;
+}
+
+export async function examine(runsFolder: string): Promise<DoctorReport> {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  const rapl = openRapl(POWERCAP);
+  const report: Omit<DoctorReport, 'advice'> = {
+    schemaVersion: SCHEMA_VERSION,
+    version: packageVersion(),
+    node: { version: process.version, supported: major > 20 || (major === 20 && minor >= 19) },
+    machine: {
+      cpu: cpus()[0]?.model.trim() || process.arch,
+      cores: availableParallelism(),
+      memoryBytes: totalmem(),
+      freeMemoryBytes: freemem(),
+      platform: `${process.platform}-${process.arch}`,
+    },
+    wasm: { simd: WebAssembly.validate(new Uint8Array(SIMD_PROBE)), relaxedSimd: hasRelaxedSimd() },
+    matmul: await measure(),
+    workers: availableParallelism(),
+    energy: {
+      measured: rapl !== null,
+      source: rapl === null ? 'estimated from reserved core-seconds' : `RAPL: ${rapl.domains.join(', ')}`,
+    },
+    runs: inspectRuns(runsFolder),
+    terminal: {
+      interactive: process.stdout.isTTY === true,
+      columns: process.stdout.columns ?? null,
+      color: styleFor(process.stdout).bold('x') !== 'x',
+    },
+  };
+  return { ...report, advice: adviceFor(report, blasAdvice(process.platform, osRelease())) };
+}
+
+/** The report for people. */
+export function renderReport(report: DoctorReport, style: Style): string {
+  const { matmul, machine, runs } = report;
+  const mark = (good: boolean): string => (good ? style.green('✓') : style.yellow('!'));
+  const rate = (gflops: number): string => `${gflops.toFixed(1)} GFLOP/s a core`;
+  const rows: [good: boolean, name: string, text: string][] = [
+    [report.node.supported, 'Node', `${report.node.version} (20.19 or newer)`],
+    [true, 'processor', `${machine.cpu}, ${machine.cores} ${machine.cores === 1 ? 'core' : 'cores'}, ${machine.platform}`],
+    [
+      machine.freeMemoryBytes >= 1e9,
+      'memory',
+      `${formatBytes(machine.memoryBytes)}, ${formatBytes(machine.freeMemoryBytes)} free`,
+    ],
+    [report.wasm.simd, 'WASM', `SIMD ${yes(report.wasm.simd)}, relaxed SIMD ${yes(report.wasm.relaxedSimd)}`],
+    [
+      matmul.kernel !== null,
+      'our kernel',
+      matmul.kernel === null ? 'could not be measured' : `${matmul.kernel.name}: ${rate(matmul.kernel.gflops)}`,
+    ],
+    [matmul.blas !== null, 'BLAS', matmul.blas === null ? 'none found' : `${matmul.blas.name}: ${rate(matmul.blas.gflops)}`],
+    [true, 'workers', `${report.workers}, one a core, with ${matmul.used}`],
+    [report.energy.measured, 'energy', report.energy.source],
+    [
+      runs.writable,
+      'runs',
+      `${runs.folder}, ${runs.writable ? 'writable' : 'not writable'}${runs.freeBytes === null ? '' : `, ${formatBytes(runs.freeBytes)} free`}`,
+    ],
+    [
+      true,
+      'terminal',
+      report.terminal.interactive
+        ? `${report.terminal.columns} columns, colour ${yes(report.terminal.color)}`
+        : 'output is not a terminal',
+    ],
+  ];
+  const lines = rows.map(([good, name, text]) => `${mark(good)} ${style.bold(name.padEnd(11))} ${text}`);
+  if (report.advice.length > 0) lines.push('', ...report.advice.map((text) => `${style.cyan('→')} ${text}`));
+  else lines.push('', 'Nothing that we know of would make this machine faster.');
+  return lines.join('\n');
+}
+
+const yes = (value: boolean): string => (value ? 'yes' : 'no');
+
+export function doctorCommand(): Command {
+  const command = new Command('doctor')
+    .description('what this machine has, how fast it is, what would make it faster')
+    .option('--runs <folder>', 'folder of the runs', RUNS)
+    .option('--json', 'print one JSON document')
+    .action(async (options: { runs: string; json?: boolean }) => {
+      const report = await examine(options.runs);
+      if (options.json) printDocument(report);
+      else print(renderReport(report, styleFor(process.stdout)));
+    });
+  return withExamples(command, 'reckoner doctor', 'reckoner doctor --json');
+}

@@ -1,0 +1,114 @@
+/**
+ * @file The documents that `--json` prints, as schemas. `scripts/schemas.mjs` writes them to `docs/schema/`, and the tests hold
+ * real outputs to them.
+ *
+ * `schemaVersion` rises when a field changes its meaning or goes away; new fields may come at any time.
+ */
+import { z } from 'zod';
+
+export const SCHEMA_VERSION = 1;
+
+const schemaVersion = z.literal(SCHEMA_VERSION).describe('Rises when a field changes its meaning or goes away.');
+const count = z.int().min(0);
+const share = z.number().min(0).max(1);
+
+export const errorDocument = z
+  .object({
+    error: z.object({
+      code: z
+        .enum(['usage', 'data', 'state', 'interrupted', 'diverged', 'disk', 'internal'])
+        .describe('What kind of failure: wrong arguments, a bad file, a run that cannot go on, Ctrl-C, …, or a bug.'),
+      field: z.string().optional().describe('The option, recipe field or file that was wrong.'),
+      message: z.string().describe('One line: what was wrong, where, and what to do.'),
+    }),
+  })
+  .describe('What every command prints with --json when it fails; the exit code is 1, 2 (usage) or 130 (interrupted).');
+
+const stopReason = z.enum(['eos', 'length']).describe('eos: the model ended; length: it was cut off.');
+const tokens = z.object({ prompt: count, completion: count });
+
+export const chatDocument = z
+  .object({
+    schemaVersion,
+    model: z.string().describe('The model as it was named, a folder or a run.'),
+    prompt: z.string(),
+    thinking: z.string().nullable().describe('What stands between <think> and </think>; null where there is none.'),
+    answer: z.string().nullable().describe('What stands between <answer> and </answer>; null where there is none.'),
+    text: z.string().describe('The whole completion as it was written.'),
+    tokens,
+    stopReason,
+    seconds: z.number().min(0).describe('Wall seconds of generation, loading not included.'),
+    usd: z.number().min(0).describe('Those seconds at the rates of the price book: machine and electricity.'),
+  })
+  .describe('reckoner chat <model|run> --prompt TEXT --json');
+
+const estimate = z.object({
+  mean: share,
+  low: share.describe('Lower end of the 95% interval.'),
+  high: share.describe('Upper end of the 95% interval.'),
+});
+
+export const evalDocument = z
+  .object({
+    schemaVersion,
+    model: z.string(),
+    task: z.string(),
+    seed: z.int().describe('Chooses the problems, all from the evaluation split, and the samples.'),
+    problems: count.describe('Distinct problems.'),
+    samples: count.describe('Sampled completions of each problem.'),
+    temperature: z.number().min(0),
+    maxTokens: count,
+    pass1: estimate.describe('Share of sampled completions that are correct, averaged over samples; interval over problems.'),
+    passAtK: z
+      .array(z.object({ k: count, value: share }))
+      .describe('Unbiased pass@k (Chen et al. 2021) for k = 1, 2, 4, … up to the number of samples.'),
+    majority: estimate.describe('Share of problems whose most frequent sampled answer is correct; Wilson interval.'),
+    greedy: estimate
+      .nullable()
+      .describe('Share of problems that are solved at temperature 0; Wilson interval. Null without --greedy.'),
+    formatRate: share.describe('Share of sampled completions of the form <think>…</think><answer>…</answer>.'),
+    meanLength: z.number().min(0).describe('Mean tokens of a sampled completion.'),
+    stopReasons: z.object({ eos: share, length: share }).describe('Shares of sampled completions.'),
+    tokens: tokens.describe('Over all completions, greedy ones included; a prompt counts once for all its samples.'),
+    seconds: z.number().min(0),
+    usd: z.number().min(0),
+    usdPerCorrectAnswer: z
+      .number()
+      .min(0)
+      .nullable()
+      .describe('Cost of sampling over the number of correct sampled completions; null when there is none.'),
+  })
+  .describe('reckoner eval <model|run> --task NAME --json');
+
+export const doctorDocument = z
+  .object({
+    schemaVersion,
+    version: z.string(),
+    node: z.object({ version: z.string(), supported: z.boolean() }),
+    machine: z.object({
+      cpu: z.string(),
+      cores: count.describe('Logical processors that this process may use.'),
+      memoryBytes: count,
+      freeMemoryBytes: count,
+      platform: z.string(),
+    }),
+    wasm: z.object({ simd: z.boolean(), relaxedSimd: z.boolean() }),
+    matmul: z.object({
+      size: count.describe('Side of the square matrices.'),
+      kernel: z.object({ name: z.string(), gflops: z.number() }).nullable().describe('Our own SIMD kernel, one core.'),
+      blas: z
+        .object({ name: z.string(), gflops: z.number() })
+        .nullable()
+        .describe('The system BLAS, one core; null where none was found.'),
+      used: z.string().nullable().describe('What training takes.'),
+    }),
+    workers: count.describe('Workers that training takes by default.'),
+    energy: z.object({ measured: z.boolean(), source: z.string() }),
+    runs: z.object({ folder: z.string(), writable: z.boolean(), freeBytes: count.nullable() }),
+    terminal: z.object({ interactive: z.boolean(), columns: count.nullable(), color: z.boolean() }),
+    advice: z.array(z.string()).describe('What would make it faster or better, most useful first; empty when nothing would.'),
+  })
+  .describe('reckoner doctor --json');
+
+/** By the name of the file in docs/schema/. */
+export const documents = { chat: chatDocument, eval: evalDocument, doctor: doctorDocument, error: errorDocument };
