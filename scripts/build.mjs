@@ -1,46 +1,50 @@
 // Builds dist/: TypeScript to JavaScript with tsc, and the WASM kernels with AssemblyScript, twice (with and without
-// relaxed SIMD). `--wasm` builds the kernels alone.
-import { execFileSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync } from 'node:fs';
+// relaxed SIMD). `--wasm` builds the kernels alone. Compilers run side by side, and each kernel file appears whole.
+import { spawn } from 'node:child_process';
+import { chmodSync, cpSync, existsSync, mkdirSync, renameSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
-const run = (script, ...args) => execFileSync(process.execPath, [script, ...args], { stdio: 'inherit' });
+
+const run = (script, ...args) =>
+  new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [script, ...args], { stdio: 'inherit' });
+    child.on('error', reject);
+    child.on('exit', (code) => (code === 0 ? resolve() : reject(new Error(`${script} failed (${code})`))));
+  });
 
 const assembly = 'src/tensor/backends/wasm/assembly';
 const wasmOut = 'dist/tensor/backends/wasm';
+
+async function buildKernels(name, features) {
+  const partial = `${wasmOut}/${name}.${process.pid}.partial.wasm`;
+  await run(
+    'node_modules/assemblyscript/bin/asc.js',
+    `${assembly}/index.ts`,
+    ...['--outFile', partial],
+    ...['--enable', 'simd', '--enable', 'threads', ...features],
+    // Ranks share one memory, which the caller makes (memory.ts); 65536 pages are the 4 GiB that WASM can address.
+    ...['--importMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536'],
+    // The stub runtime keeps no state in memory, so instances on several threads do not disturb each other.
+    ...['--runtime', 'stub', '--noAssert', '-O3'],
+  );
+  renameSync(partial, `${wasmOut}/${name}.wasm`);
+}
+
 mkdirSync(wasmOut, { recursive: true });
-if (existsSync(`${assembly}/index.ts`)) {
-  for (const [name, features] of [
-    ['kernels', ['--use', 'RELAXED=0']],
-    ['kernels-relaxed', ['--enable', 'relaxed-simd', '--use', 'RELAXED=1']],
-  ]) {
-    run(
-      'node_modules/assemblyscript/bin/asc.js',
-      `${assembly}/index.ts`,
-      '--outFile',
-      `${wasmOut}/${name}.wasm`,
-      '--enable',
-      'simd',
-      '--enable',
-      'threads',
-      ...features,
-      '--importMemory',
-      '--sharedMemory',
-      '--initialMemory',
-      '1',
-      '--maximumMemory',
-      '65536',
-      '--runtime',
-      'stub',
-      '--noAssert',
-      '-O3',
-    );
-  }
+const jobs = [
+  buildKernels('kernels', ['--use', 'RELAXED=0']),
+  buildKernels('kernels-relaxed', ['--enable', 'relaxed-simd', '--use', 'RELAXED=1']),
+];
+if (!process.argv.includes('--wasm')) jobs.push(run('node_modules/typescript/bin/tsc', '-p', 'tsconfig.json'));
+try {
+  await Promise.all(jobs);
+} catch (error) {
+  console.error(error.message);
+  process.exit(1);
 }
 if (!process.argv.includes('--wasm')) {
-  run('node_modules/typescript/bin/tsc', '-p', 'tsconfig.json');
   if (existsSync('dist/cli/main.js')) chmodSync('dist/cli/main.js', 0o755);
   if (existsSync('src/catalog/data')) cpSync('src/catalog/data', 'dist/catalog/data', { recursive: true });
 }

@@ -1,5 +1,13 @@
 /**
  * @file What the WASM kernels export to JavaScript.
  */
-export * from './gemm';
+export { sgemm, sgemmLimit } from './gemm';
 export * from './attention';
+export * from './elementwise';
+export * from './norm';
+export * from './rope';
+export * from './swiglu';
+export * from './embedding';
+export { anyNonZero, sample, tokenLogProbabilities, tokenLogProbabilitiesBackward } from './vocabulary';
+export * from './losses';
+export * from './optimizer';

@@ -1,0 +1,125 @@
+/**
+ * @file The types of the kernels' exports, as assembly/*.ts defines them. Addresses are bytes, strides and sizes are elements.
+ */
+export interface KernelExports {
+  fill(out: number, n: number, value: number): void;
+  fillInteger(out: number, n: number, value: number): void;
+  copyRows(out: number, outStride: number, a: number, aStride: number, rows: number, columns: number): void;
+  add(out: number, a: number, b: number, n: number): void;
+  scaleRows(
+    out: number,
+    outStride: number,
+    a: number,
+    aStride: number,
+    rows: number,
+    columns: number,
+    scale: number,
+    accumulate: boolean,
+  ): void;
+  sumCopies(out: number, first: number, stride: number, copies: number, n: number): void;
+  expandBf16(out: number, bits: number, n: number): void;
+  rmsNorm(
+    out: number,
+    outStride: number,
+    inverseRms: number,
+    x: number,
+    xStride: number,
+    weight: number,
+    rows: number,
+    blocks: number,
+    d: number,
+    epsilon: number,
+  ): void;
+  rmsNormBackward(
+    dx: number,
+    dxStride: number,
+    dWeight: number,
+    dOut: number,
+    x: number,
+    xStride: number,
+    weight: number,
+    inverseRms: number,
+    rows: number,
+    blocks: number,
+    d: number,
+    accumulate: boolean,
+  ): void;
+  rope(
+    out: number,
+    outStride: number,
+    x: number,
+    xStride: number,
+    positions: number,
+    cosine: number,
+    sine: number,
+    rows: number,
+    heads: number,
+    half: number,
+    inverse: boolean,
+    accumulate: boolean,
+  ): void;
+  swiglu(out: number, gateUp: number, rows: number, columns: number): void;
+  swigluBackward(dGateUp: number, dOut: number, gateUp: number, rows: number, columns: number, accumulate: boolean): void;
+  gatherRows(out: number, table: number, ids: number, rows: number, columns: number): void;
+  scatterRows(out: number, a: number, aStride: number, ids: number, rows: number, columns: number, accumulate: boolean): void;
+  tokenLogProbabilities(
+    logProbabilities: number,
+    entropy: number,
+    logSumExp: number,
+    logits: number,
+    targets: number,
+    rows: number,
+    vocabulary: number,
+  ): void;
+  tokenLogProbabilitiesBackward(
+    logits: number,
+    dLogProbabilities: number,
+    logSumExp: number,
+    targets: number,
+    rows: number,
+    vocabulary: number,
+    scale: number,
+  ): void;
+  anyNonZero(x: number, n: number): number;
+  sample(
+    ids: number,
+    logProbabilities: number,
+    logits: number,
+    uniforms: number,
+    rows: number,
+    vocabulary: number,
+    inverseTemperature: number,
+    weights: number,
+  ): void;
+  crossEntropyLoss(dLogProbabilities: number, loss: number, logProbabilities: number, weights: number, n: number): void;
+  policyLoss(
+    dLogProbabilities: number,
+    metrics: number,
+    logProbabilities: number,
+    old: number,
+    reference: number,
+    advantages: number,
+    weights: number,
+    n: number,
+    clipLow: number,
+    clipHigh: number,
+    klCoefficient: number,
+  ): void;
+  sumSquares(x: number, n: number): number;
+  adamw(
+    parameter: number,
+    firstMoment: number,
+    secondMoment: number,
+    gradient: number,
+    n: number,
+    gradientScale: number,
+    beta1: number,
+    oneMinusBeta1: number,
+    beta2: number,
+    oneMinusBeta2: number,
+    keep: number,
+    rate: number,
+    correction: number,
+    epsilon: number,
+  ): void;
+}
