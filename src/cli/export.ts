@@ -1,0 +1,130 @@
+/**
+ * @file `reckoner export`: a run's model in a format that other programs read.
+ *
+ * The model folder of a run is a Hugging Face folder already; exporting copies it, re-encodes its numbers when asked, and
+ * makes one from a checkpoint when the run has not ended.
+ */
+import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { Command } from 'commander';
+import { UserError } from '../base/errors.js';
+import { loadHuggingFace, MODEL_FILES, saveHuggingFace } from '../checkpoints/hugging-face.js';
+import { RUNS, resolveModel } from '../checkpoints/run-folder.js';
+import type { SaveDType, TensorSource } from '../checkpoints/safetensors.js';
+import { formatBytes, formatCount } from './format.js';
+import { note, print, printDocument, withExamples } from './output.js';
+
+const DTYPES: Record<string, SaveDType> = { f32: 'F32', bf16: 'BF16' };
+
+interface ExportOptions {
+  to: string;
+  out: string;
+  dtype: string;
+  runs: string;
+  json?: boolean;
+}
+
+/** What an exporter is given. */
+interface ExportJob {
+  /** A model folder or a snapshot. */
+  source: string;
+  out: string;
+  dtype: SaveDType;
+}
+
+interface Exported {
+  tensors: number;
+  parameters: number;
+  bytes: number;
+  files: Record<string, { bytes: number; sha256: string }>;
+}
+
+/** The formats there are; a new one is a function and a line here. */
+const EXPORTERS: Record<string, (job: ExportJob) => Promise<Exported>> = { hf: exportHuggingFace };
+
+async function exportHuggingFace({ source, out, dtype }: ExportJob): Promise<Exported> {
+  const model = loadHuggingFace(source);
+  const { tensors: reader } = model;
+  try {
+    // One tensor in memory at a time.
+    const tensors: TensorSource[] = reader.names.map((name) => ({
+      name,
+      shape: reader.shape(name),
+      data: {
+        *[Symbol.iterator]() {
+          yield reader.read(name).data;
+        },
+      },
+    }));
+    return await saveHuggingFace(out, {
+      config: model.config,
+      tensors,
+      tokenizer: model.tokenizerJson ?? undefined,
+      tokenizerConfig: model.tokenizerConfig ?? undefined,
+      specialTokensMap: model.specialTokensMap ?? undefined,
+      generationConfig: model.generationConfig ?? undefined,
+      dtype,
+    });
+  } finally {
+    reader.close();
+  }
+}
+
+function pick<T>(table: Record<string, T>, value: string, option: string): T {
+  if (Object.hasOwn(table, value)) return table[value];
+  throw new UserError('usage', `${option} ${value}: choose from ${Object.keys(table).join(', ')}`, option);
+}
+
+/** The folder is replaced as a whole, so it must hold nothing but an earlier export. */
+function checkTarget(out: string, source: string): void {
+  if (!existsSync(out)) return;
+  if (!statSync(out).isDirectory()) throw new UserError('usage', `--out ${out} is a file; give a folder`, '--out');
+  if (realpathSync(out) === realpathSync(source)) {
+    throw new UserError('usage', `--out ${out} is the folder that is exported; give another one`, '--out');
+  }
+  const foreign = readdirSync(out).filter((name) => !MODEL_FILES.includes(name));
+  if (foreign.length > 0) {
+    throw new UserError(
+      'usage',
+      `--out ${out} has other files in it (${foreign[0]}${foreign.length > 1 ? ', …' : ''}); give a new folder`,
+      '--out',
+    );
+  }
+}
+
+async function exportModel(which: string | undefined, options: ExportOptions): Promise<void> {
+  const exporter = pick(EXPORTERS, options.to, '--to');
+  const dtype = pick(DTYPES, options.dtype, '--dtype');
+  if (options.out.trim() === '') throw new UserError('usage', '--out is empty; give a folder', '--out');
+  const { folder: source, notes } = resolveModel(which, options.runs);
+  for (const text of notes) note(`note: ${text}`);
+  const out = resolve(options.out);
+  checkTarget(out, source);
+  const { tensors, parameters, bytes, files } = await exporter({ source, out, dtype });
+  if (options.json) {
+    printDocument({ schemaVersion: 1, format: options.to, source, out, dtype: options.dtype, tensors, parameters, bytes, files });
+    return;
+  }
+  print(
+    `${formatCount(parameters)} parameters in ${tensors} tensors (${options.dtype}), ${formatBytes(bytes)}, written to ${options.out}`,
+  );
+  print(`  python: AutoModelForCausalLM.from_pretrained(${JSON.stringify(options.out)})`);
+}
+
+/** `reckoner export [run] --to hf --out DIR [--dtype f32|bf16] [--json]` */
+export function exportCommand(): Command {
+  const command = new Command('export')
+    .description('write a model in a format that other programs read')
+    .argument('[run]', 'a run (folder, name or part of its name) or a model folder; default: the newest run')
+    .option('--to <format>', `the format: ${Object.keys(EXPORTERS).join(', ')} (a Hugging Face folder)`, 'hf')
+    .requiredOption('--out <folder>', 'where to write it')
+    .option('--dtype <type>', `numbers: ${Object.keys(DTYPES).join(' or ')}`, 'f32')
+    .option('--runs <folder>', 'where runs are', RUNS)
+    .option('--json', 'print one JSON document')
+    .action(exportModel);
+  return withExamples(
+    command,
+    'reckoner export --to hf --out exported',
+    'reckoner export r1-mini --dtype bf16 --out exported-bf16',
+  );
+}
