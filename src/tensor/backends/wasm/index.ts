@@ -115,8 +115,12 @@ class WasmBackend implements Backend {
     const withScratch = (bytes: number, body: (address: number) => void): void => {
       const { local } = this.stacks;
       const { used } = local;
-      body(local.push(bytes));
-      local.used = used;
+      const address = local.push(bytes);
+      try {
+        body(address);
+      } finally {
+        local.used = used;
+      }
     };
     this.vocabularyContext = { gemm, kernels: this.kernels, withScratch };
     this.productContext = { gemm, memory: memory.memory, expandBf16: this.kernels.expandBf16, withScratch };

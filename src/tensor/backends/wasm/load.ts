@@ -8,6 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { UserError } from '../../../base/errors.js';
 import { hasRelaxedSimd } from './features.js';
 
+export { hasRelaxedSimd };
+
 export interface Kernels {
   readonly module: WebAssembly.Module;
   /** True for the build with relaxed SIMD. */
