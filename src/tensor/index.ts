@@ -1,0 +1,20 @@
+/**
+ * @file What the rooms above see of the tensors: the contract, the tape, and the operations.
+ *
+ * Backends are made by their own modules under `backends/`, so that nobody loads one that is not used.
+ */
+export * from './backend.js';
+export { attention } from './operations/attention.js';
+export { add } from './operations/elementwise.js';
+export { embedding } from './operations/embedding.js';
+export { gatherRows } from './operations/gather-rows.js';
+export { groupedMatmul } from './operations/grouped-matmul.js';
+export { type LinearOptions, linear } from './operations/linear.js';
+export { batchedMatmul, matmul, type TransposeOptions } from './operations/matmul.js';
+export { type MuonOptions, muon } from './operations/muon.js';
+export { rmsNorm } from './operations/rms-norm.js';
+export { type RopeTable, type RopeTableOptions, rope, ropeTable } from './operations/rope.js';
+export { splitColumns } from './operations/split-columns.js';
+export { swiglu } from './operations/swiglu.js';
+export { type TokenLogProbabilities, tokenLogProbabilities } from './operations/token-log-probabilities.js';
+export * from './tape.js';
