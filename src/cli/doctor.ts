@@ -8,18 +8,15 @@ import { accessSync, constants, existsSync, readFileSync, statfsSync } from 'nod
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { Command } from 'commander';
-import type { z } from 'zod';
 import { RUNS } from '../checkpoints/run-folder.js';
 import type { Backend } from '../tensor/backend.js';
 import { createWasmBackend } from '../tensor/backends/wasm/index.js';
 import { hasRelaxedSimd } from '../tensor/backends/wasm/load.js';
 import { openRapl } from '../usage/meters.js';
-import { type doctorDocument, SCHEMA_VERSION } from './documents.js';
+import { type DoctorDocument, SCHEMA_VERSION } from './documents.js';
 import { formatBytes } from './format.js';
 import { print, printDocument, type Style, styleFor, withExamples } from './output.js';
 import { packageVersion } from './version.js';
-
-export type DoctorReport = z.infer<typeof doctorDocument>;
 
 const POWERCAP = '/sys/class/powercap';
 /** Side of the matrices: large enough for full speed, small enough to be done in a second. */
@@ -53,7 +50,7 @@ const SIMD_PROBE = [
   0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11,
 ];
 
-async function measure(): Promise<DoctorReport['matmul']> {
+async function measure(): Promise<DoctorDocument['matmul']> {
   const measureWith = async (blas: boolean): Promise<{ name: string; gflops: number; library: boolean }> => {
     const backend = await createWasmBackend({ blas, sharedBytes: 65536, localBytes: 4 * 4 * SIZE * SIZE });
     try {
@@ -79,7 +76,7 @@ function existing(folder: string): string {
   return path;
 }
 
-function inspectRuns(folder: string): DoctorReport['runs'] {
+function inspectRuns(folder: string): DoctorDocument['runs'] {
   const path = existing(folder);
   let writable = true;
   let freeBytes: number | null = null;
@@ -120,7 +117,7 @@ function osRelease(): string {
 }
 
 /** What would help, most useful first. A pure function of the rest of the report. */
-export function adviceFor(report: Omit<DoctorReport, 'advice'>, install: string | null): string[] {
+export function adviceFor(report: Omit<DoctorDocument, 'advice'>, install: string | null): string[] {
   const advice: string[] = [];
   const { matmul, node, wasm, runs, energy, machine } = report;
   if (!node.supported) advice.push(`install Node 20.19 or newer (this is ${node.version}): https://nodejs.org`);
@@ -142,10 +139,10 @@ export function adviceFor(report: Omit<DoctorReport, 'advice'>, install: string 
   return advice;
 }
 
-export async function examine(runsFolder: string): Promise<DoctorReport> {
+export async function examine(runsFolder: string): Promise<DoctorDocument> {
   const [major, minor] = process.versions.node.split('.').map(Number);
   const rapl = openRapl(POWERCAP);
-  const report: Omit<DoctorReport, 'advice'> = {
+  const report: Omit<DoctorDocument, 'advice'> = {
     schemaVersion: SCHEMA_VERSION,
     version: packageVersion(),
     node: { version: process.version, supported: major > 20 || (major === 20 && minor >= 19) },
@@ -174,7 +171,7 @@ export async function examine(runsFolder: string): Promise<DoctorReport> {
 }
 
 /** The report for people. */
-export function renderReport(report: DoctorReport, style: Style): string {
+export function renderReport(report: DoctorDocument, style: Style): string {
   const { matmul, machine, runs } = report;
   const mark = (good: boolean): string => (good ? style.green('✓') : style.yellow('!'));
   const rate = (gflops: number): string => `${gflops.toFixed(1)} GFLOP/s a core`;

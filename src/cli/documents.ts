@@ -65,7 +65,7 @@ export const evalDocument = z
     majority: estimate.describe('Share of problems whose most frequent sampled answer is correct; Wilson interval.'),
     greedy: estimate
       .nullable()
-      .describe('Share of problems that are solved at temperature 0; Wilson interval. Null without --greedy.'),
+      .describe('Share of problems that are solved at temperature 0; Wilson interval. Null with --no-greedy.'),
     formatRate: share.describe('Share of sampled completions of the form <think>…</think><answer>…</answer>.'),
     meanLength: z.number().min(0).describe('Mean tokens of a sampled completion.'),
     stopReasons: z.object({ eos: share, length: share }).describe('Shares of sampled completions.'),
@@ -76,7 +76,7 @@ export const evalDocument = z
       .number()
       .min(0)
       .nullable()
-      .describe('Cost of sampling over the number of correct sampled completions; null when there is none.'),
+      .describe('Cost over the number of correct completions, greedy ones included; null when there is none.'),
   })
   .describe('reckoner eval <model|run> --task NAME --json');
 
@@ -109,6 +109,10 @@ export const doctorDocument = z
     advice: z.array(z.string()).describe('What would make it faster or better, most useful first; empty when nothing would.'),
   })
   .describe('reckoner doctor --json');
+
+export type ChatDocument = z.infer<typeof chatDocument>;
+export type EvalDocument = z.infer<typeof evalDocument>;
+export type DoctorDocument = z.infer<typeof doctorDocument>;
 
 /** By the name of the file in docs/schema/. */
 export const documents = { chat: chatDocument, eval: evalDocument, doctor: doctorDocument, error: errorDocument };

@@ -2,7 +2,18 @@
  * @file The table of verbs, in the order of the help.
  */
 import type { Command } from 'commander';
+import { billCommand } from './bill.js';
+import { chatCommand } from './chat.js';
 import { doctorCommand } from './doctor.js';
+import { evalCommand } from './eval.js';
+import { exportCommand } from './export.js';
 import { trainCommand } from './train.js';
 
-export const verbs: readonly (() => Command)[] = [trainCommand, doctorCommand];
+export const verbs: readonly (() => Command)[] = [
+  trainCommand,
+  chatCommand,
+  evalCommand,
+  billCommand,
+  exportCommand,
+  doctorCommand,
+];

@@ -8,13 +8,14 @@
 import { z } from 'zod';
 import { type Completion, createSampler, generationFlops } from '../inference/index.js';
 import type { Model } from '../models/index.js';
+import { parseCompletion } from '../tasks/completion.js';
 import { evaluationProblems } from '../tasks/dataset.js';
-import type { Task } from '../tasks/task.js';
+import type { Task, Verdict } from '../tasks/task.js';
 import type { Backend } from '../tensor/backend.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
 import { grade } from '../training/grade.js';
 import { encodePrompt, type SampleRecord, slotsOf } from '../training/stage.js';
-import { passAtK } from './statistics.js';
+import { majorityVote, passAtK } from './statistics.js';
 
 export const evaluateSchema = z.strictObject({
   /** Distinct problems of the evaluation split. */
@@ -24,6 +25,8 @@ export const evaluateSchema = z.strictObject({
   temperature: z.number().positive().default(1),
   /** Also reports pass@k for this k ≤ samples; 1 leaves it out. */
   passAt: z.number().int().positive().default(1),
+  /** Also decodes greedily, once for each problem. */
+  greedy: z.boolean().default(true),
   maxTokens: z.number().int().positive(),
 });
 
@@ -44,7 +47,9 @@ export interface EvaluationResult {
   tokensIn: number;
   tokensOut: number;
   modelFlops: number;
-  /** The greedy completions of the first few problems. */
+  /** Correct samples of each problem. */
+  correct: number[];
+  /** The greedy completions of the first few problems, or the first samples where nothing was decoded greedily. */
   samples: SampleRecord[];
 }
 
@@ -74,7 +79,7 @@ export async function evaluate(context: EvaluateContext, options: EvaluateOption
     maxTokens: options.maxTokens,
     eos: tokenizer.special.eos,
   });
-  const total = own.length * (options.samples + 1);
+  const total = own.length * (options.samples + (options.greedy ? 1 : 0));
   let done = 0;
   const onToken = (_prompt: number, _sample: number, token: number): void => {
     if (token === tokenizer.special.eos && ++done % 64 === 0) context.onProgress?.(done, total);
@@ -86,12 +91,12 @@ export async function evaluate(context: EvaluateContext, options: EvaluateOption
     temperature: options.temperature,
     key: [seed, 'evaluate'],
   });
-  const greedy = await sampler.generate(prompts, { ...common, samples: 1, temperature: 0, key: [] });
+  const greedy = options.greedy ? await sampler.generate(prompts, { ...common, samples: 1, temperature: 0, key: [] }) : [];
   backend.release(mark);
 
-  // Per problem: sampled correct, greedy correct, well-formed samples, truncated samples, sampled tokens.
+  // Per problem: sampled correct, greedy correct, well-formed samples, truncated samples, sampled tokens, majority correct.
   const n = problems.length;
-  const table = new Float64Array(5 * n);
+  const table = new Float64Array(6 * n);
   let tokensIn = 0;
   let tokensOut = 0;
   let modelFlops = 0;
@@ -106,23 +111,34 @@ export async function evaluate(context: EvaluateContext, options: EvaluateOption
   };
   spend(sampled);
   spend(greedy);
+  const samples: SampleRecord[] = [];
+  const show = (i: number, text: string, { reward, correct, reason }: Verdict, tokens: number): void => {
+    if (samples.length < SHOWN) samples.push({ prompt: problems[i].prompt, completion: text, reward, correct, reason, tokens });
+  };
+  const votes: (string | null)[][] = prompts.map(() => []);
+  const rightAnswers: Set<string>[] = prompts.map(() => new Set());
   for (const completion of sampled) {
     const i = own[completion.prompt];
-    const { verdict } = grade(task, tokenizer, problems[i], completion);
+    const { text, verdict } = grade(task, tokenizer, problems[i], completion);
+    const parsed = parseCompletion(text);
+    const answer = completion.stop === 'eos' && parsed.wellFormed ? parsed.answer.trim() : null;
+    votes[completion.prompt].push(answer);
+    if (verdict.correct && answer !== null) rightAnswers[completion.prompt].add(answer);
+    if (!options.greedy && completion.sample === 0) show(i, text, verdict, completion.tokens.length);
     table[i] += verdict.correct ? 1 : 0;
     table[2 * n + i] += verdict.wellFormed ? 1 : 0;
     table[3 * n + i] += completion.stop === 'length' ? 1 : 0;
     table[4 * n + i] += completion.tokens.length;
   }
-  const samples: SampleRecord[] = [];
+  votes.forEach((answers, p) => {
+    const answer = majorityVote(answers);
+    table[5 * n + own[p]] = answer !== null && rightAnswers[p].has(answer) ? 1 : 0;
+  });
   for (const completion of greedy) {
     const i = own[completion.prompt];
     const { text, verdict } = grade(task, tokenizer, problems[i], completion);
     table[n + i] += verdict.correct ? 1 : 0;
-    if (samples.length < SHOWN) {
-      const { reward, correct, reason } = verdict;
-      samples.push({ prompt: problems[i].prompt, completion: text, reward, correct, reason, tokens: completion.tokens.length });
-    }
+    show(i, text, verdict, completion.tokens.length);
   }
   const all = await sumAll(backend, table);
   const [allIn, allOut, allFlops] = await backend.ranks.sum([tokensIn, tokensOut, modelFlops]);
@@ -134,11 +150,12 @@ export async function evaluate(context: EvaluateContext, options: EvaluateOption
     samples: options.samples,
     temperature: options.temperature,
     pass1: sumOf(0) / drawn,
-    greedy: sumOf(1) / n,
+    majority: sumOf(5) / n,
     wellFormed: sumOf(2) / drawn,
     truncated: sumOf(3) / drawn,
     length: sumOf(4) / drawn,
   };
+  if (options.greedy) results.greedy = sumOf(1) / n;
   // 95% interval over problems: samples of one problem are not independent.
   const rates = correct.map((c) => c / options.samples);
   const variance = rates.reduce((sum, r) => sum + (r - results.pass1) ** 2, 0) / Math.max(1, n - 1);
@@ -147,5 +164,5 @@ export async function evaluate(context: EvaluateContext, options: EvaluateOption
     const k = options.passAt;
     results[`pass${k}`] = correct.reduce((sum, c) => sum + passAtK(options.samples, c, k), 0) / n;
   }
-  return { results, tokensIn: allIn, tokensOut: allOut, modelFlops: allFlops, samples };
+  return { results, tokensIn: allIn, tokensOut: allOut, modelFlops: allFlops, correct, samples };
 }

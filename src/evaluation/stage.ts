@@ -15,9 +15,11 @@ export function createEvaluation(context: StageContext, options: EvaluateOptions
     state: [],
     resumable: false,
     async step() {
-      const { results, samples, ...spent } = await evaluate({ backend, model, tokenizer, task, seed: evaluationSeed }, options);
-      const { pass1, greedy, length } = results;
-      return { values: { accuracy: pass1, greedy, length }, samples, evaluation: { task: task.name, results }, ...spent };
+      const evaluation = await evaluate({ backend, model, tokenizer, task, seed: evaluationSeed }, options);
+      const { results, samples, tokensIn, tokensOut, modelFlops } = evaluation;
+      const values: Record<string, number> = { accuracy: results.pass1, length: results.length };
+      if (options.greedy) values.greedy = results.greedy;
+      return { values, samples, evaluation: { task: task.name, results }, tokensIn, tokensOut, modelFlops };
     },
   };
 }

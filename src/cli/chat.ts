@@ -1,0 +1,265 @@
+/**
+ * @file `reckoner chat`: talk to a model. The thinking is shown apart from the answer, as it is written.
+ *
+ * A model of a task knows one kind of prompt; the prompt of every turn stands alone. An empty line asks a problem that
+ * training cannot have seen, and the task's verifier grades the answer.
+ */
+import { createInterface } from 'node:readline';
+import { Command } from 'commander';
+import { UserError } from '../base/errors.js';
+import { RUNS, resolveModel } from '../checkpoints/run-folder.js';
+import { type Completion, createSampler } from '../inference/index.js';
+import { type OpenModel, openModel, taskOf } from '../inference/open.js';
+import { type Problem, problemAt, type Task } from '../tasks/task.js';
+import { grade } from '../training/grade.js';
+import { type ChatDocument, SCHEMA_VERSION } from './documents.js';
+import { formatUsd } from './format.js';
+import { integerOption, note, numberOption, printDocument, type Style, styleFor, withExamples } from './output.js';
+import { createStopwatch } from './stopwatch.js';
+
+interface ChatFlags {
+  prompt?: string;
+  temperature: number;
+  maxTokens: number;
+  seed: number;
+  blas: boolean;
+  runs: string;
+  json?: boolean;
+}
+
+/** Tags of the completion form, by what follows them. */
+const TAGS = { '<think>': 'thinking', '</think>': 'text', '<answer>': 'answer', '</answer>': 'text' } as const;
+
+/** The parts of a completion; also of one that was cut off or has not the form. */
+export function partsOf(text: string): { thinking: string | null; answer: string | null } {
+  const between = (open: string, close: string): string | null => {
+    const from = text.indexOf(open);
+    if (from < 0) return null;
+    const to = text.indexOf(close, from);
+    return text.slice(from + open.length, to < 0 ? undefined : to);
+  };
+  return { thinking: between('<think>', '</think>'), answer: between('<answer>', '</answer>') };
+}
+
+export interface Transcript {
+  /** The text of the completion so far; what is new in it is written. */
+  show(text: string): void;
+  end(): void;
+}
+
+/** Writes a completion as it grows: the thinking dim and behind a bar, the answer bold, on lines of their own. */
+export function createTranscript(write: (text: string) => void, style: Style): Transcript {
+  let shown = 0;
+  let part: 'text' | 'thinking' | 'answer' = 'text';
+  let atLineStart = true;
+  const put = (text: string): void => {
+    if (text === '') return;
+    const paint = { thinking: style.dim, answer: style.bold, text: (plain: string) => plain }[part];
+    const indent = part === 'thinking' ? style.dim('│ ') : '';
+    text.split('\n').forEach((line, i) => {
+      if (i > 0) write('\n');
+      if (i > 0 || atLineStart) write(indent);
+      write(paint(line));
+    });
+    atLineStart = text.endsWith('\n');
+  };
+  const breakLine = (): void => {
+    if (!atLineStart) write('\n');
+    atLineStart = true;
+  };
+  return {
+    show(text) {
+      while (shown < text.length) {
+        const open = text.indexOf('<', shown);
+        if (open > shown || open < 0) {
+          const end = open < 0 ? text.length : open;
+          put(text.slice(shown, end));
+          shown = end;
+          continue;
+        }
+        const tag = Object.keys(TAGS).find((candidate) => text.startsWith(candidate, open)) as keyof typeof TAGS | undefined;
+        if (tag !== undefined) {
+          breakLine();
+          part = TAGS[tag];
+          shown = open + tag.length;
+          continue;
+        }
+        // The start of a tag may still become one.
+        const rest = text.slice(open);
+        if (Object.keys(TAGS).some((candidate) => candidate.startsWith(rest))) return;
+        put('<');
+        shown = open + 1;
+      }
+    },
+    end: breakLine,
+  };
+}
+
+interface Answer {
+  completion: Completion;
+  text: string;
+  promptTokens: number;
+  seconds: number;
+  usd: number;
+}
+
+/** One completion of one prompt. */
+async function answer(
+  opened: OpenModel,
+  prompt: string,
+  flags: Pick<ChatFlags, 'temperature' | 'maxTokens' | 'seed'>,
+  turn: number,
+  onText?: (text: string) => void,
+): Promise<Answer> {
+  const { backend, model, tokenizer, config } = opened;
+  const ids = [tokenizer.special.bos, ...encode(opened, prompt)];
+  const room = config.max_position_embeddings - ids.length;
+  if (room < 1) {
+    const limit = `${ids.length} tokens are too many for this model, which takes ${config.max_position_embeddings - 2}`;
+    throw new UserError('usage', `the prompt is too long: ${limit}; shorten it`, '--prompt');
+  }
+  const maxTokens = Math.min(flags.maxTokens, room);
+  const stopwatch = createStopwatch();
+  const mark = backend.mark();
+  try {
+    const sampler = createSampler(backend, model, { capacity: 1, maxPrompt: ids.length, maxTokens, eos: tokenizer.special.eos });
+    const drawn: number[] = [];
+    const [completion] = await sampler.generate([ids], {
+      samples: 1,
+      maxTokens,
+      temperature: flags.temperature,
+      key: [flags.seed, 'chat', turn],
+      onToken: (_prompt, _sample, token) => {
+        if (token === tokenizer.special.eos) return;
+        drawn.push(token);
+        onText?.(tokenizer.decode(drawn));
+      },
+    });
+    return { completion, text: tokenizer.decode(completion.tokens), promptTokens: ids.length, ...stopwatch.read() };
+  } finally {
+    backend.release(mark);
+  }
+}
+
+/** Token ids; a character that the model has never seen ends in a line that says what it has seen. */
+function encode(opened: OpenModel, prompt: string): number[] {
+  try {
+    return opened.tokenizer.encode(prompt);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    const example = exampleOf(opened);
+    throw new UserError('usage', `${error.message}${example === null ? '' : `; try ${JSON.stringify(example)}`}`, '--prompt');
+  }
+}
+
+function exampleOf(opened: OpenModel): string | null {
+  return opened.task === null ? null : problemAt(taskOf(opened), 1, 'evaluation', 0).prompt;
+}
+
+export function chatCommand(): Command {
+  const command = new Command('chat')
+    .description('talk to a model; the thinking is shown apart from the answer')
+    .argument('[model]', 'a run (folder, name or part of its name) or a model folder; default: the newest run')
+    .option('--prompt <text>', 'answer this and end')
+    .option('--temperature <t>', '0 takes the most likely token', numberOption(0, 100), 0.6)
+    .option('--max-tokens <n>', 'longest answer, thinking included', integerOption(1), 512)
+    .option('--seed <n>', 'chooses the random numbers', integerOption(0, 0xffffffff), 1)
+    .option('--no-blas', "use Reckoner's own matrix product although the system has a BLAS")
+    .option('--runs <folder>', 'where runs are', RUNS)
+    .option('--json', 'print one JSON document (needs --prompt)')
+    .action(runChat);
+  return withExamples(command, 'reckoner chat', "reckoner chat r1-mini --prompt '12+7-5=' --json");
+}
+
+async function runChat(which: string | undefined, flags: ChatFlags): Promise<void> {
+  if (flags.json && flags.prompt === undefined) throw new UserError('usage', '--json needs --prompt', '--prompt');
+  const { folder, notes } = resolveModel(which, flags.runs);
+  for (const text of notes) note(`note: ${text}`);
+  const opened = await openModel(folder, { blas: flags.blas });
+  try {
+    if (flags.prompt === undefined) await converse(opened, which ?? folder, flags);
+    else await answerOnce(opened, which ?? folder, flags.prompt, flags);
+  } finally {
+    await opened.close();
+  }
+}
+
+async function answerOnce(opened: OpenModel, name: string, prompt: string, flags: ChatFlags): Promise<void> {
+  if (!flags.json) {
+    const transcript = createTranscript((text) => process.stdout.write(text), styleFor(process.stdout));
+    const { completion } = await answer(opened, prompt, flags, 0, transcript.show);
+    transcript.end();
+    if (completion.stop === 'length') note(`note: cut off at ${completion.tokens.length} tokens; --max-tokens allows more`);
+    return;
+  }
+  const { completion, text, promptTokens, seconds, usd } = await answer(opened, prompt, flags, 0);
+  const document: ChatDocument = {
+    schemaVersion: SCHEMA_VERSION,
+    model: name,
+    prompt,
+    ...partsOf(text),
+    text,
+    tokens: { prompt: promptTokens, completion: completion.tokens.length },
+    stopReason: completion.stop,
+    seconds,
+    usd,
+  };
+  printDocument(document);
+}
+
+/** Turn after turn, until the input ends. */
+async function converse(opened: OpenModel, name: string, flags: ChatFlags): Promise<void> {
+  const style = styleFor(process.stdout);
+  const interactive = process.stdin.isTTY === true && process.stdout.isTTY === true;
+  const task = opened.task === null ? null : taskOf(opened);
+  const lines = createInterface({
+    input: process.stdin,
+    output: interactive ? process.stdout : undefined,
+    prompt: style.cyan('› '),
+  });
+  lines.on('SIGINT', () => lines.close());
+  if (interactive) {
+    const hint = task === null ? '' : `; a prompt is like ${exampleOf(opened)}, and an empty line asks an unseen problem`;
+    process.stdout.write(`${style.bold(name)}${style.dim(`${hint}. Ctrl-D ends.`)}\n`);
+    lines.prompt();
+  }
+  let turn = 0;
+  for await (const line of lines) {
+    const problem = line.trim() === '' && task !== null ? problemAt(task, flags.seed, 'evaluation', turn) : null;
+    const prompt = problem?.prompt ?? line.trim();
+    if (prompt !== '') {
+      try {
+        await turnOf(opened, task, problem, prompt, flags, turn, style);
+      } catch (error) {
+        // A prompt that the model cannot read ends a script, but not a conversation.
+        if (!interactive || !(error instanceof UserError)) throw error;
+        note(`${styleFor(process.stderr).red('error:')} ${error.message}`);
+      }
+      turn++;
+    }
+    if (interactive) lines.prompt();
+  }
+  if (interactive) process.stdout.write('\n');
+}
+
+async function turnOf(
+  opened: OpenModel,
+  task: Task | null,
+  problem: Problem | null,
+  prompt: string,
+  flags: ChatFlags,
+  turn: number,
+  style: Style,
+): Promise<void> {
+  if (problem !== null) process.stdout.write(`${style.cyan(prompt)}\n`);
+  const transcript = createTranscript((text) => process.stdout.write(text), style);
+  const { completion, seconds, usd } = await answer(opened, prompt, flags, turn, transcript.show);
+  transcript.end();
+  const about = [`${completion.tokens.length} tokens`, `${seconds.toFixed(2)} s`, formatUsd(usd)];
+  if (completion.stop === 'length') about.unshift('cut off');
+  if (problem !== null && task !== null) {
+    const { verdict } = grade(task, opened.tokenizer, problem, completion);
+    about.unshift(verdict.correct ? style.green('✓ right') : `${style.red('✗ wrong')}: ${verdict.reason}`);
+  }
+  note(style.dim(about.join(' · ')));
+}

@@ -1,0 +1,25 @@
+/**
+ * @file Seconds and dollars of a stretch of work on one core, for verbs that run a model without a run folder.
+ */
+import { createCostMeter, defaultPriceBook, type PriceBook } from '../ledger/index.js';
+import { createMeter } from '../usage/meters.js';
+
+export interface Stopwatch {
+  /** Since the stopwatch was made. */
+  read(): { seconds: number; usd: number };
+}
+
+/** Starts now. Priced as a run is: the machine and its electricity. */
+export function createStopwatch(prices: PriceBook = defaultPriceBook()): Stopwatch {
+  const meter = createMeter({ workers: 1 });
+  const cost = createCostMeter(prices);
+  let seconds = 0;
+  return {
+    read() {
+      const { wallSeconds, workerSeconds, energyJoules } = meter.increment();
+      seconds += wallSeconds;
+      cost.add({ workerSeconds, energyJoules, storedBytes: 0 });
+      return { seconds, usd: cost.usd() };
+    },
+  };
+}

@@ -1,0 +1,80 @@
+/**
+ * @file Opening a model to use it: from a folder on disk to something that answers prompts.
+ */
+import { z } from 'zod';
+import { UserError } from '../base/errors.js';
+import { loadHuggingFace } from '../checkpoints/hugging-face.js';
+import { createModel, type Model, type ModelConfig, parseModelConfig } from '../models/index.js';
+import { createTask, type TaskReference } from '../tasks/index.js';
+import type { Task } from '../tasks/task.js';
+import type { Backend } from '../tensor/backend.js';
+import { createWasmBackend } from '../tensor/backends/wasm/index.js';
+import { tokenizerFromJSON } from '../tokenizers/character.js';
+import type { Tokenizer } from '../tokenizers/tokenizer.js';
+import { countParameters } from '../usage/flops.js';
+
+export interface OpenModel {
+  backend: Backend;
+  model: Model;
+  config: ModelConfig;
+  tokenizer: Tokenizer;
+  /** What the model was trained on; null for a model that does not say. */
+  task: TaskReference | null;
+  /** Gives memory back. */
+  close(): Promise<void>;
+}
+
+export interface OpenModelOptions {
+  /** False forces our own matrix product. */
+  blas?: boolean;
+}
+
+const SHARED_MARGIN_BYTES = 1024 * 1024;
+
+/** What Reckoner writes into the `config.json` of the models that it trains. */
+const originSchema = z.object({ task: z.looseObject({ name: z.string() }) });
+
+/**
+ * Loads a model folder, or a run's snapshot, onto one CPU core.
+ * @throws UserError (data) when a file is missing, damaged or of another model
+ */
+export async function openModel(folder: string, options: OpenModelOptions = {}): Promise<OpenModel> {
+  const loaded = loadHuggingFace(folder);
+  try {
+    const config = parseModelConfig(loaded.config);
+    if (loaded.tokenizerJson === null)
+      throw new UserError('data', `${folder} has no tokenizer.json; copy it from where the model came`, folder);
+    const tokenizer = tokenizerFromJSON(loaded.tokenizerJson);
+    if (tokenizer.vocabularySize !== config.vocab_size) {
+      const sizes = `${tokenizer.vocabularySize} tokens and config.json ${config.vocab_size}`;
+      throw new UserError('data', `${folder}: tokenizer.json has ${sizes}; the files are of different models`, folder);
+    }
+    const sharedBytes = 4 * countParameters(config).total + SHARED_MARGIN_BYTES;
+    const backend = await createWasmBackend({ sharedBytes, blas: options.blas ?? true });
+    const model = createModel(backend, config);
+    for (const { spec, value } of model.store.parameters) {
+      const { shape, data } = loaded.tensors.read(spec.name);
+      if (shape.join() !== spec.shape.join()) {
+        const shapes = `[${shape.join(', ')}], and config.json says [${spec.shape.join(', ')}]`;
+        throw new UserError('data', `${folder}: ${spec.name} is ${shapes}; the files are of different models`, folder);
+      }
+      backend.write(value, data);
+    }
+    const origin = originSchema.safeParse(loaded.config.reckoner);
+    return { backend, model, config, tokenizer, task: origin.success ? origin.data.task : null, close: () => backend.close() };
+  } finally {
+    loaded.tensors.close();
+  }
+}
+
+/**
+ * The task that a model is asked about: the one named, with the model's own options when it is the model's, or the model's.
+ * @throws UserError (usage) when there is none
+ */
+export function taskOf(model: Pick<OpenModel, 'task'>, name?: string): Task {
+  if (name !== undefined && name !== model.task?.name) return createTask({ name });
+  if (model.task === null) {
+    throw new UserError('usage', 'the model does not say what it was trained on; name a task with --task', '--task');
+  }
+  return createTask(model.task);
+}
