@@ -38,7 +38,7 @@ export const chatDocument = z
     tokens,
     stopReason,
     seconds: z.number().min(0).describe('Wall seconds of generation, loading not included.'),
-    usd: z.number().min(0).describe('Those seconds at the rates of the price book: machine and electricity.'),
+    usd: z.number().min(0).describe('Those seconds on one core at the prices of the catalog, as in the full column of the bill.'),
   })
   .describe('reckoner chat <model|run> --prompt TEXT --json');
 

@@ -16,10 +16,23 @@ export function createStopwatch(prices: PriceBook = defaultPriceBook()): Stopwat
   let seconds = 0;
   return {
     read() {
-      const { wallSeconds, workerSeconds, energyJoules } = meter.increment();
+      const { wallSeconds, workerSeconds, energyJoules, energyBasis, peakMemoryBytes } = meter.increment();
       seconds += wallSeconds;
-      cost.add({ workerSeconds, energyJoules, storedBytes: 0 });
-      return { seconds, usd: cost.usd() };
+      cost.add({
+        stage: 'use',
+        purpose: 'evaluation',
+        wallSeconds,
+        workerSeconds,
+        energyJoules,
+        energyBasis,
+        peakMemoryBytes,
+        tokensIn: 0,
+        tokensOut: 0,
+        modelFlops: 0,
+        storedBytes: 0,
+        basis: 'measured',
+      });
+      return { seconds, usd: cost.usd };
     },
   };
 }
