@@ -136,8 +136,8 @@ export const PRICES: readonly Price[] = [
     region: 'any',
     date: '2026',
     basis: 'assumed',
-    source: 'Assumption of this catalog; high from the next row',
-    note: 'Nothing is spent on cooling or distribution that would not be spent anyway.',
+    source: 'Assumption of this catalog',
+    note: 'Nothing is spent on cooling or distribution that would not be spent anyway. High: as in a data centre (pue.cloud.other).',
   },
   {
     id: 'pue.cloud.other',

@@ -1,0 +1,41 @@
+/**
+ * @file The cost so far, for the line of progress and for `--max-usd`: the full column of the bill, without its lines.
+ */
+import type { Usage } from '../usage/usage.js';
+import { energyOf } from './lines.js';
+import { type Decimal, toUsd, ZERO } from './money.js';
+import { type PriceBook, unitPrices } from './pricebook.js';
+
+export interface CostMeter {
+  /** Adds an increment; on a resume, also those of earlier attempts: lost work was paid for. */
+  add(usage: Usage): void;
+  /** Dollars so far, for people and for limits. */
+  readonly usd: number;
+  /** Dollars so far, exact. */
+  readonly exact: string;
+}
+
+export function createCostMeter(book: PriceBook): CostMeter {
+  const prices = unitPrices(book);
+  let workerSeconds: Decimal = ZERO;
+  let joules: Decimal = ZERO;
+  let bytes: Decimal = ZERO;
+  const total = (): Decimal => {
+    const time = (book.mode === 'rent' ? prices.rent : prices.depreciation).usd.times(workerSeconds).div(3600);
+    const energy = book.mode === 'own' ? prices.electricity.usd.times(joules).div(3_600_000) : ZERO;
+    return toUsd(time.plus(energy).plus(prices.storage.usd.times(bytes).div(1e9)));
+  };
+  return {
+    add(usage) {
+      workerSeconds = workerSeconds.plus(usage.workerSeconds);
+      joules = joules.plus(energyOf(usage, book));
+      bytes = bytes.plus(usage.storedBytes);
+    },
+    get usd() {
+      return total().toNumber();
+    },
+    get exact() {
+      return total().toFixed();
+    },
+  };
+}

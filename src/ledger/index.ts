@@ -1,0 +1,12 @@
+/**
+ * @file The ledger, for other rooms. In a browser import `bill.ts`, `pricebook.ts` and `print.ts` directly: only `files.ts` needs
+ * Node.
+ */
+export { type Bill, type BilledRun, type BillLine, type BillOptions, type Column, computeBill } from './bill.js';
+export { type CostMeter, createCostMeter } from './cost-meter.js';
+export { BILL_FILE, findRun, loadPriceBook, priceBookOfRun, readRun, writeBill } from './files.js';
+export type { Gain } from './gain.js';
+export { keptEvents } from './lineage.js';
+export { type BookPrice, defaultPriceBook, type PriceBook, type PriceMode, parsePriceBook, unitPrices } from './pricebook.js';
+export { billMarkdown, billText, type PrintStyle } from './print.js';
+export { billDocument, priceBookSchema } from './schema.js';

@@ -1,0 +1,371 @@
+/**
+ * @file The bill for people: a table for the terminal (at most 100 columns, ASCII only) and one in Markdown.
+ *
+ * Amounts of one table have the same number of digits, enough to see the smallest, and are rounded so that what is printed adds
+ * up to the printed total (largest remainder).
+ */
+import type { Bill } from './bill.js';
+import type { Gain } from './gain.js';
+import type { BillLine, Column } from './lines.js';
+import { apportion, Decimal, decimalsFor, formatUsd, sum } from './money.js';
+
+export const PRINT_WIDTH = 100;
+
+/** Rows of cells; the first is the head. */
+interface Table {
+  title: string;
+  head: string[];
+  /** For each column, true when its cells are numbers and align right. */
+  right: boolean[];
+  rows: string[][];
+  /** Rows at the end that are set off by a rule. */
+  footer: string[][];
+}
+
+interface Document {
+  title: string;
+  facts: string[];
+  tables: Table[];
+  notes: string[];
+}
+
+/** Styles of a terminal; each returns its text with or without escape sequences. */
+export interface PrintStyle {
+  bold(text: string): string;
+  dim(text: string): string;
+}
+
+const PLAIN: PrintStyle = { bold: (text) => text, dim: (text) => text };
+
+export function billText(bill: Bill, options: { style?: PrintStyle } = {}): string {
+  const { title, facts, tables, notes } = documentOf(bill);
+  const style = options.style ?? PLAIN;
+  const lines = (texts: string[], first: string, rest: string) =>
+    ascii(texts.flatMap((text) => wrap(text, first, rest)).join('\n'));
+  const parts = [
+    `${style.bold(ascii(title))}\n${style.dim('='.repeat(Math.min(title.length, PRINT_WIDTH)))}\n${lines(facts, '', '  ')}`,
+    ...tables.map((table) => textTable(table, style)),
+  ];
+  if (notes.length > 0) parts.push(`${style.bold('Notes')}\n${style.dim(lines(notes, '  - ', '    '))}`);
+  return parts.join('\n\n');
+}
+
+export function billMarkdown(bill: Bill): string {
+  const { title, facts, tables, notes } = documentOf(bill);
+  const parts = [`## ${title}`, facts.map((fact) => `- ${fact}`).join('\n')];
+  for (const table of tables) parts.push(`### ${table.title}`, markdownTable(table));
+  if (notes.length > 0) parts.push('### Notes', notes.map((note) => `- ${note}`).join('\n'));
+  return parts.join('\n\n');
+}
+
+// ── content ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function documentOf(bill: Bill): Document {
+  const [run, ...others] = bill.runs;
+  const attempts = run.attempts === 1 ? '' : `, ${run.attempts} attempts`;
+  return {
+    title: `Bill of ${run.name}`,
+    facts: [
+      summary(bill),
+      `Run: ${run.recipe || 'unknown recipe'}, ${run.steps} steps${attempts}, ${run.outcome}${others.length > 0 ? `; with ${others.length} other run${others.length > 1 ? 's' : ''} billed to full` : ''}`,
+      `Period: ${minute(bill.totals.full.period.from)} to ${minute(bill.totals.full.period.to)}`,
+      `Headline: ${bill.totals.headline.scope}`,
+      `Full: ${bill.totals.full.scope}`,
+      `Allocated by: ${bill.totals.full.allocationKey}`,
+    ],
+    tables: [costTable(bill), bridgeTable(bill), gainTable(bill), workTable(bill)].filter((table) => table.rows.length > 0),
+    notes: [...priceNotes(bill), otherModeNote(bill), ...bill.notes],
+  };
+}
+
+/** Both totals, how far apart they are, and what the prices leave open. */
+function summary({ totals: { headline, full } }: Bill): string {
+  const decimals = decimalsFor([headline.usd, full.usd, headline.usdLow, full.usdLow].map((usd) => new Decimal(usd)));
+  const of = ({ usd, usdLow, usdHigh }: typeof full) =>
+    `${formatUsd(usd, decimals)} (${formatUsd(usdLow, decimals)} .. ${formatUsd(usdHigh, decimals)})`;
+  const times = Number(headline.usd) > 0 ? `, ${new Decimal(full.usd).div(headline.usd).toFixed(2)} times that` : '';
+  return `Headline ${of(headline)}; full ${of(full)}${times}. In brackets: every price at its low or high end.`;
+}
+
+interface Row {
+  label: string[];
+  quantity: Decimal;
+  unit: string;
+  basis: Set<string>;
+  amounts: Record<Column, Decimal | null>;
+}
+
+/** Lines merged over attempts: what a reader wants to see of a run that was resumed forty times. */
+function rowsOf(lines: readonly BillLine[], severalRuns: boolean): Row[] {
+  const rows = new Map<string, Row>();
+  for (const line of lines) {
+    const label = [...(severalRuns ? [line.run] : []), line.item === 'storage' ? '' : line.stage, describeLine(line)];
+    const key = JSON.stringify([label, line.columns]);
+    const row = rows.get(key) ?? {
+      label,
+      quantity: new Decimal(0),
+      unit: line.unit,
+      basis: new Set(),
+      amounts: { headline: null, full: null },
+    };
+    row.quantity = row.quantity.plus(line.quantity);
+    row.basis.add(line.basis);
+    for (const column of line.columns) row.amounts[column] = (row.amounts[column] ?? new Decimal(0)).plus(line.usd);
+    rows.set(key, row);
+  }
+  // Storage is of the whole run: last, whichever stage wrote first.
+  return [...rows.values()].sort((a, b) => Number(a.unit === 'GB') - Number(b.unit === 'GB'));
+}
+
+function describeLine(line: BillLine): string {
+  if (line.item === 'storage') return 'storage';
+  if (line.basis === 'estimated' && line.item !== 'electricity') return 'lost work: cut off by a kill';
+  const what = line.item === 'electricity' ? ', electricity' : line.item === 'core time, owned' ? ', machine' : '';
+  const rented = line.columns.length === 1 && line.columns[0] === 'headline' ? ', if rented' : '';
+  const purpose = line.purpose === 'data' ? 'data generation' : line.purpose;
+  const lost = line.status === 'lost' ? 'lost work: ' : line.status === 'discarded' ? 'discarded: ' : '';
+  return `${lost}${purpose}${what}${rented}`;
+}
+
+function costTable(bill: Bill): Table {
+  const severalRuns = bill.runs.length > 1;
+  const rows = rowsOf(bill.lines, severalRuns);
+  const decimals = decimalsFor(rows.flatMap((row) => Object.values(row.amounts).filter((amount) => amount !== null)));
+  const shownIn = (column: Column): Map<Row, Decimal> => {
+    const counted = rows.flatMap((row) => (row.amounts[column] === null ? [] : [{ row, amount: row.amounts[column] }]));
+    const parts = apportion(
+      counted.map(({ amount }) => amount),
+      decimals,
+    );
+    return new Map(counted.map(({ row }, i) => [row, parts[i]]));
+  };
+  const shown = { headline: shownIn('headline'), full: shownIn('full') };
+  const cell = (row: Row, column: Column): string => {
+    const amount = shown[column].get(row);
+    return amount === undefined ? '-' : formatUsd(amount, decimals);
+  };
+  const { headline, full } = bill.totals;
+  const blank = severalRuns ? [''] : [];
+  return {
+    title: 'What it cost',
+    head: [...(severalRuns ? ['Run'] : []), 'Stage', 'What', 'Quantity', 'Headline', 'Full', 'Basis'],
+    right: [...(severalRuns ? [false] : []), false, false, true, true, true, false],
+    rows: rows.map((row) => [
+      ...row.label,
+      `${significant(row.quantity.toNumber())} ${row.unit === 'core-hour' ? 'core-h' : row.unit}`,
+      cell(row, 'headline'),
+      cell(row, 'full'),
+      [...row.basis].join(', '),
+    ]),
+    footer: [['Total', ...blank, '', '', formatUsd(headline.usd, decimals), formatUsd(full.usd, decimals), '']],
+  };
+}
+
+function bridgeTable(bill: Bill): Table {
+  const amounts = [bill.totals.headline.usd, ...bill.bridge.map((step) => step.usd)].map((usd) => new Decimal(usd));
+  const decimals = decimalsFor(amounts);
+  const parts = apportion(amounts, decimals);
+  const total = sum(amounts);
+  const share = (amount: Decimal) => (total.isZero() ? '' : `${amount.div(total).times(100).toFixed(1)}%`);
+  return {
+    title: 'From headline to full',
+    head: ['Scope', 'USD', 'Share'],
+    right: [false, true, true],
+    rows:
+      bill.bridge.length === 0
+        ? []
+        : [
+            ['headline', formatUsd(parts[0], decimals), share(amounts[0])],
+            ...bill.bridge.map((step, i) => [`+ ${step.what}`, formatUsd(parts[i + 1], decimals), share(amounts[i + 1])]),
+          ],
+    footer: [['full', formatUsd(total, decimals), share(total)]],
+  };
+}
+
+function gainTable(bill: Bill): Table {
+  const amounts = bill.gains.flatMap(({ usdPerCorrectAnswerGained: per }) =>
+    per ? [new Decimal(per.headline), new Decimal(per.full)] : [],
+  );
+  // These may be far below a cent; two digits of the smallest are shown all the same.
+  const decimals = decimalsFor(amounts, 12);
+  return {
+    title: 'Dollars for each further correct answer per 1,000 problems',
+    head: ['Task', 'From -> to', 'Accuracy', 'Gain (95%)', 'Headline', 'Full'],
+    right: [false, false, true, true, true, true],
+    rows: bill.gains.map((gain) => [
+      gain.task,
+      `${gain.from.label} -> ${gain.to.label}${gain.overall ? ' (overall)' : ''}`,
+      `${percent(gain.from.accuracy)} -> ${percent(gain.to.accuracy)}`,
+      gainCell(gain),
+      gain.usdPerCorrectAnswerGained ? formatUsd(gain.usdPerCorrectAnswerGained.headline, decimals) : 'no gain',
+      gain.usdPerCorrectAnswerGained ? formatUsd(gain.usdPerCorrectAnswerGained.full, decimals) : 'no gain',
+    ]),
+    footer: [],
+  };
+}
+
+function gainCell({ gain, gainHalf95 }: Gain): string {
+  const points = `${gain >= 0 ? '+' : ''}${(100 * gain).toFixed(1)}`;
+  return gainHalf95 === null ? points : `${points} +- ${(100 * gainHalf95).toFixed(1)}`;
+}
+
+function workTable(bill: Bill): Table {
+  const peak = bill.work.reduce((most, work) => Math.max(most, work.peakMemoryBytes), 0);
+  const add = (key: 'wallSeconds' | 'tokensIn' | 'tokensOut' | 'modelFlops' | 'energyJoules') =>
+    bill.work.reduce((total, work) => total + work[key], 0);
+  const rate = add('wallSeconds') > 0 ? add('modelFlops') / add('wallSeconds') : null;
+  const row = (
+    name: string,
+    purpose: string,
+    w: Pick<Bill['work'][number], 'wallSeconds' | 'tokensIn' | 'tokensOut' | 'modelFlops' | 'energyJoules'>,
+    perSecond: number | null,
+    memory: number,
+  ) => [
+    name,
+    purpose,
+    duration(w.wallSeconds),
+    scaled(w.tokensIn),
+    scaled(w.tokensOut),
+    scaled(w.modelFlops, 'FLOP'),
+    perSecond === null ? '-' : scaled(perSecond, 'FLOP/s'),
+    scaled(w.energyJoules, 'J'),
+    scaled(memory, 'B'),
+  ];
+  return {
+    title: 'What was done for it (lost work apart)',
+    head: ['Stage', 'Purpose', 'Time', 'Tok. in', 'Tok. out', 'Model FLOPs', 'Achieved', 'Energy', 'Peak mem.'],
+    right: [false, false, true, true, true, true, true, true, true],
+    rows: bill.work.map((work) => row(work.stage, work.purpose, work, work.modelFlopsPerSecond, work.peakMemoryBytes)),
+    footer:
+      bill.work.length < 2
+        ? []
+        : [
+            row(
+              'Total',
+              '',
+              {
+                wallSeconds: add('wallSeconds'),
+                tokensIn: add('tokensIn'),
+                tokensOut: add('tokensOut'),
+                modelFlops: add('modelFlops'),
+                energyJoules: add('energyJoules'),
+              },
+              rate,
+              peak,
+            ),
+          ],
+  };
+}
+
+/** Each price used, once, with where it comes from. */
+function priceNotes(bill: Bill): string[] {
+  const used = new Map<string, string>();
+  for (const { item, unitPrice, unit } of bill.lines) {
+    const price = significant(Number(unitPrice.usd));
+    used.set(
+      item,
+      `${item}: $${price} per ${unit}, ${unitPrice.basis}; ${unitPrice.source} (${unitPrice.region}, ${unitPrice.date}).`,
+    );
+  }
+  return [...used.values()];
+}
+
+function otherModeNote(bill: Bill): string {
+  const { mode, usd, usdLow, usdHigh } = bill.otherMode;
+  const decimals = decimalsFor([new Decimal(usd), new Decimal(usdLow)]);
+  const [a, b, c] = [usd, usdLow, usdHigh].map((amount) => formatUsd(amount, decimals));
+  return `The same in full on ${mode === 'own' ? 'an owned machine (depreciation and electricity)' : 'a rented machine'}: ${a} (${b} .. ${c}); --prices ${mode} shows it.`;
+}
+
+// ── form ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function textTable({ title, head, right, rows, footer }: Table, style: PrintStyle): string {
+  const texts = [head, ...rows, ...footer].map((row) => row.map(ascii));
+  const widths = head.map((_, column) => Math.max(...texts.map((row) => row[column].length)));
+  // Too wide: shorten the text columns, widest first. Numbers are never cut.
+  let excess = widths.reduce((total, width) => total + width, 0) + 2 * (widths.length - 1) - PRINT_WIDTH;
+  for (; excess > 0; excess--) {
+    const widest = widths.reduce((best, width, i) => (!right[i] && (best < 0 || width > widths[best]) ? i : best), -1);
+    if (widest < 0 || widths[widest] <= 6) break;
+    widths[widest]--;
+  }
+  const fit = (text: string, i: number): string => {
+    if (right[i]) return text.padStart(widths[i]);
+    return text.length > widths[i] ? `${text.slice(0, widths[i] - 2)}..` : text.padEnd(widths[i]);
+  };
+  const lines = texts.map((row) => row.map(fit).join('  ').trimEnd());
+  const rule = style.dim('-'.repeat(widths.reduce((total, width) => total + width, 0) + 2 * (widths.length - 1)));
+  const end = footer.length > 0 ? [rule, ...lines.slice(1 + rows.length).map(style.bold)] : [];
+  return [style.bold(title), rule, lines[0], rule, ...lines.slice(1, 1 + rows.length), ...end].join('\n');
+}
+
+function markdownTable({ head, right, rows, footer }: Table): string {
+  const line = (row: string[]) => `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  const bold = (row: string[]) => row.map((cell) => (cell === '' ? '' : `**${cell}**`));
+  return [
+    line(head),
+    `| ${right.map((isRight) => (isRight ? '---:' : '---')).join(' | ')} |`,
+    ...rows.map(line),
+    ...footer.map((row) => line(bold(row))),
+  ].join('\n');
+}
+
+function wrap(text: string, first: string, rest: string): string[] {
+  const lines: string[] = [];
+  let line = first;
+  let start = true;
+  for (const word of text.split(' ')) {
+    if (!start && line.length + 1 + word.length > PRINT_WIDTH) {
+      lines.push(line);
+      line = rest + word;
+    } else {
+      line += start ? word : ` ${word}`;
+    }
+    start = false;
+  }
+  return [...lines, line];
+}
+
+/** Sources may have curly quotes or dashes; a terminal may not. */
+function ascii(text: string): string {
+  return text
+    .replace(/[‘’]/g, "'")
+    .replace(/[“”]/g, '"')
+    .replace(/[–—]/g, '-')
+    .normalize('NFKD')
+    .replace(/[\u0300-\u036f]/g, '')
+    .replace(/[^\n\x20-\x7e]/g, '?');
+}
+
+/** `2026-01-02 03:04 UTC`. */
+function minute(time: string): string {
+  return time === '' ? 'unknown' : `${time.slice(0, 10)} ${time.slice(11, 16)} UTC`;
+}
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;
+
+/** `93.1 s`, `21.4 min`, `33.8 h`. */
+function duration(seconds: number): string {
+  if (seconds < 999.95) return `${seconds.toFixed(1)} s`;
+  return seconds < 59_997 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
+/** Four significant digits without an exponent, whatever the size. */
+function significant(value: number): string {
+  if (value === 0) return '0';
+  const digits = Math.max(0, 3 - Math.floor(Math.log10(Math.abs(value))));
+  return digits === 0 ? Math.round(value).toLocaleString('en-US') : value.toFixed(Math.min(digits, 12));
+}
+
+const PREFIXES = ['', 'k', 'M', 'G', 'T', 'P', 'E', 'Z', 'Y'];
+
+/** Three significant digits with a decimal prefix: `1.23 GFLOP/s`. */
+function scaled(value: number, unit = ''): string {
+  const size = Math.abs(value);
+  let power = size < 1 ? 0 : Math.min(PREFIXES.length - 1, Math.floor(Math.log10(size) / 3 + 1e-12));
+  if (Number((value / 1000 ** power).toPrecision(3)) >= 1000 && power < PREFIXES.length - 1) power++;
+  const scaledValue = value / 1000 ** power;
+  const number = power === 0 && Number.isInteger(value) ? String(value) : scaledValue.toPrecision(3);
+  const suffix = `${PREFIXES[power]}${unit}`;
+  return suffix === '' ? number : unit === '' ? `${number}${suffix}` : `${number} ${suffix}`;
+}
