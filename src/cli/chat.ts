@@ -30,15 +30,16 @@ interface ChatFlags {
 /** Tags of the completion form, by what follows them. */
 const TAGS = { '<think>': 'thinking', '</think>': 'text', '<answer>': 'answer', '</answer>': 'text' } as const;
 
-/** The parts of a completion; also of one that was cut off or has not the form. */
+/** The parts of a completion; also of one that was cut off or has not the form: a part ends where the next tag begins. */
 export function partsOf(text: string): { thinking: string | null; answer: string | null } {
-  const between = (open: string, close: string): string | null => {
-    const from = text.indexOf(open);
-    if (from < 0) return null;
-    const to = text.indexOf(close, from);
-    return text.slice(from + open.length, to < 0 ? undefined : to);
+  const after = (open: string): string | null => {
+    const at = text.indexOf(open);
+    if (at < 0) return null;
+    const rest = text.slice(at + open.length);
+    const ends = Object.keys(TAGS).map((tag) => rest.indexOf(tag));
+    return rest.slice(0, Math.min(rest.length, ...ends.filter((end) => end >= 0)));
   };
-  return { thinking: between('<think>', '</think>'), answer: between('<answer>', '</answer>') };
+  return { thinking: after('<think>'), answer: after('<answer>') };
 }
 
 export interface Transcript {
@@ -178,7 +179,7 @@ async function runChat(which: string | undefined, flags: ChatFlags): Promise<voi
   const opened = await openModel(folder, { blas: flags.blas });
   try {
     if (flags.prompt === undefined) await converse(opened, which ?? folder, flags);
-    else await answerOnce(opened, which ?? folder, flags.prompt, flags);
+    else await answerOnce(opened, which ?? folder, flags.prompt.trim(), flags);
   } finally {
     await opened.close();
   }

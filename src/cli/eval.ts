@@ -77,16 +77,13 @@ async function runEval(which: string | undefined, flags: EvalFlags): Promise<voi
     const room = config.max_position_embeddings - (task.maxPromptLength + 1);
     const maxTokens = flags.maxTokens ?? Math.min(DEFAULT_MAX_TOKENS, room);
     const { problems, samples, temperature, greedy, seed } = flags;
-    const live = process.stderr.isTTY === true;
-    const onProgress = (done: number, total: number): void => {
-      if (live) process.stderr.write(`\r\x1b[K${formatCount(done)} of ${formatCount(total)} completions`);
-    };
+    const progress = createCounter(process.stderr);
     const stopwatch = createStopwatch();
     const result = await evaluate(
-      { backend, model, tokenizer, task, seed, onProgress },
+      { backend, model, tokenizer, task, seed, onProgress: progress.show },
       { problems, samples, temperature, passAt: 1, greedy, maxTokens },
     );
-    if (live) process.stderr.write('\r\x1b[K');
+    progress.done();
     const { seconds, usd } = stopwatch.read();
     const { results, correct } = result;
     const solved = correct.reduce((sum, c) => sum + c, 0) + (greedy ? results.greedy * problems : 0);
@@ -119,6 +116,24 @@ async function runEval(which: string | undefined, flags: EvalFlags): Promise<voi
   } finally {
     await opened.close();
   }
+}
+
+/** `1,024 of 5,000 completions`: in place on a terminal, a line every few seconds elsewhere. */
+function createCounter(stream: NodeJS.WriteStream): { show(done: number, total: number): void; done(): void } {
+  const live = stream.isTTY === true;
+  let lastAt = performance.now();
+  return {
+    show(done, total) {
+      const now = performance.now();
+      if (now - lastAt < (live ? 100 : 5000)) return;
+      lastAt = now;
+      const text = `${formatCount(done)} of ${formatCount(total)} completions`;
+      stream.write(live ? `\r\x1b[K${text}` : `${text}\n`);
+    },
+    done() {
+      if (live) stream.write('\r\x1b[K');
+    },
+  };
 }
 
 function canEncode(encode: (text: string) => number[], character: string): boolean {

@@ -102,7 +102,9 @@ export function reduceEvent(state: ProgressState, event: RunEvent, style: Style 
     }
     case 'stage-ended': {
       const seconds = (state.now - state.stageStartedAt) / 1000;
-      const parts = [`${style.green('✓')} ${style.bold(event.stage)}`, `${formatCount(state.stageStep)} steps`];
+      // An evaluation has said what it found; that it ended is no news.
+      if (event.kind === 'eval') return null;
+      const parts = [`${style.green('✓')} ${style.bold(event.stage)}`, steps(state.stageStep)];
       parts.push(...headline(state), formatDuration(seconds));
       return parts.join(' · ');
     }
@@ -118,6 +120,8 @@ export function reduceEvent(state: ProgressState, event: RunEvent, style: Style 
       return null;
   }
 }
+
+const steps = (count: number): string => `${formatCount(count)} ${count === 1 ? 'step' : 'steps'}`;
 
 function startStage(state: ProgressState, id: string, kind: string, steps: number): void {
   let index = state.stages.findIndex((stage) => stage.id === id);
@@ -293,7 +297,8 @@ export function createProgress(options: ProgressOptions): Progress {
   const style = styleFor(stream);
   const state = initialState(title, stages, now());
   let drawnLines = 0;
-  let drawnAt = -Infinity;
+  // The first plain line waits; the block on a terminal does not.
+  let drawnAt = live ? -Infinity : state.now;
   let finished = false;
 
   const erase = (): string => (drawnLines > 0 ? `\x1b[${drawnLines}A\r\x1b[J` : '');
@@ -328,7 +333,7 @@ export function createProgress(options: ProgressOptions): Progress {
         if (live) draw();
         else
           stream.write(
-            `[${event.stage}] ${event.kind}, ${event.steps} steps, stage ${state.current + 1} of ${state.stages.length}\n`,
+            `[${event.stage}] ${event.kind}, ${steps(event.steps)}, stage ${state.current + 1} of ${state.stages.length}\n`,
           );
         drawnAt = state.now;
       } else {
