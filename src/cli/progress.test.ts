@@ -112,7 +112,7 @@ describe('lines that stay', () => {
   it('say how a stage ended and what an evaluation found', () => {
     const state = midway();
     expect(reduceEvent(state, { ...base, type: 'stage-ended', stage: 'reason', kind: 'grpo' })).toBe(
-      '✓ reason · 40 steps · reward 0.887 · accuracy 90.0% · length 18.88 · 0:20',
+      '✓ reason · 40 steps · reward 0.887 ▁▂▃▄▅▆▇█ · length 18.88 ▁▂▃▄▅▆▇█ · 0:20',
     );
     expect(
       reduceEvent(state, {
@@ -124,6 +124,7 @@ describe('lines that stay', () => {
         results: { pass1: 0.962, greedy: 0.98, length: 19.04 },
       }),
     ).toBe('◆ after GRPO · sums · pass@1 96.2% · greedy 98.0% · mean length 19.04');
+    expect(reduceEvent(state, { ...base, type: 'stage-ended', stage: 'after', kind: 'eval' })).toBeNull();
     expect(reduceEvent(state, { ...base, type: 'warning', message: 'slow' })).toBe('warning: slow');
     expect(reduceEvent(state, { ...base, type: 'ended', reason: 'completed' })).toBeNull();
   });
@@ -162,7 +163,7 @@ describe('createProgress', () => {
     expect(text()).toBe(
       '[base] sft, 4 steps, stage 1 of 2\n' +
         '[base 3/4, stage 1 of 2] loss 2.444 · elapsed 0:06 · stage left 0:02 · cost $0.0030\n' +
-        '✓ base · 4 steps · loss 2.083 · 0:08\n',
+        '✓ base · 4 steps · loss 2.083 █▃▂▁ · 0:08\n',
     );
   });
 

@@ -60,6 +60,8 @@ const PLAIN_LINE_MS = 5000;
 /** Numbers shown are means over this many steps: single batches are noisy. */
 const SMOOTHING = 10;
 const RECENT = 20;
+/** Characters of the curves in the line that a finished stage leaves behind. */
+const STAGE_CURVE = 8;
 
 export function initialState(title: string, stages: readonly ProgressStage[], now: number): ProgressState {
   return {
@@ -105,7 +107,7 @@ export function reduceEvent(state: ProgressState, event: RunEvent, style: Style 
       // An evaluation has said what it found; that it ended is no news.
       if (event.kind === 'eval') return null;
       const parts = [`${style.green('✓')} ${style.bold(event.stage)}`, steps(state.stageStep)];
-      parts.push(...headline(state), formatDuration(seconds));
+      parts.push(...headline(state, STAGE_CURVE), formatDuration(seconds));
       return parts.join(' · ');
     }
     case 'resumed':
@@ -155,17 +157,19 @@ function latest(state: ProgressState, name: string): number | null {
   return tail.reduce((sum, value) => sum + value, 0) / tail.length;
 }
 
-/** What a stage is judged by, as text: reward where there is one, else loss; accuracy; length. */
-function headline(state: ProgressState): string[] {
+/**
+ * What a stage is judged by, as text: reward where there is one, else loss; accuracy; length. With curves of so many
+ * characters, and then without the accuracy, which says much the same as the reward.
+ */
+function headline(state: ProgressState, curve = 0): string[] {
+  const judged = state.history.has('reward') ? 'reward' : 'loss';
   const out: string[] = [];
-  const reward = latest(state, 'reward');
-  const loss = latest(state, 'loss');
-  const accuracy = latest(state, 'accuracy');
-  const length = latest(state, 'length');
-  if (reward !== null) out.push(`reward ${formatNumber(reward)}`);
-  else if (loss !== null) out.push(`loss ${formatNumber(loss)}`);
-  if (accuracy !== null) out.push(`accuracy ${formatShare(accuracy)}`);
-  if (length !== null) out.push(`length ${formatNumber(length)}`);
+  for (const name of [judged, 'accuracy', 'length']) {
+    const value = latest(state, name);
+    if (value === null || (curve > 0 && name === 'accuracy')) continue;
+    const text = `${name} ${name === 'accuracy' ? formatShare(value) : formatNumber(value)}`;
+    out.push(curve > 0 ? `${text} ${sparkline(state.history.get(name) ?? [], curve)}` : text);
+  }
   return out;
 }
 
