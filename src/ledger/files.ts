@@ -1,9 +1,8 @@
 /**
- * @file The ledger's files: runs to bill, price books, and `bill.json` in a run's folder.
+ * @file The ledger's files: logs to bill, price books, and `bill.json` in a run's folder.
  */
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
-import { UserError } from '../base/errors.js';
 import { readJson, writeFileAtomic } from '../base/files.js';
 import { readEvents } from '../usage/log.js';
 import { type Bill, type BilledRun, type BillOptions, computeBill } from './bill.js';
@@ -32,35 +31,6 @@ export function priceBookOfRun(runFolder: string): PriceBook {
   if (!existsSync(file)) return defaultPriceBook();
   const parsed = priceBookSchema.safeParse((readJson(file, 'bill') as { priceBook?: unknown } | null)?.priceBook);
   return parsed.success && parsed.data.name !== 'catalog' ? parsed.data : defaultPriceBook();
-}
-
-/**
- * The folder of a run: a path, the name of a folder in `runsFolder`, or a part of such a name (a recipe, the hash at the end): then
- * the newest that has it. Without a name: the newest run.
- * @throws UserError (usage)
- */
-export function findRun(name: string | undefined, runsFolder = 'runs'): string {
-  if (name !== undefined) {
-    for (const path of [name, join(runsFolder, name)]) if (existsSync(join(path, EVENTS_FILE))) return resolve(path);
-    if (existsSync(name) && statSync(name).isDirectory()) {
-      throw new UserError('usage', `${name} is no run: it has no ${EVENTS_FILE}`, 'runs');
-    }
-  }
-  const runs = existsSync(runsFolder)
-    ? readdirSync(runsFolder)
-        .map((entry) => ({ entry, events: join(runsFolder, entry, EVENTS_FILE) }))
-        .filter(({ events }) => existsSync(events))
-        .map(({ entry, events }) => ({ entry, time: statSync(events).mtimeMs }))
-        .sort((a, b) => b.time - a.time || (a.entry < b.entry ? 1 : -1))
-    : [];
-  const found = runs.find(({ entry }) => name === undefined || `-${entry}-`.includes(`-${name}-`));
-  if (found) return resolve(runsFolder, found.entry);
-  if (name === undefined) {
-    throw new UserError('usage', `there is no run in ${runsFolder}; make one with: reckoner train`, 'runs');
-  }
-  const known = runs.slice(0, 5).map(({ entry }) => entry);
-  const advice = known.length > 0 ? `the newest are ${known.join(', ')}` : `there are none in ${runsFolder}`;
-  throw new UserError('usage', `no run ${name}: ${advice}`, 'runs');
 }
 
 /** Reads a run's log for billing. @throws UserError (data) */

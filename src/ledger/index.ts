@@ -4,7 +4,7 @@
  */
 export { type Bill, type BilledRun, type BillLine, type BillOptions, type Column, computeBill } from './bill.js';
 export { type CostMeter, createCostMeter } from './cost-meter.js';
-export { BILL_FILE, findRun, loadPriceBook, priceBookOfRun, readRun, writeBill } from './files.js';
+export { BILL_FILE, loadPriceBook, priceBookOfRun, readRun, writeBill } from './files.js';
 export type { Gain } from './gain.js';
 export { keptEvents } from './lineage.js';
 export { type BookPrice, defaultPriceBook, type PriceBook, type PriceMode, parsePriceBook, unitPrices } from './pricebook.js';
