@@ -1,6 +1,17 @@
 /**
  * @file Single-precision matrix products on the WASM memory: our own SIMD kernel, or the system's BLAS.
+ *
+ * A good BLAS is two to three times as fast as the WASM kernel, which has 128-bit vectors; a reference `libblas` is slower.
+ * So `planGemm` measures both once, for about 10 ms. The main thread decides for a whole group of ranks before they start
+ * (a library reads its settings when the process loads it first), and hands its choice to `createGemm` in each: all ranks
+ * compute with the same kernels.
+ *
+ * Products of at most `TINY` multiply-adds, and those of one row, stay in WASM also with a BLAS: there the call itself, or a
+ * library that packs its operands first, costs more than the product. The rule is by size alone, so it decides alike in
+ * every run.
  */
+import { UserError } from '../../../base/errors.js';
+import type { Blas } from './blas.js';
 
 export interface Gemm {
   /** What does the work, for people and fingerprints: `wasm`, `wasm-relaxed`, `openblas 0.3.21 SkylakeX`. */
@@ -29,6 +40,9 @@ export interface Gemm {
 /** Scratch that one thread's products need in the memory, 64-byte aligned. */
 export const GEMM_SCRATCH_BYTES = 2 * 1024 * 1024;
 
+/** The part of it that the kernel packs into (assembly/gemm.ts); above it `probeGemm` keeps its operands. */
+const GEMM_PACKED_BYTES = 1024 * 1024;
+
 export interface GemmContext {
   /** The kernels' exports. */
   exports: WebAssembly.Exports;
@@ -40,6 +54,16 @@ export interface GemmContext {
   blas: boolean;
   /** True when the exports are the relaxed SIMD build. */
   relaxed: boolean;
+  /** What the main thread found with `planGemm`; without it, this thread probes for itself. */
+  choice?: GemmChoice;
+}
+
+/** A decision between BLAS and WASM, as plain data for other threads and for fingerprints. */
+export interface GemmChoice {
+  /** The BLAS to load; null for the WASM kernel. */
+  library: string | null;
+  /** The name that `Gemm` will have. */
+  name: string;
 }
 
 type SgemmKernel = (
@@ -59,12 +83,107 @@ type SgemmKernel = (
   scratch: number,
 ) => void;
 
-export function createGemm(context: GemmContext): Gemm {
+/** Products of at most this many multiply-adds are left to the WASM kernel. */
+const TINY = 4096;
+
+const wasmName = (context: GemmContext): string => (context.relaxed ? 'wasm-relaxed' : 'wasm');
+
+function wasmGemm(context: GemmContext): Gemm {
   const kernel = context.exports.sgemm as unknown as SgemmKernel;
   const { scratch } = context;
   return {
-    name: context.relaxed ? 'wasm-relaxed' : 'wasm',
+    name: wasmName(context),
     sgemm: (transposeA, transposeB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) =>
       kernel(transposeA, transposeB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, scratch),
   };
+}
+
+function blasGemm(context: GemmContext, blas: Blas): Gemm {
+  const wasm = wasmGemm(context);
+  const { sgemm } = blas;
+  // A shared memory grows in place: its address stays.
+  const base = blas.addressOf(context.memory.buffer);
+  return {
+    name: blas.name,
+    sgemm: (transposeA, transposeB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) => {
+      // The last three: an empty sum, and strides of single rows, which BLAS refuses below the row's length.
+      if (m * n * k <= TINY || m === 1 || lda < (transposeA ? m : k) || ldb < (transposeB ? k : n) || ldc < n) {
+        wasm.sgemm(transposeA, transposeB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+        return;
+      }
+      const [opA, opB] = [transposeA ? 112 : 111, transposeB ? 112 : 111];
+      sgemm(101, opA, opB, m, n, k, alpha, base + a, lda, base + b, ldb, beta, base + c, ldc);
+    },
+  };
+}
+
+/** Seconds of the fastest of some products of a typical size, in the kernel's own scratch. */
+function measure(gemms: readonly Gemm[], context: GemmContext): number[] {
+  const [m, n, k] = [96, 128, 128];
+  const a = context.scratch + GEMM_PACKED_BYTES;
+  const b = a + 4 * m * k;
+  const c = b + 4 * n * k;
+  new Float32Array(context.memory.buffer, a, m * k + n * k).fill(1);
+  const best = gemms.map(() => Number.POSITIVE_INFINITY);
+  for (let round = 0; round < 12; round++) {
+    gemms.forEach((gemm, i) => {
+      const start = performance.now();
+      gemm.sgemm(false, true, m, n, k, 1, a, k, b, k, 0, c, n);
+      best[i] = Math.min(best[i], performance.now() - start);
+    });
+  }
+  return best;
+}
+
+/** blas.ts needs Node, and this file must load in a browser. */
+const environment = (): Record<string, string | undefined> => (typeof process === 'undefined' ? {} : process.env);
+const openBlas = async (library?: string): Promise<Blas | null> =>
+  typeof process === 'undefined' ? null : (await import('./blas.js')).openBlas(library);
+
+/**
+ * Decides between BLAS and the WASM kernel. `RECKONER_BLAS` names a library, which is then used without a measurement, or is
+ * `off`.
+ * @throws UserError when `RECKONER_BLAS` names a library that cannot be used.
+ */
+export async function probeGemm(context: GemmContext): Promise<GemmChoice> {
+  const own: GemmChoice = { library: null, name: wasmName(context) };
+  const asked = environment().RECKONER_BLAS;
+  if (!context.blas || asked === 'off') return own;
+  const blas = await openBlas(asked || undefined);
+  if (blas === null) {
+    if (!asked) return own;
+    throw new UserError(
+      'usage',
+      `RECKONER_BLAS=${asked} cannot be loaded or has no cblas_sgemm; give a BLAS library's path, or off.`,
+    );
+  }
+  const choice: GemmChoice = { library: blas.library, name: blas.name };
+  if (asked) return choice;
+  const [withBlas, withWasm] = measure([blasGemm(context, blas), wasmGemm(context)], context);
+  // Near a tie BLAS is taken, so that a noisy measurement does not change a run's library from one start to the next.
+  return withBlas < 1.25 * withWasm ? choice : own;
+}
+
+/** `probeGemm` in a small memory of its own, for a main thread that plans what its workers will do. */
+export async function planGemm(kernels: { module: WebAssembly.Module; relaxed: boolean }, blas: boolean): Promise<GemmChoice> {
+  const pages = GEMM_SCRATCH_BYTES / 65536 + 1;
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  const abort = (): never => {
+    throw new Error('A WASM kernel aborted.');
+  };
+  const { exports } = new WebAssembly.Instance(kernels.module, { env: { memory, abort } });
+  return probeGemm({ exports, memory, scratch: 65536, scratchBytes: GEMM_SCRATCH_BYTES, blas, relaxed: kernels.relaxed });
+}
+
+/**
+ * Matrix products for this thread.
+ * @throws UserError when another thread's choice cannot be followed here.
+ */
+export async function createGemm(context: GemmContext): Promise<Gemm> {
+  const choice = context.choice ?? (await probeGemm(context));
+  if (choice.library === null) return wasmGemm(context);
+  const blas = await openBlas(choice.library);
+  if (blas === null)
+    throw new UserError('state', `${choice.library} could be loaded in one thread but not in another; use --no-blas.`);
+  return blasGemm(context, blas);
 }
