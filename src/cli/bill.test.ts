@@ -36,7 +36,7 @@ describe('reckoner bill', () => {
   it('--json prints the document that the schema describes', async () => {
     const document = JSON.parse(await bill(folder, '--json'));
     expect(billDocument.safeParse(document).error?.issues ?? []).toEqual([]);
-    expect(document.totals.full.usd).toBe('0.0816');
+    expect(document.totals.headline.usd).toBe('0.0816');
   });
 
   it('prints a table, or Markdown', async () => {

@@ -262,7 +262,7 @@ describe('property: a random log', () => {
     }
   });
 
-  it('the full total does not depend on how finely usage was recorded, and equals the cost meter’s', () => {
+  it('the full total does not depend on how finely usage was recorded, and is the cost meter’s and storage', () => {
     for (let round = 0; round < 12; round++) {
       const random = new Random('split', round);
       const run = randomRun(random, 'run');
@@ -279,11 +279,32 @@ describe('property: a random log', () => {
           halves.push({ ...event, usage: { ...event.usage, ...half } }, { ...event, usage: { ...event.usage, ...half } });
         }
       }
-      const total = new Decimal(computeBill([run], book).totals.full.usd);
+      const bill = computeBill([run], book);
+      const total = new Decimal(bill.totals.full.usd);
+      const storage = sum(bill.lines.filter((line) => line.item === 'storage').map((line) => line.usd));
       const split = computeBill([{ name: 'run', events: halves }], book).totals.full.usd;
       expect(total.minus(split).abs().lt('1e-9')).toBe(true);
-      expect(total.minus(meter.exact).abs().lt('1e-9')).toBe(true);
+      expect(total.minus(storage).minus(meter.exact).abs().lt('1e-9')).toBe(true);
     }
+  });
+});
+
+describe('storage', () => {
+  it('of a folder at hand is what is in it now, once', () => {
+    const bill = computeBill(
+      [
+        { ...example(), keptBytes: 1e8 },
+        { name: 'b', events: [], keptBytes: 2e8 },
+      ],
+      RENT,
+    );
+    const storage = bill.lines.filter((line) => line.item === 'storage');
+    expect(storage.map((line) => [line.run, line.status, line.quantity, line.usd, line.columns])).toEqual([
+      ['run', 'kept', '0.1', '0.004', ['full']],
+      ['b', 'other-run', '0.2', '0.008', ['full']],
+    ]);
+    expect(bill.work.map((work) => work.stage)).not.toContain('folder');
+    expect(bill.gains[0].usd.full).toBe('0.047');
   });
 });
 

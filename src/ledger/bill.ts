@@ -9,6 +9,7 @@
  * Pure: events and a price book in, a document out.
  */
 import type { RunEvent } from '../usage/events.js';
+import type { Usage } from '../usage/usage.js';
 import { type Gain, gainsOf } from './gain.js';
 import { keptEvents } from './lineage.js';
 import { type BillLine, type Column, type LineItem, type LineStatus, priceEntries, type UsageEntry } from './lines.js';
@@ -24,6 +25,11 @@ export type { BillLine, Column } from './lines.js';
 export interface BilledRun {
   name: string;
   events: readonly RunEvent[];
+  /**
+   * Bytes in the run's folder, which are billed as stored. Without it, every byte that was ever written is, also of checkpoints
+   * that were deleted since.
+   */
+  keptBytes?: number;
   /** Lines of the log that could not be read. */
   unreadableLines?: number;
 }
@@ -105,15 +111,38 @@ export function computeBill(runs: readonly BilledRun[], book: PriceBook, options
 
 function usageEntries(run: BilledRun, isFirst: boolean, discarded: readonly string[]): UsageEntry[] {
   const kept = keptEvents(run.events);
-  return run.events.flatMap((event, index): UsageEntry[] => {
+  const entries = run.events.flatMap((event, index): UsageEntry[] => {
     if (event.type !== 'usage') return [];
     // An estimate in a run's log is the work that was under way at a kill: nobody measured it, and it is gone.
     let status: LineStatus = kept[index] && event.usage.basis !== 'estimated' ? 'kept' : 'lost';
     if (!isFirst) status = 'other-run';
     else if (status === 'kept' && discarded.includes(event.usage.stage)) status = 'discarded';
-    return [{ run: run.name, usage: event.usage, attempt: event.attempt, status, index }];
+    const billedBytes = run.keptBytes === undefined ? event.usage.storedBytes : 0;
+    return [{ run: run.name, usage: event.usage, attempt: event.attempt, status, billedBytes, index }];
   });
+  if (run.keptBytes !== undefined) {
+    const attempt = run.events.reduce((last, event) => Math.max(last, event.attempt), 0);
+    const status = isFirst ? 'kept' : 'other-run';
+    entries.push({ run: run.name, usage: FOLDER, attempt, status, billedBytes: run.keptBytes, index: -1 });
+  }
+  return entries;
 }
+
+/** Stands for a run's folder on the disk. */
+const FOLDER: Usage = {
+  stage: 'folder',
+  purpose: 'overhead',
+  wallSeconds: 0,
+  workerSeconds: 0,
+  tokensIn: 0,
+  tokensOut: 0,
+  modelFlops: 0,
+  energyJoules: 0,
+  energyBasis: 'measured',
+  peakMemoryBytes: 0,
+  storedBytes: 0,
+  basis: 'measured',
+};
 
 function amounts(lines: readonly BillLine[]): { usd: string; usdLow: string; usdHigh: string } {
   const add = (key: 'usd' | 'usdLow' | 'usdHigh') => sum(lines.map((line) => line[key])).toFixed();
@@ -125,7 +154,7 @@ function total(column: Column, all: readonly BillLine[], runs: readonly BilledRu
   const timeItem: LineItem = column === 'headline' || book.mode === 'rent' ? 'core time, rented' : 'core time, owned';
   const hours = sum(lines.filter((line) => line.item === timeItem).map((line) => line.quantity));
   const times = (column === 'headline' ? runs.slice(0, 1) : runs).flatMap((run) => run.events.map((event) => event.time)).sort();
-  const owned = `reserved core-seconds for the machine, energy of the ${lines.some((line) => line.basis === 'measured' && line.item === 'electricity') ? 'meter' : 'estimate'} for electricity, bytes written for storage`;
+  const owned = `reserved core-seconds for the machine, energy of the ${lines.some((line) => line.basis === 'measured' && line.item === 'electricity') ? 'meter' : 'estimate'} for electricity, bytes for storage`;
   return {
     ...amounts(lines),
     coreHours: hours.toDecimalPlaces(9).toFixed(),
@@ -136,7 +165,7 @@ function total(column: Column, all: readonly BillLine[], runs: readonly BilledRu
     period: { from: times[0] ?? '', to: times[times.length - 1] ?? '' },
     allocationKey:
       column === 'headline' || book.mode === 'rent'
-        ? `reserved core-seconds (wall seconds x workers)${column === 'full' ? ', bytes written for storage' : ''}`
+        ? `reserved core-seconds (wall seconds x workers)${column === 'full' ? ', bytes for storage' : ''}`
         : owned,
   };
 }
@@ -207,6 +236,11 @@ function notesOf(runs: readonly BilledRun[], entries: readonly UsageEntry[], boo
   for (const run of runs) {
     if (run.unreadableLines) notes.push(`${run.unreadableLines} unreadable lines of the log of ${run.name} are not billed.`);
   }
+  const months = book.storageMonths.value;
+  const bytes = runs.every((run) => run.keptBytes !== undefined)
+    ? 'What is in the run folder now'
+    : 'Every byte that was written';
+  notes.push(`${bytes} is billed as stored for ${months} ${months === 1 ? 'month' : 'months'} (${book.storageMonths.basis}).`);
   if (book.mode === 'rent') notes.push('Electricity and memory are part of the rental price.');
   if (entries.some(({ usage }) => usage.energyBasis === 'estimated')) {
     notes.push(

@@ -1,5 +1,6 @@
 /**
- * @file The cost so far, for the line of progress and for `--max-usd`: the full column of the bill, without its lines.
+ * @file The cost so far, for the line of progress and for `--max-usd`: the full column of the bill, without its lines and without
+ * storage, which is paid for after the run.
  */
 import type { Usage } from '../usage/usage.js';
 import { energyOf } from './lines.js';
@@ -19,17 +20,15 @@ export function createCostMeter(book: PriceBook): CostMeter {
   const prices = unitPrices(book);
   let workerSeconds: Decimal = ZERO;
   let joules: Decimal = ZERO;
-  let bytes: Decimal = ZERO;
   const total = (): Decimal => {
     const time = (book.mode === 'rent' ? prices.rent : prices.depreciation).usd.times(workerSeconds).div(3600);
     const energy = book.mode === 'own' ? prices.electricity.usd.times(joules).div(3_600_000) : ZERO;
-    return toUsd(time.plus(energy).plus(prices.storage.usd.times(bytes).div(1e9)));
+    return toUsd(time.plus(energy));
   };
   return {
     add(usage) {
       workerSeconds = workerSeconds.plus(usage.workerSeconds);
       joules = joules.plus(energyOf(usage, book));
-      bytes = bytes.plus(usage.storedBytes);
     },
     get usd() {
       return total().toNumber();

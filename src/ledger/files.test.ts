@@ -1,4 +1,4 @@
-import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -32,7 +32,11 @@ describe('writeBill', () => {
     const written = JSON.parse(readFileSync(join(run, 'bill.json'), 'utf8'));
     expect(written).toEqual(JSON.parse(JSON.stringify(bill)));
     expect(billDocument.safeParse(written).success).toBe(true);
-    expect(bill.totals.full.usd).toBe('0.5');
+    expect(bill.totals.headline.usd).toBe('0.5');
+    const bytes = statSync(join(run, 'events.jsonl')).size;
+    expect(bill.lines.find((line) => line.item === 'storage')?.quantity).toBe((bytes / 1e9).toFixed(9));
+    // The bill itself is not in it: a second bill is the same.
+    expect(await writeBill(run, parsePriceBook({ rentUsdPerCoreHour: 0.5 }, 'p'))).toEqual(bill);
     expect(bill.notes).toContain('2 unreadable lines of the log of r are not billed.');
     expect((await readRun(run)).name).toBe(basename(run));
   });

@@ -1,7 +1,7 @@
 /**
  * @file The ledger's files: logs to bill, price books, and `bill.json` in a run's folder.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { readJson, writeFileAtomic } from '../base/files.js';
 import { readEvents } from '../usage/log.js';
@@ -36,7 +36,19 @@ export function priceBookOfRun(runFolder: string): PriceBook {
 /** Reads a run's log for billing. @throws UserError (data) */
 export async function readRun(runFolder: string): Promise<BilledRun> {
   const { events, malformed, torn } = await readEvents(join(runFolder, EVENTS_FILE));
-  return { name: basename(resolve(runFolder)), events, unreadableLines: malformed.length + (torn ? 1 : 0) };
+  const unreadableLines = malformed.length + (torn ? 1 : 0);
+  return { name: basename(resolve(runFolder)), events, unreadableLines, keptBytes: folderBytes(runFolder) };
+}
+
+/** Bytes in a run's folder, without the bill and the lock, so that billing twice gives the same bill. */
+function folderBytes(folder: string): number {
+  let bytes = 0;
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile() || entry.name === BILL_FILE || entry.name.endsWith('.lock')) continue;
+    // A run may be at work in it: what is gone by now takes no room.
+    bytes += statSync(join(entry.parentPath, entry.name), { throwIfNoEntry: false })?.size ?? 0;
+  }
+  return bytes;
 }
 
 /**

@@ -36,7 +36,9 @@ export interface UsageEntry {
   usage: Usage;
   attempt: number;
   status: LineStatus;
-  /** Index in its run's log. */
+  /** Bytes that are billed as stored. */
+  billedBytes: number;
+  /** Index in its run's log; -1 for what is no event. */
   index: number;
 }
 
@@ -86,10 +88,10 @@ const ITEMS: Record<LineItem, { unit: BillLine['unit']; divisor: number; price: 
 
 type Item = [item: LineItem, amount: Decimal, basis: Basis, columns: Column[]];
 
-function itemsOf({ usage, status }: UsageEntry, book: PriceBook): Item[] {
+function itemsOf({ usage, status, billedBytes }: UsageEntry, book: PriceBook): Item[] {
   const isHeadline = status === 'kept' && usage.purpose === 'training';
   const time = new Decimal(usage.workerSeconds);
-  const storage: Item = ['storage', new Decimal(usage.storedBytes), usage.basis, ['full']];
+  const storage: Item = ['storage', new Decimal(billedBytes), usage.basis, ['full']];
   if (book.mode === 'rent') {
     return [['core time, rented', time, usage.basis, isHeadline ? ['headline', 'full'] : ['full']], storage];
   }

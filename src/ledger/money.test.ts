@@ -22,7 +22,9 @@ describe('money', () => {
   it('shows two digits of the smallest amount, from cents to 10^-6', () => {
     expect(decimalsFor(decimals(['0', '12']))).toBe(2);
     expect(decimalsFor(decimals(['0.0042', '3']))).toBe(4);
-    expect(decimalsFor(decimals(['-0.0000000042', '3']))).toBe(6);
+    expect(decimalsFor(decimals(['0.0029', '3']))).toBe(2);
+    expect(decimalsFor(decimals(['-0.0000000042', '0.0000001']))).toBe(6);
+    expect(decimalsFor(decimals(['-0.0000000042', '0.0000001']), 12)).toBe(10);
     expect(decimalsFor([])).toBe(2);
   });
 

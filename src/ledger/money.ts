@@ -53,15 +53,13 @@ export function formatUsd(amount: Decimal | string, decimals: number): string {
 }
 
 /**
- * Digits after the point with which the smallest amount (0 aside) shows two significant ones: from 2, for cents, to `most`
- * (6 is a ten thousandth of a cent).
+ * Digits after the point with which the smallest amount that matters (a thousandth of the largest, or more) shows two
+ * significant ones: from 2, for cents, to `most` (6 is a ten thousandth of a cent).
  */
 export function decimalsFor(amounts: readonly Decimal[], most = 6): number {
-  let smallest: Decimal | null = null;
-  for (const amount of amounts) {
-    const size = amount.abs();
-    if (!size.isZero() && (smallest === null || size.lt(smallest))) smallest = size;
-  }
-  if (smallest === null) return 2;
+  const sizes = amounts.map((amount) => amount.abs()).filter((size) => !size.isZero());
+  if (sizes.length === 0) return 2;
+  const least = Decimal.max(...sizes).div(1000);
+  const smallest = Decimal.min(...sizes.filter((size) => size.gte(least)));
   return Math.min(most, Math.max(2, 1 - Math.floor(smallest.log(10).toNumber())));
 }

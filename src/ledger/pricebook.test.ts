@@ -83,18 +83,18 @@ describe('price book', () => {
 describe('cost meter', () => {
   const usage = usageOf({ workerSeconds: 7200, energyJoules: 3.6e6, storedBytes: 5e8 });
 
-  it('rent: core-hours and storage', () => {
+  it('rent: core-hours; storage is paid after the run', () => {
     const meter = createCostMeter(
       parsePriceBook({ rentUsdPerCoreHour: 0.05, storageUsdPerGbMonth: 0.02, storageMonths: 3 }, 'x'),
     );
     expect(meter.usd).toBe(0);
     meter.add(usage);
-    expect(meter.exact).toBe('0.13');
+    expect(meter.exact).toBe('0.1');
     meter.add(usage);
-    expect(meter.usd).toBe(0.26);
+    expect(meter.usd).toBe(0.2);
   });
 
-  it('own: machine, electricity and storage', () => {
+  it('own: machine and electricity', () => {
     const meter = createCostMeter(
       parsePriceBook(
         {

@@ -24,8 +24,8 @@ export interface StageWork {
 /** The work of the entries that are kept, by stage and purpose, in order of appearance. */
 export function workOf(entries: readonly UsageEntry[], book: PriceBook): StageWork[] {
   const found = new Map<string, StageWork>();
-  for (const { usage, status } of entries) {
-    if (status === 'lost' || status === 'other-run') continue;
+  for (const { usage, status, index } of entries) {
+    if (index < 0 || status === 'lost' || status === 'other-run') continue;
     const key = `${usage.stage}\n${usage.purpose}`;
     const work = found.get(key) ?? {
       stage: usage.stage,

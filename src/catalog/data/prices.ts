@@ -180,6 +180,6 @@ export const PRICES: readonly Price[] = [
     date: '2026',
     basis: 'assumed',
     source: 'Assumption of this catalog',
-    note: 'Every byte written is billed as kept, also of checkpoints that were deleted since: an upper bound.',
+    note: 'Long enough to look at a run and decide.',
   },
 ];
