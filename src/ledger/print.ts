@@ -261,7 +261,9 @@ function workTable(bill: Bill): Table {
 function priceNotes(bill: Bill): string[] {
   const used = new Map<string, string>();
   for (const { item, unitPrice, unit } of bill.lines) {
-    const price = significant(Number(unitPrice.usd));
+    const price = significant(Number(unitPrice.usd))
+      .replace(/(\.\d*?)0+$/, '$1')
+      .replace(/\.$/, '');
     used.set(
       item,
       `${item}: $${price} per ${unit}, ${unitPrice.basis}; ${unitPrice.source} (${unitPrice.region}, ${unitPrice.date}).`,
