@@ -1,9 +1,10 @@
 /**
- * @file What the rooms above see of the tensors: the contract, the tape, and the operations.
+ * @file What the rooms above see of the tensors: the contract, the tape, the operations, and the float64 backend.
  *
- * Backends are made by their own modules under `backends/`, so that nobody loads one that is not used.
+ * The other backends are made by their own modules under `backends/`, so that nobody loads one that is not used.
  */
 export * from './backend.js';
+export { createReferenceBackend } from './backends/reference.js';
 export { attention } from './operations/attention.js';
 export { add } from './operations/elementwise.js';
 export { embedding } from './operations/embedding.js';

@@ -6,7 +6,8 @@ import { operationCases } from '../testing/cases/index.js';
 import { describeBackend } from '../testing/describe-backend.js';
 import { Draw } from '../testing/problem.js';
 
-describeBackend('reference', async () => createReferenceBackend());
+// The reference agrees with itself; what this shows is that it keeps the contract, strictly checks every problem and repeats.
+describeBackend('reference', async () => createReferenceBackend(), 8);
 
 describe('derivatives pass finite differences in float64:', () => {
   const differentiable = operationCases.filter((operation) => operation.draw(new Draw(operation.name, 2, 'small')).derivative);

@@ -27,8 +27,11 @@ function judgeOnce(operation: OperationCase, index: number, problem: Problem): P
   return expected;
 }
 
-/** Registers the suite with Vitest; `create` is called once, and the backend is closed at the end. */
-export function describeBackend(name: string, create: () => Promise<Backend>): void {
+/**
+ * Registers the suite with Vitest; `create` is called once, and the backend is closed at the end.
+ * @param problems drawn problems for each operation
+ */
+export function describeBackend(name: string, create: () => Promise<Backend>, problems = PROBLEMS): void {
   describe(`backend ${name}`, () => {
     let backend: Backend;
     beforeAll(async () => {
@@ -41,7 +44,7 @@ export function describeBackend(name: string, create: () => Promise<Backend>): v
     describe('agrees with the reference, and gives the same bits twice:', () => {
       for (const operation of operationCases) {
         it(operation.name, async () => {
-          for (let index = 0; index < PROBLEMS; index++) {
+          for (let index = 0; index < problems; index++) {
             const problem = operation.draw(new Draw(operation.name, index, 'large'));
             expect(await disagreement(problem, backend, await judgeOnce(operation, index, problem))).toBeNull();
             if (index % 4 === 3) expect(await execute(problem, backend)).toEqual(await execute(problem, backend));
