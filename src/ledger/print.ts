@@ -119,10 +119,11 @@ function rowsOf(lines: readonly BillLine[], severalRuns: boolean): Row[] {
 
 function describeLine(line: BillLine): string {
   if (line.item === 'storage') return 'storage';
-  if (line.basis === 'estimated' && line.item !== 'electricity') return 'lost work: cut off by a kill';
   const what = line.item === 'electricity' ? ', electricity' : line.item === 'core time, owned' ? ', machine' : '';
   const rented = line.columns.length === 1 && line.columns[0] === 'headline' ? ', if rented' : '';
-  const purpose = line.purpose === 'data' ? 'data generation' : line.purpose;
+  // The trainer books the second before a kill, which nobody measured, under the stage `lost`.
+  const cutOff = line.stage === 'lost' && line.status === 'lost';
+  const purpose = cutOff ? 'cut off by a kill' : line.purpose === 'data' ? 'data generation' : line.purpose;
   const lost = line.status === 'lost' ? 'lost work: ' : line.status === 'discarded' ? 'discarded: ' : '';
   return `${lost}${purpose}${what}${rented}`;
 }
