@@ -57,12 +57,18 @@ export function createTranscript(write: (text: string) => void, style: Style): T
     if (text === '') return;
     const paint = { thinking: style.dim, answer: style.bold, text: (plain: string) => plain }[part];
     const indent = part === 'thinking' ? style.dim('│ ') : '';
-    text.split('\n').forEach((line, i) => {
-      if (i > 0) write('\n');
-      if (i > 0 || atLineStart) write(indent);
+    const lines = text.split('\n');
+    lines.forEach((line, i) => {
+      if (i > 0) {
+        write('\n');
+        atLineStart = true;
+      }
+      // What comes after the last line break is not a line yet.
+      if (line === '' && i === lines.length - 1) return;
+      if (atLineStart) write(indent);
       write(paint(line));
+      atLineStart = false;
     });
-    atLineStart = text.endsWith('\n');
   };
   const breakLine = (): void => {
     if (!atLineStart) write('\n');

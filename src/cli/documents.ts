@@ -114,5 +114,58 @@ export type ChatDocument = z.infer<typeof chatDocument>;
 export type EvalDocument = z.infer<typeof evalDocument>;
 export type DoctorDocument = z.infer<typeof doctorDocument>;
 
-/** By the name of the file in docs/schema/. */
-export const documents = { chat: chatDocument, eval: evalDocument, doctor: doctorDocument, error: errorDocument };
+export const trainDocument = z
+  .object({
+    schemaVersion,
+    run: z.object({ name: z.string(), folder: z.string() }),
+    recipe: z.string(),
+    seed: count,
+    reason: z
+      .enum(['completed', 'interrupted', 'max-usd', 'max-minutes', 'diverged', 'failed'])
+      .describe('Why it stopped; all but completed can be resumed with --resume.'),
+    message: z.string().optional(),
+    step: count.describe('Steps done, over all stages.'),
+    seconds: z.number().min(0).describe('Wall seconds of this attempt.'),
+    workers: count,
+    backend: z.string().describe('What computed: backend, kernel build, matrix-product library.'),
+    memory: z
+      .looseObject({ localHighWaterBytes: count, sharedHighWaterBytes: count })
+      .nullable()
+      .describe("High-water marks of rank 0's own memory and of the shared one."),
+    evaluations: z
+      .array(z.object({ stage: z.string(), task: z.string(), results: z.record(z.string(), z.number()) }))
+      .describe('In the order in which they were made.'),
+    totals: z
+      .object({ headlineUsd: z.string(), fullUsd: z.string() })
+      .describe("Totals of the bill, exact decimals; see the run's bill.json."),
+  })
+  .describe('reckoner train --json');
+
+export const exportDocument = z
+  .object({
+    schemaVersion,
+    format: z.string(),
+    source: z.string().describe('The model folder or snapshot that was exported.'),
+    out: z.string(),
+    dtype: z.string(),
+    tensors: count,
+    parameters: count,
+    bytes: count,
+    files: z.record(z.string(), z.object({ bytes: count, sha256: z.string() })),
+  })
+  .describe('reckoner export --json');
+
+/** By the name of the file in docs/schema/. The bill's schema is the ledger's, and `bill.test.ts` writes it. */
+export const documents = {
+  train: trainDocument,
+  chat: chatDocument,
+  eval: evalDocument,
+  export: exportDocument,
+  doctor: doctorDocument,
+  error: errorDocument,
+};
+
+/** The JSON Schema (draft 2020-12) of each document. New fields are allowed, as `schemaVersion` promises. */
+export function jsonSchemas(): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(documents).map(([name, schema]) => [name, z.toJSONSchema(schema, { io: 'input' })]));
+}
