@@ -100,6 +100,15 @@ async function runTrain(recipeName: string, flags: TrainFlags, recipeGiven: bool
     onWarning: (message) => note(`warning: ${message}`),
   }).finally(() => progress?.done());
 
+  const diverged =
+    summary.reason === 'diverged'
+      ? new UserError(
+          'diverged',
+          `${summary.message}; the last good checkpoint is kept: lower the learning rate in ${summary.run.recipe}, then "reckoner train --resume ${summary.run.name} --allow-drift"`,
+        )
+      : null;
+  // With --json there is one document, and a run that diverged has failed.
+  if (diverged && flags.json) throw diverged;
   const { events } = await readEvents(summary.run.events);
   const evaluations = events.flatMap((event) =>
     event.type === 'evaluation' ? [{ stage: event.stage, task: event.task, results: event.results }] : [],
@@ -128,12 +137,7 @@ async function runTrain(recipeName: string, flags: TrainFlags, recipeGiven: bool
     print(ending(summary, evaluations, readSamples(summary.run.samples)));
     print(billText(bill, { style: styleFor(process.stdout) }));
   }
-  if (summary.reason === 'diverged') {
-    throw new UserError(
-      'diverged',
-      `${summary.message}; the last good checkpoint is kept: lower the learning rate in ${summary.run.recipe}, then "reckoner train --resume ${summary.run.name} --allow-drift"`,
-    );
-  }
+  if (diverged) throw diverged;
   return summary.reason === 'interrupted' ? EXIT.interrupted : EXIT.success;
 }
 
