@@ -5,12 +5,13 @@
  * R1-Zero's behaviour. It rewards search: a demonstration tries expressions until one fits or it gives up,
  *
  *     <think>7*5=35,35-3=32
- *     7*3=21,5-4=1,21+1=22!</think><answer>(7*3)+(5-4)</answer>
+ *     5*3=15,15+7=22!</think><answer>(5*3)+7</answer>
  *
  * One line is one try, one operation at a time, larger operand first; `!` marks a hit, the end of a line a miss. The next
  * operation is chosen with the last result already written, so a character-level model need not see the whole expression
  * before it starts. The answer composes the last try's steps, each inner result in parentheses. Misses are drawn evenly
- * from all expressions over the numbers: where to look first, and how long to keep looking, are left to be learned.
+ * from the expressions whose value could have been a target: where to look first, and how long to keep looking, are left
+ * to be learned.
  *
  * Rules. Generated problems and demonstrations keep to the game's: every intermediate result is a whole number above zero,
  * so a division must come out even. The verifier is exact arithmetic and nothing more: an answer that passes through a
@@ -109,6 +110,29 @@ function drawNumbers(count: number, maximum: number, random: Random): number[] {
   return [...chosen].sort((a, b) => a - b).map((value, rank) => value - rank);
 }
 
+/**
+ * `list(numbers)`, kept for the next time until `limit` items are held: training draws the same few hundred sets for
+ * ever, and four numbers take a millisecond.
+ */
+function remember<T>(limit: number, list: (numbers: readonly number[]) => T[]): (numbers: readonly number[]) => T[] {
+  const kept = new Map<string, T[]>();
+  let held = 0;
+  return (numbers) => {
+    const name = numbers.join();
+    let result = kept.get(name);
+    if (!result) {
+      result = list(numbers);
+      held += result.length + 1;
+      if (held > limit) {
+        kept.clear();
+        held = result.length + 1;
+      }
+      kept.set(name, result);
+    }
+    return result;
+  };
+}
+
 const times = (n: number): string => (n === 2 ? 'twice' : `${n} times`);
 
 /** Whether `answer` reaches the target, and why not. Exact, linear in the length of `answer`; never throws. */
@@ -132,23 +156,12 @@ export const countdown = defineTask({
   description: 'Reach a target from the numbers, each used at most once, with + - * /.',
   options,
   create({ count, maximum, target: [lowest, highest], attempts, solved, formatReward }): Task<Countdown> {
-    // The search over one set of numbers, kept while there is room: training draws the same few hundred sets for ever.
-    const searched = new Map<string, Attempt[]>();
-    let held = 0;
-    const search = (numbers: readonly number[]): Attempt[] => {
-      const name = numbers.join();
-      let result = searched.get(name);
-      if (!result) {
-        result = allAttempts(numbers);
-        held += result.length;
-        if (held > 200_000) {
-          searched.clear();
-          held = result.length;
-        }
-        searched.set(name, result);
-      }
-      return result;
-    };
+    const attemptsOver = remember(200_000, allAttempts);
+    /** Results in the target range that are none of the numbers, ascending. */
+    const targetsOver = remember(1_000_000, (numbers) => {
+      const values = new Set(allAttempts(numbers).map(({ value }) => value));
+      return [...values].filter((v) => v >= lowest && v <= highest && !numbers.includes(v)).sort((a, b) => a - b);
+    });
 
     const write = (tries: readonly Attempt[], target: number): string => {
       const lines = tries.map(({ steps, value }) => `${steps}${value === target ? '!' : '\n'}`);
@@ -166,11 +179,10 @@ export const countdown = defineTask({
       maxPromptLength: count * (String(maximum).length + 1) + String(highest).length + 1,
 
       generate(random) {
-        for (let draw = 0; draw < 10_000; draw++) {
+        for (let draw = 0; draw < 1000; draw++) {
           const numbers = drawNumbers(count, maximum, random);
-          const values = new Set(search(numbers).map(({ value }) => value));
-          const targets = [...values].filter((v) => v >= lowest && v <= highest && !numbers.includes(v));
-          if (targets.length > 0) return problem(numbers, random.pick(targets.sort((a, b) => a - b)));
+          const targets = targetsOver(numbers);
+          if (targets.length > 0) return problem(numbers, random.pick(targets));
         }
         throw new UserError('usage', `task countdown: target: nothing from ${lowest} to ${highest} is in reach`, 'target');
       },
@@ -180,16 +192,20 @@ export const countdown = defineTask({
       },
 
       demonstrate({ data: { numbers, target } }, random) {
-        const all = search(numbers);
+        const all = attemptsOver(numbers);
         const hits = all.filter(({ value }) => value === target);
-        const succeeds = random.chance(solved);
+        const others = all.filter(({ value }) => value !== target);
+        const plausible = others.filter(({ value }) => value >= lowest && value <= highest);
+        const misses = plausible.length > 0 ? plausible : others;
         const length = random.integer(1, attempts);
-        const misses = random.shuffle(all.filter(({ value }) => value !== target)).slice(0, length - (succeeds ? 1 : 0));
-        return write(succeeds ? [...misses, random.pick(hits)] : misses, target);
+        // Two ones reach nothing but 2: where no miss exists, every demonstration succeeds.
+        const succeeds = random.chance(solved) || misses.length === 0;
+        const shown = random.shuffle(misses).slice(0, length - (succeeds ? 1 : 0));
+        return write(succeeds ? [...shown, random.pick(hits)] : shown, target);
       },
 
       gold({ data: { numbers, target } }) {
-        const hit = search(numbers).find(({ value }) => value === target);
+        const hit = attemptsOver(numbers).find(({ value }) => value === target);
         return hit ? write([hit], target) : null;
       },
     };

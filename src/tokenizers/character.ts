@@ -151,14 +151,16 @@ export function tokenizerFromJSON(json: unknown): Tokenizer {
   if (model.type !== 'BPE') unsupported(`model type ${JSON.stringify(model.type)} is not supported`);
   if (!Array.isArray(model.merges) || model.merges.length > 0) unsupported('BPE merges are not supported');
   const vocabulary = record(model.vocab) ?? unsupported('no model.vocab');
-  const texts: string[] = [];
-  for (const [text, id] of Object.entries(vocabulary)) {
-    if (typeof id !== 'number' || !Number.isInteger(id) || id < 0)
-      unsupported(`the id of ${JSON.stringify(text)} is no whole number`);
-    texts[id as number] = text;
+  const entries = Object.entries(vocabulary);
+  const texts: string[] = new Array(entries.length);
+  for (const [text, id] of entries) {
+    if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= entries.length || texts[id] !== undefined) {
+      return unsupported(`the ids are not 0 … ${entries.length - 1}, once each`);
+    }
+    texts[id] = text;
   }
   const characters = texts.slice(TEXTS.length);
-  const long = characters.find((text) => text === undefined || [...text].length !== 1);
+  const long = characters.find((text) => [...text].length !== 1);
   if (long !== undefined) unsupported(`the token ${JSON.stringify(long)} is not a single character`);
   if (characters.length === 0) unsupported('the vocabulary is empty');
   const tokenizer = createCharacterTokenizer(characters.join(''));
