@@ -141,6 +141,38 @@ describe('train', () => {
     expect(chat.code).toBe(0);
   });
 
+  it('that diverges ends in one error document', async () => {
+    const stage = { ...recipe.stages[0], steps: 50, optimizer: { lr: 1e30, matrices: 'adamw' } };
+    writeFileSync(join(cwd, 'wild.json'), JSON.stringify({ ...recipe, name: 'wild', stages: [stage] }));
+    const { code, stdout } = await reckoner(['train', 'wild.json', '--workers', '1', '--json'], { cwd });
+    expect([code, error(stdout).code]).toEqual([1, 'diverged']);
+    expect(error(stdout).message).toMatch(/^stage learn, step \d+: /);
+  });
+
+  it('that is interrupted says so, and can be resumed', async () => {
+    const stage = { ...recipe.stages[0], steps: 1_000_000 };
+    writeFileSync(join(cwd, 'long.json'), JSON.stringify({ ...recipe, name: 'long', stages: [stage] }));
+    const { code, stdout } = await reckoner(['train', 'long.json', '--workers', '1', '--json'], {
+      cwd,
+      onStart: (child) => {
+        let seen = '';
+        child.stderr?.on('data', (chunk) => {
+          const before = seen.includes('[learn]');
+          seen += chunk;
+          if (!before && seen.includes('[learn]')) setTimeout(() => child.kill('SIGINT'), 300);
+        });
+      },
+    });
+    expect(code).toBe(130);
+    const document = documents.train.parse(JSON.parse(stdout));
+    expect(document.reason).toBe('interrupted');
+    const more = await reckoner(['train', '--resume', 'long', '--max-minutes', '0', '--json'], { cwd });
+    expect(more.code).toBe(0);
+    const resumed = documents.train.parse(JSON.parse(more.stdout));
+    expect(resumed).toMatchObject({ run: { name: document.run.name }, reason: 'max-minutes' });
+    expect(resumed.step).toBeGreaterThan(document.step);
+  });
+
   it('names the field of a wrong recipe', async () => {
     writeFileSync(join(cwd, 'wrong.json'), JSON.stringify({ ...recipe, stages: [{ id: 'x', kind: 'sft', steps: 'three' }] }));
     const { code, stdout } = await reckoner(['train', 'wrong.json', '--json'], { cwd });
