@@ -128,7 +128,7 @@ function micro1(k: i32, a: usize, aRow: usize, aInner: usize, b: usize, bInner: 
 /** The micro-kernel for 1 to 6 rows. Eight columns of C are written. */
 // @ts-ignore: decorator
 @inline
-function microRows(
+export function microRows(
   mr: i32, k: i32, a: usize, aRow: usize, aInner: usize, b: usize, bInner: usize, c: usize, cRow: usize, alpha: f32, add: bool,
 ): void {
   if (mr == 6) micro6(k, a, aRow, aInner, b, bInner, c, cRow, alpha, add);
@@ -142,14 +142,14 @@ function microRows(
 /** Rows of the next block when `left` remain: 6, but a remainder of 7 or 8 as 4 + 3 or 4 + 4, which 6 + 1 or 2 is slower than. */
 // @ts-ignore: decorator
 @inline
-function nextRows(left: i32): i32 {
+export function nextRows(left: i32): i32 {
   return left == 7 || left == 8 ? 4 : min(left, 6);
 }
 
 // ── packing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** A panel of B, k × 8, from rows b + p·bInner; columns from `width` on become zeros. */
-function packRows(k: i32, width: i32, b: usize, bInner: usize, panel: usize): void {
+export function packRows(k: i32, width: i32, b: usize, bInner: usize, panel: usize): void {
   if (width == 8) {
     for (let p = k; p != 0; p--) {
       v128.store(panel, v128.load(b));
@@ -166,14 +166,14 @@ function packRows(k: i32, width: i32, b: usize, bInner: usize, panel: usize): vo
   }
 }
 
-/** Transposes a 4×4 block: rows at b + j·row become columns at out, 32 bytes apart. */
+/** Transposes a 4×4 block: the rows at r0 to r3 become columns at out, 32 bytes apart. */
 // @ts-ignore: decorator
 @inline
-function transpose4(b: usize, row: usize, out: usize): void {
-  const r0 = v128.load(b);
-  const r1 = v128.load(b + row);
-  const r2 = v128.load(b + 2 * row);
-  const r3 = v128.load(b + 3 * row);
+function transpose4(p0: usize, p1: usize, p2: usize, p3: usize, out: usize): void {
+  const r0 = v128.load(p0);
+  const r1 = v128.load(p1);
+  const r2 = v128.load(p2);
+  const r3 = v128.load(p3);
   const l0 = v128.shuffle<f32>(r0, r1, 0, 4, 1, 5);
   const h0 = v128.shuffle<f32>(r0, r1, 2, 6, 3, 7);
   const l1 = v128.shuffle<f32>(r2, r3, 0, 4, 1, 5);
@@ -184,20 +184,31 @@ function transpose4(b: usize, row: usize, out: usize): void {
   v128.store(out, v128.shuffle<f64>(h0, h1, 1, 3), 96);
 }
 
-/** A panel of Bᵀ, k × 8: column j comes from the row at b + j·bColumn; columns from `width` on become zeros. */
-function packColumns(k: i32, width: i32, b: usize, bColumn: usize, panel: usize): void {
-  let p = 0;
-  if (width == 8) {
-    for (; p + 4 <= k; p += 4) {
-      transpose4(b, bColumn, panel);
-      transpose4(b + 4 * bColumn, bColumn, panel + 16);
-      b += 16;
-      panel += 128;
-    }
+/** A panel of Bᵀ, k × 8: column j comes from the row at b + j·bColumn; columns from `width` on repeat the last one. */
+export function packColumns(k: i32, width: i32, b: usize, bColumn: usize, panel: usize): void {
+  const b1 = width > 1 ? b + bColumn : b;
+  const b2 = width > 2 ? b1 + bColumn : b1;
+  const b3 = width > 3 ? b2 + bColumn : b2;
+  const b4 = width > 4 ? b3 + bColumn : b3;
+  const b5 = width > 5 ? b4 + bColumn : b4;
+  const b6 = width > 6 ? b5 + bColumn : b5;
+  const b7 = width > 7 ? b6 + bColumn : b6;
+  const end = <usize>k << 2;
+  let p: usize = 0;
+  for (; p + 16 <= end; p += 16) {
+    transpose4(b + p, b1 + p, b2 + p, b3 + p, panel);
+    transpose4(b4 + p, b5 + p, b6 + p, b7 + p, panel + 16);
+    panel += 128;
   }
-  for (; p < k; p++) {
-    for (let j = 0; j < 8; j++) store<f32>(panel + (<usize>j << 2), j < width ? load<f32>(b + <usize>j * bColumn) : 0);
-    b += 4;
+  for (; p < end; p += 4) {
+    store<f32>(panel, load<f32>(b + p));
+    store<f32>(panel, load<f32>(b1 + p), 4);
+    store<f32>(panel, load<f32>(b2 + p), 8);
+    store<f32>(panel, load<f32>(b3 + p), 12);
+    store<f32>(panel, load<f32>(b4 + p), 16);
+    store<f32>(panel, load<f32>(b5 + p), 20);
+    store<f32>(panel, load<f32>(b6 + p), 24);
+    store<f32>(panel, load<f32>(b7 + p), 28);
     panel += 32;
   }
 }
@@ -323,7 +334,7 @@ function dots1(width: i32, k: i32, a: usize, aRow: usize, b: usize, bRow: usize,
 }
 
 /** C = alpha·A·Bᵀ (+ C), nothing packed: for few rows. */
-function dotProduct(m: i32, n: i32, k: i32, alpha: f32, a: usize, aRow: usize, b: usize, bRow: usize, add: bool, c: usize, cRow: usize): void {
+export function dotProduct(m: i32, n: i32, k: i32, alpha: f32, a: usize, aRow: usize, b: usize, bRow: usize, add: bool, c: usize, cRow: usize): void {
   for (let j = 0; j < n; j += 4) {
     const width = min(4, n - j);
     let pa = a;
@@ -344,7 +355,7 @@ function dotProduct(m: i32, n: i32, k: i32, alpha: f32, a: usize, aRow: usize, b
 // ── the product ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** C[mr, width] from a tile of 8 columns, when C has fewer. */
-function storeTile(mr: i32, width: i32, tile: usize, c: usize, cRow: usize, add: bool): void {
+export function storeTile(mr: i32, width: i32, tile: usize, c: usize, cRow: usize, add: bool): void {
   for (let i = 0; i < mr; i++) {
     for (let j: usize = 0; j < <usize>width; j++) {
       const x = load<f32>(tile + (j << 2));
