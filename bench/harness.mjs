@@ -1,0 +1,87 @@
+// What the benchmarks share: what machine this is, medians, Markdown tables, and the models that are measured.
+import { existsSync } from 'node:fs';
+import { availableParallelism, cpus, totalmem } from 'node:os';
+import { fileURLToPath } from 'node:url';
+
+export const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** Every figure is printed with this: a number without its machine says nothing. */
+export function machine(command) {
+  return {
+    cpu: cpus()[0]?.model.trim() ?? 'unknown CPU',
+    cores: availableParallelism(),
+    memoryGB: Math.round(totalmem() / 1e9),
+    platform: `${process.platform} ${process.arch}`,
+    node: process.version,
+    date: new Date().toISOString().slice(0, 10),
+    command,
+  };
+}
+
+export function describe(about) {
+  return (
+    `${about.cpu}, ${about.cores} cores, ${about.memoryGB} GB, ${about.platform}; Node ${about.node}; ` +
+    `${about.date}; \`${about.command}\``
+  );
+}
+
+export function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+/** A Markdown table; numbers are set right. */
+export function table(header, rows) {
+  const cells = [header, ...rows].map((row) => row.map((cell) => (cell === null || cell === undefined ? '–' : String(cell))));
+  const widths = header.map((_, i) => Math.max(...cells.map((row) => row[i].length), 3));
+  const right = header.map((_, i) => i > 0);
+  const line = (row) => `| ${row.map((cell, i) => (right[i] ? cell.padStart(widths[i]) : cell.padEnd(widths[i]))).join(' | ')} |`;
+  const rule = `|${widths.map((w, i) => (right[i] ? ` ${'-'.repeat(w)}:` : ` ${'-'.repeat(w)} `)).join('|')}|`;
+  return [line(cells[0]), rule, ...cells.slice(1).map(line)].join('\n');
+}
+
+/** 12345.6 → '12,346'. */
+export const whole = (x) => (x === null || x === undefined ? null : Math.round(x).toLocaleString('en-US'));
+export const times = (x) => (x === null || x === undefined ? null : `${x.toFixed(2)}×`);
+
+export const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+
+/** A Llama decoder as `config.json` writes it: grouped-query attention two to one, hidden width ≈ 8/3 in steps of 32. */
+function decoder(width, layers, headDim) {
+  const heads = width / headDim;
+  return {
+    model_type: 'llama',
+    vocab_size: 256,
+    hidden_size: width,
+    intermediate_size: Math.ceil((8 * width) / 3 / 32) * 32,
+    num_hidden_layers: layers,
+    num_attention_heads: heads,
+    num_key_value_heads: heads / 2,
+    head_dim: headDim,
+    max_position_embeddings: 1024,
+    rms_norm_eps: 1e-6,
+    rope_theta: 10000,
+    tie_word_embeddings: false,
+    initializer_range: 0.02,
+  };
+}
+
+/** The decoders that are measured, by width. */
+export const DECODERS = { 128: decoder(128, 4, 32), 256: decoder(256, 6, 32), 512: decoder(512, 8, 64) };
+
+/** The Python that has PyTorch: `--python`, or the virtual environment that bench/peers/README.md makes; null when absent. */
+export function findPython(given) {
+  const candidate = given ?? process.env.RECKONER_BENCH_PYTHON ?? `${root}bench/peers/.venv/bin/python`;
+  return given !== undefined || existsSync(candidate) ? candidate : null;
+}
+
+/** Resident size of this process, all its threads included, bytes. */
+export const residentBytes = () => process.memoryUsage.rss();
+
+/** Fails early, with what to do, when there is nothing built to measure. */
+export function demandBuild() {
+  if (existsSync(`${root}dist/tensor/backends/wasm/kernels.wasm`)) return;
+  console.error('dist/ is missing; run `npm run build` first');
+  process.exit(1);
+}

@@ -1,0 +1,99 @@
+// Tokens per second of rollouts: prompts prefilled, completions sampled at temperature 1 from a preallocated cache, with batches
+// of 1, 16, 64 and 256 sequences on one core.
+//
+//   node bench/rollouts.mjs [--models r1-mini,128,256,512] [--batches 1,16,64,256] [--no-blas] [--rounds 5] [--json]
+//
+// Samples come in groups of up to 16 that share their prompt's cache, as in GRPO. Weights are random (speed does not depend on
+// them) and no sequence ends early, so every batch stays full. The prompt has 16 tokens, a completion 64. Prefill is in the
+// time; tokens counted are the generated ones.
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { DECODERS, demandBuild, describe, machine, median, root, table, whole } from './harness.mjs';
+
+const PROMPT = 16;
+const COMPLETION = 64;
+const GROUP = 16;
+
+const { values: flags } = parseArgs({
+  options: {
+    models: { type: 'string', default: 'r1-mini,128,256,512' },
+    batches: { type: 'string', default: '1,16,64,256' },
+    'no-blas': { type: 'boolean', default: false },
+    rounds: { type: 'string', default: '5' },
+    json: { type: 'boolean', default: false },
+  },
+});
+demandBuild();
+const { createWasmBackend } = await import('../dist/tensor/backends/wasm/index.js');
+const { createModel, parseModelConfig } = await import('../dist/models/index.js');
+const { createSampler } = await import('../dist/inference/index.js');
+const { countParameters } = await import('../dist/usage/flops.js');
+
+/** A width of the benchmark's decoders, or a shipped recipe's model (its vocabulary, which the task decides, taken as 64). */
+function configOf(name) {
+  if (DECODERS[name]) return parseModelConfig(DECODERS[name]);
+  const { model } = JSON.parse(readFileSync(`${root}recipes/${name}.json`, 'utf8'));
+  return parseModelConfig({ vocab_size: 64, ...model });
+}
+
+const batches = flags.batches.split(',').map(Number);
+const engines = new Set();
+
+/** Median tokens per second of `model` at each batch size; batch sizes take turns. */
+async function measure(name, blas) {
+  const config = configOf(name);
+  const backend = await createWasmBackend({ blas, sharedBytes: 4 * countParameters(config).total + 2 ** 20 });
+  engines.add(backend.fingerprint);
+  const model = createModel(backend, config);
+  model.store.initialize(1);
+  const perSecond = batches.map(() => []);
+  const mark = backend.mark();
+  const once = async (batch, key) => {
+    const samples = Math.min(GROUP, batch);
+    const prompts = Array.from({ length: batch / samples }, (_, i) =>
+      Array.from({ length: PROMPT }, (_, j) => (i * 31 + j * 7) % config.vocab_size),
+    );
+    // A token that is never drawn ends sequences, so none ends early.
+    const sampler = createSampler(backend, model, { capacity: batch, maxPrompt: PROMPT, maxTokens: COMPLETION, eos: -1 });
+    const start = performance.now();
+    const completions = await sampler.generate(prompts, { samples, maxTokens: COMPLETION, temperature: 1, key: [key] });
+    const seconds = (performance.now() - start) / 1000;
+    backend.release(mark);
+    return completions.reduce((sum, { tokens }) => sum + tokens.length, 0) / seconds;
+  };
+  for (const batch of batches) await once(batch, 0);
+  for (let round = 1; round <= Number(flags.rounds); round++) {
+    for (const [i, batch] of batches.entries()) perSecond[i].push(await once(batch, round));
+  }
+  await backend.close();
+  return {
+    model: name,
+    width: config.hidden_size,
+    layers: config.num_hidden_layers,
+    parameters: countParameters(config).total,
+    products: blas ? 'BLAS' : 'WASM',
+    tokensPerSecond: Object.fromEntries(batches.map((batch, i) => [batch, median(perSecond[i])])),
+  };
+}
+
+const rows = [];
+for (const name of flags.models.split(',')) {
+  for (const blas of flags['no-blas'] ? [false] : [false, true]) {
+    rows.push(await measure(name, blas));
+    process.stderr.write(`${name}, ${blas ? 'BLAS' : 'WASM'}: ${JSON.stringify(rows.at(-1).tokensPerSecond)}\n`);
+  }
+}
+const about = machine(`node bench/rollouts.mjs ${process.argv.slice(2).join(' ')}`.trim());
+if (flags.json) {
+  console.log(JSON.stringify({ benchmark: 'rollouts', machine: about, engines: [...engines], rows }, null, 2));
+} else {
+  console.log('## Rollouts, tokens/s on one core\n');
+  console.log(`${describe(about)}\n`);
+  console.log(`${[...engines].join('; ')}. Prompt ${PROMPT}, completion ${COMPLETION} tokens, groups of ${GROUP}.\n`);
+  const cells = rows.map((r) => [
+    `${r.model.match(/^\d/) ? '' : `${r.model}: `}width ${r.width}, ${r.layers} layers, ${(r.parameters / 1e6).toFixed(1)}M`,
+    r.products,
+    ...batches.map((batch) => whole(r.tokensPerSecond[batch])),
+  ]);
+  console.log(`${table(['model', 'products', ...batches.map((batch) => `batch ${batch}`)], cells)}\n`);
+}
