@@ -29,7 +29,7 @@ import {
   attentionForward,
   type Strided,
 } from './attention.js';
-import { createGemm, GEMM_SCRATCH_BYTES, type Gemm } from './gemm.js';
+import { createGemm, GEMM_SCRATCH_BYTES, type Gemm, type GemmChoice, planGemm } from './gemm.js';
 import type { KernelExports } from './kernels.js';
 import type { Build, Kernels } from './load.js';
 import { createWasmMemory, layoutOf, Stacks, type WasmMemory, type WasmMemoryOptions } from './memory.js';
@@ -39,6 +39,7 @@ import { f32, f32Strided, i32, mismatch, WasmTensor } from './tensor.js';
 import { tokenLogProbabilities, tokenLogProbabilitiesBackward } from './vocabulary.js';
 
 export { hasRelaxedSimd } from './features.js';
+export type { GemmChoice } from './gemm.js';
 export type { Build, Kernels } from './load.js';
 export { createWasmMemory, type WasmMemory, type WasmMemoryOptions } from './memory.js';
 export { abortRanks } from './ranks.js';
@@ -52,8 +53,16 @@ export interface WasmBackendOptions extends WasmMemoryOptions {
   build?: Build;
   /** False keeps matrix products in the WASM kernels. Default true. */
   blas?: boolean;
+  /** What the main thread found with `probeGemm`, so that all ranks compute alike; without it this thread looks for itself. */
+  choice?: GemmChoice;
   /** Compiled kernels, for hosts without files (a browser) or to spare workers the compilation. */
   kernels?: Kernels;
+}
+
+/** Decides what multiplies matrices, by measurement. The main thread asks before any worker starts, and tells them all. */
+export async function probeGemm(options: Pick<WasmBackendOptions, 'blas' | 'build' | 'kernels'> = {}): Promise<GemmChoice> {
+  const kernels = options.kernels ?? (await import('./load.js')).loadKernels(options.build);
+  return planGemm(kernels, options.blas ?? true);
 }
 
 /** @throws UserError when memory, kernels or options are not to be had. */
@@ -75,6 +84,7 @@ export async function createWasmBackend(options: WasmBackendOptions = {}): Promi
     scratchBytes: GEMM_SCRATCH_BYTES,
     blas: options.blas ?? true,
     relaxed: kernels.relaxed,
+    choice: options.choice,
   });
   return new WasmBackend(memory, rank, exports, kernels, gemm);
 }
