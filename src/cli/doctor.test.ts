@@ -51,7 +51,7 @@ describe('advice', () => {
 it('blasAdvice knows the package managers', () => {
   expect(blasAdvice('linux', 'NAME="Debian"\nID=debian\n')).toBe('sudo apt-get install libopenblas0-pthread');
   expect(blasAdvice('linux', 'ID=linuxmint\nID_LIKE="ubuntu debian"\n')).toBe('sudo apt-get install libopenblas0-pthread');
-  expect(blasAdvice('linux', 'ID="rocky"\nID_LIKE="rhel centos fedora"\n')).toBe('sudo dnf install openblas');
+  expect(blasAdvice('linux', 'ID="rocky"\nID_LIKE="rhel centos fedora"\n')).toBe('sudo dnf install openblas-serial');
   expect(blasAdvice('linux', 'ID=arch\n')).toBe('sudo pacman -S openblas');
   expect(blasAdvice('linux', '')).toContain("system's package manager");
   expect(blasAdvice('darwin', '')).toBeNull();

@@ -95,12 +95,12 @@ export const doctorDocument = z
     wasm: z.object({ simd: z.boolean(), relaxedSimd: z.boolean() }),
     matmul: z.object({
       size: count.describe('Side of the square matrices.'),
-      kernel: z.object({ name: z.string(), gflops: z.number() }).nullable().describe('Our own SIMD kernel, one core.'),
+      kernel: z.object({ name: z.string(), gflops: z.number() }).describe('Our own SIMD kernel, one core.'),
       blas: z
         .object({ name: z.string(), gflops: z.number() })
         .nullable()
         .describe('The system BLAS, one core; null where none was found.'),
-      used: z.string().nullable().describe('What training takes.'),
+      used: z.string().describe('What training takes.'),
     }),
     workers: count.describe('Workers that training takes by default.'),
     energy: z.object({ measured: z.boolean(), source: z.string() }),

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { CommanderError } from 'commander';
 import { describe, expect, it } from 'vitest';
 import type { Failure } from './output.js';
@@ -49,4 +50,13 @@ it('--json counts before -- only', () => {
   expect(wantsJson(['chat', '--json'])).toBe(true);
   expect(wantsJson(['chat', '--', '--json'])).toBe(false);
   expect(wantsJson(['chat'])).toBe(false);
+});
+
+it('docs/reference/cli.md knows every option of every verb', () => {
+  const page = readFileSync(new URL('../../docs/reference/cli.md', import.meta.url), 'utf8');
+  for (const make of verbs) {
+    const verb = make();
+    const section = page.split(`\n## ${verb.name()}\n`)[1]?.split('\n## ')[0] ?? '';
+    for (const { long } of verb.options) if (long !== '--json') expect(section, `${verb.name()} ${long}`).toContain(long);
+  }
 });
