@@ -121,7 +121,7 @@ export async function evaluate(context: EvaluateContext, options: EvaluateOption
     const i = own[completion.prompt];
     const { text, verdict } = grade(task, tokenizer, problems[i], completion);
     const parsed = parseCompletion(text);
-    const answer = completion.stop === 'eos' && parsed.wellFormed ? parsed.answer.trim() : null;
+    const answer = completion.stop === 'eos' && verdict.wellFormed && parsed.wellFormed ? parsed.answer.trim() : null;
     votes[completion.prompt].push(answer);
     if (verdict.correct && answer !== null) rightAnswers[completion.prompt].add(answer);
     if (!options.greedy && completion.sample === 0) show(i, text, verdict, completion.tokens.length);
