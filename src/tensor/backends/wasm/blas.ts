@@ -113,6 +113,12 @@ function withEnvironment<T>(variables: Record<string, string>, body: () => T): T
   }
 }
 
+/**
+ * Libraries that this thread has opened. Koffi closes a library that nobody refers to; the next thread to open it would
+ * then initialise it again, without the environment that only the main thread can set.
+ */
+const kept: Library[] = [];
+
 /** The OpenBLAS kernel for what this processor can do; null when Linux does not say, or there is nothing better. */
 function coreType(): string | null {
   let flags: Set<string>;
@@ -181,6 +187,7 @@ export function openBlas(library?: string): Blas | null {
     }
   }
   const { library: handle, path } = opened;
+  kept.push(handle);
   // The library may have been loaded by something else, before the variables were set.
   attempt(handle, 'void openblas_set_num_threads(int)', 1);
   attempt(handle, 'void MKL_Set_Num_Threads(int)', 1);
