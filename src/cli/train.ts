@@ -8,8 +8,9 @@ import { readJson } from '../base/files.js';
 import { billText, defaultPriceBook, parsePriceBook } from '../ledger/index.js';
 import { BACKENDS, type BackendKind } from '../recipes/backend.js';
 import { loadRecipe, shippedRecipes } from '../recipes/schema.js';
-import { type TrainSummary, train } from '../recipes/train.js';
+import { train } from '../recipes/train.js';
 import { readEvents } from '../usage/log.js';
+import { endingLines, evaluationsOf, readSamples } from './ending.js';
 import {
   EXIT,
   integerOption,
@@ -110,9 +111,7 @@ async function runTrain(recipeName: string, flags: TrainFlags, recipeGiven: bool
   // With --json there is one document, and a run that diverged has failed.
   if (diverged && flags.json) throw diverged;
   const { events } = await readEvents(summary.run.events);
-  const evaluations = events.flatMap((event) =>
-    event.type === 'evaluation' ? [{ stage: event.stage, task: event.task, results: event.results }] : [],
-  );
+  const evaluations = evaluationsOf(events);
   const bill = JSON.parse(readFileSync(summary.run.bill, 'utf8'));
   if (flags.json) {
     const { run, reason, message, step, seconds, workers, fingerprint, memory } = summary;
@@ -134,86 +133,9 @@ async function runTrain(recipeName: string, flags: TrainFlags, recipeGiven: bool
       totals,
     });
   } else {
-    print(ending(summary, evaluations, readSamples(summary.run.samples)));
+    print(`\n${endingLines(summary, evaluations, readSamples(summary.run.samples), styleFor(process.stdout)).join('\n')}\n`);
     print(billText(bill, { style: styleFor(process.stdout) }));
   }
   if (diverged) throw diverged;
   return summary.reason === 'interrupted' ? EXIT.interrupted : EXIT.success;
-}
-
-interface Sample {
-  stage: string;
-  prompt: string;
-  completion: string;
-  correct: boolean;
-  reason: string;
-}
-
-function readSamples(file: string): Sample[] {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch {
-    return [];
-  }
-  const out: Sample[] = [];
-  for (const line of text.split('\n')) {
-    try {
-      if (line !== '') out.push(JSON.parse(line) as Sample);
-    } catch {
-      // A kill can tear the last line of a file that is for reading only.
-    }
-  }
-  return out;
-}
-
-/** What the model could do before and after, in its own words, and where everything is. */
-function ending(
-  summary: TrainSummary,
-  evaluations: readonly { stage: string; results: Record<string, number> }[],
-  samples: readonly Sample[],
-): string {
-  const style = styleFor(process.stdout);
-  const lines: string[] = [''];
-  const percent = (x: number): string => `${(100 * x).toFixed(1)}%`;
-  for (const { stage, results } of evaluations) {
-    const { pass1, pass1Half95, greedy, length, problems } = results;
-    lines.push(
-      `${style.bold(stage.padEnd(14))} ${percent(pass1).padStart(6)} ± ${(100 * pass1Half95).toFixed(1)} sampled, ` +
-        `${percent(greedy).padStart(6)} greedy on ${problems} unseen problems; ${length.toFixed(1)} tokens`,
-    );
-  }
-  const first = evaluations[0]?.stage;
-  const last = evaluations.at(-1)?.stage;
-  if (first !== undefined && last !== undefined && first !== last) {
-    const of = (stage: string): Map<string, Sample> =>
-      new Map(samples.filter((s) => s.stage === stage).map((s) => [s.prompt, s]));
-    const before = of(first);
-    const after = of(last);
-    // A problem that it failed before and solves now shows most; any other will do.
-    const prompts = [...before.keys()].filter((prompt) => after.has(prompt));
-    const shown = prompts.find((p) => !before.get(p)?.correct && after.get(p)?.correct) ?? prompts[0];
-    if (shown !== undefined) {
-      lines.push('', `${style.bold('An unseen problem')}  ${shown}`);
-      for (const [label, sample] of [
-        [first, before.get(shown)],
-        [last, after.get(shown)],
-      ] as const) {
-        if (!sample) continue;
-        const mark = sample.correct ? style.green('right') : style.red('wrong');
-        lines.push(`  ${label} (${mark}: ${sample.reason})`);
-        for (const text of sample.completion.split('\n')) lines.push(style.dim(`    ${text}`));
-      }
-    }
-  }
-  const { reason, run, step } = summary;
-  if (reason === 'completed') {
-    lines.push('', `The model is in ${run.model}. Talk to it: ${style.bold(`npx reckoner chat ${run.name}`)}`);
-  } else if (reason !== 'diverged') {
-    const why = { interrupted: 'interrupted', 'max-usd': 'reached --max-usd', 'max-minutes': 'reached --max-minutes' }[
-      reason as string
-    ];
-    lines.push('', `Stopped at step ${step}: ${why ?? reason}. Go on: ${style.bold(`npx reckoner train --resume ${run.name}`)}`);
-  }
-  return `${lines.join('\n')}\n`;
 }

@@ -1,0 +1,117 @@
+/**
+ * @file What a run ends with on the screen: how good the model is before and after, one problem in its own words, and where to go
+ * from here. A pure function of what is in the run folder, so that the README's transcript is made by the same code.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { RUNS, type RunFolder } from '../checkpoints/run-folder.js';
+import type { RunEvent, StopReason } from '../usage/events.js';
+import { PLAIN, type Style } from './output.js';
+
+/** The result of one evaluation stage. */
+export interface Evaluated {
+  stage: string;
+  task: string;
+  results: Record<string, number>;
+}
+
+/** A line of `samples.jsonl`. */
+export interface Sample {
+  stage: string;
+  prompt: string;
+  completion: string;
+  correct: boolean;
+  reason: string;
+}
+
+/** The last result of each evaluation stage: a resume may have evaluated again. */
+export function evaluationsOf(events: readonly RunEvent[]): Evaluated[] {
+  const found = new Map<string, Evaluated>();
+  for (const event of events) {
+    if (event.type !== 'evaluation') continue;
+    const { stage, task, results } = event;
+    found.set(stage, { stage, task, results });
+  }
+  return [...found.values()];
+}
+
+export function readSamples(file: string): Sample[] {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch {
+    return [];
+  }
+  const out: Sample[] = [];
+  for (const line of text.split('\n')) {
+    try {
+      if (line !== '') out.push(JSON.parse(line) as Sample);
+    } catch {
+      // A kill can tear the last line of a file that is for reading only.
+    }
+  }
+  return out;
+}
+
+/** One line an evaluation: accuracy with its 95% interval, greedy beside it, length. */
+export function evaluationLines(evaluations: readonly Evaluated[], style: Style = PLAIN): string[] {
+  const percent = (x: number): string => `${(100 * x).toFixed(1)}%`.padStart(6);
+  const width = Math.max(0, ...evaluations.map(({ stage }) => stage.length));
+  return evaluations.map(({ stage, results }) => {
+    const { pass1, pass1Half95, greedy, length, problems } = results;
+    const decoded = greedy === undefined ? '' : `, ${percent(greedy)} greedy`;
+    return (
+      `${style.bold(stage.padEnd(width))} ${percent(pass1)} ± ${(100 * pass1Half95).toFixed(1)} sampled${decoded}` +
+      `, ${length.toFixed(1)} tokens; ${problems} unseen ${problems === 1 ? 'problem' : 'problems'}`
+    );
+  });
+}
+
+/** A problem that the model failed before and solves now shows most; where there is none, the first one; else nothing. */
+export function beforeAndAfter(evaluations: readonly Evaluated[], samples: readonly Sample[], style: Style = PLAIN): string[] {
+  const first = evaluations[0]?.stage;
+  const last = evaluations.at(-1)?.stage;
+  if (first === undefined || last === undefined || first === last) return [];
+  const of = (stage: string): Map<string, Sample> =>
+    new Map(samples.filter((sample) => sample.stage === stage).map((sample) => [sample.prompt, sample]));
+  const before = of(first);
+  const after = of(last);
+  const prompts = [...before.keys()].filter((prompt) => after.has(prompt));
+  const shown = prompts.find((prompt) => !before.get(prompt)?.correct && after.get(prompt)?.correct) ?? prompts[0];
+  if (shown === undefined) return [];
+  const lines = [`${style.bold('An unseen problem')}  ${shown}`];
+  for (const [label, sample] of [
+    [first, before.get(shown)],
+    [last, after.get(shown)],
+  ] as const) {
+    if (!sample) continue;
+    const mark = sample.correct ? style.green('right') : style.red('wrong');
+    lines.push(`  ${label} (${mark}: ${sample.reason})`);
+    for (const text of sample.completion.split('\n')) lines.push(style.dim(`    ${text}`));
+  }
+  return lines;
+}
+
+const STOPPED: Partial<Record<StopReason, string>> = { 'max-usd': 'reached --max-usd', 'max-minutes': 'reached --max-minutes' };
+
+/** What to type next. A run outside the usual folder is not found by its name, so it is called by its path. */
+function nextLine(reason: StopReason, step: number, { name, root, model }: Ended, style: Style): string {
+  const which = root === join(RUNS, name) ? name : root;
+  if (reason === 'completed') return `The model is in ${model}. Talk to it: ${style.bold(`npx reckoner chat ${which}`)}`;
+  return `Stopped at step ${step}: ${STOPPED[reason] ?? reason}. Go on: ${style.bold(`npx reckoner train --resume ${which}`)}`;
+}
+
+type Ended = Pick<RunFolder, 'name' | 'root' | 'model'>;
+
+/** Everything between the last line of progress and the bill. */
+export function endingLines(
+  { reason, step, run }: { reason: StopReason; step: number; run: Ended },
+  evaluations: readonly Evaluated[],
+  samples: readonly Sample[],
+  style: Style = PLAIN,
+): string[] {
+  const parts = [evaluationLines(evaluations, style), beforeAndAfter(evaluations, samples, style)];
+  // A run that diverged says so, and what to do, as an error.
+  if (reason !== 'diverged') parts.push([nextLine(reason, step, run, style)]);
+  return parts.filter((part) => part.length > 0).flatMap((part, i) => (i === 0 ? part : ['', ...part]));
+}
