@@ -26,13 +26,13 @@ else await rank();
 
 /** A worker thread: one rank of a data-parallel group, doing steps on request. */
 async function rank() {
-  const { createWasmBackend } = await import('../dist/tensor/backends/wasm/index.js');
+  const { openBackend } = await import('../dist/recipes/backend.js');
   const { createModel } = await import('../dist/models/index.js');
   const { createOptimizer, optimizerSchema } = await import('../dist/training/optimizer.js');
   const { crossEntropyStep } = await import('../dist/training/backpropagate.js');
   const { Tape } = await import('../dist/tensor/index.js');
-  const { config, memory, rank, blas } = workerData;
-  const backend = await createWasmBackend({ memory, rank, blas });
+  const { config, plan, rank } = workerData;
+  const backend = await openBackend(plan, rank);
   const { worldSize } = backend.ranks;
   const model = createModel(backend, config);
   if (rank === 0) model.store.initialize(1);
@@ -76,12 +76,11 @@ async function rank() {
 
 /** Our side: a group of worker threads. */
 async function reckoner(config, workers, blas) {
-  const { createWasmMemory } = await import('../dist/tensor/backends/wasm/index.js');
-  const { countParameters } = await import('../dist/usage/flops.js');
-  const memory = createWasmMemory({ worldSize: workers, sharedBytes: 4 * 4 * countParameters(config).total + 2 ** 24 });
+  const { planBackend } = await import('../dist/recipes/backend.js');
+  const plan = await planBackend({ kind: 'wasm', workers, blas, model: config });
   const threads = Array.from(
     { length: workers },
-    (_, rank) => new Worker(fileURLToPath(import.meta.url), { workerData: { config, memory, rank, blas } }),
+    (_, rank) => new Worker(fileURLToPath(import.meta.url), { workerData: { config, plan, rank } }),
   );
   /** The next message of every rank. */
   const answer = () => Promise.all(threads.map(async (thread) => (await once(thread, 'message'))[0]));
