@@ -33,7 +33,12 @@ export function billCommand(): Command {
       for (const folder of folders) runs.push(await readRun(folder));
       const bill = computeBill(runs, book);
       if (options.json) printDocument(bill);
-      else print(options.markdown ? billMarkdown(bill) : billText(bill, { style: styleFor(process.stdout) }));
+      else
+        print(
+          options.markdown
+            ? billMarkdown(bill)
+            : billText(bill, { style: styleFor(process.stdout), width: process.stdout.columns }),
+        );
     });
   return withExamples(command, 'reckoner bill', 'reckoner bill r1-mini --prices own', 'reckoner bill --json');
 }

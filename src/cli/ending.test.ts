@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { RunEvent } from '../usage/events.js';
-import { beforeAndAfter, endingLines, evaluationLines, evaluationsOf } from './ending.js';
+import { beforeAndAfter, evaluationLines, evaluationsOf, nextLines } from './ending.js';
 
 const evaluation = (stage: string, pass1: number, attempt = 0): RunEvent => ({
   type: 'evaluation',
@@ -57,20 +57,23 @@ describe('the ending of a run', () => {
   });
 
   it('ends with what to type next', () => {
-    const run = {
-      name: '2026-01-01-r1-mini-0000',
-      root: 'runs/2026-01-01-r1-mini-0000',
-      model: 'runs/2026-01-01-r1-mini-0000/model',
-    };
-    expect(endingLines({ reason: 'completed', step: 9, run }, [], [])).toEqual([
-      'The model is in runs/2026-01-01-r1-mini-0000/model. Talk to it: npx reckoner chat 2026-01-01-r1-mini-0000',
+    const name = '2026-01-01-r1-mini-0000';
+    const run = { name, root: `runs/${name}`, model: `runs/${name}/model` };
+    expect(nextLines({ reason: 'completed', step: 9, run })).toEqual([
+      `The model:      runs/${name}/model`,
+      `Talk to it:     npx reckoner chat ${name}`,
+      `The whole bill: npx reckoner bill ${name}`,
     ]);
-    expect(endingLines({ reason: 'max-usd', step: 9, run }, [], [])).toEqual([
-      'Stopped at step 9: reached --max-usd. Go on: npx reckoner train --resume 2026-01-01-r1-mini-0000',
+    expect(nextLines({ reason: 'max-usd', step: 9, run })).toEqual([
+      'Stopped at step 9: reached --max-usd.',
+      `Go on:          npx reckoner train --resume ${name}`,
+      `The whole bill: npx reckoner bill ${name}`,
     ]);
-    expect(
-      endingLines({ reason: 'interrupted', step: 9, run: { ...run, root: '/tmp/x/2026-01-01-r1-mini-0000' } }, [], []),
-    ).toEqual(['Stopped at step 9: interrupted. Go on: npx reckoner train --resume /tmp/x/2026-01-01-r1-mini-0000']);
-    expect(endingLines({ reason: 'diverged', step: 9, run }, [], [])).toEqual([]);
+    expect(nextLines({ reason: 'diverged', step: 9, run })).toEqual([`The whole bill: npx reckoner bill ${name}`]);
+  });
+
+  it('calls a run elsewhere by its path', () => {
+    const run = { name: 'r', root: '/tmp/x/r', model: '/tmp/x/r/model' };
+    expect(nextLines({ reason: 'interrupted', step: 9, run })[1]).toBe('Go on:          npx reckoner train --resume /tmp/x/r');
   });
 });

@@ -92,26 +92,25 @@ export function beforeAndAfter(evaluations: readonly Evaluated[], samples: reado
   return lines;
 }
 
+/** What the model could do and can do now. */
+export function learnedLines(evaluations: readonly Evaluated[], samples: readonly Sample[], style: Style = PLAIN): string[] {
+  const parts = [evaluationLines(evaluations, style), beforeAndAfter(evaluations, samples, style)];
+  return parts.filter((part) => part.length > 0).flatMap((part, i) => (i === 0 ? part : ['', ...part]));
+}
+
 const STOPPED: Partial<Record<StopReason, string>> = { 'max-usd': 'reached --max-usd', 'max-minutes': 'reached --max-minutes' };
 
 /** What to type next. A run outside the usual folder is not found by its name, so it is called by its path. */
-function nextLine(reason: StopReason, step: number, { name, root, model }: Ended, style: Style): string {
-  const which = root === join(RUNS, name) ? name : root;
-  if (reason === 'completed') return `The model is in ${model}. Talk to it: ${style.bold(`npx reckoner chat ${which}`)}`;
-  return `Stopped at step ${step}: ${STOPPED[reason] ?? reason}. Go on: ${style.bold(`npx reckoner train --resume ${which}`)}`;
-}
-
-type Ended = Pick<RunFolder, 'name' | 'root' | 'model'>;
-
-/** Everything between the last line of progress and the bill. */
-export function endingLines(
-  { reason, step, run }: { reason: StopReason; step: number; run: Ended },
-  evaluations: readonly Evaluated[],
-  samples: readonly Sample[],
+export function nextLines(
+  { reason, step, run }: { reason: StopReason; step: number; run: Pick<RunFolder, 'name' | 'root' | 'model'> },
   style: Style = PLAIN,
 ): string[] {
-  const parts = [evaluationLines(evaluations, style), beforeAndAfter(evaluations, samples, style)];
+  const which = run.root === join(RUNS, run.name) ? run.name : run.root;
+  const rows: [what: string, command: string][] = [['The whole bill', `npx reckoner bill ${which}`]];
+  if (reason === 'completed') rows.unshift(['Talk to it', `npx reckoner chat ${which}`]);
   // A run that diverged says so, and what to do, as an error.
-  if (reason !== 'diverged') parts.push([nextLine(reason, step, run, style)]);
-  return parts.filter((part) => part.length > 0).flatMap((part, i) => (i === 0 ? part : ['', ...part]));
+  else if (reason !== 'diverged') rows.unshift(['Go on', `npx reckoner train --resume ${which}`]);
+  const lines = rows.map(([what, command]) => `${`${what}:`.padEnd(16)}${style.bold(command)}`);
+  if (reason === 'completed') return [`${'The model:'.padEnd(16)}${run.model}`, ...lines];
+  return reason === 'diverged' ? lines : [`Stopped at step ${step}: ${STOPPED[reason] ?? reason}.`, ...lines];
 }

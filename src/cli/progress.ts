@@ -117,7 +117,9 @@ export function reduceEvent(state: ProgressState, event: RunEvent, style: Style 
     case 'warning':
       return `${style.yellow('warning:')} ${event.message}`;
     case 'ended':
-      return event.reason === 'completed' ? null : `${style.yellow(event.reason)}${event.message ? `: ${event.message}` : ''}`;
+      // Of the reasons to stop before the end, those that the user gave are told with what to do next.
+      if (event.reason !== 'diverged' && event.reason !== 'failed') return null;
+      return `${style.yellow(event.reason)}${event.message ? `: ${event.message}` : ''}`;
     default:
       return null;
   }

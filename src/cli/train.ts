@@ -10,7 +10,7 @@ import { BACKENDS, type BackendKind } from '../recipes/backend.js';
 import { loadRecipe, shippedRecipes } from '../recipes/schema.js';
 import { train } from '../recipes/train.js';
 import { readEvents } from '../usage/log.js';
-import { endingLines, evaluationsOf, readSamples } from './ending.js';
+import { evaluationsOf, learnedLines, nextLines, readSamples } from './ending.js';
 import {
   EXIT,
   integerOption,
@@ -133,8 +133,13 @@ async function runTrain(recipeName: string, flags: TrainFlags, recipeGiven: bool
       totals,
     });
   } else {
-    print(`\n${endingLines(summary, evaluations, readSamples(summary.run.samples), styleFor(process.stdout)).join('\n')}\n`);
-    print(billText(bill, { style: styleFor(process.stdout) }));
+    const style = styleFor(process.stdout);
+    const parts = [
+      learnedLines(evaluations, readSamples(summary.run.samples), style),
+      [billText(bill, { style, width: process.stdout.columns, brief: true })],
+      nextLines(summary, style),
+    ];
+    for (const lines of parts) if (lines.length > 0) print(`\n${lines.join('\n')}`);
   }
   if (diverged) throw diverged;
   return summary.reason === 'interrupted' ? EXIT.interrupted : EXIT.success;

@@ -222,7 +222,7 @@ function describeRun(run: BilledRun): Bill['runs'][number] {
 function notesOf(runs: readonly BilledRun[], entries: readonly UsageEntry[], book: PriceBook): string[] {
   const notes: string[] = [];
   const [first, ...others] = runs.map(describeRun);
-  if (first.outcome !== 'completed') notes.push(`Run ${first.name} is ${first.outcome}: this is the bill so far.`);
+  if (first.outcome !== 'completed') notes.push(`Run ${first.name} has not been completed: this is the bill so far.`);
   for (const other of others) {
     if (other.recipe !== first.recipe) notes.push(`Run ${other.name} is of another recipe (${other.recipe || 'unknown'}).`);
     if (other.outcome === 'completed') notes.push(`Run ${other.name} was completed; it is billed as one that was not used.`);

@@ -87,6 +87,25 @@ describe('billText', () => {
     expect(styled.replace(/<\/?[bi]>/g, '')).toBe(billText(bill));
   });
 
+  it('fits a narrow terminal by leaving out columns that can be spared, never a number', () => {
+    const text = billText(computeBill([example()], defaultPriceBook()), { width: 80 });
+    for (const line of text.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
+    const [, , head, , ...rows] = (text.split('\n\n').find((part) => part.startsWith('What was done')) as string).split('\n');
+    expect(head).toMatch(/^Stage +Time +(Tok\. in +)?Tok\. out +Model FLOPs +Achieved +Energy +Peak mem\.$/);
+    expect(rows.find((row) => row.startsWith('grpo'))).toMatch(/ 190\.0 s .* 1\.00M +1\.52 TFLOP +8\.00 GFLOP\/s /);
+  });
+
+  it('is short where the whole bill can be had later', () => {
+    const text = billText(computeBill([example()], defaultPriceBook()), { brief: true });
+    const titles = text.split('\n\n').map((part) => part.split('\n')[0]);
+    expect(titles).toEqual([
+      'Bill of 2026-11-23-r1-mini-7f3a',
+      'What it cost',
+      'Dollars for each further correct answer per 1,000 problems',
+    ]);
+    expect(text).toContain('full $');
+  });
+
   it('survives an empty run', () => {
     expect(billText(computeBill([{ name: 'empty', events: [] }], defaultPriceBook()))).toContain('Headline $0.00');
   });

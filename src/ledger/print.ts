@@ -1,5 +1,6 @@
 /**
- * @file The bill for people: a table for the terminal (at most 100 columns, ASCII only) and one in Markdown.
+ * @file The bill for people: a table for the terminal (at most 100 columns, fewer where it is narrower; ASCII only) and one in
+ * Markdown.
  *
  * Amounts of one table have the same number of digits, enough to see the smallest, and are rounded so that what is printed adds
  * up to the printed total (largest remainder).
@@ -20,6 +21,8 @@ interface Table {
   rows: string[][];
   /** Rows at the end that are set off by a rule. */
   footer: string[][];
+  /** Columns that a narrow terminal can do without, by their heads. */
+  optional?: string[];
 }
 
 interface Document {
@@ -27,6 +30,8 @@ interface Document {
   facts: string[];
   tables: Table[];
   notes: string[];
+  /** The first so many facts and these tables are the short form. */
+  brief: { facts: number; tables: Table[] };
 }
 
 /** Styles of a terminal; each returns its text with or without escape sequences. */
@@ -37,16 +42,26 @@ export interface PrintStyle {
 
 const PLAIN: PrintStyle = { bold: (text) => text, dim: (text) => text };
 
-export function billText(bill: Bill, options: { style?: PrintStyle } = {}): string {
-  const { title, facts, tables, notes } = documentOf(bill);
+export interface BillTextOptions {
+  style?: PrintStyle;
+  /** Columns of the terminal; at most 100 are used. */
+  width?: number;
+  /** Only both totals, what it cost and what was gained. */
+  brief?: boolean;
+}
+
+export function billText(bill: Bill, options: BillTextOptions = {}): string {
+  const { title, facts, tables, notes, brief } = documentOf(bill);
   const style = options.style ?? PLAIN;
+  const width = Math.max(40, Math.min(PRINT_WIDTH, options.width ?? PRINT_WIDTH));
   const lines = (texts: string[], first: string, rest: string) =>
-    ascii(texts.flatMap((text) => wrap(text, first, rest)).join('\n'));
+    ascii(texts.flatMap((text) => wrap(text, first, rest, width)).join('\n'));
   const parts = [
-    `${style.bold(ascii(title))}\n${style.dim('='.repeat(Math.min(title.length, PRINT_WIDTH)))}\n${lines(facts, '', '  ')}`,
-    ...tables.map((table) => textTable(table, style)),
+    `${style.bold(ascii(title))}\n${style.dim('='.repeat(Math.min(title.length, width)))}\n` +
+      lines(options.brief ? facts.slice(0, brief.facts) : facts, '', '  '),
+    ...(options.brief ? brief.tables : tables).map((table) => textTable(table, style, width)),
   ];
-  if (notes.length > 0) parts.push(`${style.bold('Notes')}\n${style.dim(lines(notes, '  - ', '    '))}`);
+  if (!options.brief && notes.length > 0) parts.push(`${style.bold('Notes')}\n${style.dim(lines(notes, '  - ', '    '))}`);
   return parts.join('\n\n');
 }
 
@@ -63,20 +78,26 @@ export function billMarkdown(bill: Bill): string {
 function documentOf(bill: Bill): Document {
   const [run, ...others] = bill.runs;
   const attempts = run.attempts === 1 ? '' : `, ${run.attempts} attempts`;
+  const filled = (tables: Table[]) => tables.filter((table) => table.rows.length > 0);
+  const tables = { cost: costTable(bill), bridge: bridgeTable(bill), gain: gainTable(bill), work: workTable(bill) };
   return {
     title: `Bill of ${run.name}`,
     facts: [
       summary(bill),
-      `Run: ${run.recipe || 'unknown recipe'}, ${run.steps} steps${attempts}, ${run.outcome}${others.length > 0 ? `; with ${others.length} other run${others.length > 1 ? 's' : ''} billed to full` : ''}`,
+      `Run: ${run.recipe || 'unknown recipe'}, ${run.steps} steps${attempts}, ${outcomeText(run.outcome)}${others.length > 0 ? `; with ${others.length} other run${others.length > 1 ? 's' : ''} billed to full` : ''}`,
       `Period: ${minute(bill.totals.full.period.from)} to ${minute(bill.totals.full.period.to)}`,
       `Headline: ${bill.totals.headline.scope}`,
       `Full: ${bill.totals.full.scope}`,
       `Allocated by: ${bill.totals.full.allocationKey}`,
     ],
-    tables: [costTable(bill), bridgeTable(bill), gainTable(bill), workTable(bill)].filter((table) => table.rows.length > 0),
+    tables: filled([tables.cost, tables.bridge, tables.gain, tables.work]),
     notes: [...priceNotes(bill), otherModeNote(bill), ...bill.notes],
+    brief: { facts: 1, tables: filled([tables.cost, tables.gain]) },
   };
 }
+
+/** `max-usd` is the flag that stopped the run. */
+const outcomeText = (outcome: string): string => (outcome.startsWith('max-') ? `stopped by --${outcome}` : outcome);
 
 /** Both totals, how far apart they are, and what the prices leave open. */
 function summary({ totals: { headline, full } }: Bill): string {
@@ -234,6 +255,7 @@ function workTable(bill: Bill): Table {
   ];
   return {
     title: 'What was done for it (lost work apart)',
+    optional: ['Purpose', 'Tok. in', 'Energy'],
     head: ['Stage', 'Purpose', 'Time', 'Tok. in', 'Tok. out', 'Model FLOPs', 'Achieved', 'Energy', 'Peak mem.'],
     right: [false, false, true, true, true, true, true, true, true],
     rows: bill.work.map((work) => row(work.stage, work.purpose, work, work.modelFlopsPerSecond, work.peakMemoryBytes)),
@@ -282,11 +304,24 @@ function otherModeNote(bill: Bill): string {
 
 // ── form ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function textTable({ title, head, right, rows, footer }: Table, style: PrintStyle): string {
+function textTable(table: Table, style: PrintStyle, limit: number): string {
+  const { title, head, right, rows, footer, optional = [] } = table;
   const texts = [head, ...rows, ...footer].map((row) => row.map(ascii));
   const widths = head.map((_, column) => Math.max(...texts.map((row) => row[column].length)));
-  // Too wide: shorten the text columns, widest first. Numbers are never cut.
-  let excess = widths.reduce((total, width) => total + width, 0) + 2 * (widths.length - 1) - PRINT_WIDTH;
+  // Too wide: leave out what can be spared, then shorten the text columns, widest first. Numbers are never cut.
+  let excess = widths.reduce((total, width) => total + width, 0) + 2 * (widths.length - 1) - limit;
+  const spared = optional.length > 0 ? head.indexOf(optional[0]) : -1;
+  if (excess > 0 && spared >= 0) {
+    const without = <T>(row: T[]): T[] => row.filter((_, i) => i !== spared);
+    const smaller = {
+      ...table,
+      head: without(head),
+      right: without(right),
+      rows: rows.map(without),
+      footer: footer.map(without),
+    };
+    return textTable({ ...smaller, optional: optional.slice(1) }, style, limit);
+  }
   for (; excess > 0; excess--) {
     const widest = widths.reduce((best, width, i) => (!right[i] && (best < 0 || width > widths[best]) ? i : best), -1);
     if (widest < 0 || widths[widest] <= 6) break;
@@ -313,12 +348,12 @@ function markdownTable({ head, right, rows, footer }: Table): string {
   ].join('\n');
 }
 
-function wrap(text: string, first: string, rest: string): string[] {
+function wrap(text: string, first: string, rest: string, width: number): string[] {
   const lines: string[] = [];
   let line = first;
   let start = true;
   for (const word of text.split(' ')) {
-    if (!start && line.length + 1 + word.length > PRINT_WIDTH) {
+    if (!start && line.length + 1 + word.length > width) {
       lines.push(line);
       line = rest + word;
     } else {
