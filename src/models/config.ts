@@ -23,6 +23,10 @@ export const modelConfigSchema = z
     max_position_embeddings: positive.default(2048),
     rms_norm_eps: z.number().positive().default(1e-6),
     rope_theta: z.number().positive().default(10_000),
+    /** Where transformers 5 writes `rope_theta`; it wins over the field above. */
+    rope_parameters: z
+      .looseObject({ rope_theta: z.number().positive().optional(), rope_type: z.literal('default').optional() })
+      .nullish(),
     tie_word_embeddings: z.boolean().default(false),
     /** Standard deviation of the initial weights. */
     initializer_range: z.number().positive().default(0.02),
@@ -55,6 +59,11 @@ export function parseModelConfig(value: unknown, where = 'config.json'): ModelCo
   const issue = result.error.issues[0];
   const field = issue.path.join('.');
   throw new UserError('data', `${where}: ${field || 'model'}: ${issue.message}`, field);
+}
+
+/** The base of the rotary frequencies, wherever the configuration says it. */
+export function ropeThetaOf(config: ModelConfig): number {
+  return config.rope_parameters?.rope_theta ?? config.rope_theta;
 }
 
 /** Sizes with the defaults filled in. */

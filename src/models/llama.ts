@@ -9,7 +9,7 @@
 import type { Backend } from '../tensor/backend.js';
 import { attention, embedding, linear, type RopeTable, rmsNorm, rope, ropeTable, splitColumns, swiglu } from '../tensor/index.js';
 import { type Tape, Variable } from '../tensor/tape.js';
-import { dimensionsOf, type ModelConfig } from './config.js';
+import { dimensionsOf, type ModelConfig, ropeThetaOf } from './config.js';
 import type { ForwardInput, KvCache, Model } from './model.js';
 import { type ParameterSpec, ParameterStore } from './parameters.js';
 
@@ -62,7 +62,7 @@ export function createLlama(backend: Backend, config: ModelConfig): Model {
   const store = new ParameterStore(backend, llamaParameters(config));
   const table: RopeTable = ropeTable(backend, {
     headDim,
-    theta: config.rope_theta,
+    theta: ropeThetaOf(config),
     positions: config.max_position_embeddings,
     placement: 'local',
   });

@@ -6,12 +6,12 @@
  */
 import { join } from 'node:path';
 import { UserError } from '../base/errors.js';
+import { faultPoint } from '../base/faults.js';
 import { saveHuggingFace } from '../checkpoints/hugging-face.js';
 import type { NamedTensor } from '../checkpoints/safetensors.js';
 import {
   loadSnapshot,
   pruneSnapshots,
-  refuseDrift,
   type Snapshot,
   type SnapshotState,
   saveSnapshot,
@@ -84,10 +84,8 @@ export async function runProgram(job: RankJob, backend: Backend, line: Line): Pr
   const model = createModel(backend, parseModelConfig(recipe.model, 'recipe'));
   const checkpoints = join(job.runFolder, 'checkpoints');
   const control = new Int32Array(job.control);
-  const foundation = { ...job.foundation, fingerprint: backend.fingerprint };
 
   let snapshot: Snapshot | null = job.resumeFrom === null ? null : loadSnapshot(job.resumeFrom);
-  if (snapshot) refuseDrift(snapshot.state, foundation, job.allowDrift);
   if (lead) {
     if (snapshot) restore(backend, weightsOf(model), snapshot.read('weights'), snapshot.folder);
     else model.store.initialize(recipe.seed);
@@ -96,20 +94,19 @@ export async function runProgram(job: RankJob, backend: Backend, line: Line): Pr
 
   let step = snapshot?.state.step ?? 0;
   const firstStage = snapshot?.state.stageIndex ?? 0;
-  send({ kind: 'ready', fingerprint: backend.fingerprint, fromStep: step });
+  send({ kind: 'ready' });
 
   /** Saves everything needed to go on at (stageIndex, stageStep). Rank 0 writes; the others wait. */
   async function save(stageIndex: number, stageStep: number, stage: Stage | null): Promise<string | null> {
     let bad: string | null = null;
     if (lead) {
       const weights = await toHost(backend, weightsOf(model));
-      const broken = weights.find(({ data }) => data.some((x) => !Number.isFinite(x)));
-      bad = broken ? broken.name : null;
+      const optimizer = stage ? await toHost(backend, stage.state) : [];
+      bad = [...weights, ...optimizer].find(({ data }) => data.some((x) => !Number.isFinite(x)))?.name ?? null;
       if (!bad) {
         await flush();
-        const state: SnapshotState = { ...foundation, step, stageIndex, stageStep, attempt: job.attempt };
+        const state: SnapshotState = { ...job.foundation, step, stageIndex, stageStep, attempt: job.attempt };
         const folder = join(checkpoints, snapshotName(step));
-        const optimizer = stage ? await toHost(backend, stage.state) : [];
         const tensors = { weights, ...(stage ? { optimizer } : {}) };
         const written = await saveSnapshot(folder, { state, tensors, json: modelFiles(model, resolved) });
         pruneSnapshots(checkpoints, recipe.checkpoints.keep, step);
@@ -148,7 +145,9 @@ export async function runProgram(job: RankJob, backend: Backend, line: Line): Pr
 
     while (stageStep < stage.steps) {
       const started = performance.now();
+      faultPoint('step.before');
       const result = await stage.step(stageStep + 1);
+      faultPoint('step.after');
       stageStep++;
       step++;
       const seconds = (performance.now() - started) / 1000;
@@ -193,7 +192,7 @@ export async function runProgram(job: RankJob, backend: Backend, line: Line): Pr
   return { reason: 'completed', step };
 }
 
-/** `config.json` and `tokenizer.json`, so that a snapshot, too, can be talked to. */
+/** Configuration and tokenizer, so that a snapshot, too, can be talked to and exported. */
 function modelFiles(model: Model, { recipe, tokenizer }: ResolvedRecipe) {
   const config: Record<string, unknown> = {
     ...model.config,
@@ -205,7 +204,13 @@ function modelFiles(model: Model, { recipe, tokenizer }: ResolvedRecipe) {
     // What the model was trained on, so that `chat` and `eval` know its prompts without the run.
     reckoner: { recipe: recipe.name, task: recipe.task },
   };
-  return { 'config.json': config, 'tokenizer.json': tokenizer.toJSON() };
+  const { tokenizer: json, tokenizerConfig, specialTokensMap } = tokenizerFiles(tokenizer);
+  return {
+    'config.json': config,
+    'tokenizer.json': json,
+    'tokenizer_config.json': tokenizerConfig,
+    'special_tokens_map.json': specialTokensMap,
+  };
 }
 
 /** Writes the result as a Hugging Face folder. Returns its size in bytes. */
