@@ -371,7 +371,11 @@ class WasmBackend implements Backend {
     if (g.rows !== o.rows || g.columns !== 2 * o.columns || d.rows !== g.rows || d.columns !== g.columns) {
       throw mismatch('swigluBackward', 'shapes do not fit', { dGateUp, dOut, gateUp });
     }
-    this.kernels.swigluBackward(d.address, o.address, g.address, o.rows, o.columns, accumulate);
+    const { local } = this.stacks;
+    const { used } = local;
+    const powers = local.push(4 * o.columns);
+    this.kernels.swigluBackward(d.address, o.address, g.address, o.rows, o.columns, accumulate, powers);
+    local.used = used;
   }
 
   embedding(out: Tensor, table: Tensor, ids: Tensor): void {
@@ -605,9 +609,9 @@ class WasmBackend implements Backend {
     }
     const { local } = this.stacks;
     const { used } = local;
-    const weights = local.push(4 * l.columns);
+    const powers = local.push(4 * l.columns);
     const inverse = temperature === 0 ? 0 : 1 / temperature;
-    this.kernels.sample(n.address, p.address, l.address, u.address, l.rows, l.columns, inverse, weights);
+    this.kernels.sample(n.address, p.address, l.address, u.address, l.rows, l.columns, inverse, powers);
     local.used = used;
   }
 

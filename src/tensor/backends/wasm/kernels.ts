@@ -59,7 +59,15 @@ export interface KernelExports {
     accumulate: boolean,
   ): void;
   swiglu(out: number, gateUp: number, rows: number, columns: number): void;
-  swigluBackward(dGateUp: number, dOut: number, gateUp: number, rows: number, columns: number, accumulate: boolean): void;
+  swigluBackward(
+    dGateUp: number,
+    dOut: number,
+    gateUp: number,
+    rows: number,
+    columns: number,
+    accumulate: boolean,
+    powers: number,
+  ): void;
   gatherRows(out: number, table: number, ids: number, rows: number, columns: number): void;
   scatterRows(out: number, a: number, aStride: number, ids: number, rows: number, columns: number, accumulate: boolean): void;
   tokenLogProbabilities(
@@ -70,6 +78,7 @@ export interface KernelExports {
     targets: number,
     rows: number,
     vocabulary: number,
+    powers: number,
   ): void;
   tokenLogProbabilitiesBackward(
     logits: number,
@@ -89,7 +98,7 @@ export interface KernelExports {
     rows: number,
     vocabulary: number,
     inverseTemperature: number,
-    weights: number,
+    powers: number,
   ): void;
   crossEntropyLoss(dLogProbabilities: number, loss: number, logProbabilities: number, weights: number, n: number): void;
   policyLoss(

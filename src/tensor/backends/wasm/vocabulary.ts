@@ -51,7 +51,8 @@ export function tokenLogProbabilities(
   const vocabulary = head.rows;
   const step = rowsOfChunk(hidden.rows, vocabulary);
   if (hidden.rows === 0) return;
-  context.withScratch(step * vocabulary * 4, (logits) => {
+  context.withScratch((step + 1) * vocabulary * 4, (logits) => {
+    const powers = logits + step * vocabulary * 4;
     for (let from = 0; from < hidden.rows; from += step) {
       const rows = Math.min(step, hidden.rows - from);
       const row = 4 * from;
@@ -65,6 +66,7 @@ export function tokenLogProbabilities(
         targets.address + row,
         rows,
         vocabulary,
+        powers,
       );
     }
   });

@@ -84,8 +84,8 @@ export function rmsNormBackward(
   d: i32,
   accumulate: bool,
 ): void {
-  const d4 = d & ~3;
   const bytes = <usize>d << 2;
+  const end4 = <usize>(d & ~3) << 2;
   for (let i = 0; i < rows; i++) {
     let p = x + ((<usize>i * <usize>xStride) << 2);
     let o = dx + ((<usize>i * <usize>dxStride) << 2);
@@ -93,26 +93,29 @@ export function rmsNormBackward(
       const inverse = load<f32>(inverseRms);
       inverseRms += 4;
       const scale = f32x4.splat(inverse);
+      // One pass for dw and Σ g·x, which read the same numbers; a second one for dx.
+      let sum4 = f32x4.splat(0);
+      let sum: f32 = 0;
+      let j: usize = 0;
       if (dWeight) {
-        let j: usize = 0;
-        const end4 = <usize>d4 << 2;
         for (; j < end4; j += 16) {
-          const y = f32x4.mul(v128.load(p + j), scale);
-          v128.store(dWeight + j, madd(v128.load(dOut + j), y, v128.load(dWeight + j)));
+          const yx = f32x4.mul(v128.load(dOut + j), v128.load(p + j));
+          sum4 = madd(yx, v128.load(weight + j), sum4);
+          v128.store(dWeight + j, madd(yx, scale, v128.load(dWeight + j)));
         }
         for (; j < bytes; j += 4) {
-          store<f32>(dWeight + j, load<f32>(dOut + j) * load<f32>(p + j) * inverse + load<f32>(dWeight + j));
+          const yx = load<f32>(dOut + j) * load<f32>(p + j);
+          sum += yx * load<f32>(weight + j);
+          store<f32>(dWeight + j, yx * inverse + load<f32>(dWeight + j));
         }
+      } else {
+        for (; j < end4; j += 16) {
+          sum4 = madd(f32x4.mul(v128.load(dOut + j), v128.load(p + j)), v128.load(weight + j), sum4);
+        }
+        for (; j < bytes; j += 4) sum += load<f32>(dOut + j) * load<f32>(p + j) * load<f32>(weight + j);
       }
       if (dx) {
-        let sum4 = f32x4.splat(0);
-        let j: usize = 0;
-        const end4 = <usize>d4 << 2;
-        for (; j < end4; j += 16) {
-          sum4 = madd(f32x4.mul(v128.load(dOut + j), v128.load(weight + j)), v128.load(p + j), sum4);
-        }
-        let sum = sumLanes(sum4);
-        for (; j < bytes; j += 4) sum += load<f32>(dOut + j) * load<f32>(weight + j) * load<f32>(p + j);
+        sum += sumLanes(sum4);
         const factor: f32 = -(sum * inverse * inverse * inverse) / <f32>d;
         const factor4 = f32x4.splat(factor);
         j = 0;

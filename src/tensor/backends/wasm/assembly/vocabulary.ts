@@ -3,24 +3,11 @@
  *
  * All read a chunk of logits [rows, vocabulary], already divided by the temperature where the caller could do so for free.
  */
-import { exp1, exp4, log1, madd, maxLanes, sumLanes } from './math';
-
-// @ts-ignore: decorator
-@inline
-function largest(row: usize, n: i32): f32 {
-  const end = row + (<usize>n << 2);
-  const end4 = row + (<usize>(n & ~3) << 2);
-  let max4 = f32x4.splat(-Infinity);
-  let p = row;
-  for (; p < end4; p += 16) max4 = f32x4.max(max4, v128.load(p));
-  let largest = maxLanes(max4);
-  for (; p < end; p += 4) largest = max<f32>(largest, load<f32>(p));
-  return largest;
-}
+import { expRow, largest, log1, madd, sumLanes } from './math';
 
 /**
  * For each row: log softmax(logits)[target], the entropy in nats, and log Σ eˡ. With s = l − max, Z = Σ eˢ:
- * log-probability = s[target] − log Z, entropy = log Z − Σ eˢ·s / Z.
+ * log-probability = s[target] − log Z, entropy = log Z − Σ eˢ·s / Z. `powers` is scratch for `vocabulary` numbers.
  */
 export function tokenLogProbabilities(
   logProbabilities: usize,
@@ -30,39 +17,37 @@ export function tokenLogProbabilities(
   targets: usize,
   rows: i32,
   vocabulary: i32,
+  powers: usize,
 ): void {
-  const n4 = vocabulary & ~3;
+  const bytes = <usize>vocabulary << 2;
+  const end4 = <usize>(vocabulary & ~3) << 2;
+  // eˢ is 0 long before s·eˢ matters; the floor keeps logits of −∞ from giving −∞ · 0.
+  const floor = f32x4.splat(-200);
   for (let i = 0; i < rows; i++) {
     const top = largest(logits, vocabulary);
+    expRow(powers, logits, vocabulary, 1, top, 1);
     const top4 = f32x4.splat(top);
-    // e⁻ˢ underflows long before s·eˢ matters; the floor keeps −∞ logits from giving −∞ · 0.
-    const floor = f32x4.splat(-200);
     let sum4 = f32x4.splat(0);
     let weighted4 = f32x4.splat(0);
-    let p = logits;
-    let j = 0;
-    for (; j < n4; j += 4) {
-      const s = f32x4.sub(v128.load(p), top4);
-      const e = exp4(s);
+    let j: usize = 0;
+    for (; j < end4; j += 16) {
+      const e = v128.load(powers + j);
       sum4 = f32x4.add(sum4, e);
-      weighted4 = madd(e, f32x4.max(s, floor), weighted4);
-      p += 16;
+      weighted4 = madd(e, f32x4.pmax(f32x4.sub(v128.load(logits + j), top4), floor), weighted4);
     }
     let sum = <f64>sumLanes(sum4);
     let weighted = <f64>sumLanes(weighted4);
-    for (; j < vocabulary; j++) {
-      const s = load<f32>(p) - top;
-      const e = exp1(s);
-      sum += <f64>e;
-      weighted += <f64>(e * max<f32>(s, -200));
-      p += 4;
+    for (; j < bytes; j += 4) {
+      const e = <f64>load<f32>(powers + j);
+      sum += e;
+      weighted += e * <f64>max<f32>(load<f32>(logits + j) - top, -200);
     }
     const logSum = log1(sum);
     const target = load<f32>(logits + (<usize>load<u32>(targets) << 2));
     store<f32>(logProbabilities, <f32>(<f64>target - <f64>top - logSum));
     store<f32>(entropy, <f32>(logSum - weighted / sum));
     store<f32>(logSumExp, <f32>(<f64>top + logSum));
-    logits += <usize>vocabulary << 2;
+    logits += bytes;
     targets += 4;
     logProbabilities += 4;
     entropy += 4;
@@ -81,20 +66,12 @@ export function tokenLogProbabilitiesBackward(
   scale: f32,
 ): void {
   const bytes = <usize>vocabulary << 2;
-  const end4 = <usize>(vocabulary & ~3) << 2;
   for (let i = 0; i < rows; i++) {
     const d = load<f32>(dLogProbabilities) * scale;
     if (d == 0) {
       memory.fill(logits, 0, bytes);
     } else {
-      const lse = load<f32>(logSumExp);
-      const lse4 = f32x4.splat(lse);
-      const minus = f32x4.splat(-d);
-      let j: usize = 0;
-      for (; j < end4; j += 16) {
-        v128.store(logits + j, f32x4.mul(exp4(f32x4.sub(v128.load(logits + j), lse4)), minus));
-      }
-      for (; j < bytes; j += 4) store<f32>(logits + j, exp1(load<f32>(logits + j) - lse) * -d);
+      expRow(logits, logits, vocabulary, 1, load<f32>(logSumExp), -d);
       const target = logits + (<usize>load<u32>(targets) << 2);
       store<f32>(target, load<f32>(target) + d);
     }
@@ -113,9 +90,19 @@ export function anyNonZero(x: usize, n: i32): i32 {
   return 0;
 }
 
+/** Four numbers from p, added in pairs in float64. */
+// @ts-ignore: decorator
+@inline
+function sumOfFour(p: usize): f64 {
+  const v = v128.load(p);
+  const pairs = f64x2.add(f64x2.promote_low_f32x4(v), f64x2.promote_low_f32x4(v128.shuffle<f32>(v, v, 2, 3, 2, 3)));
+  return f64x2.extract_lane(pairs, 0) + f64x2.extract_lane(pairs, 1);
+}
+
 /**
- * One token a row by inverting the cumulative distribution, summed in the order of tokens in float64. `weights` is scratch
- * for `vocabulary` numbers. inverseTemperature 0 stands for temperature 0: the first largest logit.
+ * One token a row by inverting the cumulative distribution in the order of tokens, in float64: first the four among which
+ * the uniform falls, then the token. `powers` is scratch for `vocabulary` numbers. inverseTemperature 0 stands for
+ * temperature 0: the first largest logit.
  */
 export function sample(
   ids: usize,
@@ -125,41 +112,34 @@ export function sample(
   rows: i32,
   vocabulary: i32,
   inverseTemperature: f32,
-  weights: usize,
+  powers: usize,
 ): void {
   const greedy = inverseTemperature == 0;
   const factor: f32 = greedy ? 1 : inverseTemperature;
-  const factor4 = f32x4.splat(factor);
   const n4 = vocabulary & ~3;
   for (let i = 0; i < rows; i++) {
     const top = largest(logits, vocabulary);
-    const top4 = f32x4.splat(top);
-    let p = logits;
-    let w = weights;
-    let j = 0;
-    for (; j < n4; j += 4) {
-      v128.store(w, exp4(f32x4.mul(f32x4.sub(v128.load(p), top4), factor4)));
-      p += 16;
-      w += 16;
-    }
-    for (; j < vocabulary; j++) {
-      store<f32>(w, exp1((load<f32>(p) - top) * factor));
-      p += 4;
-      w += 4;
-    }
+    expRow(powers, logits, vocabulary, factor, top, 1);
     let sum: f64 = 0;
-    for (let v = 0; v < vocabulary; v++) sum += <f64>load<f32>(weights + (<usize>v << 2));
+    let v = 0;
+    for (; v < n4; v += 4) sum += sumOfFour(powers + (<usize>v << 2));
+    for (; v < vocabulary; v++) sum += <f64>load<f32>(powers + (<usize>v << 2));
     let chosen = 0;
     if (greedy) {
       while (chosen < vocabulary - 1 && load<f32>(logits + (<usize>chosen << 2)) != top) chosen++;
     } else {
       const threshold = <f64>load<f32>(uniforms) * sum;
       let cumulative: f64 = 0;
+      for (v = 0; v < n4; v += 4) {
+        const next = cumulative + sumOfFour(powers + (<usize>v << 2));
+        if (next > threshold) break;
+        cumulative = next;
+      }
       // Rounding can leave no token above the threshold; then it is the last one that has any probability.
-      for (let v = 0; v < vocabulary; v++) {
-        const weight = <f64>load<f32>(weights + (<usize>v << 2));
-        if (weight > 0) chosen = v;
-        cumulative += weight;
+      for (; v < vocabulary; v++) {
+        const power = <f64>load<f32>(powers + (<usize>v << 2));
+        if (power > 0) chosen = v;
+        cumulative += power;
         if (cumulative > threshold) break;
       }
     }
