@@ -37,7 +37,7 @@ const jobs = [
   buildKernels('kernels', ['--use', 'RELAXED=0']),
   buildKernels('kernels-relaxed', ['--enable', 'relaxed-simd', '--use', 'RELAXED=1']),
 ];
-if (!process.argv.includes('--wasm')) jobs.push(run('node_modules/typescript/bin/tsc', '-p', 'tsconfig.json'));
+if (!process.argv.includes('--wasm')) jobs.push(run('node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'));
 try {
   await Promise.all(jobs);
 } catch (error) {

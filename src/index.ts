@@ -1,0 +1,38 @@
+/**
+ * @file The public API: what a program that uses Reckoner as a library may import.
+ *
+ * A recipe is run with `train`; everything below it can also be put together by hand.
+ */
+export { UserError } from './base/errors.js';
+export { Random } from './base/random.js';
+export { loadHuggingFace, saveHuggingFace } from './checkpoints/hugging-face.js';
+export { openRunFolder, type RunFolder, resolveModel, resolveRun } from './checkpoints/run-folder.js';
+export { type EvaluateOptions, type EvaluationResult, evaluate } from './evaluation/evaluate.js';
+export { passAtK, wilsonInterval } from './evaluation/statistics.js';
+export { type Completion, createSampler, type GenerateOptions, type Sampler } from './inference/index.js';
+export { computeBill, defaultPriceBook, loadPriceBook, type PriceBook, readRun } from './ledger/index.js';
+export { createModel, type Model, type ModelConfig, parseModelConfig } from './models/index.js';
+export { loadRecipe, parseRecipe, type Recipe } from './recipes/schema.js';
+export { type TrainOptions, type TrainSummary, train } from './recipes/train.js';
+export {
+  createTask,
+  defineTask,
+  type Problem,
+  parseCompletion,
+  type Task,
+  type TaskDefinition,
+  type Verdict,
+} from './tasks/index.js';
+export { createWasmBackend, createWasmMemory } from './tensor/backends/wasm/index.js';
+export * from './tensor/index.js';
+export { createCharacterTokenizer, tokenizerFromJSON } from './tokenizers/character.js';
+export type { Tokenizer } from './tokenizers/tokenizer.js';
+export { advantages, hasSignal } from './training/advantages.js';
+export { aggregations } from './training/aggregations.js';
+export { losses, policyLossReference } from './training/losses.js';
+export { createOptimizer } from './training/optimizer.js';
+export { createSchedule } from './training/schedules.js';
+export type { RunEvent } from './usage/events.js';
+export { countParameters, forwardFlops, trainingFlops } from './usage/flops.js';
+export { readEvents } from './usage/log.js';
+export type { Usage } from './usage/usage.js';
