@@ -305,12 +305,17 @@ export function checkDrift(saved: Foundation, now: Foundation): Drift[] {
   return names.filter((name) => saved[name] !== now[name]).map((name) => ({ name, saved: saved[name], now: now[name] }));
 }
 
-/** The refusal of a resume that would not have the same bits. */
-export function driftMessage(drift: readonly Drift[]): string {
+/** What differs, in words. */
+export function describeDrift(drift: readonly Drift[]): string {
   const parts = drift.map(({ name, saved, now }) =>
     name === 'recipeHash' ? 'the recipe was changed' : `${FOUNDATION_WORDS[name]} was ${saved} and is ${now}`,
   );
-  return `resuming here would not give the same result: ${parts.join('; ')}. Restore what changed, or add --allow-drift to go on all the same`;
+  return parts.join('; ');
+}
+
+/** The refusal of a resume that would not have the same bits. */
+export function driftMessage(drift: readonly Drift[]): string {
+  return `resuming here would not give the same result: ${describeDrift(drift)}. Restore what changed, or add --allow-drift to go on all the same`;
 }
 
 /** @throws UserError (state) when something differs and `allow` is false. @returns what differs. */

@@ -9,16 +9,21 @@ import {
   createWasmBackend,
   createWasmMemory,
   type GemmChoice,
+  type Kernels,
   probeGemm,
   type WasmMemory,
 } from '../tensor/backends/wasm/index.js';
+import { loadKernels } from '../tensor/backends/wasm/load.js';
 import { countParameters, type DecoderShape } from '../usage/flops.js';
 
 export const BACKENDS = ['wasm', 'reference'] as const;
 export type BackendKind = (typeof BACKENDS)[number];
 
-/** Structured-cloneable: goes to the workers as it is. */
-export type BackendPlan = { kind: 'reference' } | { kind: 'wasm'; memory: WasmMemory; choice: GemmChoice };
+/** Structured-cloneable: goes to the workers as it is. `fingerprint` is what each rank's backend will have. */
+export type BackendPlan = { fingerprint: string } & (
+  | { kind: 'reference' }
+  | { kind: 'wasm'; memory: WasmMemory; choice: GemmChoice; kernels: Kernels }
+);
 
 export interface BackendRequest {
   kind: BackendKind;
@@ -38,16 +43,34 @@ export async function planBackend({ kind, workers, blas, model }: BackendRequest
   if (kind === 'reference') {
     if (workers !== 1)
       throw new UserError('usage', `the reference backend runs on one worker, not ${workers}; add --workers 1`, 'workers');
-    return { kind };
+    return { kind, fingerprint: createReferenceBackend().fingerprint };
   }
   const parameters = countParameters(model as unknown as DecoderShape).total;
   const sharedBytes = SHARED_COPIES * 4 * parameters + SHARED_MARGIN_BYTES;
-  return { kind, memory: createWasmMemory({ worldSize: workers, sharedBytes }), choice: await probeGemm({ blas }) };
+  const kernels = loadKernels();
+  const choice = await probeGemm({ blas, kernels });
+  const fingerprint = `wasm ${kernels.relaxed ? 'relaxed' : 'plain'} ${kernels.id}, ${choice.name}`;
+  return { kind, fingerprint, memory: createWasmMemory({ worldSize: workers, sharedBytes }), choice, kernels };
 }
 
 export async function openBackend(plan: BackendPlan, rank: number): Promise<Backend> {
-  if (plan.kind === 'reference') return createReferenceBackend();
-  return createWasmBackend({ memory: plan.memory, rank, choice: plan.choice });
+  const backend =
+    plan.kind === 'reference'
+      ? createReferenceBackend()
+      : await createWasmBackend({ memory: plan.memory, rank, choice: plan.choice, kernels: plan.kernels });
+  if (backend.fingerprint !== plan.fingerprint) {
+    throw new Error(`rank ${rank} computes on ${backend.fingerprint}, planned was ${plan.fingerprint}`);
+  }
+  return backend;
+}
+
+/**
+ * What a run computed on, from its backend's fingerprint: a resume takes the same again unless told otherwise. Where the WASM
+ * kernel did the products, it does so again, although a BLAS may have been installed since.
+ */
+export function backendOf(fingerprint: string): { kind: BackendKind; blas: boolean } {
+  const kind = BACKENDS.find((name) => fingerprint.startsWith(`${name} `)) ?? 'wasm';
+  return { kind, blas: !/, wasm(-relaxed)?$/.test(fingerprint) };
 }
 
 /** Makes every rank that waits for another one give up. */

@@ -21,9 +21,8 @@ export interface RankJob {
   attempt: number;
   /** The snapshot to go on from; null to begin at the beginning. */
   resumeFrom: string | null;
-  /** Versions and the like, for the snapshot; the backend's fingerprint is filled in by the rank. */
-  foundation: Omit<Foundation, 'fingerprint'>;
-  allowDrift: boolean;
+  /** What the results rest on, for the snapshot. */
+  foundation: Foundation;
   /** Int32 [1]: index into `STOP_REQUESTS`. */
   control: SharedArrayBuffer;
 }
@@ -32,7 +31,7 @@ export interface RankJob {
 export const STOP_REQUESTS = [null, 'interrupted', 'max-usd', 'max-minutes'] as const satisfies readonly (StopReason | null)[];
 
 export type FromRank =
-  | { kind: 'ready'; fingerprint: string; fromStep: number }
+  | { kind: 'ready' }
   | { kind: 'event'; event: NewEvent }
   /** Where the work now is: time from here on belongs to this stage. */
   | { kind: 'at'; stage: string; purpose: Purpose }

@@ -5,20 +5,21 @@
  * a second, so that a kill loses at most that; it watches the limits on dollars and minutes and passes on Ctrl-C; at the end it
  * writes the bill.
  */
-import { appendFileSync, existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { UserError } from '../base/errors.js';
 import { readJson, writeFileAtomic } from '../base/files.js';
 import { createRunFolder, lockRun, RUNS, type RunFolder, resolveRun } from '../checkpoints/run-folder.js';
-import { foundationHere, latestSnapshot } from '../checkpoints/snapshot.js';
+import { describeDrift, foundationHere, latestSnapshot, refuseDrift, type Snapshot } from '../checkpoints/snapshot.js';
 import { createCostMeter, type PriceBook, writeBill } from '../ledger/index.js';
 import type { NewEvent, RunEvent, StopReason } from '../usage/events.js';
-import { openEventLog, readEvents, repairEventLog } from '../usage/log.js';
+import { appendLines, openEventLog, readEvents, repairEventLog, repairLines } from '../usage/log.js';
 import { createMeter, describeMachine } from '../usage/meters.js';
 import type { Purpose } from '../usage/usage.js';
-import { abortPlan, type BackendKind, planBackend } from './backend.js';
+import { abortPlan, type BackendKind, type BackendPlan, backendOf, planBackend } from './backend.js';
 import { type FromRank, type RankJob, STOP_REQUESTS, type ToRank } from './messages.js';
+import { lostUsage, NO_PAST, type Past, readPast, USAGE_INTERVAL_MS } from './past.js';
 import { parseRecipe, type Recipe, resolveRecipe } from './schema.js';
 
 export interface TrainOptions {
@@ -36,7 +37,7 @@ export interface TrainOptions {
   workers?: number;
   /** Default: wasm (when resuming: as before). */
   backend?: BackendKind;
-  /** False forces our own kernels. */
+  /** False forces our own kernels (when resuming: also where they were used before). */
   blas?: boolean;
   /** Stop cleanly when the cost so far (all attempts of the run) reaches this. */
   maxUsd?: number;
@@ -48,6 +49,7 @@ export interface TrainOptions {
   onStart?: (run: RunFolder, recipe: Recipe, details: { workers: number; fingerprint: string; fromStep: number }) => void;
   onEvent?: (event: RunEvent) => void;
   onCost?: (usd: number) => void;
+  /** What the user should know although there is nothing to run, and so no event to say it. */
   onWarning?: (message: string) => void;
 }
 
@@ -65,76 +67,108 @@ export interface TrainSummary {
   memory: { localHighWaterBytes: number; sharedHighWaterBytes: number } | null;
 }
 
-interface Past {
-  attempt: number;
-  workers: number | null;
-  /** The last attempt ended without saying so: it was killed. */
-  killed: boolean;
-}
-
-async function readPast(run: RunFolder): Promise<Past> {
-  const { events } = await readEvents(run.events);
-  let attempt = -1;
-  let workers: number | null = null;
-  let open = false;
-  for (const event of events) {
-    attempt = Math.max(attempt, event.attempt);
-    if (event.type === 'started' || event.type === 'resumed') {
-      workers = event.workers;
-      open = true;
-    }
-    if (event.type === 'ended') open = false;
-  }
-  return { attempt, workers, killed: open };
-}
-
-const USAGE_INTERVAL_MS = 1000;
-/** A kill loses what was used since the last usage event: at most this long. It is billed, as an estimate. */
-const LOST_SECONDS = USAGE_INTERVAL_MS / 1000;
-
 export async function train(options: TrainOptions): Promise<TrainSummary> {
-  const resuming = options.resume !== undefined;
-  const run = resuming ? resolveRun(options.resume || undefined, options.runs ?? RUNS) : null;
-  const recipe = run ? parseRecipe(readJson(run.recipe, 'recipe'), run.recipe) : options.recipe;
-  if (!recipe) throw new UserError('usage', 'train needs a recipe or a run to resume', 'recipe');
-  const resolved = resolveRecipe(recipe);
-  const folder = run ?? createRunFolder(options.runs ?? RUNS, recipe.name, new Date(), recipe.seed);
-  const unlock = lockRun(folder);
+  if (options.resume === undefined) return trainNew(options);
+  const run = resolveRun(options.resume || undefined, options.runs ?? RUNS);
+  const unlock = lockRun(run);
   try {
-    return await trainIn(folder, resuming, resolved.recipe, resolved.hash, options);
+    const { recipe, hash } = resolveRecipe(parseRecipe(readJson(run.recipe, 'recipe'), run.recipe));
+    return await resumeIn(run, recipe, hash, options);
   } finally {
     unlock();
   }
 }
 
-async function trainIn(
-  run: RunFolder,
-  resuming: boolean,
-  recipe: Recipe,
-  recipeHash: string,
-  options: TrainOptions,
-): Promise<TrainSummary> {
-  const warn = options.onWarning ?? (() => {});
-  let past: Past = { attempt: -1, workers: null, killed: false };
-  if (resuming && existsSync(run.events)) {
-    repairEventLog(run.events);
-    past = await readPast(run);
-  } else {
-    writeFileAtomic(run.recipe, `${JSON.stringify(recipe, null, 2)}\n`);
+async function trainNew(options: TrainOptions): Promise<TrainSummary> {
+  if (!options.recipe) throw new UserError('usage', 'train needs a recipe or a run to resume', 'recipe');
+  const { recipe, hash } = resolveRecipe(options.recipe);
+  const workers = options.workers ?? availableParallelism();
+  const { model } = recipe;
+  const plan = await planBackend({ kind: options.backend ?? 'wasm', workers, blas: options.blas ?? true, model });
+  const run = createRunFolder(options.runs ?? RUNS, recipe.name, new Date(), recipe.seed);
+  const unlock = lockRun(run);
+  try {
+    return await trainIn({ run, recipe, recipeHash: hash, workers, plan, past: NO_PAST, snapshot: null, warnings: [] }, options);
+  } catch (error) {
+    // Without a recipe a folder is no run, and can never be resumed.
+    if (!existsSync(run.recipe)) rmSync(run.root, { recursive: true, force: true });
+    throw error;
+  } finally {
+    unlock();
   }
-  const attempt = past.attempt + 1;
-  const snapshot = resuming ? latestSnapshot(run.checkpoints, (_folder, message) => warn(message)) : null;
-  if (resuming && existsSync(run.model)) {
+}
+
+async function resumeIn(run: RunFolder, recipe: Recipe, recipeHash: string, options: TrainOptions): Promise<TrainSummary> {
+  const warnings: string[] = [];
+  if (existsSync(run.events)) repairEventLog(run.events);
+  repairLines(run.samples);
+  const past = await readPast(run);
+  const snapshot = latestSnapshot(run.checkpoints, (_folder, message) => warnings.push(message));
+  if (existsSync(run.model)) {
+    for (const message of warnings) options.onWarning?.(message);
+    return finish(run, recipe, past, snapshot?.state.step ?? 0, options);
+  }
+
+  // As before, unless told otherwise: what is told otherwise is then refused as drift.
+  const before = snapshot?.state ?? past;
+  const same = before.fingerprint ? backendOf(before.fingerprint) : { kind: undefined, blas: true };
+  const workers = options.workers ?? before.workers ?? availableParallelism();
+  const kind = options.backend ?? same.kind ?? 'wasm';
+  const blas = (options.blas ?? true) && (same.blas || (options.allowDrift ?? false));
+  const plan = await planBackend({ kind, workers, blas, model: recipe.model });
+  if (snapshot) {
+    const drift = refuseDrift(
+      snapshot.state,
+      foundationOf(options, recipeHash, recipe, workers, plan),
+      options.allowDrift ?? false,
+    );
+    if (drift.length > 0) warnings.push(`the result will differ from that of an uninterrupted run: ${describeDrift(drift)}`);
+  }
+  return trainIn({ run, recipe, recipeHash, workers, plan, past, snapshot, warnings }, options);
+}
+
+function foundationOf({ version }: TrainOptions, recipeHash: string, { seed }: Recipe, workers: number, plan: BackendPlan) {
+  return foundationHere({ version, recipeHash, seed, workers, fingerprint: plan.fingerprint });
+}
+
+/** A run whose model is written needs at most its last lines: a kill may have come between. */
+async function finish(run: RunFolder, recipe: Recipe, past: Past, step: number, options: TrainOptions): Promise<TrainSummary> {
+  if (past.completed && existsSync(run.bill)) {
     throw new UserError('state', `${run.root} is complete; "reckoner chat ${run.name}" talks to it`, 'resume');
   }
-  const workers = options.workers ?? past.workers ?? availableParallelism();
-  const plan = await planBackend({
-    kind: options.backend ?? 'wasm',
-    workers,
-    blas: options.blas ?? true,
-    model: recipe.model,
-  });
+  const workers = past.workers ?? 1;
+  const fingerprint = past.fingerprint ?? '';
+  if (!past.completed) {
+    const attempt = past.attempt + 1;
+    const log = openEventLog(run.events, { attempt });
+    const machine = describeMachine();
+    log.append({ type: 'resumed', step, fromStep: step, version: options.version, workers, fingerprint, machine });
+    if (past.killed) log.append({ type: 'usage', step, usage: lostUsage(workers) });
+    log.append({ type: 'ended', step, reason: 'completed' });
+    log.close();
+  }
+  options.onStart?.(run, recipe, { workers, fingerprint, fromStep: step });
+  await writeBill(run.root, options.prices);
+  return { run, recipe, reason: 'completed', step, seconds: 0, workers, fingerprint, memory: null };
+}
 
+/** What is to be run, from where. */
+interface Assignment {
+  run: RunFolder;
+  recipe: Recipe;
+  recipeHash: string;
+  workers: number;
+  plan: BackendPlan;
+  past: Past;
+  snapshot: Snapshot | null;
+  /** Found on the way here; for the log and the user. */
+  warnings: readonly string[];
+}
+
+async function trainIn(assignment: Assignment, options: TrainOptions): Promise<TrainSummary> {
+  const { run, recipe, recipeHash, workers, plan, past, snapshot } = assignment;
+  const attempt = past.attempt + 1;
+  const { fingerprint } = plan;
   const log = openEventLog(run.events, { attempt });
   const emit = (event: NewEvent): void => {
     log.append(event);
@@ -188,7 +222,7 @@ async function trainIn(
     step,
     seconds: 0,
     workers,
-    fingerprint: '',
+    fingerprint,
     memory: null,
   };
   let failure: UserError | Error | null = null;
@@ -201,24 +235,15 @@ async function trainIn(
     runFolder: run.root,
     attempt,
     resumeFrom: snapshot?.folder ?? null,
-    foundation: foundationHere({ version: options.version, recipeHash, seed: recipe.seed, workers, fingerprint: '' }),
-    allowDrift: options.allowDrift ?? false,
+    foundation: foundationOf(options, recipeHash, recipe, workers, plan),
     control,
   });
 
   function receive(message: FromRank, reply: (message: ToRank) => void): void {
     switch (message.kind) {
-      case 'ready': {
-        const { fingerprint, fromStep } = message;
-        const common = { version: options.version, workers, fingerprint, machine: describeMachine() };
-        if (attempt > 0) emit({ type: 'resumed', step: fromStep, fromStep, ...common });
-        else emit({ type: 'started', step: 0, recipe: recipe.name, ...common });
-        if (past.killed) emitLost(fromStep);
-        summary.fingerprint = fingerprint;
-        options.onStart?.(run, recipe, { workers, fingerprint, fromStep });
-        heartbeat = setInterval(book, USAGE_INTERVAL_MS);
+      case 'ready':
+        heartbeat = setInterval(() => guard(book), USAGE_INTERVAL_MS);
         break;
-      }
       case 'event':
         step = message.event.step;
         emit(message.event);
@@ -234,10 +259,9 @@ async function trainIn(
         spent.modelFlops += message.modelFlops;
         break;
       case 'samples': {
-        const lines = message.samples.map((sample) =>
-          JSON.stringify({ attempt, step: message.step, stage: message.stage, ...sample }),
-        );
-        appendFileSync(run.samples, `${lines.join('\n')}\n`);
+        const { stage, samples } = message;
+        const lines = samples.map((sample) => ({ attempt, step: message.step, stage, ...sample }));
+        appendLines(run.samples, lines, 'samples');
         break;
       }
       case 'flush':
@@ -248,9 +272,11 @@ async function trainIn(
       case 'stored':
         spent.storedBytes += message.bytes;
         break;
-      case 'memory':
-        summary.memory = message;
+      case 'memory': {
+        const { localHighWaterBytes, sharedHighWaterBytes } = message;
+        summary.memory = { localHighWaterBytes, sharedHighWaterBytes };
         break;
+      }
       case 'done':
         summary.reason = message.reason;
         summary.message = message.message;
@@ -264,46 +290,51 @@ async function trainIn(
     }
   }
 
-  function emitLost(fromStep: number): void {
-    const usage = {
-      stage: 'lost',
-      purpose: 'overhead' as const,
-      wallSeconds: LOST_SECONDS,
-      workerSeconds: LOST_SECONDS * workers,
-      tokensIn: 0,
-      tokensOut: 0,
-      modelFlops: 0,
-      energyJoules: 0,
-      energyBasis: 'estimated' as const,
-      peakMemoryBytes: 0,
-      storedBytes: 0,
-      basis: 'estimated' as const,
-    };
-    emit({ type: 'usage', step: fromStep, usage });
-    cost.add(usage);
+  const threads: Worker[] = [];
+  /** The log could not be written, say: stops the ranks and keeps the first reason. */
+  function fail(error: Error): void {
+    failure ??= error;
+    abortPlan(plan);
+    // Alone, a rank waits for nobody and would not notice.
+    if (workers === 1) void threads[0]?.terminate();
+  }
+  function guard(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      fail(error as Error);
+    }
   }
 
+  const common = { version: options.version, workers, fingerprint, machine: describeMachine() };
   try {
+    if (attempt > 0) emit({ type: 'resumed', step, fromStep: step, ...common });
+    else emit({ type: 'started', step: 0, recipe: recipe.name, ...common });
+    // A folder is a run once it has its recipe; by then its log says how it began.
+    if (!existsSync(run.recipe)) writeFileAtomic(run.recipe, `${JSON.stringify(recipe, null, 2)}\n`, 'recipe');
+    if (past.killed) {
+      const usage = lostUsage(past.workers ?? workers);
+      emit({ type: 'usage', step, usage });
+      cost.add(usage);
+    }
+    options.onStart?.(run, recipe, { workers, fingerprint, fromStep: step });
+    for (const message of assignment.warnings) emit({ type: 'warning', step, message });
     await Promise.all(
       Array.from({ length: workers }, (_, rank) => {
         const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: jobOf(rank) });
+        threads.push(worker);
         return new Promise<void>((resolve) => {
           worker.on('message', (message: FromRank) => {
-            try {
-              if (rank === 0 || message.kind === 'failed') receive(message, (answer) => worker.postMessage(answer));
-            } catch (error) {
-              // The log or the samples could not be written: stop the ranks, keep the reason.
-              failure ??= error as Error;
-              abortPlan(plan);
-              if (message.kind === 'flush') void worker.terminate();
-            }
+            if (rank === 0 || message.kind === 'failed') guard(() => receive(message, (answer) => worker.postMessage(answer)));
             if (message.kind === 'failed') abortPlan(plan);
+            // A rank whose events cannot be written waits for them to be on disk in vain.
+            if (message.kind === 'flush' && failure) void worker.terminate();
           });
-          worker.on('error', (error) => {
-            failure ??= error as Error;
-            abortPlan(plan);
+          worker.on('error', (error) => fail(error as Error));
+          worker.on('exit', (code) => {
+            if (code !== 0) fail(new Error(`rank ${rank} ended without a word (exit code ${code})`));
+            resolve();
           });
-          worker.on('exit', () => resolve());
         });
       }),
     );

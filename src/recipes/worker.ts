@@ -3,6 +3,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { UserError } from '../base/errors.js';
+import { diskError } from '../base/files.js';
 import { openBackend } from './backend.js';
 import type { FromRank, RankJob, ToRank } from './messages.js';
 import { type Line, runProgram } from './program.js';
@@ -29,7 +30,9 @@ try {
   const outcome = await runProgram(job, backend, line);
   await backend.close();
   line.send({ kind: 'done', ...outcome });
-} catch (error) {
+} catch (thrown) {
+  // Not every call that can meet a full disk says so itself.
+  const error = diskError(thrown, job.runFolder);
   const known = error instanceof UserError;
   const { message, stack } = error as Error;
   line.send({

@@ -9,7 +9,18 @@
  * A line is in the kernel's hands when `append` returns, so a killed process loses nothing; only a power cut can lose what has
  * not been flushed, about the last second.
  */
-import { closeSync, createReadStream, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  createReadStream,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  writeSync,
+} from 'node:fs';
 import { UserError } from '../base/errors.js';
 import { faultPoint, faultsActive } from '../base/faults.js';
 import { diskError } from '../base/files.js';
@@ -188,13 +199,49 @@ function wholeEvent(bytes: Buffer): RunEvent | null {
  * @throws UserError (disk)
  */
 export function repairEventLog(file: string): { cutBytes: number } {
+  return repairLastLine(file, (line) => wholeEvent(line) !== null);
+}
+
+/** `repairEventLog` for a file of other JSON lines, `samples.jsonl`; one that does not exist needs no repair. */
+export function repairLines(file: string): { cutBytes: number } {
+  if (!existsSync(file)) return { cutBytes: 0 };
+  return repairLastLine(file, (line) => {
+    try {
+      JSON.parse(line.toString('utf8'));
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/**
+ * Adds JSON lines to a file that is for people to read; flushed when the system likes.
+ * @param label names the fault points.
+ * @throws UserError (disk)
+ */
+export function appendLines(file: string, values: readonly unknown[], label: string): void {
+  const text = Buffer.from(values.map((value) => `${JSON.stringify(value)}\n`).join(''), 'utf8');
+  guarded(file, () => {
+    faultPoint(`${label}.write.before`, 'write');
+    const half = faultsActive() ? text.length >> 1 : 0;
+    if (half > 0) {
+      appendFileSync(file, text.subarray(0, half));
+      faultPoint(`${label}.write.torn`, 'write');
+    }
+    appendFileSync(file, text.subarray(half));
+    faultPoint(`${label}.write.after`);
+  });
+}
+
+function repairLastLine(file: string, isWhole: (line: Buffer) => boolean): { cutBytes: number } {
   return guarded(file, () => {
     const handle = openSync(file, 'r+');
     try {
       const size = fstatSync(handle).size;
       const tail = lastLine(handle, size);
       if (tail.length === 0) return { cutBytes: 0 };
-      const cutBytes = wholeEvent(tail) === null ? tail.length : 0;
+      const cutBytes = isWhole(tail) ? 0 : tail.length;
       if (cutBytes > 0) ftruncateSync(handle, size - cutBytes);
       else writeSync(handle, '\n', size);
       fsyncSync(handle);
