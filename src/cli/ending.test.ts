@@ -12,10 +12,11 @@ const evaluation = (stage: string, pass1: number, attempt = 0): RunEvent => ({
   label: stage,
   results: { pass1, pass1Half95: 0.012, greedy: 0.978, length: 12.64, problems: 1000 },
 });
-const sample = (stage: string, prompt: string, correct: boolean) => ({
+const sample = (stage: string, prompt: string, correct: boolean, tokens = 9) => ({
   stage,
   prompt,
   correct,
+  tokens,
   completion: `<think>${stage}\n</think>`,
   reason: correct ? 'equals 3' : 'answers "4", not 3',
 });
@@ -36,12 +37,14 @@ describe('the ending of a run', () => {
     ]);
   });
 
-  it('shows a problem that was wrong before and is right now', () => {
+  it('shows a problem that was wrong before and is right now, the one with the longest answer', () => {
     const evaluations = evaluationsOf([evaluation('before', 0.5), evaluation('after', 0.9)]);
     const samples = [
       sample('before', '1+1=', true),
+      sample('before', '1+3=', false),
       sample('before', '1+2=', false),
-      sample('after', '1+1=', true),
+      sample('after', '1+1=', true, 30),
+      sample('after', '1+3=', true, 8),
       sample('after', '1+2=', true),
     ];
     expect(beforeAndAfter(evaluations, samples)).toEqual([

@@ -22,6 +22,7 @@ export interface Sample {
   completion: string;
   correct: boolean;
   reason: string;
+  tokens: number;
 }
 
 /** The last result of each evaluation stage: a resume may have evaluated again. */
@@ -67,7 +68,10 @@ export function evaluationLines(evaluations: readonly Evaluated[], style: Style 
   });
 }
 
-/** A problem that the model failed before and solves now shows most; where there is none, the first one; else nothing. */
+/**
+ * One problem before and after. What the model failed before and solves now shows most, and of those the one that it thinks about
+ * longest; where there is none, the longest of the others.
+ */
 export function beforeAndAfter(evaluations: readonly Evaluated[], samples: readonly Sample[], style: Style = PLAIN): string[] {
   const first = evaluations[0]?.stage;
   const last = evaluations.at(-1)?.stage;
@@ -77,7 +81,9 @@ export function beforeAndAfter(evaluations: readonly Evaluated[], samples: reado
   const before = of(first);
   const after = of(last);
   const prompts = [...before.keys()].filter((prompt) => after.has(prompt));
-  const shown = prompts.find((prompt) => !before.get(prompt)?.correct && after.get(prompt)?.correct) ?? prompts[0];
+  const learned = prompts.filter((prompt) => !before.get(prompt)?.correct && after.get(prompt)?.correct);
+  const tokens = (prompt: string): number => after.get(prompt)?.tokens ?? 0;
+  const [shown] = (learned.length > 0 ? learned : prompts).sort((a, b) => tokens(b) - tokens(a));
   if (shown === undefined) return [];
   const lines = [`${style.bold('An unseen problem')}  ${shown}`];
   for (const [label, sample] of [
