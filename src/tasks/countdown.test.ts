@@ -135,7 +135,9 @@ test('a demonstration is sound in every line, and solved as often as asked', () 
     lengths[tries.length]++;
     const expressions: string[] = [];
     tries.forEach((line, k) => {
-      const steps = line.replace('!', '').split(',');
+      const [work, echoed] = line.replace('!', '').split(':');
+      expect(Number(echoed)).toBe(target);
+      const steps = work.split(',');
       const pool = numbers.map(String);
       let last = '';
       for (const step of steps) {
@@ -170,7 +172,7 @@ test('the answer of an unsolved demonstration is its last try', () => {
     const item = problemAt(giveUp, 1, 'train', i);
     const parsed = parseCompletion(giveUp.demonstrate(item, new Random(i)));
     if (!parsed.wellFormed) throw new Error(parsed.reason);
-    const last = /=(\d+)\n$/.exec(parsed.thinking) as RegExpExecArray;
+    const last = /=(\d+):\d+\n$/.exec(parsed.thinking) as RegExpExecArray;
     const verdict = giveUp.verify(item, `<think></think><answer>${parsed.answer}</answer>`);
     expect(verdict.reason).toBe(`equals ${last[1]}, not ${(item.data as Countdown).target}`);
   }
@@ -178,7 +180,7 @@ test('the answer of an unsolved demonstration is its last try', () => {
 
 test('where nothing misses, every demonstration succeeds; where nothing is in reach, the error names the field', () => {
   const tiny = countdown.create({ count: 2, maximum: 2, solved: 0 }) as Task<Countdown>;
-  expect(tiny.demonstrate(problem([1, 1], 2), new Random(1))).toBe('<think>1+1=2!</think><answer>1+1</answer>');
+  expect(tiny.demonstrate(problem([1, 1], 2), new Random(1))).toBe('<think>1+1=2:2!</think><answer>1+1</answer>');
   const impossible = countdown.create({ count: 2, maximum: 3, target: [1000, 2000] });
   expect(() => impossible.generate(new Random(1))).toThrow('task countdown: target: nothing from 1000 to 2000 is in reach');
 });

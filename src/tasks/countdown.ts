@@ -164,7 +164,7 @@ export const countdown = defineTask({
     });
 
     const write = (tries: readonly Attempt[], target: number): string => {
-      const lines = tries.map(({ steps, value }) => `${steps}${value === target ? '!' : '\n'}`);
+      const lines = tries.map(({ steps, value }) => `${steps}:${target}${value === target ? '!' : '\n'}`);
       return writeCompletion(lines.join(''), tries[tries.length - 1].expression);
     };
 
