@@ -1,6 +1,7 @@
 // Does reinforcement learning teach anything? The shipped recipes over three seeds, with controls at equal compute.
 //
-//   node bench/learning.mjs [--only sums,countdown] [--seeds 1,2,3] [--variants main,more-sft,…] [--report]
+//   node bench/learning.mjs [--only sums,countdown] [--seeds 1,2,3] [--variants main,more-sft,…]
+//                           [--workers 1] [--report]
 //
 // Resumable: every run is a run folder under bench/results/learning/; finished ones are read, torn ones are gone on with.
 // `--report` runs nothing. Writes bench/results/learning.json and .md, and docs/images/<task>-length.svg.
@@ -20,6 +21,7 @@ const { values: flags } = parseArgs({
     only: { type: 'string', default: 'sums,countdown' },
     seeds: { type: 'string', default: '1,2,3' },
     variants: { type: 'string', default: 'main,more-sft,rejection-sampling,clean-base' },
+    workers: { type: 'string', default: '' },
     report: { type: 'boolean', default: false },
   },
 });
@@ -100,6 +102,7 @@ function runOf(task, variant, seed, mainFolder) {
   writeFileSync(recipeFile, JSON.stringify(recipeOf(task, variant, seed, mainFolder), null, 2));
   console.error(`\n── ${task} ${variant} seed ${seed}`);
   const args = run ? ['--resume', run] : [recipeFile];
+  if (flags.workers && !run) args.push('--workers', flags.workers);
   execFileSync(process.execPath, ['dist/cli/main.js', 'train', ...args, '--runs', folder, '--json'], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
