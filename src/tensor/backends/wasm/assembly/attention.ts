@@ -9,7 +9,7 @@
  * Head h reads key head h / (heads / kvHeads); derivatives of a key head add up over its query heads in their order.
  */
 import { dotProduct, microRows, nextRows, packColumns, packRows, storeTile } from './gemm';
-import { expRow, largest, log1, madd } from './math';
+import { expRow, log1, madd, sumLanes } from './math';
 
 /** Queries of a block in the backward pass; a multiple of the tile's 6. */
 const BLOCK: i32 = 48;
@@ -60,57 +60,112 @@ function multiplyPanels(mr: i32, columns: i32, k: i32, a: usize, aRow: usize, pa
   }
 }
 
+/** All bits set in the lanes below `n`. */
 // @ts-ignore: decorator
 @inline
-function sumRow(x: usize, n: i32): f32 {
-  let sum = f32x4.splat(0);
-  for (const end = x + (<usize>n << 2); x < end; x += 16) sum = f32x4.add(sum, v128.load(x));
-  sum = f32x4.add(sum, v128.shuffle<f32>(sum, sum, 2, 3, 0, 1));
-  return f32x4.extract_lane(sum, 0) + f32x4.extract_lane(sum, 1);
+function lanesBelow(n: i32): v128 {
+  return i32x4.gt_s(i32x4.splat(n), i32x4(0, 1, 2, 3));
 }
 
+/** Sets numbers [from, to) of a row; both multiples of 4. */
 // @ts-ignore: decorator
 @inline
-function scaleRow(x: usize, n: i32, factor: f32): void {
-  const factor4 = f32x4.splat(factor);
-  for (const end = x + (<usize>n << 2); x < end; x += 16) v128.store(x, f32x4.mul(v128.load(x), factor4));
-}
-
-/** Fills numbers [from, to) of a row. */
-// @ts-ignore: decorator
-@inline
-function fillRow(row: usize, from: i32, to: i32, value: f32): void {
+function fill4(row: usize, from: i32, to: i32, value: f32): void {
+  const value4 = f32x4.splat(value);
   const end = row + (<usize>to << 2);
-  for (let x = row + (<usize>from << 2); x < end; x += 4) store<f32>(x, value);
-}
-
-/** Softmax of the first `seen` scores of a row, in place; zeros from there to `width`. Returns the log-sum-exp. */
-function softmaxRow(x: usize, seen: i32, width: i32): f32 {
-  const seen4 = (seen + 3) & ~3;
-  fillRow(x, seen, seen4, -Infinity);
-  fillRow(x, seen4, width, 0);
-  const most = largest(x, seen4);
-  expRow(x, x, seen4, 1, most, 1);
-  const total = sumRow(x, seen4);
-  scaleRow(x, seen4, 1 / total);
-  return most + <f32>log1(total);
+  for (let x = row + (<usize>from << 2); x < end; x += 16) v128.store(x, value4);
 }
 
 /**
- * Scores x become probabilities, and their derivatives dx become those of the scores before scaling:
- * x ∘ (dx − delta)·scale. Both are zeros from `seen` to `width`.
+ * Softmax of rows of scores, in place: row r sees its first `seen` + r scores, the rest of its `width` (a multiple of 4)
+ * become zeros. Writes the log-sum-exp of each row, `lseStep` bytes apart.
+ *
+ * All exps of the block are taken in one long loop, which hides their latency; what each row does before and after works on
+ * whole vectors, since a vector load waits for scalar stores to the same place.
  */
-function softmaxBackwardRow(x: usize, dx: usize, seen: i32, width: i32, lse: f32, delta: f32, scale: f32): void {
-  const seen4 = (seen + 3) & ~3;
-  fillRow(x, seen, seen4, -Infinity);
-  fillRow(x, seen4, width, 0);
-  fillRow(dx, seen, width, 0);
-  expRow(x, x, seen4, 1, lse, 1);
-  const delta4 = f32x4.splat(delta);
+function softmaxRows(rows: i32, x: usize, row: usize, width: i32, seen: i32, lse: usize, lseStep: usize): void {
+  let p = x;
+  let to = lse;
+  for (let r = 0; r < rows; r++) {
+    const end = p + (<usize>((seen + r) & ~3) << 2);
+    const mask = lanesBelow((seen + r) & 3);
+    let most4 = f32x4.splat(-Infinity);
+    for (let at = p; at < end; at += 16) most4 = f32x4.pmax(most4, v128.load(at));
+    const rest = (seen + r) & 3;
+    let last = f32x4.splat(-Infinity);
+    if (rest != 0) {
+      last = v128.bitselect(v128.load(end), last, mask);
+      most4 = f32x4.pmax(most4, last);
+    }
+    most4 = f32x4.pmax(most4, v128.shuffle<f32>(most4, most4, 2, 3, 0, 1));
+    most4 = f32x4.pmax(most4, v128.shuffle<f32>(most4, most4, 1, 0, 3, 2));
+    for (let at = p; at < end; at += 16) v128.store(at, f32x4.sub(v128.load(at), most4));
+    if (rest != 0) v128.store(end, f32x4.sub(last, most4));
+    fill4(p, (seen + r + 3) & ~3, width, -Infinity);
+    store<f32>(to, f32x4.extract_lane(most4, 0));
+    to += lseStep;
+    p += row;
+  }
+  // Rows follow one another without a gap when they are as long as their stride.
+  if (row == <usize>width << 2) expRow(x, x, rows * width, 1, 0, 1);
+  else for (let r = 0; r < rows; r++) expRow(x + <usize>r * row, x + <usize>r * row, width, 1, 0, 1);
+  p = x;
+  to = lse;
+  for (let r = 0; r < rows; r++) {
+    const end = p + (<usize>((seen + r + 3) & ~3) << 2);
+    let sum = f32x4.splat(0);
+    for (let at = p; at < end; at += 16) sum = f32x4.add(sum, v128.load(at));
+    const total = sumLanes(sum);
+    const factor = f32x4.splat(1 / total);
+    for (let at = p; at < end; at += 16) v128.store(at, f32x4.mul(v128.load(at), factor));
+    store<f32>(to, load<f32>(to) + <f32>log1(total));
+    to += lseStep;
+    p += row;
+  }
+}
+
+/**
+ * Scores x become probabilities, and their derivatives dx become those of the scores before scaling: x ∘ (dx − delta)·scale,
+ * delta = dOut·out of the row. Rows as in `softmaxRows`; both are zeros beyond what a row sees.
+ */
+function softmaxBackwardRows(
+  rows: i32, x: usize, dx: usize, row: usize, width: i32, seen: i32, lse: usize, lseStep: usize,
+  dOut: usize, dOutRow: usize, out: usize, outRow: usize, valueDim: i32, scale: f32,
+): void {
+  let p = x;
+  for (let r = 0; r < rows; r++) {
+    const end = p + (<usize>((seen + r) & ~3) << 2);
+    const lse4 = v128.load_splat<f32>(lse);
+    for (let at = p; at < end; at += 16) v128.store(at, f32x4.sub(v128.load(at), lse4));
+    const rest = (seen + r) & 3;
+    if (rest != 0) v128.store(end, v128.bitselect(f32x4.sub(v128.load(end), lse4), f32x4.splat(-Infinity), lanesBelow(rest)));
+    const seen4 = (seen + r + 3) & ~3;
+    expRow(p, p, seen4, 1, 0, 1);
+    fill4(p, seen4, width, 0);
+    lse += lseStep;
+    p += row;
+  }
   const scale4 = f32x4.splat(scale);
-  for (const end = dx + (<usize>seen4 << 2); dx < end; dx += 16) {
-    v128.store(dx, f32x4.mul(f32x4.mul(v128.load(x), f32x4.sub(v128.load(dx), delta4)), scale4));
-    x += 16;
+  for (let r = 0; r < rows; r++) {
+    const delta4 = f32x4.splat(dotRow(dOut, out, valueDim));
+    const end = dx + (<usize>((seen + r) & ~3) << 2);
+    p = x;
+    let at = dx;
+    for (; at < end; at += 16) {
+      v128.store(at, f32x4.mul(f32x4.mul(v128.load(p), f32x4.sub(v128.load(at), delta4)), scale4));
+      p += 16;
+    }
+    const rest = (seen + r) & 3;
+    if (rest != 0) {
+      const ds = f32x4.mul(f32x4.mul(v128.load(p), f32x4.sub(v128.load(at), delta4)), scale4);
+      v128.store(at, v128.and(ds, lanesBelow(rest)));
+      at += 16;
+    }
+    for (const last = dx + (<usize>width << 2); at < last; at += 16) v128.store(at, f32x4.splat(0));
+    x += row;
+    dx += row;
+    dOut += dOutRow;
+    out += outRow;
   }
 }
 
@@ -122,8 +177,7 @@ function dotRow(a: usize, b: usize, n: i32): f32 {
     sum4 = f32x4.add(sum4, f32x4.mul(v128.load(a), v128.load(b)));
     b += 16;
   }
-  sum4 = f32x4.add(sum4, v128.shuffle<f32>(sum4, sum4, 2, 3, 0, 1));
-  let sum = f32x4.extract_lane(sum4, 0) + f32x4.extract_lane(sum4, 1);
+  let sum = sumLanes(sum4);
   for (; a < end; a += 4) {
     sum += load<f32>(a) * load<f32>(b);
     b += 4;
@@ -150,10 +204,8 @@ export function attentionForward(
     const first = load<i32>(segments + (<usize>s << 2));
     const length = load<i32>(segments + (<usize>(s + 1) << 2)) - first;
     if (length <= 0) continue;
-    const padded = roundUp8(length);
-    const scoreRow = <usize>padded << 2;
     const scores = scratch + TILE_BYTES;
-    const panel = scores + 6 * scoreRow;
+    const panel = scores + 6 * (<usize>roundUp8(length) << 2);
     const panels = panel + (<usize>length << 5);
     for (let h = 0; h < heads; h++) {
       const g = h / group;
@@ -163,11 +215,9 @@ export function attentionForward(
         const mr = nextRows(length - i);
         const row = <usize>(first + i);
         const columns = roundUp8(i + mr);
+        const scoreRow = <usize>columns << 2;
         multiplyPanels(mr, columns, keyDim, q + row * qRow + (<usize>(h * keyDim) << 2), qRow, panels, scores, scoreRow, scale);
-        for (let r = 0; r < mr; r++) {
-          const lse = softmaxRow(scores + <usize>r * scoreRow, i + r + 1, columns);
-          store<f32>(logSumExp + (((row + r) * heads + h) << 2), lse);
-        }
+        softmaxRows(mr, scores, scoreRow, columns, i + 1, logSumExp + ((row * heads + h) << 2), <usize>heads << 2);
         multiply(mr, valueDim, i + mr, scores, scoreRow, 4, vHead, vRow, out + row * outRow + (<usize>(h * valueDim) << 2), outRow, 1, false, scratch, panel);
         i += mr;
       }
@@ -230,12 +280,11 @@ export function attentionBackward(
           const dsRows = ds + <usize>(i - block) * row;
           multiplyPanels(mr, columns, keyDim, qHead + <usize>i * qRow, qRow, keyPanels, pRows, row, scale);
           multiplyPanels(mr, columns, valueDim, dOutHead + <usize>i * dOutRow, dOutRow, valuePanels, dsRows, row, 1);
-          for (let r = 0; r < mr; r++) {
-            const t = <usize>(i + r);
-            const lse = load<f32>(logSumExp + (((<usize>first + t) * heads + h) << 2));
-            const delta = dotRow(dOutHead + t * dOutRow, outHead + t * outRow, valueDim);
-            softmaxBackwardRow(pRows + <usize>r * row, dsRows + <usize>r * row, i + r + 1, columns + 8, lse, delta, scale);
-          }
+          const t = <usize>i;
+          softmaxBackwardRows(
+            mr, pRows, dsRows, row, columns + 8, i + 1, logSumExp + (((<usize>first + t) * heads + h) << 2), <usize>heads << 2,
+            dOutHead + t * dOutRow, dOutRow, outHead + t * outRow, outRow, valueDim, scale,
+          );
           multiply(mr, keyDim, i + mr, dsRows, row, 4, kHead, kRow, dqHead + <usize>i * dqRow, dqRow, 1, addQ, scratch, panel);
           i += mr;
         }
@@ -258,11 +307,7 @@ export function attentionBackward(
  * multiple of 4) long. logSumExp is that of the first row; `heads` numbers lie between rows.
  */
 export function attentionSoftmax(scores: usize, width: i32, rows: i32, first: i32, logSumExp: usize, heads: i32): void {
-  for (let r = 0; r < rows; r++) {
-    store<f32>(logSumExp, softmaxRow(scores, first + r + 1, width));
-    scores += <usize>width << 2;
-    logSumExp += <usize>heads << 2;
-  }
+  softmaxRows(rows, scores, <usize>width << 2, width, first + 1, logSumExp, <usize>heads << 2);
 }
 
 /** The same for the derivative; dOut and out are one head's, at the block's first row. */
@@ -270,14 +315,9 @@ export function attentionSoftmaxBackward(
   scores: usize, dScores: usize, width: i32, rows: i32, first: i32, logSumExp: usize, heads: i32,
   dOut: usize, dOutStride: i32, out: usize, outStride: i32, valueDim: i32, scale: f32,
 ): void {
-  for (let r = 0; r < rows; r++) {
-    softmaxBackwardRow(scores, dScores, first + r + 1, width, load<f32>(logSumExp), dotRow(dOut, out, valueDim), scale);
-    scores += <usize>width << 2;
-    dScores += <usize>width << 2;
-    logSumExp += <usize>heads << 2;
-    dOut += <usize>dOutStride << 2;
-    out += <usize>outStride << 2;
-  }
+  const row = <usize>width << 2;
+  const dOutRow = <usize>dOutStride << 2;
+  softmaxBackwardRows(rows, scores, dScores, row, width, first + 1, logSumExp, <usize>heads << 2, dOut, dOutRow, out, <usize>outStride << 2, valueDim, scale);
 }
 
 /** Zeros in `columns` columns of a strided matrix. */
@@ -360,9 +400,11 @@ export function attentionCached(
     const own = load<i32>(ownLength + at);
     const total = prefix + own;
     const total4 = (total + 3) & ~3;
-    const scoreRow = <usize>(total4 + 4) << 2;
+    const scoreRow = <usize>total4 << 2;
     const prefixRow = <usize>load<i32>(prefixStart + at);
     const ownRow = <usize>load<i32>(ownStart + at);
+    // Nobody keeps the log-sum-exp here.
+    const lse = scratch + <usize>group * scoreRow;
     const ownScores = scratch + (<usize>prefix << 2);
     for (let g = 0; g < kvHeads; g++) {
       const k = keys + (<usize>(g * keyDim) << 2);
@@ -375,9 +417,7 @@ export function attentionCached(
         const x = scratch + <usize>r * scoreRow;
         const po = out + ((<usize>b * outStride + <usize>((g * group + r) * valueDim)) << 2);
         memory.fill(po, 0, <usize>valueDim << 2);
-        fillRow(x, total, total4, -Infinity);
-        expRow(x, x, total4, 1, largest(x, total4), 1);
-        scaleRow(x, total4, 1 / sumRow(x, total4));
+        if (total > 0) softmaxRows(1, x, scoreRow, total4, total, lse, 0);
         weightedSum(po, x, prefix, v + prefixRow * valueRow, valueRow, valueDim);
         weightedSum(po, x + (<usize>prefix << 2), own, v + ownRow * valueRow, valueRow, valueDim);
       }
