@@ -97,6 +97,38 @@ describe('secondsLeft', () => {
     expect(secondsLeft(state)).toEqual({ seconds: 69, scope: 'run' });
   });
 
+  it('expects an evaluation to take as long as the one before it, for each completion', () => {
+    const run = [
+      { id: 'before', kind: 'eval', steps: 1, completions: 100 },
+      { id: 'reason', kind: 'grpo', steps: 10 },
+      { id: 'after', kind: 'eval', steps: 1, completions: 300 },
+    ];
+    const state = initialState('x', run, 0);
+    reduceEvent(state, { ...base, type: 'stage-started', stage: 'before', kind: 'eval', steps: 1 });
+    state.now = 2000;
+    reduceEvent(state, { ...base, type: 'stage-ended', stage: 'before', kind: 'eval' });
+    reduceEvent(state, { ...base, type: 'stage-started', stage: 'reason', kind: 'grpo', steps: 10 });
+    state.now = 3000;
+    reduceEvent(state, metrics('reason', 'grpo', 1, { reward: 1 }));
+    expect(secondsLeft(state)).toEqual({ seconds: 9 + 6, scope: 'run' });
+  });
+
+  it('takes the rate of the last half minute, or of 20 steps where they take longer', () => {
+    const state = initialState('x', [{ id: 'base', kind: 'sft', steps: 1000 }], 0);
+    reduceEvent(state, { ...base, type: 'stage-started', stage: 'base', kind: 'sft', steps: 1000 });
+    // 200 steps of 0.1 s, then 100 of 0.2 s: the last 30 s hold 100 of each
+    for (let step = 1; step <= 300; step++) {
+      state.now += step <= 200 ? 100 : 200;
+      reduceEvent(state, metrics('base', 'sft', step, { loss: 1 }));
+    }
+    expect(secondsLeft(state)?.seconds).toBeCloseTo(700 * 0.15, 0);
+    for (let step = 301; step <= 340; step++) {
+      state.now += 4000;
+      reduceEvent(state, metrics('base', 'sft', step, { loss: 1 }));
+    }
+    expect(secondsLeft(state)?.seconds).toBeCloseTo(660 * 4, 0);
+  });
+
   it('counts from where a resumed stage went on', () => {
     const state = initialState('x', stages, 0);
     reduceEvent(state, { ...base, type: 'stage-started', stage: 'reason', kind: 'grpo', steps: 100 });
@@ -182,6 +214,8 @@ describe('createProgress', () => {
     // the first block had three lines
     expect(text().slice(first.length).startsWith('\x1b[3A\r\x1b[J')).toBe(true);
     expect(stripStyle(text().slice(first.length))).toContain('loss      3.000');
+    progress.stopping();
+    expect(stripStyle(text())).toMatch(/stopping after this step; Ctrl-C again ends at once\n$/);
     progress.done();
   });
 });

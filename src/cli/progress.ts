@@ -18,6 +18,8 @@ export interface ProgressStage {
   steps: number;
   /** How long the stage should take; with it for all later stages, the time left is that of the whole run. */
   expectedSeconds?: number;
+  /** Completions of an evaluation: once one has been timed, the others are expected to take as long for each completion. */
+  completions?: number;
 }
 
 export interface ProgressOptions {
@@ -32,6 +34,8 @@ export interface Progress {
   update(event: RunEvent): void;
   /** What the run has cost so far. */
   cost(usd: number): void;
+  /** Ctrl-C was pressed: says that it was understood, since the step goes on to its end. */
+  stopping(): void;
   /** Draws a last time and leaves the block on the screen. */
   done(): void;
 }
@@ -53,13 +57,17 @@ export interface ProgressState {
   recent: { at: number; step: number }[];
   now: number;
   usd: number | null;
+  stopping: boolean;
 }
 
 const REDRAW_MS = 250;
 const PLAIN_LINE_MS = 5000;
 /** Numbers shown are means over this many steps: single batches are noisy. */
 const SMOOTHING = 10;
+/** The rate for the time left is that of the last so many steps, or of the last while, whichever is longer. */
 const RECENT = 20;
+const RECENT_MS = 30_000;
+const STOPPING = 'stopping after this step; Ctrl-C again ends at once';
 /** Characters of the curves in the line that a finished stage leaves behind. */
 const STAGE_CURVE = 8;
 
@@ -76,6 +84,7 @@ export function initialState(title: string, stages: readonly ProgressStage[], no
     recent: [],
     now,
     usd: null,
+    stopping: false,
   };
 }
 
@@ -94,7 +103,7 @@ export function reduceEvent(state: ProgressState, event: RunEvent, style: Style 
       }
       state.stageStep = event.stageStep;
       state.recent.push({ at: state.now, step: event.stageStep });
-      if (state.recent.length > RECENT) state.recent.shift();
+      while (state.recent.length > RECENT && state.now - state.recent[1].at > RECENT_MS) state.recent.shift();
       for (const [name, value] of Object.entries(event.values)) {
         const values = state.history.get(name);
         if (values === undefined) state.history.set(name, [value]);
@@ -105,7 +114,10 @@ export function reduceEvent(state: ProgressState, event: RunEvent, style: Style 
     case 'stage-ended': {
       const seconds = (state.now - state.stageStartedAt) / 1000;
       // An evaluation has said what it found; that it ended is no news.
-      if (event.kind === 'eval') return null;
+      if (event.kind === 'eval') {
+        expectLike(state, seconds);
+        return null;
+      }
       const parts = [`${style.green('✓')} ${style.bold(event.stage)}`, steps(state.stageStep)];
       parts.push(...headline(state, STAGE_CURVE), formatDuration(seconds));
       return parts.join(' · ');
@@ -123,6 +135,17 @@ export function reduceEvent(state: ProgressState, event: RunEvent, style: Style 
     default:
       return null;
   }
+}
+
+/** The evaluation that has just ended took `seconds`: what the later ones should take. */
+function expectLike(state: ProgressState, seconds: number): void {
+  const { kind, completions } = state.stages[state.current] ?? {};
+  if (completions === undefined) return;
+  const like = (stage: ProgressStage, i: number): stage is ProgressStage & { completions: number } =>
+    i > state.current && stage.kind === kind && stage.completions !== undefined;
+  state.stages = state.stages.map((stage, i) =>
+    like(stage, i) ? { ...stage, expectedSeconds: (seconds * stage.completions) / completions } : stage,
+  );
 }
 
 const steps = (count: number): string => `${formatCount(count)} ${count === 1 ? 'step' : 'steps'}`;
@@ -228,6 +251,7 @@ export function renderProgress(state: ProgressState, columns: number, style: Sty
     if (small !== '') lines.push(style.dim(small));
   }
   lines.push(footer(state).join(style.dim(' · ')));
+  if (state.stopping) lines.push(style.yellow(STOPPING));
   return lines.map((line) => truncate(` ${line}`, columns));
 }
 
@@ -349,11 +373,19 @@ export function createProgress(options: ProgressOptions): Progress {
     cost(usd) {
       state.usd = usd;
     },
+    stopping() {
+      if (finished) return;
+      state.stopping = true;
+      state.now = now();
+      if (live) draw();
+      else stream.write(`${STOPPING}\n`);
+    },
     done() {
       if (finished) return;
       finished = true;
       clearInterval(timer);
       state.now = now();
+      state.stopping = false;
       if (live) draw();
     },
   };

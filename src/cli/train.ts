@@ -70,6 +70,8 @@ async function runTrain(recipeName: string, flags: TrainFlags, recipeGiven: bool
   if (recipe && flags.seed !== undefined) recipe = { ...recipe, seed: flags.seed };
   const prices = flags.prices === undefined ? defaultPriceBook() : parsePriceBook(readJson(flags.prices, 'prices'), flags.prices);
   let progress: Progress | null = null;
+  const signal = interruptSignal();
+  signal.addEventListener('abort', () => progress?.stopping());
 
   const summary = await train({
     version: packageVersion(),
@@ -83,7 +85,7 @@ async function runTrain(recipeName: string, flags: TrainFlags, recipeGiven: bool
     maxUsd: flags.maxUsd,
     maxMinutes: flags.maxMinutes,
     prices,
-    signal: interruptSignal(),
+    signal,
     onStart: (run, started, { workers, fingerprint, fromStep }) => {
       const style = styleFor(process.stderr);
       const from = fromStep > 0 ? `, from step ${fromStep}` : '';
@@ -93,6 +95,7 @@ async function runTrain(recipeName: string, flags: TrainFlags, recipeGiven: bool
         id: stage.id,
         kind: stage.kind,
         steps: 'steps' in stage ? stage.steps : 1,
+        completions: stage.kind === 'eval' ? stage.problems * (stage.samples + (stage.greedy ? 1 : 0)) : undefined,
       }));
       progress = createProgress({ stream: process.stderr, title: started.name, stages });
     },
