@@ -1,6 +1,6 @@
 // Does reinforcement learning teach anything? The shipped recipes over three seeds, with controls at equal compute.
 //
-//   node bench/learning.mjs [--only sums,countdown] [--seeds 1,2,3] [--variants main,more-sft,…]
+//   node bench/learning.mjs [--only sums,countdown] [--seeds 1,2,3] [--variants base,grpo,more-sft,…]
 //                           [--workers 1] [--report]
 //
 // Resumable: every run is a run folder under bench/results/learning/; finished ones are read, torn ones are gone on with.
@@ -20,7 +20,7 @@ const { values: flags } = parseArgs({
   options: {
     only: { type: 'string', default: 'sums,countdown' },
     seeds: { type: 'string', default: '1,2,3' },
-    variants: { type: 'string', default: 'main,more-sft,rejection-sampling,clean-base' },
+    variants: { type: 'string', default: 'base,grpo,more-sft,rejection-sampling,clean-base' },
     workers: { type: 'string', default: '' },
     report: { type: 'boolean', default: false },
   },
@@ -54,44 +54,52 @@ function flopsOf(folder) {
   return flops;
 }
 
-/** The recipe of a variant; controls get the FLOPs that the main run's GRPO stage used. */
-function recipeOf(task, variant, seed, mainFolder) {
-  const base = read(`recipes/${recipes[task]}.json`);
-  const sft = base.stages.find((stage) => stage.id === 'sft');
-  const grpo = base.stages.find((stage) => stage.id === 'grpo');
-  const before = evaluations(base, 'before');
-  const after = evaluations(base, 'after');
+/**
+ * The recipe of a variant. `base` is the recipe up to its reinforcement learning; the others start from the base's weights, and
+ * the controls get as many FLOPs as GRPO used. (A stage's random numbers depend on seed, stage and step alone, so base and
+ * `grpo` together are the shipped recipe, to the bit.)
+ */
+function recipeOf(task, variant, seed, runs) {
+  const shipped = read(`recipes/${recipes[task]}.json`);
+  const sft = shipped.stages.find((stage) => stage.id === 'sft');
+  const grpo = shipped.stages.find((stage) => stage.id === 'grpo');
+  const before = evaluations(shipped, 'before');
+  const after = evaluations(shipped, 'after');
   const name = `${task}-${variant}`;
-  const make = (stages, extra = {}) => ({ ...base, ...extra, name, seed, stages });
-  if (variant === 'main') return make([sft, ...before, grpo, ...after]);
+  if (variant === 'base') return { ...shipped, name, seed, stages: [sft, ...before] };
   if (variant === 'clean-base') {
     const clean = task === 'sums' ? { wrong: 0, slip: 0 } : { solved: 1 };
-    return make([{ ...sft, task: clean }, ...before]);
+    return { ...shipped, name, seed, stages: [{ ...sft, task: clean }, ...before] };
   }
-  const flops = flopsOf(mainFolder);
-  const perSftStep = flops.sft / sft.steps;
+  const fromBase = (stages) => ({
+    ...shipped,
+    name,
+    seed,
+    init: { from: join(runs.base, 'model') },
+    stages: [...stages, ...after],
+  });
+  if (variant === 'grpo') return fromBase([grpo]);
+  const budget = flopsOf(runs.grpo).grpo;
+  const perSftStep = flopsOf(runs.base).sft / sft.steps;
   const finish = (steps) => ({ kind: 'wsd', warmup: 10, decay: Math.max(1, Math.round(steps / 4)), final: 0.1 });
   if (variant === 'more-sft') {
-    const steps = Math.round(flops.grpo / perSftStep);
-    return make([sft, { ...sft, id: 'more-sft', steps, schedule: finish(steps) }, ...after]);
+    const steps = Math.round(budget / perSftStep);
+    return fromBase([{ ...sft, id: 'more-sft', steps, schedule: finish(steps) }]);
   }
   if (variant === 'rejection-sampling') {
-    // As many completions as GRPO samples; what is left of the compute goes into imitation.
-    const sampling = { kind: 'rejection-sample', id: 'sample', steps: grpo.steps, prompts: grpo.prompts, samples: grpo.samples };
-    const samplingShare = 0.25;
-    const steps = Math.round((flops.grpo * (1 - samplingShare)) / perSftStep);
-    return make([
-      sft,
-      { ...sampling, keep: grpo.samples, maxTokens: grpo.maxTokens },
+    // As many completions as GRPO samples, about a quarter of its compute; the rest goes into imitating the right ones.
+    const steps = Math.round((budget * 0.75) / perSftStep);
+    const { prompts, samples, maxTokens } = grpo;
+    return fromBase([
+      { kind: 'rejection-sample', id: 'sample', steps: grpo.steps, prompts, samples, keep: samples, maxTokens },
       { ...sft, id: 'imitate', from: 'sample', steps, schedule: finish(steps) },
-      ...after,
     ]);
   }
   throw new Error(`no variant ${variant}`);
 }
 
 /** The run folder of a variant, run to its end. */
-function runOf(task, variant, seed, mainFolder) {
+function runOf(task, variant, seed, runs) {
   const folder = join(results, 'learning', `${task}-${variant}-${seed}`);
   mkdirSync(folder, { recursive: true });
   const existing = readdirSync(folder).filter((name) => existsSync(join(folder, name, 'recipe.json')));
@@ -99,24 +107,25 @@ function runOf(task, variant, seed, mainFolder) {
   if (run && existsSync(join(run, 'model', 'config.json'))) return run;
   if (flags.report) return null;
   const recipeFile = join(folder, 'recipe.json');
-  writeFileSync(recipeFile, JSON.stringify(recipeOf(task, variant, seed, mainFolder), null, 2));
+  writeFileSync(recipeFile, JSON.stringify(recipeOf(task, variant, seed, runs), null, 2));
   console.error(`\n── ${task} ${variant} seed ${seed}`);
   const args = run ? ['--resume', run] : [recipeFile];
   if (flags.workers && !run) args.push('--workers', flags.workers);
   execFileSync(process.execPath, ['dist/cli/main.js', 'train', ...args, '--runs', folder, '--json'], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
-  return runOf(task, variant, seed, mainFolder);
+  return runOf(task, variant, seed, runs);
 }
 
 const rows = [];
 const curves = {};
 for (const task of flags.only.split(',')) {
   for (const seed of flags.seeds.split(',').map(Number)) {
-    const main = runOf(task, 'main', seed, null);
+    const runs = {};
     for (const variant of flags.variants.split(',')) {
-      const folder = variant === 'main' ? main : main && runOf(task, variant, seed, main);
+      const folder = runOf(task, variant, seed, runs);
       if (!folder) continue;
+      runs[variant] = folder;
       const events = eventsOf(folder);
       const evaluationOf = (label) => events.findLast((e) => e.type === 'evaluation' && e.stage === label)?.results;
       const flops = flopsOf(folder);
@@ -142,7 +151,7 @@ for (const task of flags.only.split(',')) {
           seconds,
         });
       }
-      if (variant === 'main') {
+      if (variant === 'grpo') {
         const steps = events.filter((e) => e.type === 'metrics' && e.stage === 'grpo');
         curves[task] ??= [];
         curves[task].push({
@@ -166,7 +175,7 @@ for (const row of rows) {
   const total = Object.values(row.seconds).reduce((sum, x) => sum + x, 0);
   lines.push(
     `| ${row.task} | ${row.variant} | ${row.seed} | ${row.label} | ${percent(row.pass1)} ± ${(100 * row.pass1Half95).toFixed(1)} | ${percent(row.greedy)} | ` +
-      `${percent(row.pass16)} | ${row.length.toFixed(1)} | ${row.extraFlops ? row.extraFlops.toExponential(2) : ''} | ${row.label === 'after' || row.variant === 'clean-base' ? total.toFixed(0) : ''} |`,
+      `${percent(row.pass16)} | ${row.length.toFixed(1)} | ${row.extraFlops ? row.extraFlops.toExponential(2) : ''} | ${total.toFixed(0)} |`,
   );
 }
 const text = `${lines.join('\n')}\n`;

@@ -3,7 +3,7 @@
  */
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
-import { loadHuggingFace } from '../checkpoints/hugging-face.js';
+import { type LoadedModel, loadHuggingFace } from '../checkpoints/hugging-face.js';
 import { createModel, type Model, type ModelConfig, parseModelConfig } from '../models/index.js';
 import { createTask, type TaskReference } from '../tasks/index.js';
 import type { Task } from '../tasks/task.js';
@@ -34,6 +34,18 @@ const SHARED_MARGIN_BYTES = 1024 * 1024;
 /** What Reckoner writes into the `config.json` of the models that it trains. */
 const originSchema = z.object({ task: z.looseObject({ name: z.string() }) });
 
+/** Puts a folder's weights into a model. @throws UserError (data) when a tensor is missing or of another shape */
+export function loadParameters(backend: Backend, model: Model, { folder, tensors }: LoadedModel): void {
+  for (const { spec, value } of model.store.parameters) {
+    const { shape, data } = tensors.read(spec.name);
+    if (shape.join() !== spec.shape.join()) {
+      const shapes = `[${shape.join(', ')}], and the configuration says [${spec.shape.join(', ')}]`;
+      throw new UserError('data', `${folder}: ${spec.name} is ${shapes}; they are of different models`, folder);
+    }
+    backend.write(value, data);
+  }
+}
+
 /**
  * Loads a model folder, or a run's snapshot, onto one CPU core.
  * @throws UserError (data) when a file is missing, damaged or of another model
@@ -52,14 +64,7 @@ export async function openModel(folder: string, options: OpenModelOptions = {}):
     const sharedBytes = 4 * countParameters(config).total + SHARED_MARGIN_BYTES;
     const backend = await createWasmBackend({ sharedBytes, blas: options.blas ?? true });
     const model = createModel(backend, config);
-    for (const { spec, value } of model.store.parameters) {
-      const { shape, data } = loaded.tensors.read(spec.name);
-      if (shape.join() !== spec.shape.join()) {
-        const shapes = `[${shape.join(', ')}], and config.json says [${spec.shape.join(', ')}]`;
-        throw new UserError('data', `${folder}: ${spec.name} is ${shapes}; the files are of different models`, folder);
-      }
-      backend.write(value, data);
-    }
+    loadParameters(backend, model, loaded);
     const origin = originSchema.safeParse(loaded.config.reckoner);
     return { backend, model, config, tokenizer, task: origin.success ? origin.data.task : null, close: () => backend.close() };
   } finally {

@@ -7,7 +7,9 @@
 import { join } from 'node:path';
 import { UserError } from '../base/errors.js';
 import { faultPoint } from '../base/faults.js';
-import { saveHuggingFace } from '../checkpoints/hugging-face.js';
+import { hashOf } from '../base/files.js';
+import { loadHuggingFace, saveHuggingFace } from '../checkpoints/hugging-face.js';
+import { resolveModel } from '../checkpoints/run-folder.js';
 import type { NamedTensor } from '../checkpoints/safetensors.js';
 import {
   loadSnapshot,
@@ -17,9 +19,11 @@ import {
   saveSnapshot,
   snapshotName,
 } from '../checkpoints/snapshot.js';
+import { loadParameters } from '../inference/open.js';
 import { architectureOf, createModel, type Model, parseModelConfig } from '../models/index.js';
 import type { Backend, Tensor } from '../tensor/backend.js';
 import { tokenizerFiles } from '../tokenizers/character.js';
+import type { Tokenizer } from '../tokenizers/tokenizer.js';
 import type { Stage, StageContext } from '../training/stage.js';
 import type { StopReason } from '../usage/events.js';
 import { divergence } from './divergence.js';
@@ -72,6 +76,19 @@ function restore(
   }
 }
 
+/** Starts from the weights of a run or a model folder. @throws UserError (data) when it is another kind of model */
+function loadInitialWeights(backend: Backend, model: Model, tokenizer: Tokenizer, from: string): void {
+  const loaded = loadHuggingFace(resolveModel(from).folder);
+  try {
+    if (hashOf(loaded.tokenizerJson) !== hashOf(tokenizer.toJSON())) {
+      throw new UserError('data', `init.from: ${loaded.folder} has another vocabulary than the recipe's tasks`, 'init.from');
+    }
+    loadParameters(backend, model, loaded);
+  } finally {
+    loaded.tensors.close();
+  }
+}
+
 /**
  * Runs the recipe from the start or from a snapshot. Returns why it stopped; throws UserError for what a person can mend.
  */
@@ -88,6 +105,7 @@ export async function runProgram(job: RankJob, backend: Backend, line: Line): Pr
   let snapshot: Snapshot | null = job.resumeFrom === null ? null : loadSnapshot(job.resumeFrom);
   if (lead) {
     if (snapshot) restore(backend, weightsOf(model), snapshot.read('weights'), snapshot.folder);
+    else if (recipe.init) loadInitialWeights(backend, model, resolved.tokenizer, recipe.init.from);
     else model.store.initialize(recipe.seed);
   }
   await backend.ranks.barrier();

@@ -32,6 +32,8 @@ export const recipeSchema = z
     model: recipeModelSchema,
     /** `{name, …options}`; stages may override options. */
     task: z.looseObject({ name: z.string() }),
+    /** Start from the weights of a run or of a model folder of the same shape, instead of from random ones. */
+    init: z.strictObject({ from: z.string().min(1) }).optional(),
     /** Most tokens a rank takes through the model at once. */
     microBatchTokens: z.number().int().positive().default(4096),
     checkpoints: z
