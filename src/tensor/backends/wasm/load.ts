@@ -5,10 +5,16 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
 import { UserError } from '../../../base/errors.js';
 import { hasRelaxedSimd } from './features.js';
 
 export { hasRelaxedSimd };
+
+// Node 20's engine (V8 11.3) has relaxed SIMD complete, but behind a flag; the version after it ships it unchanged. With it
+// the matrix product reaches 1.3 times as much on Intel. Flags may change while a process runs as long as nothing has been
+// compiled that they concern: each module reads them when it is compiled. Later versions no longer know this flag.
+if (process.versions.v8.startsWith('11.3.')) setFlagsFromString('--experimental-wasm-relaxed-simd');
 
 export interface Kernels {
   readonly module: WebAssembly.Module;
@@ -28,7 +34,7 @@ const loaded = new Map<boolean, Kernels>();
  */
 export function loadKernels(build: Build = 'auto'): Kernels {
   if (build === 'relaxed' && !hasRelaxedSimd()) {
-    throw new UserError('usage', `Node ${process.versions.node} has no relaxed SIMD; use Node 22 or newer, or the plain build.`);
+    throw new UserError('usage', `Node ${process.versions.node} has no relaxed SIMD; use the plain build.`);
   }
   const relaxed = build === 'relaxed' || (build === 'auto' && hasRelaxedSimd());
   const before = loaded.get(relaxed);
