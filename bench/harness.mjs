@@ -5,6 +5,19 @@ import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('..', import.meta.url));
 
+/** Seconds that all cores together have spent working. */
+const workSeconds = () => cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0) / 1000;
+
+/**
+ * Cores that other programs keep busy, over a second before the start. Speeds measured beside other work are no speeds: a
+ * program with two threads suffers more from it than one with one, so even ratios are wrong.
+ */
+const busyCores = await (async () => {
+  const before = workSeconds();
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  return workSeconds() - before;
+})();
+
 /** Every figure is printed with this: a number without its machine says nothing. */
 export function machine(command) {
   return {
@@ -13,16 +26,18 @@ export function machine(command) {
     memoryGB: Math.round(totalmem() / 1e9),
     platform: `${process.platform} ${process.arch}`,
     node: process.version,
+    busyCores,
     date: new Date().toISOString().slice(0, 10),
     command,
   };
 }
 
 export function describe(about) {
-  return (
+  const line =
     `${about.cpu}, ${about.cores} cores, ${about.memoryGB} GB, ${about.platform}; Node ${about.node}; ` +
-    `${about.date}; \`${about.command}\``
-  );
+    `${about.date}; \`${about.command}\``;
+  if (about.busyCores < 0.25) return line;
+  return `${line}\n\n**Other programs kept ${about.busyCores.toFixed(1)} cores busy at the start: do not quote these figures.**`;
 }
 
 export function median(values) {

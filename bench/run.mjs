@@ -1,5 +1,5 @@
-// All benchmarks, one after the other, each printing its table: `npm run bench`. Takes about 20 minutes; the machine should have nothing else
-// to do. Without PyTorch (bench/peers/README.md) the training step has no ratio. Exits 1 when one fails.
+// All benchmarks, one after the other, each printing its table: `npm run bench`. The machine should have nothing else to do; the
+// tables say when it had. Without PyTorch (bench/peers/README.md) the training step has no ratio. Exits 1 when one fails.
 //
 //   node bench/run.mjs [--only matmul,training-step,rollouts,memory] [--python PATH]
 import { spawnSync } from 'node:child_process';
