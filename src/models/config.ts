@@ -41,6 +41,14 @@ export const modelConfigSchema = z
     if (!Number.isInteger(headDim) || headDim % 2 !== 0) {
       context.addIssue({ code: 'custom', path: ['head_dim'], message: `must be an even integer, is ${headDim}` });
     }
+    // Qwen3's; its attention would then see a part of the past only.
+    if (config.use_sliding_window) {
+      context.addIssue({
+        code: 'custom',
+        path: ['use_sliding_window'],
+        message: 'must be false; attention is over the whole past',
+      });
+    }
     if (config.num_attention_heads % kvHeads !== 0) {
       context.addIssue({
         code: 'custom',
@@ -64,6 +72,15 @@ export function parseModelConfig(value: unknown, where = 'config.json'): ModelCo
 /** The base of the rotary frequencies, wherever the configuration says it. */
 export function ropeThetaOf(config: ModelConfig): number {
   return config.rope_parameters?.rope_theta ?? config.rope_theta;
+}
+
+/**
+ * The configuration with the sizes written out whose defaults differ between families: `transformers` takes 128 for a missing
+ * `head_dim` of Qwen3, and 32 for missing `num_key_value_heads`, whatever the other sizes are.
+ */
+export function explicitConfig(config: ModelConfig): ModelConfig {
+  const { kvHeads, headDim } = dimensionsOf(config);
+  return { ...config, num_key_value_heads: kvHeads, head_dim: headDim };
 }
 
 /** Sizes with the defaults filled in. */
