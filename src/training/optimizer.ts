@@ -19,9 +19,9 @@ export const optimizerSchema = z
     lr: z.number().positive().default(3e-3),
     /** Muon's learning rate. */
     muonLr: z.number().positive().default(0.02),
-    muonMomentum: z.number().min(0).max(1).default(0.95),
-    beta1: z.number().min(0).max(1).default(0.9),
-    beta2: z.number().min(0).max(1).default(0.95),
+    muonMomentum: z.number().min(0).lt(1).default(0.95),
+    beta1: z.number().min(0).lt(1).default(0.9),
+    beta2: z.number().min(0).lt(1).default(0.95),
     epsilon: z.number().positive().default(1e-8),
     weightDecay: z.number().min(0).default(0),
     /** Largest global gradient norm; larger gradients are scaled down to it. */

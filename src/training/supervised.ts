@@ -84,6 +84,15 @@ export function createSupervised(context: StageContext, options: SupervisedOptio
   function sequenceOf({ prompt, completion }: Example): TrainingSequence {
     const head = encodePrompt(tokenizer, { key: '', prompt, data: null });
     const tokens = [...head, ...tokenizer.encode(completion), tokenizer.special.eos];
+    const longest = model.config.max_position_embeddings;
+    // The last token is only predicted, so it needs no position.
+    if (tokens.length - 1 > longest) {
+      throw new UserError(
+        'usage',
+        `stage ${stage}: an example has ${tokens.length} tokens, ${JSON.stringify(prompt)} among them; raise model.max_position_embeddings (${longest}) to ${tokens.length}`,
+        'model.max_position_embeddings',
+      );
+    }
     return { tokens, predictFrom: completionOnly ? head.length : 1 };
   }
 
