@@ -81,10 +81,10 @@ export async function evaluate(context: EvaluateContext, options: EvaluateOption
   });
   const total = own.length * (options.samples + (options.greedy ? 1 : 0));
   let done = 0;
-  const onToken = (_prompt: number, _sample: number, token: number): void => {
-    if (token === tokenizer.special.eos && ++done % 64 === 0) context.onProgress?.(done, total);
+  const onCompletion = (): void => {
+    if (++done % 64 === 0 || done === total) context.onProgress?.(done, total);
   };
-  const common = { maxTokens: options.maxTokens, promptIndex: (i: number) => own[i], onToken };
+  const common = { maxTokens: options.maxTokens, promptIndex: (i: number) => own[i], onCompletion };
   const sampled = await sampler.generate(prompts, {
     ...common,
     samples: options.samples,

@@ -5,6 +5,7 @@ export {
   type Completion,
   createSampler,
   type GenerateOptions,
+  MAX_CAPACITY,
   type Sampler,
   type SamplerOptions,
   type SampleStop,

@@ -14,6 +14,12 @@ import type { ForwardInput, KvCache, Model } from '../models/index.js';
 import type { Backend, CachedAttentionTables, HostArray, Tensor } from '../tensor/backend.js';
 import { Tape } from '../tensor/tape.js';
 
+/** Sequences decoded at once where a stage would take more: beyond this, larger products are no faster. */
+export const MAX_CAPACITY = 256;
+
+/** Prompt tokens that go through the model at once, so that activations stay small. */
+const PREFILL_TOKENS = 4096;
+
 /** Why a completion ended: the end-of-sequence token, or the limit on its length. */
 export type SampleStop = 'eos' | 'length';
 
@@ -42,6 +48,8 @@ export interface GenerateOptions {
   promptIndex?: (i: number) => number;
   /** Sees each token as it is drawn. */
   onToken?: (prompt: number, sample: number, token: number) => void;
+  /** Sees each completion as it ends. */
+  onCompletion?: (completion: Completion) => void;
 }
 
 export interface SamplerOptions {
@@ -61,6 +69,13 @@ interface Sequence {
   promptLength: number;
   tokens: number[];
   logProbabilities: number[];
+}
+
+/** Sequences of one prompt that begin together, and the slot that holds the prompt. */
+interface Group {
+  prompt: number;
+  promptSlot: number;
+  sequences: Sequence[];
 }
 
 export interface Sampler {
@@ -121,7 +136,7 @@ export function createSampler(backend: Backend, model: Model, limits: SamplerOpt
   /** Runs the prompts through the model, filling the cache, and draws each sample's first token. */
   async function prefill(
     prompts: readonly (readonly number[])[],
-    admitted: { prompt: number; promptSlot: number; sequences: Sequence[] }[],
+    admitted: readonly Group[],
     options: GenerateOptions,
   ): Promise<void> {
     const ids: number[] = [];
@@ -156,6 +171,27 @@ export function createSampler(backend: Backend, model: Model, limits: SamplerOpt
       options,
     );
     backend.release(mark);
+  }
+
+  /** `prefill`, in parts of at most `PREFILL_TOKENS` tokens. */
+  async function start(
+    prompts: readonly (readonly number[])[],
+    admitted: readonly Group[],
+    options: GenerateOptions,
+  ): Promise<void> {
+    let part: Group[] = [];
+    let tokens = 0;
+    for (const group of admitted) {
+      const { length } = prompts[group.prompt];
+      if (part.length > 0 && tokens + length > PREFILL_TOKENS) {
+        await prefill(prompts, part, options);
+        part = [];
+        tokens = 0;
+      }
+      part.push(group);
+      tokens += length;
+    }
+    await prefill(prompts, part, options);
   }
 
   /** Feeds each sequence's latest token and draws its next one. */
@@ -215,7 +251,9 @@ export function createSampler(backend: Backend, model: Model, limits: SamplerOpt
           continue;
         }
         const { prompt, sample, tokens, logProbabilities } = s;
-        done.push({ prompt, sample, tokens, logProbabilities, stop: ended ? 'eos' : 'length' });
+        const completion: Completion = { prompt, sample, tokens, logProbabilities, stop: ended ? 'eos' : 'length' };
+        done.push(completion);
+        options.onCompletion?.(completion);
         freeSlots.push(s.slot);
         const users = (promptUsers.get(s.promptSlot) as number) - 1;
         promptUsers.set(s.promptSlot, users);
@@ -227,7 +265,7 @@ export function createSampler(backend: Backend, model: Model, limits: SamplerOpt
     while (nextPrompt < prompts.length || active.length > 0) {
       // Refilling a quarter of the slots at a time keeps prefills large enough to be worth their overhead.
       if (nextPrompt < prompts.length && (active.length === 0 || freeSlots.length * 4 >= capacity)) {
-        const admitted: { prompt: number; promptSlot: number; sequences: Sequence[] }[] = [];
+        const admitted: Group[] = [];
         while (nextPrompt < prompts.length && freeSlots.length > 0 && freePromptSlots.length > 0) {
           const count = Math.min(samples - nextSample, freeSlots.length);
           const promptSlot = freePromptSlots.pop() as number;
@@ -248,7 +286,7 @@ export function createSampler(backend: Backend, model: Model, limits: SamplerOpt
             nextPrompt++;
           }
         }
-        await prefill(prompts, admitted, options);
+        await start(prompts, admitted, options);
         active.push(...admitted.flatMap((group) => group.sequences));
         retire();
       }

@@ -13,7 +13,7 @@
  */
 import { z } from 'zod';
 import { hashString } from '../base/random.js';
-import { type Completion, createSampler, generationFlops } from '../inference/index.js';
+import { type Completion, createSampler, generationFlops, MAX_CAPACITY } from '../inference/index.js';
 import { createModel } from '../models/index.js';
 import { type Problem, problemAt, type Verdict } from '../tasks/task.js';
 import { Tape } from '../tensor/tape.js';
@@ -47,7 +47,7 @@ export const grpoSchema = z.strictObject({
   klCoefficient: z.number().min(0).optional(),
   /** Most times that a slot whose group was all alike draws another problem; 0 switches dynamic sampling off. */
   resample: z.number().int().min(0).max(16).optional(),
-  /** Optimizer updates a step, each on its share of the groups. */
+  /** Optimizer updates a step, each on its share of the groups; at most `prompts`. */
   minibatches: z.number().int().positive().default(1),
   optimizer: optimizerSchema,
   schedule: scheduleSchema,
@@ -92,7 +92,7 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
   }
   const slots = slotsOf(backend, options.prompts);
   const sampler = createSampler(backend, model, {
-    capacity: Math.max(1, slots.length * options.samples),
+    capacity: Math.max(1, Math.min(MAX_CAPACITY, slots.length * options.samples)),
     maxPrompt: task.maxPromptLength + 1,
     maxTokens: options.maxTokens,
     eos: tokenizer.special.eos,
@@ -141,6 +141,9 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
     advantage: number;
     weight: number;
   }
+
+  /** Which update of a step a slot's group belongs to: a matter of the slot alone, whatever the number of ranks. */
+  const minibatchOf = (slot: number): number => Math.floor((slot * options.minibatches) / options.prompts);
 
   /** One optimizer update on this rank's `groups`. Returns sums over this rank's tokens. */
   async function learn(groups: readonly Group[], step: number, update: number) {
@@ -201,7 +204,7 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
       const learned = { loss: 0, clippedTokens: 0, klWeighted: 0, tokens: 0, absoluteLogRatio: 0, entropy: 0, flops: 0 };
       let gradientNorm = 0;
       for (let m = 0; m < options.minibatches; m++) {
-        const part = groups.filter((group) => Math.floor(group.slot / backend.ranks.worldSize) % options.minibatches === m);
+        const part = groups.filter((group) => minibatchOf(group.slot) === m);
         const result = await learn(part, step, m + 1);
         for (const name of Object.keys(learned) as (keyof typeof learned)[]) learned[name] += result[name];
         gradientNorm = Math.max(gradientNorm, result.gradientNorm);
@@ -247,7 +250,7 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
         reward: reward / count,
         accuracy: correct / count,
         length: completionSum / count,
-        loss,
+        loss: loss / options.minibatches,
         gradientNorm,
         learningRate: schedule(step) * options.optimizer.lr,
         entropy: perToken(entropy),

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { writeFileAtomic } from '../base/files.js';
 import { hashString } from '../base/random.js';
-import { createSampler, generationFlops } from '../inference/index.js';
+import { createSampler, generationFlops, MAX_CAPACITY } from '../inference/index.js';
 import { problemAt } from '../tasks/task.js';
 import { grade } from './grade.js';
 import { encodePrompt, type SampleRecord, type Stage, type StageContext, slotsOf } from './stage.js';
@@ -41,7 +41,7 @@ export function createRejectionSample(context: StageContext, options: RejectionS
   const stageSeed = hashString(`${context.seed}:${stage}`);
   const slots = slotsOf(backend, options.prompts);
   const sampler = createSampler(backend, model, {
-    capacity: Math.max(1, Math.min(256, slots.length * options.samples)),
+    capacity: Math.max(1, Math.min(MAX_CAPACITY, slots.length * options.samples)),
     maxPrompt: task.maxPromptLength + 1,
     maxTokens: options.maxTokens,
     eos: tokenizer.special.eos,
