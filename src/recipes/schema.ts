@@ -8,10 +8,11 @@ import { z } from 'zod';
 import { UserError } from '../base/errors.js';
 import { hashOf, readJson } from '../base/files.js';
 import { modelConfigSchema } from '../models/index.js';
-import { createTask } from '../tasks/index.js';
-import type { Task } from '../tasks/task.js';
+import { createTask, evaluationProblems } from '../tasks/index.js';
+import { problemAt, type Task } from '../tasks/task.js';
 import { createCharacterTokenizer } from '../tokenizers/character.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
+import { createSchedule } from '../training/schedules.js';
 import { stageSchema } from './stages.js';
 
 export const RECIPE_SCHEMA_VERSION = 1;
@@ -57,6 +58,10 @@ export const recipeSchema = z
           const message = `"${stage.from}" is not the id of an earlier rejection-sample stage`;
           context.addIssue({ code: 'custom', path: ['stages', i, 'from'], message });
         }
+      }
+      if (stage.kind === 'grpo' && stage.minibatches > stage.prompts) {
+        const message = `must be at most prompts (${stage.prompts}), is ${stage.minibatches}`;
+        context.addIssue({ code: 'custom', path: ['stages', i, 'minibatches'], message });
       }
       if (stage.kind === 'eval' && stage.passAt > stage.samples) {
         const message = `must be at most samples (${stage.samples}), is ${stage.passAt}`;
@@ -121,21 +126,39 @@ export function parseRecipe(value: unknown, where: string): Recipe {
   }
   const recipe = result.data;
   // Making the parts checks what the schema cannot: task options and the model's fields.
-  resolveRecipe(recipe, where);
+  checkProblems(resolveRecipe(recipe, where), where);
   return recipe;
 }
 
-export function resolveRecipe(recipe: Recipe, where = recipe.name): ResolvedRecipe {
-  const taskOf = (override: Record<string, unknown> | undefined, path: string): Task => {
-    try {
-      return createTask({ ...recipe.task, ...override });
-    } catch (error) {
-      if (!(error instanceof UserError)) throw error;
-      const field = [path, error.field].filter((part) => part).join('.');
-      throw new UserError('usage', `${where}: ${path}: ${error.message}`, field);
+/** Calls `make`; what is wrong with it is then said of `path` in the recipe. */
+function partOf<T>(where: string, path: string, make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError('usage', `${where}: ${path}: ${error.message}`, [path, error.field].filter((part) => part).join('.'));
+  }
+}
+
+/** Draws problems for every stage, so that a task with too few is refused now and not after hours of training. */
+function checkProblems({ recipe, tasks }: ResolvedRecipe, where: string): void {
+  const seen = new Set<string>();
+  recipe.stages.forEach((stage, i) => {
+    const key = hashOf([stage.task, stage.kind === 'eval' ? stage.problems : null]);
+    if (seen.has(key)) return;
+    seen.add(key);
+    if (stage.kind === 'eval') {
+      partOf(where, `stages.${i}`, () => evaluationProblems(tasks[i], recipe.seed, stage.problems));
+    } else {
+      partOf(where, stage.task ? `stages.${i}.task` : 'task', () => problemAt(tasks[i], recipe.seed, 'train', 0));
     }
-  };
-  const tasks = recipe.stages.map((stage, i) => taskOf(stage.task, stage.task ? `stages.${i}.task` : 'task'));
+  });
+}
+
+export function resolveRecipe(recipe: Recipe, where = recipe.name): ResolvedRecipe {
+  const tasks = recipe.stages.map((stage, i) =>
+    partOf(where, stage.task ? `stages.${i}.task` : 'task', () => createTask({ ...recipe.task, ...stage.task })),
+  );
   const tokenizer = createCharacterTokenizer([...new Set(tasks.flatMap((task) => [...task.alphabet]))].join(''));
   const model = modelConfigSchema.safeParse({ ...recipe.model, vocab_size: recipe.model.vocab_size ?? tokenizer.vocabularySize });
   if (!model.success) {
@@ -143,11 +166,13 @@ export function resolveRecipe(recipe: Recipe, where = recipe.name): ResolvedReci
     const field = ['model', ...issue.path].join('.');
     throw new UserError('usage', `${where}: ${field}: ${issue.message}`, field);
   }
-  if (model.data.vocab_size < tokenizer.vocabularySize) {
-    const message = `must be at least ${tokenizer.vocabularySize}, the tokens that the tasks need, is ${model.data.vocab_size}`;
+  // A larger one would let the model draw tokens that spell nothing.
+  if (model.data.vocab_size !== tokenizer.vocabularySize) {
+    const message = `must be ${tokenizer.vocabularySize}, the tokens that the tasks need, is ${model.data.vocab_size}; leave it out`;
     throw new UserError('usage', `${where}: model.vocab_size: ${message}`, 'model.vocab_size');
   }
   recipe.stages.forEach((stage, i) => {
+    if ('schedule' in stage) partOf(where, `stages.${i}`, () => createSchedule(stage.schedule, stage.steps));
     if (!('maxTokens' in stage)) return;
     const longest = tasks[i].maxPromptLength + 1 + stage.maxTokens;
     if (longest > model.data.max_position_embeddings) {

@@ -14,7 +14,9 @@ const common = {
   id: z
     .string()
     .regex(/^[a-z0-9][a-z0-9-]*$/, 'must be lower-case letters, digits and dashes')
-    .max(40),
+    .max(40)
+    // The bill has lines of these names for the time before, after and lost between the stages.
+    .refine((id) => !['start', 'finish', 'lost'].includes(id), 'must not be start, finish or lost'),
   /** Overrides fields of the recipe's task for this stage. */
   task: z.record(z.string(), z.unknown()).optional(),
 };

@@ -23,7 +23,7 @@ export function evaluationProblems<Data>(task: Task<Data>, seed: number, count: 
       throw new UserError(
         'usage',
         `task ${task.name}: ${count} evaluation problems asked for, but only ${problems.size} found; ask for fewer or widen the task's options`,
-        'count',
+        'problems',
       );
     }
   }
