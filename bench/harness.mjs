@@ -32,11 +32,12 @@ export function machine(command) {
   };
 }
 
-export function describe(about) {
+/** @param speed false for figures that other work on the machine does not change */
+export function describe(about, speed = true) {
   const line =
     `${about.cpu}, ${about.cores} cores, ${about.memoryGB} GB, ${about.platform}; Node ${about.node}; ` +
     `${about.date}; \`${about.command}\``;
-  if (about.busyCores < 0.25) return line;
+  if (!speed || about.busyCores < 0.25) return line;
   return `${line}\n\n**Other programs kept ${about.busyCores.toFixed(1)} cores busy at the start: do not quote these figures.**`;
 }
 

@@ -98,7 +98,7 @@ if (flags.json) {
 } else {
   const mb = (bytes) => (bytes / 2 ** 20).toFixed(2);
   console.log('## Memory over steps\n');
-  console.log(`${describe(about)}\n`);
+  console.log(`${describe(about, false)}\n`);
   console.log(`${backend.fingerprint}. Each step: ${PROMPTS * SAMPLES} rollouts, a policy update, a supervised update.\n`);
   const rows = looks.map((l) => [l.step, mb(l.highWaterBytes), mb(l.localBytes), mb(l.residentBytes)]);
   console.log(table(['step', 'arena high-water, MB', 'arena between steps, MB', 'resident, MB'], rows));
