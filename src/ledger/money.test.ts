@@ -30,6 +30,8 @@ describe('money', () => {
 
   it('apportions: parts are off by less than a unit, and add up to the rounded sum', () => {
     expect(apportion(decimals(['0.004', '0.004', '0.004']), 2).map(String)).toEqual(['0.01', '0', '0']);
+    expect(apportion(decimals(['1.4', '2.4']), 0, new Decimal(4)).map(String)).toEqual(['2', '2']);
+    expect(apportion(decimals(['1.4', '2.1']), 0, new Decimal(2)).map(String)).toEqual(['1', '1']);
     const random = new Random('apportion');
     for (let round = 0; round < 200; round++) {
       const parts = Array.from({ length: random.integer(0, 12) }, () =>

@@ -29,19 +29,25 @@ export function sum(amounts: Iterable<Decimal | string | number>): Decimal {
 /**
  * Rounds amounts to `decimals` so that the rounded ones add up to their rounded sum: what is left over goes to those that lost
  * most by rounding down (largest remainder, Hamilton's method). For tables: a reader who adds up a column gets its last line.
+ * @param total what they are to add up to, where that is not their own rounded sum; a multiple of the unit near it
  */
-export function apportion(amounts: readonly Decimal[], decimals: number): Decimal[] {
+export function apportion(amounts: readonly Decimal[], decimals: number, total?: Decimal): Decimal[] {
   const unit = new Decimal(10).pow(-decimals);
-  const floors = amounts.map((amount) => amount.toDecimalPlaces(decimals, Base.ROUND_FLOOR));
-  let left = sum(amounts).toDecimalPlaces(decimals).minus(sum(floors)).div(unit).toNumber();
-  const order = amounts.map((amount, i) => ({ i, remainder: amount.minus(floors[i]) }));
+  const parts = amounts.map((amount) => amount.toDecimalPlaces(decimals, Base.ROUND_FLOOR));
+  let left = (total ?? sum(amounts).toDecimalPlaces(decimals)).minus(sum(parts)).div(unit).toNumber();
+  const order = amounts.map((amount, i) => ({ i, remainder: amount.minus(parts[i]) }));
   order.sort((a, b) => b.remainder.comparedTo(a.remainder) || a.i - b.i);
   for (const { i } of order) {
     if (left <= 0) break;
-    floors[i] = floors[i].plus(unit);
+    parts[i] = parts[i].plus(unit);
     left--;
   }
-  return floors;
+  // Only a total from elsewhere can be below the floors, by a unit (a tie that was rounded to even): who lost least gives.
+  if (left < 0 && order.length > 0) {
+    const { i } = order[order.length - 1];
+    parts[i] = parts[i].plus(unit.times(left));
+  }
+  return parts;
 }
 
 /** `$1,234.50`; with `decimals` digits after the point. */

@@ -60,6 +60,13 @@ describe.each([
     expect(Math.abs(shown[1] - Number(bill.totals.full.usd))).toBeLessThan(1e-4);
   });
 
+  it('shows one amount where both columns have the same', () => {
+    const table = text.split('\n\n').find((part) => part.startsWith('What it cost')) as string;
+    const both = [...table.matchAll(/^(?!Total).* (\$[\d,.]+) +(\$[\d,.]+) /gm)];
+    expect(both.length > 0).toBe(mode === 'rent');
+    for (const [, headline, full] of both) expect(headline).toBe(full);
+  });
+
   it('names both columns, the basis, the scope and every source', () => {
     expect(text).toMatch(/Headline +Full +Basis/);
     expect(text).toContain('measured');

@@ -153,15 +153,23 @@ function costTable(bill: Bill): Table {
   const severalRuns = bill.runs.length > 1;
   const rows = rowsOf(bill.lines, severalRuns);
   const decimals = decimalsFor(rows.flatMap((row) => Object.values(row.amounts).filter((amount) => amount !== null)));
-  const shownIn = (column: Column): Map<Row, Decimal> => {
+  const shown = { headline: new Map<Row, Decimal>(), full: new Map<Row, Decimal>() };
+  for (const column of ['headline', 'full'] as const) {
     const counted = rows.flatMap((row) => (row.amounts[column] === null ? [] : [{ row, amount: row.amounts[column] }]));
+    // What costs the same in both columns must not look different for the sake of a sum.
+    const fixed = counted.filter(({ row, amount }) => column === 'full' && row.amounts.headline?.equals(amount));
+    const free = counted.filter((item) => !fixed.includes(item));
+    for (const { row } of fixed) shown.full.set(row, shown.headline.get(row) as Decimal);
+    const total = sum(counted.map(({ amount }) => amount)).toDecimalPlaces(decimals);
     const parts = apportion(
-      counted.map(({ amount }) => amount),
+      free.map(({ amount }) => amount),
       decimals,
+      total.minus(sum(shown[column].values())),
     );
-    return new Map(counted.map(({ row }, i) => [row, parts[i]]));
-  };
-  const shown = { headline: shownIn('headline'), full: shownIn('full') };
+    free.forEach(({ row }, i) => {
+      shown[column].set(row, parts[i]);
+    });
+  }
   const cell = (row: Row, column: Column): string => {
     const amount = shown[column].get(row);
     return amount === undefined ? '-' : formatUsd(amount, decimals);
