@@ -175,7 +175,7 @@ export function chatCommand(): Command {
     .option('--runs <folder>', 'where runs are', RUNS)
     .option('--json', 'print one JSON document (needs --prompt)')
     .action(runChat);
-  return withExamples(command, 'reckoner chat', "reckoner chat r1-mini --prompt '12+7-5=' --json");
+  return withExamples(command, 'reckoner chat', "reckoner chat r1-mini --prompt '9+4-5=' --json");
 }
 
 async function runChat(which: string | undefined, flags: ChatFlags): Promise<void> {
