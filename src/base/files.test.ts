@@ -149,7 +149,7 @@ describe('readJson and hashes', () => {
     expect(() => readJson(path, 'recipe')).toThrow(`cannot read recipe ${path}: it does not exist`);
     expect(() => readJson(folder, 'recipe')).toThrow(`cannot read recipe ${folder}: it is a folder`);
     writeFileSync(path, '{"a": \n}');
-    expect(() => readJson(path, 'recipe')).toThrow(/^recipe .*r\.json is not valid JSON: [^\n]*$/);
+    expect(() => readJson(path, 'recipe')).toThrow(/^recipe .*r\.json is not valid JSON at line 2, column 1: [^\n]*$/);
     writeFileSync(path, '\ufeff{"a": 1}');
     expect(readJson(path)).toEqual({ a: 1 });
   });

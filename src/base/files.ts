@@ -27,6 +27,7 @@ import { basename, dirname, join } from 'node:path';
 import { threadId } from 'node:worker_threads';
 import { UserError } from './errors.js';
 import { faultPoint, faultsActive } from './faults.js';
+import { jsonErrorPlace } from './json.js';
 
 /** What was written. */
 export interface Written {
@@ -343,10 +344,13 @@ export function readJson(path: string, what = 'file'): unknown {
     const why = code === 'ENOENT' ? 'it does not exist' : code === 'EISDIR' ? 'it is a folder' : (error as Error).message;
     throw new UserError('data', `cannot read ${what} ${path}: ${why}`, path);
   }
+  if (text.charCodeAt(0) === 0xfeff) text = text.slice(1);
   try {
-    return JSON.parse(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text);
+    return JSON.parse(text);
   } catch (error) {
-    throw new UserError('data', `${what} ${path} is not valid JSON: ${(error as Error).message.replaceAll('\n', ' ')}`, path);
+    const { line, column } = jsonErrorPlace(text);
+    const why = (error as Error).message.replaceAll('\n', ' ');
+    throw new UserError('data', `${what} ${path} is not valid JSON at line ${line}, column ${column}: ${why}`, path);
   }
 }
 

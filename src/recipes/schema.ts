@@ -111,7 +111,16 @@ export function loadRecipe(nameOrPath: string): Recipe {
       'recipe',
     );
   }
-  return parseRecipe(readJson(file, 'recipe'), basename(file));
+  return parseRecipe(readRecipe(file), basename(file));
+}
+
+/** A file that the user named is an argument: what is wrong with it is wrong usage. */
+function readRecipe(file: string): unknown {
+  try {
+    return readJson(file, 'recipe');
+  } catch (error) {
+    throw error instanceof UserError ? new UserError('usage', error.message, 'recipe') : error;
+  }
 }
 
 /** @throws UserError (usage) that names the first wrong field */
