@@ -20,13 +20,13 @@ import {
   snapshotName,
 } from '../checkpoints/snapshot.js';
 import { loadParameters } from '../inference/open.js';
-import { architectureOf, createModel, type Model, parseModelConfig } from '../models/index.js';
+import { architectureOf, createModel, explicitConfig, type Model, parseModelConfig } from '../models/index.js';
 import type { Backend, Tensor } from '../tensor/backend.js';
 import { tokenizerFiles } from '../tokenizers/character.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
 import type { Stage, StageContext } from '../training/stage.js';
 import type { StopReason } from '../usage/events.js';
-import { divergence } from './divergence.js';
+import { divergence, unsound } from './divergence.js';
 import { type FromRank, type RankJob, STOP_REQUESTS } from './messages.js';
 import { type ResolvedRecipe, resolveRecipe } from './schema.js';
 import { createStage } from './stages.js';
@@ -120,7 +120,7 @@ export async function runProgram(job: RankJob, backend: Backend, line: Line): Pr
     if (lead) {
       const weights = await toHost(backend, weightsOf(model));
       const optimizer = stage ? await toHost(backend, stage.state) : [];
-      bad = [...weights, ...optimizer].find(({ data }) => data.some((x) => !Number.isFinite(x)))?.name ?? null;
+      bad = unsound(weights, optimizer);
       if (!bad) {
         await flush();
         const state: SnapshotState = { ...job.foundation, step, stageIndex, stageStep, attempt: job.attempt };
@@ -134,7 +134,7 @@ export async function runProgram(job: RankJob, backend: Backend, line: Line): Pr
       }
     }
     const [failed] = await backend.ranks.sum([bad ? 1 : 0]);
-    return failed > 0 ? (bad ?? 'weights') : null;
+    return failed > 0 ? (bad ?? 'the weights are unsound') : null;
   }
 
   for (let stageIndex = firstStage; stageIndex < recipe.stages.length; stageIndex++) {
@@ -188,14 +188,14 @@ export async function runProgram(job: RankJob, backend: Backend, line: Line): Pr
       const due = stage.resumable && (stageStep % recipe.checkpoints.every === 0 || stop !== 0);
       if (!last && due) {
         const bad = await save(stageIndex, stageStep, stage);
-        if (bad) return { reason: 'diverged', step, message: `stage ${spec.id}, step ${stageStep}: ${bad} is not finite` };
+        if (bad) return { reason: 'diverged', step, message: `stage ${spec.id}, step ${stageStep}: ${bad}` };
       }
       if (stop !== 0 && !last) return { reason: STOP_REQUESTS[stop] ?? 'interrupted', step };
     }
 
     await stage.finish?.();
     const bad = await save(stageIndex + 1, 0, null);
-    if (bad) return { reason: 'diverged', step, message: `stage ${spec.id}, last step: ${bad} is not finite` };
+    if (bad) return { reason: 'diverged', step, message: `stage ${spec.id}, step ${stageStep}: ${bad}` };
     send({ kind: 'event', event: { type: 'stage-ended', step, stage: spec.id, kind: spec.kind } });
     send({ kind: 'memory', ...backend.memory() });
     model.store.detachGradients();
@@ -213,7 +213,7 @@ export async function runProgram(job: RankJob, backend: Backend, line: Line): Pr
 /** Configuration and tokenizer, so that a snapshot, too, can be talked to and exported. */
 function modelFiles(model: Model, { recipe, tokenizer }: ResolvedRecipe) {
   const config: Record<string, unknown> = {
-    ...model.config,
+    ...explicitConfig(model.config),
     architectures: [architectureOf(model.config)],
     bos_token_id: tokenizer.special.bos,
     eos_token_id: tokenizer.special.eos,
