@@ -4,14 +4,19 @@
  * The game of the French and British television shows, and the task on which TinyZero (Pan et al. 2025) reproduced
  * R1-Zero's behaviour. It rewards search: a demonstration tries expressions until one fits or it gives up,
  *
- *     <think>7*5=35,35-3=32
- *     5*3=15,15+7=22!</think><answer>(5*3)+7</answer>
+ *     <think>7*3=21,21-5=16:22
+ *     7*3=21,21*5=105:22
+ *     5*3=15,15+7=22:22!</think><answer>(5*3)+7</answer>
  *
- * One line is one try, one operation at a time, larger operand first; `!` marks a hit, the end of a line a miss. The next
- * operation is chosen with the last result already written, so a character-level model need not see the whole expression
- * before it starts. The answer composes the last try's steps, each inner result in parentheses. Misses are drawn evenly
- * from the expressions whose value could have been a target: where to look first, and how long to keep looking, are left
- * to be learned.
+ * One line is one try, one operation at a time, larger operand first; then the target, and `!` for a hit or the end of the
+ * line for a miss. The next operation is chosen with the last result already written, so a character-level model need not
+ * see the whole expression before it starts; and result and target stand side by side, because a small model that had to
+ * compare with the prompt called one try in five a hit, whatever it had reached. The answer composes the last try's steps,
+ * each inner result in parentheses.
+ *
+ * Tries follow one fixed order (`allAttempts`), from a random place in it, round and round: a line is the one before it with
+ * the next operator or operand. With tries drawn at random, a model had no reason not to repeat itself, and its greedy
+ * decoding wrote one line over and over. Where to begin, and how long to keep looking, are left to be learned.
  *
  * Rules. Generated problems and demonstrations keep to the game's: every intermediate result is a whole number above zero,
  * so a division must come out even. The verifier is exact arithmetic and nothing more: an answer that passes through a
@@ -193,15 +198,27 @@ export const countdown = defineTask({
 
       demonstrate({ data: { numbers, target } }, random) {
         const all = attemptsOver(numbers);
-        const hits = all.filter(({ value }) => value === target);
-        const others = all.filter(({ value }) => value !== target);
-        const plausible = others.filter(({ value }) => value >= lowest && value <= highest);
-        const misses = plausible.length > 0 ? plausible : others;
-        const length = random.integer(1, attempts);
-        // Two ones reach nothing but 2: where no miss exists, every demonstration succeeds.
-        const succeeds = random.chance(solved) || misses.length === 0;
-        const shown = random.shuffle(misses).slice(0, length - (succeeds ? 1 : 0));
-        return write(succeeds ? [...shown, random.pick(hits)] : shown, target);
+        const at = (i: number): Attempt => all[i % all.length];
+        const hits = all.flatMap(({ value }, i) => (value === target ? [i] : []));
+        const length = Math.min(random.integer(1, attempts), all.length);
+        const reaches = (start: number): boolean => hits.some((hit) => (hit - start + all.length) % all.length < length);
+        // Starts from which `length` tries in a row miss; where there are none, every demonstration succeeds.
+        const misses = all.flatMap((_, i) => (reaches(i) ? [] : [i]));
+        if (random.chance(solved) || misses.length === 0) {
+          // Ends at a hit after at most `length` tries; an earlier hit on the way ends it sooner.
+          const start = random.pick(hits) - (length - 1) + all.length;
+          let end = start;
+          while (at(end).value !== target) end++;
+          return write(
+            Array.from({ length: end - start + 1 }, (_, i) => at(start + i)),
+            target,
+          );
+        }
+        const start = random.pick(misses);
+        return write(
+          Array.from({ length }, (_, i) => at(start + i)),
+          target,
+        );
       },
 
       gold({ data: { numbers, target } }) {
