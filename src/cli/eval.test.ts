@@ -37,7 +37,7 @@ it('renderEvaluation says what was asked and what it cost', () => {
   };
   expect(renderEvaluation(document, PLAIN).split('\n')).toEqual([
     'r1-mini on 1,000 unseen problems of sums, seed 1',
-    '  pass@1           96.2%  95%: 95.3% – 97.0%, sampled at temperature 1, mean of 4',
+    '  pass@1           96.2%  95%: 95.3% – 97.0%, mean of 4 at temperature 1',
     '  pass@2           99.0%',
     '  pass@4           99.8%',
     '  majority of 4    98.5%  95%: 97.5% – 99.1%',

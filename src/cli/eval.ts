@@ -151,7 +151,7 @@ export function renderEvaluation(document: EvalDocument, style: Style): string {
   const interval = ({ mean, low, high }: Estimate): string =>
     `${style.bold(formatShare(mean).padStart(6))}  ${style.dim(`95%: ${formatShare(low)} – ${formatShare(high)}`)}`;
   const rows: [name: string, text: string][] = [];
-  rows.push(['pass@1', `${interval(pass1)}${style.dim(`, sampled at temperature ${document.temperature}, mean of ${samples}`)}`]);
+  rows.push(['pass@1', `${interval(pass1)}${style.dim(`, mean of ${samples} at temperature ${document.temperature}`)}`]);
   for (const { k, value } of document.passAtK) if (k > 1) rows.push([`pass@${k}`, style.bold(formatShare(value).padStart(6))]);
   if (samples > 2) rows.push([`majority of ${samples}`, interval(majority)]);
   if (greedy !== null) rows.push(['greedy', interval(greedy)]);
