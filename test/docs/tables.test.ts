@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { modelConfigSchema } from '../../src/models/index.js';
-import { parseRecipe, recipeSchema } from '../../src/recipes/schema.js';
+import { parseRecipe, recipeSchema, resolveRecipe } from '../../src/recipes/schema.js';
 import { tasks } from '../../src/tasks/index.js';
 import { losses } from '../../src/training/losses.js';
 import { readEvents } from '../../src/usage/log.js';
@@ -123,7 +123,8 @@ describe('recipes in the guides', () => {
 
 it('docs/guides/reproduce-r1.md says what r1-mini sets', () => {
   const page = readPage('docs/guides/reproduce-r1.md');
-  const grpo = parseRecipe(JSON.parse(readPage('recipes/r1-mini.json')), 'r1-mini').stages.find((stage) => stage.kind === 'grpo');
+  const recipe = parseRecipe(JSON.parse(readPage('recipes/r1-mini.json')), 'r1-mini');
+  const grpo = recipe.stages.find((stage) => stage.kind === 'grpo');
   if (grpo?.kind !== 'grpo') throw new Error('r1-mini has no grpo stage');
   const { prompts, samples, steps, maxTokens, temperature, optimizer, loss, klCoefficient } = grpo;
   const cell = (name: string): string | undefined => {
@@ -135,6 +136,16 @@ it('docs/guides/reproduce-r1.md says what r1-mini sets', () => {
   expect(cell('longest completion')).toBe(String(maxTokens));
   expect(cell('temperature')).toBe(String(temperature));
   expect(Number(cell('learning rate')?.split(' ')[0])).toBe(optimizer.lr);
+  const {
+    hidden_size: d,
+    intermediate_size: f,
+    num_hidden_layers: layers,
+    vocab_size: tokens,
+  } = resolveRecipe(recipe).recipe.model as Record<string, number>;
+  // Embedding, head, and of each layer attention, feed-forward and two norms; one norm at the end.
+  const weights = 2 * tokens * d + layers * (4 * d * d + 3 * d * f + 2 * d) + d;
+  expect(weights / 340_000).toBeCloseTo(1, 1);
+  for (const guide of ['reproduce-r1', 'first-run']) expect(readPage(`docs/guides/${guide}.md`)).toMatch(/340,000\s+weights/);
   expect(Number(cell('KL weight'))).toBe(klCoefficient ?? losses[loss].klCoefficient);
 });
 
