@@ -188,7 +188,8 @@ export function problemsOf(run, reference) {
   });
   const end = events.at(-1);
   if (end.type !== 'ended' || end.reason !== 'completed') problems.push(`the log ends with ${JSON.stringify(end)}`);
-  jsonLines(join(run, 'samples.jsonl'));
+  // Supervised stages sample nothing.
+  if (existsSync(join(run, 'samples.jsonl'))) jsonLines(join(run, 'samples.jsonl'));
   const bill = JSON.parse(readFileSync(join(run, 'bill.json'), 'utf8'));
   const killed = events.some(({ type, usage }) => type === 'usage' && usage.stage === 'lost');
   const lost = bill.lines.filter(({ status }) => status === 'lost');

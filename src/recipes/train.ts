@@ -86,8 +86,9 @@ async function trainNew(options: TrainOptions): Promise<TrainSummary> {
   const { model } = recipe;
   const plan = await planBackend({ kind: options.backend ?? 'wasm', workers, blas: options.blas ?? true, model });
   const run = createRunFolder(options.runs ?? RUNS, recipe.name, new Date(), recipe.seed);
-  const unlock = lockRun(run);
+  let unlock = (): void => {};
   try {
+    unlock = lockRun(run);
     return await trainIn({ run, recipe, recipeHash: hash, workers, plan, past: NO_PAST, snapshot: null, warnings: [] }, options);
   } catch (error) {
     // Without a recipe a folder is no run, and can never be resumed.
@@ -344,19 +345,27 @@ async function trainIn(assignment: Assignment, options: TrainOptions): Promise<T
 
   summary.seconds = (performance.now() - startedAt) / 1000;
   if (failure) {
-    const { message } = failure as Error;
+    const error = adviseResume(failure, run);
     try {
       book();
-      emit({ type: 'ended', step, reason: 'failed', message });
+      // Not shown as an event: the caller gets the error itself.
+      log.append({ type: 'ended', step, reason: 'failed', message: error.message });
       log.close();
     } catch {
       // The disk may be what failed; the first error is the one to tell.
     }
-    throw failure;
+    throw error;
   }
   book();
   emit({ type: 'ended', step: summary.step, reason: summary.reason, message: summary.message });
   log.close();
   await writeBill(run.root, options.prices);
   return summary;
+}
+
+/** A full disk does not end a run that has begun: it is gone on with, not begun again. */
+function adviseResume(error: UserError | Error, run: RunFolder): UserError | Error {
+  if (!(error instanceof UserError) || error.code !== 'disk' || !existsSync(run.recipe)) return error;
+  const message = error.message.replace('run the command again', `go on with "reckoner train --resume ${run.name}"`);
+  return new UserError(error.code, message, error.field);
 }
