@@ -39,7 +39,7 @@ export function loadParameters(backend: Backend, model: Model, { folder, tensors
   for (const { spec, value } of model.store.parameters) {
     const { shape, data } = tensors.read(spec.name);
     if (shape.join() !== spec.shape.join()) {
-      const shapes = `[${shape.join(', ')}], and the configuration says [${spec.shape.join(', ')}]`;
+      const shapes = `[${shape.join(', ')}], and config.json says [${spec.shape.join(', ')}]`;
       throw new UserError('data', `${folder}: ${spec.name} is ${shapes}; they are of different models`, folder);
     }
     backend.write(value, data);
