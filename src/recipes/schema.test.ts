@@ -1,0 +1,121 @@
+import { describe, expect, it } from 'vitest';
+import { loadRecipe, parseRecipe, resolveRecipe, shippedRecipes } from './schema.js';
+
+const recipe = {
+  name: 'test',
+  model: {
+    model_type: 'llama',
+    hidden_size: 8,
+    intermediate_size: 12,
+    num_hidden_layers: 1,
+    num_attention_heads: 2,
+    max_position_embeddings: 64,
+  },
+  task: { name: 'sums', maximum: 9 },
+  stages: [
+    { id: 'sft', kind: 'sft', steps: 20, batch: 4, schedule: { kind: 'wsd', warmup: 2, decay: 5 } },
+    { id: 'sample', kind: 'rejection-sample', steps: 2, prompts: 4, samples: 2, maxTokens: 32 },
+    { id: 'grpo', kind: 'grpo', steps: 4, prompts: 4, samples: 2, maxTokens: 32, schedule: { kind: 'constant' } },
+    { id: 'after', kind: 'eval', problems: 20, maxTokens: 32 },
+  ],
+};
+
+/** The recipe with one value replaced; `undefined` leaves it out. */
+function withValue(path: string, value: unknown): unknown {
+  const copy = structuredClone(recipe) as unknown;
+  const keys = path.split('.');
+  let at = copy as Record<string, unknown>;
+  for (const key of keys.slice(0, -1)) {
+    at[key] ??= {};
+    at = at[key] as Record<string, unknown>;
+  }
+  const last = keys[keys.length - 1];
+  if (value === undefined) delete at[last];
+  else at[last] = value;
+  return copy;
+}
+
+describe('the shipped recipes', () => {
+  it.each(shippedRecipes())('%s parses, and resolving it again changes nothing', (name) => {
+    const { recipe, hash } = resolveRecipe(loadRecipe(name));
+    expect(recipe.name).toBe(name);
+    const again = resolveRecipe(parseRecipe(JSON.parse(JSON.stringify(recipe)), 'recipe.json'));
+    expect(again.hash).toBe(hash);
+    expect(again.recipe).toEqual(recipe);
+  });
+
+  it('are there', () => {
+    expect(shippedRecipes()).toEqual(expect.arrayContaining(['countdown', 'r1-mini']));
+    expect(() => loadRecipe('no-such')).toThrow(/no recipe named "no-such"; there are .*r1-mini/);
+    expect(() => loadRecipe('./no-such.json')).toThrow('recipe ./no-such.json: no such file');
+  });
+});
+
+describe('a recipe', () => {
+  it('fills in defaults, and the vocabulary from the tasks of all stages', () => {
+    const parsed = parseRecipe(recipe, 'recipe.json');
+    expect(parsed).toMatchObject({ seed: 1, microBatchTokens: 4096, checkpoints: { every: 100, keep: 3 } });
+    expect(parsed.stages[0]).toMatchObject({ optimizer: { matrices: 'muon', clip: 1 } });
+    const { tokenizer, tasks, recipe: resolved } = resolveRecipe(parsed);
+    expect(resolved.model.vocab_size).toBe(tokenizer.vocabularySize);
+    expect(tasks).toHaveLength(4);
+    expect(tokenizer.encode('1+2=')).toHaveLength(4);
+  });
+
+  it('takes a longer task for one stage', () => {
+    const { tasks } = resolveRecipe(parseRecipe(withValue('stages.3.task', { terms: [5, 6] }), 'recipe.json'));
+    expect(tasks[3].maxPromptLength).toBeGreaterThan(tasks[2].maxPromptLength);
+  });
+
+  it.each<[path: string, value: unknown, message: RegExp]>([
+    ['name', 'Big Name', /lower-case letters/],
+    ['seed', -1, /seed/],
+    ['model.hidden_size', undefined, /hidden_size/],
+    ['model.num_attention_heads', 3, /hidden_size: must be a multiple of num_attention_heads \(3\), is 8/],
+    ['model.vocab_size', 500, /must be \d+, the tokens that the tasks need, is 500/],
+    ['model.vocab_size', 5, /must be \d+, the tokens that the tasks need, is 5/],
+    ['task.name', 'chess', /no task "chess"/],
+    ['task.terms', [1, 40], /terms/],
+    ['task.colour', 'red', /no such option/],
+    ['stages', [], /stages/],
+    ['stages.0.kind', 'rlhf', /kind/],
+    ['stages.0.id', 'SFT', /lower-case/],
+    ['stages.0.id', 'lost', /must not be start, finish or lost/],
+    ['stages.1.id', 'sft', /"sft" is used twice/],
+    ['stages.0.steps', 0, /steps/],
+    ['stages.0.stesp', 3, /is not a field that a recipe has here/],
+    ['stages.0.schedule', undefined, /schedule/],
+    ['stages.0.schedule.warmup', 18, /warm-up \(18\) and decay \(5\) need more than the stage's 20 steps/],
+    ['stages.0.schedule.kind', 'linear', /kind/],
+    ['stages.0.optimizer.matrices', 'sgd', /matrices/],
+    ['stages.0.optimizer.beta2', 1, /beta2/],
+    ['stages.0.from', 'sample', /"sample" is not the id of an earlier rejection-sample stage/],
+    ['stages.0.task', { maximum: 0 }, /maximum/],
+    ['stages.1.keep', 0, /keep/],
+    ['stages.2.loss', 'ppo', /loss/],
+    ['stages.2.samples', 1, /samples/],
+    ['stages.2.minibatches', 5, /must be at most prompts \(4\), is 5/],
+    ['stages.2.maxTokens', 60, /more than model.max_position_embeddings \(64\)/],
+    ['stages.2.temperature', 0, /temperature/],
+    ['stages.3.passAt', 8, /must be at most samples \(4\), is 8/],
+    ['stages.3.task', { terms: [2, 2], maximum: 2 }, /20 evaluation problems asked for, but only \d+ found/],
+    ['checkpoints.keep', 1, /keep/],
+  ])('that is wrong in %s is refused by that name', (path, value, message) => {
+    try {
+      parseRecipe(withValue(path, value), 'recipe.json');
+      expect.unreachable();
+    } catch (error) {
+      expect(error).toMatchObject({ name: 'UserError', code: 'usage' });
+      expect((error as Error).message).toMatch(message);
+      expect((error as Error).message).toMatch(/^recipe\.json: [^\n]*$/);
+      const field = (error as { field: string }).field;
+      // The field is the wrong one, the one it contradicts, or a part of it.
+      const allowed: Record<string, string> = {
+        'model.num_attention_heads': 'model.hidden_size',
+        'stages.3.task': 'stages.3.problems',
+        'stages.0.schedule.warmup': 'stages.0.schedule',
+      };
+      expect(field === path || field === allowed[path] || field.startsWith(`${path}.`), `field ${field}`).toBe(true);
+    }
+  });
+});
