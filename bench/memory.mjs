@@ -76,6 +76,7 @@ const look = (number) => {
     localBytes,
     highWaterBytes: localHighWaterBytes + sharedHighWaterBytes,
     residentBytes: process.memoryUsage.rss(),
+    heapBytes: process.memoryUsage().heapTotal,
   };
 };
 const looks = [];
@@ -100,8 +101,10 @@ if (flags.json) {
   console.log('## Memory over steps\n');
   console.log(`${describe(about, false)}\n`);
   console.log(`${backend.fingerprint}. Each step: ${PROMPTS * SAMPLES} rollouts, a policy update, a supervised update.\n`);
-  const rows = looks.map((l) => [l.step, mb(l.highWaterBytes), mb(l.localBytes), mb(l.residentBytes)]);
-  console.log(table(['step', 'arena high-water, MB', 'arena between steps, MB', 'resident, MB'], rows));
+  const rows = looks.map((l) => [l.step, mb(l.highWaterBytes), mb(l.localBytes), mb(l.residentBytes), mb(l.heapBytes)]);
+  console.log(
+    table(['step', 'arena high-water, MB', 'arena between steps, MB', 'resident, MB', 'JavaScript heap in it, MB'], rows),
+  );
   const percent = ((100 * growth) / first.residentBytes).toFixed(1);
   console.log(
     `\nStep ${early} to ${steps}: resident ${mb(growth)} MB (${percent}%). ${passed ? 'Passed.' : 'FAILED: memory grows.'}\n`,
