@@ -26,6 +26,6 @@ export function architectureOf(config: ModelConfig): string {
   return families[config.model_type].architecture;
 }
 
-export { dimensionsOf, explicitConfig, type ModelConfig, modelConfigSchema, parseModelConfig } from './config.js';
+export { dimensionsOf, explicitConfig, type ModelConfig, modelConfigSchema, parseModelConfig, ropeThetaOf } from './config.js';
 export type { ForwardInput, KvCache, Model } from './model.js';
 export { type Parameter, type ParameterSpec, ParameterStore } from './parameters.js';

@@ -20,7 +20,15 @@ import {
   snapshotName,
 } from '../checkpoints/snapshot.js';
 import { loadParameters } from '../inference/open.js';
-import { architectureOf, createModel, explicitConfig, type Model, parseModelConfig } from '../models/index.js';
+import {
+  architectureOf,
+  createModel,
+  explicitConfig,
+  type Model,
+  type ModelConfig,
+  parseModelConfig,
+  ropeThetaOf,
+} from '../models/index.js';
 import type { Backend, Tensor } from '../tensor/backend.js';
 import { tokenizerFiles } from '../tokenizers/character.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
@@ -76,12 +84,27 @@ function restore(
   }
 }
 
+/** The fields that say what is computed, with defaults filled in; layers and widths show in the tensors' shapes. */
+function computationOf(config: ModelConfig): Record<string, unknown> {
+  const { model_type, num_attention_heads, num_key_value_heads, head_dim, rms_norm_eps, tie_word_embeddings } =
+    explicitConfig(config);
+  const heads = { num_attention_heads, num_key_value_heads, head_dim };
+  return { model_type, ...heads, rms_norm_eps, rope_theta: ropeThetaOf(config), tie_word_embeddings };
+}
+
 /** Starts from the weights of a run or a model folder. @throws UserError (data) when it is another kind of model */
 function loadInitialWeights(backend: Backend, model: Model, tokenizer: Tokenizer, from: string): void {
   const loaded = loadHuggingFace(resolveModel(from).folder);
   try {
     if (hashOf(loaded.tokenizerJson) !== hashOf(tokenizer.toJSON())) {
       throw new UserError('data', `init.from: ${loaded.folder} has another vocabulary than the recipe's tasks`, 'init.from');
+    }
+    // Weights of one shape may belong to models that compute something else with them.
+    const theirs = computationOf(parseModelConfig(loaded.config, join(loaded.folder, 'config.json')));
+    for (const [field, value] of Object.entries(computationOf(model.config))) {
+      if (value === theirs[field]) continue;
+      const message = `init.from: ${loaded.folder} has ${field} ${theirs[field]}, and the recipe's model ${value}; make them equal`;
+      throw new UserError('data', message, `model.${field}`);
     }
     loadParameters(backend, model, loaded);
   } finally {
