@@ -38,13 +38,13 @@ export const modelConfigSchema = z
   .superRefine((config, context) => {
     const headDim = config.head_dim ?? config.hidden_size / config.num_attention_heads;
     const kvHeads = config.num_key_value_heads ?? config.num_attention_heads;
+    if (!Number.isInteger(headDim) || headDim % 2 !== 0) {
+      context.addIssue({ code: 'custom', path: ['head_dim'], message: `must be an even integer, is ${headDim}` });
+    }
     if (config.model_type === 'llama' && config.hidden_size % config.num_attention_heads !== 0) {
       // Ours would run, but transformers loads no such Llama, whatever its head_dim.
       const message = `must be a multiple of num_attention_heads (${config.num_attention_heads}), is ${config.hidden_size}`;
       context.addIssue({ code: 'custom', path: ['hidden_size'], message });
-    }
-    if (!Number.isInteger(headDim) || headDim % 2 !== 0) {
-      context.addIssue({ code: 'custom', path: ['head_dim'], message: `must be an even integer, is ${headDim}` });
     }
     // Qwen3's; its attention would then see a part of the past only.
     if (config.use_sliding_window) {

@@ -71,7 +71,7 @@ describe('a recipe', () => {
     ['name', 'Big Name', /lower-case letters/],
     ['seed', -1, /seed/],
     ['model.hidden_size', undefined, /hidden_size/],
-    ['model.num_attention_heads', 3, /hidden_size: must be a multiple of num_attention_heads \(3\), is 8/],
+    ['model.num_attention_heads', 3, /head_dim: must be an even integer, is 2\.6/],
     ['model.vocab_size', 500, /must be \d+, the tokens that the tasks need, is 500/],
     ['model.vocab_size', 5, /must be \d+, the tokens that the tasks need, is 5/],
     ['task.name', 'chess', /no task "chess"/],
@@ -111,7 +111,7 @@ describe('a recipe', () => {
       const field = (error as { field: string }).field;
       // The field is the wrong one, the one it contradicts, or a part of it.
       const allowed: Record<string, string> = {
-        'model.num_attention_heads': 'model.hidden_size',
+        'model.num_attention_heads': 'model.head_dim',
         'stages.3.task': 'stages.3.problems',
         'stages.0.schedule.warmup': 'stages.0.schedule',
       };

@@ -366,6 +366,6 @@ async function trainIn(assignment: Assignment, options: TrainOptions): Promise<T
 /** A full disk does not end a run that has begun: it is gone on with, not begun again. */
 function adviseResume(error: UserError | Error, run: RunFolder): UserError | Error {
   if (!(error instanceof UserError) || error.code !== 'disk' || !existsSync(run.recipe)) return error;
-  const message = error.message.replace('run the command again', `go on with "reckoner train --resume ${run.name}"`);
+  const message = error.message.replace('run the command again', `go on with "reckoner train --resume ${run.root}"`);
   return new UserError(error.code, message, error.field);
 }
