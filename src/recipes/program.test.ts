@@ -100,7 +100,12 @@ describe('a recipe with init', () => {
     ['model_type', { model_type: 'qwen3' }],
   ])('refuses a model with another %s, whatever its shapes', async (field, more) => {
     await run('first', base);
-    const recipe = { ...base, model: { ...model, ...more }, init: { from: join(folder, 'first', 'model') }, stages: [evaluation] };
+    const recipe = {
+      ...base,
+      model: { ...model, ...more },
+      init: { from: join(folder, 'first', 'model') },
+      stages: [evaluation],
+    };
     await expect(run('second', recipe)).rejects.toMatchObject({ code: 'data', field: `model.${field}` });
   });
 
