@@ -99,7 +99,7 @@ describe('the command refuses', () => {
     [['train', '--seed', '1', '--resume'], /^error: --resume goes on with the run's own recipe and seed; leave out the seed/],
   ])('%j', async (args, message) => {
     const { code, stdout, stderr } = await reckoner([...args, '--runs', runs]);
-    expect([code, stdout]).toEqual([2, '']);
+    expect([code, stdout], stderr).toEqual([2, '']);
     expect(stderr).toMatch(message);
     expect(stderr.trimEnd()).not.toContain('\n');
     expect(existsSync(runs)).toBe(false);
