@@ -11,6 +11,8 @@ export interface Accelerator {
   name: string;
   /** Peak dense matrix rate in FLOP/s by precision; a precision that the chip lacks is absent. */
   peakFlops: Partial<Record<Precision, number>>;
+  /** Fraction of the peak that the best large matrix products were measured to reach. */
+  achievableFraction: number;
   memoryBytes: number;
   /** Bytes a second. */
   memoryBandwidth: number;

@@ -1,0 +1,163 @@
+/**
+ * @file Reads a Hugging Face `config.json` as an `Architecture`.
+ *
+ * One function for every family: the fields have the same names in nearly all of them, and what differs (GPT-2's `n_embd`,
+ * Mixtral's `num_local_experts`, DeepSeek's latent attention) is looked up under each name that is in use. Families that need
+ * more than a matrix of names (state-space layers) are refused rather than guessed.
+ */
+import { UserError } from '../base/errors.js';
+import type { Architecture, GroupedQueryAttention, LatentAttention, MixtureOfExperts } from './architecture.js';
+
+const FAMILIES: Record<string, { gated: boolean; bias: boolean; tied: boolean; learned?: boolean }> = {
+  llama: { gated: true, bias: false, tied: false },
+  mistral: { gated: true, bias: false, tied: false },
+  mixtral: { gated: true, bias: false, tied: false },
+  qwen2: { gated: true, bias: true, tied: false },
+  qwen2_moe: { gated: true, bias: true, tied: false },
+  qwen3: { gated: true, bias: false, tied: false },
+  qwen3_moe: { gated: true, bias: false, tied: false },
+  gpt2: { gated: false, bias: true, tied: true, learned: true },
+  gpt_neox: { gated: false, bias: true, tied: false },
+  gpt_oss: { gated: true, bias: true, tied: false },
+  olmo2: { gated: true, bias: false, tied: false },
+  olmoe: { gated: true, bias: false, tied: false },
+  gemma: { gated: true, bias: false, tied: true },
+  gemma2: { gated: true, bias: false, tied: true },
+  phi3: { gated: true, bias: false, tied: false },
+  deepseek_v2: { gated: true, bias: false, tied: false },
+  deepseek_v3: { gated: true, bias: false, tied: false },
+  kimi_k2: { gated: true, bias: false, tied: false },
+};
+
+/**
+ * @param config the parsed `config.json`
+ * @throws UserError when it is no configuration of a known family, or a number is missing
+ */
+export function architectureOf(config: unknown, name?: string): Architecture {
+  if (typeof config !== 'object' || config === null || Array.isArray(config)) {
+    throw new UserError('data', `${name ?? 'model configuration'}: not an object; give the contents of a config.json`);
+  }
+  const fields = config as Record<string, unknown>;
+  const type = typeof fields.model_type === 'string' ? fields.model_type : '';
+  const label = name ?? (typeof fields._name_or_path === 'string' && fields._name_or_path ? fields._name_or_path : type);
+  const family = Object.hasOwn(FAMILIES, type) ? FAMILIES[type] : undefined;
+  if (family === undefined) {
+    throw new UserError(
+      'data',
+      `${label || 'config.json'}: model_type ${JSON.stringify(fields.model_type ?? null)} is not known; known are ${Object.keys(FAMILIES).join(', ')}`,
+      'model_type',
+    );
+  }
+  const read = readerOf(fields, label);
+  const hidden = read(['hidden_size', 'n_embd']);
+  const heads = read(['num_attention_heads', 'n_head']);
+  const layers = read(['num_hidden_layers', 'n_layer']);
+  const maxPositions = read(['max_position_embeddings', 'n_positions', 'n_ctx'], 4096);
+  const moe = mixtureOf(fields, read, layers);
+  // Families of experts only write the experts' width where others write the dense one.
+  const intermediate = read(['intermediate_size', 'n_inner'], type === 'gpt2' ? 4 * hidden : moe?.expertIntermediate);
+  return {
+    name: label,
+    layers,
+    hidden,
+    vocab: read(['vocab_size']),
+    attention:
+      'kv_lora_rank' in fields ? latentOf(fields, read, heads) : groupedOf(fields, read, hidden, heads, layers, family.bias),
+    intermediate,
+    gated: family.gated,
+    moe,
+    mtpLayers: read(['num_nextn_predict_layers'], 0),
+    tiedEmbeddings: typeof fields.tie_word_embeddings === 'boolean' ? fields.tie_word_embeddings : family.tied,
+    learnedPositions: family.learned ? maxPositions : 0,
+    maxPositions,
+  };
+}
+
+type Reader = (names: readonly string[], otherwise?: number) => number;
+
+function readerOf(fields: Record<string, unknown>, label: string): Reader {
+  return (names, otherwise) => {
+    const name = names.find((candidate) => fields[candidate] !== undefined && fields[candidate] !== null);
+    if (name === undefined) {
+      if (otherwise !== undefined) return otherwise;
+      throw new UserError('data', `${label}: ${names[0]} is missing from the configuration`, names[0]);
+    }
+    const value = fields[name];
+    if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > 1e9) {
+      throw new UserError('data', `${label}: ${name} is ${JSON.stringify(value)}; it must be a whole number`, name);
+    }
+    if (value === 0 && otherwise === undefined) throw new UserError('data', `${label}: ${name} is 0; it must be positive`, name);
+    return value;
+  };
+}
+
+function groupedOf(
+  fields: Record<string, unknown>,
+  read: Reader,
+  hidden: number,
+  heads: number,
+  layers: number,
+  familyBias: boolean,
+): GroupedQueryAttention {
+  const headDim = read(['head_dim'], hidden / heads);
+  if (!Number.isInteger(headDim)) {
+    throw new UserError(
+      'data',
+      `hidden_size ${hidden} is not a multiple of num_attention_heads ${heads}; set head_dim`,
+      'head_dim',
+    );
+  }
+  const kvHeads = read(['num_key_value_heads'], heads);
+  if (heads % kvHeads !== 0) {
+    throw new UserError(
+      'data',
+      `num_attention_heads ${heads} is not a multiple of num_key_value_heads ${kvHeads}`,
+      'num_key_value_heads',
+    );
+  }
+  const bias = typeof fields.attention_bias === 'boolean' ? fields.attention_bias : familyBias;
+  return { kind: 'gqa', heads, kvHeads, headDim, bias, window: windowOf(fields, read, layers) };
+}
+
+/** Local layers are listed one by one (GPT-OSS), or all of them are (Mistral); Qwen writes a window that it does not use. */
+function windowOf(fields: Record<string, unknown>, read: Reader, layers: number): GroupedQueryAttention['window'] {
+  const tokens = read(['sliding_window'], 0);
+  if (tokens === 0 || fields.use_sliding_window === false) return null;
+  const kinds = fields.layer_types;
+  const local = Array.isArray(kinds) ? kinds.filter((kind) => kind === 'sliding_attention').length : layers;
+  return local === 0 ? null : { tokens, layers: local };
+}
+
+function latentOf(fields: Record<string, unknown>, read: Reader, heads: number): LatentAttention {
+  return {
+    kind: 'mla',
+    heads,
+    qLoraRank: fields.q_lora_rank === null || fields.q_lora_rank === undefined ? null : read(['q_lora_rank']),
+    kvLoraRank: read(['kv_lora_rank']),
+    qkNopeHeadDim: read(['qk_nope_head_dim']),
+    qkRopeHeadDim: read(['qk_rope_head_dim']),
+    vHeadDim: read(['v_head_dim']),
+  };
+}
+
+function mixtureOf(fields: Record<string, unknown>, read: Reader, layers: number): MixtureOfExperts | null {
+  const experts = read(['n_routed_experts', 'num_local_experts', 'num_experts'], 0);
+  if (experts === 0) return null;
+  const topK = read(['num_experts_per_tok', 'experts_per_token']);
+  if (topK > experts)
+    throw new UserError('data', `num_experts_per_tok ${topK} exceeds the ${experts} experts`, 'num_experts_per_tok');
+  const expertIntermediate = read(['moe_intermediate_size', 'intermediate_size']);
+  const sharedWidth = read(['shared_expert_intermediate_size'], 0);
+  const step = read(['decoder_sparse_step', 'moe_layer_freq'], 1) || 1;
+  const listed = Array.isArray(fields.mlp_only_layers) ? fields.mlp_only_layers.length : 0;
+  const first = read(['first_k_dense_replace'], 0);
+  return {
+    experts,
+    topK,
+    sharedExperts: read(['n_shared_experts'], sharedWidth / expertIntermediate),
+    expertIntermediate,
+    groups: read(['n_group'], 1) || 1,
+    topGroups: read(['topk_group'], 1) || 1,
+    denseLayers: Math.max(listed, first, step > 1 ? layers - Math.floor(layers / step) : 0),
+  };
+}
