@@ -4,8 +4,6 @@
  * Dense decoders, grouped-query and latent attention, mixtures of experts and multi-token prediction differ in a handful of
  * numbers; everything here is arithmetic on those. No tensors: a 671-billion-parameter model costs nothing to describe.
  */
-export { architectureOf } from './config.js';
-
 /** Grouped-query attention; multi-head attention when `kvHeads` equals `heads` (Ainslie et al. 2023). */
 export interface GroupedQueryAttention {
   kind: 'gqa';

@@ -1,0 +1,8 @@
+/**
+ * @file The planner: what a model costs to train and to serve, by arithmetic alone.
+ */
+export * from './architecture.js';
+export * from './cluster.js';
+export { architectureOf } from './config.js';
+export { acceleratorIds, acceleratorOf } from './hardware.js';
+export * from './layout.js';
