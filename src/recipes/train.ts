@@ -7,7 +7,7 @@
  */
 import { existsSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { UserError } from '../base/errors.js';
 import { readJson, writeFileAtomic } from '../base/files.js';
 import { createRunFolder, lockRun, RUNS, type RunFolder, resolveRun } from '../checkpoints/run-folder.js';
@@ -21,6 +21,7 @@ import { abortPlan, type BackendKind, type BackendPlan, backendOf, planBackend }
 import { type FromRank, type RankJob, STOP_REQUESTS, type ToRank } from './messages.js';
 import { lostUsage, NO_PAST, type Past, readPast, USAGE_INTERVAL_MS } from './past.js';
 import { parseRecipe, type Recipe, resolveRecipe } from './schema.js';
+import { startThread } from './thread.js';
 
 export interface TrainOptions {
   /** Reckoner's version, for the log. */
@@ -322,7 +323,7 @@ async function trainIn(assignment: Assignment, options: TrainOptions): Promise<T
     for (const message of assignment.warnings) emit({ type: 'warning', step, message });
     await Promise.all(
       Array.from({ length: workers }, (_, rank) => {
-        const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: jobOf(rank) });
+        const worker = startThread(new URL('./worker.js', import.meta.url), { workerData: jobOf(rank) });
         threads.push(worker);
         return new Promise<void>((resolve) => {
           worker.on('message', (message: FromRank) => {

@@ -77,7 +77,7 @@ describe('a wrong call', () => {
 });
 
 it('colour appears when forced and never with --no-color', async () => {
-  const env = { FORCE_COLOR: '1' };
+  const env = { FORCE_COLOR: '1', NO_COLOR: '' };
   const run = (args: string[], more: Record<string, string>): Promise<string> =>
     promisify(execFile)(process.execPath, [main, ...args], { env: { ...process.env, ...more } }).then(
       () => '',

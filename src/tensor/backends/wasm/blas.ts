@@ -79,8 +79,16 @@ const ENVIRONMENT: Record<string, string> = {
 const OUTDATED_CORES =
   /^(unknown|generic|katmai|coppermine|northwood|prescott|banias|core2|penryn|dunnington|nehalem|atom|athlon|opteron.*|barcelona|bobcat)$/i;
 
-type Koffi = typeof import('koffi');
-type Library = ReturnType<Koffi['load']>;
+/** What is used of koffi, which npm leaves out where it has no binary: the build must not need its types. */
+interface Koffi {
+  load(path: string): Library;
+  address(bytes: Uint8Array): number | bigint;
+}
+interface Library {
+  unload(): void;
+  // biome-ignore lint/suspicious/noExplicitAny: its type is in the prototype, which is text
+  func(prototype: string): any;
+}
 
 let koffi: Koffi | null | undefined;
 
