@@ -27,6 +27,7 @@ const FAMILIES: Record<string, { gated: boolean; bias: boolean; tied: boolean; l
   deepseek_v2: { gated: true, bias: false, tied: false },
   deepseek_v3: { gated: true, bias: false, tied: false },
   kimi_k2: { gated: true, bias: false, tied: false },
+  nemotron_h: { gated: false, bias: false, tied: false },
 };
 
 /**
@@ -49,6 +50,7 @@ export function architectureOf(config: unknown, name?: string): Architecture {
     );
   }
   const read = readerOf(fields, label);
+  if (type === 'nemotron_h') return hybridOf(fields, read, label);
   const hidden = read(['hidden_size', 'n_embd']);
   const heads = read(['num_attention_heads', 'n_head']);
   const layers = read(['num_hidden_layers', 'n_layer']);
@@ -70,6 +72,56 @@ export function architectureOf(config: unknown, name?: string): Architecture {
     tiedEmbeddings: typeof fields.tie_word_embeddings === 'boolean' ? fields.tie_word_embeddings : family.tied,
     learnedPositions: family.learned ? maxPositions : 0,
     maxPositions,
+  };
+}
+
+/** One letter a layer: `M` Mamba-2, `*` attention, `E` experts, `-` dense feed-forward network (NVIDIA's Nemotron-H and 3). */
+function hybridOf(fields: Record<string, unknown>, read: Reader, label: string): Architecture {
+  const pattern = fields.hybrid_override_pattern;
+  if (typeof pattern !== 'string' || !/^[M*E-]+$/.test(pattern)) {
+    throw new UserError('data', `${label}: hybrid_override_pattern must be a string of M, *, E and -`, 'hybrid_override_pattern');
+  }
+  const count = (letter: string): number => pattern.split(letter).length - 1;
+  const hidden = read(['hidden_size']);
+  const expertIntermediate = read(['moe_intermediate_size'], 0);
+  const dense = count('-');
+  return {
+    name: label,
+    layers: pattern.length,
+    hidden,
+    vocab: read(['vocab_size']),
+    attention: groupedOf(fields, read, hidden, read(['num_attention_heads']), pattern.length, false),
+    intermediate: read(['intermediate_size']),
+    gated: false,
+    moe:
+      count('E') === 0
+        ? null
+        : {
+            experts: read(['n_routed_experts']),
+            topK: read(['num_experts_per_tok']),
+            sharedExperts: read(['moe_shared_expert_intermediate_size'], 0) / expertIntermediate,
+            expertIntermediate,
+            groups: 1,
+            topGroups: 1,
+            denseLayers: dense,
+            ...('moe_latent_size' in fields ? { latentDim: read(['moe_latent_size']) } : {}),
+          },
+    mtpLayers: read(['num_nextn_predict_layers'], 0),
+    tiedEmbeddings: fields.tie_word_embeddings === true,
+    learnedPositions: 0,
+    maxPositions: read(['max_position_embeddings'], 8192),
+    hybrid: {
+      attentionLayers: count('*'),
+      mambaLayers: count('M'),
+      feedForwardLayers: count('E') + dense,
+      mamba: {
+        heads: read(['mamba_num_heads']),
+        headDim: read(['mamba_head_dim']),
+        state: read(['ssm_state_size']),
+        groups: read(['n_groups'], 1),
+        convolution: read(['conv_kernel'], 4),
+      },
+    },
   };
 }
 

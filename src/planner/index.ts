@@ -6,3 +6,7 @@ export * from './cluster.js';
 export { architectureOf } from './config.js';
 export { acceleratorIds, acceleratorOf } from './hardware.js';
 export * from './layout.js';
+export { type PublishedModel, publishedModel } from './models.js';
+export * from './operations.js';
+export { bubble } from './schedule.js';
+export { type StepTime, stepTime, type TrainingWork } from './step-time.js';
