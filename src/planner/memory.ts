@@ -1,0 +1,225 @@
+/**
+ * @file Bytes on one accelerator while a model trains, by kind, on the pipeline rank that needs most.
+ *
+ * Weights, gradients and optimizer state are counted, not modelled: so many bytes a parameter, over the ranks that share them
+ * (ZeRO, Rajbhandari et al. 2020). Activations are bytes a token of a layer (see `activations.ts`), times the tokens of a
+ * micro-batch, times the micro-batches in flight.
+ *
+ * Two numbers are calibrated, on measured peaks: the share that an allocator cannot use, and what the framework holds.
+ */
+import { type ActivationOptions, layerBytes, microBatchesInFlight, type Traits, traitsOf } from './activations.js';
+import { type Architecture, type Parameters, parametersOf } from './architecture.js';
+import type { Quantity } from './cluster.js';
+import type { Layout } from './layout.js';
+
+export interface MemoryOptions extends ActivationOptions {
+  /** Micro-batches a data-parallel rank takes in a step; few of them do not fill a pipeline. Default: enough. */
+  microBatches?: number;
+  /** Bytes a parameter of master weights and moments: 12 is Adam in float32; 8 with bfloat16 moments (DeepSeek-V3). */
+  optimizerBytes?: number;
+  /** Bytes a parameter of gradients: default 2 with fp16, else 4 (Megatron-LM); DeepSpeed's bfloat16 optimizer keeps 6. */
+  gradientBytes?: number;
+  /** Bytes a logit: default 12 (16-bit logits and their gradient, float32 copy and softmax); near 0 with a chunked loss. */
+  logitBytes?: number;
+}
+
+export interface TrainingMemory {
+  weights: number;
+  gradients: number;
+  optimizer: number;
+  /** Kept from the forward to the backward pass. */
+  activations: number;
+  /** Held for a moment: recomputed layers, gradients of activations, logits, gathered weights. */
+  workspace: number;
+  /** Tokens on their way to and from experts. */
+  moeBuffers: number;
+  /** The driver's context, communicators, and what the allocator cannot use. */
+  framework: number;
+  /** All of the above. */
+  total: number;
+  /** `total` with its 90% interval. */
+  interval: Quantity;
+  /** The pipeline rank that needs this much. */
+  pipelineRank: number;
+}
+
+/** Calibrated on 95 peaks of BigScience's 176B chronicles and 18 of torchtitan (see docs/benchmarks.md). */
+export const MEMORY_CALIBRATION = {
+  /** Share of what is allocated that fragmentation adds. */
+  fragmentation: 0.07,
+  /** Context, communicators and libraries' workspaces, bytes. */
+  frameworkBytes: 4.6e9,
+  /** Ratio of the 95% quantile to the median. */
+  factor90: 1.13,
+};
+
+/** First layer of a pipeline rank, and the one after its last. */
+export function stageLayers(layers: number, pipeline: number, rank: number): [number, number] {
+  // Where it makes the split even, the embedding and the head count as a layer each (BLOOM: 70 layers on 12 ranks; Llama 3.1).
+  const ends = pipeline > 1 && layers % pipeline !== 0 && (layers + 2) % pipeline === 0 ? 1 : 0;
+  const each = Math.ceil((layers + 2 * ends) / pipeline);
+  return [
+    Math.min(layers, Math.max(0, rank * each - ends)),
+    rank === pipeline - 1 ? layers : Math.min(layers, (rank + 1) * each - ends),
+  ];
+}
+
+interface StageParameters {
+  /** On one tensor-parallel rank, all but routed experts. */
+  common: number;
+  /** On one expert-parallel rank, routed experts. */
+  experts: number;
+  /** Embedding and head within `common`. */
+  ends: number;
+}
+
+const counted = new WeakMap<Architecture, Parameters>();
+
+function countOf(architecture: Architecture): Parameters {
+  let parameters = counted.get(architecture);
+  if (parameters === undefined) {
+    parameters = parametersOf(architecture);
+    counted.set(architecture, parameters);
+  }
+  return parameters;
+}
+
+/** How many of the layers [from, to) are dense, of those that come first. */
+const denseIn = (from: number, to: number, dense: number): number => Math.max(0, Math.min(to, dense) - from);
+
+function stageParameters(architecture: Architecture, layout: Layout, rank: number): StageParameters {
+  const { hidden, vocab, layers, moe, hybrid, learnedPositions, tiedEmbeddings } = architecture;
+  const { tensor: t, pipeline, expert, expertTensor } = layout;
+  const { perLayer, mtp, total, embedding } = countOf(architecture);
+  const [from, to] = stageLayers(layers, pipeline, rank);
+  const n = to - from;
+  const first = rank === 0;
+  const last = rank === pipeline - 1;
+  const table = vocab * hidden;
+  const ends = (first ? table + learnedPositions * hidden : 0) + (last && !(first && tiedEmbeddings) ? table : 0);
+  const expertsEach = moe === null ? 0 : ((moe.experts / expert) * perLayer.expert) / expertTensor;
+  if (hybrid !== undefined) {
+    const experts = moe === null ? 0 : (hybrid.feedForwardLayers - moe.denseLayers) * moe.experts * perLayer.expert;
+    const share = n / layers;
+    return {
+      common: (share * (total - embedding - experts) + ends) / t,
+      experts: (share * experts) / (expert * expertTensor),
+      ends: ends / t,
+    };
+  }
+  const dense = moe === null ? n : denseIn(from, to, moe.denseLayers);
+  const router = perLayer.router * (n - dense);
+  const split = n * perLayer.attention + dense * perLayer.dense + (n - dense) * perLayer.shared + ends;
+  let common = split / t + router + n * perLayer.norms + (last ? hidden : 0);
+  let experts = (n - dense) * expertsEach;
+  if (last && mtp > 0) {
+    const modules = architecture.mtpLayers;
+    const routedExperts = moe === null ? 0 : modules * moe.experts * perLayer.expert;
+    common += (mtp - routedExperts) / t;
+    experts += modules * expertsEach;
+  }
+  return { common, experts, ends: ends / t };
+}
+
+/** What one pipeline stage holds: parameters, and bytes a token. */
+interface Stage extends StageParameters {
+  layers: number;
+  moeLayers: number;
+  /** Activations a token of a micro-batch, all layers together. */
+  kept: number;
+  /** Whether the head is here. */
+  head: boolean;
+}
+
+function stageOf(architecture: Architecture, layout: Layout, traits: Traits, rank: number): Stage {
+  const { moe, layers: allLayers, mtpLayers } = architecture;
+  const [from, to] = stageLayers(allLayers, layout.pipeline, rank);
+  const layers = to - from;
+  const dense = moe === null ? layers : denseIn(from, to, moe.denseLayers);
+  const head = rank === layout.pipeline - 1;
+  const mtp = head ? mtpLayers : 0;
+  const moeLayers = layers - dense + (moe === null ? 0 : mtp);
+  // What is kept is a sum over layers, whose busiest experts lie on different ranks: their excess averages out as noise does.
+  const routingImbalance = 1 + (traits.routingImbalance - 1) / Math.sqrt(Math.max(1, moeLayers));
+  const kept =
+    (layers + mtp - moeLayers) * layerBytes(architecture, layout, traits, false).kept +
+    moeLayers * (moeLayers > 0 ? layerBytes(architecture, layout, { ...traits, routingImbalance }, true).kept : 0);
+  return { ...stageParameters(architecture, layout, rank), layers, moeLayers, kept, head };
+}
+
+function memoryOfRank(architecture: Architecture, layout: Layout, options: MemoryOptions, traits: Traits, rank: number) {
+  const { tensor: t, pipeline, data, context, expert, expertTensor, sharding, precision, schedule, recompute } = layout;
+  const { microBatches = Number.POSITIVE_INFINITY, optimizerBytes = 12, logitBytes = 12 } = options;
+  const { gradientBytes = precision === 'fp16' ? 2 : 4 } = options;
+  // DualPipe feeds the pipeline from both ends, so a rank holds two stages (DeepSeek-V3, table 2).
+  const held = schedule === 'dualpipe' && pipeline > 1 ? [rank, pipeline - 1 - rank] : [rank];
+  const stages = held.map((each) => stageOf(architecture, layout, traits, each));
+  const sum = (of: (stage: Stage) => number): number => stages.reduce((total, stage) => total + of(stage), 0);
+  const common = sum((stage) => stage.common);
+  const experts = sum((stage) => stage.experts);
+  const layers = sum((stage) => stage.layers);
+
+  const expertRanks = Math.max(1, (data * context * t) / (expert * expertTensor));
+  /** So many bytes a parameter, shared by the data-parallel ranks or not. */
+  const bytes = (each: number, shared: boolean): number =>
+    each * (common / (shared ? data * context : 1) + experts / (shared ? expertRanks : 1));
+  const wholeWeights = sharding === 'weights';
+  const wordBytes = precision === 'fp32' || precision === 'tf32' ? 4 : 2;
+  // FSDP keeps the float32 weights, shared, and gathers 16-bit ones as it goes; others keep 16-bit weights beside the master.
+  const weights = wholeWeights ? bytes(4, true) : bytes(wordBytes, false);
+  const gradients = wholeWeights ? bytes(4, true) : bytes(gradientBytes, sharding === 'gradients');
+  // A float32 update of 16-bit gradients makes float32 copies of them, for the shard that the rank updates.
+  const update = optimizerBytes + (gradientBytes === 2 ? 4 : 0);
+  const optimizer = wholeWeights
+    ? bytes(optimizerBytes - 4, true)
+    : bytes(wordBytes === 4 ? optimizerBytes - 4 : update, sharding !== 'none');
+
+  const tokens = (options.sequenceTokens * layout.microBatch) / context;
+  const kept = sum((stage) => stage.kept) / stages.length;
+  const activations = tokens * kept * microBatchesInFlight(layout, rank, microBatches);
+
+  // The layer under way: what is recomputed of it, and gradients of about its own size.
+  const routes = stages.some((stage) => stage.moeLayers > 0);
+  const dense = layerBytes(architecture, layout, traits, false);
+  const moe = routes ? layerBytes(architecture, layout, traits, true) : dense;
+  const widest = moe.all > dense.all ? moe : dense;
+  const recomputed = recompute === 'none' ? 0 : widest.all - widest.kept;
+  // The head's logits and those of multi-token prediction are computed one after the other.
+  const logits = stages.some((stage) => stage.head) ? ((tokens * architecture.vocab) / t) * logitBytes : 0;
+  let gathered = 0;
+  if (wholeWeights) {
+    const ends = sum((stage) => stage.ends);
+    // A pipeline of several micro-batches keeps its weights gathered and its gradients whole until the last of them; without
+    // one, two layers are gathered at a time, and the ends.
+    gathered =
+      pipeline > 1 ? (2 + 4) * (common + experts) : ((2 + 2) * 2 * (common - ends + experts)) / Math.max(2, layers) + 2 * ends;
+  }
+  const workspace = tokens * (recomputed + widest.all) + logits + gathered;
+
+  const { moe: mixture, hidden } = architecture;
+  const travelling = mixture === null ? 0 : mixture.topK * traits.routingImbalance * 4 * (mixture.latentDim ?? hidden);
+  const moeBuffers = expert > 1 && routes ? (tokens * travelling) / (layout.sequenceParallel ? t : 1) : 0;
+
+  const allocated = weights + gradients + optimizer + activations + workspace + moeBuffers;
+  const framework = MEMORY_CALIBRATION.fragmentation * allocated + MEMORY_CALIBRATION.frameworkBytes;
+  return { weights, gradients, optimizer, activations, workspace, moeBuffers, framework, total: allocated + framework };
+}
+
+/**
+ * Bytes per accelerator on the pipeline rank that needs most.
+ * @param options what the layout does not say: sequence length, optimizer, kernels
+ */
+export function memoryOf(architecture: Architecture, layout: Layout, options: MemoryOptions): TrainingMemory {
+  const traits = traitsOf(architecture, options);
+  const { pipeline } = layout;
+  let worst: (Omit<TrainingMemory, 'interval'> & { pipelineRank: number }) | null = null;
+  // Memory falls from the first rank to the last but one; the ends also hold the embedding and the head.
+  for (const rank of new Set([0, Math.min(1, pipeline - 1), pipeline - 1])) {
+    const memory = memoryOfRank(architecture, layout, options, traits, rank);
+    if (worst === null || memory.total > worst.total) worst = { ...memory, pipelineRank: rank };
+  }
+  const memory = worst as Omit<TrainingMemory, 'interval'>;
+  const { factor90 } = MEMORY_CALIBRATION;
+  const interval = { value: memory.total, low: memory.total / factor90, high: memory.total * factor90 };
+  return { ...memory, interval };
+}
