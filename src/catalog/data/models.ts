@@ -42,6 +42,12 @@ function llama(
   };
 }
 
+/** Llama 4: three layers in four attend within chunks of 8,192 tokens (`attention_chunk_size`), taken here as a window. */
+const CHUNKED: Config = {
+  sliding_window: 8192,
+  layer_types: Array.from({ length: 48 }, (_, i) => (i % 4 === 3 ? 'full_attention' : 'sliding_attention')),
+};
+
 /** GELU, learned positions, biases, tied embeddings: GPT-2, GPT-3 and their relatives. */
 function gpt(layers: number, hidden: number, heads: number, vocab: number, positions = 2048, more: Config = {}): Config {
   return {
@@ -327,6 +333,7 @@ export const MODELS: readonly ModelRow[] = [
       num_experts_per_tok: 1,
       n_shared_experts: 1,
       moe_intermediate_size: 8192,
+      ...CHUNKED,
     },
     source: 'Llama 4 model card; released configuration',
   },
@@ -342,6 +349,7 @@ export const MODELS: readonly ModelRow[] = [
       n_shared_experts: 1,
       moe_intermediate_size: 8192,
       moe_layer_freq: 2,
+      ...CHUNKED,
     },
     source: 'Llama 4 model card; released configuration',
   },
