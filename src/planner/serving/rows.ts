@@ -1,0 +1,325 @@
+/**
+ * @file A row of published serving measurements, predicted from its configuration alone.
+ *
+ * The columns are `source, model, params_total, params_active, gpu, n_gpus, engine, precision, parallelism, isl, osl, concurrency,
+ * phase, metric, value, unit, note`. `value` is never read, nor any other row, nor a figure in `note`; words of `note` that label how
+ * a figure is defined may be. What a row leaves out is assumed where serving hardly depends on it, and widens the interval; where
+ * it decides the answer the row is skipped with the reason.
+ */
+import { UserError } from '../../base/errors.js';
+import type { Architecture } from '../architecture.js';
+import type { Accelerator } from '../cluster.js';
+import { acceleratorOf } from '../hardware.js';
+import { publishedModel } from '../models.js';
+import { SERVING_CALIBRATION, type ServingCalibration } from './calibration.js';
+import { intervalFactor, type Uncertain } from './interval.js';
+import { layoutFault, parseServingLayout, replicaSize, type ServingLayout, servingLayoutName } from './layout.js';
+import { cacheMemory, type Lengths } from './memory.js';
+import { servingPrecision, type WeightFormat, weightFormatOf } from './precision.js';
+import { bestServing } from './search.js';
+import { type Deployment, deployment } from './step.js';
+import { serve, serveDecoding, servePrompts } from './throughput.js';
+
+export type ServingRow = Readonly<Record<string, string | undefined>>;
+
+export interface ServingPrediction {
+  predicted: number;
+  /** 90% interval. */
+  low: number;
+  high: number;
+  family: 'dense' | 'moe' | 'hybrid';
+  /** The catalogue's id of the accelerator. */
+  gpu: string;
+}
+
+/** Lengths that a row leaves out: those of conversations with a reasoning model, near DeepSeek's published mean. */
+const ASSUMED_LENGTHS: Lengths = { input: 2000, output: 1000 };
+/** Power that a site provisions for a server, over the server's nameplate: cooling, network, losses. */
+const PROVISIONED_OVER_SERVER = 1.3;
+
+/** Predicts a row in the row's own unit; `low` and `high` bound the figure with 90%. */
+export function predictServingRow(
+  row: ServingRow,
+  calibration: ServingCalibration = SERVING_CALIBRATION,
+): ServingPrediction | { skipped: string } {
+  const metric = metricOf(text(row.metric));
+  if (metric === null) return { skipped: `${text(row.metric) || 'no metric'}: not a speed, latency or cost of serving` };
+  const remark = `${text(row.source)} ${text(row.note)}`;
+  if (/recalled|unverified|from memory/i.test(remark)) return { skipped: 'recalled or unverified: context, not a measurement' };
+  if (/\bMTP\b|speculative|EAGLE|draft model/i.test(remark.replace(/\b(no|without) (MTP|speculative)/gi, '')))
+    return { skipped: 'speculative decoding: the share of accepted tokens is not in the row' };
+  if (/cache hits/i.test(remark) && metric.tokens !== 'output')
+    return { skipped: 'counts tokens that a cache of earlier prompts answered: their share is not in the row' };
+  const scale = scaleOf(metric, text(row.unit));
+  if (scale === null) return { skipped: `unit ${text(row.unit)} is not known for ${text(row.metric)}` };
+
+  const architecture = publishedModel(text(row.model))?.architecture;
+  if (architecture === undefined) return { skipped: `model ${text(row.model)} is not in the catalogue` };
+  const accelerator = acceleratorOf(text(row.gpu));
+  if (accelerator === undefined) return { skipped: `accelerator ${text(row.gpu) || '(none)'} is not in the catalogue` };
+  const setting = settingOf(row, metric, architecture, accelerator, calibration);
+  if ('skipped' in setting) return setting;
+  try {
+    const answer = answerOf(row, metric, setting, accelerator, calibration);
+    if (typeof answer !== 'number') return { skipped: answer.fault };
+    const predicted = answer * scale;
+    if (!(predicted > 0) || !Number.isFinite(predicted)) return { skipped: 'the prediction is not a positive number' };
+    const factor = intervalFactor(setting.uncertain);
+    const family = architecture.hybrid !== undefined ? 'hybrid' : architecture.moe !== null ? 'moe' : 'dense';
+    return { predicted, low: predicted / factor, high: predicted * factor, family, gpu: accelerator.id };
+  } catch (error) {
+    if (error instanceof UserError) return { skipped: error.message };
+    throw error;
+  }
+}
+
+type Kind = 'throughput' | 'tpot' | 'ttft' | 'latency' | 'user' | 'power' | 'cost';
+interface Metric {
+  kind: Kind;
+  /** Which tokens a throughput or a cost counts; `phase`: those that the row's phase makes. */
+  tokens: 'output' | 'input' | 'total' | 'phase';
+  per: 'gpu' | 'node' | 'total';
+  /** From a metric's own name (`tpot_conc4`). */
+  concurrency: number | null;
+}
+
+function metricOf(name: string): Metric | null {
+  const suffix = /_conc(\d+)$/.exec(name);
+  const concurrency = suffix === null ? null : Number(suffix[1]);
+  const base = (suffix === null ? name : name.slice(0, suffix.index)).toLowerCase();
+  const tokens = /^(output|total|input)_/.exec(base)?.[1] as 'output' | 'total' | 'input' | undefined;
+  const make = (kind: Kind, per: Metric['per'] = 'gpu', counted: Metric['tokens'] = tokens ?? 'phase'): Metric => ({
+    kind,
+    tokens: counted,
+    per,
+    concurrency,
+  });
+  if (/^(output_|total_|input_)?tokens_per_s(ec)?_per_(gpu|device|accelerator)$/.test(base)) return make('throughput');
+  if (/^(output_|total_|input_)?tokens_per_s(ec)?_per_node$/.test(base)) return make('throughput', 'node');
+  if (/^(output_|total_|input_)?tokens_per_s(ec)?(_total)?$/.test(base)) return make('throughput', 'total');
+  if (/^tokens_per_s_per_user$|^interactivity$/.test(base)) return make('user');
+  if (/^((mean|median|avg|p50)_)?(tpot|itl|time_per_output_token|inter_token_latency)(_(mean|median))?$/.test(base))
+    return make('tpot');
+  if (/^((mean|median|avg|p50)_)?(ttft|time_to_first_token)(_(mean|median))?$/.test(base)) return make('ttft');
+  if (/^((mean|median|avg|p50)_)?(latency|e2e|e2e_latency|end_to_end_latency|request_latency)(_(mean|median))?$/.test(base))
+    return make('latency');
+  if (/^tokens_per_s_per_(provisioned_)?mw$/.test(base)) return make('power', 'gpu', 'phase');
+  const cost = /^cost_per_m(?:illion)?_(output_|input_|total_)?tokens$/.exec(base);
+  if (cost !== null) return make('cost', 'gpu', (cost[1]?.slice(0, -1) as Metric['tokens'] | undefined) ?? 'total');
+  return null;
+}
+
+/** What a value in SI (seconds, tokens a second, dollars a million tokens) is multiplied by; null for an unknown unit. */
+function scaleOf({ kind }: Metric, unit: string): number | null {
+  const word = unit.toLowerCase().trim();
+  if (kind === 'tpot' || kind === 'ttft' || kind === 'latency') {
+    if (/^(ms|milliseconds?)\b/.test(word)) return 1e3;
+    if (/^(us|µs|microseconds?)\b/.test(word)) return 1e6;
+    return /^(s|sec|seconds?)\b/.test(word) ? 1 : null;
+  }
+  if (kind === 'cost') return /usd|\$/.test(word) ? (/\/ ?k/.test(word) ? 1e-3 : 1) : null;
+  if (/^k ?tok/.test(word)) return 1e-3;
+  return word === '' || /tok/.test(word) ? 1 : null;
+}
+
+interface Setting {
+  served: Deployment | null;
+  architecture: Architecture;
+  format: WeightFormat;
+  kv: 'fp8' | 'bf16';
+  lengths: Lengths;
+  /** Over the replica; null when the row names none. */
+  concurrency: number | null;
+  /** Replicas that the row's accelerators make. */
+  replicas: number;
+  phase: 'prefill' | 'decode' | 'mixed';
+  /** Tokens a second a user that the row demands. */
+  perUser: number | null;
+  maxBatch: number;
+  uncertain: Uncertain;
+}
+
+function settingOf(
+  row: ServingRow,
+  metric: Metric,
+  architecture: Architecture,
+  accelerator: Accelerator,
+  calibration: ServingCalibration,
+): Setting | { skipped: string } {
+  const engine = text(row.engine);
+  const phaseText = text(row.phase).toLowerCase();
+  const phase = /prefill/.test(phaseText) ? 'prefill' : /decod/.test(phaseText) ? 'decode' : 'mixed';
+  const perUserText = /@ ?(\d+(?:\.\d+)?) tok\/s\/user/.exec(phaseText);
+  const perUser = perUserText === null ? null : Number(perUserText[1]);
+  let assumed = 0;
+
+  const label = text(row.precision);
+  let format = label === '' ? null : weightFormatOf(label, architecture);
+  if (label !== '' && format === null) return { skipped: `precision ${label} is not known` };
+  if (format === null) {
+    if (/gpt-?oss/i.test(architecture.name)) format = 'mxfp4';
+    else return { skipped: 'the row gives no precision' };
+  }
+  // TensorRT-LLM's quantised checkpoints quantise the cache too; elsewhere it stays in 16 bits unless asked otherwise.
+  const kv = /kv ?(cache)? ?(fp8|8)|fp8 ?kv/i.test(label) || (/tensorrt|trt/i.test(engine) && format !== 'bf16') ? 'fp8' : 'bf16';
+  const latency = metric.kind === 'tpot' || metric.kind === 'ttft' || metric.kind === 'latency' || metric.kind === 'user';
+  const count = numberOf(row.n_gpus);
+  const rowConcurrency = numberOf(row.concurrency) ?? metric.concurrency;
+
+  let input = numberOf(row.isl);
+  let output = numberOf(row.osl);
+  if (phase === 'prefill' && metric.kind === 'throughput') output ??= 0;
+  if (input === null || output === null) {
+    // A token's time and a pool's rate hardly hang on the lengths; a mixed throughput, a prompt's time and a cost are made of them.
+    const pool = metric.kind === 'throughput' && phase !== 'mixed';
+    if (!pool && !(metric.kind === 'tpot' && rowConcurrency !== null))
+      return { skipped: 'the row gives no input and output lengths, which decide the figure' };
+    assumed += input === null ? 2 : 1;
+    input ??= ASSUMED_LENGTHS.input;
+    output ??= ASSUMED_LENGTHS.output;
+  }
+  if (latency && rowConcurrency === null) return { skipped: 'the row gives no concurrency, which decides a latency' };
+
+  const lengths = { input, output };
+  const precision = servingPrecision(format, kv, architecture, accelerator);
+  const make = (candidate: ServingLayout) => deployment(architecture, accelerator, precision, candidate);
+  let layout = perUser === null ? parseServingLayout(text(row.parallelism), count, architecture) : null;
+  if (layout === null && perUser === null) {
+    layout = smallestLayout(make, architecture, lengths, calibration, text(row.parallelism));
+    if (layout === null) return { skipped: 'no layout of up to 64 accelerators holds the model' };
+    assumed += 1;
+  }
+  if (layout !== null) {
+    const fault = layoutFault(layout, architecture);
+    if (fault !== null) return { skipped: `${servingLayoutName(layout)}: ${fault}` };
+  }
+  const replicas = layout === null || count === null ? 1 : Math.max(1, count / replicaSize(layout));
+  const concurrency = rowConcurrency === null ? null : rowConcurrency / replicas;
+  return {
+    served: layout === null ? null : make(layout),
+    architecture,
+    format,
+    kv,
+    lengths,
+    concurrency,
+    replicas,
+    phase,
+    perUser,
+    maxBatch: 2048,
+    uncertain: {
+      regime: perUser !== null ? 'search' : metric.kind === 'ttft' ? 'prompt' : concurrency === null ? 'saturated' : 'concurrent',
+      pool: phase !== 'mixed' && metric.kind === 'throughput',
+      tuned: /tensorrt|trt-?llm/i.test(engine),
+      experts: architecture.moe !== null,
+      assumed,
+      early: /untuned|early release|preview|nightly/i.test(text(row.note)) || /vision|multimodal/i.test(text(row.model)),
+      price: metric.kind === 'cost' ? accelerator.usdPerHour : null,
+    },
+  };
+}
+
+/** The fewest accelerators whose weights leave most of the memory to the cache. */
+function smallestLayout(
+  make: (layout: ServingLayout) => Deployment,
+  architecture: Architecture,
+  lengths: Lengths,
+  calibration: ServingCalibration,
+  label: string,
+): ServingLayout | null {
+  const wide = /\bEP\b|DP/i.test(label) && architecture.moe !== null;
+  for (let size = 1; size <= 64; size *= 2) {
+    const layout: ServingLayout = wide
+      ? { tensor: 1, pipeline: 1, dataAttention: size, expert: size }
+      : { tensor: Math.min(size, 8), pipeline: Math.max(1, size / 8), dataAttention: 1, expert: 1 };
+    if (layoutFault(layout, architecture) !== null) continue;
+    const memory = cacheMemory(make(layout), lengths, calibration);
+    if (memory.cacheBytes > memory.weightBytes && memory.sequences >= 1) return layout;
+  }
+  return null;
+}
+
+function answerOf(
+  row: ServingRow,
+  metric: Metric,
+  setting: Setting,
+  accelerator: Accelerator,
+  calibration: ServingCalibration,
+): number | { fault: string } {
+  const { lengths, concurrency, served, phase, replicas, maxBatch } = setting;
+  if (served === null) {
+    const best = bestServing({
+      architecture: setting.architecture,
+      accelerator,
+      count: 8,
+      format: setting.format,
+      kv: setting.kv,
+      lengths,
+      goals: { tpotSeconds: 1 / (setting.perUser ?? 1) },
+      calibration,
+    });
+    if (best.best === null)
+      return { fault: `no layout on 8 ${accelerator.id} reaches ${setting.perUser} tokens a second a user` };
+    const rate = best.best.outputTokensPerSecondPerAccelerator;
+    return perRate(metric, rate, rate * (lengths.input / lengths.output), accelerator, row);
+  }
+  const size = replicaSize(served.layout);
+  if (metric.kind === 'throughput' && phase === 'prefill' && concurrency === null) {
+    const prompts = servePrompts(served, lengths.input, calibration);
+    if ('fault' in prompts) return prompts;
+    return spread(metric, prompts.inputTokensPerSecond, size, replicas);
+  }
+  if (metric.kind === 'throughput' && phase === 'decode') {
+    const decoding = serveDecoding(served, lengths, { calibration, concurrency, maxBatch });
+    if ('fault' in decoding) return decoding;
+    return spread(metric, decoding.outputTokensPerSecond, size, replicas);
+  }
+  const state = serve(served, lengths, { calibration, concurrency, maxBatch });
+  if ('fault' in state) return state;
+  const { outputTokensPerSecond: output, inputTokensPerSecond: input } = state;
+  switch (metric.kind) {
+    case 'tpot':
+      return state.tpotSeconds;
+    case 'ttft':
+      return state.ttftSeconds;
+    case 'latency':
+      return state.latencySeconds;
+    case 'user':
+      return state.tokensPerSecondPerUser;
+    case 'throughput': {
+      const tokens = metric.tokens === 'phase' ? (phase === 'prefill' ? 'input' : 'output') : metric.tokens;
+      return spread(metric, tokens === 'total' ? input + output : tokens === 'input' ? input : output, size, replicas);
+    }
+    default:
+      return perRate(metric, output / size, input / size, accelerator, row);
+  }
+}
+
+/** A replica's rate, for an accelerator, a node of eight or all of the row's accelerators. */
+function spread({ per }: Metric, rate: number, size: number, replicas: number): number {
+  if (per === 'total') return rate * replicas;
+  return (rate / size) * (per === 'node' ? 8 : 1);
+}
+
+/** Figures made from the rates of one accelerator: tokens for a megawatt, dollars for a million tokens. */
+function perRate(
+  metric: Metric,
+  output: number,
+  input: number,
+  accelerator: Accelerator,
+  row: ServingRow,
+): number | { fault: string } {
+  const rate = metric.tokens === 'input' ? input : metric.tokens === 'total' ? input + output : output;
+  if (metric.kind === 'power') return (output * 1e6) / (accelerator.serverWatts * PROVISIONED_OVER_SERVER);
+  if (metric.kind === 'cost') return (accelerator.usdPerHour.value / 3600 / rate) * 1e6;
+  if (metric.kind === 'throughput') return rate;
+  return { fault: `${text(row.metric)} at a rate a user: the batch that gives it is not in the row` };
+}
+
+function text(value: string | undefined): string {
+  return (value ?? '').trim();
+}
+
+function numberOf(value: string | undefined): number | null {
+  const number = Number(text(value).replace(/_/g, ''));
+  return text(value) === '' || !Number.isFinite(number) || number <= 0 ? null : number;
+}

@@ -1,0 +1,242 @@
+/**
+ * @file The time of one forward pass of a served model, on the accelerator that it keeps busiest.
+ *
+ * A roofline for each kind of work (Williams, Waterman & Patterson 2009; for transformers Pope et al., arXiv:2211.05102): a
+ * product takes the longer of reading its weights and multiplying; attention the longer of reading the cache and multiplying; and
+ * kinds follow one another. To that come what no peak rate shows: activations that travel through memory, pauses of a layer and
+ * of a step, and collectives. Decoding is bound by memory until the batch is large; a prompt is bound by compute.
+ *
+ * Mixtures: `tokens` tokens that choose `topK` of `experts` at random hit experts·(1 − (1 − topK/experts)^tokens) of them, and only
+ * those are read. Latent attention caches one latent a token, the same on every tensor rank, and decodes in the absorbed form
+ * (DeepSeek-V2, section 2.1.2), whose scores and sums are over the latent.
+ */
+import {
+  type Architecture,
+  attentionLayers,
+  attentionWidths,
+  denseLayers,
+  moeLayers,
+  type Parameters,
+  parametersOf,
+} from '../architecture.js';
+import type { Accelerator } from '../cluster.js';
+import type { Precision } from '../layout.js';
+import type { ServingCalibration } from './calibration.js';
+import { replicaSize, type ServingLayout } from './layout.js';
+import { peakFlops, type ServingPrecision } from './precision.js';
+
+/** A model in a precision, laid on accelerators of one kind. */
+export interface Deployment {
+  architecture: Architecture;
+  /** `parametersOf(architecture)`: counted once. */
+  parameters: Parameters;
+  accelerator: Accelerator;
+  precision: ServingPrecision;
+  layout: ServingLayout;
+}
+
+export function deployment(
+  architecture: Architecture,
+  accelerator: Accelerator,
+  precision: ServingPrecision,
+  layout: ServingLayout,
+): Deployment {
+  return { architecture, parameters: parametersOf(architecture), accelerator, precision, layout };
+}
+
+/** What a pass computes, over the whole replica. */
+export interface Pass {
+  /** Tokens that go through the layers. */
+  tokens: number;
+  /** Sequences that get a token out of the pass. */
+  sequences: number;
+  /** Tokens already cached that each token attends to, on average, besides those of `prompt`. */
+  context: number;
+  /** Length of the prompts that are processed (causal attention among themselves); 0 when decoding. */
+  prompt: number;
+}
+
+/** Seconds by kind, on the mean rank; `waiting` is for the busiest one, and `total` is the sum. */
+export interface PassSeconds {
+  linear: number;
+  experts: number;
+  attention: number;
+  activations: number;
+  waiting: number;
+  communication: number;
+  overhead: number;
+  total: number;
+}
+
+/** Bytes of cache that a token leaves in all layers, on one copy (the local layers' share counts up to their window). */
+export function cacheBytesPerToken({ architecture, precision }: Deployment, context: number): number {
+  const layers = attentionLayers(architecture);
+  const { attention } = architecture;
+  if (attention.kind === 'mla') return layers * (attention.kvLoraRank + attention.qkRopeHeadDim) * precision.kvBytes;
+  const perLayer = 2 * attention.kvHeads * attention.headDim * precision.kvBytes;
+  return perLayer * seenLayers(architecture, context);
+}
+
+/** Layers in units of those that see the whole context: a local layer counts as window / context. */
+function seenLayers(architecture: Architecture, context: number): number {
+  const layers = attentionLayers(architecture);
+  const window = architecture.attention.kind === 'gqa' ? architecture.attention.window : null;
+  if (window === null || context <= window.tokens) return layers;
+  return layers - window.layers + (window.layers * window.tokens) / context;
+}
+
+/** Tensor ranks that share one copy of the cache; the rest hold it again. */
+export function cacheShards({ architecture, layout }: Deployment): number {
+  return architecture.attention.kind === 'mla' ? 1 : Math.min(layout.tensor, architecture.attention.kvHeads);
+}
+
+/** Distinct experts, of all in a layer, that a batch of tokens hits. */
+export function expertsHit(experts: number, topK: number, tokens: number): number {
+  return experts * (1 - (1 - topK / experts) ** tokens);
+}
+
+/**
+ * Seconds of a pass. With pipeline stages the pass is cut into as many micro-batches, all in flight: a token's time through every
+ * stage, in which the replica finishes all micro-batches.
+ */
+export function passSeconds(served: Deployment, pass: Pass, calibration: ServingCalibration): PassSeconds {
+  const { architecture, parameters, accelerator, precision, layout } = served;
+  const { hidden, moe, vocab, gated } = architecture;
+  const { perLayer } = parameters;
+  const { tensor, pipeline, dataAttention } = layout;
+  const bandwidth = accelerator.memoryBandwidth * calibration.bandwidthFraction;
+  const stageTokens = pass.tokens / pipeline;
+  const copyTokens = stageTokens / dataAttention;
+  const product = (weights: number, bytesPerWeight: number, flops: number, multiplied: Precision, widened: boolean) =>
+    Math.max((weights * bytesPerWeight) / bandwidth, flops / matrixRate(accelerator, multiplied, calibration)) /
+    (widened ? calibration.wideningFraction : 1);
+
+  // What every token passes: attention's projections, dense and shared networks, routers, mixers, the head.
+  const nMoe = moeLayers(architecture);
+  const nAttention = attentionLayers(architecture);
+  const common =
+    nAttention * perLayer.attention +
+    denseLayers(architecture) * perLayer.dense +
+    nMoe * (perLayer.moe - (moe?.experts ?? 0) * perLayer.expert) +
+    (architecture.hybrid?.mambaLayers ?? 0) * perLayer.mamba;
+  const headTokens = pass.sequences / pipeline / dataAttention;
+  const head = (vocab * hidden) / tensor;
+  const linear =
+    product(
+      common / tensor,
+      precision.otherBytes,
+      (2 * common * copyTokens) / tensor,
+      precision.otherCompute,
+      precision.otherWidened,
+    ) + product(head, 2, 2 * head * headTokens, 'bf16', false);
+
+  let experts = 0;
+  if (moe !== null && nMoe > 0) {
+    const ranks = replicaSize(layout) / pipeline;
+    const hit = expertsHit(moe.experts, moe.topK, stageTokens) / ranks;
+    const grouped = calibration.computeFraction / calibration.groupedFraction;
+    const flops = ((2 * perLayer.expert * moe.topK * stageTokens) / ranks) * grouped;
+    experts =
+      nMoe * product(perLayer.expert * hit, precision.expertBytes, flops, precision.expertCompute, precision.expertWidened);
+  }
+
+  const attention = attentionSeconds(served, pass, copyTokens, bandwidth, calibration);
+
+  // Norms, residuals, rotations, quantising, gates: each reads and writes its operands once.
+  const { query, key } = attentionWidths(architecture);
+  const wide = gated ? 3 : 2;
+  const attentionTraffic = (6 * hidden + (3 * (query + 2 * key)) / tensor) * nAttention;
+  const denseTraffic = (4 * hidden + (wide * architecture.intermediate) / tensor) * denseLayers(architecture);
+  const expertShare = moe === null ? 0 : (moe.topK * dataAttention) / (replicaSize(layout) / pipeline);
+  const expertTraffic =
+    moe === null ? 0 : nMoe * (4 * hidden + expertShare * (4 * hidden + wide * moe.expertIntermediate) + moe.experts);
+  const activations =
+    (2 * calibration.activationPasses * copyTokens * (attentionTraffic + denseTraffic + expertTraffic)) / bandwidth;
+
+  const work = linear + experts + attention + activations;
+  const waiting = (pass.prompt > 0 ? 0 : work) * calibration.copyImbalance * Math.sqrt(Math.log(dataAttention));
+  const compute = work + waiting;
+  const exchange = communicationSeconds(served, copyTokens, calibration);
+  // Expert ranks beyond one scale-up domain run two micro-batches, one computing while the other exchanges.
+  const overlapped = layout.expert > accelerator.scaleUpSize && dataAttention > 1;
+  const communication = overlapped ? Math.max(0, exchange - compute) : exchange;
+  const overhead =
+    calibration.stepSeconds +
+    architecture.layers * calibration.layerSeconds +
+    nMoe * calibration.expertLayerSeconds +
+    (pass.sequences / dataAttention) * calibration.sequenceSeconds;
+  const total = compute + communication + overhead;
+  return { linear, experts, attention, activations, waiting, communication, overhead, total };
+}
+
+/** FLOP/s of large products: the peak, what the best products were measured to reach of it, and what serving's reach of those. */
+function matrixRate(accelerator: Accelerator, precision: Precision, calibration: ServingCalibration): number {
+  const share = precision === 'nvfp4' ? calibration.fourBitFraction : calibration.computeFraction;
+  return peakFlops(accelerator, precision) * accelerator.achievableFraction * share;
+}
+
+function attentionSeconds(
+  served: Deployment,
+  pass: Pass,
+  copyTokens: number,
+  bandwidth: number,
+  calibration: ServingCalibration,
+): number {
+  const { architecture, accelerator, precision, layout } = served;
+  const { attention } = architecture;
+  const rate =
+    peakFlops(accelerator, precision.attentionCompute) * accelerator.achievableFraction * calibration.attentionFraction;
+  // A prompt's tokens attend to half of the prompt on average, and read its cache once rather than once a token.
+  const seen = pass.context + pass.prompt / 2;
+  const layers = seenLayers(architecture, seen);
+  const decoding = pass.prompt === 0;
+  const { query, output } = attentionWidths(architecture);
+  const flopsPerPair =
+    attention.kind === 'mla' && decoding
+      ? 2 * attention.heads * (2 * attention.kvLoraRank + attention.qkRopeHeadDim)
+      : 2 * (query + output);
+  const flops = (flopsPerPair * copyTokens * seen * layers) / layout.tensor;
+  const readers = decoding ? copyTokens : copyTokens / pass.prompt;
+  const bytes = (readers * (pass.context + pass.prompt) * cacheBytesPerToken(served, seen)) / cacheShards(served);
+  return Math.max(flops / rate, bytes / bandwidth);
+}
+
+/**
+ * Tensor ranks all-reduce twice a layer; expert ranks whose attention is copied exchange tokens before and after the experts
+ * (FP8 out where the experts multiply in 8 bits or fewer, 16 bits back), once for each distinct rank that a token's experts lie on.
+ */
+function communicationSeconds(served: Deployment, copyTokens: number, calibration: ServingCalibration): number {
+  const { architecture, accelerator, layout, precision } = served;
+  const { hidden, moe, layers } = architecture;
+  const { tensor, pipeline, dataAttention, expert } = layout;
+  const { scaleUpSize } = accelerator;
+  const { collectiveSeconds, networkSeconds } = calibration;
+  const scaleUp = accelerator.scaleUpBandwidth * calibration.linkFraction;
+  const scaleOut = accelerator.scaleOutBandwidth * calibration.linkFraction;
+  let seconds = 0;
+  if (tensor > 1) {
+    const bytes = 2 * hidden * copyTokens;
+    const inside = Math.min(tensor, scaleUpSize);
+    const nodes = Math.ceil(tensor / scaleUpSize);
+    let each = collectiveSeconds + (2 * bytes * (inside - 1)) / inside / scaleUp;
+    if (nodes > 1) each += networkSeconds + (2 * bytes * (nodes - 1)) / nodes / inside / scaleOut;
+    seconds += 2 * layers * each;
+  }
+  if (moe !== null && dataAttention > 1 && expert > 1) {
+    const copies = expert * (1 - (1 - 1 / expert) ** moe.topK) * ((expert - 1) / expert);
+    const outBytes = precision.expertCompute === 'bf16' ? 2 : 1;
+    const bytes = ((outBytes + 2) * hidden * copies * copyTokens) / tensor;
+    const outside = expert > scaleUpSize ? 1 - scaleUpSize / expert : 0;
+    seconds +=
+      moeLayers(architecture) *
+      (2 * collectiveSeconds +
+        (bytes * (1 - outside)) / scaleUp +
+        (outside > 0 ? networkSeconds + (bytes * outside) / scaleOut : 0));
+  }
+  if (pipeline > 1) {
+    const across = tensor * dataAttention * pipeline > scaleUpSize;
+    const link = across ? scaleOut : scaleUp;
+    seconds += (pipeline - 1) * (collectiveSeconds + (across ? networkSeconds : 0) + (2 * hidden * copyTokens) / tensor / link);
+  }
+  return seconds;
+}
