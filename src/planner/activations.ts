@@ -80,11 +80,12 @@ export function layerBytes(architecture: Architecture, layout: Layout, traits: T
     const copies = mixture.topK * traits.routingImbalance;
     const expert = network(mixture.expertIntermediate);
     const shared = network(mixture.sharedExperts * mixture.expertIntermediate);
-    before = (copies * expert.before) / outside + shared.before / t;
-    after = (copies * expert.after) / outside + shared.after / t;
+    // Tensor-parallel ranks share the tokens (experts whole) or the experts (tokens whole): a t-th of the products either way.
+    before = (copies * expert.before + shared.before) / t;
+    after = (copies * expert.after + shared.after) / t;
     // Logits and probabilities of the router, and tokens as the experts receive them. What experts return is summed and not
     // kept: probabilities are applied before their last product.
-    routed = (8 * mixture.experts + copies * input * (mixture.latentDim ?? h) * expertTensor) / outside;
+    routed = (8 * mixture.experts) / outside + (copies * input * (mixture.latentDim ?? h) * expertTensor) / t;
   } else {
     const dense = network(architecture.intermediate);
     before = dense.before / t;

@@ -4,9 +4,13 @@
 export * from './architecture.js';
 export * from './cluster.js';
 export { architectureOf } from './config.js';
+export * from './distribution.js';
 export { acceleratorIds, acceleratorOf } from './hardware.js';
 export * from './layout.js';
+export { MEMORY_CALIBRATION, type MemoryOptions, memoryOf, type TrainingMemory } from './memory.js';
 export { type PublishedModel, publishedModel } from './models.js';
 export * from './operations.js';
 export { bubble } from './schedule.js';
+export * from './search.js';
 export { type StepTime, stepTime, type TrainingWork } from './step-time.js';
+export * from './uncertainty.js';

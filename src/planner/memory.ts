@@ -8,9 +8,10 @@
  * Two numbers are calibrated, on measured peaks: the share that an allocator cannot use, and what the framework holds.
  */
 import { type ActivationOptions, layerBytes, microBatchesInFlight, type Traits, traitsOf } from './activations.js';
-import { type Architecture, type Parameters, parametersOf } from './architecture.js';
+import type { Architecture } from './architecture.js';
 import type { Quantity } from './cluster.js';
 import type { Layout } from './layout.js';
+import { cachedParameters } from './operations.js';
 
 export interface MemoryOptions extends ActivationOptions {
   /** Micro-batches a data-parallel rank takes in a step; few of them do not fill a pipeline. Default: enough. */
@@ -73,37 +74,28 @@ interface StageParameters {
   ends: number;
 }
 
-const counted = new WeakMap<Architecture, Parameters>();
-
-function countOf(architecture: Architecture): Parameters {
-  let parameters = counted.get(architecture);
-  if (parameters === undefined) {
-    parameters = parametersOf(architecture);
-    counted.set(architecture, parameters);
-  }
-  return parameters;
-}
-
 /** How many of the layers [from, to) are dense, of those that come first. */
 const denseIn = (from: number, to: number, dense: number): number => Math.max(0, Math.min(to, dense) - from);
 
 function stageParameters(architecture: Architecture, layout: Layout, rank: number): StageParameters {
   const { hidden, vocab, layers, moe, hybrid, learnedPositions, tiedEmbeddings } = architecture;
   const { tensor: t, pipeline, expert, expertTensor } = layout;
-  const { perLayer, mtp, total, embedding } = countOf(architecture);
+  const { perLayer, mtp, total, embedding } = cachedParameters(architecture);
   const [from, to] = stageLayers(layers, pipeline, rank);
   const n = to - from;
   const first = rank === 0;
   const last = rank === pipeline - 1;
   const table = vocab * hidden;
   const ends = (first ? table + learnedPositions * hidden : 0) + (last && !(first && tiedEmbeddings) ? table : 0);
-  const expertsEach = moe === null ? 0 : ((moe.experts / expert) * perLayer.expert) / expertTensor;
+  // Without expert parallelism, tensor parallelism splits the experts like everything else.
+  const shards = expert > 1 ? expert * expertTensor : Math.max(t, expertTensor);
+  const expertsEach = moe === null ? 0 : (moe.experts * perLayer.expert) / shards;
   if (hybrid !== undefined) {
     const experts = moe === null ? 0 : (hybrid.feedForwardLayers - moe.denseLayers) * moe.experts * perLayer.expert;
     const share = n / layers;
     return {
       common: (share * (total - embedding - experts) + ends) / t,
-      experts: (share * experts) / (expert * expertTensor),
+      experts: (share * experts) / shards,
       ends: ends / t,
     };
   }
@@ -159,7 +151,7 @@ function memoryOfRank(architecture: Architecture, layout: Layout, options: Memor
   const experts = sum((stage) => stage.experts);
   const layers = sum((stage) => stage.layers);
 
-  const expertRanks = Math.max(1, (data * context * t) / (expert * expertTensor));
+  const expertRanks = expert > 1 ? Math.max(1, (data * context * t) / (expert * expertTensor)) : data * context;
   /** So many bytes a parameter, shared by the data-parallel ranks or not. */
   const bytes = (each: number, shared: boolean): number =>
     each * (common / (shared ? data * context : 1) + experts / (shared ? expertRanks : 1));
@@ -198,7 +190,7 @@ function memoryOfRank(architecture: Architecture, layout: Layout, options: Memor
 
   const { moe: mixture, hidden } = architecture;
   const travelling = mixture === null ? 0 : mixture.topK * traits.routingImbalance * 4 * (mixture.latentDim ?? hidden);
-  const moeBuffers = expert > 1 && routes ? (tokens * travelling) / (layout.sequenceParallel ? t : 1) : 0;
+  const moeBuffers = expert > 1 && routes ? (tokens * travelling) / t : 0;
 
   const allocated = weights + gradients + optimizer + activations + workspace + moeBuffers;
   const framework = MEMORY_CALIBRATION.fragmentation * allocated + MEMORY_CALIBRATION.frameworkBytes;

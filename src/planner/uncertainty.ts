@@ -84,8 +84,14 @@ function ranksOf(values: Float64Array, sorted = Float64Array.from(values).sort()
   });
 }
 
-/** Which slice of its probability each sample of an input lies in: a permutation of 0 … n − 1, keyed by name. */
+/** Permutations that were drawn: a slider asks for the same ones again and again. */
+const drawn = new Map<string, Float64Array>();
+
+/** Which slice of its probability each sample of an input lies in: a permutation of 0 … n − 1, keyed by name. Not to be changed. */
 function slicesOf(name: string, n: number, seed: number): Float64Array {
+  const key = `${seed} ${n} ${name}`;
+  const known = drawn.get(key);
+  if (known !== undefined) return known;
   const random = new Random(seed, 'latin-hypercube', name);
   const slices = Float64Array.from({ length: n }, (_, i) => i);
   for (let i = n - 1; i > 0; i--) {
@@ -94,6 +100,8 @@ function slicesOf(name: string, n: number, seed: number): Float64Array {
     slices[i] = slices[j];
     slices[j] = swap;
   }
+  if (drawn.size >= 1000) drawn.clear();
+  drawn.set(key, slices);
   return slices;
 }
 

@@ -1,0 +1,119 @@
+import { describe, expect, it } from 'vitest';
+import { type Accelerator, acceleratorOf, accelerators, publishedModel } from './index.js';
+import { memoryOf } from './memory.js';
+import { cheapestCluster, type LayoutQuestion, searchLayouts, selectiveShare } from './search.js';
+import { stepTime } from './step-time.js';
+
+const accelerator = (id: string): Accelerator => acceleratorOf(id) as Accelerator;
+const model = (name: string) => publishedModel(name)?.architecture as LayoutQuestion['architecture'];
+
+const gpt3: LayoutQuestion = {
+  architecture: model('GPT-3 175B'),
+  accelerator: accelerator('a100'),
+  count: 1024,
+  sequenceTokens: 2048,
+  globalBatch: 1536,
+  precision: 'bf16',
+};
+
+describe('searchLayouts', () => {
+  it('gives a layout that fits and that no layout by hand beats', () => {
+    const { best, top } = searchLayouts(gpt3);
+    if (best === null) throw new Error('no layout');
+    expect(accelerators(best.layout)).toBe(1024);
+    expect(gpt3.globalBatch % (best.layout.data * best.layout.microBatch)).toBe(0);
+    expect(best.memoryBytes).toBeLessThanOrEqual(80e9);
+    const { memoryBytes, layout } = best;
+    const microBatches = gpt3.globalBatch / layout.data / layout.microBatch;
+    expect(memoryOf(gpt3.architecture, layout, { sequenceTokens: 2048, microBatches }).total).toBe(memoryBytes);
+    for (const other of top) expect(other.stepSeconds).toBeGreaterThanOrEqual(best.stepSeconds);
+
+    // Narayanan et al. (arXiv:2104.04473, table 1): tensor 8, pipeline 8, data 16.
+    const published = {
+      ...layout,
+      tensor: 8,
+      pipeline: 8,
+      data: 16,
+      microBatch: 1,
+      schedule: '1f1b' as const,
+      chunks: 1,
+      recompute: 'full' as const,
+    };
+    const work = { training: 'full' as const, unfusedAttention: false, naturalRouting: true };
+    const { step } = stepTime({ ...gpt3, ...work }, gpt3.accelerator, published);
+    expect(best.stepSeconds).toBeLessThan(step);
+  });
+
+  it('accounts for every layout, with a reason', () => {
+    const { tried, lost, rejected, best } = searchLayouts({ ...gpt3, keep: 3 });
+    expect(lost.divisibility + lost.memory + lost.slower + 1).toBe(tried);
+    expect(Math.min(lost.divisibility, lost.memory, lost.slower)).toBeGreaterThan(0);
+    expect(rejected.filter(({ kind }) => kind === 'slower')).toHaveLength(3);
+    expect(rejected.filter(({ kind }) => kind === 'memory')).toHaveLength(3);
+    const broken = rejected.filter(({ kind }) => kind === 'divisibility');
+    expect(broken.reduce((sum, { count }) => sum + count, 0)).toBe(lost.divisibility);
+    for (const { kind, reason } of rejected) {
+      if (kind === 'slower') expect(reason).toMatch(/^slower by [\d.]+%: [\d.]+ s a step, not [\d.]+ s$/);
+      if (kind === 'memory') expect(reason).toMatch(/^memory: needs [\d.]+ GB of 80\.0 GB \(would take [\d.]+ s a step\)$/);
+    }
+    expect(best).not.toBeNull();
+  });
+
+  it('keeps what is given, and says when nothing fits', () => {
+    const { best } = searchLayouts({ ...gpt3, fixed: { tensor: 8, pipeline: 16, recompute: 'full' } });
+    expect(best?.layout).toMatchObject({ tensor: 8, pipeline: 16, data: 8, recompute: 'full' });
+    const tight = searchLayouts({ ...gpt3, count: 512, fixed: { tensor: 1, pipeline: 1, sharding: 'optimizer' } });
+    expect(tight.best).toBeNull();
+    expect(tight.lost.slower).toBe(0);
+    expect(tight.rejected[0].reason).toMatch(/^memory: needs /);
+    expect(() => searchLayouts({ ...gpt3, globalBatch: 0 })).toThrowError('globalBatch must be a positive whole number, is 0');
+  });
+
+  it("finds DeepSeek-V3's kind of layout: no tensor parallelism, DualPipe, experts across nodes", () => {
+    const { best, tried } = searchLayouts({
+      architecture: model('DeepSeek-V3'),
+      accelerator: accelerator('h800'),
+      count: 2048,
+      sequenceTokens: 4096,
+      globalBatch: 15360,
+      precision: 'fp8',
+      memory: { optimizerBytes: 8, fp8Activations: true },
+    });
+    expect(tried).toBeGreaterThan(5000);
+    expect(best?.layout).toMatchObject({ tensor: 1, schedule: 'dualpipe' });
+    expect(best?.layout.expert).toBeGreaterThan(8);
+    // 19.926 s a step was measured (DeepSeek, arXiv:2505.09343); the best layout is not to be far below the one that ran.
+    expect(best?.stepSeconds).toBeGreaterThan(19.926 / 1.3);
+    expect(best?.stepSeconds).toBeLessThan(19.926 * 1.3);
+  });
+
+  it('charges selective recomputation for what it repeats', () => {
+    expect(selectiveShare(model('GPT-3 175B'), { sharding: 'optimizer' })).toBe(0);
+    expect(selectiveShare(model('GPT-3 175B'), { sharding: 'weights' })).toBe(0.5);
+    // 61 layers × 54.5M of up-projections of 37.5B active parameters.
+    expect(selectiveShare(model('DeepSeek-V3'), { sharding: 'optimizer' })).toBeCloseTo((61 * 54.5e6) / 37.5e9, 2);
+  });
+});
+
+describe('cheapestCluster', () => {
+  it('meets the deadline at the least cost', () => {
+    const { best, offers, rejected } = cheapestCluster({
+      architecture: model('Llama 3.1 70B'),
+      accelerators: ['h100', 'a100', 'l4'].map(accelerator),
+      sequenceTokens: 8192,
+      globalBatch: 1536,
+      precision: 'bf16',
+      tokens: 1e13,
+      deadlineDays: 60,
+      most: 4096,
+    });
+    expect(best).not.toBeNull();
+    for (const { days, usd, count, accelerator: chosen, candidate } of offers) {
+      expect(days).toBeLessThanOrEqual(60);
+      expect(usd).toBeGreaterThanOrEqual(best?.usd as number);
+      expect(usd / (days * 24 * count * chosen.usdPerHour.value)).toBeCloseTo(1, 9);
+      expect(accelerators(candidate.layout)).toBe(count);
+    }
+    expect(rejected).toContainEqual({ accelerator: 'l4', reason: 'too slow: 4096 of them do not meet 60 days' });
+  });
+});
