@@ -30,7 +30,7 @@ export function withUnit(value: Decimal | number, unit: string): string {
   const number = new Decimal(value);
   if (unit === 'USD') return shortUsd(number);
   if (unit.startsWith('USD/'))
-    return `${number.abs().lt(100) ? `$${number.toFixed(number.abs().lt(1) ? 3 : 2)}` : shortUsd(number)}/${unit.slice(4)}`;
+    return `${number.abs().lt(100) ? `$${(number.abs().lt(1) ? number.toSignificantDigits(3).toFixed() : number.toFixed(2))}` : shortUsd(number)}/${unit.slice(4)}`;
   if (unit === 'fraction')
     return `${number
       .times(100)
