@@ -155,6 +155,42 @@ export const exportDocument = z
   })
   .describe('reckoner export --json');
 
+const fraction = z.number().describe('A fraction: 0.1 is 10%.');
+
+export const validateDocument = z
+  .object({
+    schemaVersion,
+    rows: count.describe('Rows of the table, without its header.'),
+    predicted: count.describe('Rows that were predicted; with those skipped it makes rows.'),
+    skipped: z.array(z.object({ row: count.describe('From 1, without the header.'), reason: z.string() })),
+    groups: z.array(
+      z.object({
+        by: z.enum(['metric', 'family', 'gpu', 'source']),
+        key: z.string(),
+        n: count,
+        medianAbsError: fraction,
+        p90AbsError: fraction,
+        bias: fraction.describe('Median of predicted / measured - 1; positive when predictions are too high.'),
+        coverage90: share.describe('Share of the figures that lie inside the stated 90% intervals.'),
+      }),
+    ),
+    predictions: z
+      .array(
+        z.object({
+          row: count,
+          metric: z.string(),
+          measured: z.number(),
+          predicted: z.number(),
+          low: z.number(),
+          high: z.number(),
+        }),
+      )
+      .describe("In the row's own unit, with the 90% interval."),
+  })
+  .describe('reckoner validate <rows.csv> --json');
+
+export type ValidateDocument = z.infer<typeof validateDocument>;
+
 /** By the name of the file in docs/schema/. The bill's schema is the ledger's, and `bill.test.ts` writes it. */
 export const documents = {
   train: trainDocument,
@@ -162,6 +198,7 @@ export const documents = {
   eval: evalDocument,
   export: exportDocument,
   doctor: doctorDocument,
+  validate: validateDocument,
   error: errorDocument,
 };
 

@@ -8,12 +8,14 @@ import { doctorCommand } from './doctor.js';
 import { evalCommand } from './eval.js';
 import { exportCommand } from './export.js';
 import { trainCommand } from './train.js';
+import { validateCommand } from './validate.js';
 
 export const verbs: readonly (() => Command)[] = [
   trainCommand,
   chatCommand,
   evalCommand,
   billCommand,
+  validateCommand,
   exportCommand,
   doctorCommand,
 ];

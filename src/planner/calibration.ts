@@ -52,3 +52,35 @@ export const CALIBRATION: Calibration = {
   production: 1.1,
   imbalance: 1.1,
 };
+
+/** What each is believed to be before any data, and by how much (a standard deviation of the logarithm). */
+export const PRIOR: Readonly<Partial<Record<keyof Calibration, { value: number; deviation: number; most?: number }>>> = {
+  matmul16: { value: 0.9, deviation: 0.1, most: 1.05 },
+  matmul8: { value: 0.75, deviation: 0.2 },
+  matmul4: { value: 0.6, deviation: 0.3 },
+  attention: { value: 0.6, deviation: 0.3 },
+  grouped: { value: 0.8, deviation: 0.3 },
+  operands: { value: 0.6, deviation: 0.5 },
+  elementwise: { value: 1.3, deviation: 0.4 },
+  launch: { value: 3e-6, deviation: 0.7 },
+  link: { value: 0.7, deviation: 0.2 },
+  network: { value: 0.7, deviation: 0.2 },
+  exposedTensor: { value: 0.6, deviation: 0.5 },
+  exposedData: { value: 0.2, deviation: 0.5 },
+  exposedExpert: { value: 0.8, deviation: 0.5 },
+  straggler: { value: 0.01, deviation: 0.5 },
+  unfused: { value: 1, deviation: 0.5 },
+};
+
+/** Half-widths of 90% intervals as factors, from cross-validated residuals: by what is predicted and of what family. */
+export const SPREAD = {
+  speed: { dense: 1.3, moe: 1.6, hybrid: 1.6 },
+  /** More for each assumption about what a row leaves out. */
+  assumption: 1.08,
+  run: 1.3,
+};
+
+/** The factor by which a prediction's 90% interval reaches up and down. */
+export function intervalFactor(kind: 'speed' | 'run', family: 'dense' | 'moe' | 'hybrid', assumptions: number): number {
+  return SPREAD.speed[family] * SPREAD.assumption ** assumptions * (kind === 'run' ? SPREAD.run : 1);
+}

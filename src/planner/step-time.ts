@@ -146,7 +146,8 @@ export function stepTime(
   let matmul =
     passes * (flops / rate + traffic * operand + imbalance * (grouped / (rate * calibration.grouped) + groupedTraffic * operand));
   // The head stays in 16 bits in every FP8 recipe.
-  matmul += headPasses * (headFlops / rate16 + headTraffic * operand);
+  const headSeconds = headPasses * (headFlops / rate16 + headTraffic * operand);
+  matmul += headSeconds;
 
   // Attention: 3.5 forward passes with a kernel that recomputes scores, which spares both memory and, causally, half the work.
   const scores =
@@ -254,7 +255,7 @@ export function stepTime(
   const state = reduced * (local / stateShards + localExperts / Math.max(1, (stateShards * tensor) / Math.max(tensor, expert)));
   const optimizer = (30 * state) / memoryBandwidth;
 
-  const stages = stageImbalance(architecture, layout);
+  const stages = stageImbalance(architecture, layout, perMicro * pipeline, headSeconds);
   const idle = bubble(layout.schedule, pipeline, layout.chunks) * perMicro * stages;
   const busy = microBatches * perMicro * stages + idle + dataSeconds + optimizer;
   const stragglers = busy * calibration.straggler * Math.max(0, Math.log2(count / 8));
@@ -276,9 +277,18 @@ export function stepTime(
   };
 }
 
-/** The fullest stage over the mean; two layers' worth of embedding and head may stand in for layers (126 + 2 of 128). */
-function stageImbalance({ layers }: Architecture, { pipeline, chunks }: Layout): number {
+/**
+ * The fullest stage over the mean. The last stage also has the head, which with a large vocabulary is worth more than a layer;
+ * a model of one or two layers less than the slots has given it their place (126 + 2 of 128, 70 + 2 of 72). Modules of
+ * multi-token prediction are placed by hand, so that a stage is not fuller than another.
+ */
+function stageImbalance({ layers, mtpLayers }: Architecture, { pipeline, chunks }: Layout, all: number, head: number): number {
+  if (pipeline <= 1) return 1;
   const slots = pipeline * chunks;
-  if (pipeline <= 1 || layers % slots === 0 || (layers + 1) % slots === 0 || (layers + 2) % slots === 0) return 1;
-  return Math.min(1.25, (Math.ceil(layers / slots) * slots) / layers);
+  const layer = (all - head) / layers;
+  const left = (slots - (layers % slots)) % slots;
+  const full = (Math.ceil(layers / slots) * slots) / pipeline;
+  const last = mtpLayers > 0 ? 0 : (full - Math.min(left, 2)) * layer + head;
+  const fullest = left > 2 ? Math.min(full, (1.25 * layers) / pipeline) : full;
+  return Math.max(1, (Math.max(fullest * layer, last) * pipeline) / all);
 }

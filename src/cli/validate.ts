@@ -1,0 +1,80 @@
+/**
+ * @file `reckoner validate`: the planner against published measurements.
+ */
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { UserError } from '../base/errors.js';
+import type { Group } from '../planner/validate/report.js';
+import { type ValidationReport, validate } from '../planner/validate/validate.js';
+import { SCHEMA_VERSION, type ValidateDocument } from './documents.js';
+import { PLAIN, print, printDocument, type Style, styleFor, withExamples } from './output.js';
+
+/** @throws UserError when the file cannot be read or is no table of measurements */
+export function validateFile(file: string): ValidationReport {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    const why =
+      code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'it is a folder' : (code ?? 'it cannot be read');
+    throw new UserError('data', `${file}: ${why}; give a CSV of published measurements`, 'rows');
+  }
+  return validate(text, file);
+}
+
+const percent = (fraction: number): string => `${(100 * fraction).toFixed(1)}%`;
+const signed = (fraction: number): string => `${fraction > 0 ? '+' : ''}${percent(fraction)}`;
+const KEY_WIDTH = 44;
+
+/** The report for people: errors by group, then why rows were skipped. */
+export function renderValidation(report: ValidationReport, style: Style = PLAIN): string {
+  const { rows, predicted, skipped, groups } = report;
+  const lines = [`${predicted} of ${rows} rows predicted, ${skipped.length} skipped.`];
+  const headings: [Group['by'], string][] = [
+    ['metric', 'by metric'],
+    ['family', 'by family'],
+    ['gpu', 'by accelerator'],
+    ['source', 'by source'],
+  ];
+  for (const [by, heading] of headings) {
+    const members = groups.filter((group) => group.by === by);
+    if (members.length === 0) continue;
+    lines.push('', style.bold(`${heading.padEnd(KEY_WIDTH)}     n  median error  90th pct     bias  in interval`));
+    for (const { key, n, medianAbsError, p90AbsError, bias, coverage90 } of members) {
+      const name = key.length > KEY_WIDTH ? `${key.slice(0, KEY_WIDTH - 1)}…` : key.padEnd(KEY_WIDTH);
+      const numbers = [
+        String(n).padStart(6),
+        percent(medianAbsError).padStart(14),
+        percent(p90AbsError).padStart(10),
+        signed(bias).padStart(9),
+        percent(coverage90).padStart(13),
+      ];
+      lines.push(name + numbers.join(''));
+    }
+  }
+  if (skipped.length > 0) {
+    const reasons = new Map<string, number>();
+    for (const { reason } of skipped) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+    lines.push('', style.bold('skipped'));
+    const ordered = [...reasons].sort(([, a], [, b]) => b - a);
+    for (const [reason, times] of ordered.slice(0, 12)) lines.push(`${String(times).padStart(6)}  ${reason}`);
+    if (ordered.length > 12) lines.push(`        and ${ordered.length - 12} more reasons; --json lists each row`);
+  }
+  return lines.join('\n');
+}
+
+export function validateCommand(): Command {
+  const command = new Command('validate')
+    .description(
+      'Predict every row of a table of published measurements and report the errors: by metric, model family, accelerator, source.',
+    )
+    .argument('<rows.csv>', 'a table of training or of serving measurements; docs/guides/validate.md says which columns')
+    .option('--json', 'print one JSON document')
+    .action((file: string, options: { json?: boolean }) => {
+      const report = validateFile(file);
+      if (options.json) printDocument({ schemaVersion: SCHEMA_VERSION, ...report } satisfies ValidateDocument);
+      else print(renderValidation(report, styleFor(process.stdout)));
+    });
+  return withExamples(command, 'reckoner validate measurements.csv', 'reckoner validate measurements.csv --json');
+}
