@@ -10,6 +10,7 @@ export * from './layout.js';
 export { MEMORY_CALIBRATION, type MemoryOptions, memoryOf, type TrainingMemory } from './memory.js';
 export { type PublishedModel, publishedModel } from './models.js';
 export * from './operations.js';
+export * from './rl.js';
 export { bubble } from './schedule.js';
 export * from './search.js';
 export { type StepTime, stepTime, type TrainingWork } from './step-time.js';

@@ -241,7 +241,7 @@ export function searchLayouts(question: LayoutQuestion): LayoutSearch {
   };
   const memory = { flashAttention: !work.unfusedAttention, ...question.memory, sequenceTokens };
   const fast = shortlist<Candidate>(keep + 1, (candidate) => candidate.stepSeconds);
-  const large = shortlist<Candidate>(keep, (candidate) => candidate.stepSeconds);
+  const tooLarge = shortlist<Candidate>(keep, (candidate) => candidate.stepSeconds);
   const rules = new Map<string, { count: number; example: string }>();
   const lost: Record<LossReason, number> = { divisibility: 0, memory: 0, slower: 0 };
   let tried = 0;
@@ -257,14 +257,13 @@ export function searchLayouts(question: LayoutQuestion): LayoutSearch {
     tried++;
     const microBatches = globalBatch / layout.data / layout.microBatch;
     const memoryBytes = memoryOf(architecture, layout, { ...memory, microBatches }).total;
+    const large = memoryBytes > accelerator.memoryBytes;
+    if (large) lost.memory++;
+    else fits++;
+    // What does not fit is timed only to tell which of it comes near.
+    if (large && keep === 0) continue;
     const candidate = { layout, memoryBytes, stepSeconds: secondsOf(work, accelerator, layout, calibration) };
-    if (memoryBytes > accelerator.memoryBytes) {
-      lost.memory++;
-      large.add(candidate);
-    } else {
-      fits++;
-      fast.add(candidate);
-    }
+    (large ? tooLarge : fast).add(candidate);
   }
   const best = fast.items[0] ?? null;
   lost.slower = Math.max(0, fits - 1);
@@ -276,7 +275,7 @@ export function searchLayouts(question: LayoutQuestion): LayoutSearch {
       rejected.push({ layout: nameOf(layout), kind: 'slower', reason, count: 1 });
     }
   }
-  for (const { layout, memoryBytes, stepSeconds } of large.items) {
+  for (const { layout, memoryBytes, stepSeconds } of tooLarge.items) {
     const room = gigabytes(accelerator.memoryBytes);
     const reason = `memory: needs ${gigabytes(memoryBytes)} of ${room} (would take ${seconds(stepSeconds)} a step)`;
     rejected.push({ layout: nameOf(layout), kind: 'memory', reason, count: 1 });
