@@ -7,7 +7,7 @@ import { UserError } from '../base/errors.js';
 import { readJson } from '../base/files.js';
 import { billText, defaultPriceBook, parsePriceBook } from '../ledger/index.js';
 import { BACKENDS, type BackendKind } from '../recipes/backend.js';
-import { loadRecipe, shippedRecipes } from '../recipes/schema.js';
+import { loadRecipe, trainableRecipes } from '../recipes/schema.js';
 import { train } from '../recipes/train.js';
 import { readEvents } from '../usage/log.js';
 import { evaluationsOf, learnedLines, nextLines, readSamples } from './ending.js';
@@ -42,7 +42,7 @@ interface TrainFlags {
 export function trainCommand(): Command {
   const command = new Command('train')
     .description('run a recipe: train a model from random weights, with live progress; ends with the bill')
-    .argument('[recipe]', `a shipped recipe (${shippedRecipes().join(', ')}) or the path of a .json file`, 'r1-mini')
+    .argument('[recipe]', `a shipped recipe (${trainableRecipes().join(', ')}) or the path of a .json file`, 'r1-mini')
     .option('--resume [run]', 'go on with a run that stopped (default: the newest)')
     .option('--allow-drift', 'resume although something that the result rests on has changed')
     .option('--seed <n>', "override the recipe's seed", integerOption(0, 0xffffffff))

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { loadRecipe, parseRecipe, resolveRecipe, shippedRecipes } from './schema.js';
+import { isTrainable, loadRecipe, parseRecipe, resolveRecipe, shippedRecipes, trainableRecipes } from './schema.js';
 
 const recipe = {
   name: 'test',
@@ -36,7 +36,7 @@ function withValue(path: string, value: unknown): unknown {
 }
 
 describe('the shipped recipes', () => {
-  it.each(shippedRecipes())('%s parses, and resolving it again changes nothing', (name) => {
+  it.each(trainableRecipes())('%s parses, and resolving it again changes nothing', (name) => {
     const { recipe, hash } = resolveRecipe(loadRecipe(name));
     expect(recipe.name).toBe(name);
     const again = resolveRecipe(parseRecipe(JSON.parse(JSON.stringify(recipe)), 'recipe.json'));
@@ -45,9 +45,51 @@ describe('the shipped recipes', () => {
   });
 
   it('are there', () => {
-    expect(shippedRecipes()).toEqual(expect.arrayContaining(['countdown', 'r1-mini']));
+    expect(shippedRecipes()).toEqual(expect.arrayContaining(['countdown', 'deepseek-r1', 'deepseek-v3', 'r1-mini']));
+    expect(trainableRecipes()).toEqual(shippedRecipes().filter((name) => !name.startsWith('deepseek-')));
     expect(() => loadRecipe('no-such')).toThrow(/no recipe named "no-such"; there are .*r1-mini/);
     expect(() => loadRecipe('./no-such.json')).toThrow('recipe ./no-such.json: no such file');
+  });
+});
+
+describe('a recipe without a task', () => {
+  it.each(['deepseek-v3', 'deepseek-r1'])('%s parses, and is refused where it would be trained', (name) => {
+    const published = loadRecipe(name);
+    expect(isTrainable(published)).toBe(false);
+    const said = new RegExp(`^${name} cannot be trained here: .*"reckoner plan ${name} --on h800x2048"$`);
+    expect(() => resolveRecipe(published)).toThrow(said);
+  });
+
+  it('trains DeepSeek-V3 on as many tokens as published', () => {
+    const tokens = loadRecipe('deepseek-v3').stages.map((stage) =>
+      stage.kind === 'pretrain' ? stage.steps * stage.batch * (stage.plan?.sequenceTokens ?? 0) : 0,
+    );
+    expect(tokens[0] / 14.8e12).toBeCloseTo(1, 5);
+    expect(tokens[1]).toBe(1000 * 1920 * 32768);
+    expect(tokens[2]).toBe(tokens[1]);
+  });
+
+  it('must say how long its sequences are, and have a model that the planner knows', () => {
+    const stages = [
+      { id: 'a', kind: 'sft', steps: 9, batch: 4, schedule: { kind: 'constant' }, plan: { sequenceTokens: 64 } },
+      { id: 'b', kind: 'eval', maxTokens: 32, plan: { promptTokens: 9, completionTokens: { low: 10, high: 30 } } },
+    ];
+    const bare = { name: 'bare', model: recipe.model, stages };
+    const withVocab = { ...bare, model: { ...recipe.model, vocab_size: 100 } };
+    expect(isTrainable(parseRecipe(withVocab, 'bare.json'))).toBe(false);
+    expect(() => parseRecipe(bare, 'bare.json')).toThrow(/^bare\.json: model: .*vocab_size is missing/);
+    const without = (i: number) => ({
+      ...withVocab,
+      stages: stages.map((stage, k) => (k === i ? { ...stage, plan: {} } : stage)),
+    });
+    expect(() => parseRecipe(without(0), 'bare.json')).toThrow(
+      'bare.json: task: is missing; without one a recipe can only be planned, and then stages.0 needs plan.sequenceTokens',
+    );
+    expect(() => parseRecipe(without(1), 'bare.json')).toThrow(/stages\.1 needs plan\.promptTokens and plan\.completionTokens$/);
+    const published = [{ what: 'x', stages: ['z'], gpuHours: 1, source: 'here' }];
+    expect(() => parseRecipe({ ...withVocab, published }, 'bare.json')).toThrow(
+      'bare.json: published.0.stages: "z" is not the id of a stage',
+    );
   });
 });
 

@@ -1,5 +1,8 @@
 /**
  * @file The recipe: what to train, on what, in which stages. Data, at any size; `train` executes it, `plan` prices it.
+ *
+ * A recipe with a task can be executed. One without (a published model, on data that nobody here has) can only be planned, and its
+ * stages say what a task would: how long their sequences are.
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
@@ -8,6 +11,8 @@ import { z } from 'zod';
 import { UserError } from '../base/errors.js';
 import { hashOf, readJson } from '../base/files.js';
 import { modelConfigSchema } from '../models/index.js';
+import { architectureOf } from '../planner/config.js';
+import type { Precision } from '../planner/layout.js';
 import { createTask, evaluationProblems } from '../tasks/index.js';
 import { problemAt, type Task } from '../tasks/task.js';
 import { createCharacterTokenizer } from '../tokenizers/character.js';
@@ -16,6 +21,18 @@ import { createSchedule } from '../training/schedules.js';
 import { stageSchema } from './stages.js';
 
 export const RECIPE_SCHEMA_VERSION = 1;
+
+const PRECISIONS = [
+  'fp32',
+  'tf32',
+  'fp16',
+  'bf16',
+  'fp8',
+  'nvfp4',
+  'mxfp8',
+  'int8',
+  'int4',
+] as const satisfies readonly Precision[];
 
 /** The vocabulary comes from the tasks' alphabets, so a recipe may leave it out. */
 const recipeModelSchema = z.record(z.string(), z.unknown());
@@ -28,11 +45,13 @@ export const recipeSchema = z
       .regex(/^[a-z0-9][a-z0-9-]*$/, 'must be lower-case letters, digits and dashes')
       .max(40),
     description: z.string().default(''),
+    /** Where figures are from, and what was assumed. */
+    notes: z.array(z.string()).optional(),
     seed: z.number().int().min(0).max(0xffffffff).default(1),
     /** A Hugging Face `config.json`; `vocab_size` may be left out. */
     model: recipeModelSchema,
-    /** `{name, …options}`; stages may override options. */
-    task: z.looseObject({ name: z.string() }),
+    /** `{name, …options}`; stages may override options. Without it a recipe can be planned but not trained. */
+    task: z.looseObject({ name: z.string() }).optional(),
     /** Start from the weights of a run or of a model folder of the same shape, instead of from random ones. */
     init: z.strictObject({ from: z.string().min(1) }).optional(),
     /** Most tokens a rank takes through the model at once. */
@@ -45,6 +64,29 @@ export const recipeSchema = z
         keep: z.number().int().min(2).default(3),
       })
       .prefault({}),
+    /** The numerics of a large run, for `plan` alone. */
+    plan: z
+      .strictObject({
+        /** What matrix products are computed in. */
+        precision: z.enum(PRECISIONS).default('bf16'),
+        /** Master weights and moments: 12 is Adam in 32 bits, 8 with moments in 16. */
+        optimizerBytesPerParameter: z.number().positive().default(12),
+        /** Whether what is kept for the backward pass is kept in 8 bits. */
+        activationsInFp8: z.boolean().default(false),
+      })
+      .optional(),
+    /** What others say that stages took: shown beside a plan, never read by it. */
+    published: z
+      .array(
+        z.strictObject({
+          what: z.string().min(1),
+          /** Ids of stages, together. */
+          stages: z.array(z.string()).min(1),
+          gpuHours: z.number().positive(),
+          source: z.string().min(1),
+        }),
+      )
+      .optional(),
     stages: z.array(stageSchema).min(1),
   })
   .superRefine((recipe, context) => {
@@ -69,6 +111,12 @@ export const recipeSchema = z
       }
       seen.set(stage.id, stage.kind);
     });
+    for (const [i, { stages }] of (recipe.published ?? []).entries()) {
+      const unknown = stages.find((id) => !seen.has(id));
+      if (unknown === undefined) continue;
+      const message = `"${unknown}" is not the id of a stage`;
+      context.addIssue({ code: 'custom', path: ['published', i, 'stages'], message });
+    }
   });
 
 export type Recipe = z.infer<typeof recipeSchema>;
@@ -92,6 +140,14 @@ export function shippedRecipes(): string[] {
     .filter((file) => file.endsWith('.json'))
     .map((file) => file.slice(0, -'.json'.length))
     .sort();
+}
+
+/** Those of the shipped recipes that `train` can execute. */
+export function trainableRecipes(): string[] {
+  return shippedRecipes().filter((name) => {
+    const recipe = readJson(resolve(shippedFolder, `${name}.json`), 'recipe');
+    return typeof recipe === 'object' && recipe !== null && 'task' in recipe;
+  });
 }
 
 /**
@@ -135,8 +191,27 @@ export function parseRecipe(value: unknown, where: string): Recipe {
   }
   const recipe = result.data;
   // Making the parts checks what the schema cannot: task options and the model's fields.
-  checkProblems(resolveRecipe(recipe, where), where);
+  if (recipe.task === undefined) checkPlannable(recipe, where);
+  else checkProblems(resolveRecipe(recipe, where), where);
   return recipe;
+}
+
+/** True for a recipe that `train` can execute. */
+export const isTrainable = (recipe: Recipe): boolean => recipe.task !== undefined;
+
+/** Without a task, the stages must say what they work on. */
+function checkPlannable(recipe: Recipe, where: string): void {
+  partOf(where, 'model', () => architectureOf(recipe.model, recipe.name));
+  recipe.stages.forEach((stage, i) => {
+    const { sequenceTokens, promptTokens, completionTokens } = stage.plan ?? {};
+    const samples = 'maxTokens' in stage;
+    if (samples ? promptTokens === undefined || completionTokens === undefined : sequenceTokens === undefined) {
+      const need = samples ? 'plan.promptTokens and plan.completionTokens' : 'plan.sequenceTokens';
+      const message = `task: is missing; without one a recipe can only be planned, and then stages.${i} needs ${need}`;
+      throw new UserError('usage', `${where}: ${message}`, 'task');
+    }
+    if ('schedule' in stage) partOf(where, `stages.${i}`, () => createSchedule(stage.schedule, stage.steps));
+  });
 }
 
 /** Calls `make`; what is wrong with it is then said of `path` in the recipe. */
@@ -164,9 +239,16 @@ function checkProblems({ recipe, tasks }: ResolvedRecipe, where: string): void {
   });
 }
 
+/** @throws UserError (usage) for a recipe without a task: it cannot be trained here */
 export function resolveRecipe(recipe: Recipe, where = recipe.name): ResolvedRecipe {
+  const { task } = recipe;
+  if (task === undefined) {
+    const name = where.replace(/\.json$/, '');
+    const message = `${name} cannot be trained here: it has no task, for its data is not here; see what it takes with "reckoner plan ${name} --on h800x2048"`;
+    throw new UserError('usage', message, 'recipe');
+  }
   const tasks = recipe.stages.map((stage, i) =>
-    partOf(where, stage.task ? `stages.${i}.task` : 'task', () => createTask({ ...recipe.task, ...stage.task })),
+    partOf(where, stage.task ? `stages.${i}.task` : 'task', () => createTask({ ...task, ...stage.task })),
   );
   const tokenizer = createCharacterTokenizer([...new Set(tasks.flatMap((task) => [...task.alphabet]))].join(''));
   const model = modelConfigSchema.safeParse({ ...recipe.model, vocab_size: recipe.model.vocab_size ?? tokenizer.vocabularySize });

@@ -4,10 +4,21 @@
 import { z } from 'zod';
 import { evaluateSchema } from '../evaluation/evaluate.js';
 import { createEvaluation } from '../evaluation/stage.js';
+import { distributionSchema } from '../planner/distribution.js';
 import { createGrpo, grpoSchema } from '../training/grpo.js';
 import { createRejectionSample, rejectionSampleSchema } from '../training/rejection-sample.js';
 import type { Stage, StageContext } from '../training/stage.js';
 import { createSupervised, supervisedSchema } from '../training/supervised.js';
+
+/** What `plan` is told where it cannot ask a task; `train` does not read it. */
+const planHintsSchema = z.strictObject({
+  /** Of one example of `pretrain` and `sft`. */
+  sequenceTokens: z.number().int().positive().optional(),
+  /** Mean of a prompt, where a stage samples. */
+  promptTokens: distributionSchema.optional(),
+  /** Mean of a completion, where a stage samples. */
+  completionTokens: distributionSchema.optional(),
+});
 
 const common = {
   /** Name of the stage, unique in the recipe; results and costs are reported under it. */
@@ -19,6 +30,7 @@ const common = {
     .refine((id) => !['start', 'finish', 'lost'].includes(id), 'must not be start, finish or lost'),
   /** Overrides fields of the recipe's task for this stage. */
   task: z.record(z.string(), z.unknown()).optional(),
+  plan: planHintsSchema.optional(),
 };
 
 const pretrain = supervisedSchema.extend({ ...common, kind: z.literal('pretrain') });

@@ -52,11 +52,13 @@ describe('docs/guides/write-a-recipe.md', () => {
   const stages: Record<string, Schema> = Object.fromEntries(
     recipe.properties.stages.items.oneOf.map((stage) => [String(stage.properties.kind.const), stage]),
   );
-  const common = ['id', 'kind', 'task'];
+  const common = ['id', 'kind', 'task', 'plan'];
 
   it('has every field of a recipe, with its default', () => {
     const expected = fieldsOf(recipe, ['checkpoints']);
     for (const [name, value] of fieldsOf(recipe.properties.checkpoints)) expected.set(`checkpoints.${name}`, value);
+    expected.delete('plan');
+    for (const [name, value] of fieldsOf(recipe.properties.plan)) expected.set(`plan.${name}`, value);
     expect(sorted(written('The recipe'))).toEqual(sorted(expected));
   });
 
@@ -67,6 +69,12 @@ describe('docs/guides/write-a-recipe.md', () => {
     }
     const kinds = tableUnder(guide, 'Every stage').find(([field]) => field === '`kind`')?.[2];
     expect([...(kinds as string).matchAll(/`([\w-]+)`/g)].map(([, kind]) => kind)).toEqual(Object.keys(stages));
+  });
+
+  it('has every hint for the planner', () => {
+    for (const stage of Object.values(stages)) {
+      expect(sorted(written('What only plan reads'))).toEqual(sorted(fieldsOf(stage.properties.plan)));
+    }
   });
 
   it.each([
