@@ -133,22 +133,26 @@ const FIGURES: readonly Figure[] = [
         ? 'the row gives no number of accelerators'
         : wholeRun(chosen, row, (tokens) => (runHours(chosen, tokens, calibration) * 3600) / chosen.setting.count),
   },
-  { pattern: /^peak_memory(_per_(gpu|chip|device))?$/, kind: 'bytes', value: (chosen) => memory(chosen).total },
-  { pattern: /^activation_memory(_per_(gpu|chip|device))?$/, kind: 'bytes', value: (chosen) => memory(chosen).activations },
+  { pattern: /^peak_memory(_per_(gpu|chip|device))?$/, kind: 'bytes', value: (chosen, row) => memory(chosen, row).total },
+  {
+    pattern: /^activation_memory(_per_(gpu|chip|device))?$/,
+    kind: 'bytes',
+    value: (chosen, row) => memory(chosen, row).activations,
+  },
   {
     pattern: /^param(eter)?s?(_plus|_and)_optimizer_memory/,
     kind: 'bytes',
-    value: (chosen) => {
-      const { weights, gradients, optimizer } = memory(chosen);
+    value: (chosen, row) => {
+      const { weights, gradients, optimizer } = memory(chosen, row);
       return weights + gradients + optimizer;
     },
   },
   {
     pattern: /^activation_memory_relative_to_tp_baseline$/,
     kind: 'percent',
-    value: (chosen) => {
+    value: (chosen, row) => {
       const layout: Layout = { ...chosen.layout, recompute: 'none', sequenceParallel: false };
-      return memory(chosen).activations / memory({ ...chosen, layout }).activations;
+      return memory(chosen, row).activations / memory({ ...chosen, layout }, row).activations;
     },
   },
   {
@@ -159,12 +163,14 @@ const FIGURES: readonly Figure[] = [
   },
 ];
 
-function memory({ setting, layout }: Chosen): TrainingMemory {
+function memory({ setting, layout }: Chosen, row: Row): TrainingMemory {
   const { architecture, work } = setting;
   return memoryOf(architecture, layout, {
     sequenceTokens: work.sequenceTokens,
     microBatches: Math.max(1, Math.round(work.globalBatch / (layout.data * layout.microBatch))),
     flashAttention: !work.unfusedAttention,
+    // ZeRO by its name is DeepSpeed, whose bfloat16 optimizer keeps float32 gradients beside the 16-bit ones.
+    gradientBytes: layout.precision === 'bf16' && /zero-?[12]|deepspeed/i.test(row.note ?? '') ? 6 : undefined,
   });
 }
 
