@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { UserError } from '../base/errors.js';
 import { billDocument } from '../ledger/index.js';
+import { statementDocument } from '../ledger/statement-schema.js';
 import { usageOf } from '../ledger/testing.js';
 import { openEventLog } from '../usage/log.js';
 import { billCommand } from './bill.js';
@@ -62,5 +63,54 @@ describe('reckoner bill', () => {
 
   it('finds a run by its name in a folder', async () => {
     expect(JSON.parse(await bill('--runs', join(folder, '..'), basename(folder), '--json')).runs[0].name).toBe(basename(folder));
+  });
+});
+
+describe('reckoner bill --usage', () => {
+  const JOBS = `JobID|JobName|Account|State|Start|End|ElapsedRaw|AllocTRES
+1|final|nlp|COMPLETED|2026-09-01T00:00:00|2026-09-01T10:00:00|36000|cpu=8,gres/gpu=4
+2|broken
+`;
+  const RULES = {
+    model: 'm',
+    rules: [{ when: { name: 'final' }, is: 'final' }],
+    prices: { 'gpu-hour': { price: '2', source: 'x' } },
+  };
+  const files = (): string[] => {
+    writeFileSync(join(folder, 'jobs.txt'), JOBS);
+    writeFileSync(join(folder, 'rules.json'), JSON.stringify(RULES));
+    return ['--usage', join(folder, 'jobs.txt'), '--allocate', join(folder, 'rules.json')];
+  };
+
+  it('--json prints the document that the schema describes, the runs beside the files', async () => {
+    const alone = JSON.parse(await bill(...files(), '--json'));
+    expect(statementDocument.safeParse(alone).error?.issues ?? []).toEqual([]);
+    expect(alone.totals).toMatchObject({ headline: { amount: '80' }, full: { amount: '80' } });
+    expect(alone.imports.malformed).toMatchObject([{ line: 3 }]);
+    printed = '';
+    const both = JSON.parse(await bill(folder, ...files(), '--json'));
+    // The job, the run's core time, and the storage of its folder.
+    expect(both.totals.headline.amount).toBe('80.0816');
+    expect(both.lines.map((line: { source: string; kind: string }) => `${line.source} ${line.kind}`).sort()).toEqual([
+      'run cpu',
+      'run storage',
+      'slurm gpu',
+    ]);
+  });
+
+  it.each(['text', 'markdown', 'csv', 'focus-csv', 'html'] as const)('prints %s, of usage and of runs', async (format) => {
+    expect(await bill(...files(), '--format', format)).toContain('80');
+    printed = '';
+    expect(await bill(folder, '--format', format)).toContain('0.08');
+  });
+
+  it('writes files, parquet among them', async () => {
+    vi.spyOn(process.stderr, 'write').mockImplementation(() => true);
+    const out = join(folder, 'bill.parquet');
+    expect(await bill(...files(), '--format', 'parquet', '--out', out)).toBe('');
+    expect(readFileSync(out).subarray(0, 4).toString()).toBe('PAR1');
+    await expect(bill(...files(), '--format', 'parquet')).rejects.toMatchObject({ code: 'usage', field: '--out' });
+    await expect(bill(folder, '--allocate', 'rules.json')).rejects.toMatchObject({ code: 'usage', field: '--allocate' });
+    await expect(bill('--usage', join(folder, 'none.csv'))).rejects.toMatchObject({ code: 'data' });
   });
 });

@@ -1,15 +1,25 @@
 /**
- * @file `reckoner bill`: what a run cost, headline and full.
+ * @file `reckoner bill`: what a run cost, headline and full; with usage files, what everything in them cost and for whom.
  */
-import { resolve } from 'node:path';
-import { Command } from 'commander';
+import { basename, resolve } from 'node:path';
+import { Command, Option } from 'commander';
+import { UserError } from '../base/errors.js';
+import { readJson } from '../base/files.js';
 import { RUNS, resolveRun } from '../checkpoints/run-folder.js';
-import { billMarkdown, billText, computeBill, loadPriceBook, priceBookOfRun, readRun } from '../ledger/index.js';
-import { print, printDocument, styleFor, withExamples } from './output.js';
+import { type Bill, billMarkdown, billText, computeBill, loadPriceBook, priceBookOfRun, readRun } from '../ledger/index.js';
+import type { StatementFormat } from '../ledger/outputs/index.js';
+import { note, print, printDocument, styleFor, withExamples } from './output.js';
+
+/** Those of `src/ledger/outputs`, which is loaded when it is needed: `train` prints bills as well, and starts without it. */
+const FORMATS: readonly StatementFormat[] = ['text', 'markdown', 'csv', 'focus-csv', 'html', 'parquet'];
 
 interface Options {
   prices?: string;
   runs: string;
+  usage?: string[];
+  allocate?: string;
+  format?: StatementFormat;
+  out?: string;
   json?: boolean;
   markdown?: boolean;
 }
@@ -18,27 +28,90 @@ export function billCommand(): Command {
   const command = new Command('bill')
     .description(
       'Show what a run cost: the headline (core-hours that made the final weights, rented) beside the full bill, by stage. ' +
-        'Further runs are billed to full as tried on the way to the first.',
+        'Further runs are billed to full as tried on the way to the first. With --usage, bill what Slurm, OpenCost and FOCUS ' +
+        'exports say was used and charged.',
     )
-    .argument('[runs...]', 'folders, names or parts of names of runs; default: the newest')
+    .argument('[runs...]', 'folders, names or parts of names of runs; default: the newest, and none with --usage')
     .option('--prices <book>', 'rent or own, from the catalog, or a JSON file with prices of your own (default: as trained)')
     .option('--runs <folder>', 'where runs are kept', RUNS)
-    .option('--markdown', 'print Markdown')
+    .option('--usage <files...>', 'usage files: sacct (parsable, JSON), OpenCost (JSON, CSV), FOCUS (CSV, Parquet)')
+    .option('--allocate <rules>', 'a JSON file that says which usage belongs to which model, and for what')
+    .addOption(new Option('--format <format>', 'how to print it').choices(FORMATS).default(undefined, 'text'))
+    .option('--out <file>', 'write it to a file (default: print it; parquet needs a file)')
+    .option('--markdown', 'print Markdown; the same as --format markdown')
     .option('--json', 'print one JSON document')
     .action(async (names: string[], options: Options) => {
-      const wanted = names.length === 0 ? [undefined] : names;
-      const folders = [...new Set(wanted.map((name) => resolve(resolveRun(name, options.runs).root)))];
-      const book = options.prices === undefined ? priceBookOfRun(folders[0]) : loadPriceBook(options.prices);
-      const runs = [];
-      for (const folder of folders) runs.push(await readRun(folder));
-      const bill = computeBill(runs, book);
-      if (options.json) printDocument(bill);
-      else
-        print(
-          options.markdown
-            ? billMarkdown(bill)
-            : billText(bill, { style: styleFor(process.stdout), width: process.stdout.columns }),
-        );
+      if (options.allocate !== undefined && options.usage === undefined) {
+        throw new UserError('usage', '--allocate needs usage to allocate; name the files with --usage', '--allocate');
+      }
+      const format = options.format ?? (options.markdown ? 'markdown' : 'text');
+      if (format === 'parquet' && options.out === undefined) {
+        throw new UserError('usage', 'parquet is not for the terminal; name a file with --out', '--out');
+      }
+      const bill = options.usage !== undefined && names.length === 0 ? undefined : await billOfRuns(names, options);
+      if (options.usage === undefined) await showRuns(bill as Bill, format, options);
+      else await showUsage(bill, options.usage, format, options);
     });
-  return withExamples(command, 'reckoner bill', 'reckoner bill r1-mini --prices own', 'reckoner bill --json');
+  return withExamples(
+    command,
+    'reckoner bill',
+    'reckoner bill r1-mini --prices own',
+    'reckoner bill --json',
+    'reckoner bill --usage sacct.txt focus.parquet --allocate rules.json --format html --out bill.html',
+  );
+}
+
+async function billOfRuns(names: readonly string[], options: Options): Promise<Bill> {
+  const wanted = names.length === 0 ? [undefined] : names;
+  const folders = [...new Set(wanted.map((name) => resolve(resolveRun(name, options.runs).root)))];
+  const book = options.prices === undefined ? priceBookOfRun(folders[0]) : loadPriceBook(options.prices);
+  const runs = [];
+  for (const folder of folders) runs.push(await readRun(folder));
+  return computeBill(runs, book);
+}
+
+/** A run's own bill has tables of its own on the terminal; every other output is that of a statement. */
+async function showRuns(bill: Bill, format: StatementFormat, options: Options): Promise<void> {
+  const text = format === 'text' || format === 'markdown';
+  if (options.out !== undefined || (!text && !options.json)) {
+    const { statementOfBill } = await import('../ledger/statement.js');
+    await show(statementOfBill(bill), format, options);
+  }
+  if (options.json) printDocument(bill);
+  else if (text && options.out === undefined) {
+    print(
+      format === 'markdown'
+        ? billMarkdown(bill)
+        : billText(bill, { style: styleFor(process.stdout), width: process.stdout.columns }),
+    );
+  }
+}
+
+async function showUsage(bill: Bill | undefined, files: string[], format: StatementFormat, options: Options): Promise<void> {
+  const [{ computeUsageBill }, { NO_RULES, parseRules }] = await Promise.all([
+    import('../ledger/usage-bill.js'),
+    import('../ledger/allocation.js'),
+  ]);
+  const rules =
+    options.allocate === undefined
+      ? NO_RULES
+      : parseRules(readJson(options.allocate, 'allocation rules'), basename(options.allocate));
+  const prices = options.prices === undefined ? undefined : loadPriceBook(options.prices);
+  const statement = await computeUsageBill(files, { rules, runs: bill, prices });
+  if (options.out !== undefined || !options.json) await show(statement, format, options);
+  if (options.json) printDocument(statement);
+}
+
+async function show(
+  statement: import('../ledger/statement.js').Statement,
+  format: StatementFormat,
+  { out, json }: Options,
+): Promise<void> {
+  const { formatStatement, writeStatement } = await import('../ledger/outputs/index.js');
+  if (out !== undefined) {
+    await writeStatement(statement, format, out);
+    if (!json) note(`written to ${out}`);
+  } else if (format !== 'parquet') {
+    print(formatStatement(statement, format, { style: styleFor(process.stdout), width: process.stdout.columns }).trimEnd());
+  }
 }

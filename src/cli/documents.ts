@@ -5,6 +5,8 @@
  * `schemaVersion` rises when a field changes its meaning or goes away; new fields may come at any time.
  */
 import { z } from 'zod';
+import { billDocument } from '../ledger/schema.js';
+import { statementDocument } from '../ledger/statement-schema.js';
 
 export const SCHEMA_VERSION = 1;
 
@@ -191,7 +193,7 @@ export const validateDocument = z
 
 export type ValidateDocument = z.infer<typeof validateDocument>;
 
-/** By the name of the file in docs/schema/. The bill's schema is the ledger's, and `bill.test.ts` writes it. */
+/** By the name of the file in docs/schema/. */
 export const documents = {
   train: trainDocument,
   chat: chatDocument,
@@ -199,6 +201,8 @@ export const documents = {
   export: exportDocument,
   doctor: doctorDocument,
   validate: validateDocument,
+  bill: billDocument,
+  'usage-bill': statementDocument,
   error: errorDocument,
 };
 

@@ -19,11 +19,8 @@
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
 import { text } from './duckdb.js';
-import { KINDS, type UsageFile } from './importers/source.js';
+import { CATEGORIES, KINDS, type RuleCategory, type UsageFile } from './importers/source.js';
 import { Decimal } from './money.js';
-
-export const CATEGORIES = ['final', 'failed', 'ablation', 'evaluation', 'data', 'research', 'shared', 'idle', 'ignore'] as const;
-export type RuleCategory = (typeof CATEGORIES)[number];
 
 const decimal = z
   .union([z.string().regex(/^-?\d+(\.\d+)?$/, 'expected a decimal such as "2.50"'), z.number().transform((n) => String(n))])

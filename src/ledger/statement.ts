@@ -6,9 +6,8 @@
  * and where the money comes from: a charge, OpenCost's price, a price list, or a statement in the rules. What every output
  * prints (`outputs/`) is this. Pure.
  */
-import type { RuleCategory } from './allocation.js';
 import type { Bill } from './bill.js';
-import type { Kind, Malformed, Source } from './importers/source.js';
+import type { Kind, Malformed, RuleCategory, Source } from './importers/source.js';
 import type { BillLine, Column } from './lines.js';
 import { Decimal, sum } from './money.js';
 import type { FileReport } from './usage-import.js';

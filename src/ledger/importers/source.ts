@@ -11,6 +11,10 @@ import type { TextFormat } from './text.js';
 export const KINDS = ['gpu', 'cpu', 'memory', 'storage', 'network', 'electricity', 'staff', 'other'] as const;
 export type Kind = (typeof KINDS)[number];
 
+/** What a rule can say that usage was for; what is ignored is counted, and neither billed nor allocated by. */
+export const CATEGORIES = ['final', 'failed', 'ablation', 'evaluation', 'data', 'research', 'shared', 'idle', 'ignore'] as const;
+export type RuleCategory = (typeof CATEGORIES)[number];
+
 /** Units in which quantities of a kind are billed; quantities in SQL are in millionths of unit-seconds (`QUANTA`). */
 export const UNIT_OF: Record<Kind, string> = {
   gpu: 'gpu-hour',
