@@ -82,6 +82,8 @@ export interface ReinforcementPlan {
   /** Seconds of a cycle, by what is done. */
   cycle: { rollout: number; reward: number; forward: number; training: number; weights: number; total: number };
   trainingLayout: Layout;
+  /** What the training passes take: packed sequences of so many tokens, so many an optimizer step, bytes an accelerator. */
+  packing: { sequenceTokens: number; globalBatch: number; memoryBytes: number };
   /** Tokens of answers of the whole stage. */
   responseTokens: number;
   seconds: number;
@@ -201,6 +203,14 @@ function bestRollout(question: ReinforcementQuestion, steps: readonly LengthStep
 }
 
 /**
+ * The rollout alone: evaluation, and samples for a later stage to imitate.
+ * @throws UserError when no layout holds the longest answer
+ */
+export function planRollout(question: ReinforcementQuestion): RolloutPlan {
+  return bestRollout(question, survival(question));
+}
+
+/**
  * Seconds and accelerator-hours of a stage of group-relative policy optimization (or any other on-policy algorithm of its kind).
  * @throws UserError when the model does not fit, rolling out or training
  */
@@ -269,6 +279,7 @@ export function planReinforcement(question: ReinforcementQuestion): Reinforcemen
     rollout,
     cycle,
     trainingLayout: best.layout,
+    packing: { sequenceTokens: packed, globalBatch, memoryBytes: best.memoryBytes },
     responseTokens: cycles * outputsPerRollout * mean,
     seconds,
     gpuHours,
