@@ -7,7 +7,14 @@
  *
  * Two numbers are calibrated, on measured peaks: the share that an allocator cannot use, and what the framework holds.
  */
-import { type ActivationOptions, layerBytes, microBatchesInFlight, type Traits, traitsOf } from './activations.js';
+import {
+  type ActivationOptions,
+  layerBytes,
+  microBatchesInFlight,
+  type TokenBytes,
+  type Traits,
+  traitsOf,
+} from './activations.js';
 import type { Architecture } from './architecture.js';
 import type { Quantity } from './cluster.js';
 import type { Layout } from './layout.js';
@@ -50,8 +57,9 @@ export const MEMORY_CALIBRATION = {
   fragmentation: 0.07,
   /** Context, communicators and libraries' workspaces, bytes. */
   frameworkBytes: 4.6e9,
-  /** Ratio of the 95% quantile to the median. */
-  factor90: 1.13,
+  /** Ratio of the 95% quantile to the median; of mixtures of experts no peak is published, so their factor is assumed. */
+  factor90: 1.12,
+  moeFactor90: 1.3,
 };
 
 /** First layer of a pipeline rank, and the one after its last. */
@@ -123,7 +131,13 @@ interface Stage extends StageParameters {
   head: boolean;
 }
 
-function stageOf(architecture: Architecture, layout: Layout, traits: Traits, rank: number): Stage {
+/** Bytes a token of one layer of each kind; the same for every rank, so computed once. */
+interface LayerKinds {
+  dense: TokenBytes;
+  moe: TokenBytes;
+}
+
+function stageOf(architecture: Architecture, layout: Layout, traits: Traits, kinds: LayerKinds, rank: number): Stage {
   const { moe, layers: allLayers, mtpLayers } = architecture;
   const [from, to] = stageLayers(allLayers, layout.pipeline, rank);
   const layers = to - from;
@@ -134,18 +148,25 @@ function stageOf(architecture: Architecture, layout: Layout, traits: Traits, ran
   // What is kept is a sum over layers, whose busiest experts lie on different ranks: their excess averages out as noise does.
   const routingImbalance = 1 + (traits.routingImbalance - 1) / Math.sqrt(Math.max(1, moeLayers));
   const kept =
-    (layers + mtp - moeLayers) * layerBytes(architecture, layout, traits, false).kept +
+    (layers + mtp - moeLayers) * kinds.dense.kept +
     moeLayers * (moeLayers > 0 ? layerBytes(architecture, layout, { ...traits, routingImbalance }, true).kept : 0);
   return { ...stageParameters(architecture, layout, rank), layers, moeLayers, kept, head };
 }
 
-function memoryOfRank(architecture: Architecture, layout: Layout, options: MemoryOptions, traits: Traits, rank: number) {
+function memoryOfRank(
+  architecture: Architecture,
+  layout: Layout,
+  options: MemoryOptions,
+  traits: Traits,
+  kinds: LayerKinds,
+  rank: number,
+) {
   const { tensor: t, pipeline, data, context, expert, expertTensor, sharding, precision, schedule, recompute } = layout;
   const { microBatches = Number.POSITIVE_INFINITY, optimizerBytes = 12, logitBytes = 12 } = options;
   const { gradientBytes = precision === 'fp16' ? 2 : 4 } = options;
   // DualPipe feeds the pipeline from both ends, so a rank holds two stages (DeepSeek-V3, table 2).
   const held = schedule === 'dualpipe' && pipeline > 1 ? [rank, pipeline - 1 - rank] : [rank];
-  const stages = held.map((each) => stageOf(architecture, layout, traits, each));
+  const stages = held.map((each) => stageOf(architecture, layout, traits, kinds, each));
   const sum = (of: (stage: Stage) => number): number => stages.reduce((total, stage) => total + of(stage), 0);
   const common = sum((stage) => stage.common);
   const experts = sum((stage) => stage.experts);
@@ -172,9 +193,7 @@ function memoryOfRank(architecture: Architecture, layout: Layout, options: Memor
 
   // The layer under way: what is recomputed of it, and gradients of about its own size.
   const routes = stages.some((stage) => stage.moeLayers > 0);
-  const dense = layerBytes(architecture, layout, traits, false);
-  const moe = routes ? layerBytes(architecture, layout, traits, true) : dense;
-  const widest = moe.all > dense.all ? moe : dense;
+  const widest = routes && kinds.moe.all > kinds.dense.all ? kinds.moe : kinds.dense;
   const recomputed = recompute === 'none' ? 0 : widest.all - widest.kept;
   // The head's logits and those of multi-token prediction are computed one after the other.
   const logits = stages.some((stage) => stage.head) ? ((tokens * architecture.vocab) / t) * logitBytes : 0;
@@ -204,14 +223,16 @@ function memoryOfRank(architecture: Architecture, layout: Layout, options: Memor
 export function memoryOf(architecture: Architecture, layout: Layout, options: MemoryOptions): TrainingMemory {
   const traits = traitsOf(architecture, options);
   const { pipeline } = layout;
+  const dense = layerBytes(architecture, layout, traits, false);
+  const kinds = { dense, moe: architecture.moe === null ? dense : layerBytes(architecture, layout, traits, true) };
   let worst: (Omit<TrainingMemory, 'interval'> & { pipelineRank: number }) | null = null;
   // Memory falls from the first rank to the last but one; the ends also hold the embedding and the head.
   for (const rank of new Set([0, Math.min(1, pipeline - 1), pipeline - 1])) {
-    const memory = memoryOfRank(architecture, layout, options, traits, rank);
+    const memory = memoryOfRank(architecture, layout, options, traits, kinds, rank);
     if (worst === null || memory.total > worst.total) worst = { ...memory, pipelineRank: rank };
   }
   const memory = worst as Omit<TrainingMemory, 'interval'>;
-  const { factor90 } = MEMORY_CALIBRATION;
+  const factor90 = architecture.moe === null ? MEMORY_CALIBRATION.factor90 : MEMORY_CALIBRATION.moeFactor90;
   const interval = { value: memory.total, low: memory.total / factor90, high: memory.total * factor90 };
   return { ...memory, interval };
 }
