@@ -1,0 +1,104 @@
+/**
+ * @file `reckoner claim`: a published figure of what a model cost, and every step from it to another.
+ */
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { parse as parseYaml } from 'yaml';
+import { UserError } from '../base/errors.js';
+import { readJson } from '../base/files.js';
+import { CLAIM_SCHEMA_VERSION, CLAIMS, claimText, evaluateClaim, type Propagate, readClaim } from '../ledger/claims/index.js';
+import { propagate as sample } from '../planner/uncertainty.js';
+import { print, printDocument, type Style, styleFor, withExamples } from './output.js';
+
+interface Flags {
+  list?: boolean;
+  all?: boolean;
+  json?: boolean;
+}
+
+const DEFAULT = 'deepseek';
+
+export function claimCommand(): Command {
+  const command = new Command('claim')
+    .description(
+      'Reconcile published figures of what a model cost: each figure with its scope, period, interval and source, each step ' +
+        'from one to the next, and where the usual retelling goes wrong.',
+    )
+    .argument('[claim]', `a claim that ships, or a JSON or YAML file with one of your own (default: ${DEFAULT})`)
+    .option('--list', 'list the claims that ship')
+    .option('--all', 'also print the assumptions that have no interval')
+    .option('--json', 'print one JSON document')
+    .action((which: string | undefined, flags: Flags) => {
+      const style = styleFor(process.stdout);
+      if (flags.list) {
+        if (which !== undefined) throw new UserError('usage', `--list takes no claim; leave out ${which}`, '--list');
+        list(style, flags.json === true);
+        return;
+      }
+      const document = evaluateClaim(claimOf(which ?? DEFAULT), { propagate: sampled });
+      if (flags.json) printDocument(document);
+      else print(claimText(document, { style, width: process.stdout.columns, all: flags.all }));
+    });
+  return withExamples(command, 'reckoner claim', 'reckoner claim llama-3.1-405b --json', 'reckoner claim --list');
+}
+
+/** A claim by id, or the file of a path. @throws UserError */
+function claimOf(which: string) {
+  const shipped = CLAIMS.find(({ id }) => id === which);
+  if (shipped !== undefined) return readClaim(shipped, which);
+  if (!/[./\\]/.test(which)) {
+    const known = CLAIMS.map(({ id }) => id).join(', ');
+    throw new UserError(
+      'usage',
+      `no claim ${JSON.stringify(which)}; there are ${known}, or give the path of a JSON or YAML file`,
+      'claim',
+    );
+  }
+  return readClaim(/\.ya?ml$/i.test(which) ? readYaml(which) : readJson(which, 'claim'), which);
+}
+
+function readYaml(path: string): unknown {
+  const text = readFileSync(path, 'utf8');
+  try {
+    return parseYaml(text);
+  } catch (error) {
+    // The first line says what and where; the rest draws it.
+    const [why] = (error as Error).message.split('\n');
+    throw new UserError('data', `claim ${path} is not valid YAML: ${why.replace(/:$/, '')}`, path);
+  }
+}
+
+function list(style: Style, json: boolean): void {
+  const claims = CLAIMS.map(({ id, title, said, figures }) => ({
+    id,
+    title,
+    who: said[0].who,
+    when: said[0].when,
+    figures: figures.length,
+  }));
+  if (json) {
+    printDocument({ schemaVersion: CLAIM_SCHEMA_VERSION, claims });
+    return;
+  }
+  const width = Math.max(...claims.map(({ id }) => id.length));
+  const lines = claims.map(
+    ({ id, title, who, when }) => `${style.bold(id.padEnd(width))}  ${title} ${style.dim(`(${who}, ${when})`)}`,
+  );
+  print(lines.join('\n'));
+}
+
+/** Intervals from the planner's Latin hypercube: a low, a value and a high are 5%, 50% and 95% quantiles. */
+const sampled: Propagate = (inputs, model) => {
+  const outcomes = sample(
+    Object.fromEntries(
+      Object.entries(inputs).map(([name, { value, low, high }]) => [name, low === high ? value : { low, value, high }]),
+    ),
+    model,
+  );
+  return Object.fromEntries(
+    Object.entries(outcomes).map(([name, { low, high, sensitivity }]) => [
+      name,
+      { low, high, drivers: low === high ? [] : sensitivity.map(({ input, share }) => ({ input, share })) },
+    ]),
+  );
+};
