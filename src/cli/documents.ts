@@ -5,6 +5,7 @@
  * `schemaVersion` rises when a field changes its meaning or goes away; new fields may come at any time.
  */
 import { z } from 'zod';
+import { claimDocument, claimListDocument } from '../ledger/claims/index.js';
 import { billDocument } from '../ledger/schema.js';
 import { statementDocument } from '../ledger/statement-schema.js';
 
@@ -198,6 +199,8 @@ export const documents = {
   train: trainDocument,
   chat: chatDocument,
   eval: evalDocument,
+  claim: claimDocument,
+  'claim-list': claimListDocument,
   export: exportDocument,
   doctor: doctorDocument,
   validate: validateDocument,

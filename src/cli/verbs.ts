@@ -4,6 +4,7 @@
 import type { Command } from 'commander';
 import { billCommand } from './bill.js';
 import { chatCommand } from './chat.js';
+import { claimCommand } from './claim.js';
 import { doctorCommand } from './doctor.js';
 import { evalCommand } from './eval.js';
 import { exportCommand } from './export.js';
@@ -15,6 +16,7 @@ export const verbs: readonly (() => Command)[] = [
   chatCommand,
   evalCommand,
   billCommand,
+  claimCommand,
   validateCommand,
   exportCommand,
   doctorCommand,
