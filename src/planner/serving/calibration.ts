@@ -1,9 +1,10 @@
 /**
  * @file What serving achieves of the peaks: a handful of physical parameters.
  *
- * Each is a quantity that could be measured by itself: a share of a peak rate, or the time of one kind of pause. They were fitted,
- * together, to published measurements (`docs/benchmarks.md`, "Serving planner against published measurements"; the errors there
- * leave the source of each row out of the fit). Nothing here knows a model, an accelerator or an engine by name.
+ * Each is a quantity that could be measured by itself: a share of a peak rate, or the time of one kind of pause. They were fitted
+ * together to published measurements by `scripts/calibrate-serving.mjs`, each held near what is known of it apart from those rows;
+ * `docs/benchmarks.md` gives the errors on sources that a fit has not seen ("Serving planner against published measurements").
+ * Nothing here knows a model, an accelerator or an engine by name.
  */
 export interface ServingCalibration {
   /** Share of the memory bandwidth at which weights and caches are read. */
@@ -14,7 +15,7 @@ export interface ServingCalibration {
   fourBitFraction: number;
   /** The same for the routed experts' products: many small ones, of unequal sizes. */
   groupedFraction: number;
-  /** What remains of both rates where weights are widened before they are multiplied (INT4; MXFP4 without FP4 units). */
+  /** What remains where weights are widened before they are multiplied (INT4; MXFP4 without FP4 units): of compute; in experts of all. */
   wideningFraction: number;
   /** Share of the achievable rate of attention. */
   attentionFraction: number;
@@ -49,23 +50,23 @@ export interface ServingCalibration {
 }
 
 export const SERVING_CALIBRATION: ServingCalibration = {
-  bandwidthFraction: 0.67,
-  computeFraction: 0.82,
+  bandwidthFraction: 0.8,
+  computeFraction: 0.85,
   fourBitFraction: 0.61,
-  groupedFraction: 0.36,
+  groupedFraction: 0.39,
   wideningFraction: 0.63,
-  attentionFraction: 0.52,
-  activationPasses: 1.0,
-  layerSeconds: 3.6e-5,
-  expertLayerSeconds: 2.3e-5,
-  stepSeconds: 7.8e-4,
-  sequenceSeconds: 4.1e-6,
+  attentionFraction: 0.58,
+  activationPasses: 1,
+  layerSeconds: 35e-6,
+  expertLayerSeconds: 34e-6,
+  stepSeconds: 1.2e-3,
+  sequenceSeconds: 4.6e-6,
   requestSeconds: 5e-3,
-  collectiveSeconds: 1.1e-5,
-  networkSeconds: 1.4e-4,
+  collectiveSeconds: 11e-6,
+  networkSeconds: 130e-6,
   linkFraction: 0.7,
-  copyImbalance: 0.38,
-  schedulingEfficiency: 0.97,
-  reservedShare: 0.67,
+  copyImbalance: 0.37,
+  schedulingEfficiency: 0.89,
+  reservedShare: 0.71,
   memoryFraction: 0.9,
 };

@@ -21,15 +21,17 @@ export interface Uncertain {
 
 const NORMAL_90 = 1.645;
 
-/** Standard deviations of the logarithm of measured over predicted. */
-const SPREAD = { saturated: 0.25, concurrent: 0.4, prompt: 0.5, search: 0.5 } as const;
-const UNTUNED = 0.3;
+/** Standard deviations of the logarithm of measured over predicted, from sources that the fit did not see. */
+const SPREAD = { saturated: 0.18, concurrent: 0.25, prompt: 0.4, search: 0.5 } as const;
+const SATURATED_EXPERTS = 0.26;
+const UNTUNED = 0.25;
 const ASSUMED = 0.2;
 const EARLY = 0.6;
 
 /** high / value = value / low of the 90% interval. */
 export function intervalFactor(uncertain: Uncertain): number {
-  let variance = SPREAD[uncertain.regime] ** 2 + uncertain.assumed * ASSUMED ** 2;
+  const spread = uncertain.regime === 'saturated' && uncertain.experts ? SATURATED_EXPERTS : SPREAD[uncertain.regime];
+  let variance = spread ** 2 + uncertain.assumed * ASSUMED ** 2;
   if (!uncertain.tuned) variance += UNTUNED ** 2;
   if (uncertain.early) variance += EARLY ** 2;
   if (uncertain.price !== null && uncertain.price.low > 0)

@@ -95,10 +95,10 @@ export function weightFormatOf(label: string, architecture: Architecture): Weigh
   if (/mxfp4/.test(text)) return 'mxfp4';
   if (/nvfp4/.test(text)) return 'nvfp4';
   if (/fp4/.test(text)) return /gpt-?oss/i.test(architecture.name) ? 'mxfp4' : 'nvfp4';
-  if (/int4|w4a16|awq|gptq|\bq4/.test(text)) return 'int4';
+  if (/int4|w4a16|awq|gptq|\bi?q[2-5]|4-?bit/.test(text)) return 'int4';
   if (/fp8|w8a8-?fp|e4m3/.test(text)) return 'fp8';
-  if (/int8|w8a8|w8a16/.test(text)) return 'int8';
-  if (/bf16|fp16|bfloat16|float16|half|16-bit/.test(text)) return 'bf16';
+  if (/int8|w8a8|w8a16|\bq[68]|8-?bit/.test(text)) return 'int8';
+  if (/bf16|fp16|\bf16|bfloat16|float16|half|16-?bit/.test(text)) return 'bf16';
   if (/fp32|float32/.test(text)) return 'fp32';
   return null;
 }

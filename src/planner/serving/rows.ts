@@ -18,7 +18,7 @@ import { cacheMemory, type Lengths } from './memory.js';
 import { servingPrecision, type WeightFormat, weightFormatOf } from './precision.js';
 import { bestServing } from './search.js';
 import { type Deployment, deployment } from './step.js';
-import { serve, serveDecoding, servePrompts } from './throughput.js';
+import { serve, serveDecoding, serveDisaggregated, servePrompts } from './throughput.js';
 
 export type ServingRow = Readonly<Record<string, string | undefined>>;
 
@@ -36,6 +36,12 @@ export interface ServingPrediction {
 const ASSUMED_LENGTHS: Lengths = { input: 2000, output: 1000 };
 /** Power that a site provisions for a server, over the server's nameplate: cooling, network, losses. */
 const PROVISIONED_OVER_SERVER = 1.3;
+
+/**
+ * What a year of tuning gains on the same machine: GPT-3 on 128 H100 went from 34% to 54% of peak within 2024 (SemiAnalysis, H100 vs
+ * GB200 NVL72 training benchmarks, 2025-08-20). Rows that call their software early or untuned are that much slower.
+ */
+const TUNING_GAIN = 54 / 34;
 
 /** Predicts a row in the row's own unit; `low` and `high` bound the figure with 90%. */
 export function predictServingRow(
@@ -62,7 +68,8 @@ export function predictServingRow(
   try {
     const answer = answerOf(row, metric, setting, accelerator, calibration);
     if (typeof answer !== 'number') return { skipped: answer.fault };
-    const predicted = answer * scale;
+    const slower = ['tpot', 'ttft', 'latency', 'cost'].includes(metric.kind) ? TUNING_GAIN : 1 / TUNING_GAIN;
+    const predicted = answer * scale * (setting.untuned ? slower : 1);
     if (!(predicted > 0) || !Number.isFinite(predicted)) return { skipped: 'the prediction is not a positive number' };
     const factor = intervalFactor(setting.uncertain);
     const family = architecture.hybrid !== undefined ? 'hybrid' : architecture.moe !== null ? 'moe' : 'dense';
@@ -73,39 +80,52 @@ export function predictServingRow(
   }
 }
 
-type Kind = 'throughput' | 'tpot' | 'ttft' | 'latency' | 'user' | 'power' | 'cost';
+type Kind = 'throughput' | 'requests' | 'tpot' | 'ttft' | 'latency' | 'user' | 'power' | 'cost';
+type Counted = 'output' | 'input' | 'total';
 interface Metric {
   kind: Kind;
   /** Which tokens a throughput or a cost counts; `phase`: those that the row's phase makes. */
-  tokens: 'output' | 'input' | 'total' | 'phase';
+  tokens: Counted | 'phase';
   per: 'gpu' | 'node' | 'total';
   /** From a metric's own name (`tpot_conc4`). */
   concurrency: number | null;
 }
 
+const COUNTED: Readonly<Record<string, Counted>> = {
+  output: 'output',
+  generation: 'output',
+  generated: 'output',
+  decode: 'output',
+  input: 'input',
+  prompt: 'input',
+  prefill: 'input',
+  total: 'total',
+};
+const WORD = '(?:(output|generation|generated|decode|input|prompt|prefill|total)_)?';
+const MEAN = '(?:(?:mean|median|avg|average|p50)_)?';
+const AFTER = '(?:_(?:mean|median|avg|p50|ms|s))*';
+const FIGURES: readonly { pattern: RegExp; kind: Kind; per?: Metric['per']; tokens?: Metric['tokens'] }[] = [
+  { pattern: new RegExp(`^${WORD}(?:tokens|throughput)_per_s(?:ec)?_per_(?:gpu|device|accelerator|chip)$`), kind: 'throughput' },
+  { pattern: new RegExp(`^${WORD}(?:tokens)_per_s(?:ec)?_per_(?:node|server)$`), kind: 'throughput', per: 'node' },
+  { pattern: new RegExp(`^${WORD}(?:tokens)_per_s(?:ec)?(?:_total)?$`), kind: 'throughput', per: 'total' },
+  { pattern: /^(?:requests|samples|queries)_per_s(?:ec)?(?:_total)?$/, kind: 'requests', per: 'total' },
+  { pattern: /^(?:requests|samples|queries)_per_s(?:ec)?_per_(?:gpu|device)$/, kind: 'requests' },
+  { pattern: /^(?:output_)?tokens_per_s(?:ec)?_per_user$|^interactivity$/, kind: 'user' },
+  { pattern: new RegExp(`^${MEAN}(?:tpot|itl|time_per_output_token|inter_token_latency)${AFTER}$`), kind: 'tpot' },
+  { pattern: new RegExp(`^${MEAN}(?:ttft|time_to_first_token)${AFTER}$`), kind: 'ttft' },
+  { pattern: new RegExp(`^${MEAN}(?:latency|e2e|e2el|(?:e2e|end_to_end|request)_latency)${AFTER}$`), kind: 'latency' },
+  { pattern: new RegExp(`^${WORD}tokens_per_s_per_(?:provisioned_)?mw$`), kind: 'power' },
+  { pattern: new RegExp(`^cost_per_m(?:illion)?_${WORD}tokens$`), kind: 'cost', tokens: 'total' },
+];
+
 function metricOf(name: string): Metric | null {
   const suffix = /_conc(\d+)$/.exec(name);
   const concurrency = suffix === null ? null : Number(suffix[1]);
   const base = (suffix === null ? name : name.slice(0, suffix.index)).toLowerCase();
-  const tokens = /^(output|total|input)_/.exec(base)?.[1] as 'output' | 'total' | 'input' | undefined;
-  const make = (kind: Kind, per: Metric['per'] = 'gpu', counted: Metric['tokens'] = tokens ?? 'phase'): Metric => ({
-    kind,
-    tokens: counted,
-    per,
-    concurrency,
-  });
-  if (/^(output_|total_|input_)?tokens_per_s(ec)?_per_(gpu|device|accelerator)$/.test(base)) return make('throughput');
-  if (/^(output_|total_|input_)?tokens_per_s(ec)?_per_node$/.test(base)) return make('throughput', 'node');
-  if (/^(output_|total_|input_)?tokens_per_s(ec)?(_total)?$/.test(base)) return make('throughput', 'total');
-  if (/^tokens_per_s_per_user$|^interactivity$/.test(base)) return make('user');
-  if (/^((mean|median|avg|p50)_)?(tpot|itl|time_per_output_token|inter_token_latency)(_(mean|median))?$/.test(base))
-    return make('tpot');
-  if (/^((mean|median|avg|p50)_)?(ttft|time_to_first_token)(_(mean|median))?$/.test(base)) return make('ttft');
-  if (/^((mean|median|avg|p50)_)?(latency|e2e|e2e_latency|end_to_end_latency|request_latency)(_(mean|median))?$/.test(base))
-    return make('latency');
-  if (/^tokens_per_s_per_(provisioned_)?mw$/.test(base)) return make('power', 'gpu', 'phase');
-  const cost = /^cost_per_m(?:illion)?_(output_|input_|total_)?tokens$/.exec(base);
-  if (cost !== null) return make('cost', 'gpu', (cost[1]?.slice(0, -1) as Metric['tokens'] | undefined) ?? 'total');
+  for (const { pattern, kind, per = 'gpu', tokens = 'phase' } of FIGURES) {
+    const found = pattern.exec(base);
+    if (found !== null) return { kind, per, tokens: COUNTED[found[1] ?? ''] ?? tokens, concurrency };
+  }
   return null;
 }
 
@@ -118,6 +138,7 @@ function scaleOf({ kind }: Metric, unit: string): number | null {
     return /^(s|sec|seconds?)\b/.test(word) ? 1 : null;
   }
   if (kind === 'cost') return /usd|\$/.test(word) ? (/\/ ?k/.test(word) ? 1e-3 : 1) : null;
+  if (kind === 'requests') return 1;
   if (/^k ?tok/.test(word)) return 1e-3;
   return word === '' || /tok/.test(word) ? 1 : null;
 }
@@ -135,6 +156,10 @@ interface Setting {
   phase: 'prefill' | 'decode' | 'mixed';
   /** Tokens a second a user that the row demands. */
   perUser: number | null;
+  /** Prompts and decoding on accelerators of their own, in a row that reports both together. */
+  disaggregated: boolean;
+  /** The row's note calls its software early or untuned. */
+  untuned: boolean;
   maxBatch: number;
   uncertain: Uncertain;
 }
@@ -148,7 +173,7 @@ function settingOf(
 ): Setting | { skipped: string } {
   const engine = text(row.engine);
   const phaseText = text(row.phase).toLowerCase();
-  const phase = /prefill/.test(phaseText) ? 'prefill' : /decod/.test(phaseText) ? 'decode' : 'mixed';
+  const phase = /prefill|prompt/.test(phaseText) ? 'prefill' : /decod|generation/.test(phaseText) ? 'decode' : 'mixed';
   const perUserText = /@ ?(\d+(?:\.\d+)?) tok\/s\/user/.exec(phaseText);
   const perUser = perUserText === null ? null : Number(perUserText[1]);
   let assumed = 0;
@@ -158,13 +183,19 @@ function settingOf(
   if (label !== '' && format === null) return { skipped: `precision ${label} is not known` };
   if (format === null) {
     if (/gpt-?oss/i.test(architecture.name)) format = 'mxfp4';
-    else return { skipped: 'the row gives no precision' };
+    else {
+      // The format that the model was released in.
+      format = architecture.attention.kind === 'mla' && accelerator.peakFlops.fp8 !== undefined ? 'fp8' : 'bf16';
+      assumed += 2;
+    }
   }
   // TensorRT-LLM's quantised checkpoints quantise the cache too; elsewhere it stays in 16 bits unless asked otherwise.
   const kv = /kv ?(cache)? ?(fp8|8)|fp8 ?kv/i.test(label) || (/tensorrt|trt/i.test(engine) && format !== 'bf16') ? 'fp8' : 'bf16';
-  const latency = metric.kind === 'tpot' || metric.kind === 'ttft' || metric.kind === 'latency' || metric.kind === 'user';
+  const latency = ['tpot', 'ttft', 'latency', 'user'].includes(metric.kind);
   const count = numberOf(row.n_gpus);
-  const rowConcurrency = numberOf(row.concurrency) ?? metric.concurrency;
+  // Engines for one user have one request unless the row says otherwise.
+  const single = /llama\.?cpp|ollama|exllama|mlx|mlc/i.test(engine) ? 1 : null;
+  const rowConcurrency = numberOf(row.concurrency) ?? metric.concurrency ?? single;
 
   let input = numberOf(row.isl);
   let output = numberOf(row.osl);
@@ -193,6 +224,9 @@ function settingOf(
     const fault = layoutFault(layout, architecture);
     if (fault !== null) return { skipped: `${servingLayoutName(layout)}: ${fault}` };
   }
+  const untuned = /untuned|early release|preview|nightly/i.test(text(row.note));
+  const disaggregated =
+    phase === 'mixed' && perUser === null && /disagg|\bPD\b|dynamo|\d+P\d*D/i.test(`${engine} ${text(row.parallelism)}`);
   const replicas = layout === null || count === null ? 1 : Math.max(1, count / replicaSize(layout));
   const concurrency = rowConcurrency === null ? null : rowConcurrency / replicas;
   return {
@@ -205,6 +239,8 @@ function settingOf(
     replicas,
     phase,
     perUser,
+    disaggregated,
+    untuned,
     maxBatch: 2048,
     uncertain: {
       regime: perUser !== null ? 'search' : metric.kind === 'ttft' ? 'prompt' : concurrency === null ? 'saturated' : 'concurrent',
@@ -212,7 +248,7 @@ function settingOf(
       tuned: /tensorrt|trt-?llm/i.test(engine),
       experts: architecture.moe !== null,
       assumed,
-      early: /untuned|early release|preview|nightly/i.test(text(row.note)) || /vision|multimodal/i.test(text(row.model)),
+      early: untuned || /vision|multimodal/i.test(text(row.model)),
       price: metric.kind === 'cost' ? accelerator.usdPerHour : null,
     },
   };
@@ -263,7 +299,7 @@ function answerOf(
     return perRate(metric, rate, rate * (lengths.input / lengths.output), accelerator, row);
   }
   const size = replicaSize(served.layout);
-  if (metric.kind === 'throughput' && phase === 'prefill' && concurrency === null) {
+  if (metric.kind === 'throughput' && phase === 'prefill' && concurrency === null && metric.tokens !== 'output') {
     const prompts = servePrompts(served, lengths.input, calibration);
     if ('fault' in prompts) return prompts;
     return spread(metric, prompts.inputTokensPerSecond, size, replicas);
@@ -273,10 +309,13 @@ function answerOf(
     if ('fault' in decoding) return decoding;
     return spread(metric, decoding.outputTokensPerSecond, size, replicas);
   }
+  if (setting.disaggregated) return poolAnswer(row, metric, setting, served, accelerator, calibration);
   const state = serve(served, lengths, { calibration, concurrency, maxBatch });
   if ('fault' in state) return state;
   const { outputTokensPerSecond: output, inputTokensPerSecond: input } = state;
   switch (metric.kind) {
+    case 'requests':
+      return spread(metric, state.requestsPerSecond, size, replicas);
     case 'tpot':
       return state.tpotSeconds;
     case 'ttft':
@@ -285,13 +324,56 @@ function answerOf(
       return state.latencySeconds;
     case 'user':
       return state.tokensPerSecondPerUser;
-    case 'throughput': {
-      const tokens = metric.tokens === 'phase' ? (phase === 'prefill' ? 'input' : 'output') : metric.tokens;
-      return spread(metric, tokens === 'total' ? input + output : tokens === 'input' ? input : output, size, replicas);
-    }
+    case 'throughput':
+      return spread(metric, counted(metric, row, phase, input, output), size, replicas);
     default:
       return perRate(metric, output / size, input / size, accelerator, row);
   }
+}
+
+/** Pools of their own for prompts and for decoding, both laid as the row says; the pools' ratio is the one that keeps both busy. */
+function poolAnswer(
+  row: ServingRow,
+  metric: Metric,
+  { lengths, concurrency, replicas, phase, maxBatch }: Setting,
+  served: Deployment,
+  accelerator: Accelerator,
+  calibration: ServingCalibration,
+): number | { fault: string } {
+  const size = replicaSize(served.layout);
+  // The requests of the whole machine decode on the decoding pool's share of it: a second round knows that share.
+  let pools = serveDisaggregated(served, served, lengths, { calibration, concurrency, maxBatch });
+  if ('fault' in pools) return pools;
+  if (concurrency !== null) {
+    const denser = concurrency / Math.max(0.1, 1 - pools.prefillShare);
+    pools = serveDisaggregated(served, served, lengths, { calibration, concurrency: denser, maxBatch });
+    if ('fault' in pools) return pools;
+  }
+  const { ttftSeconds, tpotSeconds } = pools;
+  const [input, output] = [pools.inputTokensPerSecondPerAccelerator, pools.outputTokensPerSecondPerAccelerator];
+  switch (metric.kind) {
+    case 'tpot':
+      return tpotSeconds;
+    case 'ttft':
+      return ttftSeconds;
+    case 'latency':
+      return ttftSeconds + Math.max(0, lengths.output - 1) * tpotSeconds;
+    case 'user':
+      return 1 / tpotSeconds;
+    case 'requests':
+      return spread(metric, (output * size) / lengths.output, size, replicas);
+    case 'throughput':
+      return spread(metric, counted(metric, row, phase, input, output) * size, size, replicas);
+    default:
+      return perRate(metric, output, input, accelerator, row);
+  }
+}
+
+/** The tokens that a figure counts; where its name does not say, a label of the note may, and else the phase does. */
+function counted({ tokens }: Metric, row: ServingRow, phase: Setting['phase'], input: number, output: number): number {
+  const all = /input *(\+|and|&) *output|total tokens|in\+out/i.test(text(row.note));
+  const kind = tokens !== 'phase' ? tokens : phase === 'prefill' ? 'input' : phase === 'mixed' && all ? 'total' : 'output';
+  return kind === 'total' ? input + output : kind === 'input' ? input : output;
 }
 
 /** A replica's rate, for an accelerator, a node of eight or all of the row's accelerators. */

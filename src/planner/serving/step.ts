@@ -107,9 +107,9 @@ export function passSeconds(served: Deployment, pass: Pass, calibration: Serving
   const bandwidth = accelerator.memoryBandwidth * calibration.bandwidthFraction;
   const stageTokens = pass.tokens / pipeline;
   const copyTokens = stageTokens / dataAttention;
-  const product = (weights: number, bytesPerWeight: number, flops: number, multiplied: Precision, widened: boolean) =>
-    Math.max((weights * bytesPerWeight) / bandwidth, flops / matrixRate(accelerator, multiplied, calibration)) /
-    (widened ? calibration.wideningFraction : 1);
+  const product = (weights: number, bytesPerWeight: number, flops: number, multiplied: Precision, slowdown = 1) =>
+    Math.max((weights * bytesPerWeight) / bandwidth, (flops * slowdown) / matrixRate(accelerator, multiplied, calibration));
+  const { wideningFraction, computeFraction, groupedFraction } = calibration;
 
   // What every token passes: attention's projections, dense and shared networks, routers, mixers, the head.
   const nMoe = moeLayers(architecture);
@@ -127,17 +127,23 @@ export function passSeconds(served: Deployment, pass: Pass, calibration: Serving
       precision.otherBytes,
       (2 * common * copyTokens) / tensor,
       precision.otherCompute,
-      precision.otherWidened,
-    ) + product(head, 2, 2 * head * headTokens, 'bf16', false);
+      precision.otherWidened ? 1 / wideningFraction : 1,
+    ) + product(head, 2, 2 * head * headTokens, 'bf16');
 
   let experts = 0;
   if (moe !== null && nMoe > 0) {
     const ranks = replicaSize(layout) / pipeline;
     const hit = expertsHit(moe.experts, moe.topK, stageTokens) / ranks;
-    const grouped = calibration.computeFraction / calibration.groupedFraction;
-    const flops = ((2 * perLayer.expert * moe.topK * stageTokens) / ranks) * grouped;
-    experts =
-      nMoe * product(perLayer.expert * hit, precision.expertBytes, flops, precision.expertCompute, precision.expertWidened);
+    const flops = (2 * perLayer.expert * moe.topK * stageTokens) / ranks;
+    const grouped = product(
+      perLayer.expert * hit,
+      precision.expertBytes,
+      flops,
+      precision.expertCompute,
+      computeFraction / groupedFraction,
+    );
+    // Grouped products widen weights tile by tile, which slows reading them as much as multiplying.
+    experts = (nMoe * grouped) / (precision.expertWidened ? wideningFraction : 1);
   }
 
   const attention = attentionSeconds(served, pass, copyTokens, bandwidth, calibration);
