@@ -200,6 +200,21 @@ describe('memory of an accelerator', () => {
     expect(total / 2 ** 30 / gib).toBeLessThan(1.1);
   });
 
+  // Korthikanti et al., figure 1, with the layouts of their table 3: tensor parallelism alone does not fit into 80 GB; sequence
+  // parallelism with selective recomputation does.
+  it.each([
+    ['22B', gpt(48, 6144, 64, 51200), { microBatch: 4 }],
+    ['175B', gpt(96, 12288, 96, 51200), { pipeline: 8, chunks: 3, schedule: 'interleaved' }],
+    ['530B', gpt(105, 20480, 128, 51200), { pipeline: 35, chunks: 3, schedule: 'interleaved' }],
+    ['1T', gpt(128, 25600, 160, 51200), { pipeline: 64 }],
+  ] as const)('figure 1: %s', (_, architecture, changes) => {
+    const total = (more: Partial<Layout>) =>
+      memoryOf(architecture, layout({ tensor: 8, precision: 'fp16', ...changes, ...more }), { ...before2022, gradientBytes: 4 })
+        .total;
+    expect(total({})).toBeGreaterThan(80e9);
+    expect(total({ sequenceParallel: true, recompute: 'selective' })).toBeLessThan(80e9);
+  });
+
   it("fits DeepSeek-V3's published layout into an H800, and not without sharing the optimizer or the experts", () => {
     const published = layout({
       pipeline: 16,
