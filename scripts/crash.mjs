@@ -244,7 +244,7 @@ export async function uncut(job) {
 }
 
 /** Fault points of what happens once, in the order in which a run comes to them; all others recur. */
-const ORDER = ['recipe', null, 'file', 'model', 'bill'];
+const ORDER = ['recipe', 'plan', null, 'file', 'model', 'bill'];
 
 /**
  * One fault for each point name, in an order in which one run can meet them all: `name:n`, with n drawn small, since a resumed

@@ -10,6 +10,7 @@ import type { SampleRecord } from '../training/stage.js';
 import type { NewEvent, StopReason } from '../usage/events.js';
 import type { Purpose } from '../usage/usage.js';
 import type { BackendPlan } from './backend.js';
+import type { CalibrationRequest, RankCalibration } from './calibrate.js';
 import type { Recipe } from './schema.js';
 
 /** Everything that a rank needs to know; structured-cloneable. */
@@ -25,12 +26,16 @@ export interface RankJob {
   foundation: Foundation;
   /** Int32 [1]: index into `STOP_REQUESTS`. */
   control: SharedArrayBuffer;
+  /** What to time before the first step, for the plan. */
+  calibrate?: CalibrationRequest;
 }
 
 /** 0 means go on. */
 export const STOP_REQUESTS = [null, 'interrupted', 'max-usd', 'max-minutes'] as const satisfies readonly (StopReason | null)[];
 
 export type FromRank =
+  /** How fast the ranks are at the recipe's work. */
+  | { kind: 'calibrated'; calibration: RankCalibration }
   | { kind: 'ready' }
   | { kind: 'event'; event: NewEvent }
   /** Where the work now is: time from here on belongs to this stage. */

@@ -34,6 +34,7 @@ import { tokenizerFiles } from '../tokenizers/character.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
 import type { Stage, StageContext } from '../training/stage.js';
 import type { StopReason } from '../usage/events.js';
+import { calibrateRank } from './calibrate.js';
 import { divergence, unsound } from './divergence.js';
 import { type FromRank, type RankJob, STOP_REQUESTS } from './messages.js';
 import { type ResolvedRecipe, resolveRecipe } from './schema.js';
@@ -119,6 +120,11 @@ export async function runProgram(job: RankJob, backend: Backend, line: Line): Pr
   const { rank } = backend.ranks;
   const lead = rank === 0;
   const { send, flush } = lead ? line : silent;
+  if (job.calibrate) {
+    send({ kind: 'calibrated', calibration: await calibrateRank(backend, job.calibrate) });
+    // The plan is on disk before the work begins that it is about.
+    await flush();
+  }
   const resolved = resolveRecipe(job.recipe);
   const { recipe } = resolved;
   const model = createModel(backend, parseModelConfig(recipe.model, 'recipe'));

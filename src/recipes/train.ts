@@ -18,8 +18,11 @@ import { appendLines, openEventLog, readEvents, repairEventLog, repairLines } fr
 import { createMeter, describeMachine } from '../usage/meters.js';
 import type { Purpose } from '../usage/usage.js';
 import { abortPlan, type BackendKind, type BackendPlan, backendOf, planBackend } from './backend.js';
+import type { RankCalibration } from './calibrate.js';
+import { type DescribedRecipe, describeRecipe } from './describe.js';
 import { type FromRank, type RankJob, STOP_REQUESTS, type ToRank } from './messages.js';
 import { lostUsage, NO_PAST, type Past, readPast, USAGE_INTERVAL_MS } from './past.js';
+import { measureDisk, predictLocal, type RunPlan } from './predict.js';
 import { parseRecipe, type Recipe, resolveRecipe } from './schema.js';
 import { startThread } from './thread.js';
 
@@ -50,6 +53,8 @@ export interface TrainOptions {
   onStart?: (run: RunFolder, recipe: Recipe, details: { workers: number; fingerprint: string; fromStep: number }) => void;
   onEvent?: (event: RunEvent) => void;
   onCost?: (usd: number) => void;
+  /** Before the first step of a new run, unless `RECKONER_CALIBRATION` is off. */
+  onPlan?: (plan: RunPlan) => void;
   /** What the user should know although there is nothing to run, and so no event to say it. */
   onWarning?: (message: string) => void;
 }
@@ -230,6 +235,9 @@ async function trainIn(assignment: Assignment, options: TrainOptions): Promise<T
   let failure: UserError | Error | null = null;
   let heartbeat: NodeJS.Timeout | null = null;
 
+  // Later attempts keep the first plan: what was said before anything was known.
+  const described = needsPlan(run, snapshot) ? describeRecipe(resolveRecipe(recipe), workers) : null;
+
   const jobOf = (rank: number): RankJob => ({
     rank,
     backend: plan,
@@ -239,10 +247,23 @@ async function trainIn(assignment: Assignment, options: TrainOptions): Promise<T
     resumeFrom: snapshot?.folder ?? null,
     foundation: foundationOf(options, recipeHash, recipe, workers, plan),
     control,
+    calibrate: described?.request,
   });
+
+  function writePlan(calibration: RankCalibration, of: DescribedRecipe): void {
+    const disk = measureDisk(run.root);
+    const startSeconds = (performance.now() - startedAt) / 1000;
+    const local = { recipe: recipe.name, workers, fingerprint, startSeconds, disk, ...calibration };
+    const prediction = predictLocal(recipe, local, { prices: options.prices, described: of });
+    writeFileAtomic(run.plan, `${JSON.stringify(prediction, null, 2)}\n`, 'plan');
+    options.onPlan?.(prediction);
+  }
 
   function receive(message: FromRank, reply: (message: ToRank) => void): void {
     switch (message.kind) {
+      case 'calibrated':
+        if (described) writePlan(message.calibration, described);
+        break;
       case 'ready':
         heartbeat = setInterval(() => guard(book), USAGE_INTERVAL_MS);
         break;
@@ -362,6 +383,11 @@ async function trainIn(assignment: Assignment, options: TrainOptions): Promise<T
   log.close();
   await writeBill(run.root, options.prices);
   return summary;
+}
+
+/** True when the run still needs its plan. */
+function needsPlan(run: RunFolder, snapshot: Snapshot | null): boolean {
+  return process.env.RECKONER_CALIBRATION !== 'off' && snapshot === null && !existsSync(run.plan);
 }
 
 /** A full disk does not end a run that has begun: it is gone on with, not begun again. */

@@ -53,8 +53,8 @@ describe('a run that is killed and resumed ends with the same bits', () => {
     'at every fault point, on one worker',
     async () => {
       const faults = drawFaults(references.one.points, createRandom(SEED));
-      // Recipe, log, samples, steps, checkpoints, data, model and bill.
-      expect(new Set(faults.map((fault) => fault.split('.')[0])).size).toBe(8);
+      // Recipe, plan, log, samples, steps, checkpoints, data, model and bill.
+      expect(new Set(faults.map((fault) => fault.split('.')[0])).size).toBe(9);
       expect(faults.length).toBeGreaterThanOrEqual(35);
       await cut('one', faults);
     },
