@@ -265,6 +265,18 @@ function invert(cumulative: (x: number) => number, p: number, from: number, to: 
   return high;
 }
 
+/** How many of the sorted values are at most x. */
+function countUpTo(sorted: readonly number[], x: number): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (sorted[middle] <= x) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
 function compile(distribution: Distribution): Compiled {
   if (typeof distribution === 'number') {
     return { quantile: () => distribution, cumulative: (x) => (x >= distribution ? 1 : 0) };
@@ -293,7 +305,7 @@ function compile(distribution: Distribution): Compiled {
     const sorted = [...distribution.empirical].sort((a, b) => a - b);
     return {
       quantile: (p) => sorted[Math.min(sorted.length - 1, Math.floor(p * sorted.length))],
-      cumulative: (x) => sorted.filter((value) => value <= x).length / sorted.length,
+      cumulative: (x) => countUpTo(sorted, x) / sorted.length,
     };
   }
   const total = distribution.mixture.reduce((sum, { weight }) => sum + weight, 0);

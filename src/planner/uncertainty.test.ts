@@ -56,6 +56,18 @@ describe('distributions', () => {
     expect(mixture(0.875)).toBeCloseTo(3, 9);
   });
 
+  it('mixes measurements with an interval', () => {
+    const mixture = quantileFunction({
+      mixture: [
+        { weight: 1, of: { empirical: [1, 2, 2, 3] } },
+        { weight: 1, of: { low: 10, high: 40 } },
+      ],
+    });
+    // Below one half of the probability lie the measurements; the interval's median, 20, is at three quarters.
+    expect([0.1, 0.2, 0.3, 0.45].map(mixture)).toEqual([1, 2, 2, 3]);
+    expect(mixture(0.75)).toBeCloseTo(20, 9);
+  });
+
   it('draws measurements as often as they occur', () => {
     const measured = quantileFunction({ empirical: [3, 1, 1, 2] });
     expect([0.1, 0.4, 0.6, 0.9].map(measured)).toEqual([1, 1, 2, 3]);
