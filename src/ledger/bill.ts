@@ -14,6 +14,7 @@ import { type Gain, gainsOf } from './gain.js';
 import { keptEvents } from './lineage.js';
 import { type BillLine, type Column, type LineItem, type LineStatus, priceEntries, type UsageEntry } from './lines.js';
 import { Decimal, sum, ZERO } from './money.js';
+import { type BilledPlan, comparePlan, type Predicted } from './predicted.js';
 import type { PriceBook, PriceMode } from './pricebook.js';
 import { type StageWork, workOf } from './work.js';
 
@@ -32,6 +33,8 @@ export interface BilledRun {
   keptBytes?: number;
   /** Lines of the log that could not be read. */
   unreadableLines?: number;
+  /** What was planned before it started. */
+  plan?: BilledPlan;
 }
 
 export interface BillOptions {
@@ -70,8 +73,8 @@ export interface Bill {
   gains: Gain[];
   /** What each stage of the first run did, lost work apart. */
   work: StageWork[];
-  /** What the planner said beforehand; null when there was no plan. */
-  predicted: null;
+  /** What the planner said beforehand, beside what came of it; null when there was no plan. */
+  predicted: Predicted | null;
   notes: string[];
 }
 
@@ -104,7 +107,7 @@ export function computeBill(runs: readonly BilledRun[], book: PriceBook, options
       return { headline: usdOf('headline'), full: usdOf('full') };
     }),
     work: workOf(first, book),
-    predicted: null,
+    predicted: runs[0].plan ? comparePlan(runs[0].plan, runs[0].events, first, book) : null,
     notes: notesOf(runs, entries, book),
   };
 }

@@ -6,11 +6,13 @@ import { basename, join, resolve } from 'node:path';
 import { readJson, writeFileAtomic } from '../base/files.js';
 import { readEvents } from '../usage/log.js';
 import { type Bill, type BilledRun, type BillOptions, computeBill } from './bill.js';
+import { parsePlan } from './predicted.js';
 import { defaultPriceBook, type PriceBook, parsePriceBook } from './pricebook.js';
 import { priceBookSchema } from './schema.js';
 
 export const EVENTS_FILE = 'events.jsonl';
 export const BILL_FILE = 'bill.json';
+export const PLAN_FILE = 'plan.json';
 
 /**
  * A price book by name: `rent` or `own` (both from the catalog), or the path of a JSON file.
@@ -37,7 +39,9 @@ export function priceBookOfRun(runFolder: string): PriceBook {
 export async function readRun(runFolder: string): Promise<BilledRun> {
   const { events, malformed, torn } = await readEvents(join(runFolder, EVENTS_FILE));
   const unreadableLines = malformed.length + (torn ? 1 : 0);
-  return { name: basename(resolve(runFolder)), events, unreadableLines, keptBytes: folderBytes(runFolder) };
+  const planFile = join(runFolder, PLAN_FILE);
+  const plan = existsSync(planFile) ? parsePlan(readJson(planFile, 'plan'), planFile) : undefined;
+  return { name: basename(resolve(runFolder)), events, unreadableLines, keptBytes: folderBytes(runFolder), plan };
 }
 
 /** Bytes in a run's folder, without the bill and the lock, so that billing twice gives the same bill. */

@@ -79,7 +79,13 @@ function documentOf(bill: Bill): Document {
   const [run, ...others] = bill.runs;
   const attempts = run.attempts === 1 ? '' : `, ${run.attempts} attempts`;
   const filled = (tables: Table[]) => tables.filter((table) => table.rows.length > 0);
-  const tables = { cost: costTable(bill), bridge: bridgeTable(bill), gain: gainTable(bill), work: workTable(bill) };
+  const tables = {
+    cost: costTable(bill),
+    bridge: bridgeTable(bill),
+    gain: gainTable(bill),
+    work: workTable(bill),
+    plan: planTable(bill),
+  };
   return {
     title: `Bill of ${run.name}`,
     facts: [
@@ -90,7 +96,7 @@ function documentOf(bill: Bill): Document {
       `Full: ${bill.totals.full.scope}`,
       `Allocated by: ${bill.totals.full.allocationKey}`,
     ],
-    tables: filled([tables.cost, tables.bridge, tables.gain, tables.work]),
+    tables: filled([tables.cost, tables.bridge, tables.gain, tables.work, tables.plan]),
     notes: [...priceNotes(bill), otherModeNote(bill), ...bill.notes],
     brief: { facts: 1, tables: filled([tables.cost, tables.gain]) },
   };
@@ -285,6 +291,31 @@ function workTable(bill: Bill): Table {
               peak,
             ),
           ],
+  };
+}
+
+/** What was planned, what came of it, and how far apart they are. */
+function planTable(bill: Bill): Table {
+  const stages = bill.predicted?.stages ?? [];
+  const total = bill.predicted?.total;
+  const amounts = stages.flatMap(({ predicted, measured }) => [predicted.usd, ...(measured ? [measured.usd] : [])]);
+  const decimals = decimalsFor(amounts.map((usd) => new Decimal(usd)));
+  const row = (name: string, { predicted, measured, residual }: Omit<(typeof stages)[number], 'stage'>): string[] => [
+    name,
+    duration(predicted.seconds),
+    `${duration(predicted.secondsLow)} .. ${duration(predicted.secondsHigh)}`,
+    measured ? duration(measured.seconds) : '-',
+    residual === null ? '-' : `${residual < 0 ? '' : '+'}${percent(residual)}`,
+    formatUsd(predicted.usd, decimals),
+    measured ? formatUsd(measured.usd, decimals) : '-',
+  ];
+  return {
+    title: 'As planned, and as it came (lost work apart)',
+    optional: ['90%', 'USD planned', 'USD'],
+    head: ['Stage', 'Planned', '90%', 'Measured', 'Residual', 'USD planned', 'USD'],
+    right: [false, true, true, true, true, true, true],
+    rows: stages.map((stage) => row(stage.stage, stage)),
+    footer: total?.measured ? [row('Total', total)] : [],
   };
 }
 

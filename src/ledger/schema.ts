@@ -118,6 +118,24 @@ const work = z.object({
   storedBytes: amount,
 });
 
+const used = {
+  seconds: amount.describe('Wall seconds.'),
+  tokens: amount,
+  modelFlops: amount,
+  energyJoules: amount,
+  usd: usd.describe('The full column without storage, at the prices of this bill.'),
+};
+const comparison = {
+  predicted: z.object({ ...used, secondsLow: amount, secondsHigh: amount }).describe('Seconds with their 90% interval.'),
+  measured: z.object(used).nullable().describe('Lost work apart; null for a stage that did not end.'),
+  residual: z.number().nullable().describe('Measured / predicted - 1, of the seconds.'),
+};
+
+const predicted = z.object({
+  stages: z.array(z.object({ stage: z.string(), ...comparison })),
+  total: z.object(comparison).describe('Of the stages that ended.'),
+});
+
 export const billDocument = z
   .object({
     schemaVersion: z.literal(BILL_SCHEMA_VERSION).describe('Rises when a field changes its meaning or goes away.'),
@@ -145,7 +163,7 @@ export const billDocument = z
       .describe('The full total, had the machine been owned instead of rented, or the reverse.'),
     gains: z.array(gain),
     work: z.array(work),
-    predicted: z.null().describe('Of the planner; null when there was no plan.'),
+    predicted: predicted.nullable().describe('The first run as it was planned (plan.json); null when there was no plan.'),
     notes: z.array(z.string()),
   })
   .describe('reckoner bill [runs...] --json, and bill.json in a run folder');
