@@ -233,8 +233,8 @@ describe('OpenCost', () => {
     expect(json.totals.full.amount).toBe('36.98');
     expect(json.lines.map((line) => [line.kind, line.category, line.quantity, line.amount])).toEqual([
       ['gpu', 'idle', '4', '6'],
-      ['cpu', 'unassigned', '24', '0.31'],
       ['gpu', 'unassigned', '20', '30.1'],
+      ['cpu', 'unassigned', '24', '0.31'],
       ['memory', 'unassigned', '1000', '0.5'],
       ['network', 'unassigned', null, '0.07'],
     ]);

@@ -62,7 +62,7 @@ interface UsageGroup {
   currency: string;
   rows: number;
   quanta: bigint;
-  /** Of the whole group: its own price, where it has one, in 10^-12. */
+  /** Of the whole group: its own price, where it has one, in 10^-18. */
   own: bigint;
   start: bigint;
   end: bigint;
@@ -82,7 +82,7 @@ async function bill(db: Database, imported: Imported, options: UsageBillOptions)
   const timed = (line: StatementLine) => hasCharges && line.kind === 'cpu' && line.columns.includes('full');
   const counted = runLines.filter(timed);
   await insertRuns(db, counted);
-  const groups = await usageGroups(db);
+  const groups = await usageGroups(db, rules);
   const used = [...new Set(groups.filter((group) => weightOf(group) > 0n).map((group) => group.kind))];
   const charges = await sumCharges(db, imported, rules, used);
   const drafts = await allocate(db, charges, groups, imported, counted, options);
@@ -120,24 +120,27 @@ const HELD_KINDS = ['gpu', 'cpu', 'memory', 'storage'];
 
 /** Hours of what is held by the hour; of the rest, what it costs by its own price. */
 const weightOf = (group: UsageGroup): bigint => (HELD_KINDS.includes(group.kind) ? group.quanta : group.own);
-const WEIGHT_SQL = `CASE WHEN kind IN (${HELD_KINDS.map(text).join(', ')}) THEN quanta::HUGEINT ELSE greatest(0, (coalesce(amount, 0) * 1000000000000)::HUGEINT) END`;
+/** An amount in 10^-18; in two parts, since a DECIMAL(38, 18) has no room for the product. */
+const ATTOS_SQL =
+  'coalesce(trunc(amount)::HUGEINT * 1000000000000000000 + ((amount - trunc(amount)) * 1000000000000000000)::HUGEINT, 0)';
+const WEIGHT_SQL = `CASE WHEN kind IN (${HELD_KINDS.map(text).join(', ')}) THEN quanta::HUGEINT ELSE greatest(0, ${ATTOS_SQL} // 1000000) END`;
 
 async function insertRuns(db: Database, lines: readonly StatementLine[]): Promise<void> {
   for (const [i, line] of lines.entries()) {
     const quanta = new Decimal(line.quantity ?? 0).times(QUANTA_PER_HOUR.toString()).round().toFixed();
     const values = [
       ...['-1', "'run'", text(String(i)), "''", text(line.account), `${-2 - i}`, '-1', "'cpu'", "''", quanta],
-      ...[`${line.amount}::DECIMAL(38, 18)`, "'USD'", `${text(line.start)}::TIMESTAMP`, `${text(line.end)}::TIMESTAMP`, 'NULL'],
+      ...[`${line.amount}::DECIMAL(38, 18)`, `${text(line.start)}::TIMESTAMP`, `${text(line.end)}::TIMESTAMP`, 'NULL'],
     ];
     await db.run(`INSERT INTO usage_rows VALUES (${values.join(', ')})`);
   }
 }
 
-const DIMS = ['source', 'account', 'rule', 'pool', 'kind', 'detail', 'currency'] as const;
+const DIMS = ['source', 'account', 'rule', 'pool', 'kind', 'detail'] as const;
 
-async function usageGroups(db: Database): Promise<UsageGroup[]> {
-  const rows = await db.rows(`SELECT source, account, rule, pool, kind, detail, coalesce(currency, '') AS currency, count(*) AS n,
-      sum(quanta)::VARCHAR AS quanta, coalesce(sum((amount * 1000000000000)::HUGEINT), 0)::VARCHAR AS own,
+async function usageGroups(db: Database, rules: Rules): Promise<UsageGroup[]> {
+  const rows = await db.rows(`SELECT source, account, rule, pool, kind, detail, count(*) AS n,
+      sum(quanta)::VARCHAR AS quanta, sum(${ATTOS_SQL})::VARCHAR AS own,
       epoch_us(min(window_start)) AS first, epoch_us(max(window_end)) AS last
     FROM usage_rows GROUP BY ALL ORDER BY ${DIMS.join(', ')}`);
   return rows.map((row) => ({
@@ -147,7 +150,8 @@ async function usageGroups(db: Database): Promise<UsageGroup[]> {
     pool: Number(row.pool),
     kind: String(row.kind) as Kind,
     detail: String(row.detail),
-    currency: String(row.currency),
+    // Of its own price: runs are priced in dollars, and OpenCost says nothing.
+    currency: row.source === 'opencost' ? (rules.opencost?.currency ?? 'USD') : 'USD',
     rows: Number(row.n),
     quanta: BigInt(String(row.quanta)),
     own: BigInt(String(row.own)),
@@ -205,7 +209,7 @@ async function allocate(
     const left = covers.get(key) ?? { uncovered: group.quanta, own: group.own };
     const covered = group.quanta - left.uncovered;
     const shares = [...(allocated.get(key) ?? new Map<string, bigint>())];
-    if (shares.length === 0 && covers.has(key) && covered > 0n) shares.push([group.currency || 'USD', 0n]);
+    if (shares.length === 0 && covers.has(key) && covered > 0n) shares.push([group.currency, 0n]);
     shares.forEach(([currency, attos], i) => {
       const line = usageLine(
         group,
@@ -309,10 +313,10 @@ async function uncovered(
   if (islands.length === 0) return new Map();
   const covered = islands.map(({ start, end }) => `greatest(0, least(b, ${end}) - greatest(a, ${start}))`).join(' + ');
   const inner = `SELECT *, epoch_us(window_start) AS a, epoch_us(window_end) AS b, (${covered})::HUGEINT AS paid FROM usage_rows WHERE pool = ${pool} AND kind = ${text(kind)}`;
-  const left = (value: string) =>
-    `sum(CASE WHEN paid = 0 THEN ${value} WHEN paid = b - a THEN 0 ELSE (${value} * (b - a - paid)) // (b - a) END)::VARCHAR`;
+  const left = (value: string, unit = 1) =>
+    `sum(CASE WHEN paid = 0 THEN ${value} WHEN paid = b - a THEN 0 ELSE ((${value} // ${unit}) * (b - a - paid)) // (b - a) * ${unit} END)::VARCHAR`;
   const rows = await db.rows(
-    `SELECT ${DIMS.join(', ')}, ${left('quanta::HUGEINT')} AS q, ${left('coalesce((amount * 1000000000000)::HUGEINT, 0)')} AS own FROM (${inner}) GROUP BY ALL`,
+    `SELECT ${DIMS.join(', ')}, ${left('quanta::HUGEINT')} AS q, ${left(ATTOS_SQL, 1_000_000)} AS own FROM (${inner}) GROUP BY ALL`,
   );
   return new Map(rows.map((row) => [keyOf(row as never), { uncovered: BigInt(String(row.q)), own: BigInt(String(row.own)) }]));
 }
@@ -386,11 +390,11 @@ function ownLine(
 ): Draft {
   const line = (money: Money, why: string) => usageLine(group, rules, runs, left.uncovered, money, why);
   if (group.source === 'run') {
-    const amount = new Decimal(left.own.toString()).div('1e12');
+    const amount = fromAttos(left.own);
     return { ...line('price book', runs[-2 - group.rule].rule), amount, currency: 'USD' };
   }
   if (group.source === 'opencost') {
-    const amount = new Decimal(left.own.toString()).div('1e12');
+    const amount = fromAttos(left.own);
     return { ...line('opencost price', "OpenCost's own price, no charge covers it"), amount, currency: group.currency };
   }
   const price = priceOf(group, options);

@@ -15,7 +15,7 @@ import { UserError } from '../base/errors.js';
 import { allRules, kindSql, poolSql, type Rule, type Rules, ruleSql } from './allocation.js';
 import { type Database, QueryError, type Row, text } from './duckdb.js';
 import { demandFile, openUsageFile, sha256Of } from './importers/open.js';
-import type { Format, Malformed, UsageFile } from './importers/source.js';
+import { type Format, KINDS, type Malformed, type UsageFile } from './importers/source.js';
 import { linesOfRecords } from './importers/text.js';
 
 /** Malformed and refused rows are all counted; so many of each file are listed. */
@@ -53,17 +53,31 @@ export interface Imported {
   notes: string[];
 }
 
-/** The table of quantities. `status` is NULL for rows that count. */
-const TABLE = `CREATE TABLE usage_rows (file SMALLINT, source VARCHAR, native_id VARCHAR, cluster VARCHAR, account VARCHAR,
-  rule SMALLINT, pool SMALLINT, kind VARCHAR, detail VARCHAR, quanta BIGINT, amount DECIMAL(38, 18), currency VARCHAR,
-  window_start TIMESTAMP, window_end TIMESTAMP, status VARCHAR)`;
+/** Infinities are times to SQL, and nothing here is older than Unix. */
+const OUT_OF_TIME = `CASE WHEN window_start < TIMESTAMP '1970-01-01' OR window_end > TIMESTAMP '2200-01-01' THEN 'bad:time out of range' END`;
+
+/** Why a row is no usage. */
+const SKIPS = ['job step, part of its job', 'job that never ran', 'allocation without usage', 'left out by rule'];
+
+/**
+ * The table of quantities, about 100 bytes a row. `status` is NULL for rows that count. A temporary table: it spills to the disk
+ * when it must, and nobody compresses or logs it.
+ */
+const TABLES = [
+  `CREATE TYPE usage_source AS ENUM ('run', 'slurm', 'opencost')`,
+  `CREATE TYPE usage_kind AS ENUM (${KINDS.map(text).join(', ')})`,
+  `CREATE TYPE usage_status AS ENUM ('bad', ${SKIPS.map((skip) => text(`skip:${skip}`)).join(', ')})`,
+  `CREATE TEMP TABLE usage_rows (file SMALLINT, source usage_source, native_id VARCHAR, cluster VARCHAR, account VARCHAR,
+    rule SMALLINT, pool SMALLINT, kind usage_kind, detail VARCHAR, quanta BIGINT, amount DECIMAL(38, 18),
+    window_start TIMESTAMP, window_end TIMESTAMP, status usage_status)`,
+];
 
 /**
  * Imports usage files.
  * @throws UserError (data) when a file as a whole cannot be read: a bill without it would be wrong
  */
 export async function importUsage(db: Database, paths: readonly string[], rules: Rules): Promise<Imported> {
-  await db.run(TABLE);
+  for (const sql of TABLES) await db.run(sql);
   const imported: Imported = { reports: [], malformed: [], refused: [], charges: [], rules: allRules(rules), notes: [] };
   const seen = new Map<string, string>();
   const files: UsageFile[] = [];
@@ -111,17 +125,38 @@ function emptyReport(file: UsageFile): FileReport {
   return { path, sha256, bytes, format, rows: 0, malformed: 0, skipped: {}, duplicates: 0, split: 0, refused: 0, unknownColumns };
 }
 
-/** `SELECT` of all fields of a file, with `rule`, `pool` and `status`. */
+/**
+ * `SELECT` of all fields of a file, with `final_kind`, `rule`, `pool` and `status`.
+ *
+ * In layers: a field that uses another stands in a query around it, so that no expression is computed twice. (In one `SELECT`, an
+ * alias is put in place as text, and what stands inside of a CASE is not shared.)
+ */
 export function fieldsSql(file: UsageFile, rules: Rules, matched: readonly Rule[], ordered = false): string {
-  const fields = Object.entries(file.sql.fields).map(([field, expression]) => `${expression} AS ${field}`);
-  const record = ordered ? `, ${file.record ?? 'row_number() OVER ()'} AS record` : '';
-  const inner = `SELECT *, ${fields.join(', ')}${record} FROM ${ordered ? file.orderedScan : file.scan}`;
-  const kind = 'kind' in file.sql.fields ? kindSql(rules, file) : 'NULL::VARCHAR';
   const ignored = matched.flatMap((rule, i) => (rule.is === 'ignore' ? [i] : []));
   const leftOut = ignored.length === 0 ? '' : `, CASE WHEN rule IN (${ignored.join(', ')}) THEN 'skip:left out by rule' END`;
-  const status = `coalesce('skip:' || (${file.sql.skip}), 'bad:' || (${file.sql.bad})${leftOut})`;
-  return `SELECT *, ${kind} AS final_kind, ${ruleSql(matched, file)} AS rule, ${poolSql(rules, file)} AS pool, ${status} AS status FROM (${inner})`;
+  const fields: [string, string][] = [
+    ...Object.entries(file.sql.fields),
+    ...(ordered ? [['record', file.record ?? 'row_number() OVER ()'] as [string, string]] : []),
+    ['rule', ruleSql(matched, file)],
+    ['pool', poolSql(rules, file)],
+    ['final_kind', 'kind' in file.sql.fields ? kindSql(rules, file) : 'NULL::VARCHAR'],
+    ['status', `coalesce('skip:' || (${file.sql.skip}), 'bad:' || (${file.sql.bad}), ${OUT_OF_TIME}${leftOut})`],
+  ];
+  let query = ordered ? file.orderedScan : file.scan;
+  let layer = new Map<string, string>();
+  const close = (): void => {
+    query = `(SELECT *, ${[...layer].map(([field, expression]) => `${expression} AS ${field}`).join(', ')} FROM ${query})`;
+    layer = new Map();
+  };
+  for (const [field, expression] of fields) {
+    if ([...layer.keys()].some((earlier) => new RegExp(`\\b${earlier}\\b`).test(expression))) close();
+    layer.set(field, expression);
+  }
+  close();
+  return `SELECT * FROM ${query}`;
 }
+
+const statusOf = (status: string): string => `CASE WHEN starts_with(${status}, 'bad:') THEN 'bad' ELSE ${status} END`;
 
 async function loadQuantities(db: Database, file: UsageFile, rules: Rules, imported: Imported): Promise<void> {
   const source = text(file.source);
@@ -129,15 +164,14 @@ async function loadQuantities(db: Database, file: UsageFile, rules: Rules, impor
   const rows = fieldsSql(file, rules, imported.rules);
   if (file.sql.parts === undefined) {
     await db.run(
-      `INSERT INTO usage_rows SELECT ${head}, final_kind, coalesce(detail, ''), quanta, NULL, NULL, window_start, window_end, status FROM (${rows})`,
+      `INSERT INTO usage_rows SELECT ${head}, final_kind, coalesce(detail, ''), quanta, NULL, window_start, window_end, ${statusOf('status')} FROM (${rows})`,
     );
   } else {
-    const currency = text(rules.opencost?.currency ?? 'USD');
     const held = `SELECT *, CASE WHEN status IS NULL THEN list_filter(${file.sql.parts}, lambda part: part.quanta <> 0 OR part.amount <> 0) ELSE [] END AS held FROM (${rows})`;
     const none = "[{kind: 'other', quanta: 0::BIGINT, amount: 0::DECIMAL(38, 18)}]";
     const each = `SELECT *, CASE WHEN status IS NULL AND len(held) = 0 THEN 'skip:allocation without usage' ELSE status END AS fate, unnest(CASE WHEN len(held) = 0 THEN ${none} ELSE held END) AS part FROM (${held})`;
     await db.run(
-      `INSERT INTO usage_rows SELECT ${head}, part.kind, '', part.quanta, part.amount, ${currency}, window_start, window_end, fate FROM (${each})`,
+      `INSERT INTO usage_rows SELECT ${head}, part.kind, '', part.quanta, part.amount, window_start, window_end, ${statusOf('fate')} FROM (${each})`,
     );
     if (rules.opencost === undefined && !imported.notes.includes(ASSUMED_USD)) imported.notes.push(ASSUMED_USD);
   }
@@ -154,7 +188,8 @@ async function loadQuantities(db: Database, file: UsageFile, rules: Rules, impor
     else bad += Number(n);
   }
   await listMalformed(db, file, rules, imported, bad);
-  await db.run(`DELETE FROM usage_rows WHERE file = ${file.index} AND status IS NOT NULL`);
+  if (counted.some(({ status }) => status !== null))
+    await db.run(`DELETE FROM usage_rows WHERE file = ${file.index} AND status IS NOT NULL`);
 }
 
 const ASSUMED_USD = 'OpenCost does not say its currency: USD is assumed; "opencost": {"currency": …} in the rules states it.';

@@ -107,7 +107,7 @@ export function openCostSql(columns: Columns): SourceSql {
   const id = column('name', 'pod', 'controllerName', 'namespace', 'properties.namespace');
   const cluster = column('properties.cluster', 'cluster');
   const broken = [...new Set([...numbers, total])]
-    .map((value) => `(${value} IS NOT NULL AND ${decimal(value)} IS NULL)`)
+    .map((value) => `(${value} IS NOT NULL AND coalesce(abs(${decimal(value)}) >= 1000000000000000, true))`)
     .join(' OR ');
   const fields = {
     native_id: id,

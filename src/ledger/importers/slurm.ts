@@ -80,10 +80,9 @@ export function slurmSql(columns: Columns, timezone: string): SourceSql {
   };
   const zoned = (value: string) =>
     timezone === 'UTC' ? value : `((${value} AT TIME ZONE ${text(timezone)}) AT TIME ZONE 'UTC')`;
+  const epoch = (value: string) => `make_timestamp(TRY_CAST(${value} AS BIGINT) * 1000000)`;
   const time = (value: string) =>
-    `coalesce(make_timestamp(TRY_CAST(${value} AS BIGINT) * 1000000), ${zoned(`TRY_CAST(${value} AS TIMESTAMP)`)})`;
-  const start = time(column('Start'));
-  const end = time(column('End'));
+    `CASE WHEN contains(${value}, '-') THEN ${zoned(`TRY_CAST(${value} AS TIMESTAMP)`)} ELSE ${epoch(value)} END`;
   const elapsed = column('Elapsed');
   const clock = `CASE WHEN contains(${elapsed}, '-') THEN split_part(${elapsed}, '-', 2) ELSE ${elapsed} END`;
   const days = `CASE WHEN contains(${elapsed}, '-') THEN TRY_CAST(split_part(${elapsed}, '-', 1) AS BIGINT) ELSE 0 END`;
@@ -91,13 +90,16 @@ export function slurmSql(columns: Columns, timezone: string): SourceSql {
   const candidates = [
     ...(columns.has('elapsedraw') ? [`TRY_CAST(${column('ElapsedRaw')} AS BIGINT)`] : []),
     ...(columns.has('elapsed') ? [`((${days}) * 86400 + ${part(1)} * 3600 + ${part(2)} * 60 + ${part(3)})`] : []),
-    `date_diff('second', ${start}, ${end})`,
+    "date_diff('second', window_start, ended)",
   ];
-  const seconds = `coalesce(${candidates.join(', ')})`;
   const tres = column('AllocTRES');
-  const all = `coalesce(TRY_CAST(nullif(regexp_extract(${tres}, 'gres/gpu=(\\d+)', 1), '') AS BIGINT), list_sum([TRY_CAST(n AS BIGINT) for n in regexp_extract_all(${tres}, 'gres/gpu:[^=,]+=(\\d+)', 1)])::BIGINT, 0)`;
-  const gpus = `CASE WHEN contains(${tres}, 'gres/gpu') THEN ${all} ELSE 0 END`;
-  const cpus = `coalesce(TRY_CAST(${column('AllocCPUS', 'NCPUS')} AS BIGINT), TRY_CAST(nullif(regexp_extract(${tres}, '(?:^|,)cpu=(\\d+)', 1), '') AS BIGINT))`;
+  // Splitting is several times as fast as a regular expression, and this runs on every row.
+  const after = (mark: string, end = ',', most = 12) =>
+    `split_part(substr(${tres}, strpos(${tres}, '${mark}') + ${mark.length}, ${most}), '${end}', 1)`;
+  const types = `list_sum([TRY_CAST(n AS BIGINT) for n in regexp_extract_all(${tres}, 'gres/gpu:[^=,]+=(\\d+)', 1)])::BIGINT`;
+  const gpus = `CASE WHEN contains(${tres}, 'gres/gpu=') THEN coalesce(TRY_CAST(${after('gres/gpu=')} AS BIGINT), 0) WHEN contains(${tres}, 'gres/gpu:') THEN coalesce(${types}, 0) ELSE 0 END`;
+  const held = `CASE WHEN starts_with(${tres}, 'cpu=') THEN TRY_CAST(substr(split_part(${tres}, ',', 1), 5) AS BIGINT) WHEN contains(${tres}, ',cpu=') THEN TRY_CAST(${after(',cpu=')} AS BIGINT) END`;
+  const cpus = `coalesce(TRY_CAST(${column('AllocCPUS', 'NCPUS')} AS BIGINT), ${held})`;
   const id = column('JobIDRaw', 'JobID');
   return {
     knows: (lower) => KNOWN.includes(lower),
@@ -112,14 +114,15 @@ export function slurmSql(columns: Columns, timezone: string): SourceSql {
       project: column('Account'),
       service: "'slurm'",
       resource: column('NodeList'),
+      window_start: time(column('Start')),
+      ended: time(column('End')),
       gpus,
-      cpus,
-      seconds,
+      seconds: `coalesce(${candidates.join(', ')})`,
+      cpus: `CASE WHEN gpus > 0 THEN NULL ELSE ${cpus} END`,
       kind: `CASE WHEN gpus > 0 THEN 'gpu' ELSE 'cpu' END`,
-      detail: `CASE WHEN gpus > 0 THEN regexp_extract(${tres}, 'gres/gpu:([^=,]+)=', 1) ELSE '' END`,
+      detail: `CASE WHEN gpus > 0 AND contains(${tres}, 'gres/gpu:') THEN ${after('gres/gpu:', '=', 64)} ELSE '' END`,
       quanta: `TRY_CAST((CASE WHEN gpus > 0 THEN gpus ELSE cpus END)::HUGEINT * seconds * 1000000 AS BIGINT)`,
-      window_start: start,
-      window_end: `coalesce(${end}, ${start} + to_seconds(seconds))`,
+      window_end: 'coalesce(ended, window_start + to_seconds(seconds))',
     },
     skip: `CASE WHEN contains(native_id, '.') THEN 'job step, part of its job' WHEN seconds = 0 OR (gpus = 0 AND cpus = 0) OR (seconds IS NULL AND window_start IS NULL AND native_id IS NOT NULL AND ${tres} IS NULL) THEN 'job that never ran' END`,
     bad: `CASE WHEN native_id IS NULL THEN 'no JobID' WHEN seconds IS NULL THEN 'no ElapsedRaw, Elapsed or Start and End that can be read' WHEN seconds < 0 THEN 'negative Elapsed' WHEN gpus = 0 AND cpus IS NULL THEN 'no AllocTRES or AllocCPUS that can be read' WHEN window_start IS NULL THEN 'no Start that can be read' WHEN window_end <= window_start THEN 'End is not after Start' WHEN quanta IS NULL THEN 'quantity out of range' END`,
