@@ -122,7 +122,8 @@ function stageParameters(architecture: Architecture, layout: Layout, rank: numbe
 }
 
 /** What one pipeline stage holds: parameters, and bytes a token. */
-interface Stage extends StageParameters {
+interface Stage {
+  parameters: StageParameters;
   layers: number;
   moeLayers: number;
   /** Activations a token of a micro-batch, all layers together. */
@@ -150,7 +151,7 @@ function stageOf(architecture: Architecture, layout: Layout, traits: Traits, kin
   const kept =
     (layers + mtp - moeLayers) * kinds.dense.kept +
     moeLayers * (moeLayers > 0 ? layerBytes(architecture, layout, { ...traits, routingImbalance }, true).kept : 0);
-  return { ...stageParameters(architecture, layout, rank), layers, moeLayers, kept, head };
+  return { parameters: stageParameters(architecture, layout, rank), layers, moeLayers, kept, head };
 }
 
 function memoryOfRank(
@@ -168,8 +169,8 @@ function memoryOfRank(
   const held = schedule === 'dualpipe' && pipeline > 1 ? [rank, pipeline - 1 - rank] : [rank];
   const stages = held.map((each) => stageOf(architecture, layout, traits, kinds, each));
   const sum = (of: (stage: Stage) => number): number => stages.reduce((total, stage) => total + of(stage), 0);
-  const common = sum((stage) => stage.common);
-  const experts = sum((stage) => stage.experts);
+  const common = sum((stage) => stage.parameters.common);
+  const experts = sum((stage) => stage.parameters.experts);
   const layers = sum((stage) => stage.layers);
 
   const expertRanks = expert > 1 ? Math.max(1, (data * context * t) / (expert * expertTensor)) : data * context;
@@ -199,7 +200,7 @@ function memoryOfRank(
   const logits = stages.some((stage) => stage.head) ? ((tokens * architecture.vocab) / t) * logitBytes : 0;
   let gathered = 0;
   if (wholeWeights) {
-    const ends = sum((stage) => stage.ends);
+    const ends = sum((stage) => stage.parameters.ends);
     // A pipeline of several micro-batches keeps its weights gathered and its gradients whole until the last of them; without
     // one, two layers are gathered at a time, and the ends.
     gathered =
@@ -225,14 +226,16 @@ export function memoryOf(architecture: Architecture, layout: Layout, options: Me
   const { pipeline } = layout;
   const dense = layerBytes(architecture, layout, traits, false);
   const kinds = { dense, moe: architecture.moe === null ? dense : layerBytes(architecture, layout, traits, true) };
-  let worst: (Omit<TrainingMemory, 'interval'> & { pipelineRank: number }) | null = null;
   // Memory falls from the first rank to the last but one; the ends also hold the embedding and the head.
-  for (const rank of new Set([0, Math.min(1, pipeline - 1), pipeline - 1])) {
+  let worst = memoryOfRank(architecture, layout, options, traits, kinds, 0);
+  let pipelineRank = 0;
+  for (let rank = 1; rank < pipeline; rank = rank === 1 ? Math.max(2, pipeline - 1) : pipeline) {
     const memory = memoryOfRank(architecture, layout, options, traits, kinds, rank);
-    if (worst === null || memory.total > worst.total) worst = { ...memory, pipelineRank: rank };
+    if (memory.total <= worst.total) continue;
+    worst = memory;
+    pipelineRank = rank;
   }
-  const memory = worst as Omit<TrainingMemory, 'interval'>;
   const factor90 = architecture.moe === null ? MEMORY_CALIBRATION.factor90 : MEMORY_CALIBRATION.moeFactor90;
-  const interval = { value: memory.total, low: memory.total / factor90, high: memory.total * factor90 };
-  return { ...memory, interval };
+  const interval = { value: worst.total, low: worst.total / factor90, high: worst.total * factor90 };
+  return { ...worst, interval, pipelineRank };
 }

@@ -113,7 +113,8 @@ function secondsOf(work: TrainingWork, accelerator: Accelerator, layout: Layout,
   return seconds + share * Math.max(0, full - seconds);
 }
 
-type Broken = (rule: string, example: string) => void;
+/** Told of a rule that was broken; the example is written only for the first of its kind. */
+type Broken = (rule: string, example: () => string) => void;
 
 const only = <T>(value: T | undefined, otherwise: readonly T[]): readonly T[] => (value === undefined ? otherwise : [value]);
 
@@ -128,25 +129,28 @@ function* shapes(
   const depths = Array.from({ length: Math.min(layers, count) }, (_, i) => i + 1);
   for (const tensor of only(fixed.tensor, powersOfTwo(Math.min(accelerator.scaleUpSize, count)))) {
     if (attention.heads % tensor !== 0 || hidden % tensor !== 0 || intermediate % tensor !== 0) {
-      broken('tensor parallelism must divide heads and widths', `tp${tensor} of ${attention.heads} heads`);
+      broken('tensor parallelism must divide heads and widths', () => `tp${tensor} of ${attention.heads} heads`);
       continue;
     }
     for (const context of only(fixed.context, powersOfTwo(longest))) {
       for (const pipeline of only(fixed.pipeline, depths)) {
         const data = count / (tensor * context * pipeline);
         if (!Number.isInteger(data) || (fixed.data !== undefined && fixed.data !== data)) {
-          broken('tensor × context × pipeline must divide the accelerators', `tp${tensor} pp${pipeline} of ${count}`);
+          broken('tensor × context × pipeline must divide the accelerators', () => `tp${tensor} pp${pipeline} of ${count}`);
           continue;
         }
         if (globalBatch % data !== 0) {
-          broken('data parallelism must divide the global batch', `dp${data} of ${globalBatch} sequences`);
+          broken('data parallelism must divide the global batch', () => `dp${data} of ${globalBatch} sequences`);
           continue;
         }
         for (const expert of only(fixed.expert, moe === null ? [1] : powersOfTwo(moe.experts))) {
           if (moe === null || (moe.experts % expert === 0 && (data * context * tensor) % expert === 0)) {
             yield { tensor, context, pipeline, data, expert };
           } else {
-            broken('expert parallelism must divide the experts and data × context × tensor', `ep${expert} dp${data} tp${tensor}`);
+            broken(
+              'expert parallelism must divide the experts and data × context × tensor',
+              () => `ep${expert} dp${data} tp${tensor}`,
+            );
           }
         }
       }
@@ -164,7 +168,7 @@ function* schedulesOf(
   const { architecture, fixed = {} } = question;
   const { layers, moe } = architecture;
   const known: readonly PipelineSchedule[] = moe === null ? ['1f1b', 'interleaved'] : ['1f1b', 'interleaved', 'dualpipe'];
-  const flow = `pp${pipeline}, ${microBatches} micro-batches`;
+  const flow = (): string => `pp${pipeline}, ${microBatches} micro-batches`;
   const choices = pipeline === 1 ? known.slice(0, 1) : (question.schedules ?? known);
   for (const schedule of only(fixed.schedule, choices)) {
     if (schedule === 'dualpipe' && (pipeline % 2 !== 0 || microBatches < 2 * pipeline)) {
@@ -180,7 +184,7 @@ function* schedulesOf(
         const slots = pipeline * chunks;
         // The embedding and the head may stand in for a layer each.
         if (layers % slots === 0 || (layers + 2) % slots === 0) yield { schedule, chunks };
-        else broken('depth × chunks must divide the layers', `pp${pipeline} vp${chunks} of ${layers} layers`);
+        else broken('depth × chunks must divide the layers', () => `pp${pipeline} vp${chunks} of ${layers} layers`);
       }
     }
   }
@@ -196,7 +200,7 @@ function* layouts(question: LayoutQuestion, broken: Broken): Generator<Layout> {
     for (const microBatch of only(fixed.microBatch, MICRO_BATCHES)) {
       const microBatches = globalBatch / data / microBatch;
       if (!Number.isInteger(microBatches)) {
-        broken('the micro-batch must divide the sequences of a rank', `mb${microBatch} of ${globalBatch / data}`);
+        broken('the micro-batch must divide the sequences of a rank', () => `mb${microBatch} of ${globalBatch / data}`);
         continue;
       }
       for (const sharding of only(fixed.sharding, shardings)) {
@@ -250,7 +254,7 @@ export function searchLayouts(question: LayoutQuestion): LayoutSearch {
     tried++;
     lost.divisibility++;
     const known = rules.get(rule);
-    if (known === undefined) rules.set(rule, { count: 1, example });
+    if (known === undefined) rules.set(rule, { count: 1, example: example() });
     else known.count++;
   };
   for (const layout of layouts(question, broken)) {
