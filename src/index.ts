@@ -10,7 +10,23 @@ export { openRunFolder, type RunFolder, resolveModel, resolveRun } from './check
 export { type EvaluateOptions, type EvaluationResult, evaluate } from './evaluation/evaluate.js';
 export { passAtK, wilsonInterval } from './evaluation/statistics.js';
 export { type Completion, createSampler, type GenerateOptions, type Sampler } from './inference/index.js';
-export { computeBill, defaultPriceBook, loadPriceBook, type PriceBook, readRun } from './ledger/index.js';
+export {
+  CLAIMS,
+  type ClaimDocument,
+  catalogGroup,
+  claimText,
+  computeBill,
+  defaultPriceBook,
+  evaluateClaim,
+  type Fleet,
+  loadPriceBook,
+  type OwnershipCost,
+  ownershipCost,
+  ownershipTerms,
+  type PriceBook,
+  readClaim,
+  readRun,
+} from './ledger/index.js';
 export { createModel, type Model, type ModelConfig, parseModelConfig } from './models/index.js';
 export { loadRecipe, parseRecipe, type Recipe } from './recipes/schema.js';
 export { type TrainOptions, type TrainSummary, train } from './recipes/train.js';
