@@ -1,5 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { formatBytes, formatCount, formatDuration, formatNumber, formatShare, formatUsd, sparkline } from './format.js';
+import {
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatNumber,
+  formatRough,
+  formatShare,
+  formatUsd,
+  sparkline,
+} from './format.js';
 
 describe('format', () => {
   it('durations', () => {
@@ -7,6 +16,18 @@ describe('format', () => {
     expect(formatDuration(59.6)).toBe('1:00');
     expect(formatDuration(3723)).toBe('1:02:03');
     expect(formatDuration(-1)).toBe('0:00');
+  });
+  it('rough durations', () => {
+    expect([0.2, 45, 99.4, 100, 250, 1200, 7200, 400_000].map(formatRough)).toEqual([
+      '1 s',
+      '45 s',
+      '99 s',
+      '1.7 min',
+      '4.2 min',
+      '20 min',
+      '2 h',
+      '4.6 days',
+    ]);
   });
   it('dollars', () => {
     expect(formatUsd(0)).toBe('$0');

@@ -11,6 +11,19 @@ export function formatDuration(seconds: number): string {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(total % 60)}` : `${minutes}:${two(total % 60)}`;
 }
 
+/** `45 s`, `12 min`, `3.4 h`, `2.5 days`: for what is only known roughly. */
+export function formatRough(seconds: number): string {
+  const [value, unit] =
+    seconds < 99.5
+      ? [seconds, 's']
+      : seconds < 99.5 * 60
+        ? [seconds / 60, 'min']
+        : seconds < 48 * 3600
+          ? [seconds / 3600, 'h']
+          : [seconds / 86_400, 'days'];
+  return `${value < 9.95 && unit !== 's' ? Number(value.toFixed(1)) : Math.max(1, Math.round(value))} ${unit}`;
+}
+
 /** Whole cents from a dollar up, two significant digits below: `$1,234.50`, `$0.12`, `$0.00034`. */
 export function formatUsd(usd: number): string {
   if (!Number.isFinite(usd)) return '–';

@@ -97,6 +97,27 @@ describe('secondsLeft', () => {
     expect(secondsLeft(state)).toEqual({ seconds: 69, scope: 'run' });
   });
 
+  it('is of the run from the beginning with a plan', () => {
+    let now = 0;
+    const stream = new PassThrough();
+    const progress = createProgress({ stream, title: 'x', stages, now: () => now });
+    progress.expect(
+      new Map([
+        ['start', 9],
+        ['base', 20],
+        ['reason', 60],
+      ]),
+      '≈ 80 s',
+    );
+    progress.update({ ...base, type: 'stage-started', stage: 'base', kind: 'sft', steps: 4 });
+    now = 6000;
+    progress.update({ ...base, type: 'usage', usage: {} as never });
+    progress.done();
+    const lines = String(stream.read()).split('\n');
+    expect(lines[0]).toBe('≈ 80 s');
+    expect(lines[2]).toContain('left 1:14');
+  });
+
   it('expects an evaluation to take as long as the one before it, for each completion', () => {
     const run = [
       { id: 'before', kind: 'eval', steps: 1, completions: 100 },

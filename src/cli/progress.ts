@@ -34,6 +34,8 @@ export interface Progress {
   update(event: RunEvent): void;
   /** What the run has cost so far. */
   cost(usd: number): void;
+  /** How long stages should take, by id: with it the time left is that of the whole run from the beginning. Keeps the line. */
+  expect(seconds: ReadonlyMap<string, number>, line: string): void;
   /** Ctrl-C was pressed: says that it was understood, since the step goes on to its end. */
   stopping(): void;
   /** Draws a last time and leaves the block on the screen. */
@@ -372,6 +374,13 @@ export function createProgress(options: ProgressOptions): Progress {
     },
     cost(usd) {
       state.usd = usd;
+    },
+    expect(seconds, line) {
+      if (finished) return;
+      state.stages = state.stages.map((stage) => ({ ...stage, expectedSeconds: seconds.get(stage.id) ?? stage.expectedSeconds }));
+      state.now = now();
+      if (live) draw(line);
+      else stream.write(`${line}\n`);
     },
     stopping() {
       if (finished) return;

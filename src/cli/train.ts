@@ -7,10 +7,12 @@ import { UserError } from '../base/errors.js';
 import { readJson } from '../base/files.js';
 import { billText, defaultPriceBook, parsePriceBook } from '../ledger/index.js';
 import { BACKENDS, type BackendKind } from '../recipes/backend.js';
+import type { RunPlan } from '../recipes/predict.js';
 import { loadRecipe, trainableRecipes } from '../recipes/schema.js';
 import { train } from '../recipes/train.js';
 import { readEvents } from '../usage/log.js';
 import { evaluationsOf, learnedLines, nextLines, readSamples } from './ending.js';
+import { formatRough, formatUsd } from './format.js';
 import {
   EXIT,
   integerOption,
@@ -60,6 +62,13 @@ export function trainCommand(): Command {
   return withExamples(command, 'reckoner train', 'reckoner train countdown --seed 2 --max-minutes 10', 'reckoner train --resume');
 }
 
+/** `≈ 4.1 min, $0.0040 (3.2–5.9 min)`: what the run will take, and the 90% interval. */
+export function planLine({ seconds, usd }: Pick<RunPlan['total'], 'seconds' | 'usd'>): string {
+  const [low, high] = [seconds.low, seconds.high].map(formatRough);
+  const [amount, unit] = low.split(' ');
+  return `≈ ${formatRough(seconds.value)}, ${formatUsd(usd.value)} (${high.endsWith(` ${unit}`) ? amount : low}–${high})`;
+}
+
 async function runTrain(recipeName: string, flags: TrainFlags, recipeGiven: boolean): Promise<number> {
   const resuming = flags.resume !== undefined;
   if (resuming && (recipeGiven || flags.seed !== undefined)) {
@@ -101,6 +110,10 @@ async function runTrain(recipeName: string, flags: TrainFlags, recipeGiven: bool
     },
     onEvent: (event) => progress?.update(event),
     onCost: (usd) => progress?.cost(usd),
+    onPlan: ({ total, stages }) => {
+      const line = styleFor(process.stderr).dim(planLine(total));
+      progress?.expect(new Map(stages.map((stage) => [stage.id, stage.seconds.value])), line);
+    },
     onWarning: (message) => note(`warning: ${message}`),
   }).finally(() => progress?.done());
 
