@@ -3,10 +3,10 @@
  * Fits the serving planner's parameters to a table of published measurements, and says how well it predicts sources that it was
  * not fitted to:
  *
- *     npm run build && node scripts/calibrate-serving.mjs measurements.csv [--fit] [--leave-out]
+ *     npm run build && node scripts/calibrate-serving.mjs measurements.csv… [--fit] [--leave-out]
  *
  * Without an option: the errors of the shipped calibration. `--fit` prints new parameters. `--leave-out` refits without each source in
- * turn, and, within the largest source, without each model × accelerator, and predicts what was left out.
+ * turn, and within a source of 50 rows or more without each model × accelerator, and predicts what was left out.
  *
  * The fit: coordinate search on logarithms. The loss of a row is log(1 + (e / 0.3)²), e the logarithm of measured over predicted,
  * so that a row whose definition was misread has little pull; a source of n configurations weighs √n; each parameter is held
@@ -23,7 +23,7 @@ const PRIORS = {
   bandwidthFraction: [0.8, 0.03, 0.4, 0.95],
   computeFraction: [0.75, 0.2, 0.3, 1],
   fourBitFraction: [0.55, 0.3, 0.2, 1],
-  groupedFraction: [0.55, 0.3, 0.15, 1],
+  expertHalfWidth: [1000, 0.7, 50, 20_000],
   wideningFraction: [0.6, 0.4, 0.2, 1],
   attentionFraction: [0.6, 0.15, 0.2, 1],
   activationPasses: [1, 0.4, 0.2, 4],
@@ -40,9 +40,10 @@ const PRIORS = {
 const KEYS = Object.keys(PRIORS);
 const PRIOR_WEIGHT = 3e-4;
 
-const [file, ...options] = process.argv.slice(2);
-if (file === undefined) {
-  console.error('usage: node scripts/calibrate-serving.mjs measurements.csv [--fit] [--leave-out]');
+const options = process.argv.slice(2).filter((argument) => argument.startsWith('--'));
+const files = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
+if (files.length === 0) {
+  console.error('usage: node scripts/calibrate-serving.mjs measurements.csv… [--fit] [--leave-out]');
   process.exit(2);
 }
 
@@ -61,7 +62,8 @@ const configuration = (row) =>
     row.metric,
   ].join();
 const seen = new Set();
-const rows = parseCsv(readFileSync(file, 'utf8'), file).rows.filter((row) => {
+const all = files.flatMap((file) => parseCsv(readFileSync(file, 'utf8'), file).rows);
+const rows = all.filter((row) => {
   if (!(Number(row.value) > 0) || 'skipped' in predictServingRow(row) || seen.has(configuration(row))) return false;
   seen.add(configuration(row));
   return true;
@@ -184,16 +186,13 @@ if (options.includes('--leave-out')) {
     ),
   );
   report('Each source predicted by a fit without it', results);
-  const [largest, list] = [...bySource].sort(([, a], [, b]) => b.length - a.length)[0];
-  const groups = groupBy(list, (row) => `${row.model} × ${row.gpu}`);
-  const within = [...groups.values()].flatMap((group) =>
-    predicted(
-      group,
-      calibrationFrom(
-        fitted.filter((row) => !group.includes(row)),
-        8,
-      ),
-    ),
-  );
-  report(`Within "${largest}": each model × accelerator predicted by a fit without it`, within);
+  for (const [source, list] of bySource) {
+    if (list.length < 50) continue;
+    const groups = groupBy(list, (row) => `${row.model} × ${row.gpu}`);
+    const within = [...groups.values()].flatMap((group) => {
+      const rest = fitted.filter((row) => !group.includes(row));
+      return predicted(group, calibrationFrom(rest, 6));
+    });
+    report(`Within "${source}": each model × accelerator predicted by a fit without it`, within);
+  }
 }

@@ -13,8 +13,8 @@ export interface ServingCalibration {
   computeFraction: number;
   /** The same in 4 bits: power and the conversion of activations hold it lower. */
   fourBitFraction: number;
-  /** The same for the routed experts' products: many small ones, of unequal sizes. */
-  groupedFraction: number;
+  /** Width of an expert (a rank's share of it) at which its many small, unequal products reach half of that rate: w / (w + this). */
+  expertHalfWidth: number;
   /** What remains where weights are widened before they are multiplied (INT4; MXFP4 without FP4 units): of compute; in experts of all. */
   wideningFraction: number;
   /** Share of the achievable rate of attention. */
@@ -50,23 +50,23 @@ export interface ServingCalibration {
 }
 
 export const SERVING_CALIBRATION: ServingCalibration = {
-  bandwidthFraction: 0.8,
-  computeFraction: 0.85,
-  fourBitFraction: 0.61,
-  groupedFraction: 0.39,
-  wideningFraction: 0.63,
-  attentionFraction: 0.58,
-  activationPasses: 1,
+  bandwidthFraction: 0.81,
+  computeFraction: 0.82,
+  fourBitFraction: 0.57,
+  expertHalfWidth: 2800,
+  wideningFraction: 0.57,
+  attentionFraction: 0.59,
+  activationPasses: 0.92,
   layerSeconds: 35e-6,
   expertLayerSeconds: 34e-6,
-  stepSeconds: 1.2e-3,
-  sequenceSeconds: 4.6e-6,
+  stepSeconds: 0.98e-3,
+  sequenceSeconds: 4e-6,
   requestSeconds: 5e-3,
-  collectiveSeconds: 11e-6,
-  networkSeconds: 130e-6,
+  collectiveSeconds: 13e-6,
+  networkSeconds: 120e-6,
   linkFraction: 0.7,
-  copyImbalance: 0.37,
-  schedulingEfficiency: 0.89,
-  reservedShare: 0.71,
+  copyImbalance: 0.34,
+  schedulingEfficiency: 0.94,
+  reservedShare: 0.79,
   memoryFraction: 0.9,
 };

@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { parseCsv } from '../validate/csv.js';
 import { intervalFactor, type Uncertain } from './interval.js';
 import { predictServingRow, type ServingPrediction, type ServingRow } from './rows.js';
 
@@ -139,4 +141,24 @@ it('adds independent uncertainties as squares', () => {
     log({ ...base, tuned: false }) - log(base) + Math.log(2) ** 2,
     9,
   );
+});
+
+describe('published rows', () => {
+  const { rows } = parseCsv(readFileSync('bench/data/serving-tensorrt-llm.csv', 'utf8'));
+  const results = rows.map(({ value, ...row }) => ({ measured: Number(value), prediction: predictServingRow(row) }));
+
+  it('are predicted, most within a fifth, and covered as often as stated', () => {
+    const predictions = results.flatMap(({ measured, prediction }) =>
+      'skipped' in prediction ? [] : [{ measured, ...prediction }],
+    );
+    expect(predictions.length).toBe(rows.length);
+    const errors = predictions.map(({ measured, predicted }) => Math.abs(predicted / measured - 1)).sort((a, b) => a - b);
+    expect(errors[errors.length >> 1]).toBeLessThan(0.15);
+    expect(errors[Math.floor(0.8 * errors.length)]).toBeLessThan(0.25);
+    const covered =
+      predictions.filter(({ measured, low, high }) => low <= measured && measured <= high).length / predictions.length;
+    expect(covered).toBeGreaterThan(0.85);
+    const widths = predictions.map(({ low, high }) => high / low).sort((a, b) => a - b);
+    expect(widths[widths.length >> 1]).toBeLessThan(2);
+  });
 });

@@ -109,7 +109,7 @@ export function passSeconds(served: Deployment, pass: Pass, calibration: Serving
   const copyTokens = stageTokens / dataAttention;
   const product = (weights: number, bytesPerWeight: number, flops: number, multiplied: Precision, slowdown = 1) =>
     Math.max((weights * bytesPerWeight) / bandwidth, (flops * slowdown) / matrixRate(accelerator, multiplied, calibration));
-  const { wideningFraction, computeFraction, groupedFraction } = calibration;
+  const { wideningFraction } = calibration;
 
   // What every token passes: attention's projections, dense and shared networks, routers, mixers, the head.
   const nMoe = moeLayers(architecture);
@@ -135,12 +135,13 @@ export function passSeconds(served: Deployment, pass: Pass, calibration: Serving
     const ranks = replicaSize(layout) / pipeline;
     const hit = expertsHit(moe.experts, moe.topK, stageTokens) / ranks;
     const flops = (2 * perLayer.expert * moe.topK * stageTokens) / ranks;
+    const width = (moe.expertIntermediate * layout.expert) / ranks;
     const grouped = product(
       perLayer.expert * hit,
       precision.expertBytes,
       flops,
       precision.expertCompute,
-      computeFraction / groupedFraction,
+      1 + calibration.expertHalfWidth / width,
     );
     // Grouped products widen weights tile by tile, which slows reading them as much as multiplying.
     experts = (nMoe * grouped) / (precision.expertWidened ? wideningFraction : 1);
