@@ -17,6 +17,18 @@ const good: DoctorDocument = {
     used: 'accelerate',
   },
   workers: 8,
+  training: {
+    recipe: 'r1-mini',
+    secondsPerStep: 0.02,
+    trainingTokensPerSecond: 60_000,
+    trainingGflops: 120,
+    decoding: [
+      { sequences: 1, tokensPerSecond: 5_000 },
+      { sequences: 128, tokensPerSecond: 200_000 },
+    ],
+    slowdown: 1.02,
+    wholeRun: { value: 100, low: 80, high: 130 },
+  },
   energy: { measured: true, source: 'RAPL: package-0' },
   runs: { folder: '/home/x/runs', writable: true, freeBytes: 100e9 },
   terminal: { interactive: true, columns: 80, color: true },
@@ -46,6 +58,13 @@ describe('advice', () => {
     const old = { ...good, node: { version: 'v18.0.0', supported: false }, runs: { ...good.runs, writable: false } };
     expect(adviceFor(old, null)[0]).toContain('Node 20.19');
   });
+});
+
+it('says what training achieves, and that others use the machine', () => {
+  const text = renderReport(good, PLAIN);
+  expect(text).toMatch(/✓ training +60,000 tok\/s learned, 200,000 tok\/s written; r1-mini takes about 1\.7 min$/m);
+  const busy = renderReport({ ...good, training: { ...good.training, slowdown: 2 } }, PLAIN);
+  expect(busy).toMatch(/! training .*; the machine is in use: 2\.0 times slower than alone$/m);
 });
 
 it('blasAdvice knows the package managers', () => {

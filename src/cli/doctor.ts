@@ -2,7 +2,8 @@
  * @file `reckoner doctor`: what this machine has, how fast it is, and what would make it faster.
  *
  * Matrix products decide how fast training is, so they are measured, not guessed: our WASM kernel and the system's BLAS, one
- * core each, on the same matrices. Everything else is looked up.
+ * core each, on the same matrices. What training makes of them is measured too, with steps of a recipe's own model on all workers.
+ * Everything else is looked up.
  */
 import { accessSync, constants, existsSync, readFileSync, statfsSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -10,13 +11,15 @@ import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { Command } from 'commander';
 import { RUNS } from '../checkpoints/run-folder.js';
+import { calibrateLocal, predictLocal } from '../recipes/predict.js';
+import { loadRecipe } from '../recipes/schema.js';
 import type { Backend } from '../tensor/backend.js';
 import { openBlas } from '../tensor/backends/wasm/blas.js';
 import { createWasmBackend, type GemmChoice, probeGemm } from '../tensor/backends/wasm/index.js';
 import { hasRelaxedSimd } from '../tensor/backends/wasm/load.js';
 import { openRapl } from '../usage/meters.js';
 import { type DoctorDocument, SCHEMA_VERSION } from './documents.js';
-import { formatBytes } from './format.js';
+import { formatBytes, formatCount, formatRough } from './format.js';
 import { print, printDocument, type Style, styleFor, withExamples } from './output.js';
 import { packageVersion } from './version.js';
 
@@ -45,6 +48,35 @@ export async function measureMatmul(backend: Backend, size = SIZE, milliseconds 
   while (performance.now() < end);
   backend.release(mark);
   return (2 * size ** 3) / best / 1e9;
+}
+
+/** The recipe that is timed: the one that `train` takes when none is named. */
+const TIMED = 'r1-mini';
+
+/** Real steps and real decoding at the recipe's own shapes, on as many workers as training takes. */
+async function measureTraining(): Promise<DoctorDocument['training']> {
+  const recipe = loadRecipe(TIMED);
+  const { calibration, described } = await calibrateLocal(recipe);
+  const { measured, slowdown, workers } = calibration;
+  const [stage] = described.stages;
+  const training = measured.find((rates) => rates.kind === 'training' && rates.key === stage.trainingKey);
+  const decoding = measured.find((rates) => rates.kind === 'generation');
+  if (training?.kind !== 'training' || decoding?.kind !== 'generation') throw new Error(`${TIMED} was not timed`);
+  const { steps, expected } = stage.local;
+  const secondsPerStep = slowdown * (expected.trainedTokens * training.secondsPerToken + training.secondsPerUpdate);
+  const perSecond = (amount: number): number => amount / steps / secondsPerStep;
+  return {
+    recipe: TIMED,
+    secondsPerStep,
+    trainingTokensPerSecond: Math.round(perSecond(stage.tokensIn.value)),
+    trainingGflops: round1(perSecond(stage.modelFlops.value) / 1e9),
+    decoding: decoding.decode.map(({ sequences, seconds }) => ({
+      sequences,
+      tokensPerSecond: Math.round((workers * sequences) / (slowdown * seconds)),
+    })),
+    slowdown: Math.round(100 * slowdown) / 100,
+    wholeRun: predictLocal(recipe, calibration, { described }).total.seconds,
+  };
 }
 
 /** (func (result v128) i8x16.popcnt (i8x16.splat 0)): valid where the engine has SIMD. */
@@ -169,6 +201,7 @@ export async function examine(runsFolder: string): Promise<DoctorDocument> {
     wasm: { simd: WebAssembly.validate(new Uint8Array(SIMD_PROBE)), relaxedSimd: hasRelaxedSimd() },
     matmul: await measure(),
     workers: availableParallelism(),
+    training: await measureTraining(),
     energy: {
       measured: rapl !== null,
       source: rapl === null ? 'estimated from reserved core-seconds' : `RAPL: ${rapl.domains.join(', ')}`,
@@ -186,9 +219,16 @@ export async function examine(runsFolder: string): Promise<DoctorDocument> {
   return { ...report, advice: adviceFor(report, install) };
 }
 
+function trainingText(training: DoctorDocument['training']): string {
+  const { trainingTokensPerSecond, decoding, recipe, wholeRun, slowdown } = training;
+  const drawn = decoding[decoding.length - 1].tokensPerSecond;
+  const busy = slowdown < 1.2 ? '' : `; the machine is in use: ${slowdown.toFixed(1)} times slower than alone`;
+  return `${formatCount(trainingTokensPerSecond)} tok/s learned, ${formatCount(drawn)} tok/s written; ${recipe} takes about ${formatRough(wholeRun.value)}${busy}`;
+}
+
 /** The report for people. */
 export function renderReport(report: DoctorDocument, style: Style): string {
-  const { matmul, machine, runs } = report;
+  const { matmul, machine, runs, training } = report;
   const mark = (good: boolean): string => (good ? style.green('✓') : style.yellow('!'));
   const rate = (gflops: number): string => `${gflops.toFixed(1)} GFLOP/s a core`;
   const rows: [good: boolean, name: string, text: string][] = [
@@ -203,6 +243,7 @@ export function renderReport(report: DoctorDocument, style: Style): string {
     [true, 'our kernel', `${matmul.kernel.name}: ${rate(matmul.kernel.gflops)}`],
     [matmul.blas !== null, 'BLAS', matmul.blas === null ? 'none found' : `${matmul.blas.name}: ${rate(matmul.blas.gflops)}`],
     [true, 'workers', `${report.workers}, one a core, with ${matmul.used}`],
+    [training.slowdown < 1.2, 'training', trainingText(training)],
     [report.energy.measured, 'energy', report.energy.source],
     [
       runs.writable,

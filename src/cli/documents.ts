@@ -106,6 +106,19 @@ export const doctorDocument = z
       used: z.string().describe('What training takes.'),
     }),
     workers: count.describe('Workers that training takes by default.'),
+    training: z
+      .object({
+        recipe: z.string().describe('Whose model and batches were timed.'),
+        secondsPerStep: z.number().describe('Of the first supervised stage: forward, backward and update; on all workers.'),
+        trainingTokensPerSecond: z.number().describe('Forward, backward and update, all workers together.'),
+        trainingGflops: z.number().describe('Model FLOPs of that, all workers together.'),
+        decoding: z
+          .array(z.object({ sequences: count, tokensPerSecond: z.number() }))
+          .describe('Tokens drawn, all workers together, by sequences decoded at once on each.'),
+        slowdown: z.number().describe('Wall seconds a second of work while it was timed; above 1 others use the machine.'),
+        wholeRun: z.object({ value: z.number(), low: z.number(), high: z.number() }).describe('Seconds of the recipe, 90%.'),
+      })
+      .describe('What the machine achieves at work rather than at its best, timed for a second or two.'),
     energy: z.object({ measured: z.boolean(), source: z.string() }),
     runs: z.object({ folder: z.string(), writable: z.boolean(), freeBytes: count.nullable() }),
     terminal: z.object({ interactive: z.boolean(), columns: count.nullable(), color: z.boolean() }),
