@@ -161,6 +161,17 @@ describe('memory of an accelerator', () => {
     expect(plain.interval.high / plain.interval.value).toBeCloseTo(MEMORY_CALIBRATION.factor90, 12);
   });
 
+  it('leaves gradients and optimizer of frozen weights away', () => {
+    const model = llama(32, 4096, 32, 14336);
+    const full = memoryOf(model, layout({}), { sequenceTokens: 2048 });
+    const adapters = memoryOf(model, layout({}), { sequenceTokens: 2048, training: 'adapters' });
+    expect(adapters.weights).toBe(full.weights);
+    expect(adapters.gradients + adapters.optimizer).toBeLessThan(0.01 * (full.gradients + full.optimizer));
+    // 8 billion parameters: 16 GB of weights trained with adapters on a card that full training needs twice over.
+    expect(adapters.total).toBeLessThan(80e9);
+    expect(full.total).toBeGreaterThan(140e9);
+  });
+
   // Peaks that nvidia-smi showed on Jean Zay's A100s, full recompute, ZeRO-1; bigscience tr11-176B-ml/chronicles-prequel.md.
   it.each([
     [72, 14336, 64, 8, 12, 4, 1, 'fp16', 29],

@@ -27,6 +27,8 @@ export interface MemoryOptions extends ActivationOptions {
   optimizerBytes?: number;
   /** Bytes a parameter of gradients: default 2 with fp16, else 4 (Megatron-LM); DeepSpeed's bfloat16 optimizer keeps 6. */
   gradientBytes?: number;
+  /** `adapters`: the weights are frozen, and only low-rank adapters have gradients and optimizer state; default `full`. */
+  training?: 'full' | 'adapters';
   /** Bytes a logit: default 12 (16-bit logits and their gradient, float32 copy and softmax); near 0 with a chunked loss. */
   logitBytes?: number;
 }
@@ -72,6 +74,9 @@ export function stageLayers(layers: number, pipeline: number, rank: number): [nu
     rank === pipeline - 1 ? layers : Math.min(layers, (rank + 1) * each - ends),
   ];
 }
+
+/** Weights of adapters over those that they adapt: rank 16 on every linear layer of a 7-billion-parameter model is 0.6%. */
+const ADAPTER_SHARE = 0.006;
 
 interface StageParameters {
   /** On one tensor-parallel rank, all but routed experts. */
@@ -164,7 +169,7 @@ function memoryOfRank(
 ) {
   const { tensor: t, pipeline, data, context, expert, expertTensor, sharding, precision, schedule, recompute } = layout;
   const { microBatches = Number.POSITIVE_INFINITY, optimizerBytes = 12, logitBytes = 12 } = options;
-  const { gradientBytes = precision === 'fp16' ? 2 : 4 } = options;
+  const { gradientBytes = precision === 'fp16' ? 2 : 4, training = 'full' } = options;
   // DualPipe feeds the pipeline from both ends, so a rank holds two stages (DeepSeek-V3, table 2).
   const held = schedule === 'dualpipe' && pipeline > 1 ? [rank, pipeline - 1 - rank] : [rank];
   const stages = held.map((each) => stageOf(architecture, layout, traits, kinds, each));
@@ -180,13 +185,13 @@ function memoryOfRank(
   const wholeWeights = sharding === 'weights';
   const wordBytes = precision === 'fp32' || precision === 'tf32' ? 4 : 2;
   // FSDP keeps the float32 weights, shared, and gathers 16-bit ones as it goes; others keep 16-bit weights beside the master.
-  const weights = wholeWeights ? bytes(4, true) : bytes(wordBytes, false);
-  const gradients = wholeWeights ? bytes(4, true) : bytes(gradientBytes, sharding === 'gradients');
+  const trained = training === 'full' ? 1 : ADAPTER_SHARE;
+  const weights = wholeWeights ? bytes(training === 'full' ? 4 : wordBytes, true) : bytes(wordBytes, false);
+  const gradients = trained * (wholeWeights ? bytes(4, true) : bytes(gradientBytes, sharding === 'gradients'));
   // A float32 update of 16-bit gradients makes float32 copies of them, for the shard that the rank updates.
   const update = optimizerBytes + (gradientBytes === 2 ? 4 : 0);
-  const optimizer = wholeWeights
-    ? bytes(optimizerBytes - 4, true)
-    : bytes(wordBytes === 4 ? optimizerBytes - 4 : update, sharding !== 'none');
+  const kept32 = wholeWeights || wordBytes === 4;
+  const optimizer = trained * bytes(kept32 ? optimizerBytes - 4 : update, wholeWeights || sharding !== 'none');
 
   const tokens = (options.sequenceTokens * layout.microBatch) / context;
   const kept = sum((stage) => stage.kept) / stages.length;

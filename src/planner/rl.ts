@@ -11,7 +11,7 @@
  */
 import { UserError } from '../base/errors.js';
 import type { Architecture } from './architecture.js';
-import { SPREAD } from './calibration.js';
+import { intervalFactor as trainingFactor } from './calibration.js';
 import type { Accelerator, Quantity } from './cluster.js';
 import { type Distribution, quantileFunction } from './distribution.js';
 import type { Layout, Precision } from './layout.js';
@@ -19,7 +19,7 @@ import type { MemoryOptions } from './memory.js';
 import { cachedParameters } from './operations.js';
 import { searchLayouts } from './search.js';
 import { SERVING_CALIBRATION, type ServingCalibration } from './serving/calibration.js';
-import { intervalFactor } from './serving/interval.js';
+import { intervalFactor as servingFactor } from './serving/interval.js';
 import { layoutFault, replicaSize, type ServingLayout, servingLayoutName } from './serving/layout.js';
 import { cacheMemory } from './serving/memory.js';
 import { servingPrecision, type WeightFormat } from './serving/precision.js';
@@ -224,7 +224,7 @@ export function planReinforcement(question: ReinforcementQuestion): Reinforcemen
   const { mean, ofTokens } = meanLengths(lengths);
 
   // Training packs answers into sequences about as long as the answer that the mean token lies in; time goes with tokens.
-  const packed = 2 ** Math.max(9, Math.round(Math.log2(promptTokens + ofTokens)));
+  const packed = 2 ** Math.max(4, Math.round(Math.log2(promptTokens + ofTokens)));
   const tokens = (outputsPerRollout * (promptTokens + mean)) / stepsPerRollout;
   const globalBatch = 2 ** Math.max(0, Math.round(Math.log2(tokens / packed)));
   const scale = tokens / (packed * globalBatch);
@@ -262,7 +262,7 @@ export function planReinforcement(question: ReinforcementQuestion): Reinforcemen
   const seconds = (cycles * cycle.total) / (question.goodput ?? 0.9);
   const gpuHours = (seconds * count) / 3600;
   // Rollout and training err independently, each by the factor that its own planner found.
-  const rolls = intervalFactor({
+  const rolls = servingFactor({
     regime: 'search',
     pool: false,
     tuned: false,
@@ -271,7 +271,7 @@ export function planReinforcement(question: ReinforcementQuestion): Reinforcemen
     assumed: 0,
     price: null,
   });
-  const trains = SPREAD.speed[architecture.moe === null ? 'dense' : 'moe'];
+  const trains = trainingFactor('speed', architecture.moe === null ? 'dense' : 'moe', 0);
   const share = cycle.rollout / cycle.total;
   const above = Math.hypot(share * (rolls - 1), (1 - share) * (trains - 1));
   const below = Math.hypot(share * (1 - 1 / rolls), (1 - share) * (1 - 1 / trains));

@@ -243,7 +243,7 @@ export function searchLayouts(question: LayoutQuestion): LayoutSearch {
     naturalRouting: true,
     ...question.work,
   };
-  const memory = { flashAttention: !work.unfusedAttention, ...question.memory, sequenceTokens };
+  const memory = { flashAttention: !work.unfusedAttention, training: work.training, ...question.memory, sequenceTokens };
   const fast = shortlist<Candidate>(keep + 1, (candidate) => candidate.stepSeconds);
   const tooLarge = shortlist<Candidate>(keep, (candidate) => candidate.stepSeconds);
   const rules = new Map<string, { count: number; example: string }>();

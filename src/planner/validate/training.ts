@@ -169,6 +169,7 @@ function memory({ setting, layout }: Chosen, row: Row): TrainingMemory {
     sequenceTokens: work.sequenceTokens,
     microBatches: Math.max(1, Math.round(work.globalBatch / (layout.data * layout.microBatch))),
     flashAttention: !work.unfusedAttention,
+    training: work.training,
     // ZeRO by its name is DeepSpeed, whose bfloat16 optimizer keeps float32 gradients beside the 16-bit ones.
     gradientBytes: layout.precision === 'bf16' && /zero-?[12]|deepspeed/i.test(row.note ?? '') ? 6 : undefined,
   });
