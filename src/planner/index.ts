@@ -13,5 +13,6 @@ export * from './operations.js';
 export * from './rl.js';
 export { bubble } from './schedule.js';
 export * from './search.js';
+export * as serving from './serving/index.js';
 export { type StepTime, stepTime, type TrainingWork } from './step-time.js';
 export * from './uncertainty.js';
