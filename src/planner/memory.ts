@@ -60,7 +60,7 @@ export const MEMORY_CALIBRATION = {
   /** Context, communicators and libraries' workspaces, bytes. */
   frameworkBytes: 4.6e9,
   /** Ratio of the 95% quantile to the median; of mixtures of experts no peak is published, so their factor is assumed. */
-  factor90: 1.12,
+  factor90: 1.11,
   moeFactor90: 1.3,
 };
 

@@ -110,7 +110,7 @@ const FIGURES: readonly Figure[] = [
   {
     pattern: /^(gpu|chip|accelerator)_hours_per_1T_tokens$/,
     kind: 'gpuHours',
-    value: (chosen, _row, calibration) => runHours(chosen, 1e12, calibration),
+    value: (chosen) => runHours(chosen, 1e12, NO_LOSSES),
   },
   {
     pattern: /^(gpu|chip|accelerator)_hours$/,
@@ -165,15 +165,26 @@ const FIGURES: readonly Figure[] = [
 
 function memory({ setting, layout }: Chosen, row: Row): TrainingMemory {
   const { architecture, work } = setting;
-  return memoryOf(architecture, layout, {
-    sequenceTokens: work.sequenceTokens,
-    microBatches: Math.max(1, Math.round(work.globalBatch / (layout.data * layout.microBatch))),
-    flashAttention: !work.unfusedAttention,
-    training: work.training,
-    // ZeRO by its name is DeepSpeed, whose bfloat16 optimizer keeps float32 gradients beside the 16-bit ones.
-    gradientBytes: layout.precision === 'bf16' && /zero-?[12]|deepspeed/i.test(row.note ?? '') ? 6 : undefined,
-  });
+  const sequences = work.globalBatch / layout.data;
+  // PyTorch's pipelines cut a rank's batch into as many micro-batches as there are stages, unless told otherwise.
+  const cut = layout.sharding === 'weights' && layout.pipeline > 1 && !row.micro_batch;
+  const microBatch = cut ? Math.max(1, Math.floor(sequences / layout.pipeline)) : layout.microBatch;
+  return memoryOf(
+    architecture,
+    { ...layout, microBatch },
+    {
+      sequenceTokens: work.sequenceTokens,
+      microBatches: Math.max(1, Math.round(sequences / microBatch)),
+      flashAttention: !work.unfusedAttention,
+      training: work.training,
+      // ZeRO by its name is DeepSpeed, whose bfloat16 optimizer keeps float32 gradients beside the 16-bit ones.
+      gradientBytes: layout.precision === 'bf16' && /zero-?[12]|deepspeed/i.test(row.note ?? '') ? 6 : undefined,
+    },
+  );
 }
+
+/** Hours for so many tokens are printed as a rate of the running machine, without what a whole run loses. */
+const NO_LOSSES = { production: 1 };
 
 /** Of a hyperscaler's building (Cottier et al. 2024). */
 const PUE = 1.1;
@@ -182,7 +193,7 @@ const tokensPerSecond = ({ setting, time }: Chosen): number =>
   (setting.work.globalBatch * setting.work.sequenceTokens) / time.step;
 
 /** Hours of accelerators for so many tokens, with what a run of months loses to failures, restarts and evaluation. */
-const runHours = (chosen: Chosen, tokens: number, { production }: Calibration): number =>
+const runHours = (chosen: Chosen, tokens: number, { production }: Pick<Calibration, 'production'>): number =>
   ((tokens / tokensPerSecond(chosen)) * chosen.setting.count * production) / 3600;
 
 function wholeRun(chosen: Chosen, row: Row, value: (tokens: number) => number): number | string {
