@@ -290,6 +290,36 @@ describe('the same hours seen by several sources', () => {
     expect(shared.totals.full.amount).toBe(separate.totals.full.amount);
   });
 
+  it('charges of a pool are shared by usage of that pool; kinds overrule what descriptions say', async () => {
+    const head = SACCT.split('\n')[0].replace('Comment', 'Cluster');
+    const job = (id: number, cluster: string) =>
+      `${id}|j|${cluster}|COMPLETED|2026-09-01T00:00:00|2026-09-01T10:00:00|36000|gres/gpu=1|${cluster}`;
+    const jobs = file('pool.txt', `${head}\n${job(1, 'east')}\n${job(2, 'west')}\n`);
+    const charges = file(
+      'pool.csv',
+      focus([charge('10', 'Compute', 'H100', 'east-1'), charge('30', 'Other', 'board', 'west-1')]),
+    );
+    const pool = (name: string) => ({ name, charges: { resource: `${name}-*` }, usage: { cluster: name } });
+    const statement = await bill([jobs, charges], {
+      pools: [pool('east'), pool('west')],
+      kinds: [{ when: { SkuMeter: 'board' }, kind: 'gpu' }],
+    });
+    expect(statement.lines.map((line) => [line.account, line.amount])).toEqual([
+      ['east', '10'],
+      ['west', '30'],
+    ]);
+  });
+
+  it('what two charges of a period bought is idle once', async () => {
+    const content = focus([charge('30', 'Compute', 'H100', 'a'), charge('10', 'Compute', 'H100', 'b')])
+      .replace('x_Team', 'x_Team,ConsumedQuantity,ConsumedUnit')
+      .replaceAll(',red', ',red,100,GPU-Hours');
+    const statement = await bill([sacct(), file('two.csv', content)]);
+    const idle = statement.lines.filter((line) => line.category === 'idle');
+    // 200 GPU-hours bought, 100 used.
+    expect(idle.map((line) => [line.amount, line.quantity])).toEqual([['20', '100']]);
+  });
+
   it('OpenCost on the same cluster as Slurm is not paid beside it', async () => {
     const head = SACCT.split('\n')[0].replace('Comment', 'Cluster');
     const jobs = file('k.txt', `${head}\n1|j|nlp|COMPLETED|2026-09-01T00:00:00|2026-09-01T20:00:00|72000|gres/gpu=1|k8s\n`);

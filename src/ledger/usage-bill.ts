@@ -184,6 +184,7 @@ async function allocate(
     const ofPool = groups.filter((group) => group.pool === pool);
     const waiting = charges.filter((charge) => charge.shared && charge.pool === pool);
     if (waiting.length === 0) continue;
+    const shared = new Map<string, Map<string, bigint>>();
     const usedKinds = new Set(ofPool.filter((group) => weightOf(group) > 0n).map((group) => group.kind as string));
     const chargedKinds = new Set(waiting.map((charge) => charge.kind));
     const target = (kind: string): string => {
@@ -192,11 +193,19 @@ async function allocate(
     };
     for (const kind of new Set(waiting.map((charge) => target(charge.kind)))) {
       const ofKind = waiting.filter((charge) => target(charge.kind) === kind);
-      await shareOut(db, pool, kind, ofKind, allocated, drafts);
+      shared.set(kind, await shareOut(db, pool, kind, ofKind, allocated, drafts));
     }
     for (const kind of usedKinds) {
       const paid = waiting.filter((charge) => coversKind(target(charge.kind), kind, chargedKinds));
-      for (const [key, left] of await uncovered(db, pool, kind, paid)) covers.set(key, left);
+      const hours = paid.every((charge) => target(charge.kind) === kind) && areDisjoint(paid) ? shared.get(kind) : undefined;
+      // Jobs have no price of their own to be cut, and of periods apart the hours were summed already.
+      const jobs = hours === undefined ? [] : ofPool.filter((group) => group.kind === kind && group.source === 'slurm');
+      for (const group of jobs) {
+        const left = group.quanta - (hours?.get(keyOf(group)) ?? 0n);
+        covers.set(keyOf(group), { uncovered: left <= BigInt(group.rows) * ROUNDING ? 0n : left, own: 0n });
+      }
+      if (jobs.length === ofPool.filter((group) => group.kind === kind).length) continue;
+      for (const [key, left] of await uncovered(db, pool, kind, paid, jobs.length > 0)) covers.set(key, left);
     }
   }
   for (const charge of charges) {
@@ -228,6 +237,16 @@ async function allocate(
   return drafts;
 }
 
+/** Quanta (a thousandth of a unit-second) that a row may lose when its hours are cut at the ends of periods. */
+const ROUNDING = 1000n;
+
+/** True when no two different periods overlap. */
+function areDisjoint(periods: readonly Period[]): boolean {
+  const distinct = [...new Map(periods.map((period) => [`${period.start}-${period.end}`, period])).values()];
+  distinct.sort((a, b) => (a.start < b.start ? -1 : 1));
+  return distinct.every((period, i) => i === 0 || distinct[i - 1].end <= period.start);
+}
+
 /** True when charges for `paid` pay for use of `kind` too: a virtual machine is charged whole. */
 function coversKind(paid: string, kind: string, charged: ReadonlySet<string>): boolean {
   if (paid === kind) return true;
@@ -235,7 +254,7 @@ function coversKind(paid: string, kind: string, charged: ReadonlySet<string>): b
   return kind === 'cpu' && paid === 'gpu' && !charged.has('cpu');
 }
 
-/** Splits the charges of each period over the usage in it. */
+/** Splits the charges of each period over the usage in it. @returns what each group used in all periods together */
 async function shareOut(
   db: Database,
   pool: number,
@@ -243,41 +262,56 @@ async function shareOut(
   charges: readonly ChargeGroup[],
   allocated: Map<string, Map<string, bigint>>,
   drafts: Draft[],
-): Promise<void> {
+): Promise<Map<string, bigint>> {
   const periods = [...new Map(charges.map((charge) => [`${charge.start}-${charge.end}`, charge as Period])).values()];
   const values = periods.map(({ start, end }, i) => `(${i}, make_timestamp(${start}), make_timestamp(${end}))`);
   await db.run(`CREATE OR REPLACE TEMP TABLE periods AS SELECT * FROM (VALUES ${values.join(', ')}) AS p(i, s, e)`);
-  const overlap = "date_diff('microsecond', greatest(window_start, s), least(window_end, e))";
-  const whole = "date_diff('microsecond', window_start, window_end)";
-  const rows = await db.rows(`SELECT i, ${DIMS.join(', ')}, sum((${WEIGHT_SQL} * ${overlap}) // ${whole})::VARCHAR AS w
-    FROM (SELECT * FROM usage_rows WHERE pool = ${pool} AND kind = ${text(kind)} AND window_end > window_start) AS u
-    JOIN periods ON window_start < e AND window_end > s GROUP BY ALL`);
+  // A job holds so much all the time: then the rate is whole, and 64 bits are enough. Else the product needs 128.
+  const weight = HELD_KINDS.includes(kind)
+    ? 'CASE WHEN whole = 1 THEN (quanta // long) * part ELSE ((quanta::HUGEINT * part) // long)::BIGINT END'
+    : `(${WEIGHT_SQL} * part) // long`;
+  const usage = `SELECT *, epoch_us(window_end) - epoch_us(window_start) AS long, (quanta % long = 0)::TINYINT AS whole FROM usage_rows WHERE pool = ${pool} AND kind = ${text(kind)} AND window_end > window_start`;
+  const rows = await db.rows(`SELECT i, ${DIMS.join(', ')}, sum(${weight})::VARCHAR AS w
+    FROM (SELECT *, least(epoch_us(window_end), epoch_us(e)) - greatest(epoch_us(window_start), epoch_us(s)) AS part
+      FROM (${usage}) JOIN periods ON window_start < e AND window_end > s) GROUP BY ALL`);
   const weights = periods.map(() => [] as { key: string; weight: bigint }[]);
   for (const row of rows) weights[Number(row.i)].push({ key: keyOf(row as never), weight: BigInt(String(row.w)) });
   for (const list of weights) list.sort((a, b) => (a.key < b.key ? -1 : 1));
-  for (const charge of charges) {
-    const users = weights[periods.findIndex(({ start, end }) => start === charge.start && end === charge.end)];
+  const seen = new Map<string, bigint>();
+  for (const { key, weight } of weights.flat()) seen.set(key, (seen.get(key) ?? 0n) + weight);
+  const indexOf = new Map(periods.map(({ start, end }, i) => [`${start}-${end}`, i]));
+  const placed = charges.map((charge) => ({ charge, i: indexOf.get(`${charge.start}-${charge.end}`) as number }));
+  // What was bought in a period, by whatever charges; unknown when one of them does not say.
+  const bought = periods.map(() => 0n as bigint | null);
+  for (const { charge, i } of placed) {
+    const before = bought[i];
+    bought[i] = before === null || charge.capacity === null ? null : before + charge.capacity;
+  }
+  for (const { charge, i } of placed) {
+    const users = weights[i];
     const total = users.reduce((all, { weight }) => all + weight, 0n);
     if (total === 0n) {
       drafts.push(chargeLine(charge, charge.attos, undefined));
       continue;
     }
-    const idle = charge.capacity !== null && charge.capacity > total ? charge.capacity - total : 0n;
+    const capacity = bought[i] ?? 0n;
+    const idle = capacity > total ? capacity - total : 0n;
     const parts = splitAttos(charge.attos, [...users.map(({ weight }) => weight), idle]);
-    users.forEach(({ key }, i) => {
+    users.forEach(({ key }, n) => {
       const mine = allocated.get(key) ?? new Map<string, bigint>();
-      mine.set(charge.currency, (mine.get(charge.currency) ?? 0n) + parts[i]);
+      mine.set(charge.currency, (mine.get(charge.currency) ?? 0n) + parts[n]);
       allocated.set(key, mine);
     });
-    if (idle > 0n)
-      drafts.push({
-        ...chargeLine(charge, parts[users.length], undefined),
-        category: 'idle',
-        quantity: hours(idle),
-        unit: UNIT_OF[charge.kind as Kind],
-        rule: 'bought, and nobody used it',
-      });
+    if (idle === 0n) continue;
+    drafts.push({
+      ...chargeLine(charge, parts[users.length], undefined),
+      category: 'idle',
+      quantity: hours((idle * (charge.capacity as bigint)) / capacity),
+      unit: UNIT_OF[charge.kind as Kind],
+      rule: 'bought, and nobody used it',
+    });
   }
+  return seen;
 }
 
 /** Integer parts in proportion to weights (largest remainder; ties to the first); they add up to `total`. */
@@ -303,6 +337,7 @@ async function uncovered(
   pool: number,
   kind: string,
   charges: readonly Period[],
+  withoutJobs: boolean,
 ): Promise<Map<string, { uncovered: bigint; own: bigint }>> {
   const islands: Period[] = [];
   for (const { start, end } of [...charges].sort((a, b) => (a.start < b.start ? -1 : 1))) {
@@ -312,7 +347,7 @@ async function uncovered(
   }
   if (islands.length === 0) return new Map();
   const covered = islands.map(({ start, end }) => `greatest(0, least(b, ${end}) - greatest(a, ${start}))`).join(' + ');
-  const inner = `SELECT *, epoch_us(window_start) AS a, epoch_us(window_end) AS b, (${covered})::HUGEINT AS paid FROM usage_rows WHERE pool = ${pool} AND kind = ${text(kind)}`;
+  const inner = `SELECT *, epoch_us(window_start) AS a, epoch_us(window_end) AS b, (${covered})::HUGEINT AS paid FROM usage_rows WHERE pool = ${pool} AND kind = ${text(kind)}${withoutJobs ? " AND source <> 'slurm'" : ''}`;
   const left = (value: string, unit = 1) =>
     `sum(CASE WHEN paid = 0 THEN ${value} WHEN paid = b - a THEN 0 ELSE ((${value} // ${unit}) * (b - a - paid)) // (b - a) * ${unit} END)::VARCHAR`;
   const rows = await db.rows(

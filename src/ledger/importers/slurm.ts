@@ -121,7 +121,10 @@ export function slurmSql(columns: Columns, timezone: string): SourceSql {
       cpus: `CASE WHEN gpus > 0 THEN NULL ELSE ${cpus} END`,
       kind: `CASE WHEN gpus > 0 THEN 'gpu' ELSE 'cpu' END`,
       detail: `CASE WHEN gpus > 0 AND contains(${tres}, 'gres/gpu:') THEN ${after('gres/gpu:', '=', 64)} ELSE '' END`,
-      quanta: `TRY_CAST((CASE WHEN gpus > 0 THEN gpus ELSE cpus END)::HUGEINT * seconds * 1000000 AS BIGINT)`,
+      held: 'CASE WHEN gpus > 0 THEN gpus ELSE cpus END',
+      // The first product always fits into 64 bits.
+      quanta:
+        'CASE WHEN held < 1000000 AND seconds < 9000000 THEN held * seconds * 1000000 ELSE TRY_CAST(held::HUGEINT * seconds * 1000000 AS BIGINT) END',
       window_end: 'coalesce(ended, window_start + to_seconds(seconds))',
     },
     skip: `CASE WHEN contains(native_id, '.') THEN 'job step, part of its job' WHEN seconds = 0 OR (gpus = 0 AND cpus = 0) OR (seconds IS NULL AND window_start IS NULL AND native_id IS NOT NULL AND ${tres} IS NULL) THEN 'job that never ran' END`,
