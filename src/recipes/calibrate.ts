@@ -105,11 +105,11 @@ export function between(from: Moment, to: Moment, workers: number): { wall: numb
 }
 
 /** The longest that one timed pass may take; a larger batch is timed in part. */
-const PASS_SECONDS = 0.12;
+const PASS_SECONDS = 0.05;
 /** Most seconds for all passes of a piece, and the share of its stage that they may cost. */
-const PIECE_SECONDS = 0.3;
-const PIECE_SHARE = 0.004;
-const MOST_PASSES = 12;
+const PIECE_SECONDS = 0.4;
+const PIECE_SHARE = 0.02;
+const MOST_PASSES = 16;
 /** Tokens drawn by each sequence that is timed; the first come with the prompt. */
 const DRAWN = 8;
 
@@ -252,7 +252,7 @@ async function measureGeneration(
     // More sequences never take less time; what says so is noise.
     const seconds = Math.max(times.step, decode.at(-1)?.seconds ?? 0);
     decode.push({ sequences, seconds });
-    if (seconds > PASS_SECONDS / 2) break;
+    if (seconds > PASS_SECONDS) break;
   }
   const context = promptTokens + drawn / 2;
   const { sequences, seconds } = decode[decode.length - 1];
