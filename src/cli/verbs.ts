@@ -8,6 +8,7 @@ import { claimCommand } from './claim.js';
 import { doctorCommand } from './doctor.js';
 import { evalCommand } from './eval.js';
 import { exportCommand } from './export.js';
+import { planCommand } from './plan.js';
 import { trainCommand } from './train.js';
 import { validateCommand } from './validate.js';
 
@@ -15,6 +16,7 @@ export const verbs: readonly (() => Command)[] = [
   trainCommand,
   chatCommand,
   evalCommand,
+  planCommand,
   billCommand,
   claimCommand,
   validateCommand,

@@ -1,0 +1,43 @@
+import { describe, expect, it } from 'vitest';
+import { parseLayout } from '../recipes/layout-text.js';
+import { planRecipe } from '../recipes/plan.js';
+import { loadRecipe } from '../recipes/schema.js';
+import { readTarget } from '../recipes/target.js';
+import { planDocument } from './documents.js';
+import { renderPlan, short } from './plan.js';
+
+describe('reckoner plan', () => {
+  const target = { ...readTarget('h800x2048'), layout: parseLayout('tp1 pp16 ep64 mb1 selective dualpipe', '--layout') };
+  const recipe = loadRecipe('deepseek-v3');
+  const plan = planRecipe(
+    { ...recipe, stages: recipe.stages.slice(0, 1), published: recipe.published?.slice(0, 1) },
+    { ...target, usdPerHour: { ...target.usdPerHour, distribution: 2 } },
+  );
+
+  it('prints the document of its schema', () => {
+    expect(planDocument.parse(JSON.parse(JSON.stringify(plan)))).toEqual(plan);
+  });
+
+  it('fits into 100 columns and says what it rests on', () => {
+    const text = renderPlan(plan);
+    const lines = text.split('\n');
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(100);
+    expect(lines[0]).toBe('deepseek-v3 on h800x2048');
+    expect(text).toMatch(/671B parameters, 37\.6B active for a token, and 11\.6B to predict further tokens/);
+    expect(text).toMatch(/^pretrain +14\.8T +\d\.\d\dM +\d\.\d\dM to \d\.\d\dM/m);
+    expect(text).toMatch(/^pretraining +2\.66M +\d\.\d\dM +[+-]\d+(\.\d)?% +yes$/m);
+    expect(text).toContain('tp1 pp16 dp128 ep64 mb1 selective recompute dualpipe');
+    expect(text).toContain("the planner's own error in training time");
+    expect(text).toContain('at $2.00 an hour (');
+    expect(text).not.toContain('NaN');
+  });
+
+  it.each([
+    [14.8e12, '14.8T'],
+    [999_600, '1.00M'],
+    [2_664_000, '2.66M'],
+    [57.72, '57.7'],
+    [0.03161, '0.0316'],
+    [0, '0'],
+  ])('writes %d as %s', (value, text) => expect(short(value)).toBe(text));
+});

@@ -1,0 +1,201 @@
+/**
+ * @file `reckoner plan`: what a recipe would take on a machine or cluster, with the layout, the interval and the reasons.
+ */
+import { Command } from 'commander';
+import type { Quantity } from '../planner/cluster.js';
+import { parseLayout } from '../recipes/layout-text.js';
+import { type Plan, planRecipe } from '../recipes/plan.js';
+import { loadRecipe, shippedRecipes } from '../recipes/schema.js';
+import { readTarget } from '../recipes/target.js';
+import type { PlanDocument } from './documents.js';
+import { formatShare } from './format.js';
+import { PLAIN, print, printDocument, type Style, styleFor, withExamples } from './output.js';
+
+interface Flags {
+  on: string;
+  layout?: string;
+  json?: boolean;
+}
+
+const WIDTH = 100;
+/** Losing layouts that are shown for each kind of reason. */
+const SHOWN = 3;
+
+/** Three digits and a letter for the size: `14.8T`, `2.84M`, `57.7`, `0.0316`. */
+export function short(value: number): string {
+  for (const [size, letter] of [
+    [1e12, 'T'],
+    [1e9, 'B'],
+    [1e6, 'M'],
+    [1e3, 'K'],
+  ] as const) {
+    if (Math.abs(value) >= 0.9995 * size) return `${digits(value / size)}${letter}`;
+  }
+  return digits(value);
+}
+
+/** Three significant digits without an exponent. */
+function digits(value: number): string {
+  if (value === 0) return '0';
+  // Rounded first: 0.9996 has a digit fewer after the point than it seems.
+  const size = Math.floor(Math.log10(Math.abs(Number(value.toPrecision(3)))));
+  return value.toFixed(Math.min(12, Math.max(0, 2 - size)));
+}
+
+const range = ({ low, high }: Quantity, form: (value: number) => string = short): string =>
+  low === high ? '' : `${form(low)} to ${form(high)}`;
+const usd = (value: number): string => `$${short(value)}`;
+
+/** Cells of equal width; `left` columns align left. */
+function columns(rows: readonly string[][], left: number, gap = 2): string[] {
+  const widths = rows[0].map((_, i) => Math.max(...rows.map((row) => row[i].length)));
+  return rows.map((row) =>
+    row
+      .map((cell, i) => (i < left ? cell.padEnd(widths[i]) : cell.padStart(widths[i])))
+      .join(' '.repeat(gap))
+      .trimEnd(),
+  );
+}
+
+/** Breaks at spaces; further lines are indented. */
+function wrap(text: string, indent = '  ', width = WIDTH): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    if (line !== '' && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = `${indent}${word}`;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  return [...lines, line];
+}
+
+/** The plan for people; at most 100 columns. */
+export function renderPlan(plan: Plan, style: Style = PLAIN): string {
+  const { cluster, model, stages, total, sensitivity, published, notes, rejected } = plan;
+  const { usdPerHour, goodput, pue, loadFactor } = cluster;
+  const { parameters } = model;
+  const mtp = parameters.mtp > 0 ? `, and ${short(parameters.mtp)} to predict further tokens` : '';
+  const active = parameters.active < parameters.total ? `, ${short(parameters.active)} active for a token` : '';
+  const lines = [
+    style.bold(`${plan.recipe} on ${cluster.name}`),
+    ...wrap(
+      `${short(total.gpuHours.value)} GPU-hours, ${short(total.days.value)} days, ${usd(total.usd.value)} (90% interval ${range(total.usd, usd)}), ${short(total.energyKwh.value)} kWh.`,
+    ),
+    '',
+    ...wrap(`model    ${short(parameters.total)} parameters${active}${mtp}`, '         '),
+    ...wrap(
+      `machine  ${cluster.count} × ${cluster.accelerator} at ${usd(usdPerHour.value)} an hour (${[range(usdPerHour, usd), usdPerHour.source].filter((part) => part !== '').join('; ')}${usdPerHour.date === '' ? '' : `, ${usdPerHour.date}`})`,
+      '         ',
+    ),
+    ...wrap(
+      `assumed  ${formatShare(goodput.value, 0)} of the time makes progress (${range(goodput, percent)}), ${formatShare(loadFactor.value, 0)} of nameplate power, PUE ${digits(pue.value)}`,
+      '         ',
+    ),
+    '',
+  ];
+  const rows = stages.map((stage) => [
+    stage.id,
+    short(stage.tokens),
+    short(stage.gpuHours.value),
+    range(stage.gpuHours),
+    short(stage.days.value),
+    formatShare(stage.mfuCausal.value),
+    `${digits(stage.memoryBytesPerGpu.value / 1e9)}`,
+    usd(stage.usd.value),
+    range(stage.usd, usd),
+  ]);
+  const sum = ['total', '', short(total.gpuHours.value), range(total.gpuHours), short(total.days.value), '', ''];
+  const table = columns(
+    [
+      ['stage', 'tokens', 'GPU-hours', '90% interval', 'days', 'MFU', 'GB/GPU', 'USD', '90% interval'],
+      ...rows,
+      [...sum, usd(total.usd.value), range(total.usd, usd)],
+    ],
+    1,
+  );
+  const last = table.length - 1;
+  lines.push(style.bold(table[0]), ...table.slice(1, last));
+  lines.push(style.dim('─'.repeat(Math.max(...table.map((line) => line.length)))), style.bold(table[last]), '');
+
+  const [head, ...named] = columns(
+    [
+      ['stage', 'a step', 'tokens/s/GPU'],
+      ...stages.map(({ id, stepSeconds, tokensPerSecondPerGpu }) => [
+        id,
+        `${digits(stepSeconds.value)} s`,
+        short(tokensPerSecondPerGpu.value),
+      ]),
+    ],
+    1,
+  );
+  lines.push(style.bold(`${head}  layout`));
+  for (const [i, line] of named.entries()) lines.push(...wrap(`${line}  ${stages[i].layout}`, ' '.repeat(line.length + 2)));
+
+  if (published.length > 0) {
+    const compared = published.map(({ what, gpuHours, predicted, relativeError }) => [
+      what,
+      short(gpuHours),
+      short(predicted.value),
+      `${relativeError < 0 ? '' : '+'}${percent(relativeError)}`,
+      predicted.low <= gpuHours && gpuHours <= predicted.high ? 'yes' : 'no',
+    ]);
+    const [title, ...body] = columns([['GPU-hours', 'published', 'predicted', 'error', 'in the interval'], ...compared], 1);
+    lines.push('', style.bold(title), ...body);
+    for (const source of new Set(published.map((one) => one.source))) lines.push(...wrap(style.dim(`source: ${source}`)));
+  }
+  if (sensitivity.length > 0) {
+    lines.push('', style.bold('What the total in USD depends on'));
+    for (const { what, share } of sensitivity.slice(0, 6)) lines.push(`${percent(share).padStart(6)}  ${what}`);
+  }
+  lines.push(...whyOthersLost(plan, rejected, style));
+  for (const text of notes) lines.push('', ...wrap(`note: ${text}`));
+  lines.push(
+    '',
+    ...wrap(
+      style.dim(
+        'MFU counts the model’s operations, attention causally, against the 16-bit peak. GPU-hours include what is lost; a step does not. USD is rent: no staff, no failed experiments, no storage.',
+      ),
+      '',
+    ),
+  );
+  return lines.join('\n');
+}
+
+const percent = (share: number): string => formatShare(share, Math.abs(share) < 0.1 ? 1 : 0);
+
+/** For the first stage with reasons: the nearest losers of each kind. */
+function whyOthersLost({ stages }: Plan, rejected: Plan['rejected'], style: Style): string[] {
+  const stage = stages.find(({ id }) => rejected.some((loser) => loser.stage === id))?.id;
+  if (stage === undefined) return [];
+  const losers = rejected.filter((loser) => loser.stage === stage);
+  const kinds = [/^slower/, /^memory/, /^(?!slower|memory)/];
+  const shown = kinds.flatMap((kind) => losers.filter(({ reason }) => kind.test(reason)).slice(0, SHOWN));
+  const [head, ...rows] = [`Why other layouts of ${stage} lost`, ...shown.map(({ layout, reason }) => `${layout}: ${reason}`)];
+  return ['', style.bold(head), ...rows.flatMap((row) => wrap(`  ${row}`, '      '))];
+}
+
+export function planCommand(): Command {
+  const command = new Command('plan')
+    .description(
+      'What a recipe would take on a machine or cluster: the best layout, GPU-hours, days, energy, dollars, with intervals.',
+    )
+    .argument('<recipe>', `a shipped recipe (${shippedRecipes().join(', ')}) or the path of a .json file`)
+    .requiredOption('--on <cluster>', '<gpu>x<count>, such as h800x2048, or a .yaml file; see docs/guides/plan.md')
+    .option('--layout <parts>', 'parts of the layout that are given, such as "pp16 ep64 dualpipe"; the rest is searched for')
+    .option('--json', 'print one JSON document')
+    .action((name: string, flags: Flags) => {
+      const recipe = loadRecipe(name);
+      const target = readTarget(flags.on);
+      if (flags.layout !== undefined) target.layout = { ...target.layout, ...parseLayout(flags.layout, '--layout') };
+      const plan = planRecipe(recipe, target);
+      if (flags.json) printDocument(plan satisfies PlanDocument);
+      else print(renderPlan(plan, styleFor(process.stdout)));
+    });
+  return withExamples(
+    command,
+    'reckoner plan deepseek-v3 --on h800x2048',
+    'reckoner plan deepseek-v3 --on h800x2048 --layout "pp16 ep64 dualpipe" --json',
+    'reckoner plan deepseek-r1 --on h200x512',
+  );
+}
