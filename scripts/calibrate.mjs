@@ -9,7 +9,7 @@
 // (Huber) Gauss-Newton on the logarithm of each parameter, with a prior that holds those that the data do not tell.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { CALIBRATION, PRIOR } from '../dist/planner/calibration.js';
+import { CALIBRATION, intervalFactor, PRIOR } from '../dist/planner/calibration.js';
 import { acceleratorOf } from '../dist/planner/hardware.js';
 import { stepTime } from '../dist/planner/step-time.js';
 import { parseCsv } from '../dist/planner/validate/csv.js';
@@ -44,6 +44,7 @@ export function observations(rows) {
       target: Math.log(target),
       family: prediction.family === 'dense' ? 'dense' : 'moe',
       assumed: prediction.assumed.length,
+      factor: intervalFactor('speed', prediction.family, prediction.assumed.length),
       source,
       gpu: acceleratorOf(row.gpu).id,
       model: setting.architecture.name,
@@ -188,8 +189,15 @@ export function quantile(values, weights, share) {
 const percent = (value) => `${(100 * value).toFixed(1)}%`;
 const error = (logarithm) => Math.abs(Math.expm1(-logarithm));
 
+const covered = (chosen) =>
+  chosen.reduce((sum, { held, factor, once }) => sum + (Math.abs(held) <= Math.log(factor) ? once : 0), 0) /
+  chosen.reduce((sum, { once }) => sum + once, 0);
+
 function table(groups) {
-  const lines = ['| | configurations | median error | by source | 90th percentile | bias |', '|---|---:|---:|---:|---:|---:|'];
+  const lines = [
+    '| | configurations | median error | by source | 90th percentile | bias | in the 90% interval | high / low |',
+    '|---|---:|---:|---:|---:|---:|---:|---:|',
+  ];
   for (const [name, chosen] of groups) {
     if (chosen.length === 0) continue;
     const errors = chosen.map((one) => error(one.held));
@@ -201,7 +209,11 @@ function table(groups) {
       0.5,
     );
     lines.push(
-      `| ${name} | ${Math.round(once.reduce((a, b) => a + b, 0))} | ${percent(quantile(errors, once, 0.5))} | ${percent(quantile(errors, bySource, 0.5))} | ${percent(quantile(errors, once, 0.9))} | ${bias > 0 ? '+' : ''}${percent(Math.expm1(bias))} |`,
+      `| ${name} | ${Math.round(once.reduce((a, b) => a + b, 0))} | ${percent(quantile(errors, once, 0.5))} | ${percent(quantile(errors, bySource, 0.5))} | ${percent(quantile(errors, once, 0.9))} | ${bias > 0 ? '+' : ''}${percent(Math.expm1(bias))} | ${percent(covered(chosen))} | ${quantile(
+        chosen.map(({ factor }) => factor ** 2),
+        once,
+        0.5,
+      ).toFixed(2)} |`,
     );
   }
   return lines.join('\n');

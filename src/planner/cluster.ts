@@ -13,6 +13,8 @@ export interface Accelerator {
   peakFlops: Partial<Record<Precision, number>>;
   /** Fraction of the peak that the best large matrix products were measured to reach. */
   achievableFraction: number;
+  /** Attention kernels relative to other chips of the same peak (Blackwell Ultra's faster exponentials). */
+  attentionFactor?: number;
   memoryBytes: number;
   /** Bytes a second. */
   memoryBandwidth: number;

@@ -49,7 +49,9 @@ export function allToAllSeconds(
 ): number {
   if (expert <= 1) return 0;
   const { scaleUpSize, scaleUpBandwidth, scaleOutBandwidth } = accelerator;
-  const inside = (tokens * bytes * routing.topK * ringShare(expert)) / (scaleUpBandwidth * link);
+  // A rank that has several of a token's experts gets it once.
+  const copies = expert * (1 - (1 - 1 / expert) ** routing.topK);
+  const inside = (tokens * bytes * copies * ringShare(expert)) / (scaleUpBandwidth * link);
   const domains = Math.ceil(expert / scaleUpSize);
   if (domains <= 1) return inside;
   let reached = domains * (1 - (1 - 1 / domains) ** routing.topK);

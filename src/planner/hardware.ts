@@ -36,6 +36,7 @@ function fromRow(row: AcceleratorRow): Accelerator {
     name: row.name,
     peakFlops,
     achievableFraction: row.achievable?.fraction ?? ACHIEVABLE,
+    attentionFactor: row.attention?.factor ?? 1,
     memoryBytes: row.memoryGb * 1e9,
     memoryBandwidth: row.memoryTbPerSecond * 1e12,
     scaleUpBandwidth: row.scaleUpGbPerSecond * 1e9,

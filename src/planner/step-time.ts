@@ -120,6 +120,7 @@ export function stepTime(
   let flops = (2 * tokens * projected) / tensor;
   const attentionActivations = attending * (2 * hidden + query + key + value + output);
   const denseActivations = dense * (2 * hidden + (gated ? 3 : 2) * intermediate);
+  const inner = (architecture.hybrid?.mamba.heads ?? 0) * (architecture.hybrid?.mamba.headDim ?? 0);
   const mambaActivations =
     mamba * (2 * hidden + 3 * (architecture.hybrid?.mamba.heads ?? 0) * (architecture.hybrid?.mamba.headDim ?? 0));
   let traffic =
@@ -154,8 +155,22 @@ export function stepTime(
     tokens * attentionFlops(architecture, sequenceTokens, !work.unfusedAttention) * (attending / attentionLayers(architecture));
   const attentionPasses =
     (work.unfusedAttention ? 3 : 3.5) + (again || (recompute === 'selective' && work.unfusedAttention) ? 1 : 0);
-  const attentionRate = work.unfusedAttention ? rate16 : (rate16 * calibration.attention) / calibration.matmul16;
-  let attention = (attentionPasses * scores) / tensor / attentionRate;
+  const attentionRate = work.unfusedAttention
+    ? rate16
+    : (rate16 *
+        (accelerator.peakFlops.fp8 === undefined
+          ? calibration.attentionAmpere
+          : calibration.attention * (accelerator.attentionFactor ?? 1))) /
+      calibration.matmul16;
+  // Kernels are tuned for heads of 128; narrower ones leave units idle.
+  const headDim = architecture.attention.kind === 'gqa' ? architecture.attention.headDim : 128;
+  const headShare = Math.min(1, (1.5 * headDim) / (headDim + 64));
+  let attention = (attentionPasses * scores) / tensor / attentionRate / headShare;
+  if (architecture.hybrid !== undefined) {
+    // The scan of Mamba-2 within chunks and between them: about six operations for each element of the state.
+    attention +=
+      (attentionPasses * tokens * mamba * 6 * inner * architecture.hybrid.mamba.state) / tensor / (0.5 * attentionRate);
+  }
   if (work.unfusedAttention && architecture.attention.heads > 0) {
     // Scores, softmax and dropout, two bytes each: about eight passes forward and backward.
     const elements = (tokens * sequenceTokens * architecture.attention.heads * attending) / tensor;
@@ -167,7 +182,7 @@ export function stepTime(
   const shared = layout.sequenceParallel || tensor === 1 ? tensor : 1;
   const normsBytes = (layers * 10 * 2 * hidden) / shared;
   const activationBytes =
-    (2 * (dense * (gated ? 3 : 2) * intermediate + mamba * 8 * hidden + attending * 2 * (query + key))) / tensor;
+    (2 * (dense * (gated ? 3 : 2) * intermediate + mamba * 12 * inner + attending * 2 * (query + key))) / tensor;
   const castBytes = width < 2 ? (4 * (attentionActivations + denseActivations)) / tensor : 0;
   const expertBytes =
     moe === null
@@ -191,7 +206,9 @@ export function stepTime(
     const bandwidth = collectiveBandwidth(accelerator, tensor, 1, calibration.link, calibration.network);
     const collectives = attending + dense + mamba + (expert > 1 ? 0 : sparse);
     const bytes = collectives * 2 * tokens * hidden * 2 * ringShare(tensor);
-    tensorSeconds = (calibration.exposedTensor * bytes * (2 + (layout.sequenceParallel ? 0.5 : 0) + again)) / bandwidth;
+    // Without sequence parallelism the all-reduces wait for the layer before them: twice as much is exposed.
+    const exposed = layout.sequenceParallel ? calibration.exposedTensor : Math.min(1, 2 * calibration.exposedTensor);
+    tensorSeconds = (exposed * bytes * (2 + (layout.sequenceParallel ? 0.5 : 0) + again)) / bandwidth;
   }
   let contextSeconds = 0;
   if (context > 1) {
@@ -237,8 +254,12 @@ export function stepTime(
     (2 * (local * ringShare(ranks))) / bandwidth +
     (2 * localExperts * ringShare(Math.max(1, (ranks * tensor) / expert))) / expertBandwidth;
 
+  // The host launches kernels ahead of the accelerator; where that takes longer, it sets the pace.
+  const host = calibration.hostDense * (layers - sparse) + calibration.hostExperts * sparse;
+  const device = matmul + attention + memory + launch + expertSeconds;
+  const waiting = (device ** 4 + host ** 4) ** 0.25 - device;
   const perMicro =
-    (matmul + attention + memory + launch) / pipeline +
+    (matmul + attention + memory + launch + waiting) / pipeline +
     (tensorSeconds + contextSeconds + expertSeconds + pipelineSeconds) / pipeline;
   let dataSeconds: number;
   let micro = perMicro;
@@ -265,7 +286,7 @@ export function stepTime(
     matmul: matmul * share,
     attention: attention * share,
     memory: memory * share,
-    launch: launch * share,
+    launch: (launch + waiting) * share,
     tensor: tensorSeconds * share,
     context: (contextSeconds + pipelineSeconds) * share,
     expert: expertSeconds * share,

@@ -14,6 +14,8 @@ export interface AcceleratorRow {
   tflops: Readonly<Partial<Record<'fp32' | 'tf32' | 'fp16' | 'bf16' | 'fp8' | 'nvfp4' | 'mxfp8' | 'int8' | 'int4', number>>>;
   /** Fraction of the BF16 peak that the best of many matrix products reached; absent where nobody published it. */
   achievable?: { fraction: number; source: string };
+  /** Attention kernels relative to other chips of the same peak; 1 where absent. */
+  attention?: { factor: number; source: string };
   memoryGb: number;
   memoryTbPerSecond: number;
   /** One direction, GB/s per accelerator, and how many accelerators it joins. */
@@ -38,6 +40,8 @@ const GOOGLE = 'Google Cloud TPU system architecture pages; Epoch AI machine-lea
 const INFERENCEX = 'SemiAnalysis InferenceX constants: external 3-year contract, owned TCO as the low end';
 const MAMF = 'stas00/ml-engineering, compute/accelerator: maximum achievable matmul FLOPS';
 const SCALING_BOOK = 'How to scale your model (JAX scaling book), on TPU matrix products in practice: about 95% of peak';
+const ULTRA =
+  'NVIDIA Blackwell Ultra: twice the exponentials a clock; half of attention is taken to be exponentials, so 1 / (1/2 + 1/4)';
 const NO_OFFER = 'no offer catalogued; scaled from the nearest accelerator by peak rate, so the interval is wide';
 
 /** Share of a server's power beyond the boards: Cottier et al. 2024: 1.82 (H100: 10.2 kW / 8 / 0.7 kW), 2.03 (A100: 6.5 kW / 8 / 0.4 kW). */
@@ -410,6 +414,7 @@ export const ACCELERATORS: readonly AcceleratorRow[] = [
     aliases: ['b300268gb', 'b300288gb'],
     tflops: { fp32: 75, tf32: 1125, fp16: 2250, bf16: 2250, fp8: 4500, mxfp8: 4500, nvfp4: 14400 },
     achievable: { fraction: 0.786, source: MAMF },
+    attention: { factor: 1.33, source: ULTRA },
     memoryGb: 268,
     memoryTbPerSecond: 8,
     scaleUpGbPerSecond: 900,
@@ -442,6 +447,7 @@ export const ACCELERATORS: readonly AcceleratorRow[] = [
     name: 'NVIDIA GB300 NVL72',
     aliases: ['gb300nvl72'],
     tflops: { fp32: 80, tf32: 1250, fp16: 2500, bf16: 2500, fp8: 5000, mxfp8: 5000, nvfp4: 15000 },
+    attention: { factor: 1.33, source: ULTRA },
     memoryGb: 288,
     memoryTbPerSecond: 8,
     scaleUpGbPerSecond: 900,

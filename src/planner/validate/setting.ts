@@ -258,15 +258,14 @@ function layoutsOf(row: Row, known: Known, assumed: string[]): Layout[] {
   // Several rows list ranks that context parallelism shares; the accelerators of the job decide.
   const ranks =
     tensor * pipeline * data * context === count ? data : Math.max(1, Math.round(count / (tensor * pipeline * context)));
-  const chunks = number(row, 'interleave') ?? 1;
+  const chunks = number(row, 'interleave') ?? chunksOf(architecture, accelerator, pipeline, note, assumed);
   const named = shardingOf(note);
-  const sharding =
-    named ??
-    (tpu
-      ? 'weights'
-      : fits(architecture, accelerator, { tensor, pipeline, data: ranks, expert }, 'optimizer')
-        ? 'optimizer'
-        : 'weights');
+  // Pipelines are combined with a sharded optimizer, not with gathering weights for each micro-batch, unless a note says so.
+  const whole =
+    pipeline > 1 ||
+    known.work.training === 'adapters' ||
+    fits(architecture, accelerator, { tensor, pipeline, data: ranks, expert }, 'optimizer');
+  const sharding = named ?? (tpu || !whole ? 'weights' : 'optimizer');
   const micro =
     number(row, 'micro_batch') ??
     assume(assumed, 'micro-batch', Math.max(1, Math.min(globalBatch / ranks, pipeline > 1 ? 1 : 2)));
@@ -288,6 +287,21 @@ function layoutsOf(row: Row, known: Known, assumed: string[]): Layout[] {
       precision,
     },
   ];
+}
+
+/** Chunks where a row has a pipeline and does not say: frameworks of the FP8 chips interleave by default, with a few layers each. */
+function chunksOf(
+  { layers }: Architecture,
+  { peakFlops }: Accelerator,
+  pipeline: number,
+  note: string,
+  assumed: string[],
+): number {
+  if (pipeline <= 1 || peakFlops.fp8 === undefined) return 1;
+  if (/interleaved/i.test(note)) return 2;
+  if (/1f1b/i.test(note)) return 1;
+  assumed.push('interleaving');
+  return [4, 5, 3, 6, 7, 2, 8].find((chunks) => [0, 1, 2].some((ends) => (layers + ends) % (pipeline * chunks) === 0)) ?? 1;
 }
 
 /** DeepSeek trained V3 with DualPipe on H800s (arXiv:2412.19437, section 3.2.1); nobody else reports it. */
@@ -342,7 +356,8 @@ function searched(row: Row, known: Known, tpu: boolean): Layout[] {
           ? 'interleaved'
           : '1f1b',
       chunks: pipeline > 1 && layers % (2 * pipeline) === 0 ? 2 : 1,
-      recompute: recompute ?? (accelerator.memoryBytes < 50e9 || known.work.unfusedAttention ? 'full' : 'none'),
+      recompute:
+        recompute ?? (tpu ? 'selective' : accelerator.memoryBytes < 50e9 || known.work.unfusedAttention ? 'full' : 'none'),
       sharding,
       precision,
     });
