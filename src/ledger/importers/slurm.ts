@@ -94,11 +94,11 @@ export function slurmSql(columns: Columns, timezone: string): SourceSql {
   ];
   const tres = column('AllocTRES');
   // Splitting is several times as fast as a regular expression, and this runs on every row.
-  const after = (mark: string, end = ',', most = 12) =>
-    `split_part(substr(${tres}, strpos(${tres}, '${mark}') + ${mark.length}, ${most}), '${end}', 1)`;
+  const from = (place: string, mark: string, end = ',', most = 12) =>
+    `split_part(substr(${tres}, ${place} + ${mark.length}, ${most}), '${end}', 1)`;
   const types = `list_sum([TRY_CAST(n AS BIGINT) for n in regexp_extract_all(${tres}, 'gres/gpu:[^=,]+=(\\d+)', 1)])::BIGINT`;
-  const gpus = `CASE WHEN contains(${tres}, 'gres/gpu=') THEN coalesce(TRY_CAST(${after('gres/gpu=')} AS BIGINT), 0) WHEN contains(${tres}, 'gres/gpu:') THEN coalesce(${types}, 0) ELSE 0 END`;
-  const held = `CASE WHEN starts_with(${tres}, 'cpu=') THEN TRY_CAST(substr(split_part(${tres}, ',', 1), 5) AS BIGINT) WHEN contains(${tres}, ',cpu=') THEN TRY_CAST(${after(',cpu=')} AS BIGINT) END`;
+  const gpus = `CASE WHEN total_at > 0 THEN coalesce(TRY_CAST(${from('total_at', 'gres/gpu=')} AS BIGINT), 0) WHEN type_at > 0 THEN coalesce(${types}, 0) ELSE 0 END`;
+  const held = `CASE WHEN starts_with(${tres}, 'cpu=') THEN TRY_CAST(${from('1', 'cpu=')} AS BIGINT) WHEN contains(${tres}, ',cpu=') THEN TRY_CAST(${from(`strpos(${tres}, ',cpu=')`, ',cpu=')} AS BIGINT) END`;
   const cpus = `coalesce(TRY_CAST(${column('AllocCPUS', 'NCPUS')} AS BIGINT), ${held})`;
   const id = column('JobIDRaw', 'JobID');
   return {
@@ -116,11 +116,13 @@ export function slurmSql(columns: Columns, timezone: string): SourceSql {
       resource: column('NodeList'),
       window_start: time(column('Start')),
       ended: time(column('End')),
+      total_at: `strpos(${tres}, 'gres/gpu=')`,
+      type_at: `strpos(${tres}, 'gres/gpu:')`,
       gpus,
       seconds: `coalesce(${candidates.join(', ')})`,
       cpus: `CASE WHEN gpus > 0 THEN NULL ELSE ${cpus} END`,
       kind: `CASE WHEN gpus > 0 THEN 'gpu' ELSE 'cpu' END`,
-      detail: `CASE WHEN gpus > 0 AND contains(${tres}, 'gres/gpu:') THEN ${after('gres/gpu:', '=', 64)} ELSE '' END`,
+      detail: `CASE WHEN gpus > 0 AND type_at > 0 THEN ${from('type_at', 'gres/gpu:', '=', 64)} ELSE '' END`,
       held: 'CASE WHEN gpus > 0 THEN gpus ELSE cpus END',
       // The first product always fits into 64 bits.
       quanta:
