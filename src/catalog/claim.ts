@@ -70,7 +70,14 @@ const computed = z.strictObject({ what: text, formula: text, unit: z.string(), n
 /** What the planner predicts for a recipe on a cluster, in accelerator-hours. Without a planner, what needs it is left out. */
 const planned = z.strictObject({
   what: text,
-  planned: z.strictObject({ recipe: text, on: text, stage: text.optional() }),
+  planned: z.strictObject({
+    recipe: text,
+    on: text,
+    /** Parts of the layout that are given; the rest is searched for. */
+    layout: text.optional(),
+    /** Stages of the recipe that are counted. */
+    stages: z.array(text).min(1),
+  }),
   unit: z.string(),
   source: text,
 });

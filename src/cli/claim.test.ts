@@ -35,6 +35,16 @@ describe('reckoner claim', () => {
     expect(document.claim).toBe('deepseek');
     const headline = document.figures.find(({ id }: { id: string }) => id === 'v3-headline');
     expect(headline.usd).toBe(5_576_000);
+    // From first principles, with its error: within a factor of 1.5 of what was counted, and inside its own interval.
+    const planned = document.figures.find(({ id }: { id: string }) => id === 'v3-planned');
+    expect(planned.basis).toBe('predicted');
+    expect(planned.usd / headline.usd).toBeGreaterThan(1 / 1.5);
+    expect(planned.usd / headline.usd).toBeLessThan(1.5);
+    expect(document.steps.find(({ from }: { from: string }) => from === 'v3-planned').usd).toBeCloseTo(
+      headline.usd - planned.usd,
+      2,
+    );
+    expect(document.leftOut).toEqual([]);
     // $1.39 and $3.42 are the 5% and 95% quantiles of the price.
     expect(headline.low / (2_788_000 * 1.39)).toBeCloseTo(1, 2);
     expect(headline.high / (2_788_000 * 3.42)).toBeCloseTo(1, 2);

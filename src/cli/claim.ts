@@ -6,8 +6,21 @@ import { Command } from 'commander';
 import { parse as parseYaml } from 'yaml';
 import { UserError } from '../base/errors.js';
 import { readJson } from '../base/files.js';
-import { CLAIM_SCHEMA_VERSION, CLAIMS, claimText, evaluateClaim, type Propagate, readClaim } from '../ledger/claims/index.js';
+import {
+  CLAIM_SCHEMA_VERSION,
+  CLAIMS,
+  claimText,
+  evaluateClaim,
+  type PlannedHours,
+  type Propagate,
+  readClaim,
+} from '../ledger/claims/index.js';
+import type { Quantity } from '../planner/cluster.js';
 import { propagate as sample } from '../planner/uncertainty.js';
+import { parseLayout } from '../recipes/layout-text.js';
+import { planRecipe } from '../recipes/plan.js';
+import { loadRecipe } from '../recipes/schema.js';
+import { readTarget } from '../recipes/target.js';
 import { print, printDocument, type Style, styleFor, withExamples } from './output.js';
 
 interface Flags {
@@ -35,7 +48,7 @@ export function claimCommand(): Command {
         list(style, flags.json === true);
         return;
       }
-      const document = evaluateClaim(claimOf(which ?? DEFAULT), { propagate: sampled });
+      const document = evaluateClaim(claimOf(which ?? DEFAULT), { propagate: sampled, planned });
       if (flags.json) printDocument(document);
       else print(claimText(document, { style, width: process.stdout.columns, all: flags.all }));
     });
@@ -86,6 +99,27 @@ function list(style: Style, json: boolean): void {
   );
   print(lines.join('\n'));
 }
+
+const plans = new Map<string, Quantity>();
+
+/** Accelerator-hours of some stages of a recipe, as `reckoner plan` predicts them. */
+const planned: PlannedHours = (request) => {
+  const key = JSON.stringify(request);
+  const known = plans.get(key);
+  if (known !== undefined) return known;
+  const { recipe: name, on, layout, stages } = request;
+  const recipe = loadRecipe(name);
+  const chosen = recipe.stages.filter(({ id }) => stages.includes(id));
+  if (chosen.length < stages.length) {
+    const ids = recipe.stages.map(({ id }) => id).join(', ');
+    throw new UserError('usage', `the recipe ${name} lacks a stage of ${stages.join(', ')}; it has ${ids}`, 'planned.stages');
+  }
+  const target = readTarget(on);
+  if (layout !== undefined) target.layout = { ...target.layout, ...parseLayout(layout, 'planned.layout') };
+  const { gpuHours } = planRecipe({ ...recipe, stages: chosen, published: [] }, target).total;
+  plans.set(key, gpuHours);
+  return gpuHours;
+};
 
 /** Intervals from the planner's Latin hypercube: a low, a value and a high are 5%, 50% and 95% quantiles. */
 const sampled: Propagate = (inputs, model) => {

@@ -235,7 +235,12 @@ describe('a claim of one’s own', () => {
   it('leaves out what needs a plan where there is none', () => {
     const claim = good();
     Object.assign(claim.quantities as object, {
-      planned: { what: 'planned', planned: { recipe: 'r', on: 'h800x8' }, unit: 'GPU-h', source: 'the planner' },
+      planned: {
+        what: 'planned',
+        planned: { recipe: 'r', on: 'h800x8', stages: ['pretrain'] },
+        unit: 'GPU-h',
+        source: 'the planner',
+      },
     });
     claim.figures.push({ ...claim.figures[0], id: 'plan', formula: 'planned * rent', basis: 'predicted' });
     claim.steps = [{ from: 'plan', to: 'run', ...basis }];

@@ -17,7 +17,12 @@ import { fillText } from './text.js';
 import type { Unit } from './units.js';
 
 /** What the planner says of a recipe on a cluster, in accelerator-hours; undefined when it cannot. */
-export type PlannedHours = (request: { recipe: string; on: string; stage?: string }) => Interval | undefined;
+export type PlannedHours = (request: {
+  recipe: string;
+  on: string;
+  layout?: string;
+  stages: readonly string[];
+}) => Interval | undefined;
 
 export interface ClaimOptions {
   planned?: PlannedHours;
@@ -56,7 +61,8 @@ export function evaluateClaim(model: ClaimModel, options: ClaimOptions = {}): Cl
   const shown = new Map<string, { value: Decimal; unit: string }>();
   for (const fact of model.facts) shown.set(fact.id, { value: inUnit(exact, fact.id, units), unit: fact.unit });
   for (const [id, quantity] of Object.entries(claim.quantities)) {
-    if ('formula' in quantity && exact.has(id)) shown.set(id, { value: inUnit(exact, id, units), unit: quantity.unit });
+    if (('formula' in quantity || 'planned' in quantity) && exact.has(id))
+      shown.set(id, { value: inUnit(exact, id, units), unit: quantity.unit });
   }
   for (const [id, value] of usd) shown.set(id, { value, unit: 'USD' });
   for (const { id, unit } of [...claim.ratios, ...claim.checks]) {

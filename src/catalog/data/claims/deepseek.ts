@@ -14,6 +14,10 @@ const EPOCH = 'Cottier et al. 2024 (Epoch AI), arXiv:2405.21015';
 const INFRA = 'DeepSeek, open-infra-index, day 6 (2025-03-01)';
 const THREAD = `${DEBATES}, per year as quoted in a thread by Glenn`;
 
+const PLANNER = 'Reckoner’s planner: recipes/deepseek-v3.json on h800x2048, published layout';
+/** The published recipe, machine and layout (arXiv:2412.19437, section 3.2). */
+const ON_2048 = { recipe: 'deepseek-v3', on: 'h800x2048', layout: 'pp16 ep64 dualpipe' };
+
 const run = { kind: 'flow', start: '2024', end: '2024-12', note: 'The dates of the runs are not published.' } as const;
 const both = { kind: 'flow', start: '2024', end: '2025-01', note: 'The dates of the runs are not published.' } as const;
 const stock = { kind: 'stock', start: '2025-01-31', end: '2025-01-31' } as const;
@@ -73,6 +77,18 @@ export const DEEPSEEK: ClaimFile = {
     'v3.context-hours': v3('extension of its context to 128K', 119_000),
     'v3.post-training-hours': v3('its post-training', 5_000),
     'v3.hours': { what: 'all of V3', formula: 'v3.pretraining-hours + v3.context-hours + v3.post-training-hours', unit: 'GPU-h' },
+    'planned.pretraining-hours': {
+      what: 'pretraining of V3, predicted',
+      planned: { ...ON_2048, stages: ['pretrain'] },
+      unit: 'GPU-h',
+      source: PLANNER,
+    },
+    'planned.context-hours': {
+      what: 'extension of its context, predicted',
+      planned: { ...ON_2048, stages: ['context-32k', 'context-128k'] },
+      unit: 'GPU-h',
+      source: PLANNER,
+    },
     'r1-zero.hours': r1('reinforcement learning of R1-Zero', 101_000),
     'r1-data.hours': r1('making data for fine-tuning', 5_000),
     'r1-final.hours': r1('reinforcement learning of R1', 41_000),
@@ -154,6 +170,16 @@ export const DEEPSEEK: ClaimFile = {
       scope: 'final pretraining and context extension of V3, rented',
       period: run,
       source: V3,
+    },
+    {
+      id: 'v3-planned',
+      what: 'V3, from first principles',
+      formula: '(planned.pretraining-hours + planned.context-hours + v3.post-training-hours) * rent',
+      basis: 'predicted',
+      scope:
+        'pretraining and context extension of V3 as the planner predicts them from the recipe, 2,048 H800s and the published layout; post-training as published; rented',
+      period: run,
+      source: `${PLANNER}; ${V3}`,
     },
     {
       id: 'v3-headline',
@@ -377,6 +403,14 @@ export const DEEPSEEK: ClaimFile = {
   ],
   steps: [
     {
+      from: 'v3-planned',
+      to: 'v3-headline',
+      what: 'error of the prediction',
+      why: 'The planner takes the model, the tokens, the machine and the published layout, and predicts {planned.pretraining-hours} of pretraining, where {v3.pretraining-hours} were counted. The step is its error.',
+      basis: 'predicted',
+      source: `${PLANNER}; ${V3}`,
+    },
+    {
       from: 'v3-pretraining',
       to: 'v3-pretraining-context',
       what: 'long context',
@@ -574,6 +608,15 @@ export const DEEPSEEK: ClaimFile = {
       unit: 'GPU-h',
       published: 2_664_000,
       source: V3,
+    },
+    {
+      id: 'v3-planned-hours',
+      what: 'V3: hours predicted by the planner',
+      formula: 'planned.pretraining-hours + planned.context-hours + v3.post-training-hours',
+      unit: 'GPU-h',
+      published: 2_788_000,
+      source: V3,
+      note: 'A prediction, not arithmetic on published hours: reckoner plan deepseek-v3 --on h800x2048 shows it in full.',
     },
     {
       id: 'r1-serving-nodes',
@@ -807,6 +850,7 @@ export const DEEPSEEK: ClaimFile = {
       detail: true,
       figures: ['hopper-capex', 'hopper-tco-4y', 'hopper-tco-year'],
     },
+    { title: 'From first principles: what the planner says of the same run', figures: ['v3-planned', 'v3-headline'] },
     { title: 'What R1 took, by phase', detail: true, figures: ['r1-zero', 'r1-zero-data', 'r1-increment'] },
     { title: 'The stock, from the GPUs up', detail: true, figures: ['gpu-investment', 'gpu-purchase', 'fleet-capex'] },
     { title: 'The stock, first and corrected edition', detail: true, figures: ['fleet-capex-first', 'fleet-capex'] },
