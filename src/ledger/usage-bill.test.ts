@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseRules } from './allocation.js';
 import { sum } from './money.js';
 import type { Statement } from './statement.js';
-import { computeUsageBill, splitAttos } from './usage-bill.js';
+import { computeUsageBill } from './usage-bill.js';
+import { splitAttos } from './usage-lines.js';
 
 let folder: string;
 beforeAll(() => {
