@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { sequencesToConverge } from '../../catalog/data/convergence.js';
 import { parseCsv } from './csv.js';
 import { groupsOf, quantile } from './report.js';
 import { countsCausally, predictTrainingRow } from './training.js';
@@ -100,6 +101,21 @@ describe('definitions', () => {
     expect(shares[0]).toBeCloseTo(66.8, 0);
     expect(shares[1]).toBeCloseTo(49.4, 0);
     expect(shares[2]).toBeCloseTo(16.2, 0);
+  });
+});
+
+describe('time to train', () => {
+  it('takes the sequences that MLCommons publishes for a batch, and no other target', () => {
+    const line = (batch: number, source = 'MLCommons training results'): string =>
+      `${source},Llama-2-70B LoRA,,,,,,,,,8192,H200,8,,,,,,,${batch},,,fp8,time_to_train,24,min,`;
+    const [eight, between] = validate(table(line(8), line(11))).predictions;
+    expect(eight.predicted / 24).toBeGreaterThan(0.75);
+    expect(eight.predicted / 24).toBeLessThan(1.25);
+    expect(between.predicted).toBeGreaterThan(eight.predicted);
+    expect(validate(table(line(8, 'somebody'))).skipped[0].reason).toMatch(/not a published benchmark/);
+    expect(sequencesToConverge('GPT-3 175B', 'full', 2048)).toBeCloseTo(577536, 3);
+    expect(sequencesToConverge('GPT-3 175B', 'full', 16384)).toBeGreaterThan(786432);
+    expect(sequencesToConverge('GPT-3 175B', 'adapters', 2048)).toBeUndefined();
   });
 });
 
