@@ -100,6 +100,8 @@ describe('names of accelerators', () => {
     ['Google TPU v5p', 'tpu-v5p'],
     ['H100-SXM-96GB-HBM2e-500W', 'h100-500w'],
     ['h800', 'h800'],
+    ['TPU v5p-128', 'tpu-v5p'],
+    ['Intel Gaudi2', 'gaudi2'],
     ['NVIDIA A800 PCIe 40 GB', 'a800-pcie'],
   ])('%s is %s', (name, id) => {
     expect(acceleratorOf(name)?.id).toBe(id);

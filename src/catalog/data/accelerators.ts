@@ -633,6 +633,21 @@ export const ACCELERATORS: readonly AcceleratorRow[] = [
     source: `${EPOCH_CHIPS}; public reports`,
   },
   {
+    id: 'gaudi2',
+    name: 'Intel Gaudi 2',
+    aliases: ['habanagaudi2', 'gaudi296gb'],
+    tflops: { bf16: 432, fp8: 865 },
+    memoryGb: 96,
+    memoryTbPerSecond: 2.45,
+    scaleUpGbPerSecond: 262.5,
+    scaleUpSize: 8,
+    scaleOutGbitPerSecond: 300,
+    boardWatts: 600,
+    serverWatts: 1000,
+    usdPerHour: [1, 0.5, 2, NO_OFFER, '2026-11'],
+    source: 'Intel Gaudi 2 white paper (21 of 24 100 Gb/s ports inside the server, three outside)',
+  },
+  {
     id: 'trainium1',
     name: 'AWS Trainium1',
     aliases: ['trainium', 'trn1'],
@@ -680,5 +695,9 @@ for (const row of ACCELERATORS) {
 
 /** @returns undefined for an accelerator that the catalog does not have */
 export function acceleratorRow(name: string): AcceleratorRow | undefined {
-  return byKey.get(acceleratorKey(name));
+  // `TPU v5p-128` is a slice of so many chips.
+  return (
+    byKey.get(acceleratorKey(name)) ??
+    byKey.get(acceleratorKey(name.replace(/^((?:google )?(?:cloud )?tpu[- ]v\d\w?)-\d+$/i, '$1')))
+  );
 }

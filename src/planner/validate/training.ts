@@ -102,11 +102,16 @@ const FIGURES: readonly Figure[] = [
     kind: 'rate',
     value: ({ setting, time }) => setting.work.globalBatch / time.step,
   },
-  { pattern: /^(step_time|seconds_per_step|iteration_time)/, kind: 'seconds', value: ({ time }) => time.step },
+  {
+    pattern: /^(step_time|step_seconds|time_per_step|seconds_per_step|iteration_time)/,
+    kind: 'seconds',
+    value: ({ time }) => time.step,
+  },
   { pattern: /^mfu/, kind: 'percent', value: (chosen, row) => modelRate(chosen, row) / peak(chosen, row) },
   { pattern: /^hfu/, kind: 'percent', value: (chosen, row) => hardwareRate(chosen, row) / peak(chosen, row) },
   { pattern: /^pct_of_peak/, kind: 'percent', value: (chosen, row) => achievedRate(chosen, row) / peak(chosen, row) },
   { pattern: /^model_tflops_per_(gpu|chip|device)/, kind: 'flops', value: (chosen, row) => modelRate(chosen, row) },
+  { pattern: /^(hardware|hfu)_tflops_per_(gpu|chip|device)/, kind: 'flops', value: (chosen, row) => hardwareRate(chosen, row) },
   { pattern: /^(achieved_)?tflops_per_(gpu|chip|device)/, kind: 'flops', value: (chosen, row) => achievedRate(chosen, row) },
   {
     pattern: /^(gpu|chip|accelerator)_hours_per_1T_tokens$/,
