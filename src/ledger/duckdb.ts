@@ -2,8 +2,8 @@
  * @file DuckDB, opened when a question needs it: usage files are read where they lie, checked and summed in SQL, and only the
  * groups come back (docs/decisions/0012).
  *
- * The database is a file in a folder of its own under the system's temporary one, so that ten million rows take room on the disk
- * and not in memory, and it is deleted at the end. Nothing is downloaded: extensions are neither installed nor loaded.
+ * The database lives in a folder of its own under the system's temporary one. What does not fit under the memory limit is written
+ * there, and the folder is deleted at the end. Nothing is downloaded: extensions are neither installed nor loaded.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';

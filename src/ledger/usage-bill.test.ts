@@ -3,8 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseRules } from './allocation.js';
+import { computeBill } from './bill.js';
 import { sum } from './money.js';
+import { defaultPriceBook } from './pricebook.js';
 import type { Statement } from './statement.js';
+import { logBuilder } from './testing.js';
 import { computeUsageBill } from './usage-bill.js';
 import { splitAttos } from './usage-lines.js';
 
@@ -328,6 +331,29 @@ describe('the same hours seen by several sources', () => {
     expect(statement.totals.full.amount).toBe('36.98');
     expect(statement.notes.join()).toContain('billed once');
   });
+});
+
+it('a run here is usage too: a charge for its hours is its money, and its own price applies where there is none', async () => {
+  const log = logBuilder();
+  log.started();
+  log.usage(1, { stage: 'grpo', workerSeconds: 7200 });
+  log.usage(2, { stage: 'grpo', purpose: 'evaluation', workerSeconds: 3600 });
+  const runs = computeBill([{ name: 'run', events: log.events, keptBytes: 0 }], defaultPriceBook());
+  const cpu = (cost: string, year: number) =>
+    charge(cost, 'Compute', 'vCPU').replace('2026-09-01', `${year}-01-01`).replace('2026-09-02', `${year}-01-02`);
+  const billed = async (year: number) => {
+    const path = file(`run-${year}.csv`, focus([cpu('9', year)]));
+    return (await computeUsageBill([path], { rules: parseRules({}, ''), runs, threads: 1 })).lines;
+  };
+  expect((await billed(2026)).map((line) => [line.source, line.model, line.category, line.amount, line.money])).toEqual([
+    ['run', 'run', 'final', '6', 'charge'],
+    ['run', 'run', 'evaluation', '3', 'charge'],
+  ]);
+  expect((await billed(2025)).map((line) => [line.source, line.category, line.amount, line.money])).toEqual([
+    ['run', 'final', '0.0816', 'price book'],
+    ['run', 'evaluation', '0.0408', 'price book'],
+    ['focus', 'unallocated', '9', 'charge'],
+  ]);
 });
 
 it('staff is stated, with its key', async () => {

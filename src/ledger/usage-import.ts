@@ -9,7 +9,7 @@
  *   and amount) is a duplicate, and one that overlaps another of the same description is *refused* and listed: it may be a
  *   restated estimate, and money is not split.
  *
- * Quantities go to a table in DuckDB's file, a few bytes a row; charges are summed where they lie.
+ * Quantities go to a temporary table, about 100 bytes a row; charges are summed where they lie.
  */
 import { UserError } from '../base/errors.js';
 import { allRules, kindSql, poolSql, type Rule, type Rules, ruleSql } from './allocation.js';
