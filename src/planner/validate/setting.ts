@@ -258,7 +258,8 @@ function layoutsOf(row: Row, known: Known, assumed: string[]): Layout[] {
   // Several rows list ranks that context parallelism shares; the accelerators of the job decide.
   const ranks =
     tensor * pipeline * data * context === count ? data : Math.max(1, Math.round(count / (tensor * pipeline * context)));
-  const chunks = number(row, 'interleave') ?? chunksOf(architecture, accelerator, pipeline, note, assumed);
+  const dual = dualPipe(architecture, accelerator, pipeline);
+  const chunks = number(row, 'interleave') ?? (dual ? 1 : chunksOf(architecture, accelerator, pipeline, note, assumed));
   const named = shardingOf(note);
   // Pipelines are combined with a sharded optimizer, not with gathering weights for each micro-batch, unless a note says so.
   const whole =
@@ -280,7 +281,7 @@ function layoutsOf(row: Row, known: Known, assumed: string[]): Layout[] {
       sequenceParallel:
         tensor > 1 && (/sequence/.test(row.recompute ?? '') || /sequence parallel/i.test(note) || !known.work.unfusedAttention),
       microBatch: Math.min(micro, Math.max(1, globalBatch / ranks)),
-      schedule: dualPipe(architecture, accelerator, pipeline) ? 'dualpipe' : chunks > 1 ? 'interleaved' : '1f1b',
+      schedule: dual ? 'dualpipe' : chunks > 1 ? 'interleaved' : '1f1b',
       chunks: pipeline > 1 ? chunks : 1,
       recompute: known.recompute ?? 'none',
       sharding,
