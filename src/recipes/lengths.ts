@@ -35,7 +35,7 @@ export interface Lengths {
   imitated: number[];
   /** Of right demonstrations: what rejection sampling keeps. */
   right: number[];
-  /** After reinforcement learning. `none` where it has no end before the limit. */
+  /** After reinforcement learning; may go beyond `maxTokens`, where the caller cuts it off. */
   improved(maxTokens: number, random: Random): number;
   /** Share of demonstrations that are right. */
   rightShare: number;
