@@ -84,7 +84,7 @@ const SIMD_PROBE = [
   0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11,
 ];
 
-async function measure(): Promise<DoctorDocument['matmul']> {
+export async function measure(): Promise<DoctorDocument['matmul']> {
   const measureWith = async (choice: GemmChoice): Promise<{ name: string; gflops: number }> => {
     const backend = await createWasmBackend({ choice, sharedBytes: 65536, localBytes: 4 * 4 * SIZE * SIZE });
     try {

@@ -237,7 +237,7 @@ export const planDocument = z
     stages: z.array(
       z.object({
         id: z.string(),
-        kind: z.enum(['pretrain', 'sft', 'grpo', 'rejection-sample', 'eval']),
+        kind: z.enum(['pretrain', 'sft', 'grpo', 'rejection-sample', 'eval', 'overhead']),
         layout: z.string().describe('As --layout takes it; where a stage samples, with the layout of the rollout.'),
         tokens: z.number().min(0).describe('Of examples, or of prompts and completions at the median of their lengths.'),
         gpuHours: predicted.describe('With what is lost to failures and waiting.'),
@@ -247,10 +247,10 @@ export const planDocument = z
         mfuCausal: utilisation('attention counted causally'),
         mfuNonCausal: utilisation('attention counted in full'),
         hfu: utilisation('attention counted causally, with what the backward pass computes again'),
-        memoryBytesPerGpu: predicted.describe('At the peak, on the rank that needs most.'),
+        memoryBytesPerGpu: predicted.nullable().describe('At the peak, on the rank that needs most; null for local.'),
         energyKwh: predicted.describe("Of the servers and their share of the building's overhead."),
         usd: predicted.describe('Rent.'),
-        samplingShare: share.describe('Of the time.'),
+        samplingShare: share.nullable().describe('Of the time; null where it is not told apart.'),
       }),
     ),
     rejected: z

@@ -2,13 +2,16 @@
  * @file `reckoner plan`: what a recipe would take on a machine or cluster, with the layout, the interval and the reasons.
  */
 import { Command } from 'commander';
+import { UserError } from '../base/errors.js';
 import type { Quantity } from '../planner/cluster.js';
 import { parseLayout } from '../recipes/layout-text.js';
 import { type Plan, planRecipe } from '../recipes/plan.js';
+import { planLocal } from '../recipes/plan-local.js';
 import { loadRecipe, shippedRecipes } from '../recipes/schema.js';
 import { readTarget } from '../recipes/target.js';
+import { measure } from './doctor.js';
 import type { PlanDocument } from './documents.js';
-import { formatShare } from './format.js';
+import { formatDuration, formatShare, formatUsd } from './format.js';
 import { PLAIN, print, printDocument, type Style, styleFor, withExamples } from './output.js';
 
 interface Flags {
@@ -44,6 +47,7 @@ function digits(value: number): string {
 
 const range = ({ low, high }: Quantity, form: (value: number) => string = short): string =>
   low === high ? '' : `${form(low)} to ${form(high)}`;
+const elapsed = (days: number): string => (days < 1 ? formatDuration(days * 86400) : `${digits(days)} days`);
 const usd = (value: number): string => `$${short(value)}`;
 
 /** Cells of equal width; `left` columns align left. */
@@ -70,17 +74,56 @@ function wrap(text: string, indent = '  ', width = WIDTH): string[] {
   return [...lines, line];
 }
 
+/** The table of a plan for a cluster: head, stages, total. */
+function clusterRows({ stages, total }: Plan): string[][] {
+  const rows = stages.map((stage) => [
+    stage.id,
+    short(stage.tokens),
+    short(stage.gpuHours.value),
+    range(stage.gpuHours),
+    elapsed(stage.days.value),
+    formatShare(stage.mfuCausal.value),
+    stage.memoryBytesPerGpu === null ? '–' : digits(stage.memoryBytesPerGpu.value / 1e9),
+    usd(stage.usd.value),
+    range(stage.usd, usd),
+  ]);
+  const sum = ['total', '', short(total.gpuHours.value), range(total.gpuHours), elapsed(total.days.value), '', ''];
+  return [
+    ['stage', 'tokens', 'GPU-hours', '90% interval', 'time', 'MFU', 'GB/GPU', 'USD', '90% interval'],
+    ...rows,
+    [...sum, usd(total.usd.value), range(total.usd, usd)],
+  ];
+}
+
+/** The same for this machine, where minutes say more than core-hours. */
+function localRows({ stages, total }: Plan): string[][] {
+  const row = (id: string, tokens: string, mfu: string, { days, usd: cost }: Pick<Plan['total'], 'days' | 'usd'>): string[] => [
+    id,
+    tokens,
+    elapsed(days.value),
+    range(days, elapsed),
+    mfu,
+    formatUsd(cost.value),
+  ];
+  return [
+    ['stage', 'tokens', 'time', '90% interval', 'MFU', 'USD'],
+    ...stages.map((stage) => row(stage.id, short(stage.tokens), formatShare(stage.mfuCausal.value), stage)),
+    row('total', '', '', total),
+  ];
+}
+
 /** The plan for people; at most 100 columns. */
 export function renderPlan(plan: Plan, style: Style = PLAIN): string {
   const { cluster, model, stages, total, sensitivity, published, notes, rejected } = plan;
   const { usdPerHour, goodput, pue, loadFactor } = cluster;
   const { parameters } = model;
+  const unit = cluster.name === 'local' ? 'core' : 'GPU';
   const mtp = parameters.mtp > 0 ? `, and ${short(parameters.mtp)} to predict further tokens` : '';
   const active = parameters.active < parameters.total ? `, ${short(parameters.active)} active for a token` : '';
   const lines = [
     style.bold(`${plan.recipe} on ${cluster.name}`),
     ...wrap(
-      `${short(total.gpuHours.value)} GPU-hours, ${short(total.days.value)} days, ${usd(total.usd.value)} (90% interval ${range(total.usd, usd)}), ${short(total.energyKwh.value)} kWh.`,
+      `${short(total.gpuHours.value)} ${unit}-hours, ${elapsed(total.days.value)}, ${usd(total.usd.value)} (90% interval ${range(total.usd, usd)}), ${short(total.energyKwh.value)} kWh.`,
     ),
     '',
     ...wrap(`model    ${short(parameters.total)} parameters${active}${mtp}`, '         '),
@@ -88,39 +131,22 @@ export function renderPlan(plan: Plan, style: Style = PLAIN): string {
       `machine  ${cluster.count} × ${cluster.accelerator} at ${usd(usdPerHour.value)} an hour (${[range(usdPerHour, usd), usdPerHour.source].filter((part) => part !== '').join('; ')}${usdPerHour.date === '' ? '' : `, ${usdPerHour.date}`})`,
       '         ',
     ),
-    ...wrap(
-      `assumed  ${formatShare(goodput.value, 0)} of the time makes progress (${range(goodput, percent)}), ${formatShare(loadFactor.value, 0)} of nameplate power, PUE ${digits(pue.value)}`,
-      '         ',
-    ),
+    ...(unit === 'core'
+      ? []
+      : wrap(
+          `assumed  ${formatShare(goodput.value, 0)} of the time makes progress (${range(goodput, percent)}), ${formatShare(loadFactor.value, 0)} of nameplate power, PUE ${digits(pue.value)}`,
+          '         ',
+        )),
     '',
   ];
-  const rows = stages.map((stage) => [
-    stage.id,
-    short(stage.tokens),
-    short(stage.gpuHours.value),
-    range(stage.gpuHours),
-    short(stage.days.value),
-    formatShare(stage.mfuCausal.value),
-    `${digits(stage.memoryBytesPerGpu.value / 1e9)}`,
-    usd(stage.usd.value),
-    range(stage.usd, usd),
-  ]);
-  const sum = ['total', '', short(total.gpuHours.value), range(total.gpuHours), short(total.days.value), '', ''];
-  const table = columns(
-    [
-      ['stage', 'tokens', 'GPU-hours', '90% interval', 'days', 'MFU', 'GB/GPU', 'USD', '90% interval'],
-      ...rows,
-      [...sum, usd(total.usd.value), range(total.usd, usd)],
-    ],
-    1,
-  );
+  const table = columns(unit === 'core' ? localRows(plan) : clusterRows(plan), 1);
   const last = table.length - 1;
   lines.push(style.bold(table[0]), ...table.slice(1, last));
   lines.push(style.dim('─'.repeat(Math.max(...table.map((line) => line.length)))), style.bold(table[last]), '');
 
   const [head, ...named] = columns(
     [
-      ['stage', 'a step', 'tokens/s/GPU'],
+      ['stage', 'a step', `tokens/s/${unit}`],
       ...stages.map(({ id, stepSeconds, tokensPerSecondPerGpu }) => [
         id,
         `${digits(stepSeconds.value)} s`,
@@ -154,7 +180,9 @@ export function renderPlan(plan: Plan, style: Style = PLAIN): string {
     '',
     ...wrap(
       style.dim(
-        'MFU counts the model’s operations, attention causally, against the 16-bit peak. GPU-hours include what is lost; a step does not. USD is rent: no staff, no failed experiments, no storage.',
+        unit === 'core'
+          ? 'MFU counts the model’s operations, attention causally, against the best matrix products that were seen here.'
+          : 'MFU counts the model’s operations, attention causally, against the 16-bit peak. GPU-hours include what is lost; a step does not. USD is rent: no staff, no failed experiments, no storage.',
       ),
       '',
     ),
@@ -175,27 +203,40 @@ function whyOthersLost({ stages }: Plan, rejected: Plan['rejected'], style: Styl
   return ['', style.bold(head), ...rows.flatMap((row) => wrap(`  ${row}`, '      '))];
 }
 
+function show(plan: Plan, { json }: Flags): void {
+  if (json) printDocument(plan satisfies PlanDocument);
+  else print(renderPlan(plan, styleFor(process.stdout)));
+}
+
 export function planCommand(): Command {
   const command = new Command('plan')
     .description(
       'What a recipe would take on a machine or cluster: the best layout, GPU-hours, days, energy, dollars, with intervals.',
     )
     .argument('<recipe>', `a shipped recipe (${shippedRecipes().join(', ')}) or the path of a .json file`)
-    .requiredOption('--on <cluster>', '<gpu>x<count>, such as h800x2048, or a .yaml file; see docs/guides/plan.md')
+    .requiredOption('--on <cluster>', 'local, <gpu>x<count> such as h800x2048, or a .yaml file; see docs/guides/plan.md')
     .option('--layout <parts>', 'parts of the layout that are given, such as "pp16 ep64 dualpipe"; the rest is searched for')
     .option('--json', 'print one JSON document')
-    .action((name: string, flags: Flags) => {
+    .action(async (name: string, flags: Flags) => {
       const recipe = loadRecipe(name);
+      if (flags.on === 'local') {
+        if (flags.layout !== undefined) throw new UserError('usage', '--layout is of clusters; leave it out', '--layout');
+        const measurePeak = async () => {
+          const { kernel, blas } = await measure();
+          return 1e9 * Math.max(kernel.gflops, blas?.gflops ?? 0);
+        };
+        show(await planLocal(recipe, { measurePeak }), flags);
+        return;
+      }
       const target = readTarget(flags.on);
       if (flags.layout !== undefined) target.layout = { ...target.layout, ...parseLayout(flags.layout, '--layout') };
-      const plan = planRecipe(recipe, target);
-      if (flags.json) printDocument(plan satisfies PlanDocument);
-      else print(renderPlan(plan, styleFor(process.stdout)));
+      show(planRecipe(recipe, target), flags);
     });
   return withExamples(
     command,
     'reckoner plan deepseek-v3 --on h800x2048',
     'reckoner plan deepseek-v3 --on h800x2048 --layout "pp16 ep64 dualpipe" --json',
     'reckoner plan deepseek-r1 --on h200x512',
+    'reckoner plan r1-mini --on local',
   );
 }

@@ -18,7 +18,8 @@ export const PLAN_SCHEMA_VERSION = 1;
 
 export interface PlannedStage {
   id: string;
-  kind: StageWork['kind'];
+  /** `overhead`: before the first and after the last stage, on a machine that was timed. */
+  kind: StageWork['kind'] | 'overhead';
   layout: string;
   /** Of examples, or of prompts and completions; at the median of their lengths. */
   tokens: number;
@@ -32,11 +33,12 @@ export interface PlannedStage {
   mfuCausal: Quantity;
   mfuNonCausal: Quantity;
   hfu: Quantity;
-  memoryBytesPerGpu: Quantity;
+  /** Null where it is not predicted (this machine). */
+  memoryBytesPerGpu: Quantity | null;
   energyKwh: Quantity;
   usd: Quantity;
-  /** Share of the time that goes to sampling. */
-  samplingShare: number;
+  /** Share of the time that goes to sampling; null where it is not told apart. */
+  samplingShare: number | null;
 }
 
 export interface PublishedComparison {

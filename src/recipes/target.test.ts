@@ -27,7 +27,7 @@ describe('readTarget', () => {
   });
 
   it.each([
-    ['h800', /^--on h800: say <gpu>x<count>, such as h800x2048, or the path of a \.yaml file$/],
+    ['h800', /^--on h800: say local, <gpu>x<count> such as h800x2048, or the path of a \.yaml file$/],
     ['z9000x8', /^--on z9000x8: the accelerator "z9000" is not catalogued; these are: .*h100/],
     ['h800x0', /^--on h800x0: the count must be from 1 to 1,000,000$/],
     ['./none.yaml', /^--on \.\/none\.yaml: no such file$/],

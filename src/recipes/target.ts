@@ -82,7 +82,7 @@ export function readTarget(on: string): Target {
   if (path) return fromFile(on);
   const [, name, count] = /^(.+?)\s*[x×*]\s*(\d+)$/i.exec(on.trim()) ?? [];
   if (name === undefined) {
-    const message = `--on ${on}: say <gpu>x<count>, such as h800x2048, or the path of a .yaml file`;
+    const message = `--on ${on}: say local, <gpu>x<count> such as h800x2048, or the path of a .yaml file`;
     throw new UserError('usage', message, '--on');
   }
   const accelerator = known(name, `--on ${on}`);

@@ -1,0 +1,101 @@
+/**
+ * @file `plan --on local`: this machine, timed for a moment at the recipe's own work, in the words of a plan for a cluster.
+ *
+ * A worker is a core. What is predicted, and how, is `predict.ts`; utilisation is against the best matrix products that were seen
+ * here.
+ */
+import { cpus } from 'node:os';
+import { UserError } from '../base/errors.js';
+import { priceOf } from '../catalog/catalog.js';
+import type { Quantity } from '../planner/cluster.js';
+import { medianOf } from '../planner/distribution.js';
+import { modelFlopsPerToken, parametersOf } from '../planner/index.js';
+import { PLAN_SCHEMA_VERSION, type Plan, type PlannedStage } from './plan.js';
+import { calibrateLocal, predictLocal } from './predict.js';
+import { isTrainable, type Recipe } from './schema.js';
+import { workOf } from './work.js';
+
+export interface LocalOptions {
+  /** Measures FLOP/s of one core at large matrix products. */
+  measurePeak: () => Promise<number>;
+  workers?: number;
+  blas?: boolean;
+}
+
+const exactly = (value: number): Quantity => ({ value, low: value, high: value });
+const times = ({ value, low, high }: Quantity, factor: number): Quantity => ({
+  value: value * factor,
+  low: low * factor,
+  high: high * factor,
+});
+/** A rate: what takes longest is slowest. */
+const per = (amount: number, { value, low, high }: Quantity): Quantity =>
+  amount === 0 ? exactly(0) : { value: amount / value, low: amount / high, high: amount / low };
+
+/** @throws UserError for a recipe that cannot run here */
+export async function planLocal(recipe: Recipe, { measurePeak, workers, blas }: LocalOptions): Promise<Plan> {
+  if (!isTrainable(recipe)) {
+    const message = `${recipe.name} cannot run on this machine: it has no task, for its data is not here; say --on h800x2048, or another cluster`;
+    throw new UserError('usage', message, '--on');
+  }
+  const peakFlops = await measurePeak();
+  const { calibration, described } = await calibrateLocal(recipe, { workers, blas });
+  const plan = predictLocal(recipe, calibration, { described });
+  const count = plan.workers;
+  const steps = new Map(recipe.stages.map((stage) => [stage.id, 'steps' in stage ? stage.steps : 1]));
+  const { architecture, stages: works } = workOf(recipe);
+  /** Operations with attention counted in full, over those with half of it. */
+  const fullOverCausal = new Map(
+    works.map((work) => {
+      const tokens = 'batch' in work ? work.sequenceTokens : Math.round(medianOf(work.promptTokens) + medianOf(work.meanTokens));
+      return [work.id, modelFlopsPerToken(architecture, tokens, false) / modelFlopsPerToken(architecture, tokens, true)];
+    }),
+  );
+  const stages = plan.stages.map(({ id, kind, seconds, tokens, modelFlops, energyKwh, usd }): PlannedStage => {
+    const utilisation = per(modelFlops.value / count / peakFlops, seconds);
+    return {
+      id,
+      kind: kind as PlannedStage['kind'],
+      layout: `${count} ${count === 1 ? 'worker' : 'workers'}`,
+      tokens: tokens.value,
+      gpuHours: times(seconds, count / 3600),
+      days: times(seconds, 1 / 86400),
+      stepSeconds: times(seconds, 1 / (steps.get(id) ?? 1)),
+      tokensPerSecondPerGpu: per(tokens.value / count, seconds),
+      mfuCausal: utilisation,
+      mfuNonCausal: times(utilisation, fullOverCausal.get(id) ?? 1),
+      hfu: utilisation,
+      memoryBytesPerGpu: null,
+      energyKwh,
+      usd,
+      samplingShare: kind === 'grpo' ? null : kind === 'eval' || kind === 'rejection-sample' ? 1 : 0,
+    };
+  });
+  const { total, active, mtp } = parametersOf(architecture);
+  const { value, low, high, source, date } = priceOf('cpu.rent.core-hour');
+  return {
+    schemaVersion: PLAN_SCHEMA_VERSION,
+    recipe: recipe.name,
+    cluster: {
+      name: 'local',
+      accelerator: `${cpus()[0]?.model.trim() || process.arch}, one core (${calibration.fingerprint})`,
+      count,
+      usdPerHour: { value, low, high, source, date },
+      pue: exactly(1),
+      loadFactor: exactly(1),
+      goodput: exactly(1),
+    },
+    model: { name: recipe.name, parameters: { total, active, mtp } },
+    stages,
+    rejected: [],
+    total: {
+      gpuHours: times(plan.total.seconds, count / 3600),
+      days: times(plan.total.seconds, 1 / 86400),
+      energyKwh: plan.total.energyKwh,
+      usd: plan.total.usd,
+    },
+    sensitivity: [],
+    published: [],
+    notes: plan.notes,
+  };
+}
