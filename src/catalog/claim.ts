@@ -34,7 +34,10 @@ export const periodSchema = z
     years: years.optional(),
     note: text.optional(),
   })
-  .refine(({ start, end }) => start.slice(0, 4) <= end.slice(0, 4), { message: 'ends before it starts', path: ['end'] })
+  .refine(({ start, end }) => start.slice(0, end.length) <= end.slice(0, start.length), {
+    message: 'ends before it starts',
+    path: ['end'],
+  })
   .refine(({ kind, years }) => kind === 'flow' || years === undefined, { message: 'a stock has no years', path: ['years'] });
 
 export type Period = z.infer<typeof periodSchema>;

@@ -183,6 +183,12 @@ describe('a claim of one’s own', () => {
     ],
     ['another unit', (c) => (c.figures[0].formula = 'hours'), 'figures.0.formula', /gives GPU-second, not USD/],
     ['a broken formula', (c) => (c.figures[0].formula = 'hours *'), 'figures.0.formula', /missing at the end/],
+    [
+      'a period that ends before it starts',
+      (c) => (c.figures[0].period = { ...period, start: '2025-06', end: '2025-01' }),
+      'figures.0.period.end',
+      /ends before it starts/,
+    ],
     ['a circle', (c) => (c.figures[0].formula = 'run * 2'), 'figures.0.formula', /computed from itself/],
     ['a division by zero', (c) => (c.figures[0].formula = 'hours * rent / (2 - 2)'), 'figures.0.formula', /divides by zero/],
     ['usd and formula', (c) => (c.figures[0].usd = 1), 'figures.0.usd', /either usd or formula/],

@@ -66,10 +66,10 @@ function wordUnit(word: string, text: string): Unit {
   if (!/^[A-Za-z][A-Za-z0-9]*$/.test(word)) {
     throw new Error(`cannot read the unit ${JSON.stringify(text)}; write it like USD/GPU-h or token/s`);
   }
-  if (word in ENERGY) {
+  if (Object.hasOwn(ENERGY, word)) {
     return { scale: new Decimal(ENERGY[word]).times(3600), dimensions: { watt: 1, second: 1 } };
   }
-  const [base, scale] = WORDS[word] ?? [word, 1];
+  const [base, scale] = Object.hasOwn(WORDS, word) ? WORDS[word] : [word, 1];
   return { scale: new Decimal(scale), dimensions: { [base]: 1 } };
 }
 
