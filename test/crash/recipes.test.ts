@@ -92,6 +92,7 @@ describe('the command refuses', () => {
     [['train', join(folder, 'none.json')], /^error: recipe .*none\.json: no such file/],
     [['train', 'r1-maxi'], /^error: no recipe named "r1-maxi"; there are .*r1-mini/],
     [['train', folder], /^error: /],
+    [['train', 'deepseek-v3'], /^error: deepseek-v3 cannot be trained here: .* "reckoner plan deepseek-v3 --on h800x2048"$/m],
     [['train', '--workers', '0'], /^error: option '--workers <n>' .*whole number from 1 to 256/],
     [['train', '--backend', 'cuda'], /^error: option '--backend <name>' .*wasm, reference/],
     [['train', '--workers', '2', '--backend', 'reference'], /^error: the reference backend runs on one worker, not 2/],
