@@ -4,6 +4,7 @@
  */
 import { type Database, text } from './duckdb.js';
 import { type Kind, UNIT_OF } from './importers/source.js';
+import { sum } from './money.js';
 import type { StatementLine } from './statement.js';
 import type { ChargeGroup } from './usage-charges.js';
 import { ATTOS_SQL, DIMS, HELD_KINDS, keyOf, type UsageGroup, WEIGHT_SQL, weightOf } from './usage-groups.js';
@@ -89,7 +90,31 @@ export async function allocate(
       drafts.push(ownLine(group, left, imported.rules, runs, options));
     }
   }
-  return drafts;
+  return merged(drafts);
+}
+
+/** One line for what is alike in many periods. */
+function merged(drafts: readonly Draft[]): Draft[] {
+  const found = new Map<string, Draft>();
+  for (const draft of drafts) {
+    const { model, category, source, account, what, kind, unit, money, rule, currency, columns } = draft;
+    const key = JSON.stringify([model, category, source, account, what, kind, unit, money, rule, currency, columns]);
+    const before = found.get(key);
+    if (before === undefined) {
+      found.set(key, draft);
+      continue;
+    }
+    const held = [before.quantity, draft.quantity].flatMap((quantity) => quantity ?? []);
+    found.set(key, {
+      ...before,
+      amount: before.amount.plus(draft.amount),
+      quantity: held.length === 0 ? null : sum(held).toFixed(),
+      rows: before.rows + draft.rows,
+      start: before.start < draft.start ? before.start : draft.start,
+      end: before.end > draft.end ? before.end : draft.end,
+    });
+  }
+  return [...found.values()];
 }
 
 /** Quanta (a thousandth of a unit-second) that a row may lose when its hours are cut at the ends of periods. */
