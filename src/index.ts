@@ -28,7 +28,9 @@ export {
   readRun,
 } from './ledger/index.js';
 export { createModel, type Model, type ModelConfig, parseModelConfig } from './models/index.js';
+export { type Plan, planRecipe } from './recipes/plan.js';
 export { loadRecipe, parseRecipe, type Recipe } from './recipes/schema.js';
+export { readTarget, type Target } from './recipes/target.js';
 export { type TrainOptions, type TrainSummary, train } from './recipes/train.js';
 export {
   createTask,
