@@ -140,6 +140,17 @@ describe('planRecipe', () => {
     );
   });
 
+  it('searches for another layout where a stage cannot take the one that was given, and says so', () => {
+    const { stages, notes } = planned('deepseek-v3', 'h800x2048', 'tp1 pp16 ep64 mb1 selective dualpipe', (recipe) => {
+      recipe.stages = recipe.stages.filter(({ id }) => id === 'pretrain' || id === 'sft');
+      recipe.published = undefined;
+    });
+    expect(stages[0].layout).toContain('pp16');
+    expect(notes).toEqual([expect.stringMatching(/^Stage sft cannot take the layout that was given, .*DualPipe needs/)]);
+    const impossible = () => planned('deepseek-v3', 'h800x2048', 'tp1 pp1 ep1', pretraining);
+    expect(impossible).toThrow(/stage pretrain: none of \d+ layouts fits: /);
+  });
+
   it('plans a small recipe with a task, every kind of stage', () => {
     const recipe = parseRecipe(
       {

@@ -80,6 +80,11 @@ export function planRecipe(recipe: Recipe, target: Target): Plan {
   const numerics = numericsOf(recipe, target, notes);
   const calibration = calibrationOf(target);
   const costs = createStageCosts({ architecture, numerics, target, calibration }, works);
+  const refusals = costs.filter(({ refused }) => refused !== null);
+  if (refusals.length > 0 && refusals.length === costs.length) throw refusals[0].refused;
+  for (const { work, refused } of refusals) {
+    notes.push(`Stage ${work.id} cannot take the layout that was given, and another was searched for: ${refused?.message}.`);
+  }
   const inputs = inputsOf(architecture, target, costs);
   const groups = (recipe.published ?? []).map((group) => new Set(group.stages));
   const outcomes = simulate(inputs, { target, calibration, costs, groups });

@@ -20,6 +20,7 @@ import {
   type Precision,
   planReinforcement,
   planRollout,
+  type ReinforcementPlan,
   type ReinforcementQuestion,
   type RejectedLayout,
   searchLayouts,
@@ -63,6 +64,8 @@ export interface StageCost {
   steps: number;
   flops: TokenFlops;
   memoryBytes: Quantity;
+  /** Why the layout that was given was not taken, and another searched for; null where it was. */
+  refused: UserError | null;
   rejected: readonly RejectedLayout[];
   tried: number;
   /** @param meanTokens of a completion; @param machine with the rates of this draw, null at the medians */
@@ -110,8 +113,23 @@ function supervisedCost(question: StageQuestion, work: SupervisedWork, searches:
     search = searchLayouts({ ...asked, memory, fixed: target.layout, calibration });
     searches.set(key, search);
   }
+  let refused: UserError | null = null;
+  if (search.best === null && Object.keys(target.layout).length > 0) {
+    // A layout is given for the recipe; a stage of a smaller batch may not be able to take it.
+    refused = nothingFits(architecture.name, work.id, target.name, search);
+    search = searchLayouts({
+      architecture,
+      accelerator,
+      count,
+      sequenceTokens,
+      globalBatch: batch,
+      precision,
+      memory,
+      calibration,
+    });
+  }
   const { best } = search;
-  if (best === null) throw nothingFits(architecture.name, work.id, target.name, search);
+  if (best === null) throw refused ?? nothingFits(architecture.name, work.id, target.name, search);
   const { layout, stepSeconds } = best;
   const { recompute } = layout;
   const causal = modelFlopsPerToken(architecture, sequenceTokens, true);
@@ -134,6 +152,7 @@ function supervisedCost(question: StageQuestion, work: SupervisedWork, searches:
     steps: work.steps,
     flops: { causal, nonCausal: modelFlopsPerToken(architecture, sequenceTokens, false), hardware: causal + again },
     memoryBytes: memoryQuantity(architecture, best.memoryBytes),
+    refused,
     rejected: search.rejected,
     tried: search.tried,
     draw: (_, machine) => {
@@ -184,7 +203,17 @@ function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
   });
   const median = medianOf(work.meanTokens);
   const trains = minibatches > 0;
-  const atMedian = trains ? planReinforcement({ ...ask(median), trainingLayout: target.layout }) : null;
+  let refused: UserError | null = null;
+  const atGiven = (): ReinforcementPlan => {
+    try {
+      return planReinforcement({ ...ask(median), trainingLayout: target.layout });
+    } catch (error) {
+      if (!(error instanceof UserError) || Object.keys(target.layout).length === 0) throw error;
+      refused = error;
+      return planReinforcement(ask(median));
+    }
+  };
+  const atMedian = trains ? atGiven() : null;
   const rollout = atMedian?.rollout ?? planRollout(ask(median));
   const pointOf = (mean: number): Point => {
     const asked = { ...ask(mean), rolloutLayout: rollout.layout };
@@ -218,6 +247,7 @@ function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
       bytes === undefined
         ? same(SERVING_CALIBRATION.memoryFraction * accelerator.memoryBytes)
         : memoryQuantity(architecture, bytes),
+    refused,
     rejected: [],
     tried: 0,
     draw: (mean, machine) => {
