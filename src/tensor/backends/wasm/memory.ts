@@ -21,7 +21,7 @@ const PAGE = 65536;
 const LIMIT = 65536 * PAGE;
 const CONTROL_BYTES = PAGE;
 const DEFAULT_SHARED_BYTES = 256 * 1024 * 1024;
-const DEFAULT_LOCAL_BYTES = 1024 * 1024 * 1024;
+const DEFAULT_LOCAL_BYTES = 2 * 1024 * 1024 * 1024;
 
 const align = (bytes: number, to: number): number => Math.ceil(bytes / to) * to;
 const megabytes = (bytes: number): string => `${(bytes / 1048576).toFixed(bytes < 10485760 ? 1 : 0)} MB`;
@@ -30,7 +30,7 @@ export interface WasmMemoryOptions {
   worldSize?: number;
   /** Size of the stack that all ranks see. Default 256 MB. */
   sharedBytes?: number;
-  /** Size of each rank's own stack. Default 1 GB, less when 4 GB do not hold that many. */
+  /** Size of each rank's own stack. Default 2 GB, less when 4 GB do not hold that many. */
   localBytes?: number;
 }
 
