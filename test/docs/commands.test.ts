@@ -8,7 +8,7 @@
  * - `sh long`: trains for minutes. Every `train` is stopped after half a second (`--max-minutes`), the rest runs as it is;
  * - `sh jq`: needs jq; where there is none, only its form is checked.
  *
- * JSON blocks whose paragraph says "as `name.json`" are saved under that name first. `npm` and `npx` are stand-in.mjs.
+ * JSON and CSV blocks whose paragraph says "as `name.json`" are saved under that name first. `npm` and `npx` are stand-in.mjs.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import {
@@ -92,7 +92,7 @@ function workingFolder(page: string, block: Block, blocks: readonly Block[]): st
     cpSync(trained, join(folder, 'runs', name), { recursive: true });
   }
   for (const { language, before, text } of blocks) {
-    const name = language === 'json' ? before.match(/\bas `([\w-]+\.json)`/)?.[1] : undefined;
+    const name = ['json', 'csv'].includes(language) ? before.match(/\bas `([\w-]+\.(?:json|csv))`/)?.[1] : undefined;
     if (name !== undefined) writeFileSync(join(folder, name), text);
   }
   return folder;
@@ -129,7 +129,7 @@ describe.concurrent.each(PAGES)('%s', (page) => {
 
   it('says of every block what it is', () => {
     for (const { language, tag, line } of blocks) {
-      const known = language === 'sh' ? TAGS.includes(tag) : ['json', 'ts', 'text'].includes(language) && tag === '';
+      const known = language === 'sh' ? TAGS.includes(tag) : ['json', 'csv', 'ts', 'text'].includes(language) && tag === '';
       expect(known, `${page}:${line}: \`\`\`${language} ${tag}`).toBe(true);
     }
   });
