@@ -7,11 +7,12 @@
  * and value projections are one matrix product, and so are gate and up.
  */
 import type { Backend } from '../tensor/backend.js';
-import { attention, embedding, linear, type RopeTable, rmsNorm, rope, ropeTable, splitColumns, swiglu } from '../tensor/index.js';
+import { attention, embedding, type RopeTable, rmsNorm, rope, ropeTable, splitColumns, swiglu } from '../tensor/index.js';
 import { type Tape, Variable } from '../tensor/tape.js';
 import { dimensionsOf, type ModelConfig, ropeThetaOf } from './config.js';
 import type { ForwardInput, KvCache, Model } from './model.js';
 import { type ParameterSpec, ParameterStore } from './parameters.js';
+import { project } from './projection.js';
 
 /** Every parameter, in Hugging Face's names; projections back into the residual stream start smaller by √(2·layers). */
 export function llamaParameters(config: ModelConfig): ParameterSpec[] {
@@ -73,7 +74,7 @@ export function createLlama(backend: Backend, config: ModelConfig): Model {
   /** Self-attention of layer i on normed hidden states h (N, width), added to x. */
   function attend(tape: Tape, i: number, x: Variable, h: Variable, input: ForwardInput): Variable {
     const layer = `model.layers.${i}`;
-    const qkv = linear(tape, h, store.get(`${layer}.qkv`));
+    const qkv = project(tape, store, `${layer}.qkv`, h);
     let [q, k, v] = splitColumns(tape, qkv, [heads * headDim, kvHeads * headDim, kvHeads * headDim]);
     if (config.model_type === 'qwen3') {
       q = rmsNorm(tape, q, store.get(`${layer}.self_attn.q_norm.weight`), epsilon);
@@ -93,7 +94,7 @@ export function createLlama(backend: Backend, config: ModelConfig): Model {
       if (!input.segments) throw new Error('a packed batch needs segments');
       out = attention(tape, q, k, v, input.segments, attentionOptions);
     }
-    return linear(tape, out, store.get(`${layer}.self_attn.o_proj.weight`), { residual: x });
+    return project(tape, store, `${layer}.self_attn.o_proj.weight`, out, { residual: x });
   }
 
   function forward(tape: Tape, input: ForwardInput): Variable {
@@ -102,8 +103,8 @@ export function createLlama(backend: Backend, config: ModelConfig): Model {
       const layer = `model.layers.${i}`;
       x = attend(tape, i, x, rmsNorm(tape, x, store.get(`${layer}.input_layernorm.weight`), epsilon), input);
       const h = rmsNorm(tape, x, store.get(`${layer}.post_attention_layernorm.weight`), epsilon);
-      const gated = swiglu(tape, linear(tape, h, store.get(`${layer}.gateUp`)));
-      x = linear(tape, gated, store.get(`${layer}.mlp.down_proj.weight`), { residual: x });
+      const gated = swiglu(tape, project(tape, store, `${layer}.gateUp`, h));
+      x = project(tape, store, `${layer}.mlp.down_proj.weight`, gated, { residual: x });
     }
     return rmsNorm(tape, x, store.get('model.norm.weight'), epsilon);
   }
