@@ -72,6 +72,17 @@ export interface AttentionOptions {
   scale: number;
 }
 
+/** How tokens are sent to experts: DeepSeek-V3's gate (arXiv:2412.19437, equations 12–16). */
+export interface RouteOptions {
+  /** Groups of equally many experts; a token uses experts of `topGroups` of them. 1 and 1: any expert. */
+  groups: number;
+  topGroups: number;
+  /** Divides a token's weights by their sum. */
+  normalize: boolean;
+  /** Multiplies the weights. */
+  scale: number;
+}
+
 /** Where each active sequence's past keys and values lie: a shared prefix (its prompt) and its own continuation. */
 export interface CachedAttentionTables {
   /** i32 [B]: first row of the prefix in the cache. */
@@ -191,9 +202,10 @@ export interface Backend {
     accumulate: { dx: boolean; dWeight: boolean },
   ): void;
   /**
-   * Rotary position embedding (Su et al. 2021), rotate-half form of Hugging Face's Llama: in each head's d numbers, entry i
-   * is paired with i + d/2. x and out [N, H·d] (strided), positions i32 [N], cosine and sine [positions, d/2]. `inverse`
-   * rotates back, which is the derivative.
+   * Rotary position embedding (Su et al. 2021). In each head's d numbers, entry i is paired with i + d/2 (the rotate-half form
+   * of Hugging Face's Llama) or, `interleaved`, entry 2i with 2i + 1 (the paper's, and DeepSeek's); results lie where their
+   * entries lay. x and out [N·R, H·d] (strided), positions i32 [N]: R ≥ 1 rows after each other share a position. cosine and sine
+   * [positions, d/2]. `inverse` rotates back, which is the derivative. `out` may be `x`.
    */
   rope(
     out: Tensor,
@@ -201,7 +213,7 @@ export interface Backend {
     positions: Tensor,
     cosine: Tensor,
     sine: Tensor,
-    options: { inverse: boolean; accumulate: boolean },
+    options: { inverse: boolean; accumulate: boolean; interleaved?: boolean },
   ): void;
   /** out [N, F] = silu(gate) · up with gateUp [N, 2F] = [gate | up] (Shazeer 2020). Contiguous. */
   swiglu(out: Tensor, gateUp: Tensor): void;
@@ -235,7 +247,7 @@ export interface Backend {
   ): void;
   /**
    * One new token a sequence against cached keys and values: q and out [B, heads·d…], keys [R, kvHeads·dk], values
-   * [R, kvHeads·dv]. Sequence b attends to rows prefixStart[b] … + prefixLength[b] and ownStart[b] … + ownLength[b].
+   * [R, kvHeads·dv], all strided (latent attention's values are the first columns of its keys). Sequence b attends to rows prefixStart[b] … + prefixLength[b] and ownStart[b] … + ownLength[b].
    */
   attentionCached(
     out: Tensor,
@@ -245,6 +257,65 @@ export interface Backend {
     tables: CachedAttentionTables,
     options: AttentionOptions,
   ): void;
+
+  // ── latent attention and the mixture of experts ───────────────────────────────────────────────────────────────────
+  /**
+   * The keys and values of latent attention (DeepSeek-V2, arXiv:2405.04434, section 2.1): of each of H heads, `up`
+   * [N, H·(dn + dv)] holds a key without position and a value; `shared` [N, dr] (strided) is the positional part of every head's
+   * key. k [N, H·(dn + dr)] = [up's key | shared] a head, v [N, H·dv]. All but `shared` are contiguous.
+   */
+  joinHeads(k: Tensor, v: Tensor, up: Tensor, shared: Tensor, heads: number): void;
+  /** dUp, and dShared (strided), summed over heads in their order. */
+  joinHeadsBackward(
+    dUp: Tensor,
+    dShared: Tensor,
+    dk: Tensor,
+    dv: Tensor,
+    heads: number,
+    accumulate: { dUp: boolean; dShared: boolean },
+  ): void;
+  /**
+   * The gate: scores [N, E] = σ(logits). A token's K experts are those with the largest scores + bias (bias f32 [E]) among the
+   * `topGroups` groups whose two largest biased scores have the largest sums (the largest alone, where a group is one expert);
+   * the larger first, equals by index. weights [N, K] are the scores of those experts, normalised and scaled as the options say
+   * (sums + 1e-20, as the released code has it). experts i32 [N, K]. Contiguous.
+   */
+  route(experts: Tensor, weights: Tensor, scores: Tensor, logits: Tensor, bias: Tensor, options: RouteOptions): void;
+  /** dLogits [N, E] from dWeights [N, K]; logits of experts that were not taken get 0. The choice has no derivative. */
+  routeBackward(
+    dLogits: Tensor,
+    dWeights: Tensor,
+    experts: Tensor,
+    scores: Tensor,
+    options: RouteOptions,
+    accumulate: boolean,
+  ): void;
+  /**
+   * The complementary sequence-wise balance loss (arXiv:2412.19437, equations 17–20), value and derivative at once, both added:
+   * for each sequence of T rows (segments as for attention), loss[0] += coefficient·T·Σ f·P over experts e, where
+   * f = E/(K·T)·(rows that took e) and P = mean over the sequence of e's share score/Σ scores; dLogits += its derivative
+   * (f has none). So coefficient is per token.
+   */
+  balanceLoss(dLogits: Tensor, loss: Tensor, scores: Tensor, experts: Tensor, segments: Tensor, coefficient: number): void;
+  /**
+   * A stable counting sort of the N·K choices by expert. offsets i32 [E + 1]: rows offsets[e] … offsets[e + 1] of the sorted order
+   * are expert e's; tokens i32 [N·K]: the row n that each sorted row comes from; slots i32 [N, K]: the sorted row of each
+   * choice. load f32 [E] (may be null): += the number of choices of each expert.
+   */
+  sortByExpert(offsets: Tensor, tokens: Tensor, slots: Tensor, load: Tensor | null, experts: Tensor): void;
+  /** out[n] = Σ_k weights[n, k] · y[slots[n, k]] (or +=); weights null: 1. y [R, D], slots i32 [N, K], out [N, D]. Contiguous. */
+  combineRows(out: Tensor, y: Tensor, slots: Tensor, weights: Tensor | null, accumulate: boolean): void;
+  /**
+   * dY[slots[n, k]] = weights[n, k]·dOut[n], all of dY, since slots are a permutation of its rows; dWeights[n, k] =
+   * dOut[n]·y[slots[n, k]].
+   */
+  combineRowsBackward(dY: Tensor, dWeights: Tensor, dOut: Tensor, y: Tensor, slots: Tensor, weights: Tensor): void;
+  /**
+   * FP8 training's quantisation, emulated (arXiv:2412.19437, section 3.3): in blocks of rows × columns (at the edges smaller)
+   * numbers are divided by the block's largest absolute value / 448, rounded to the nearest E4M3 number (ties to even,
+   * subnormals kept), and multiplied back. A block of zeros stays. a and out [N, D], contiguous; `out` may be `a`.
+   */
+  quantizeFp8(out: Tensor, a: Tensor, block: { rows: number; columns: number }): void;
 
   // ── the vocabulary ────────────────────────────────────────────────────────────────────────────────────────────────
   /**

@@ -8,13 +8,21 @@ export { createReferenceBackend } from './backends/reference.js';
 export { attention } from './operations/attention.js';
 export { add } from './operations/elementwise.js';
 export { embedding } from './operations/embedding.js';
+export {
+  combineRows,
+  dispatchRows,
+  type ExpertOrder,
+  sortByExpert,
+} from './operations/experts.js';
 export { gatherRows } from './operations/gather-rows.js';
 export { groupedMatmul } from './operations/grouped-matmul.js';
+export { joinHeads } from './operations/join-heads.js';
 export { type LinearOptions, linear } from './operations/linear.js';
 export { batchedMatmul, matmul, type TransposeOptions } from './operations/matmul.js';
 export { type MuonOptions, muon } from './operations/muon.js';
 export { rmsNorm } from './operations/rms-norm.js';
-export { type RopeTable, type RopeTableOptions, rope, ropeTable } from './operations/rope.js';
+export { type RopeTable, type RopeTableOptions, rope, ropeInPlace, ropeTable, type Yarn } from './operations/rope.js';
+export { type BalanceOptions, type Routing, route } from './operations/route.js';
 export { splitColumns } from './operations/split-columns.js';
 export { swiglu } from './operations/swiglu.js';
 export { type TokenLogProbabilities, tokenLogProbabilities } from './operations/token-log-probabilities.js';

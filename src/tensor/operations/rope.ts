@@ -1,17 +1,32 @@
 /**
- * @file Rotary position embedding (Su et al. 2021), in the rotate-half form of Hugging Face's Llama.
+ * @file Rotary position embedding (Su et al. 2021), in both forms that are in use, and YaRN's angles for longer contexts.
  *
- * Entry i of a head is paired with entry i + d/2 and the pair is rotated by position · θ^(−2i/d). A rotation's derivative is
+ * Entry i of a head is paired with entry i + d/2 (the rotate-half form of Hugging Face's Llama), or entry 2i with entry 2i + 1
+ * (interleaved: the paper's, and DeepSeek's), and the pair is rotated by position · θ^(−2i/d). A rotation's derivative is
  * the rotation back.
+ *
+ * YaRN (Peng et al. 2023, arXiv:2309.00071, section 3.2) divides slow frequencies, those that turn less than `betaSlow` times in the
+ * original context, by `factor`, leaves those alone that turn more than `betaFast` times, and mixes in between.
  */
-import { type Backend, matrixOf, type Placement, type Tensor } from '../backend.js';
-import type { Tape, Variable } from '../tape.js';
+import { type Backend, columns, isContiguous, matrixOf, type Placement, type Tensor } from '../backend.js';
+import { type Tape, Variable } from '../tape.js';
 import { at, demand, type Matrix, type Minus, put } from './reference-kernel.js';
 
 /** Cosines and sines of every angle, both [positions, headDim / 2]. */
 export interface RopeTable {
   cosine: Tensor;
   sine: Tensor;
+}
+
+/** YaRN's parameters, as `rope_scaling` or `rope_parameters` of a Hugging Face configuration has them. */
+export interface Yarn {
+  /** How many times longer the context is made. */
+  factor: number;
+  originalPositions: number;
+  betaFast: number;
+  betaSlow: number;
+  /** Multiplies cosines and sines. */
+  attentionFactor: number;
 }
 
 export interface RopeTableOptions {
@@ -22,19 +37,39 @@ export interface RopeTableOptions {
   /** How many positions to prepare: the longest sequence. */
   positions: number;
   placement?: Placement;
+  yarn?: Yarn;
+}
+
+/** Angles per position of each pair: θ^(−2i/d), scaled for a longer context where `yarn` is given. */
+export function ropeFrequencies(headDim: number, theta: number, yarn?: Yarn): number[] {
+  const plain = Array.from({ length: headDim / 2 }, (_, i) => theta ** ((-2 * i) / headDim));
+  if (!yarn) return plain;
+  const { factor, originalPositions, betaFast, betaSlow } = yarn;
+  /** The (fractional) pair that turns `rotations` times in the original context. */
+  const pairOf = (rotations: number): number =>
+    (headDim * Math.log(originalPositions / (rotations * 2 * Math.PI))) / (2 * Math.log(theta));
+  const low = Math.max(0, Math.floor(pairOf(betaFast)));
+  const high = Math.min(headDim - 1, Math.ceil(pairOf(betaSlow)));
+  const width = low === high ? 0.001 : high - low;
+  return plain.map((frequency, i) => {
+    const slow = Math.min(1, Math.max(0, (i - low) / width));
+    return (frequency / factor) * slow + frequency * (1 - slow);
+  });
 }
 
 export function ropeTable(backend: Backend, options: RopeTableOptions): RopeTable {
-  const { headDim, theta, positions, placement = 'local' } = options;
+  const { headDim, theta, positions, placement = 'local', yarn } = options;
   demand(headDim % 2 === 0, `rope: headDim ${headDim} is odd`);
   const half = headDim / 2;
+  const frequencies = ropeFrequencies(headDim, theta, yarn);
+  const scale = yarn?.attentionFactor ?? 1;
   const cosines = new Float64Array(positions * half);
   const sines = new Float64Array(positions * half);
   for (let p = 0; p < positions; p++) {
     for (let i = 0; i < half; i++) {
-      const angle = p * theta ** ((-2 * i) / headDim);
-      cosines[p * half + i] = Math.cos(angle);
-      sines[p * half + i] = Math.sin(angle);
+      const angle = p * frequencies[i];
+      cosines[p * half + i] = scale * Math.cos(angle);
+      sines[p * half + i] = scale * Math.sin(angle);
     }
   }
   const cosine = backend.allocate('f32', [positions, half], placement);
@@ -45,21 +80,53 @@ export function ropeTable(backend: Backend, options: RopeTableOptions): RopeTabl
 }
 
 /**
- * @param x [N, H·d], may be a column view
- * @param positions i32 [N], each below the table's length
- * @returns [N, H·d]
+ * @param x [N·R, H·d], may be a column view
+ * @param positions i32 [N], each below the table's length; R rows after each other share one
+ * @returns [N·R, H·d]
  */
-export function rope(tape: Tape, x: Variable, positions: Tensor, table: RopeTable): Variable {
+export function rope(tape: Tape, x: Variable, positions: Tensor, table: RopeTable, interleaved = false): Variable {
   const { backend } = tape;
   const { rows, columns } = matrixOf(x.value);
   const d = 2 * matrixOf(table.cosine).columns;
   demand(columns % d === 0, `rope: ${columns} columns are no multiple of the head dimension ${d}`);
   const out = tape.output([rows, columns], x);
-  backend.rope(out.value, x.value, positions, table.cosine, table.sine, { inverse: false, accumulate: false });
+  const options = { inverse: false, accumulate: false, interleaved };
+  backend.rope(out.value, x.value, positions, table.cosine, table.sine, options);
   tape.record(out, (gradient) => {
     const dx = tape.gradientOf(x);
     if (!dx) return;
-    backend.rope(dx.tensor, gradient, positions, table.cosine, table.sine, { inverse: true, accumulate: dx.accumulate });
+    const { accumulate } = dx;
+    backend.rope(dx.tensor, gradient, positions, table.cosine, table.sine, { inverse: true, accumulate, interleaved });
+  });
+  return out;
+}
+
+/**
+ * Rotates columns [from, from + d) of each of `heads` heads of x [N, heads·D] where they are, and x's gradient likewise: for an x
+ * that nothing else reads, and that nothing before it needs for its own derivative (the output of a linear layer).
+ */
+export function ropeInPlace(
+  tape: Tape,
+  x: Variable,
+  positions: Tensor,
+  table: RopeTable,
+  { heads, from, interleaved }: { heads: number; from: number; interleaved: boolean },
+): Variable {
+  const { backend } = tape;
+  const { rows, columns: width } = matrixOf(x.value);
+  const d = 2 * matrixOf(table.cosine).columns;
+  demand(isContiguous(x.value), 'ropeInPlace: x must be contiguous');
+  const part = (tensor: Tensor): Tensor =>
+    columns(backend, backend.view(tensor, 0, [rows * heads, width / heads]), from, from + d);
+  const turn = (tensor: Tensor, inverse: boolean): void => {
+    const options = { inverse, accumulate: false, interleaved };
+    backend.rope(part(tensor), part(tensor), positions, table.cosine, table.sine, options);
+  };
+  turn(x.value, false);
+  const out = new Variable(x.value, tape.recording && x.requiresGradient);
+  tape.record(out, (gradient) => {
+    turn(gradient, true);
+    tape.give(x, gradient);
   });
   return out;
 }
@@ -70,20 +137,23 @@ export function ropeReference(
   positions: Int32Array,
   cosine: Matrix,
   sine: Matrix,
-  options: { inverse: boolean; accumulate: boolean },
+  options: { inverse: boolean; accumulate: boolean; interleaved?: boolean },
   minus: Minus,
 ): void {
-  const { inverse, accumulate } = options;
+  const { inverse, accumulate, interleaved = false } = options;
   const half = cosine.columns;
+  const repeat = positions.length === 0 ? 1 : x.rows / positions.length;
   for (let n = 0; n < x.rows; n++) {
+    const position = positions[Math.floor(n / repeat)];
     for (let head = 0; head < x.columns; head += 2 * half) {
       for (let i = 0; i < half; i++) {
-        const c = at(cosine, positions[n], i);
-        const s = at(sine, positions[n], i);
-        const first = at(x, n, head + i);
-        const second = at(x, n, head + i + half);
-        put(out, n, head + i, inverse ? c * first + s * second : minus(c * first, s * second), accumulate);
-        put(out, n, head + i + half, inverse ? minus(c * second, s * first) : c * second + s * first, accumulate);
+        const c = at(cosine, position, i);
+        const s = at(sine, position, i);
+        const [a, b] = interleaved ? [head + 2 * i, head + 2 * i + 1] : [head + i, head + i + half];
+        const first = at(x, n, a);
+        const second = at(x, n, b);
+        put(out, n, a, inverse ? c * first + s * second : minus(c * first, s * second), accumulate);
+        put(out, n, b, inverse ? minus(c * second, s * first) : c * second + s * first, accumulate);
       }
     }
   }

@@ -44,6 +44,40 @@ const defects: [operation: string, what: string, defect: Defect][] = [
         r.attentionCached(o, q, k, v, { ...t, prefixLength: zeros(r, t.prefixLength.shape) }, f),
     }),
   ],
+  ['rope', 'pairs halves', (r) => ({ rope: (o, x, p, c, s, f) => r.rope(o, x, p, c, s, { ...f, interleaved: false }) })],
+  [
+    'joinHeads and its derivative',
+    'overwrites the shared part',
+    (r) => ({
+      joinHeadsBackward: (u, s, k, v, h, a) => r.joinHeadsBackward(u, s, k, v, h, { ...a, dShared: false }),
+    }),
+  ],
+  [
+    'route',
+    'forgets the groups',
+    (r) => ({ route: (e, w, s, l, b, o) => r.route(e, w, s, l, b, { ...o, groups: 1, topGroups: 1 }) }),
+  ],
+  [
+    'route',
+    'weighs by the biased scores',
+    (r) => ({ route: (e, w, s, l, _, o) => r.route(e, w, s, l, zeroFloats(r, _.shape), o) }),
+  ],
+  [
+    'routeBackward and balanceLoss',
+    'takes the batch for one sequence',
+    (r) => ({ balanceLoss: (d, l, s, e, g, c) => r.balanceLoss(d, l, s, e, ends(r, s.shape[0], g), c) }),
+  ],
+  ['sortByExpert', 'counts no load', (r) => ({ sortByExpert: (o, t, s, _, e) => r.sortByExpert(o, t, s, null, e) })],
+  [
+    'combineRows and its derivative',
+    'ignores weights',
+    (r) => ({ combineRows: (o, y, s, _, a) => r.combineRows(o, y, s, null, a) }),
+  ],
+  [
+    'quantizeFp8',
+    'has one scale a row',
+    (r) => ({ quantizeFp8: (o, a) => r.quantizeFp8(o, a, { rows: 1, columns: a.shape[1] }) }),
+  ],
   [
     'tokenLogProbabilities and its derivative',
     'ignores the temperature',
@@ -64,6 +98,19 @@ const allButLast = (backend: Backend, tensor: Tensor): Tensor => rows(backend, t
 function zeros(backend: Backend, shape: readonly number[]): Tensor {
   const made = backend.allocate('i32', shape);
   backend.fill(made, 0);
+  return made;
+}
+
+function zeroFloats(backend: Backend, shape: readonly number[]): Tensor {
+  const made = backend.allocate('f32', shape);
+  backend.fill(made, 0);
+  return made;
+}
+
+/** Segments of one sequence of `rows` rows, as many as there were. */
+function ends(backend: Backend, rows: number, like: Tensor): Tensor {
+  const made = backend.allocate('i32', like.shape);
+  backend.write(made, [0, ...new Array<number>(like.shape[0] - 1).fill(rows)]);
   return made;
 }
 

@@ -11,14 +11,18 @@ import { attentionBackwardReference, attentionReference } from '../../operations
 import { attentionCachedReference } from '../../operations/attention-cached.js';
 import { addReference, copyReference, scaleReference } from '../../operations/elementwise.js';
 import { embeddingBackwardReference, embeddingReference } from '../../operations/embedding.js';
+import { combineRowsBackwardReference, combineRowsReference, sortByExpertReference } from '../../operations/experts.js';
 import { gatherRowsReference, scatterRowsReference } from '../../operations/gather-rows.js';
 import { clipScaleReference, inverseNormReference, sumSquaresReference } from '../../operations/gradient-norm.js';
 import { groupedMatmulReference } from '../../operations/grouped-matmul.js';
+import { joinHeadsBackwardReference, joinHeadsReference } from '../../operations/join-heads.js';
 import { crossEntropyLossReference, policyLossReference } from '../../operations/losses.js';
 import { matmulReference } from '../../operations/matmul.js';
+import { quantizeFp8Reference } from '../../operations/quantize-fp8.js';
 import { demand, type Minus, subtract } from '../../operations/reference-kernel.js';
 import { rmsNormBackwardReference, rmsNormReference } from '../../operations/rms-norm.js';
 import { ropeReference } from '../../operations/rope.js';
+import { balanceLossReference, routeBackwardReference, routeReference } from '../../operations/route.js';
 import { sampleReference } from '../../operations/sample.js';
 import { swigluBackwardReference, swigluReference } from '../../operations/swiglu.js';
 import {
@@ -111,7 +115,8 @@ export function createReferenceBackend(minus: Minus = subtract): Backend {
     },
     rope(out, x, positions, cosine, sine, options) {
       expectMatrix('rope: out', out, x);
-      demand(ints(positions).length === matrixOf(x).rows, 'rope: one position a row');
+      const rows = matrixOf(x).rows;
+      demand(rows === 0 || rows % ints(positions).length === 0, 'rope: equally many rows for each position');
       ropeReference(matrix(out), matrix(x), ints(positions), matrix(cosine), matrix(sine), options, minus);
     },
     swiglu(out, gateUp) {
@@ -178,6 +183,72 @@ export function createReferenceBackend(minus: Minus = subtract): Backend {
         },
         options,
       );
+    },
+
+    joinHeads(k, v, up, shared, heads) {
+      const { rows, columns } = matrixOf(up);
+      const dv = matrixOf(v).columns / heads;
+      expect('joinHeads: k', k, rows, columns - heads * dv + heads * matrixOf(shared).columns);
+      joinHeadsReference(matrix(k), matrix(v), matrix(up), matrix(shared), heads);
+    },
+    joinHeadsBackward(dUp, dShared, dk, dv, heads, accumulate) {
+      const { rows, columns } = matrixOf(dk);
+      expect('joinHeadsBackward: dUp', dUp, rows, columns - heads * matrixOf(dShared).columns + matrixOf(dv).columns);
+      joinHeadsBackwardReference(matrix(dUp), matrix(dShared), matrix(dk), matrix(dv), heads, accumulate);
+    },
+    route(experts, weights, scores, logits, bias, options) {
+      const { rows, columns } = matrixOf(logits);
+      expectMatrix('route: scores', scores, logits);
+      expect('route: bias', bias, 1, columns);
+      expect('route: weights', weights, rows, matrixOf(experts).columns);
+      const { groups, topGroups } = options;
+      demand(columns % groups === 0 && topGroups <= groups, `route: ${topGroups} of ${groups} groups of ${columns} experts`);
+      const topK = matrixOf(experts).columns;
+      demand(topK <= (topGroups * columns) / groups, `route: ${topK} experts are not in ${topGroups} groups`);
+      routeReference(ints(experts), floats(weights), floats(scores), floats(logits), floats(bias), topK, options);
+    },
+    routeBackward(dLogits, dWeights, experts, scores, options, accumulate) {
+      expectMatrix('routeBackward: dLogits', dLogits, scores);
+      expectMatrix('routeBackward: dWeights', dWeights, experts);
+      const [width, topK] = [matrixOf(scores).columns, matrixOf(experts).columns];
+      const own = ints(experts);
+      routeBackwardReference(floats(dLogits), floats(dWeights), own, floats(scores), width, topK, options, accumulate, minus);
+    },
+    balanceLoss(dLogits, loss, scores, experts, segments, coefficient) {
+      expectMatrix('balanceLoss: dLogits', dLogits, scores);
+      demand(ints(segments).at(-1) === matrixOf(scores).rows, 'balanceLoss: the last segment must end at the last row');
+      const [width, topK] = [matrixOf(scores).columns, matrixOf(experts).columns];
+      balanceLossReference(
+        floats(dLogits),
+        floats(loss),
+        floats(scores),
+        ints(experts),
+        ints(segments),
+        width,
+        topK,
+        coefficient,
+        minus,
+      );
+    },
+    sortByExpert(offsets, tokens, slots, load, experts) {
+      demand(ints(tokens).length === ints(experts).length, 'sortByExpert: one token a choice');
+      demand(!load || floats(load).length === ints(offsets).length - 1, 'sortByExpert: one load an expert');
+      const topK = matrixOf(experts).columns;
+      sortByExpertReference(ints(offsets), ints(tokens), ints(slots), load && floats(load), ints(experts), topK);
+    },
+    combineRows(out, y, slots, weights, accumulate) {
+      expect('combineRows: y', y, ints(slots).length, matrixOf(out).columns);
+      if (weights) expectMatrix('combineRows: weights', weights, slots);
+      combineRowsReference(matrix(out), matrix(y), ints(slots), weights && floats(weights), accumulate);
+    },
+    combineRowsBackward(dY, dWeights, dOut, y, slots, weights) {
+      expectMatrix('combineRowsBackward: dY', dY, y);
+      expectMatrix('combineRowsBackward: dWeights', dWeights, weights);
+      combineRowsBackwardReference(matrix(dY), floats(dWeights), matrix(dOut), matrix(y), ints(slots), floats(weights));
+    },
+    quantizeFp8(out, a, block) {
+      expectMatrix('quantizeFp8: out', out, a);
+      quantizeFp8Reference(matrix(out), matrix(a), block);
     },
 
     tokenLogProbabilities(logProbabilities, entropy, logSumExp, hidden, head, targets, temperature) {

@@ -17,6 +17,7 @@ import type {
   MemoryUse,
   Placement,
   PolicyLossOptions,
+  RouteOptions,
   Tensor,
 } from '../../backend.js';
 import { POLICY_METRICS } from '../../backend.js';
@@ -91,6 +92,30 @@ export async function createWasmBackend(options: WasmBackendOptions = {}): Promi
 
 const strided = (t: WasmTensor): Strided => ({ address: t.address, stride: t.rowStride });
 
+/** Checks the parts of latent attention's keys and values; sizes of a head's key, of its shared part, and of its value. */
+function headsOf(method: string, k: Tensor, v: Tensor, up: Tensor, shared: Tensor, heads: number) {
+  const tk = f32(method, k);
+  const tv = f32(method, v);
+  const tu = f32(method, up);
+  const ts = f32Strided(method, shared);
+  const dr = ts.columns;
+  const dn = tk.columns / heads - dr;
+  const dv = tv.columns / heads;
+  const { rows } = tu;
+  if (
+    !Number.isInteger(dn) ||
+    !Number.isInteger(dv) ||
+    dn < 0 ||
+    tu.columns !== heads * (dn + dv) ||
+    tk.rows !== rows ||
+    tv.rows !== rows ||
+    ts.rows !== rows
+  ) {
+    throw mismatch(method, `shapes do not fit ${heads} heads`, { k, v, up, shared });
+  }
+  return { address: { k: tk.address, v: tv.address, up: tu.address }, rows, dn, dr, dv };
+}
+
 class WasmBackend implements Backend {
   readonly name = 'wasm';
   readonly fingerprint: string;
@@ -104,6 +129,7 @@ class WasmBackend implements Backend {
   private readonly i32s: Int32Array;
   private readonly productContext;
   private readonly vocabularyContext;
+  private readonly withScratch: (bytes: number, body: (address: number) => void) => void;
 
   constructor(memory: WasmMemory, rank: number, exports: WebAssembly.Exports, kernels: Kernels, gemm: Gemm) {
     const layout = layoutOf(memory, rank);
@@ -122,7 +148,7 @@ class WasmBackend implements Backend {
       scratch: layout.attentionScratch,
       scratchBytes: ATTENTION_SCRATCH_BYTES,
     };
-    const withScratch = (bytes: number, body: (address: number) => void): void => {
+    this.withScratch = (bytes, body) => {
       const { local } = this.stacks;
       const { used } = local;
       const address = local.push(bytes);
@@ -132,6 +158,7 @@ class WasmBackend implements Backend {
         local.used = used;
       }
     };
+    const { withScratch } = this;
     this.vocabularyContext = { gemm, kernels: this.kernels, withScratch };
     this.productContext = { gemm, memory: memory.memory, expandBf16: this.kernels.expandBf16, withScratch };
   }
@@ -322,7 +349,7 @@ class WasmBackend implements Backend {
     positions: Tensor,
     cosine: Tensor,
     sine: Tensor,
-    options: { inverse: boolean; accumulate: boolean },
+    options: { inverse: boolean; accumulate: boolean; interleaved?: boolean },
   ): void {
     const o = f32Strided('rope', out);
     const v = f32Strided('rope', x);
@@ -331,10 +358,11 @@ class WasmBackend implements Backend {
     const s = f32('rope', sine);
     const half = c.columns;
     const heads = half === 0 ? 0 : v.columns / (2 * half);
+    const repeat = v.rows === 0 ? 1 : v.rows / p.size;
     if (
       o.rows !== v.rows ||
       o.columns !== v.columns ||
-      p.size !== v.rows ||
+      !Number.isInteger(repeat) ||
       s.columns !== half ||
       s.rows !== c.rows ||
       !Number.isInteger(heads)
@@ -350,10 +378,12 @@ class WasmBackend implements Backend {
       c.address,
       s.address,
       v.rows,
+      repeat,
       heads,
       half,
       options.inverse,
       options.accumulate,
+      options.interleaved === true,
     );
   }
 
@@ -555,6 +585,186 @@ class WasmBackend implements Backend {
       ownLength: ownLength.address,
       batch,
     });
+  }
+
+  // ── latent attention and the mixture of experts ───────────────────────────────────────────────────────────────────
+
+  joinHeads(k: Tensor, v: Tensor, up: Tensor, shared: Tensor, heads: number): void {
+    const { address, rows, dn, dr, dv } = headsOf('joinHeads', k, v, up, shared, heads);
+    const s = f32Strided('joinHeads', shared);
+    this.kernels.joinHeads(address.k, address.v, address.up, s.address, s.rowStride, rows, heads, dn, dr, dv);
+  }
+
+  joinHeadsBackward(
+    dUp: Tensor,
+    dShared: Tensor,
+    dk: Tensor,
+    dv: Tensor,
+    heads: number,
+    accumulate: { dUp: boolean; dShared: boolean },
+  ): void {
+    const sizes = headsOf('joinHeadsBackward', dk, dv, dUp, dShared, heads);
+    const { address, rows, dn, dr } = sizes;
+    const s = f32Strided('joinHeadsBackward', dShared);
+    this.kernels.joinHeadsBackward(
+      address.up,
+      s.address,
+      s.rowStride,
+      address.k,
+      address.v,
+      rows,
+      heads,
+      dn,
+      dr,
+      sizes.dv,
+      accumulate.dUp,
+      accumulate.dShared,
+    );
+  }
+
+  route(experts: Tensor, weights: Tensor, scores: Tensor, logits: Tensor, bias: Tensor, options: RouteOptions): void {
+    const e = i32('route', experts);
+    const w = f32('route', weights);
+    const s = f32('route', scores);
+    const l = f32('route', logits);
+    const b = f32('route', bias);
+    const { groups, topGroups, normalize, scale } = options;
+    if (
+      e.rows !== l.rows ||
+      w.size !== e.size ||
+      s.size !== l.size ||
+      b.size !== l.columns ||
+      l.columns % groups !== 0 ||
+      topGroups > groups ||
+      e.columns > (topGroups * l.columns) / groups
+    ) {
+      throw mismatch('route', `shapes do not fit ${topGroups} of ${groups} groups`, { experts, weights, scores, logits, bias });
+    }
+    this.withScratch(4 * (l.columns + groups), (scratch) =>
+      this.kernels.route(
+        e.address,
+        w.address,
+        s.address,
+        l.address,
+        b.address,
+        l.rows,
+        l.columns,
+        e.columns,
+        groups,
+        topGroups,
+        normalize,
+        scale,
+        scratch,
+      ),
+    );
+  }
+
+  routeBackward(
+    dLogits: Tensor,
+    dWeights: Tensor,
+    experts: Tensor,
+    scores: Tensor,
+    options: RouteOptions,
+    accumulate: boolean,
+  ): void {
+    const d = f32('routeBackward', dLogits);
+    const w = f32('routeBackward', dWeights);
+    const e = i32('routeBackward', experts);
+    const s = f32('routeBackward', scores);
+    if (d.size !== s.size || w.size !== e.size || e.rows !== s.rows) {
+      throw mismatch('routeBackward', 'shapes do not fit', { dLogits, dWeights, experts, scores });
+    }
+    const { normalize, scale } = options;
+    const [rows, width] = [s.rows, s.columns];
+    this.kernels.routeBackward(d.address, w.address, e.address, s.address, rows, width, e.columns, normalize, scale, accumulate);
+  }
+
+  balanceLoss(dLogits: Tensor, loss: Tensor, scores: Tensor, experts: Tensor, segments: Tensor, coefficient: number): void {
+    const method = 'balanceLoss';
+    const d = f32(method, dLogits);
+    const o = f32(method, loss);
+    const s = f32(method, scores);
+    const e = i32(method, experts);
+    const g = i32(method, segments);
+    if (
+      d.size !== s.size ||
+      o.size !== 1 ||
+      e.rows !== s.rows ||
+      g.size < 1 ||
+      this.i32s[g.address / 4 + g.size - 1] !== s.rows
+    ) {
+      throw mismatch(method, 'shapes do not fit', { dLogits, loss, scores, experts, segments });
+    }
+    this.withScratch(4 * s.columns, (shares) => {
+      this.f32s[o.address / 4] += this.kernels.balanceLoss(
+        d.address,
+        s.address,
+        e.address,
+        g.address,
+        g.size - 1,
+        s.columns,
+        e.columns,
+        coefficient,
+        shares,
+      );
+    });
+  }
+
+  sortByExpert(offsets: Tensor, tokens: Tensor, slots: Tensor, load: Tensor | null, experts: Tensor): void {
+    const method = 'sortByExpert';
+    const o = i32(method, offsets);
+    const t = i32(method, tokens);
+    const s = i32(method, slots);
+    const l = load && f32(method, load);
+    const e = i32(method, experts);
+    if (o.size < 1 || t.size !== e.size || s.size !== e.size || (l && l.size !== o.size - 1)) {
+      throw mismatch(method, 'shapes do not fit', { offsets, tokens, slots, load, experts });
+    }
+    const count = o.size - 1;
+    this.withScratch(4 * count, (next) =>
+      this.kernels.sortByExpert(o.address, t.address, s.address, l ? l.address : 0, e.address, e.size, count, e.columns, next),
+    );
+  }
+
+  combineRows(out: Tensor, y: Tensor, slots: Tensor, weights: Tensor | null, accumulate: boolean): void {
+    const o = f32('combineRows', out);
+    const v = f32('combineRows', y);
+    const s = i32('combineRows', slots);
+    const w = weights && f32('combineRows', weights);
+    if (s.rows !== o.rows || v.columns !== o.columns || v.rows !== s.size || (w && w.size !== s.size)) {
+      throw mismatch('combineRows', 'shapes do not fit', { out, y, slots, weights });
+    }
+    const weightsAt = w ? w.address : 0;
+    this.kernels.combineRows(o.address, v.address, s.address, weightsAt, o.rows, o.columns, s.columns, accumulate);
+  }
+
+  combineRowsBackward(dY: Tensor, dWeights: Tensor, dOut: Tensor, y: Tensor, slots: Tensor, weights: Tensor): void {
+    const method = 'combineRowsBackward';
+    const d = f32(method, dY);
+    const dw = f32(method, dWeights);
+    const g = f32(method, dOut);
+    const v = f32(method, y);
+    const s = i32(method, slots);
+    const w = f32(method, weights);
+    const [rows, columns] = [g.rows, g.columns];
+    if (
+      d.size !== v.size ||
+      v.columns !== columns ||
+      v.rows !== s.size ||
+      s.rows !== rows ||
+      dw.size !== s.size ||
+      w.size !== s.size
+    ) {
+      throw mismatch(method, 'shapes do not fit', { dY, dWeights, dOut, y, slots, weights });
+    }
+    this.kernels.combineRowsBackward(d.address, dw.address, g.address, v.address, s.address, w.address, rows, columns, s.columns);
+  }
+
+  quantizeFp8(out: Tensor, a: Tensor, block: { rows: number; columns: number }): void {
+    const o = f32('quantizeFp8', out);
+    const v = f32('quantizeFp8', a);
+    if (o.rows !== v.rows || o.columns !== v.columns) throw mismatch('quantizeFp8', 'shapes differ', { out, a });
+    this.kernels.quantizeFp8(o.address, v.address, v.rows, v.columns, block.rows, block.columns);
   }
 
   // ── the vocabulary ────────────────────────────────────────────────────────────────────────────────────────────────

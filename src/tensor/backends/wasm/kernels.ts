@@ -53,10 +53,12 @@ export interface KernelExports {
     cosine: number,
     sine: number,
     rows: number,
+    repeat: number,
     heads: number,
     half: number,
     inverse: boolean,
     accumulate: boolean,
+    interleaved: boolean,
   ): void;
   swiglu(out: number, gateUp: number, rows: number, columns: number): void;
   swigluBackward(
@@ -70,6 +72,103 @@ export interface KernelExports {
   ): void;
   gatherRows(out: number, table: number, ids: number, rows: number, columns: number): void;
   scatterRows(out: number, a: number, aStride: number, ids: number, rows: number, columns: number, accumulate: boolean): void;
+  joinHeads(
+    k: number,
+    v: number,
+    up: number,
+    shared: number,
+    sharedStride: number,
+    rows: number,
+    heads: number,
+    dn: number,
+    dr: number,
+    dv: number,
+  ): void;
+  joinHeadsBackward(
+    dUp: number,
+    dShared: number,
+    dSharedStride: number,
+    dk: number,
+    dvs: number,
+    rows: number,
+    heads: number,
+    dn: number,
+    dr: number,
+    dv: number,
+    addUp: boolean,
+    addShared: boolean,
+  ): void;
+  route(
+    chosen: number,
+    weights: number,
+    scores: number,
+    logits: number,
+    bias: number,
+    rows: number,
+    experts: number,
+    topK: number,
+    groups: number,
+    topGroups: number,
+    normalize: boolean,
+    scale: number,
+    scratch: number,
+  ): void;
+  routeBackward(
+    dLogits: number,
+    dWeights: number,
+    chosen: number,
+    scores: number,
+    rows: number,
+    experts: number,
+    topK: number,
+    normalize: boolean,
+    scale: number,
+    accumulate: boolean,
+  ): void;
+  balanceLoss(
+    dLogits: number,
+    scores: number,
+    chosen: number,
+    segments: number,
+    sequences: number,
+    experts: number,
+    topK: number,
+    coefficient: number,
+    shares: number,
+  ): number;
+  sortByExpert(
+    offsets: number,
+    tokens: number,
+    slots: number,
+    amounts: number,
+    chosen: number,
+    n: number,
+    experts: number,
+    topK: number,
+    next: number,
+  ): void;
+  combineRows(
+    out: number,
+    y: number,
+    slots: number,
+    weights: number,
+    rows: number,
+    columns: number,
+    topK: number,
+    accumulate: boolean,
+  ): void;
+  combineRowsBackward(
+    dY: number,
+    dWeights: number,
+    dOut: number,
+    y: number,
+    slots: number,
+    weights: number,
+    rows: number,
+    columns: number,
+    topK: number,
+  ): void;
+  quantizeFp8(out: number, a: number, rows: number, columns: number, blockRows: number, blockColumns: number): void;
   tokenLogProbabilities(
     logProbabilities: number,
     entropy: number,

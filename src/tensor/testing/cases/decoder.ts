@@ -56,12 +56,13 @@ export const decoder: OperationCase[] = [
     name: 'rope',
     draw(draw) {
       const [n, half, heads, positions] = [draw.rows(33), draw.size(33), draw.size(4), draw.size(65)];
-      const shape = [n, heads * 2 * half];
-      const options = { inverse: draw.flag(), accumulate: draw.flag() };
+      const repeat = draw.random.integer(1, 3);
+      const shape = [n * repeat, heads * 2 * half];
+      const options = { inverse: draw.flag(), accumulate: draw.flag(), interleaved: draw.flag() };
       const gap = draw.gap();
       const angles = Array.from({ length: positions * half }, () => 6.3 * draw.random.uniform());
       return {
-        label: `[${n}, ${heads} × ${2 * half}] ${JSON.stringify(options)} gap ${gap}`,
+        label: `[${n} × ${repeat}, ${heads} × ${2 * half}] ${JSON.stringify(options)} gap ${gap}`,
         inputs: {
           x: draw.numbers(shape, 1, draw.gap()),
           positions: draw.indices(n, positions),
@@ -80,14 +81,15 @@ export const decoder: OperationCase[] = [
     name: 'rope on the tape',
     draw(draw) {
       const [n, half, heads, positions] = [draw.rows(17), draw.size(17), draw.size(4), draw.size(33)];
+      const interleaved = draw.flag();
       return taped(draw, {
-        label: `[${n}, ${heads} × ${2 * half}]`,
+        label: `[${n}, ${heads} × ${2 * half}] interleaved ${interleaved}`,
         variables: { x: draw.numbers([n, heads * 2 * half], 1, draw.gap()) },
         constants: { positions: draw.indices(n, positions) },
         outputShape: [n, heads * 2 * half],
         build(tape, variable, { backend, input }) {
           const table = ropeTable(backend, { headDim: 2 * half, theta: 10_000, positions });
-          return rope(tape, variable('x'), input('positions'), table);
+          return rope(tape, variable('x'), input('positions'), table, interleaved);
         },
       });
     },
@@ -186,8 +188,8 @@ export const decoder: OperationCase[] = [
         label: `${batch} sequences, prefixes ${prefixes}, room ${room}, ${options.heads}/${options.kvHeads} heads, ${dk}, ${dv}`,
         inputs: {
           q: draw.numbers(q),
-          keys: draw.numbers([total, options.kvHeads * dk]),
-          values: draw.numbers([total, options.kvHeads * dv]),
+          keys: draw.numbers([total, options.kvHeads * dk], 1, draw.gap()),
+          values: draw.numbers([total, options.kvHeads * dv], 1, draw.gap()),
           prefixStart: draw.integers(which.map((p) => prefixStarts[p])),
           prefixLength: draw.integers(which.map((p) => prefixes[p])),
           ownStart: draw.integers(which.map((_, b) => own + b * room)),
