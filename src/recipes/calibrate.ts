@@ -17,6 +17,7 @@ import type { Backend } from '../tensor/backend.js';
 import { Tape } from '../tensor/tape.js';
 import { crossEntropyStep, policyStep } from '../training/backpropagate.js';
 import { microBatches, type TrainingSequence } from '../training/batch.js';
+import { losses } from '../training/losses.js';
 import { createOptimizer, gradientNormOf, type OptimizerSpec } from '../training/optimizer.js';
 
 /** Training passes and updates of one shape. */
@@ -179,7 +180,7 @@ async function measureTraining(backend: Backend, model: Model, piece: TrainingPi
       else {
         const values = new Float32Array(part.reduce((sum, s) => sum + s.tokens.length - s.predictFrom, 0)).fill(1e-3);
         const targets = { old: values, reference: null, advantages: values, weights: values };
-        await policyStep(new Tape(backend), model, part, targets, 1, { clipLow: 0.2, clipHigh: 0.2, klCoefficient: 0 });
+        await policyStep(new Tape(backend), model, part, targets, 1, { ...losses.grpo, klCoefficient: 0 });
       }
     }
     const middle = moment();

@@ -9,6 +9,7 @@ import { POLICY_METRICS, type PolicyLossOptions } from '../tensor/backend.js';
 import { gatherRows, tokenLogProbabilities } from '../tensor/index.js';
 import type { Tape } from '../tensor/tape.js';
 import { packBatch, type TrainingSequence } from './batch.js';
+import { type Ratio, sequencePolicyLoss } from './losses.js';
 
 /** Runs the model on `sequences` and gives the log-probabilities of what they predict, in order. */
 function predict(tape: Tape, model: Model, sequences: readonly TrainingSequence[], temperature: number) {
@@ -50,6 +51,19 @@ export interface PolicyTargets {
   weights: Float32Array;
 }
 
+function sumOf(values: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i];
+  return sum;
+}
+
+/** Where each sequence's predicted tokens begin among all of the batch, and the end. */
+function startsOf(sequences: readonly TrainingSequence[]): number[] {
+  const starts = [0];
+  for (const { tokens, predictFrom } of sequences) starts.push(starts[starts.length - 1] + tokens.length - predictFrom);
+  return starts;
+}
+
 /** @returns `POLICY_METRICS` by name, and the sum of the entropy over the predicted tokens */
 export async function policyStep(
   tape: Tape,
@@ -57,7 +71,7 @@ export async function policyStep(
   sequences: readonly TrainingSequence[],
   targets: PolicyTargets,
   temperature: number,
-  options: PolicyLossOptions,
+  options: PolicyLossOptions & { ratio: Ratio },
 ): Promise<Record<(typeof POLICY_METRICS)[number] | 'entropy', number>> {
   const { backend } = tape;
   const mark = backend.mark();
@@ -68,6 +82,18 @@ export async function policyStep(
     return tensor;
   };
   const gradient = backend.allocate('f32', [batch.predictions]);
+  if (options.ratio === 'sequence') {
+    const [now, entropies] = await Promise.all([backend.read(logProbabilities.value), backend.read(entropy)]);
+    const { dLogProbabilities, metrics } = sequencePolicyLoss(
+      { logProbabilities: now, ...targets },
+      startsOf(sequences),
+      options,
+    );
+    backend.write(gradient, dLogProbabilities);
+    tape.backward(logProbabilities, gradient);
+    backend.release(mark);
+    return { ...metrics, entropy: sumOf(entropies) };
+  }
   const metrics = backend.allocate('f32', [POLICY_METRICS.length]);
   backend.policyLoss(
     gradient,
@@ -83,8 +109,7 @@ export async function policyStep(
   const [values, entropies] = await Promise.all([backend.read(metrics), backend.read(entropy)]);
   backend.release(mark);
   const [loss, clippedTokens, klWeighted, tokens, absoluteLogRatio] = values;
-  const entropySum = (entropies as Float32Array).reduce((sum: number, x: number) => sum + x, 0);
-  return { loss, clippedTokens, klWeighted, tokens, absoluteLogRatio, entropy: entropySum };
+  return { loss, clippedTokens, klWeighted, tokens, absoluteLogRatio, entropy: sumOf(entropies) };
 }
 
 /** Log-probabilities of what `sequences` predict, without derivatives: [M]. */

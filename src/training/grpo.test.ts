@@ -124,7 +124,13 @@ const mean = (values: readonly number[]): number => values.reduce((sum, x) => su
 async function lossByHand(
   watched: Watched,
   groups: readonly Seen[][],
-  { old, reference, beta = 0 }: { old: Float64Array; reference?: Float64Array; beta?: number },
+  {
+    old,
+    reference,
+    beta = 0,
+    bySequence = false,
+    counts = () => true,
+  }: { old: Float64Array; reference?: Float64Array; beta?: number; bySequence?: boolean; counts?: (seen: Seen) => boolean },
   perToken = false,
 ): Promise<(weights: Float64Array) => Promise<number>> {
   const { temperature } = watched.options;
@@ -148,10 +154,12 @@ async function lossByHand(
     const losses = groups.map((group, g) => {
       const rewards = group.map(({ reward }) => reward);
       const spread = Math.sqrt(rewards.reduce((sum, r) => sum + (r - mean(rewards)) ** 2, 0) / (rewards.length - 1));
-      const perCompletion = group.map(({ reward }, s) => {
-        const advantage = (reward - mean(rewards)) / (spread + 1e-4);
+      const perCompletion = group.map((seen, s) => {
+        if (!counts(seen)) return [0];
+        const advantage = (seen.reward - mean(rewards)) / (spread + 1e-4);
+        const logRatios = now[g][s].map((logProbability, t) => logProbability - before[g][s][t]);
         return now[g][s].map((logProbability, t) => {
-          const ratio = Math.exp(logProbability - before[g][s][t]);
+          const ratio = Math.exp(bySequence ? mean(logRatios) : logRatios[t]);
           const clipped = Math.min(Math.max(ratio, 1 - 0.2), 1 + clipHigh);
           const difference = ref ? ref[g][s][t] - logProbability : 0;
           return -Math.min(ratio * advantage, clipped * advantage) + beta * (Math.exp(difference) - difference - 1);
@@ -243,6 +251,71 @@ describe('a step of GRPO', () => {
     expect(values.loss).toBeCloseTo(mean(losses), 6);
     expect(values.policyShift).toBeGreaterThan(0.01);
     expect(values.clipFraction).toBeGreaterThan(0);
+  });
+
+  it('takes one ratio a sequence for GSPO', async () => {
+    const watched = await stageUnderWatch({
+      loss: 'gspo',
+      prompts: 6,
+      samples: 4,
+      minibatches: 2,
+      clipLow: 0.2,
+      clipHigh: 0.2,
+      optimizer: { ...base.optimizer, lr: 0.03 },
+    });
+    const { updates, groups, values } = await watched.step(1);
+    const old = updates[0].weights;
+    for (const m of [0, 1]) {
+      const loss = await lossByHand(watched, groups.slice(3 * m, 3 * m + 3), { old, bySequence: true });
+      await expectGradient(watched, updates[m], loss);
+    }
+    expect(values.policyShift).toBeGreaterThan(0.01);
+    // Of the first update alone: before it, the policy is the one that sampled.
+    expect(values.sampleMismatch).toBeLessThan(1e-6);
+  });
+
+  it('makes the policy its own reference every so many steps', async () => {
+    const watched = await stageUnderWatch({
+      klCoefficient: 0.3,
+      replaceReference: 2,
+      optimizer: { ...base.optimizer, lr: 0.02 },
+    });
+    const steps = [await watched.step(1), await watched.step(2), await watched.step(3), await watched.step(4)];
+    const kl = steps.map(({ values }) => values.klWeighted);
+    expect(kl[0]).toBeCloseTo(0, 10);
+    expect(kl[1]).toBeGreaterThan(1e-5);
+    expect(kl[2]).toBeCloseTo(0, 10);
+    const [{ weights }] = steps[3].updates;
+    const loss = await lossByHand(watched, steps[3].groups, { old: weights, reference: steps[2].updates[0].weights, beta: 0.3 });
+    await expectGradient(watched, steps[3].updates[0], loss);
+  });
+
+  it('limits lengths by step, and leaves cut-off completions out of the loss but not out of the mean', async () => {
+    const watched = await stageUnderWatch({ maskTruncated: true, samples: 6, lengthSchedule: [{ fromStep: 2, maxTokens: 2 }] });
+    const longest = ({ groups }: { groups: Seen[][] }) => Math.max(...groups.flat().map(({ tokens }) => tokens.length));
+    expect(longest(await watched.step(1))).toBe(MAX_TOKENS);
+    const limited = await watched.step(2);
+    expect(limited.values.length).toBeLessThanOrEqual(2);
+    expect(limited.values.maxTokens).toBe(2);
+    const whole = await stageUnderWatch({ maskTruncated: true, samples: 6 });
+    const { groups, updates, values } = await whole.step(1);
+    expect(values.truncated).toBeGreaterThan(0);
+    expect(values.truncated).toBeLessThan(1);
+    const { eos } = whole.tiny.tokenizer.special;
+    const counts = ({ tokens }: Seen): boolean => tokens.at(-1) === eos;
+    await expectGradient(whole, updates[0], await lossByHand(whole, groups, { old: updates[0].weights, counts }));
+  });
+
+  it('adds the penalty of overlong completions to the reward', async () => {
+    const watched = await stageUnderWatch({ overlong: { cacheTokens: 4, weight: 0.5 } });
+    const { groups, values } = await watched.step(1);
+    const { eos } = watched.tiny.tokenizer.special;
+    const expected = groups.flat().map(({ tokens, reward }) => {
+      const over = tokens.at(-1) === eos ? Math.max(0, tokens.length - 2) / 4 : 1;
+      return reward - 0.5 * over;
+    });
+    expect(values.reward).toBeCloseTo(mean(expected), 12);
+    expect(values.accuracy).toBeGreaterThanOrEqual(0);
   });
 
   it('leaves the weights alone when every group is silent', async () => {

@@ -6,7 +6,8 @@
  * clip bounds. Nothing else: no value network, no learned reward.
  *
  * Shao et al. 2024 (arXiv:2402.03300); DeepSeek-R1 (Nature 2025, arXiv:2501.12948). Variants by name in `losses.ts`: DAPO
- * (arXiv:2503.14476) with dynamic sampling, Dr. GRPO (arXiv:2503.20783).
+ * (arXiv:2503.14476) with dynamic sampling, Dr. GRPO (arXiv:2503.20783), GSPO (arXiv:2507.18071). What is added to the task's
+ * reward is in `shaping.ts`.
  *
  * Groups live whole on one rank, so that advantages need no communication; only totals are summed. The problem of a slot
  * depends on (seed, stage, step, slot, round) and not on how many ranks there are.
@@ -23,9 +24,10 @@ import { type AggregationName, aggregations, type BatchTotals } from './aggregat
 import { policyStep, scoreStep } from './backpropagate.js';
 import { flopsPart, microBatches, type TrainingSequence } from './batch.js';
 import { grade } from './grade.js';
-import { type LossName, losses } from './losses.js';
+import { type LossName, losses, RATIOS } from './losses.js';
 import { createOptimizer, gradientNormOf, optimizerSchema } from './optimizer.js';
 import { createSchedule, scheduleSchema } from './schedules.js';
+import { createLengthLimit, isConsistent, lengthScheduleSchema, overlongPenalty, overlongSchema } from './shaping.js';
 import { encodePrompt, type SampleRecord, type Stage, type StageContext, slotsOf } from './stage.js';
 
 const names = <T extends string>(table: Record<T, unknown>) => Object.keys(table) as [T, ...T[]];
@@ -37,14 +39,26 @@ export const grpoSchema = z.strictObject({
   /** Completions in a group. */
   samples: z.number().int().min(2),
   maxTokens: z.number().int().positive(),
+  /** Lower limits on completions at first, `[{fromStep, maxTokens}, …]`; before the first of them `maxTokens` holds. */
+  lengthSchedule: lengthScheduleSchema.optional(),
   temperature: z.number().positive().default(1),
   /** A row of the table of losses; the fields below override it one by one. */
   loss: z.enum(names<LossName>(losses)).default('grpo'),
   advantage: z.enum(names<AdvantageName>(advantages)).optional(),
+  /** Importance ratios by token, or one by sequence. */
+  ratio: z.enum(RATIOS).optional(),
   aggregation: z.enum(names<AggregationName>(aggregations)).optional(),
   clipLow: z.number().min(0).max(1).optional(),
   clipHigh: z.number().min(0).optional(),
   klCoefficient: z.number().min(0).optional(),
+  /** Steps after which the policy becomes its own reference; without it the reference is the policy of the first step. */
+  replaceReference: z.number().int().positive().optional(),
+  /** A penalty on completions close to the limit (DAPO's soft overlong punishment). */
+  overlong: overlongSchema.optional(),
+  /** Leaves completions that were cut off out of the loss; they still count in their group's mean. */
+  maskTruncated: z.boolean().default(false),
+  /** Added to the reward of a completion whose thinking ends with its answer. */
+  consistency: z.number().min(0).default(0),
   /** Most times that a slot whose group was all alike draws another problem; 0 switches dynamic sampling off. */
   resample: z.number().int().min(0).max(16).optional(),
   /** Optimizer updates a step, each on its share of the groups; at most `prompts`. */
@@ -63,6 +77,9 @@ interface Group {
   completions: Completion[];
   texts: string[];
   verdicts: Verdict[];
+  /** The task's, with what `shaping.ts` adds. */
+  rewards: number[];
+  consistent: boolean[];
 }
 
 /** Rounds of dynamic sampling that get problem numbers of their own. */
@@ -74,12 +91,14 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
   const advantageOf = advantages[options.advantage ?? preset.advantage];
   const aggregate = aggregations[options.aggregation ?? preset.aggregation];
   const policy = {
+    ratio: options.ratio ?? preset.ratio,
     clipLow: options.clipLow ?? preset.clipLow,
     clipHigh: options.clipHigh ?? preset.clipHigh,
     klCoefficient: options.klCoefficient ?? preset.klCoefficient,
   };
   const rounds = 1 + (options.resample ?? (preset.dynamicSampling ? 3 : 0));
   const schedule = createSchedule(options.schedule, options.steps);
+  const lengthLimit = createLengthLimit(options.lengthSchedule, options.maxTokens);
   const stageSeed = hashString(`${context.seed}:${stage}`);
 
   model.store.attachGradients();
@@ -98,10 +117,18 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
     eos: tokenizer.special.eos,
   });
 
+  /** Before a step's rollout, where it is due; a resumed run has the reference from its checkpoint, and the same steps due. */
+  async function renewReference(step: number): Promise<void> {
+    if (!reference || !options.replaceReference || step === 1 || (step - 1) % options.replaceReference !== 0) return;
+    if (backend.ranks.rank === 0) backend.copy(reference.store.flat, model.store.flat);
+    await backend.ranks.barrier();
+  }
+
   /** Samples and grades one group for each slot; slots without signal try again, up to `rounds` times. */
   async function rollout(step: number): Promise<{ groups: Group[]; sampled: Group[] }> {
     const chosen = new Map<number, Group>();
     const sampled: Group[] = [];
+    const maxTokens = lengthLimit(step);
     let open = slots;
     for (let round = 0; round < rounds && open.length > 0; round++) {
       const problems = open.map((slot) =>
@@ -111,7 +138,7 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
       const pending = open;
       const completions = await sampler.generate(prompts, {
         samples: options.samples,
-        maxTokens: options.maxTokens,
+        maxTokens,
         temperature: options.temperature,
         key: [stageSeed, 'rollout', step, round],
         promptIndex: (i) => pending[i],
@@ -119,6 +146,7 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
       for (let i = 0; i < pending.length; i++) {
         const own = completions.slice(i * options.samples, (i + 1) * options.samples);
         const graded = own.map((completion) => grade(task, tokenizer, problems[i], completion));
+        const consistent = graded.map(({ text }, k) => own[k].stop === 'eos' && isConsistent(text));
         const group: Group = {
           slot: pending[i],
           problem: problems[i],
@@ -126,9 +154,15 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
           completions: own,
           texts: graded.map((g) => g.text),
           verdicts: graded.map((g) => g.verdict),
+          rewards: graded.map(({ verdict }, k) => {
+            const { tokens, stop } = own[k];
+            const tooLong = options.overlong ? overlongPenalty(options.overlong, tokens.length, stop === 'length', maxTokens) : 0;
+            return verdict.reward + (consistent[k] ? options.consistency : 0) - tooLong;
+          }),
+          consistent,
         };
         sampled.push(group);
-        if (rounds === 1 || hasSignal(group.verdicts.map((v) => v.reward))) chosen.set(group.slot, group);
+        if (rounds === 1 || hasSignal(group.rewards)) chosen.set(group.slot, group);
       }
       open = slots.filter((slot) => !chosen.has(slot));
     }
@@ -147,23 +181,26 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
 
   /** One optimizer update on this rank's `groups`. Returns sums over this rank's tokens. */
   async function learn(groups: readonly Group[], step: number, update: number) {
-    const lengths = groups.map((group) => group.completions.map((c) => c.tokens.length));
+    const counts = (c: Completion): boolean => !(options.maskTruncated && c.stop === 'length');
+    const lengths = groups.map((group) => group.completions.map((c) => (counts(c) ? c.tokens.length : 0)));
     const [sequences, tokens, groupCount] = await backend.ranks.sum([
       groups.length * options.samples,
       lengths.flat().reduce((sum, length) => sum + length, 0),
       groups.length,
     ]);
     const totals: BatchTotals = { sequences, tokens, groups: groupCount };
-    const items: Trained[] = groups.flatMap((group, g) => {
-      const advantage = advantageOf(group.verdicts.map((v) => v.reward));
-      const weight = aggregate(lengths[g], totals, options.maxTokens);
-      return group.completions.map((completion, i) => ({
-        sequence: { tokens: [...group.prompt, ...completion.tokens], predictFrom: group.prompt.length },
-        completion,
-        advantage: advantage[i],
-        weight: weight[i],
-      }));
-    });
+    const items: Trained[] = groups
+      .flatMap((group, g) => {
+        const advantage = advantageOf(group.rewards);
+        const weight = aggregate(lengths[g], totals, options.maxTokens);
+        return group.completions.map((completion, i) => ({
+          sequence: { tokens: [...group.prompt, ...completion.tokens], predictFrom: group.prompt.length },
+          completion,
+          advantage: advantage[i],
+          weight: weight[i],
+        }));
+      })
+      .filter(({ completion }) => counts(completion));
     const sums = { loss: 0, clippedTokens: 0, klWeighted: 0, tokens: 0, absoluteLogRatio: 0, entropy: 0, flops: 0 };
     model.store.resetGradients();
     for (const part of microBatches(items, (item) => item.sequence.tokens.length, context.microBatchTokens)) {
@@ -199,15 +236,19 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
     state,
     resumable: true,
     async step(step) {
+      await renewReference(step);
       const { groups, sampled } = await rollout(step);
 
       const learned = { loss: 0, clippedTokens: 0, klWeighted: 0, tokens: 0, absoluteLogRatio: 0, entropy: 0, flops: 0 };
       let gradientNorm = 0;
+      // The first update's policy is still the one that sampled: what differs is how the two programs computed it.
+      const fresh = { absoluteLogRatio: 0, tokens: 0 };
       for (let m = 0; m < options.minibatches; m++) {
         const part = groups.filter((group) => minibatchOf(group.slot) === m);
         const result = await learn(part, step, m + 1);
         for (const name of Object.keys(learned) as (keyof typeof learned)[]) learned[name] += result[name];
         gradientNorm = Math.max(gradientNorm, result.gradientNorm);
+        if (m === 0) Object.assign(fresh, { absoluteLogRatio: result.absoluteLogRatio, tokens: result.tokens });
       }
 
       let promptTokens = 0;
@@ -228,11 +269,11 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
       const [count, reward, correct, wellFormed, truncated, silent, promptSum, completionSum, trained, flopSum, ...rest] =
         await backend.ranks.sum([
           verdicts.length,
-          verdicts.reduce((sum, v) => sum + v.reward, 0),
+          sampled.reduce((sum, group) => sum + group.rewards.reduce((s, r) => s + r, 0), 0),
           verdicts.filter((v) => v.correct).length,
           verdicts.filter((v) => v.wellFormed).length,
           completions.filter((c) => c.stop === 'length').length,
-          sampled.filter((group) => !hasSignal(group.verdicts.map((v) => v.reward))).length,
+          sampled.filter((group) => !hasSignal(group.rewards)).length,
           promptTokens,
           completionTokens,
           trainedTokens,
@@ -243,8 +284,12 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
           learned.tokens,
           learned.absoluteLogRatio,
           learned.entropy,
+          fresh.absoluteLogRatio,
+          fresh.tokens,
+          sampled.reduce((sum, group) => sum + group.consistent.filter(Boolean).length, 0),
         ]);
-      const [loss, clippedTokens, klWeighted, policyTokens, absoluteLogRatio, entropy] = rest;
+      const [loss, clippedTokens, klWeighted, policyTokens, absoluteLogRatio, entropy, freshLogRatio, freshTokens, consistent] =
+        rest;
       const perToken = (value: number): number => (policyTokens > 0 ? value / policyTokens : 0);
       const values: Record<string, number> = {
         reward: reward / count,
@@ -256,17 +301,20 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
         entropy: perToken(entropy),
         clipFraction: perToken(clippedTokens),
         policyShift: perToken(absoluteLogRatio),
+        sampleMismatch: freshTokens > 0 ? freshLogRatio / freshTokens : 0,
         wellFormed: wellFormed / count,
         truncated: truncated / count,
         silentGroups: (silent * options.samples) / count,
+        consistent: consistent / count,
       };
+      if (options.lengthSchedule) values.maxTokens = lengthLimit(step);
       if (reference) values.klWeighted = klWeighted / options.minibatches;
       const shown = sampled[0];
       const samples: SampleRecord[] = shown
         ? shown.completions.map((completion, i) => ({
             prompt: shown.problem.prompt,
             completion: shown.texts[i],
-            reward: shown.verdicts[i].reward,
+            reward: shown.rewards[i],
             correct: shown.verdicts[i].correct,
             reason: shown.verdicts[i].reason,
             tokens: completion.tokens.length,

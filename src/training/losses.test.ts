@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { PolicyLossOptions } from '../tensor/backend.js';
 import { advantages } from './advantages.js';
 import { type AggregationName, aggregations } from './aggregations.js';
-import { losses, type PolicyLossInputs, policyLossReference } from './losses.js';
+import { losses, type PolicyLossInputs, policyLossReference, sequencePolicyLoss } from './losses.js';
 
 const options: PolicyLossOptions = { clipLow: 0.2, clipHigh: 0.28, klCoefficient: 0 };
 
@@ -148,10 +148,62 @@ it('the derivative passes finite differences away from the clip bounds', () => {
   const h = 1e-5;
   for (let n = 0; n < inputs.logProbabilities.length; n++) {
     const at = (shift: number): number => {
-      const logProbabilities = [...inputs.logProbabilities];
+      const logProbabilities = Array.from(inputs.logProbabilities);
       logProbabilities[n] += shift;
       return policyLossReference({ ...inputs, logProbabilities }, o).metrics.loss;
     };
     expect(dLogProbabilities[n]).toBeCloseTo((at(h) - at(-h)) / (2 * h), 8);
   }
+});
+
+describe('one ratio a sequence (GSPO)', () => {
+  it('is the geometric mean of the tokens’ ratios, by hand', () => {
+    // a: ratio 1.5. b: 1, 0.5, 1.2, so (0.6)^(1/3). Bounds 0.5 and 1.4; advantages 1 and −1; every token weighs 1/4.
+    const inputs: PolicyLossInputs = {
+      ...batch('group-mean', 'dapo'),
+      advantages: [1, -1, -1, -1],
+    };
+    const { metrics, dLogProbabilities } = sequencePolicyLoss(inputs, [0, 1, 4], {
+      clipLow: 0.5,
+      clipHigh: 0.4,
+      klCoefficient: 0,
+    });
+    const s = 0.6 ** (1 / 3);
+    expect(metrics.loss).toBeCloseTo(-1.4 / 4 + (3 / 4) * s, 12);
+    expect(metrics.clippedTokens).toBe(1);
+    expect(metrics.tokens).toBe(4);
+    // a is held at 1.4. Each token of b carries a third of the sequence's derivative.
+    [0, s / 4, s / 4, s / 4].forEach((expected, n) => {
+      expect(dLogProbabilities[n]).toBeCloseTo(expected, 12);
+    });
+  });
+
+  it('is the loss by token for sequences of one token', () => {
+    const inputs = batch('group-std', 'grpo');
+    expect(sequencePolicyLoss(inputs, [0, 1, 2, 3, 4], losses.dapo)).toEqual(policyLossReference(inputs, losses.dapo));
+  });
+
+  it('passes finite differences, with KL', () => {
+    const inputs: PolicyLossInputs = {
+      logProbabilities: [-0.3, -1.2, -2.5, -0.05, -4, -0.7],
+      old: [-0.35, -1.6, -2.1, -0.06, -4.05, -1.1],
+      reference: [-0.2, -1, -3, -0.5, -3, -0.7],
+      advantages: [1.3, 1.3, -0.9, -0.9, -0.9, 0.4],
+      weights: [0.1, 0.3, 0.2, 0.25, 0.15, 0.2],
+    };
+    const o = { clipLow: 0.2, clipHigh: 0.28, klCoefficient: 0.7 };
+    const starts = [0, 2, 5, 6];
+    const { dLogProbabilities, metrics } = sequencePolicyLoss(inputs, starts, o);
+    // The last sequence, of ratio e^0.4, is clipped: its derivative is the divergence's alone.
+    expect(metrics.clippedTokens).toBe(1);
+    const h = 1e-5;
+    for (let n = 0; n < 6; n++) {
+      const at = (shift: number): number => {
+        const logProbabilities = Array.from(inputs.logProbabilities);
+        logProbabilities[n] += shift;
+        return sequencePolicyLoss({ ...inputs, logProbabilities }, starts, o).metrics.loss;
+      };
+      expect(dLogProbabilities[n]).toBeCloseTo((at(h) - at(-h)) / (2 * h), 8);
+    }
+  });
 });

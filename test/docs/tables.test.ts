@@ -112,8 +112,16 @@ describe('docs/guides/write-a-recipe.md', () => {
   it('has every loss, with what it chooses', () => {
     const rows = tableUnder(guide, 'Loss variants').map((cells) => cells.slice(0, -1).map((cell) => cell.replaceAll('`', '')));
     const expected = Object.entries(losses).map(([name, loss]) => {
-      const { advantage, aggregation, clipLow, clipHigh, klCoefficient, dynamicSampling } = loss;
-      return [name, advantage, aggregation, `${clipLow}, ${clipHigh}`, String(klCoefficient), dynamicSampling ? 'yes' : 'no'];
+      const { advantage, ratio, aggregation, clipLow, clipHigh, klCoefficient, dynamicSampling } = loss;
+      return [
+        name,
+        advantage,
+        ratio,
+        aggregation,
+        `${clipLow}, ${clipHigh}`,
+        String(klCoefficient),
+        dynamicSampling ? 'yes' : 'no',
+      ];
     });
     expect(rows).toEqual(expected);
   });
