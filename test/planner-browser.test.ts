@@ -29,7 +29,14 @@ function closure(entry: string): { files: string[]; packages: Set<string> } {
   return { files: [...files], packages };
 }
 
-test.each(['planner/index.ts', 'planner/serving/index.ts', 'planner/validate/validate.ts'])('%s', (entry) => {
+test.each([
+  'planner/index.ts',
+  'planner/serving/index.ts',
+  'planner/validate/validate.ts',
+  'recipes/plan-work.ts',
+  'recipes/cluster-target.ts',
+  'ledger/claims/index.ts',
+])('%s', (entry) => {
   const { files, packages } = closure(join(src, entry));
   expect(files.length).toBeGreaterThan(10);
   expect([...packages].filter((name) => !PORTABLE.includes(name))).toEqual([]);

@@ -6,8 +6,8 @@ import type { Accelerator } from '../planner/cluster.js';
 import type { Distribution } from '../planner/distribution.js';
 import { type Architecture, type Outcome, propagate } from '../planner/index.js';
 import { intervalFactor as generationFactor } from '../planner/serving/interval.js';
+import { type HardwareName, type Target, withHardware } from './cluster-target.js';
 import type { StageCost } from './stage-cost.js';
-import { type HardwareName, type Target, withHardware } from './target.js';
 
 /** Everything that may vary, by the name under which a cluster's file correlates it. */
 export function inputsOf(architecture: Architecture, target: Target, costs: readonly StageCost[]): Record<string, Distribution> {

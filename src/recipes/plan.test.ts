@@ -2,8 +2,10 @@ import { describe, expect, it } from 'vitest';
 import type { Quantity } from '../planner/cluster.js';
 import { parseLayout } from './layout-text.js';
 import { type Plan, planRecipe } from './plan.js';
+import { planWork } from './plan-work.js';
 import { loadRecipe, parseRecipe } from './schema.js';
 import { readTarget } from './target.js';
+import { workOf } from './work.js';
 
 /** With a layout that is given, so that nothing is searched for and a test takes milliseconds. */
 function planned(
@@ -176,4 +178,14 @@ describe('planRecipe', () => {
     expect(total.usd.value).toBeGreaterThan(0);
     expect(sensitivity.map(({ input }) => input)).toContain('samplingTime');
   });
+});
+
+it.each([
+  ['r1-mini', 'h100x8'],
+  ['deepseek-r1', 'h800x512'],
+])('%s planned from its work as JSON gives the same plan', (name, on) => {
+  const recipe = loadRecipe(name);
+  const target = readTarget(on);
+  const sent = JSON.parse(JSON.stringify(workOf(recipe)));
+  expect(planWork(sent, target)).toEqual(planRecipe(recipe, target));
 });

@@ -17,7 +17,6 @@ import {
   type LayoutSearch,
   MEMORY_CALIBRATION,
   modelFlopsPerToken,
-  type Precision,
   planReinforcement,
   planRollout,
   type ReinforcementPlan,
@@ -30,16 +29,9 @@ import {
   type TrainingWork,
 } from '../planner/index.js';
 import { SERVING_CALIBRATION } from '../planner/serving/calibration.js';
+import type { Target } from './cluster-target.js';
 import { layoutText } from './layout-text.js';
-import type { Target } from './target.js';
-import type { SamplingWork, StageWork, SupervisedWork } from './work.js';
-
-/** How a recipe's model is trained: its numerics. */
-export interface Numerics {
-  precision: Precision;
-  optimizerBytes: number;
-  fp8Activations: boolean;
-}
+import { lengthsAround, type Numerics, type SamplingWork, type StageWork, type SupervisedWork } from './stage-work.js';
 
 /** Model operations a token, as utilisations count them. */
 interface TokenFlops {
@@ -94,7 +86,7 @@ export function createStageCosts(question: StageQuestion, works: readonly StageW
   return works.map((work) => {
     if ('batch' in work) return supervisedCost(question, work, searches);
     const { id: _, ...rest } = work;
-    const key = JSON.stringify([rest, work.lengthsAround(1000)]);
+    const key = JSON.stringify(rest);
     const known = samplings.get(key) ?? samplingCost(question, work);
     samplings.set(key, known);
     return { ...known, work };
@@ -193,7 +185,7 @@ function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
     stepsPerRollout: Math.max(1, minibatches),
     outputsPerPrompt: samples,
     promptTokens,
-    responseTokens: work.lengthsAround(mean),
+    responseTokens: lengthsAround(work, mean),
     maxResponseTokens: maxTokens,
     steps: rounds * Math.max(1, minibatches),
     precision,

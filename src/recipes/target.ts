@@ -9,45 +9,12 @@ import { basename } from 'node:path';
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
-import { costOf } from '../catalog/costs.js';
-import { PLANNING } from '../catalog/data/planning.js';
 import { CALIBRATION, type Calibration } from '../planner/calibration.js';
 import type { Accelerator } from '../planner/cluster.js';
-import { type Distribution, distributionSchema, medianOf, parseDistribution } from '../planner/distribution.js';
+import { distributionSchema, parseDistribution } from '../planner/distribution.js';
 import { acceleratorIds, acceleratorOf } from '../planner/hardware.js';
-import type { Layout } from '../planner/layout.js';
-import type { Correlation } from '../planner/uncertainty.js';
+import { type ClusterSpec, HARDWARE, type Target, targetOf } from './cluster-target.js';
 import { parseLayout } from './layout-text.js';
-
-/** Numbers of an accelerator that a file may give, and how they become the planner's units. */
-const HARDWARE = {
-  achievableFraction: ['achievableFraction', 1],
-  memoryTbPerSecond: ['memoryBandwidth', 1e12],
-  scaleUpGbPerSecond: ['scaleUpBandwidth', 1e9],
-  scaleOutGbitPerSecond: ['scaleOutBandwidth', 1e9 / 8],
-  serverWatts: ['serverWatts', 1],
-} as const satisfies Record<string, readonly [keyof Accelerator, number]>;
-
-export type HardwareName = keyof typeof HARDWARE;
-
-export interface Target {
-  /** `h800x2048`, or the file's name. */
-  name: string;
-  /** With the medians of what a file says. */
-  accelerator: Accelerator;
-  count: number;
-  /** Parts of the layout that are given. */
-  layout: Partial<Layout>;
-  /** Of the accelerator: a rental price. */
-  usdPerHour: { distribution: Distribution; source: string; date: string };
-  pue: Distribution;
-  /** Mean power over nameplate power. */
-  loadFactor: Distribution;
-  goodput: Distribution;
-  hardware: Partial<Record<HardwareName, Distribution>>;
-  calibration: Partial<Record<keyof Calibration, Distribution>>;
-  correlations: readonly Correlation[];
-}
 
 const fileSchema = z.strictObject({
   accelerator: z.string({ error: 'name an accelerator, such as h800' }),
@@ -71,7 +38,7 @@ const fileSchema = z.strictObject({
     .optional(),
 });
 
-type ClusterFile = z.infer<typeof fileSchema>;
+export type { Target } from './cluster-target.js';
 
 /**
  * @param on `<gpu>x<count>` or the path of a YAML file
@@ -89,7 +56,7 @@ export function readTarget(on: string): Target {
   if (Number(count) < 1 || Number(count) > 1_000_000) {
     throw new UserError('usage', `--on ${on}: the count must be from 1 to 1,000,000`, '--on');
   }
-  return target(`${accelerator.id}x${count}`, accelerator, { accelerator: name, count: Number(count) });
+  return targetOf(`${accelerator.id}x${count}`, accelerator, { count: Number(count) });
 }
 
 function known(name: string, where: string): Accelerator {
@@ -99,53 +66,6 @@ function known(name: string, where: string): Accelerator {
     throw new UserError('usage', `${where}: the accelerator "${name}" is not catalogued; these are: ${ids}`, '--on');
   }
   return accelerator;
-}
-
-const catalogued = (id: string): Distribution => {
-  const { value, low, high } = PLANNING.find((row) => row.id === id) ?? costOf(id);
-  return { low, value, high };
-};
-
-function target(name: string, catalogue: Accelerator, file: ClusterFile): Target {
-  const { count, hardware = {}, usdPerHour } = file;
-  const { memoryGb, scaleUpSize, ...distributed } = hardware as Record<string, Distribution> & {
-    memoryGb?: number;
-    scaleUpSize?: number;
-  };
-  const { value, low, high, source, date } = catalogue.usdPerHour;
-  const accelerator = withHardware(catalogue, distributed, medianOf);
-  if (memoryGb !== undefined) accelerator.memoryBytes = memoryGb * 1e9;
-  if (scaleUpSize !== undefined) accelerator.scaleUpSize = scaleUpSize;
-  return {
-    name,
-    accelerator,
-    count,
-    layout: file.layout === undefined ? {} : parseLayout(file.layout, 'layout'),
-    usdPerHour:
-      usdPerHour === undefined
-        ? { distribution: low === high ? value : { low, value, high }, source, date }
-        : { distribution: usdPerHour, source: file.priceSource ?? name, date: '' },
-    pue: file.pue ?? catalogued('pue.cluster'),
-    loadFactor: file.loadFactor ?? catalogued('power.load-factor'),
-    goodput: file.goodput ?? { ...(catalogued('plan.goodput') as { low: number; high: number }), max: 1 },
-    hardware: distributed,
-    calibration: file.calibration ?? {},
-    correlations: file.correlations ?? [],
-  };
-}
-
-/** An accelerator with some of its numbers replaced. */
-export function withHardware<T>(
-  accelerator: Accelerator,
-  values: Partial<Record<HardwareName, T>>,
-  read: (value: T) => number,
-): Accelerator {
-  const out = { ...accelerator };
-  for (const [name, value] of Object.entries(values) as [HardwareName, T][]) {
-    const [field, unit] = HARDWARE[name];
-    out[field] = read(value) * unit;
-  }
-  return out;
 }
 
 function fromFile(file: string): Target {
@@ -181,7 +101,9 @@ function fromFile(file: string): Target {
           : issue.message;
     throw new UserError('usage', `${file}: ${field === '' ? message : `${field}: ${message}`}`, field || '--on');
   }
-  return target(basename(file), known(result.data.accelerator, `${file}: accelerator`), result.data);
+  const { accelerator, layout, ...said } = result.data;
+  const given = layout === undefined ? {} : parseLayout(layout, 'layout');
+  return targetOf(basename(file), known(accelerator, `${file}: accelerator`), { ...(said as ClusterSpec), layout: given });
 }
 
 /** @throws UserError (usage) with what is wrong with a distribution */
