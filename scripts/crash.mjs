@@ -51,13 +51,37 @@ export const TINY = {
       samples: 4,
       maxTokens: 24,
       klCoefficient: 0.05,
+      replaceReference: 2,
       minibatches: 2,
       resample: 1,
       optimizer: { matrices: 'adamw', lr: 0.001 },
       schedule: { kind: 'constant' },
     },
     { id: 'sample', kind: 'rejection-sample', steps: 2, prompts: 32, samples: 4, maxTokens: 24 },
-    { id: 'again', kind: 'sft', from: 'sample', steps: 5, batch: 8, schedule: { kind: 'cosine' } },
+    {
+      id: 'again',
+      kind: 'sft',
+      mix: [{ from: 'sample', weight: 3 }, { task: { wrong: 1 } }],
+      steps: 5,
+      batch: 8,
+      schedule: { kind: 'cosine' },
+    },
+    {
+      id: 'distill',
+      kind: 'distill',
+      model: {
+        model_type: 'llama',
+        hidden_size: 16,
+        intermediate_size: 24,
+        num_hidden_layers: 1,
+        num_attention_heads: 2,
+        max_position_embeddings: 48,
+      },
+      sampling: { steps: 2, prompts: 32, samples: 4, maxTokens: 24 },
+      steps: 5,
+      batch: 8,
+      schedule: { kind: 'cosine' },
+    },
     { id: 'after', kind: 'eval', problems: 6, samples: 2, maxTokens: 24 },
   ],
 };
@@ -144,6 +168,10 @@ export function resultOf(run) {
     for (const file of readdirSync(join(run, 'checkpoints', name))) {
       if (file.endsWith('.safetensors')) result[`checkpoints/${name}/${file}`] = sha256(join(run, 'checkpoints', name, file));
     }
+  }
+  const stages = join(run, 'stages');
+  for (const id of existsSync(stages) ? readdirSync(stages) : []) {
+    result[`stages/${id}`] = sha256(join(stages, id, 'model.safetensors'));
   }
   const data = join(run, 'data');
   for (const file of existsSync(data) ? readdirSync(data) : []) result[`data/${file}`] = sha256(join(data, file));

@@ -1,7 +1,7 @@
 /**
  * @file A run is a folder: where its files are, how it is named and found, and who may write to it.
  *
- *   runs/2026-11-23-r1-mini-7f3a/   recipe.json  plan.json  events.jsonl  samples.jsonl  checkpoints/  model/  bill.json
+ *   runs/2026-11-23-r1-mini-7f3a/   recipe.json  plan.json  events.jsonl  samples.jsonl  checkpoints/  stages/  model/  bill.json
  *
  * Everything that a command needs is in the folder, so runs are moved with `mv` and read with `cat`. One process at a time
  * trains in a run: it holds `run.lock`, which names the process; a lock whose process is gone is taken over.
@@ -38,6 +38,8 @@ export interface RunFolder {
   events: string;
   samples: string;
   checkpoints: string;
+  /** Of each stage that trained, its model as a Hugging Face folder: `stages/<id>`. */
+  stages: string;
   model: string;
   bill: string;
 }
@@ -51,6 +53,7 @@ function pathsOf(root: string): RunFolder {
     events: join(root, 'events.jsonl'),
     samples: join(root, 'samples.jsonl'),
     checkpoints: join(root, 'checkpoints'),
+    stages: join(root, 'stages'),
     model: join(root, 'model'),
     bill: join(root, 'bill.json'),
   };

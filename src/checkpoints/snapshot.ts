@@ -31,8 +31,7 @@ import {
   writeFileDurably,
   writeFolderAtomic,
 } from '../base/files.js';
-import { type NamedTensor, openSafetensors, type SafetensorsFile } from './safetensors.js';
-import { writeSafetensors } from './safetensors-writer.js';
+import { type NamedTensor, openSafetensors, type SafetensorsFile, writeSafetensors } from './safetensors.js';
 
 export const SNAPSHOT_SCHEMA_VERSION = 1;
 

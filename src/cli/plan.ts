@@ -213,7 +213,7 @@ export function planCommand(): Command {
     .description(
       'What a recipe would take on a machine or cluster: the best layout, GPU-hours, days, energy, dollars, with intervals.',
     )
-    .argument('<recipe>', `a shipped recipe (${shippedRecipes().join(', ')}) or the path of a .json file`)
+    .argument('<recipe>', `a shipped recipe (${shippedRecipes().join(', ')}) or the path of a .json or .yaml file`)
     .requiredOption('--on <cluster>', 'local, <gpu>x<count> such as h800x2048, or a .yaml file; see docs/guides/plan.md')
     .option('--layout <parts>', 'parts of the layout that are given, such as "pp16 ep64 dualpipe"; the rest is searched for')
     .option('--json', 'print one JSON document')

@@ -8,7 +8,8 @@ import { readJson } from '../base/files.js';
 import { billText, defaultPriceBook, parsePriceBook } from '../ledger/index.js';
 import { BACKENDS, type BackendKind } from '../recipes/backend.js';
 import type { RunPlan } from '../recipes/predict.js';
-import { loadRecipe, trainableRecipes } from '../recipes/schema.js';
+import { loadRecipe, trainableRecipes, withData } from '../recipes/schema.js';
+import { stepsOf } from '../recipes/stages.js';
 import { train } from '../recipes/train.js';
 import { readEvents } from '../usage/log.js';
 import { evaluationsOf, learnedLines, nextLines, readSamples } from './ending.js';
@@ -29,6 +30,8 @@ import { packageVersion } from './version.js';
 
 interface TrainFlags {
   resume?: string | true;
+  from?: string;
+  data?: string;
   allowDrift?: boolean;
   seed?: number;
   workers?: number;
@@ -44,8 +47,10 @@ interface TrainFlags {
 export function trainCommand(): Command {
   const command = new Command('train')
     .description('run a recipe: train a model from random weights, with live progress; ends with the bill')
-    .argument('[recipe]', `a shipped recipe (${trainableRecipes().join(', ')}) or the path of a .json file`, 'r1-mini')
+    .argument('[recipe]', `a shipped recipe (${trainableRecipes().join(', ')}) or the path of a .json or .yaml file`, 'r1-mini')
     .option('--resume [run]', 'go on with a run that stopped (default: the newest)')
+    .option('--from <stage>', 'with --resume: run this stage and the later ones again, from what the earlier ones left')
+    .option('--data <file>', 'learn from this JSONL file in supervised stages: text, chats, or prompts with answers')
     .option('--allow-drift', 'resume although something that the result rests on has changed')
     .option('--seed <n>', "override the recipe's seed", integerOption(0, 0xffffffff))
     .option('--workers <n>', 'worker threads, one a core (default: all cores)', integerOption(1, 256))
@@ -75,8 +80,15 @@ async function runTrain(recipeName: string, flags: TrainFlags, recipeGiven: bool
     const field = recipeGiven ? 'recipe' : 'seed';
     throw new UserError('usage', `--resume goes on with the run's own recipe and seed; leave out the ${field}`, field);
   }
+  if (flags.from !== undefined && !resuming) {
+    throw new UserError('usage', '--from begins again within a run; say which with --resume', '--from');
+  }
+  if (flags.data !== undefined && resuming) {
+    throw new UserError('usage', "--resume goes on with the run's own data; leave out --data", '--data');
+  }
   let recipe = resuming ? undefined : loadRecipe(recipeName);
   if (recipe && flags.seed !== undefined) recipe = { ...recipe, seed: flags.seed };
+  if (recipe && flags.data !== undefined) recipe = withData(recipe, flags.data);
   const prices = flags.prices === undefined ? defaultPriceBook() : parsePriceBook(readJson(flags.prices, 'prices'), flags.prices);
   let progress: Progress | null = null;
   const signal = interruptSignal();
@@ -86,6 +98,7 @@ async function runTrain(recipeName: string, flags: TrainFlags, recipeGiven: bool
     version: packageVersion(),
     recipe,
     resume: resuming ? (flags.resume === true ? '' : flags.resume) : undefined,
+    from: flags.from,
     allowDrift: flags.allowDrift,
     runs: flags.runs,
     workers: flags.workers,
@@ -103,7 +116,7 @@ async function runTrain(recipeName: string, flags: TrainFlags, recipeGiven: bool
       const stages = started.stages.map((stage) => ({
         id: stage.id,
         kind: stage.kind,
-        steps: 'steps' in stage ? stage.steps : 1,
+        steps: stepsOf(stage),
         completions: stage.kind === 'eval' ? stage.problems * (stage.samples + (stage.greedy ? 1 : 0)) : undefined,
       }));
       progress = createProgress({ stream: process.stderr, title: started.name, stages });

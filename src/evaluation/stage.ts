@@ -13,7 +13,7 @@ export function createEvaluation(context: StageContext, options: EvaluateOptions
     steps: 1,
     purpose: 'evaluation',
     state: [],
-    resumable: false,
+    resumableFrom: Number.POSITIVE_INFINITY,
     async step() {
       const evaluation = await evaluate({ backend, model, tokenizer, task, seed: evaluationSeed }, options);
       const { results, samples, tokensIn, tokensOut, modelFlops } = evaluation;

@@ -30,8 +30,8 @@ export interface BackendRequest {
   workers: number;
   /** False forces our own matrix product. */
   blas: boolean;
-  /** A model configuration; decides how much memory all ranks share. */
-  model: Record<string, unknown>;
+  /** Model configurations that the run uses; they decide how much memory all ranks share. */
+  models: readonly object[];
 }
 
 /** Weights, two AdamW moments or a momentum, and a reference policy; and a margin for small shared tensors. */
@@ -39,14 +39,16 @@ const SHARED_COPIES = 5;
 const SHARED_MARGIN_BYTES = 16 * 1024 * 1024;
 
 /** Reserves memory and decides what multiplies matrices, once for all ranks. */
-export async function planBackend({ kind, workers, blas, model }: BackendRequest): Promise<BackendPlan> {
+export async function planBackend({ kind, workers, blas, models }: BackendRequest): Promise<BackendPlan> {
   if (kind === 'reference') {
     if (workers !== 1)
       throw new UserError('usage', `the reference backend runs on one worker, not ${workers}; add --workers 1`, 'workers');
     return { kind, fingerprint: createReferenceBackend().fingerprint };
   }
-  const parameters = countParameters(model as unknown as DecoderShape).total;
-  const sharedBytes = SHARED_COPIES * 4 * parameters + SHARED_MARGIN_BYTES;
+  const parameters = Math.max(...models.map((model) => countParameters(model as DecoderShape).total));
+  // A teacher's weights lie beside its student's.
+  const copies = SHARED_COPIES + (new Set(models).size > 1 ? 1 : 0);
+  const sharedBytes = copies * 4 * parameters + SHARED_MARGIN_BYTES;
   const kernels = loadKernels();
   const choice = await probeGemm({ blas, kernels });
   const fingerprint = `wasm ${kernels.relaxed ? 'relaxed' : 'plain'} ${kernels.id}, ${choice.name}`;

@@ -24,6 +24,8 @@ import { createOptimizer, gradientNormOf, type OptimizerSpec } from '../training
 export interface TrainingPiece {
   kind: 'training';
   key: string;
+  /** Another model than the request's. */
+  model?: Record<string, unknown>;
   /** On the busiest rank, a step. */
   sequences: number;
   /** Of one sequence: all, and those that are predicted. */
@@ -40,6 +42,8 @@ export interface TrainingPiece {
 export interface GenerationPiece {
   kind: 'generation';
   key: string;
+  /** Another model than the request's. */
+  model?: Record<string, unknown>;
   /** On the busiest rank. */
   prompts: number;
   samples: number;
@@ -279,12 +283,17 @@ export async function calibrateRank(backend: Backend, request: CalibrationReques
   const start = performance.now();
   const books: Books = { wall: 0, work: 0 };
   const mark = backend.mark();
-  const model = createModel(backend, parseModelConfig(request.model, 'recipe'));
-  if (backend.ranks.rank === 0) scatter(backend, model);
-  await backend.ranks.barrier();
+  const make = async (config: Record<string, unknown>): Promise<Model> => {
+    const made = createModel(backend, parseModelConfig(config, 'recipe'));
+    if (backend.ranks.rank === 0) scatter(backend, made);
+    await backend.ranks.barrier();
+    return made;
+  };
+  const own = await make(request.model);
   const measured: Measured[] = [];
   for (const piece of request.pieces) {
     const inner = backend.mark();
+    const model = piece.model ? await make(piece.model) : own;
     measured.push(
       piece.kind === 'training'
         ? await measureTraining(backend, model, piece, books)

@@ -11,6 +11,7 @@ import type { Quantity } from '../planner/cluster.js';
 import type { LocalScenario, LocalStage, Rollout } from '../planner/local.js';
 import { losses } from '../training/losses.js';
 import type { OptimizerSpec } from '../training/optimizer.js';
+import { sourcesOf } from '../training/sources.js';
 import { countParameters, type DecoderShape, forwardFlops, trainingFlops } from '../usage/flops.js';
 import type { Purpose } from '../usage/usage.js';
 import type { CalibrationPiece, CalibrationRequest } from './calibrate.js';
@@ -68,9 +69,20 @@ const mean = (values: readonly number[]): number => values.reduce((sum, x) => su
 /** Share of later-kind completions at `x` of the stage's way: a ramp that ends where the mean over the stage is `average`. */
 const progressAt = (x: number, average: number): number => (average >= 1 ? 1 : Math.min(1, x / (2 * (1 - average))));
 
-export function describeRecipe({ recipe, tokenizer, tasks }: ResolvedRecipe, workers: number): DescribedRecipe {
-  const shape = recipe.model as unknown as DecoderShape;
-  const parameters = countParameters(shape);
+export function describeRecipe({ recipe, tokenizer, tasks, models }: ResolvedRecipe, workers: number): DescribedRecipe {
+  // Of the stage that is being described: stages are taken in order, and one may bring another model.
+  let shape = models[0] as unknown as DecoderShape;
+  let parameters = countParameters(shape);
+  /** For pieces of another model than the recipe's. */
+  let other: { name: string; model?: Record<string, unknown> } = { name: '' };
+  function useModel(i: number): void {
+    shape = models[i] as unknown as DecoderShape;
+    parameters = countParameters(shape);
+    const same = models[i] === models[0];
+    other = same
+      ? { name: '' }
+      : { name: `${parameters.total} weights, `, model: models[i] as unknown as Record<string, unknown> };
+  }
   const vocabulary = tokenizer.vocabularySize;
   const pieces = new Map<string, CalibrationPiece>();
   const surveys = new Map<string, Lengths>();
@@ -102,16 +114,39 @@ export function describeRecipe({ recipe, tokenizer, tasks }: ResolvedRecipe, wor
     policy = false,
   ) {
     const { microBatchTokens } = recipe;
-    const key = `${policy ? 'policy' : 'cross-entropy'} ${sequences} x ${tokens}, ${optimizer.matrices}`;
-    return need({ kind: 'training', key, sequences, tokens, predicted, policy, microBatchTokens, optimizer, steps });
+    const key = `${other.name}${policy ? 'policy' : 'cross-entropy'} ${sequences} x ${tokens}, ${optimizer.matrices}`;
+    const { model } = other;
+    return need({
+      kind: 'training',
+      key,
+      ...(model ? { model } : {}),
+      sequences,
+      tokens,
+      predicted,
+      policy,
+      microBatchTokens,
+      optimizer,
+      steps,
+    });
   }
 
   function needGeneration(prompts: number, samples: number, most: number, lengths: Lengths, tokens: number, steps: number) {
     const capacity = Math.max(1, Math.min(most, prompts * samples));
     const promptTokens = Math.max(1, Math.round(lengths.promptTokens));
-    const key = `decode ${Math.min(capacity, prompts * samples)} after ${promptTokens}, ${samples} a prompt`;
+    const key = `${other.name}decode ${Math.min(capacity, prompts * samples)} after ${promptTokens}, ${samples} a prompt`;
     const completionTokens = Math.max(1, Math.round(tokens / 2));
-    return need({ kind: 'generation', key, prompts, samples, capacity, promptTokens, completionTokens, steps });
+    const { model } = other;
+    return need({
+      kind: 'generation',
+      key,
+      ...(model ? { model } : {}),
+      prompts,
+      samples,
+      capacity,
+      promptTokens,
+      completionTokens,
+      steps,
+    });
   }
 
   /** Samples of `prompts` prompts, as they will be at `share` of the later kind. */
@@ -166,7 +201,8 @@ export function describeRecipe({ recipe, tokenizer, tasks }: ResolvedRecipe, wor
   function supervised(spec: StageSpec & { kind: 'sft' | 'pretrain' }, i: number): DescribedStage {
     const { steps, batch, optimizer } = spec;
     const lengths = survey(i, null);
-    const completion = mean(spec.from === undefined ? lengths.imitated : lengths.right);
+    const accepted = sourcesOf(spec).every(({ from }) => from !== undefined);
+    const completion = mean(accepted ? lengths.right : lengths.imitated);
     const tokens = lengths.promptTokens + completion;
     const predicted = spec.kind === 'sft' ? completion : tokens - 1;
     const own = Math.ceil(batch / workers);
@@ -180,7 +216,7 @@ export function describeRecipe({ recipe, tokenizer, tasks }: ResolvedRecipe, wor
         purpose: 'training',
         trainingKey: needTraining(own, Math.round(tokens), Math.round(predicted), optimizer, steps),
         generationKey: null,
-        secondsPerProblem: spec.from === undefined ? lengths.seconds.demonstration : 0,
+        secondsPerProblem: accepted ? 0 : lengths.seconds.demonstration,
         secondsPerGrade: 0,
         steps,
         updates: 1,
@@ -191,7 +227,7 @@ export function describeRecipe({ recipe, tokenizer, tasks }: ResolvedRecipe, wor
       },
       () => ({ local, totals }),
     );
-    if (spec.from === undefined || experience === 'none') experience = 'imitation';
+    if (!accepted || experience === 'none') experience = 'imitation';
     return described;
   }
 
@@ -247,7 +283,7 @@ export function describeRecipe({ recipe, tokenizer, tasks }: ResolvedRecipe, wor
     };
     const expected = scenario('expected');
     const completion = expected.totals.tokensOut / expected.totals.completions;
-    const longest = (recipe.model.max_position_embeddings as number | undefined) ?? Number.POSITIVE_INFINITY;
+    const longest = models[i].max_position_embeddings;
     const tokens = Math.min(longest, Math.round(lengths.promptTokens + completion));
     const described = assemble(
       spec,
@@ -313,13 +349,72 @@ export function describeRecipe({ recipe, tokenizer, tasks }: ResolvedRecipe, wor
     );
   }
 
+  /** A teacher samples, then the student imitates: steps of the one and of the other, averaged over all. */
+  function distill(spec: StageSpec & { kind: 'distill' }, i: number): DescribedStage {
+    const { sampling: work, batch, optimizer } = spec;
+    const lengths = survey(i, null);
+    const all = work.steps + spec.steps;
+    const [ownPrompts, own] = [Math.ceil(work.prompts / workers), Math.ceil(batch / workers)];
+    const capacity = Math.max(1, Math.min(MAX_CAPACITY, ownPrompts * work.samples));
+    // The teacher is the model before this one, as a rule.
+    useModel(Math.max(0, i - 1));
+    const scenario = (name: Scenario) => {
+      const random = new Random(recipe.seed, 'plan', spec.id, name);
+      const groups = play(lengths, { ...work, prompts: ownPrompts }, 0, random);
+      const totals = generated(lengths, groups);
+      for (const key of Object.keys(totals) as (keyof Totals)[]) totals[key] *= (work.prompts / ownPrompts) * work.steps;
+      const calls: Rollout[] = [{ promptTokens: lengths.promptTokens, lengths: groups, capacity }];
+      const idle = Array.from({ length: Math.round(spec.steps / work.steps) }, (): Rollout[] => []);
+      return { totals, rollouts: [calls, ...idle] };
+    };
+    const scenarios = Object.fromEntries(SCENARIOS.map((name) => [name, scenario(name)])) as Record<
+      Scenario,
+      ReturnType<typeof scenario>
+    >;
+    const { tokensOut, completions } = scenarios.expected.totals;
+    const generationKey = needGeneration(ownPrompts, work.samples, MAX_CAPACITY, lengths, tokensOut / completions, work.steps);
+    useModel(i);
+    const completion = mean(lengths.right);
+    const tokens = lengths.promptTokens + completion;
+    const described = assemble(
+      spec,
+      {
+        purpose: 'training',
+        trainingKey: needTraining(own, Math.round(tokens), Math.round(completion), optimizer, spec.steps),
+        generationKey,
+        secondsPerProblem: lengths.seconds.problem,
+        secondsPerGrade: lengths.seconds.grade,
+        steps: all,
+        updates: spec.steps / all,
+        problems: (ownPrompts * work.steps) / all,
+        grades: (ownPrompts * work.samples * work.steps) / all,
+        stateBytes: stateBytesOf(optimizer),
+        resumable: true,
+      },
+      (name) => {
+        const { totals, rollouts } = scenarios[name];
+        const read = batch * spec.steps * (tokens - 1);
+        const modelFlops = batch * spec.steps * trainingFlops(shape, { tokens: tokens - 1, headTokens: completion });
+        return {
+          local: { trainedTokens: (own * (tokens - 1) * spec.steps) / all, scoredTokens: 0, rollouts },
+          totals: { ...totals, tokensIn: totals.tokensIn + read, modelFlops: totals.modelFlops + modelFlops },
+        };
+      },
+    );
+    experience = 'imitation';
+    return described;
+  }
+
   function describeStage(spec: StageSpec, i: number): DescribedStage {
+    useModel(i);
     switch (spec.kind) {
       case 'sft':
       case 'pretrain':
         return supervised(spec, i);
       case 'grpo':
         return grpo(spec, i);
+      case 'distill':
+        return distill(spec, i);
       case 'rejection-sample': {
         const { steps, prompts } = spec;
         const lengths = survey(i, null);

@@ -22,6 +22,8 @@ export interface RankJob {
   attempt: number;
   /** The snapshot to go on from; null to begin at the beginning. */
   resumeFrom: string | null;
+  /** The stage to begin with, from what the stages before it left in the run; null for the first, or for a snapshot's. */
+  fromStage: number | null;
   /** What the results rest on, for the snapshot. */
   foundation: Foundation;
   /** Int32 [1]: index into `STOP_REQUESTS`. */

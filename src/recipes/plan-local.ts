@@ -13,6 +13,7 @@ import { modelFlopsPerToken, parametersOf } from '../planner/index.js';
 import { PLAN_SCHEMA_VERSION, type Plan, type PlannedStage } from './plan.js';
 import { calibrateLocal, predictLocal } from './predict.js';
 import { isTrainable, type Recipe } from './schema.js';
+import { stepsOf } from './stages.js';
 import { workOf } from './work.js';
 
 export interface LocalOptions {
@@ -42,8 +43,10 @@ export async function planLocal(recipe: Recipe, { measurePeak, workers, blas }: 
   const { calibration, described } = await calibrateLocal(recipe, { workers, blas });
   const plan = predictLocal(recipe, calibration, { described });
   const count = plan.workers;
-  const steps = new Map(recipe.stages.map((stage) => [stage.id, 'steps' in stage ? stage.steps : 1]));
-  const { architecture, stages: works } = workOf(recipe);
+  const steps = new Map(recipe.stages.map((stage) => [stage.id, stepsOf(stage)]));
+  // Stages of another model are left out: only how attention is counted is asked for here.
+  const plain = recipe.stages.filter(({ kind }) => kind !== 'distill').map((stage) => ({ ...stage, model: undefined }));
+  const { architecture, stages: works } = workOf({ ...recipe, stages: plain });
   /** Operations with attention counted in full, over those with half of it. */
   const fullOverCausal = new Map(
     works.map((work) => {

@@ -230,8 +230,8 @@ export async function calibrateLocal(
   const resolved: ResolvedRecipe = resolveRecipe(recipe);
   const workers = options.workers ?? availableParallelism();
   const described = describeRecipe(resolved, workers);
-  const { model } = resolved.recipe;
-  const plan = await planBackend({ kind: options.backend ?? 'wasm', workers, blas: options.blas ?? true, model });
+  const { models } = resolved;
+  const plan = await planBackend({ kind: options.backend ?? 'wasm', workers, blas: options.blas ?? true, models });
   const disk = measureDisk(options.folder ?? tmpdir());
   const answers = await Promise.all(
     Array.from({ length: workers }, (_, rank) => {

@@ -45,6 +45,7 @@ async function run(name: string, recipe: object, { stopAt = Number.POSITIVE_INFI
     runFolder,
     attempt: 0,
     resumeFrom: resume ? (latestSnapshot(join(runFolder, 'checkpoints'), () => {})?.folder ?? null) : null,
+    fromStage: null,
     foundation: foundationHere(known),
     control,
   };

@@ -2,15 +2,11 @@
  * @file The program that every rank runs: the stages of a recipe, one after the other.
  *
  * All ranks take the same path through this file; what differs is which slots of a batch a stage gives them. Rank 0 alone
- * speaks: it sends events, and writes snapshots and the final model.
+ * speaks: it sends events, and writes snapshots and models.
  */
 import { join } from 'node:path';
-import { UserError } from '../base/errors.js';
 import { faultPoint } from '../base/faults.js';
-import { hashOf } from '../base/files.js';
-import { loadHuggingFace, saveHuggingFace } from '../checkpoints/hugging-face.js';
-import { resolveModel } from '../checkpoints/run-folder.js';
-import type { NamedTensor } from '../checkpoints/safetensors.js';
+import { hashString } from '../base/random.js';
 import {
   loadSnapshot,
   pruneSnapshots,
@@ -19,26 +15,17 @@ import {
   saveSnapshot,
   snapshotName,
 } from '../checkpoints/snapshot.js';
-import { loadParameters } from '../inference/open.js';
-import {
-  architectureOf,
-  createModel,
-  explicitConfig,
-  type Model,
-  type ModelConfig,
-  parseModelConfig,
-  ropeThetaOf,
-} from '../models/index.js';
-import type { Backend, Tensor } from '../tensor/backend.js';
-import { tokenizerFiles } from '../tokenizers/character.js';
-import type { Tokenizer } from '../tokenizers/tokenizer.js';
+import { createModel, type Model } from '../models/index.js';
+import type { Backend } from '../tensor/backend.js';
 import type { Stage, StageContext } from '../training/stage.js';
 import type { StopReason } from '../usage/events.js';
+import type { Purpose } from '../usage/usage.js';
 import { calibrateRank } from './calibrate.js';
 import { divergence, unsound } from './divergence.js';
 import { type FromRank, type RankJob, STOP_REQUESTS } from './messages.js';
-import { type ResolvedRecipe, resolveRecipe } from './schema.js';
-import { createStage } from './stages.js';
+import { resolveRecipe } from './schema.js';
+import { createStage, stepsOf, trains } from './stages.js';
+import { loadInitialWeights, loadOtherModel, modelFiles, type Place, restore, saveModel, toHost, weightsOf } from './weights.js';
 
 export interface Outcome {
   reason: StopReason;
@@ -56,63 +43,6 @@ export interface Line {
 
 const silent: Line = { send: () => {}, flush: async () => {} };
 
-async function toHost(backend: Backend, tensors: readonly { name: string; tensor: Tensor }[]): Promise<NamedTensor[]> {
-  const out: NamedTensor[] = [];
-  for (const { name, tensor } of tensors) {
-    out.push({ name, shape: tensor.shape, data: Float32Array.from(await backend.read(tensor)) });
-  }
-  return out;
-}
-
-/** The parameters as a checkpoint names them, sorted by name so that files do not depend on memory layout. */
-function weightsOf(model: Model): { name: string; tensor: Tensor }[] {
-  return model.store.parameters.map((p) => ({ name: p.spec.name, tensor: p.value })).sort((a, b) => (a.name < b.name ? -1 : 1));
-}
-
-function restore(
-  backend: Backend,
-  into: readonly { name: string; tensor: Tensor }[],
-  from: readonly NamedTensor[],
-  what: string,
-): void {
-  const byName = new Map(from.map((t) => [t.name, t]));
-  for (const { name, tensor } of into) {
-    const saved = byName.get(name);
-    if (!saved || saved.shape.join() !== tensor.shape.join()) {
-      throw new UserError('data', `${what}: ${name} is missing or has another shape; the checkpoint is of another recipe`);
-    }
-    backend.write(tensor, saved.data);
-  }
-}
-
-/** The fields that say what is computed, with defaults filled in; layers and widths show in the tensors' shapes. */
-function computationOf(config: ModelConfig): Record<string, unknown> {
-  const { model_type, num_attention_heads, num_key_value_heads, head_dim, rms_norm_eps, tie_word_embeddings } =
-    explicitConfig(config);
-  const heads = { num_attention_heads, num_key_value_heads, head_dim };
-  return { model_type, ...heads, rms_norm_eps, rope_theta: ropeThetaOf(config), tie_word_embeddings };
-}
-
-/** Starts from the weights of a run or a model folder. @throws UserError (data) when it is another kind of model */
-function loadInitialWeights(backend: Backend, model: Model, tokenizer: Tokenizer, from: string): void {
-  const loaded = loadHuggingFace(resolveModel(from).folder);
-  try {
-    if (hashOf(loaded.tokenizerJson) !== hashOf(tokenizer.toJSON())) {
-      throw new UserError('data', `init.from: ${loaded.folder} has another vocabulary than the recipe's tasks`, 'init.from');
-    }
-    // Weights of one shape may belong to models that compute something else with them.
-    const theirs = computationOf(parseModelConfig(loaded.config, join(loaded.folder, 'config.json')));
-    for (const [field, value] of Object.entries(computationOf(model.config))) {
-      if (value === theirs[field]) continue;
-      const message = `init.from: ${loaded.folder} has ${field} ${theirs[field]}, and the recipe's model ${value}; make them equal`;
-      throw new UserError('data', message, `model.${field}`);
-    }
-    loadParameters(backend, model, loaded);
-  } finally {
-    loaded.tensors.close();
-  }
-}
-
 /**
  * Runs the recipe from the start or from a snapshot. Returns why it stopped; throws UserError for what a person can mend.
  */
@@ -126,21 +56,49 @@ export async function runProgram(job: RankJob, backend: Backend, line: Line): Pr
     await flush();
   }
   const resolved = resolveRecipe(job.recipe);
-  const { recipe } = resolved;
-  const model = createModel(backend, parseModelConfig(recipe.model, 'recipe'));
+  const { recipe, models, tokenizer } = resolved;
+  const { stages } = recipe;
+  const place: Place = { runFolder: job.runFolder, stages };
   const checkpoints = join(job.runFolder, 'checkpoints');
   const control = new Int32Array(job.control);
 
   let snapshot: Snapshot | null = job.resumeFrom === null ? null : loadSnapshot(job.resumeFrom);
-  if (lead) {
-    if (snapshot) restore(backend, weightsOf(model), snapshot.read('weights'), snapshot.folder);
-    else if (recipe.init) loadInitialWeights(backend, model, resolved.tokenizer, recipe.init.from);
-    else model.store.initialize(recipe.seed);
-  }
-  await backend.ranks.barrier();
+  const firstStage = snapshot?.state.stageIndex ?? job.fromStage ?? 0;
+  let step = snapshot?.state.step ?? stages.slice(0, firstStage).reduce((sum, spec) => sum + stepsOf(spec), 0);
+  const base = backend.mark();
 
-  let step = snapshot?.state.step ?? 0;
-  const firstStage = snapshot?.state.stageIndex ?? 0;
+  /** Whether stage i begins with other weights than the stage before it left. */
+  const startsAnew = (i: number): boolean => i === 0 || stages[i].model !== undefined || stages[i].init !== undefined;
+
+  /** The model with which stage i begins, in place of the one before. */
+  async function beginModel(i: number): Promise<Model> {
+    backend.release(base);
+    const made = createModel(backend, models[i]);
+    if (lead) {
+      const from = (stages[i].init ?? (i === 0 ? recipe.init : undefined))?.from;
+      if (from !== undefined) loadInitialWeights(backend, made, tokenizer, from, place);
+      else made.store.initialize(i === 0 ? recipe.seed : hashString(`${recipe.seed}:${stages[i].id}`));
+    }
+    await backend.ranks.barrier();
+    return made;
+  }
+
+  /** The model at the place where this attempt begins. */
+  async function firstModel(): Promise<Model> {
+    const midway = snapshot !== null && snapshot.state.stageStep > 0;
+    if (!midway && firstStage < stages.length && startsAnew(firstStage)) return beginModel(firstStage);
+    const made = createModel(backend, models[Math.min(firstStage, stages.length - 1)]);
+    if (lead) {
+      const before = stages.slice(0, firstStage).findLast(trains);
+      if (snapshot) restore(backend, weightsOf(made), snapshot.read('weights'), snapshot.folder);
+      else if (before) loadInitialWeights(backend, made, tokenizer, before.id, place);
+      else throw new Error('no weights to begin with');
+    }
+    await backend.ranks.barrier();
+    return made;
+  }
+
+  let model = await firstModel();
   send({ kind: 'ready' });
 
   /** Saves everything needed to go on at (stageIndex, stageStep). Rank 0 writes; the others wait. */
@@ -166,20 +124,29 @@ export async function runProgram(job: RankJob, backend: Backend, line: Line): Pr
     return failed > 0 ? (bad ?? 'the weights are unsound') : null;
   }
 
-  for (let stageIndex = firstStage; stageIndex < recipe.stages.length; stageIndex++) {
-    const spec = recipe.stages[stageIndex];
+  // From here on a plain resume goes on with this attempt.
+  if (job.fromStage !== null && firstStage > 0) {
+    const bad = await save(firstStage, 0, null);
+    if (bad) return { reason: 'diverged', step, message: bad };
+  }
+
+  for (let stageIndex = firstStage; stageIndex < stages.length; stageIndex++) {
+    const spec = stages[stageIndex];
+    if (stageIndex > firstStage && startsAnew(stageIndex)) model = await beginModel(stageIndex);
     const mark = backend.mark();
     const context: StageContext = {
       backend,
       model,
-      tokenizer: resolved.tokenizer,
+      tokenizer,
       task: resolved.tasks[stageIndex],
       stage: spec.id,
       seed: recipe.seed,
       microBatchTokens: recipe.microBatchTokens,
       dataFolder: join(job.runFolder, 'data'),
+      taskOf: resolved.taskOf,
+      loadModel: (from) => loadOtherModel(backend, tokenizer, from, place),
     };
-    const stage = createStage(context, spec);
+    const stage = createStage(context, stages, stageIndex);
     let stageStep = 0;
     if (snapshot && stageIndex === firstStage && snapshot.state.stageStep > 0) {
       stageStep = snapshot.state.stageStep;
@@ -187,11 +154,17 @@ export async function runProgram(job: RankJob, backend: Backend, line: Line): Pr
     }
     snapshot = null;
     await backend.ranks.barrier();
-    send({ kind: 'at', stage: spec.id, purpose: stage.purpose });
+    const purposeAt = (s: number): Purpose => stage.purposeOf?.(Math.min(s, stage.steps)) ?? stage.purpose;
+    let purpose = purposeAt(stageStep + 1);
+    send({ kind: 'at', stage: spec.id, purpose });
     send({ kind: 'event', event: { type: 'stage-started', step, stage: spec.id, kind: spec.kind, steps: stage.steps } });
 
     while (stageStep < stage.steps) {
       const started = performance.now();
+      if (purposeAt(stageStep + 1) !== purpose) {
+        purpose = purposeAt(stageStep + 1);
+        send({ kind: 'at', stage: spec.id, purpose });
+      }
       faultPoint('step.before');
       const result = await stage.step(stageStep + 1);
       faultPoint('step.after');
@@ -214,7 +187,7 @@ export async function runProgram(job: RankJob, backend: Backend, line: Line): Pr
 
       const [stop] = await backend.ranks.sum([lead ? Atomics.load(control, 0) : 0]);
       const last = stageStep === stage.steps;
-      const due = stage.resumable && (stageStep % recipe.checkpoints.every === 0 || stop !== 0);
+      const due = stageStep >= stage.resumableFrom && (stageStep % recipe.checkpoints.every === 0 || stop !== 0);
       if (!last && due) {
         const bad = await save(stageIndex, stageStep, stage);
         if (bad) return { reason: 'diverged', step, message: `stage ${spec.id}, step ${stageStep}: ${bad}` };
@@ -223,6 +196,15 @@ export async function runProgram(job: RankJob, backend: Backend, line: Line): Pr
     }
 
     await stage.finish?.();
+    if (trains(spec)) {
+      if (lead) {
+        const weights = await toHost(backend, weightsOf(model));
+        // Unsound weights are refused below, and leave no model.
+        if (!unsound(weights, []))
+          send({ kind: 'stored', bytes: await saveModel(join(job.runFolder, 'stages', spec.id), backend, model, resolved) });
+      }
+      await backend.ranks.barrier();
+    }
     const bad = await save(stageIndex + 1, 0, null);
     if (bad) return { reason: 'diverged', step, message: `stage ${spec.id}, step ${stageStep}: ${bad}` };
     send({ kind: 'event', event: { type: 'stage-ended', step, stage: spec.id, kind: spec.kind } });
@@ -230,43 +212,11 @@ export async function runProgram(job: RankJob, backend: Backend, line: Line): Pr
     model.store.detachGradients();
     backend.release(mark);
     const [stop] = await backend.ranks.sum([lead ? Atomics.load(control, 0) : 0]);
-    if (stop !== 0 && stageIndex + 1 < recipe.stages.length) return { reason: STOP_REQUESTS[stop] ?? 'interrupted', step };
+    if (stop !== 0 && stageIndex + 1 < stages.length) return { reason: STOP_REQUESTS[stop] ?? 'interrupted', step };
   }
 
   send({ kind: 'at', stage: 'finish', purpose: 'overhead' });
-  if (lead) send({ kind: 'stored', bytes: await saveModel(job, backend, model, resolved) });
+  if (lead) send({ kind: 'stored', bytes: await saveModel(join(job.runFolder, 'model'), backend, model, resolved) });
   await backend.ranks.barrier();
   return { reason: 'completed', step };
-}
-
-/** Configuration and tokenizer, so that a snapshot, too, can be talked to and exported. */
-function modelFiles(model: Model, { recipe, tokenizer }: ResolvedRecipe) {
-  const config: Record<string, unknown> = {
-    ...explicitConfig(model.config),
-    architectures: [architectureOf(model.config)],
-    bos_token_id: tokenizer.special.bos,
-    eos_token_id: tokenizer.special.eos,
-    pad_token_id: tokenizer.special.pad,
-    torch_dtype: 'float32',
-    // What the model was trained on, so that `chat` and `eval` know its prompts without the run.
-    reckoner: { recipe: recipe.name, task: recipe.task },
-  };
-  const { tokenizer: json, tokenizerConfig, specialTokensMap } = tokenizerFiles(tokenizer);
-  return {
-    'config.json': config,
-    'tokenizer.json': json,
-    'tokenizer_config.json': tokenizerConfig,
-    'special_tokens_map.json': specialTokensMap,
-  };
-}
-
-/** Writes the result as a Hugging Face folder. Returns its size in bytes. */
-async function saveModel(job: RankJob, backend: Backend, model: Model, resolved: ResolvedRecipe): Promise<number> {
-  const { bytes } = await saveHuggingFace(join(job.runFolder, 'model'), {
-    config: modelFiles(model, resolved)['config.json'],
-    tensors: await toHost(backend, weightsOf(model)),
-    ...tokenizerFiles(resolved.tokenizer),
-    dtype: 'F32',
-  });
-  return bytes;
 }

@@ -1,5 +1,14 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { isTrainable, loadRecipe, parseRecipe, resolveRecipe, shippedRecipes, trainableRecipes } from './schema.js';
+import {
+  isTrainable,
+  loadRecipe,
+  parseRecipe,
+  recipeJsonSchema,
+  resolveRecipe,
+  shippedRecipes,
+  trainableRecipes,
+} from './schema.js';
 
 const recipe = {
   name: 'test',
@@ -131,7 +140,7 @@ describe('a recipe', () => {
     ['stages.0.schedule.kind', 'linear', /kind/],
     ['stages.0.optimizer.matrices', 'sgd', /matrices/],
     ['stages.0.optimizer.beta2', 1, /beta2/],
-    ['stages.0.from', 'sample', /"sample" is not the id of an earlier rejection-sample stage/],
+    ['stages.0.from', 'sample', /"sample" is not the id of an earlier rejection-sample or distill stage/],
     ['stages.0.task', { maximum: 0 }, /maximum/],
     ['stages.1.keep', 0, /keep/],
     ['stages.2.loss', 'ppo', /loss/],
@@ -160,4 +169,13 @@ describe('a recipe', () => {
       expect(field === path || field === allowed[path] || field.startsWith(`${path}.`), `field ${field}`).toBe(true);
     }
   });
+});
+
+it('docs/schema/recipe.json is the schema that recipes are checked by (scripts/recipe-schema.mjs)', () => {
+  const written = JSON.parse(readFileSync(new URL('../../docs/schema/recipe.json', import.meta.url), 'utf8'));
+  expect(written).toEqual(JSON.parse(JSON.stringify(recipeJsonSchema())));
+  const kinds = written.properties.stages.items.oneOf.map(
+    (stage: { properties: { kind: { const: string } } }) => stage.properties.kind.const,
+  );
+  expect(kinds).toEqual(['pretrain', 'sft', 'grpo', 'rejection-sample', 'distill', 'eval']);
 });

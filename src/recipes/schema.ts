@@ -4,21 +4,25 @@
  * A recipe with a task can be executed. One without (a published model, on data that nobody here has) can only be planned, and its
  * stages say what a task would: how long their sequences are.
  */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
 import { hashOf, readJson } from '../base/files.js';
-import { modelConfigSchema } from '../models/index.js';
+import { type ModelConfig, modelConfigSchema } from '../models/index.js';
 import { architectureOf } from '../planner/config.js';
 import type { Precision } from '../planner/layout.js';
 import { createTask, evaluationProblems } from '../tasks/index.js';
 import { problemAt, type Task } from '../tasks/task.js';
 import { createCharacterTokenizer } from '../tokenizers/character.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
+import { losses } from '../training/losses.js';
 import { createSchedule } from '../training/schedules.js';
-import { stageSchema } from './stages.js';
+import { createLengthLimit } from '../training/shaping.js';
+import { readExamples, sourcesOf, textOf } from '../training/sources.js';
+import { type StageSpec, samplingOf, stageSchema, teacherOf } from './stages.js';
 
 export const RECIPE_SCHEMA_VERSION = 1;
 
@@ -95,11 +99,27 @@ export const recipeSchema = z
       if (seen.has(stage.id)) {
         context.addIssue({ code: 'custom', path: ['stages', i, 'id'], message: `"${stage.id}" is used twice` });
       }
-      if ((stage.kind === 'sft' || stage.kind === 'pretrain') && stage.from !== undefined) {
-        if (seen.get(stage.from) !== 'rejection-sample') {
-          const message = `"${stage.from}" is not the id of an earlier rejection-sample stage`;
-          context.addIssue({ code: 'custom', path: ['stages', i, 'from'], message });
-        }
+      const refuse = (path: (string | number)[], message: string): void => {
+        context.addIssue({ code: 'custom', path: ['stages', i, ...path], message });
+      };
+      if (stage.kind === 'sft' || stage.kind === 'pretrain') {
+        const given = [stage.from, stage.data, stage.mix].filter((source) => source !== undefined).length;
+        if (given > 1) refuse(['mix'], 'from, data and mix exclude each other; put all sources into mix');
+        sourcesOf(stage).forEach(({ from }, s) => {
+          if (from === undefined || seen.get(from) === 'rejection-sample' || seen.get(from) === 'distill') return;
+          refuse(
+            stage.mix ? ['mix', s, 'from'] : ['from'],
+            `"${from}" is not the id of an earlier rejection-sample or distill stage`,
+          );
+        });
+      }
+      if (stage.kind === 'distill') {
+        if (stage.model === undefined) refuse(['model'], 'is missing: the configuration of the student');
+        if (teacherOf(recipe.stages, i) === null) refuse(['teacher'], 'is missing, and no stage before this one trains a model');
+      }
+      if (stage.kind === 'grpo') partOfSchema(refuse, () => createLengthLimit(stage.lengthSchedule, stage.maxTokens));
+      if (stage.kind === 'grpo' && stage.replaceReference && (stage.klCoefficient ?? losses[stage.loss].klCoefficient) === 0) {
+        refuse(['replaceReference'], 'needs a KL weight; without one there is no reference policy');
       }
       if (stage.kind === 'grpo' && stage.minibatches > stage.prompts) {
         const message = `must be at most prompts (${stage.prompts}), is ${stage.minibatches}`;
@@ -121,12 +141,32 @@ export const recipeSchema = z
 
 export type Recipe = z.infer<typeof recipeSchema>;
 
+/** For editors: what a recipe file may hold, as JSON Schema. Rules between fields are checked when it is read. */
+export function recipeJsonSchema(): Record<string, unknown> {
+  const schema = z.toJSONSchema(recipeSchema, { io: 'input', unrepresentable: 'any' }) as Record<string, unknown>;
+  return { ...schema, title: 'A recipe of Reckoner' };
+}
+
+/** What a part of a stage says when it is made, as an issue of the schema. */
+function partOfSchema(refuse: (path: (string | number)[], message: string) => void, make: () => unknown): void {
+  try {
+    make();
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    refuse((error.field ?? '').split('.').filter(Boolean), error.message);
+  }
+}
+
 /** A recipe with everything made that its data describes. */
 export interface ResolvedRecipe {
   recipe: Recipe;
   tokenizer: Tokenizer;
   /** One a stage. */
   tasks: Task[];
+  /** The model in force at each stage. */
+  models: ModelConfig[];
+  /** The recipe's task with other options. */
+  taskOf(options: Record<string, unknown>): Task;
   /** Of the resolved recipe: changes when anything that matters does. */
   hash: string;
 }
@@ -137,33 +177,41 @@ const shippedFolder = fileURLToPath(new URL('../../recipes/', import.meta.url));
 export function shippedRecipes(): string[] {
   if (!existsSync(shippedFolder)) return [];
   return readdirSync(shippedFolder)
-    .filter((file) => file.endsWith('.json'))
-    .map((file) => file.slice(0, -'.json'.length))
+    .filter((file) => RECIPE_FILE.test(file))
+    .map((file) => file.replace(RECIPE_FILE, ''))
     .sort();
+}
+
+const RECIPE_FILE = /\.(json|ya?ml)$/;
+
+/** The file of a shipped recipe; one that does not exist is named as JSON. */
+function shippedFile(name: string): string {
+  const files = ['json', 'yaml', 'yml'].map((ending) => resolve(shippedFolder, `${name}.${ending}`));
+  return files.find((file) => existsSync(file)) ?? files[0];
 }
 
 /** Those of the shipped recipes that `train` can execute. */
 export function trainableRecipes(): string[] {
   return shippedRecipes().filter((name) => {
-    const recipe = readJson(resolve(shippedFolder, `${name}.json`), 'recipe');
+    const recipe = readRecipe(shippedFile(name));
     return typeof recipe === 'object' && recipe !== null && 'task' in recipe;
   });
 }
 
 /**
- * Reads a recipe: a shipped one's name, or the path of a JSON file.
+ * Reads a recipe: a shipped one's name, or the path of a JSON or YAML file.
  * @throws UserError (usage) that names the file, the field and what was expected
  */
 export function loadRecipe(nameOrPath: string): Recipe {
-  const isPath = nameOrPath.endsWith('.json') || nameOrPath.includes('/') || nameOrPath.includes('\\');
-  const file = isPath ? resolve(nameOrPath) : resolve(shippedFolder, `${nameOrPath}.json`);
+  const isPath = RECIPE_FILE.test(nameOrPath) || nameOrPath.includes('/') || nameOrPath.includes('\\');
+  const file = isPath ? resolve(nameOrPath) : shippedFile(nameOrPath);
   if (!existsSync(file)) {
     const known = shippedRecipes().join(', ');
     throw new UserError(
       'usage',
       isPath
         ? `recipe ${nameOrPath}: no such file`
-        : `no recipe named "${nameOrPath}"; there are ${known}, or give the path of a .json file`,
+        : `no recipe named "${nameOrPath}"; there are ${known}, or give the path of a .json or .yaml file`,
       'recipe',
     );
   }
@@ -173,10 +221,36 @@ export function loadRecipe(nameOrPath: string): Recipe {
 /** A file that the user named is an argument: what is wrong with it is wrong usage. */
 function readRecipe(file: string): unknown {
   try {
-    return readJson(file, 'recipe');
+    return file.endsWith('.json') ? readJson(file, 'recipe') : readYaml(file);
   } catch (error) {
     throw error instanceof UserError ? new UserError('usage', error.message, 'recipe') : error;
   }
+}
+
+function readYaml(file: string): unknown {
+  try {
+    return parseYaml(readFileSync(file, 'utf8'));
+  } catch (error) {
+    const [first] = (error as Error).message.split('\n');
+    throw new UserError('usage', `recipe ${file} is not valid YAML: ${first.replace(/:$/, '')}`, 'recipe');
+  }
+}
+
+/** The value at a path; undefined where there is none. */
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  let at = value;
+  for (const key of path) {
+    if (typeof at !== 'object' || at === null) return undefined;
+    at = (at as Record<PropertyKey, unknown>)[key];
+  }
+  return at;
+}
+
+/** What stands there, for the end of a message; nothing for what is long or missing, or was said already. */
+function isText(value: unknown, message: string): string {
+  if (value === undefined || typeof value === 'object' || / is \S+$/.test(message)) return '';
+  const text = JSON.stringify(value);
+  return text.length > 60 || message.includes(text) ? '' : `, is ${text}`;
 }
 
 /** @throws UserError (usage) that names the first wrong field */
@@ -186,7 +260,9 @@ export function parseRecipe(value: unknown, where: string): Recipe {
     const issue = result.error.issues[0];
     const unknownKeys = issue.code === 'unrecognized_keys' ? issue.keys : [];
     const field = [...issue.path, ...unknownKeys.slice(0, 1)].join('.');
-    const message = unknownKeys.length > 0 ? 'is not a field that a recipe has here' : issue.message;
+    const said = issue.message.replace(/^Invalid input: /, '');
+    const message =
+      unknownKeys.length > 0 ? 'is not a field that a recipe has here' : `${said}${isText(valueAt(value, issue.path), said)}`;
     throw new UserError('usage', `${where}: ${field || 'recipe'}: ${message}`, field);
   }
   const recipe = result.data;
@@ -204,6 +280,10 @@ function checkPlannable(recipe: Recipe, where: string): void {
   partOf(where, 'model', () => architectureOf(recipe.model, recipe.name));
   recipe.stages.forEach((stage, i) => {
     const { sequenceTokens, promptTokens, completionTokens } = stage.plan ?? {};
+    if (stage.kind === 'distill' || stage.model !== undefined) {
+      const message = 'a recipe that can only be planned has one model, and no distill stage';
+      throw new UserError('usage', `${where}: stages.${i}: ${message}`, `stages.${i}`);
+    }
     const samples = 'maxTokens' in stage;
     if (samples ? promptTokens === undefined || completionTokens === undefined : sequenceTokens === undefined) {
       const need = samples ? 'plan.promptTokens and plan.completionTokens' : 'plan.sequenceTokens';
@@ -247,30 +327,88 @@ export function resolveRecipe(recipe: Recipe, where = recipe.name): ResolvedReci
     const message = `${name} cannot be trained here: it has no task, for its data is not here; see what it takes with "reckoner plan ${name} --on h800x2048"`;
     throw new UserError('usage', message, 'recipe');
   }
+  const taskOf = (options: Record<string, unknown> = {}): Task => createTask({ ...task, ...options });
   const tasks = recipe.stages.map((stage, i) =>
-    partOf(where, stage.task ? `stages.${i}.task` : 'task', () => createTask({ ...task, ...stage.task })),
+    partOf(where, stage.task ? `stages.${i}.task` : 'task', () => taskOf(stage.task)),
   );
-  const tokenizer = createCharacterTokenizer([...new Set(tasks.flatMap((task) => [...task.alphabet]))].join(''));
-  const model = modelConfigSchema.safeParse({ ...recipe.model, vocab_size: recipe.model.vocab_size ?? tokenizer.vocabularySize });
-  if (!model.success) {
-    const issue = model.error.issues[0];
-    const field = ['model', ...issue.path].join('.');
-    throw new UserError('usage', `${where}: ${field}: ${issue.message}`, field);
-  }
-  // A larger one would let the model draw tokens that spell nothing.
-  if (model.data.vocab_size !== tokenizer.vocabularySize) {
-    const message = `must be ${tokenizer.vocabularySize}, the tokens that the tasks need, is ${model.data.vocab_size}; leave it out`;
-    throw new UserError('usage', `${where}: model.vocab_size: ${message}`, 'model.vocab_size');
-  }
+  // The vocabulary is what all tasks and files may write.
+  const characters = new Set(tasks.flatMap((task) => [...task.alphabet]));
+  const digests: string[] = [];
+  recipe.stages.forEach((stage, i) => {
+    if (stage.kind !== 'sft' && stage.kind !== 'pretrain') return;
+    sourcesOf(stage).forEach((source, s) => {
+      const at = stage.mix ? `stages.${i}.mix.${s}` : `stages.${i}`;
+      if (source.task) for (const c of partOf(where, `${at}.task`, () => taskOf(source.task)).alphabet) characters.add(c);
+      if (source.data === undefined) return;
+      const text = partOf(where, at, () => textOf(readExamples(source.data as string)));
+      for (const c of text.replaceAll(/<\/?(?:think|answer)>/g, '')) characters.add(c);
+      digests.push(hashOf(text));
+    });
+  });
+  const tokenizer = createCharacterTokenizer([...characters].join(''));
+  const modelAt = (given: Record<string, unknown>, path: string): ModelConfig => {
+    const model = modelConfigSchema.safeParse({ ...given, vocab_size: given.vocab_size ?? tokenizer.vocabularySize });
+    if (!model.success) {
+      const issue = model.error.issues[0];
+      const field = [path, ...issue.path].join('.');
+      throw new UserError('usage', `${where}: ${field}: ${issue.message}`, field);
+    }
+    // A larger one would let the model draw tokens that spell nothing.
+    if (model.data.vocab_size !== tokenizer.vocabularySize) {
+      const message = `must be ${tokenizer.vocabularySize}, the tokens that the tasks need, is ${model.data.vocab_size}; leave it out`;
+      throw new UserError('usage', `${where}: ${path}.vocab_size: ${message}`, `${path}.vocab_size`);
+    }
+    return model.data;
+  };
+  const own = modelAt(recipe.model, 'model');
+  const models: ModelConfig[] = [];
+  const stages = recipe.stages.map((stage, i): StageSpec => {
+    if (stage.model === undefined) {
+      models.push(models[i - 1] ?? own);
+      return absoluteData(stage);
+    }
+    models.push(modelAt(stage.model, `stages.${i}.model`));
+    return { ...absoluteData(stage), model: models[i] };
+  });
   recipe.stages.forEach((stage, i) => {
     if ('schedule' in stage) partOf(where, `stages.${i}`, () => createSchedule(stage.schedule, stage.steps));
-    if (!('maxTokens' in stage)) return;
-    const longest = tasks[i].maxPromptLength + 1 + stage.maxTokens;
-    if (longest > model.data.max_position_embeddings) {
-      const message = `prompt and completion may have ${longest} tokens, more than model.max_position_embeddings (${model.data.max_position_embeddings})`;
-      throw new UserError('usage', `${where}: stages.${i}.maxTokens: ${message}`, `stages.${i}.maxTokens`);
+    const sampling = samplingOf(stage);
+    if (sampling === null) return;
+    const longest = tasks[i].maxPromptLength + 1 + sampling.maxTokens;
+    const positions = models[i].max_position_embeddings;
+    if (longest > positions) {
+      const field = `stages.${i}.${stage.kind === 'distill' ? 'sampling.' : ''}maxTokens`;
+      const message = `prompt and completion may have ${longest} tokens, more than model.max_position_embeddings (${positions})`;
+      throw new UserError('usage', `${where}: ${field}: ${message}`, field);
     }
   });
-  const resolved: Recipe = { ...recipe, model: model.data };
-  return { recipe: resolved, tokenizer, tasks, hash: hashOf(resolved) };
+  const resolved: Recipe = { ...recipe, model: own, stages };
+  const hash = digests.length === 0 ? hashOf(resolved) : hashOf([resolved, ...digests]);
+  return { recipe: resolved, tokenizer, tasks, models, taskOf, hash };
+}
+
+/** Files are named from where the recipe was read; a run may be resumed from elsewhere. */
+function absoluteData(stage: StageSpec): StageSpec {
+  if (stage.kind !== 'sft' && stage.kind !== 'pretrain') return stage;
+  const { data, mix } = stage;
+  return {
+    ...stage,
+    ...(data === undefined ? {} : { data: resolve(data) }),
+    ...(mix === undefined
+      ? {}
+      : { mix: mix.map((source) => ('data' in source ? { ...source, data: resolve(source.data) } : source)) }),
+  };
+}
+
+/** The recipe with a file of examples for its supervised stages, in place of the task's demonstrations. @throws UserError (usage) */
+export function withData(recipe: Recipe, file: string): Recipe {
+  let taken = 0;
+  const stages = recipe.stages.map((stage) => {
+    const open = (stage.kind === 'sft' || stage.kind === 'pretrain') && !stage.from && !stage.mix;
+    if (!open) return stage;
+    taken++;
+    return { ...stage, data: resolve(file) };
+  });
+  if (taken > 0) return { ...recipe, stages };
+  throw new UserError('usage', `${recipe.name} has no pretrain or sft stage that could learn from ${file}`, '--data');
 }

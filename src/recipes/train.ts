@@ -7,11 +7,19 @@
  */
 import { existsSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { UserError } from '../base/errors.js';
-import { readJson, writeFileAtomic } from '../base/files.js';
+import { readJson, removeFolderAtomic, writeFileAtomic } from '../base/files.js';
 import { createRunFolder, lockRun, RUNS, type RunFolder, resolveRun } from '../checkpoints/run-folder.js';
-import { describeDrift, foundationHere, latestSnapshot, refuseDrift, type Snapshot } from '../checkpoints/snapshot.js';
+import {
+  describeDrift,
+  foundationHere,
+  latestSnapshot,
+  pruneSnapshots,
+  refuseDrift,
+  type Snapshot,
+} from '../checkpoints/snapshot.js';
 import { createCostMeter, type PriceBook, writeBill } from '../ledger/index.js';
 import type { NewEvent, RunEvent, StopReason } from '../usage/events.js';
 import { appendLines, openEventLog, readEvents, repairEventLog, repairLines } from '../usage/log.js';
@@ -23,7 +31,8 @@ import { type DescribedRecipe, describeRecipe } from './describe.js';
 import { type FromRank, type RankJob, STOP_REQUESTS, type ToRank } from './messages.js';
 import { lostUsage, NO_PAST, type Past, readPast, USAGE_INTERVAL_MS } from './past.js';
 import { measureDisk, predictLocal, type RunPlan } from './predict.js';
-import { parseRecipe, type Recipe, resolveRecipe } from './schema.js';
+import { parseRecipe, type Recipe, type ResolvedRecipe, resolveRecipe } from './schema.js';
+import { stepsOf, trains } from './stages.js';
 import { startThread } from './thread.js';
 
 export interface TrainOptions {
@@ -33,6 +42,8 @@ export interface TrainOptions {
   recipe?: Recipe;
   /** A run by path or name; '' is the newest. */
   resume?: string;
+  /** With `resume`: run this stage and the later ones again, from what the earlier ones left; the recipe may have been changed. */
+  from?: string;
   /** Go on although something that the result rests on has changed. */
   allowDrift?: boolean;
   /** Folder of runs. */
@@ -78,8 +89,7 @@ export async function train(options: TrainOptions): Promise<TrainSummary> {
   const run = resolveRun(options.resume || undefined, options.runs ?? RUNS);
   const unlock = lockRun(run);
   try {
-    const { recipe, hash } = resolveRecipe(parseRecipe(readJson(run.recipe, 'recipe'), run.recipe));
-    return await resumeIn(run, recipe, hash, options);
+    return await resumeIn(run, resolveRecipe(parseRecipe(readJson(run.recipe, 'recipe'), run.recipe)), options);
   } finally {
     unlock();
   }
@@ -87,15 +97,17 @@ export async function train(options: TrainOptions): Promise<TrainSummary> {
 
 async function trainNew(options: TrainOptions): Promise<TrainSummary> {
   if (!options.recipe) throw new UserError('usage', 'train needs a recipe or a run to resume', 'recipe');
-  const { recipe, hash } = resolveRecipe(options.recipe);
+  const { recipe, models, hash } = resolveRecipe(options.recipe);
   const workers = options.workers ?? availableParallelism();
-  const { model } = recipe;
-  const plan = await planBackend({ kind: options.backend ?? 'wasm', workers, blas: options.blas ?? true, model });
+  const plan = await planBackend({ kind: options.backend ?? 'wasm', workers, blas: options.blas ?? true, models });
   const run = createRunFolder(options.runs ?? RUNS, recipe.name, new Date(), recipe.seed);
   let unlock = (): void => {};
   try {
     unlock = lockRun(run);
-    return await trainIn({ run, recipe, recipeHash: hash, workers, plan, past: NO_PAST, snapshot: null, warnings: [] }, options);
+    return await trainIn(
+      { run, recipe, recipeHash: hash, workers, plan, past: NO_PAST, snapshot: null, fromStage: null, warnings: [] },
+      options,
+    );
   } catch (error) {
     // Without a recipe a folder is no run, and can never be resumed.
     if (!existsSync(run.recipe)) rmSync(run.root, { recursive: true, force: true });
@@ -105,12 +117,17 @@ async function trainNew(options: TrainOptions): Promise<TrainSummary> {
   }
 }
 
-async function resumeIn(run: RunFolder, recipe: Recipe, recipeHash: string, options: TrainOptions): Promise<TrainSummary> {
+async function resumeIn(
+  run: RunFolder,
+  { recipe, models, hash: recipeHash }: ResolvedRecipe,
+  options: TrainOptions,
+): Promise<TrainSummary> {
   const warnings: string[] = [];
   if (existsSync(run.events)) repairEventLog(run.events);
   repairLines(run.samples);
   const past = await readPast(run);
-  const snapshot = latestSnapshot(run.checkpoints, (_folder, message) => warnings.push(message));
+  const fromStage = options.from === undefined ? null : goBackTo(run, recipe, options.from);
+  const snapshot = fromStage === null ? latestSnapshot(run.checkpoints, (_folder, message) => warnings.push(message)) : null;
   if (existsSync(run.model)) {
     for (const message of warnings) options.onWarning?.(message);
     return finish(run, recipe, past, snapshot?.state.step ?? 0, options);
@@ -122,7 +139,7 @@ async function resumeIn(run: RunFolder, recipe: Recipe, recipeHash: string, opti
   const workers = options.workers ?? before.workers ?? availableParallelism();
   const kind = options.backend ?? same.kind ?? 'wasm';
   const blas = (options.blas ?? true) && (same.blas || (options.allowDrift ?? false));
-  const plan = await planBackend({ kind, workers, blas, model: recipe.model });
+  const plan = await planBackend({ kind, workers, blas, models });
   if (snapshot) {
     const drift = refuseDrift(
       snapshot.state,
@@ -131,7 +148,31 @@ async function resumeIn(run: RunFolder, recipe: Recipe, recipeHash: string, opti
     );
     if (drift.length > 0) warnings.push(`the result will differ from that of an uninterrupted run: ${describeDrift(drift)}`);
   }
-  return trainIn({ run, recipe, recipeHash, workers, plan, past, snapshot, warnings }, options);
+  return trainIn({ run, recipe, recipeHash, workers, plan, past, snapshot, fromStage, warnings }, options);
+}
+
+const stepsBefore = ({ stages }: Recipe, i: number): number => stages.slice(0, i).reduce((sum, spec) => sum + stepsOf(spec), 0);
+
+/**
+ * Takes a run back to the beginning of a stage: later snapshots and the result go, what earlier stages wrote stays.
+ * @returns the stage's index
+ * @throws UserError (usage, state) when there is no such stage, or an earlier one has not left its model
+ */
+function goBackTo(run: RunFolder, recipe: Recipe, id: string): number {
+  const index = recipe.stages.findIndex((stage) => stage.id === id);
+  if (index < 0) {
+    const ids = recipe.stages.map((stage) => stage.id).join(', ');
+    throw new UserError('usage', `${run.name} has no stage "${id}"; it has ${ids}`, '--from');
+  }
+  const spec = recipe.stages[index];
+  const before = recipe.stages.slice(0, index).findLast(trains);
+  const needed = spec.model === undefined && spec.init === undefined ? before : undefined;
+  if (index > 0 && needed && !existsSync(join(run.stages, needed.id))) {
+    throw new UserError('state', `${run.name} has not come to stage ${id} yet: ${needed.id} has left no model`, '--from');
+  }
+  pruneSnapshots(run.checkpoints, recipe.checkpoints.keep, stepsBefore(recipe, index) - 1);
+  if (existsSync(run.model)) removeFolderAtomic(run.model);
+  return index;
 }
 
 function foundationOf({ version }: TrainOptions, recipeHash: string, { seed }: Recipe, workers: number, plan: BackendPlan) {
@@ -168,12 +209,14 @@ interface Assignment {
   plan: BackendPlan;
   past: Past;
   snapshot: Snapshot | null;
+  /** Or the stage to begin with. */
+  fromStage: number | null;
   /** Found on the way here; for the log and the user. */
   warnings: readonly string[];
 }
 
 async function trainIn(assignment: Assignment, options: TrainOptions): Promise<TrainSummary> {
-  const { run, recipe, recipeHash, workers, plan, past, snapshot } = assignment;
+  const { run, recipe, recipeHash, workers, plan, past, snapshot, fromStage } = assignment;
   const attempt = past.attempt + 1;
   const { fingerprint } = plan;
   const log = openEventLog(run.events, { attempt });
@@ -199,7 +242,7 @@ async function trainIn(assignment: Assignment, options: TrainOptions): Promise<T
   const startedAt = performance.now();
   const meter = createMeter({ workers });
   let at: { stage: string; purpose: Purpose } = { stage: 'start', purpose: 'overhead' };
-  let step = snapshot?.state.step ?? 0;
+  let step = snapshot?.state.step ?? stepsBefore(recipe, fromStage ?? 0);
   const spent = { tokensIn: 0, tokensOut: 0, modelFlops: 0, storedBytes: 0 };
   const book = (): void => {
     const { wallSeconds, workerSeconds, energyJoules, energyBasis, peakMemoryBytes } = meter.increment();
@@ -245,6 +288,7 @@ async function trainIn(assignment: Assignment, options: TrainOptions): Promise<T
     runFolder: run.root,
     attempt,
     resumeFrom: snapshot?.folder ?? null,
+    fromStage,
     foundation: foundationOf(options, recipeHash, recipe, workers, plan),
     control,
     calibrate: described?.request,

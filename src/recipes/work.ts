@@ -4,6 +4,7 @@
  * A stage says it (`plan: {sequenceTokens …}`), or its task is asked: a few hundred problems are drawn, with their demonstrations.
  * A policy is taken to write about as long as it was shown.
  */
+import { UserError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import type { Distribution } from '../planner/distribution.js';
 import { architectureOf } from '../planner/index.js';
@@ -53,6 +54,10 @@ export function workOf(recipe: Recipe): PlannableRecipe {
       const { steps, batch } = stage;
       const sequenceTokens = hints.sequenceTokens ?? Math.round(ask().promptTokens + meanOf(ask().completionTokens));
       return { id, kind, steps, batch, sequenceTokens };
+    }
+    if (stage.kind === 'distill' || stage.model !== undefined) {
+      const message = `${recipe.name}: a plan on a cluster is of one model, and stage ${id} brings its own; see "reckoner plan ${recipe.name} --on local"`;
+      throw new UserError('usage', message, 'recipe');
     }
     const promptTokens = hints.promptTokens ?? ask().promptTokens;
     const { maxTokens } = stage;

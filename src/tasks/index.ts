@@ -4,10 +4,11 @@
 import { UserError } from '../base/errors.js';
 import { countdown } from './countdown.js';
 import type { TaskDefinition } from './definition.js';
+import { mixOf } from './mix.js';
 import { sums } from './sums.js';
 import type { Task } from './task.js';
 
-export const tasks: Record<string, TaskDefinition> = { sums, countdown };
+export const tasks: Record<string, TaskDefinition> = { sums, countdown, mix: mixOf((reference) => createTask(reference)) };
 
 /** A task's name with its options beside it, as recipes write it: `{ name: 'sums', terms: [5, 6] }`. */
 export interface TaskReference {

@@ -234,7 +234,7 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
     steps: options.steps,
     purpose: 'training',
     state,
-    resumable: true,
+    resumableFrom: 0,
     async step(step) {
       await renewReference(step);
       const { groups, sampled } = await rollout(step);

@@ -53,7 +53,7 @@ export function createRejectionSample(context: StageContext, options: RejectionS
     steps: options.steps,
     purpose: 'data',
     state: [],
-    resumable: false,
+    resumableFrom: Number.POSITIVE_INFINITY,
     async step(step) {
       const indices = slots.map((slot) => (step - 1) * options.prompts + slot);
       const problems = indices.map((index) => problemAt(task, stageSeed, 'train', index));

@@ -24,6 +24,13 @@ export interface StageContext {
   microBatchTokens: number;
   /** Folder `data/` of the run: what stages write for later stages. */
   dataFolder: string;
+  /** The recipe's task with other options, as in a stage's `task`. @throws UserError (usage) */
+  taskOf(options: Record<string, unknown>): Task;
+  /**
+   * Another model with its weights, on top of the backend's stack: that of an earlier stage (by its id), of a run or of a
+   * folder. All ranks call it together. @throws UserError when there is none, or it has another vocabulary
+   */
+  loadModel(from: string): Promise<Model>;
 }
 
 /** One graded completion, for `samples.jsonl`. */
@@ -53,10 +60,12 @@ export interface StepResult {
 export interface Stage {
   readonly steps: number;
   readonly purpose: Purpose;
+  /** Where a stage does two kinds of work, what a step is for. */
+  purposeOf?(step: number): Purpose;
   /** Tensors to save with the weights, so that a resumed stage goes on as if never stopped. */
   readonly state: { name: string; tensor: Tensor }[];
-  /** True when the stage can be resumed at any step; otherwise a resume starts it again. */
-  readonly resumable: boolean;
+  /** It can be resumed after this step and any later one; before, a resume starts it again. 0: anywhere; Infinity: nowhere. */
+  readonly resumableFrom: number;
   /** @param step 1 … steps */
   step(step: number): Promise<StepResult>;
   /** After the last step. */

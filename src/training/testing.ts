@@ -49,6 +49,10 @@ export async function tinyContext(task: Task, backend: Backend = createReference
     seed: 1,
     microBatchTokens: 4096,
     dataFolder: '',
+    taskOf: () => task,
+    loadModel: async () => {
+      throw new Error('this test has no other model');
+    },
     weights: async () => Float64Array.from(await backend.read(model.store.flat)),
   };
 }

@@ -15,20 +15,47 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 // biome-ignore lint/suspicious/noExplicitAny: recipes are spoilt in every way
 type Spoil = (recipe: any) => unknown;
 
-/** What is done to a sound recipe, the field that is blamed, and what is said. Stages: sft, eval, grpo, rejection-sample, sft, eval. */
+/** What is done to a sound recipe, the field that is blamed, and what is said. Stages: sft, eval, grpo, rejection-sample, sft, distill, eval. */
 const wrong: [what: string, spoil: Spoil, field: string, message: RegExp][] = [
   ['an unknown field', (r) => (r.epochs = 3), 'epochs', /is not a field/],
   ['an unknown field of a stage', (r) => (r.stages[0].epochs = 3), 'stages.0.epochs', /is not a field/],
   ['an unknown field of an optimizer', (r) => (r.stages[0].optimizer.lrr = 1), 'stages.0.optimizer.lrr', /is not a field/],
-  ['a wrong type', (r) => (r.stages[0].steps = '12'), 'stages.0.steps', /expected number/],
+  ['a wrong type', (r) => (r.stages[0].steps = '12'), 'stages.0.steps', /expected number, received string, is "12"/],
   ['a fraction of a step', (r) => (r.stages[0].steps = 1.5), 'stages.0.steps', /expected int/],
   ['no steps', (r) => (r.stages[0].steps = 0), 'stages.0.steps', />0/],
   ['a missing field', (r) => delete r.stages[2].maxTokens, 'stages.2.maxTokens', /expected number/],
   ['no stages', (r) => (r.stages = []), 'stages', />=1/],
   ['an unknown kind of stage', (r) => (r.stages[0].kind = 'sftt'), 'stages.0.kind', /pretrain.*sft.*grpo/],
   ['a stage id that is used twice', (r) => (r.stages[1].id = 'sft'), 'stages.1.id', /"sft" is used twice/],
-  ['data from an unknown stage', (r) => (r.stages[4].from = 'nobody'), 'stages.4.from', /"nobody" is not the id of an earlier/],
+  [
+    'data from an unknown stage',
+    (r) => (r.stages[4].mix[0].from = 'nobody'),
+    'stages.4.mix.0.from',
+    /"nobody" is not the id of an earlier/,
+  ],
   ['data from a later stage', (r) => (r.stages[0].from = 'sample'), 'stages.0.from', /"sample" is not the id of an earlier/],
+  ['two ways to name a source', (r) => (r.stages[4].from = 'sample'), 'stages.4.mix', /exclude each other/],
+  ['a file that is not there', (r) => (r.stages[0].data = 'none.jsonl'), 'stages.0.data', /none\.jsonl cannot be read/],
+  [
+    'a student without a model',
+    (r) => delete r.stages[5].model,
+    'stages.5.model',
+    /is missing: the configuration of the student/,
+  ],
+  ['nobody to distill from', (r) => (r.stages = [r.stages[5]]), 'stages.0.teacher', /no stage before this one trains/],
+  [
+    'a limit above the longest completion',
+    (r) => (r.stages[2].lengthSchedule = [{ fromStep: 1, maxTokens: 25 }]),
+    'stages.2.lengthSchedule.0.maxTokens',
+    /at most the stage's maxTokens, 24/,
+  ],
+  ['a reference to renew without a KL weight', (r) => (r.stages[2].klCoefficient = 0), 'stages.2.replaceReference', /needs a KL/],
+  [
+    'a student that cannot hold what its teacher writes',
+    (r) => (r.stages[5].sampling.maxTokens = 99),
+    'stages.5.sampling.maxTokens',
+    /max_position_embeddings \(48\)/,
+  ],
   ['a vocabulary too small', (r) => (r.model.vocab_size = 5), 'model.vocab_size', /must be \d+.*is 5/],
   ['an odd head', (r) => (r.model.head_dim = 15), 'model.head_dim', /must be an even integer, is 15/],
   ['heads that do not fit', (r) => (r.model.num_attention_heads = 3), 'model.head_dim', /must be an even integer, is 10.6/],

@@ -52,7 +52,7 @@ describe('docs/guides/write-a-recipe.md', () => {
   const stages: Record<string, Schema> = Object.fromEntries(
     recipe.properties.stages.items.oneOf.map((stage) => [String(stage.properties.kind.const), stage]),
   );
-  const common = ['id', 'kind', 'task', 'plan'];
+  const common = ['id', 'kind', 'task', 'model', 'init', 'plan'];
 
   it('has every field of a recipe, with its default', () => {
     const expected = fieldsOf(recipe, ['checkpoints']);
@@ -82,6 +82,7 @@ describe('docs/guides/write-a-recipe.md', () => {
     ['sft', 'pretrain, sft'],
     ['grpo', 'grpo'],
     ['rejection-sample', 'rejection-sample'],
+    ['distill', 'distill'],
     ['eval', 'eval'],
   ])('has every field of a %s stage, with its default', (kind, heading) => {
     expect(sorted(written(heading))).toEqual(sorted(fieldsOf(stages[kind], common)));

@@ -1,0 +1,154 @@
+/**
+ * @file The weights of a recipe's models: from where a stage starts, and into the files that it leaves.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { UserError } from '../base/errors.js';
+import { hashOf } from '../base/files.js';
+import { type LoadedModel, loadHuggingFace, saveHuggingFace } from '../checkpoints/hugging-face.js';
+import { resolveModel } from '../checkpoints/run-folder.js';
+import type { NamedTensor } from '../checkpoints/safetensors.js';
+import { loadParameters } from '../inference/open.js';
+import {
+  architectureOf,
+  createModel,
+  explicitConfig,
+  type Model,
+  type ModelConfig,
+  parseModelConfig,
+  ropeThetaOf,
+} from '../models/index.js';
+import type { Backend, Tensor } from '../tensor/backend.js';
+import { tokenizerFiles } from '../tokenizers/character.js';
+import type { Tokenizer } from '../tokenizers/tokenizer.js';
+import type { ResolvedRecipe } from './schema.js';
+import { type StageSpec, trains } from './stages.js';
+
+export async function toHost(backend: Backend, tensors: readonly { name: string; tensor: Tensor }[]): Promise<NamedTensor[]> {
+  const out: NamedTensor[] = [];
+  for (const { name, tensor } of tensors) {
+    out.push({ name, shape: tensor.shape, data: Float32Array.from(await backend.read(tensor)) });
+  }
+  return out;
+}
+
+/** The parameters as a checkpoint names them, sorted by name so that files do not depend on memory layout. */
+export function weightsOf(model: Model): { name: string; tensor: Tensor }[] {
+  return model.store.parameters.map((p) => ({ name: p.spec.name, tensor: p.value })).sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+export function restore(
+  backend: Backend,
+  into: readonly { name: string; tensor: Tensor }[],
+  from: readonly NamedTensor[],
+  what: string,
+): void {
+  const byName = new Map(from.map((t) => [t.name, t]));
+  for (const { name, tensor } of into) {
+    const saved = byName.get(name);
+    if (!saved || saved.shape.join() !== tensor.shape.join()) {
+      throw new UserError('data', `${what}: ${name} is missing or has another shape; the checkpoint is of another recipe`);
+    }
+    backend.write(tensor, saved.data);
+  }
+}
+
+/** The fields that say what is computed, with defaults filled in; layers and widths show in the tensors' shapes. */
+function computationOf(config: ModelConfig): Record<string, unknown> {
+  const { model_type, num_attention_heads, num_key_value_heads, head_dim, rms_norm_eps, tie_word_embeddings } =
+    explicitConfig(config);
+  const heads = { num_attention_heads, num_key_value_heads, head_dim };
+  return { model_type, ...heads, rms_norm_eps, rope_theta: ropeThetaOf(config), tie_word_embeddings };
+}
+
+/** Where a model is that a recipe names: an earlier stage's (by its id), a run's, or a folder. */
+function folderOf(from: string, runFolder: string, stages: readonly StageSpec[]): string {
+  const stage = stages.find(({ id }) => id === from);
+  if (stage === undefined) return resolveModel(from).folder;
+  const folder = join(runFolder, 'stages', from);
+  if (trains(stage) && existsSync(folder)) return folder;
+  throw new UserError(
+    'state',
+    `${from} is a stage of this recipe that has left no model; name one that trains and comes before`,
+    'from',
+  );
+}
+
+export interface Place {
+  runFolder: string;
+  stages: readonly StageSpec[];
+}
+
+/** @throws UserError (data) for another vocabulary than the recipe's */
+function open(
+  from: string,
+  { runFolder, stages }: Place,
+  tokenizer: Tokenizer,
+): LoadedModel & { config: Record<string, unknown> } {
+  const loaded = loadHuggingFace(folderOf(from, runFolder, stages));
+  if (hashOf(loaded.tokenizerJson) === hashOf(tokenizer.toJSON())) return loaded;
+  loaded.tensors.close();
+  throw new UserError('data', `init.from: ${loaded.folder} has another vocabulary than the recipe's tasks`, 'init.from');
+}
+
+/** Starts from the weights of a stage, a run or a model folder. @throws UserError (data) when it is another kind of model */
+export function loadInitialWeights(backend: Backend, model: Model, tokenizer: Tokenizer, from: string, place: Place): void {
+  const loaded = open(from, place, tokenizer);
+  try {
+    // Weights of one shape may belong to models that compute something else with them.
+    const theirs = computationOf(parseModelConfig(loaded.config, join(loaded.folder, 'config.json')));
+    for (const [field, value] of Object.entries(computationOf(model.config))) {
+      if (value === theirs[field]) continue;
+      const message = `init.from: ${loaded.folder} has ${field} ${theirs[field]}, and the recipe's model ${value}; make them equal`;
+      throw new UserError('data', message, `model.${field}`);
+    }
+    loadParameters(backend, model, loaded);
+  } finally {
+    loaded.tensors.close();
+  }
+}
+
+/** A whole model beside the recipe's own, on the backend's stack; all ranks call it together. */
+export async function loadOtherModel(backend: Backend, tokenizer: Tokenizer, from: string, place: Place): Promise<Model> {
+  const loaded = open(from, place, tokenizer);
+  try {
+    const model = createModel(backend, parseModelConfig(loaded.config, join(loaded.folder, 'config.json')));
+    if (backend.ranks.rank === 0) loadParameters(backend, model, loaded);
+    await backend.ranks.barrier();
+    return model;
+  } finally {
+    loaded.tensors.close();
+  }
+}
+
+/** Configuration and tokenizer, so that a snapshot, too, can be talked to and exported. */
+export function modelFiles(model: Model, { recipe, tokenizer }: ResolvedRecipe) {
+  const config: Record<string, unknown> = {
+    ...explicitConfig(model.config),
+    architectures: [architectureOf(model.config)],
+    bos_token_id: tokenizer.special.bos,
+    eos_token_id: tokenizer.special.eos,
+    pad_token_id: tokenizer.special.pad,
+    torch_dtype: 'float32',
+    // What the model was trained on, so that `chat` and `eval` know its prompts without the run.
+    reckoner: { recipe: recipe.name, task: recipe.task },
+  };
+  const { tokenizer: json, tokenizerConfig, specialTokensMap } = tokenizerFiles(tokenizer);
+  return {
+    'config.json': config,
+    'tokenizer.json': json,
+    'tokenizer_config.json': tokenizerConfig,
+    'special_tokens_map.json': specialTokensMap,
+  };
+}
+
+/** Writes the model as a Hugging Face folder. Returns its size in bytes. */
+export async function saveModel(folder: string, backend: Backend, model: Model, resolved: ResolvedRecipe): Promise<number> {
+  const { bytes } = await saveHuggingFace(folder, {
+    config: modelFiles(model, resolved)['config.json'],
+    tensors: await toHost(backend, weightsOf(model)),
+    ...tokenizerFiles(resolved.tokenizer),
+    dtype: 'F32',
+  });
+  return bytes;
+}
