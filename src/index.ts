@@ -37,6 +37,7 @@ export {
   defineTask,
   type Problem,
   parseCompletion,
+  problemAt,
   type Task,
   type TaskDefinition,
   type Verdict,
@@ -47,8 +48,10 @@ export { createCharacterTokenizer, tokenizerFromJSON } from './tokenizers/charac
 export type { Tokenizer } from './tokenizers/tokenizer.js';
 export { advantages, hasSignal } from './training/advantages.js';
 export { aggregations } from './training/aggregations.js';
-export { losses, policyLossReference } from './training/losses.js';
-export { createOptimizer } from './training/optimizer.js';
+export { crossEntropyStep, policyStep } from './training/backpropagate.js';
+export type { TrainingSequence } from './training/batch.js';
+export { losses, policyLossReference, sequencePolicyLoss } from './training/losses.js';
+export { createOptimizer, optimizerSchema } from './training/optimizer.js';
 export { createSchedule } from './training/schedules.js';
 export type { RunEvent } from './usage/events.js';
 export { countParameters, forwardFlops, trainingFlops } from './usage/flops.js';

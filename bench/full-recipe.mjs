@@ -1,0 +1,155 @@
+// R1's whole recipe, small, over three seeds: what each stage adds and costs, and whether distilling beats RL on the student.
+//
+//   node bench/full-recipe.mjs [--seeds 1,2,3] [--variants full,student,student-rl] [--workers 2] [--report]
+//
+// `full` is recipes/r1-full-mini.yaml. `student` is its student without distillation: the first stages of the recipe (pretrain, cold start) on the
+// small model. `student-rl` goes on from there with the recipe's last reinforcement learning instead of distillation.
+// Resumable: every run is a run folder under bench/results/full-recipe/; finished ones are read, torn ones are gone on with. `--report` runs
+// nothing, and shows unfinished runs as far as they are. Writes bench/results/full-recipe.md and .json.
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { parse } from 'yaml';
+import { demandBuild, describe, machine, root, table } from './harness.mjs';
+
+process.chdir(root);
+demandBuild();
+const { values: flags } = parseArgs({
+  options: {
+    seeds: { type: 'string', default: '1,2,3' },
+    variants: { type: 'string', default: 'full,student,student-rl' },
+    workers: { type: 'string' },
+    report: { type: 'boolean', default: false },
+  },
+});
+
+const results = 'bench/results/full-recipe';
+const full = parse(readFileSync('recipes/r1-full-mini.yaml', 'utf8'));
+const stage = (id) => full.stages.find((spec) => spec.id === id);
+const evaluations = (id) => full.stages.filter((spec) => spec.kind === 'eval' && spec.id.startsWith(`${id}-`));
+const student = stage('distill').model;
+
+function recipeOf(variant, seed, runs) {
+  const name = `${variant}-${seed}`;
+  if (variant === 'full') return { ...full, name, seed };
+  const part = (ids) => ids.flatMap((id) => [stage(id), ...evaluations(id)]);
+  if (variant === 'student') return { ...full, name, seed, model: student, stages: part(['pretrain', 'cold-start']) };
+  if (variant === 'student-rl') {
+    return { ...full, name, seed, model: student, init: { from: join(runs.student, 'model') }, stages: part(['rl-all']) };
+  }
+  throw new Error(`no variant ${variant}`);
+}
+
+const eventsOf = (folder) =>
+  readFileSync(join(folder, 'events.jsonl'), 'utf8')
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line));
+
+/** The folder of a run, run to its end; with `--report`, of one that has begun. */
+function runOf(variant, seed, runs) {
+  const folder = join(results, `${variant}-${seed}`);
+  mkdirSync(folder, { recursive: true });
+  const found = readdirSync(folder).find((entry) => existsSync(join(folder, entry, 'recipe.json')));
+  const run = found ? join(folder, found) : null;
+  if (flags.report || (run && existsSync(join(run, 'model', 'config.json')))) return run;
+  const file = join(folder, 'recipe.json');
+  writeFileSync(file, JSON.stringify(recipeOf(variant, seed, runs), null, 2));
+  console.error(`── ${variant}, seed ${seed}`);
+  const args = run ? ['--resume', run] : [file, ...(flags.workers ? ['--workers', flags.workers] : [])];
+  execFileSync(process.execPath, ['dist/cli/main.js', 'train', ...args, '--runs', folder, '--json'], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    env: { ...process.env, RECKONER_CALIBRATION: 'off' },
+  });
+  return runOf(variant, seed, runs);
+}
+
+/** The stages of a run in order: what the evaluations after each say, and what it took. */
+function stagesOf(run) {
+  const events = eventsOf(run);
+  const usage = {};
+  for (const event of events) {
+    if (event.type !== 'usage') continue;
+    usage[event.usage.stage] ??= { seconds: 0, flops: 0, coreHours: 0 };
+    const own = usage[event.usage.stage];
+    own.seconds += event.usage.wallSeconds;
+    own.flops += event.usage.modelFlops;
+    own.coreHours += event.usage.workerSeconds / 3600;
+  }
+  const results = Object.fromEntries(events.filter(({ type }) => type === 'evaluation').map((e) => [e.stage, e.results]));
+  const { stages } = JSON.parse(readFileSync(join(run, 'recipe.json'), 'utf8'));
+  return stages
+    .filter(({ kind }) => kind !== 'eval')
+    .flatMap(({ id }) => {
+      if (!usage[id]) return [];
+      return [{ id, ...usage[id], countdown: results[`${id}-countdown`], sums: results[`${id}-sums`] }];
+    });
+}
+
+const rows = [];
+for (const seed of flags.seeds.split(',').map(Number)) {
+  const runs = {};
+  for (const variant of flags.variants.split(',')) {
+    runs[variant] = runOf(variant, seed, runs);
+    if (runs[variant]) for (const row of stagesOf(runs[variant])) rows.push({ variant, seed, ...row });
+  }
+}
+
+const percent = (x) => `${(100 * x).toFixed(1)}%`;
+/** Of a core-hour, as bills have it. */
+const { priceOf } = await import('../dist/catalog/catalog.js');
+const price = priceOf('cpu.rent.core-hour').value;
+const spread = (values, format) => {
+  if (values.length === 0) return null;
+  const mean = values.reduce((sum, x) => sum + x, 0) / values.length;
+  if (values.length === 1) return format(mean);
+  return `${format(mean)} (${format(Math.min(...values))} – ${format(Math.max(...values))})`;
+};
+const keys = [...new Set(rows.map(({ variant, id }) => `${variant} ${id}`))];
+const shown = keys.map((key) => {
+  const own = rows.filter(({ variant, id }) => `${variant} ${id}` === key);
+  const of = (pick, format) =>
+    spread(
+      own.map(pick).filter((x) => x !== undefined),
+      format,
+    );
+  return [
+    key.replace(/^full /, ''),
+    String(own.length),
+    of(({ countdown }) => countdown?.pass1, percent),
+    of(
+      ({ countdown }) => countdown?.length,
+      (x) => x.toFixed(0),
+    ),
+    of(({ sums }) => sums?.pass1, percent),
+    of(
+      ({ sums }) => sums?.length,
+      (x) => x.toFixed(0),
+    ),
+    of(
+      ({ flops }) => flops,
+      (x) => x.toExponential(1),
+    ),
+    of(
+      ({ seconds }) => seconds / 60,
+      (x) => x.toFixed(1),
+    ),
+    price === undefined
+      ? null
+      : of(
+          ({ coreHours }) => 100 * coreHours * price,
+          (x) => x.toFixed(2),
+        ),
+  ];
+});
+const header = ['stage', 'seeds', 'countdown pass@1', 'tokens', 'sums pass@1', 'tokens', 'model FLOPs', 'minutes', 'US cents'];
+const text = `${describe(machine(`node bench/full-recipe.mjs --seeds ${flags.seeds}`), false)}
+
+Mean over seeds (lowest – highest); pass@1 at temperature 1, 4 samples of 400 problems. Costs are of the stage alone, evaluations not counted.
+
+${table(header, shown)}
+`;
+console.log(text);
+writeFileSync('bench/results/full-recipe.md', text);
+writeFileSync('bench/results/full-recipe.json', `${JSON.stringify(rows, null, 2)}\n`);
