@@ -1,6 +1,7 @@
 /**
- * @file Where JSON is broken: Node 20 says "Unexpected token" without a place, and a person needs the line.
+ * @file JSON from people and from strangers.
  *
+ * Where it is broken: Node 20 says "Unexpected token" without a place, and a person needs the line.
  * A text is broken at the end of its longest beginning that could still become JSON. Whether a beginning could is what the
  * parser says of it: of a hopeless one it complains before its end, of a hopeful one at its end. So the place is found by
  * bisection, with some twenty calls of the parser.
@@ -32,3 +33,53 @@ export function jsonErrorPlace(text: string): { line: number; column: number } {
   const line = before.split('\n').length;
   return { line, column: good - before.lastIndexOf('\n') };
 }
+
+/** What is wrong with a stranger's JSON before it is parsed, or null: nesting beyond `depth`, or a key twice in one object. */
+export interface JsonFault {
+  kind: 'depth' | 'duplicate' | 'syntax';
+  /** The key that occurs twice. */
+  key?: string;
+}
+
+/**
+ * Walks a text before it is parsed: bounds the nesting, so that no reader of the value recurses without end, and finds keys that
+ * occur twice in one object, which `JSON.parse` would silently merge. Leaves everything else to the parser.
+ */
+export function findJsonFault(text: string, depth: number): JsonFault | null {
+  const keys: (Set<string> | null)[] = [];
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i);
+    if (c === 0x22) {
+      const start = i;
+      let escaped = false;
+      for (i++; i < text.length && text.charCodeAt(i) !== 0x22; i++) {
+        if (text.charCodeAt(i) !== 0x5c) continue;
+        escaped = true;
+        i++;
+      }
+      const seen = keys[keys.length - 1];
+      if (!seen) continue;
+      let next = i + 1;
+      while (isSpace(text.charCodeAt(next))) next++;
+      if (text.charCodeAt(next) !== 0x3a) continue;
+      let key = text.slice(start + 1, i);
+      if (escaped) {
+        try {
+          key = JSON.parse(text.slice(start, i + 1));
+        } catch {
+          return { kind: 'syntax' };
+        }
+      }
+      if (seen.has(key)) return { kind: 'duplicate', key };
+      seen.add(key);
+    } else if (c === 0x7b || c === 0x5b) {
+      keys.push(c === 0x7b ? new Set() : null);
+      if (keys.length > depth) return { kind: 'depth' };
+    } else if (c === 0x7d || c === 0x5d) {
+      keys.pop();
+    }
+  }
+  return null;
+}
+
+const isSpace = (code: number): boolean => code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;

@@ -3,23 +3,17 @@
  *
  *   config.json  model.safetensors  tokenizer.json  tokenizer_config.json  special_tokens_map.json  generation_config.json
  *
- * Tensor names and layouts are Hugging Face's already (see `src/models`), so nothing is renamed here. Loading also takes a
- * model in several files (`model.safetensors.index.json`) and a run's snapshot, which has `weights.safetensors`.
+ * Tensor names and layouts are Hugging Face's already (see `src/models`), so nothing is renamed here. A large model is written
+ * in several files with an index, as other programs do; loading takes either, and a run's snapshot (weights.ts).
  */
 import { existsSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { UserError } from '../base/errors.js';
-import { readJson, recoverFolder, type Written, writeFileDurably, writeFolderAtomic } from '../base/files.js';
-import {
-  type NamedTensor,
-  openSafetensors,
-  type SafetensorsFile,
-  type SaveDType,
-  type TensorSource,
-  writeSafetensors,
-} from './safetensors.js';
-
-type Json = Record<string, unknown>;
+import { recoverFolder, type Written, writeFileDurably, writeFolderAtomic } from '../base/files.js';
+import { type Json, readObject, readObjectIfAny, readText } from './model-folder.js';
+import { elementsOf, show } from './safetensors.js';
+import { type SaveDType, type TensorSource, writeSafetensors } from './safetensors-writer.js';
+import { openTensors, type TensorReader } from './weights.js';
 
 /** The JSON files that say how text becomes tokens. */
 export interface TokenizerFiles {
@@ -35,29 +29,36 @@ export interface HuggingFaceContent extends Partial<TokenizerFiles> {
   /** `config.json`; should have `architectures` and the ids of special tokens. Its dtype field is set here. */
   config: Json;
   tensors: Iterable<TensorSource>;
+  /** `chat_template.jinja`, for a template that is not in the tokenizer's configuration. */
+  chatTemplate?: string;
   /** `generation_config.json`; by default plain sampling with the configuration's special ids. */
   generationConfig?: Json;
   dtype?: SaveDType;
+  /** A model of more bytes is written in several files, each of at most that many or of one tensor. Default 5 GB. */
+  shardBytes?: number;
 }
 
 export interface SavedModel extends Written {
-  /** By name; `bytes` of the whole are the sum. `sha256` of the whole is that of `model.safetensors`. */
+  /** By name; `bytes` of the whole are the sum. `sha256` of the whole is that of the weights, or of their index. */
   files: Record<string, Written>;
   tensors: number;
   parameters: number;
 }
 
+const BYTES: Record<SaveDType, number> = { F32: 4, BF16: 2 };
 const TORCH_DTYPE: Record<SaveDType, string> = { F32: 'float32', BF16: 'bfloat16' };
 
-/** Every file that `saveHuggingFace` may write: a folder with nothing else in it may be replaced. */
-export const MODEL_FILES: readonly string[] = [
-  'config.json',
-  'generation_config.json',
-  'model.safetensors',
-  'special_tokens_map.json',
-  'tokenizer.json',
-  'tokenizer_config.json',
-];
+const TEMPLATE = 'chat_template.jinja';
+const WEIGHTS = 'model.safetensors';
+const INDEX = 'model.safetensors.index.json';
+const SHARD_BYTES = 5e9;
+
+const NAMES = ['config.json', 'generation_config.json', 'special_tokens_map.json', 'tokenizer.json', 'tokenizer_config.json'];
+
+/** True for a file that `saveHuggingFace` may write: a folder with nothing else in it may be replaced. */
+export function isModelFile(name: string): boolean {
+  return [...NAMES, TEMPLATE, WEIGHTS, INDEX].includes(name) || /^model-\d{5}-of-\d{5}\.safetensors$/.test(name);
+}
 
 /** The text of each special token that the configuration names by id, found in `tokenizer.json`. */
 function specialTokens(config: Json, tokenizer: Json): Record<string, string> {
@@ -86,6 +87,8 @@ function defaultGenerationConfig(config: Json): Json {
 export async function saveHuggingFace(folder: string, content: HuggingFaceContent): Promise<SavedModel> {
   const { tokenizer, dtype = 'F32' } = content;
   const config: Json = { ...content.config, torch_dtype: TORCH_DTYPE[dtype] };
+  // It would say that the weights still lie in blocks of 8 bits.
+  delete config.quantization_config;
   // The newer name of the same field; one of the two would contradict the file.
   if ('dtype' in config) config.dtype = TORCH_DTYPE[dtype];
   const json: Json = {
@@ -104,37 +107,45 @@ export async function saveHuggingFace(folder: string, content: HuggingFaceConten
     };
   }
   const tensors = [...content.tensors];
-  const parameters = tensors.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
+  const parameters = tensors.reduce((sum, { shape }) => sum + elementsOf(shape), 0);
   const write = (temporary: string): SavedModel => {
     const files: Record<string, Written> = {};
-    for (const [name, value] of Object.entries(json)) {
+    const put = (name: string, value: unknown): void => {
       files[name] = writeFileDurably(join(temporary, name), `${JSON.stringify(value, null, 2)}\n`, 'model');
+    };
+    for (const [name, value] of Object.entries(json)) put(name, value);
+    if (content.chatTemplate) files[TEMPLATE] = writeFileDurably(join(temporary, TEMPLATE), content.chatTemplate, 'model');
+    const shards = shardsOf(tensors, dtype, content.shardBytes ?? SHARD_BYTES);
+    for (const { name, tensors: part } of shards) {
+      const options = { dtype, metadata: { format: 'pt' }, label: 'model' };
+      files[name] = writeSafetensors(join(temporary, name), part, options);
     }
-    const weights = writeSafetensors(join(temporary, 'model.safetensors'), tensors, {
-      dtype,
-      metadata: { format: 'pt' },
-      label: 'model',
-    });
-    files['model.safetensors'] = weights;
+    if (shards.length > 1) {
+      const map = shards.flatMap(({ name, tensors: part }) => part.map((tensor) => [tensor.name, name]));
+      put(INDEX, { metadata: { total_size: parameters * BYTES[dtype] }, weight_map: Object.fromEntries(map) });
+    }
     const bytes = Object.values(files).reduce((sum, file) => sum + file.bytes, 0);
-    return { bytes, sha256: weights.sha256, files, tensors: tensors.length, parameters };
+    return { bytes, sha256: files[shards.length > 1 ? INDEX : WEIGHTS].sha256, files, tensors: tensors.length, parameters };
   };
   return writeFolderAtomic(folder, write, 'model');
 }
 
-/** Tensors of a model, wherever they lie. */
-export interface TensorReader {
-  readonly names: readonly string[];
-  has(name: string): boolean;
-  /** @throws UserError (data) when there is none of this name. */
-  shape(name: string): readonly number[];
-  /** `F32`, `F16`, `BF16`, … @throws UserError (data) */
-  dtype(name: string): string;
-  /** As float32. @throws UserError (data) */
-  read(name: string): NamedTensor;
-  /** The bits of a BF16 tensor. @throws UserError (data) */
-  readBfloat16(name: string): Uint16Array;
-  close(): void;
+/** Tensors in order, cut where a file would grow beyond `limit` bytes; a tensor is never cut. */
+function shardsOf(tensors: TensorSource[], dtype: SaveDType, limit: number): { name: string; tensors: TensorSource[] }[] {
+  const parts: TensorSource[][] = [[]];
+  let bytes = 0;
+  for (const tensor of tensors) {
+    const size = elementsOf(tensor.shape) * BYTES[dtype];
+    if (bytes > 0 && bytes + size > limit) {
+      parts.push([]);
+      bytes = 0;
+    }
+    parts[parts.length - 1].push(tensor);
+    bytes += size;
+  }
+  if (parts.length === 1) return [{ name: WEIGHTS, tensors }];
+  const digits = (n: number): string => String(n).padStart(5, '0');
+  return parts.map((part, i) => ({ name: `model-${digits(i + 1)}-of-${digits(parts.length)}.safetensors`, tensors: part }));
 }
 
 export interface LoadedModel {
@@ -145,79 +156,10 @@ export interface LoadedModel {
   tokenizerConfig: Json | null;
   specialTokensMap: Json | null;
   generationConfig: Json | null;
+  /** `chat_template.jinja`: what newer folders have beside `tokenizer_config.json`. */
+  chatTemplate: string | null;
   /** Close it when done. */
   tensors: TensorReader;
-}
-
-function readObject(path: string, what: string): Json {
-  const value = readJson(path, what);
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new UserError('data', `${what} ${path} is not a JSON object`, path);
-  }
-  return value as Json;
-}
-
-/** The files that hold a model's tensors. */
-function weightFiles(folder: string): string[] {
-  for (const name of ['model.safetensors', 'weights.safetensors']) {
-    if (existsSync(join(folder, name))) return [join(folder, name)];
-  }
-  const index = join(folder, 'model.safetensors.index.json');
-  if (!existsSync(index)) {
-    const pickled = existsSync(join(folder, 'pytorch_model.bin'));
-    const why = pickled
-      ? 'only pytorch_model.bin, which would run code on loading; convert it to safetensors'
-      : 'no model.safetensors';
-    throw new UserError('data', `${folder} cannot be loaded: it has ${why}`, folder);
-  }
-  const { weight_map: map } = readObject(index, 'index');
-  if (typeof map !== 'object' || map === null) throw new UserError('data', `index ${index} has no weight_map`, index);
-  const names = [...new Set(Object.values(map))];
-  for (const name of names) {
-    if (typeof name !== 'string' || name !== basename(name) || name.includes('\\') || !name.endsWith('.safetensors')) {
-      throw new UserError(
-        'data',
-        `index ${index} names ${JSON.stringify(name)}, which is not a safetensors file beside it`,
-        index,
-      );
-    }
-  }
-  return (names as string[]).sort().map((name) => join(folder, name));
-}
-
-function openTensors(folder: string): TensorReader {
-  const opened: SafetensorsFile[] = [];
-  const owner = new Map<string, SafetensorsFile>();
-  const close = (): void => {
-    for (const file of opened) file.close();
-  };
-  try {
-    for (const path of weightFiles(folder)) {
-      const file = openSafetensors(path);
-      opened.push(file);
-      for (const name of file.tensors.keys()) {
-        if (owner.has(name)) throw new UserError('data', `${path} has tensor ${name}, and so has ${owner.get(name)?.path}`, path);
-        owner.set(name, file);
-      }
-    }
-  } catch (error) {
-    close();
-    throw error;
-  }
-  const fileOf = (name: string): SafetensorsFile => {
-    const file = owner.get(name);
-    if (!file) throw new UserError('data', `${folder} has no tensor ${name}; is config.json of another model?`, folder);
-    return file;
-  };
-  return {
-    names: [...owner.keys()],
-    has: (name) => owner.has(name),
-    shape: (name) => fileOf(name).tensors.get(name)?.shape ?? [],
-    dtype: (name) => fileOf(name).tensors.get(name)?.dtype ?? '',
-    read: (name) => fileOf(name).read(name),
-    readBfloat16: (name) => fileOf(name).readBfloat16(name),
-    close,
-  };
 }
 
 /**
@@ -228,16 +170,31 @@ export function loadHuggingFace(folder: string): LoadedModel {
   recoverFolder(folder);
   if (!existsSync(join(folder, 'config.json')))
     throw new UserError('data', `${folder} is not a model folder: it has no config.json`, folder);
-  const optional = (name: string): Json | null => {
-    const path = join(folder, name);
-    return existsSync(path) ? readObject(path, name) : null;
-  };
-  const files = {
-    config: readObject(join(folder, 'config.json'), 'model configuration'),
+  const config = readObject(folder, 'config.json', 'model configuration');
+  checkQuantization(folder, config);
+  const optional = (name: string): Json | null => readObjectIfAny(folder, name);
+  return {
+    folder,
+    config,
     tokenizerJson: optional('tokenizer.json'),
     tokenizerConfig: optional('tokenizer_config.json'),
     specialTokensMap: optional('special_tokens_map.json'),
     generationConfig: optional('generation_config.json'),
+    chatTemplate: existsSync(join(folder, TEMPLATE)) ? readText(folder, TEMPLATE, 'chat template') : null,
+    tensors: openTensors(folder),
   };
-  return { folder, ...files, tensors: openTensors(folder) };
+}
+
+/** Weights that were packed for one program cannot be read by another; DeepSeek's blocks of FP8 can. */
+function checkQuantization(folder: string, config: Json): void {
+  const quantization = config.quantization_config as { quant_method?: unknown; weight_block_size?: unknown } | null | undefined;
+  if (quantization === undefined || quantization === null) return;
+  const { quant_method: method, weight_block_size: block } = quantization;
+  if (method === 'fp8' && (block === undefined || String(block) === '128,128')) return;
+  const what = method === 'fp8' ? `FP8 in blocks of ${show(block)}` : `quantization ${show(method)}`;
+  throw new UserError(
+    'data',
+    `${folder}: its weights are in ${what}; load a model in BF16, or FP8 in blocks of 128 × 128`,
+    folder,
+  );
 }

@@ -4,8 +4,17 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { UserError } from '../base/errors.js';
 import { Random } from '../base/random.js';
-import { fromBfloat16, fromFloat16, toBfloat16 } from './numbers.js';
-import { encodeSafetensors, type NamedTensor, openSafetensors, parseSafetensors, writeSafetensors } from './safetensors.js';
+import {
+  FLOAT8_E4M3,
+  firstNotFinite,
+  firstNotFiniteBfloat16,
+  fromBfloat16,
+  fromFloat16,
+  toBfloat16,
+  toFloat16,
+} from './numbers.js';
+import { type NamedTensor, openSafetensors, parseSafetensors } from './safetensors.js';
+import { encodeSafetensors, writeSafetensors } from './safetensors-writer.js';
 
 let folder: string;
 beforeAll(() => {
@@ -66,6 +75,27 @@ describe('16-bit numbers', () => {
     ];
     expect([...fromFloat16(bits)]).toEqual(values);
   });
+
+  it('rounds to F16 to nearest, ties to even, and every F16 to itself', () => {
+    const bits = Uint16Array.from({ length: 65536 }, (_, i) => i).filter((x) => (x & 0x7fff) <= 0x7c00);
+    expect(toFloat16(fromFloat16(bits))).toEqual(bits);
+    // 1 + 2⁻¹¹ is midway between 1 and 1 + 2⁻¹⁰; 2⁻²⁵ midway between 0 and the smallest; 65520 midway to infinity.
+    const values = [1 + 2 ** -11, 1 + 3 * 2 ** -11, 1 + 2 ** -11 + 2 ** -23, 2 ** -25, 3 * 2 ** -25, -1e-9, 65519, 65520, -1e9];
+    expect([...toFloat16(Float32Array.from(values))]).toEqual([0x3c00, 0x3c02, 0x3c01, 0, 2, 0x8000, 0x7bff, 0x7c00, 0xfc00]);
+    expect(fromFloat16(toFloat16(Float32Array.of(Number.NaN)))[0]).toBeNaN();
+  });
+
+  it('knows every F8_E4M3', () => {
+    expect([0, 1, 7, 8, 0x38, 0x7e].map((x) => FLOAT8_E4M3[x])).toEqual([0, 2 ** -9, 7 * 2 ** -9, 2 ** -6, 1, 448]);
+    expect([FLOAT8_E4M3[0xb8], FLOAT8_E4M3[0x7f], FLOAT8_E4M3[0xff]]).toEqual([-1, Number.NaN, Number.NaN]);
+  });
+
+  it('finds the first number that is none', () => {
+    expect(firstNotFinite(Float32Array.of(1, -3e38, 3e38))).toBe(-1);
+    expect(firstNotFinite(Float32Array.of(1, Number.NEGATIVE_INFINITY, Number.NaN))).toBe(1);
+    expect(firstNotFiniteBfloat16(Uint16Array.of(0x7f7f, 0xff7f))).toBe(-1);
+    expect(firstNotFiniteBfloat16(Uint16Array.of(0x7f7f, 0xffc0))).toBe(1);
+  });
 });
 
 describe('round trip', () => {
@@ -99,7 +129,9 @@ describe('round trip', () => {
     expect(Buffer.concat([...encodeSafetensors(pieces, 'BF16')]).equals(whole)).toBe(true);
     const file = parseSafetensors(whole);
     for (const { name, data } of tensors) {
-      expect(file.readBfloat16(name)).toEqual(toBfloat16(data));
+      const bits = new Uint16Array(data.length);
+      file.readBytes(name, 0, new Uint8Array(bits.buffer));
+      expect(bits).toEqual(toBfloat16(data));
       expect(file.read(name).data).toEqual(fromBfloat16(toBfloat16(data)));
     }
   });

@@ -11,8 +11,8 @@
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { UserError } from '../base/errors.js';
-import { type Written, writeFileDurably } from '../base/files.js';
-import { fromBfloat16, fromFloat16, toBfloat16 } from './numbers.js';
+import { findJsonFault } from '../base/json.js';
+import { fromBfloat16, fromFloat16 } from './numbers.js';
 
 /** A tensor in memory. `data` is row-major and has as many numbers as `shape` says. */
 export interface NamedTensor {
@@ -20,15 +20,6 @@ export interface NamedTensor {
   readonly shape: readonly number[];
   readonly data: Float32Array;
 }
-
-/** A tensor to write; its numbers may come in pieces, in order. */
-export interface TensorSource {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly data: Float32Array | Iterable<Float32Array>;
-}
-
-export type SaveDType = 'F32' | 'BF16';
 
 export interface TensorEntry {
   readonly dtype: string;
@@ -45,128 +36,40 @@ export interface SafetensorsFile {
   readonly metadata: ReadonlyMap<string, string>;
   /** One tensor as float32, from F32, F16 or BF16. @throws UserError (data) when it is missing or of another type. */
   read(name: string): NamedTensor;
-  /** The bits of a BF16 tensor as they are, for frozen weights. @throws UserError (data) */
-  readBfloat16(name: string): Uint16Array;
+  /** Fills `target` with a tensor's bytes as they are stored, from byte `from` of the tensor on. @throws UserError (data) */
+  readBytes(name: string, from: number, target: Uint8Array): void;
   close(): void;
 }
 
 /** The limit of the reference implementation. */
 const MAX_HEADER_BYTES = 100_000_000;
 const MAX_DIMENSIONS = 32;
+/** The file, a tensor, its shape, and one to spare. */
+const MAX_DEPTH = 4;
 
 /** Bytes of an element of every type whose elements are whole bytes; F32, F16 and BF16 are the ones that `read` takes. */
 // biome-ignore format: one line a width
-const ELEMENT_BYTES: Record<string, number> = {
+export const ELEMENT_BYTES: Readonly<Record<string, number>> = {
   BOOL: 1, U8: 1, I8: 1, F8_E4M3: 1, F8_E5M2: 1, F8_E8M0: 1,
   U16: 2, I16: 2, F16: 2, BF16: 2,
   U32: 4, I32: 4, F32: 4,
   U64: 8, I64: 8, F64: 8, C64: 8,
 };
 
-// ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-function elementsOf(shape: readonly number[]): number {
-  return shape.reduce((product, dimension) => product * dimension, 1);
-}
-
-function headerOf(tensors: readonly TensorSource[], dtype: SaveDType, metadata: Record<string, string>): Uint8Array {
-  const entries: [string, unknown][] = [];
-  if (Object.keys(metadata).length > 0) entries.push(['__metadata__', metadata]);
-  const names = new Set<string>(['__metadata__', '__proto__']);
-  let offset = 0;
-  for (const { name, shape } of tensors) {
-    if (names.has(name)) throw new Error(`safetensors: the name ${name} is reserved or used twice`);
-    names.add(name);
-    const end = offset + elementsOf(shape) * ELEMENT_BYTES[dtype];
-    entries.push([name, { dtype, shape, data_offsets: [offset, end] }]);
-    offset = end;
-  }
-  const json = Buffer.from(JSON.stringify(Object.fromEntries(entries)), 'utf8');
-  const length = Math.ceil(json.length / 8) * 8;
-  const header = Buffer.alloc(8 + length, ' ');
-  header.writeBigUInt64LE(BigInt(length), 0);
-  json.copy(header, 8);
-  return header;
-}
-
-/** The bytes of a file, piece by piece. */
-export function* encodeSafetensors(
-  tensors: readonly TensorSource[],
-  dtype: SaveDType = 'F32',
-  metadata: Record<string, string> = {},
-): Generator<Uint8Array> {
-  yield headerOf(tensors, dtype, metadata);
-  for (const { name, shape, data } of tensors) {
-    let count = 0;
-    for (const chunk of data instanceof Float32Array ? [data] : data) {
-      count += chunk.length;
-      const stored = dtype === 'F32' ? chunk : toBfloat16(chunk);
-      yield new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength);
-    }
-    if (count !== elementsOf(shape)) {
-      throw new Error(
-        `safetensors: ${name} has ${count} numbers, but its shape [${shape.join(', ')}] holds ${elementsOf(shape)}`,
-      );
-    }
-  }
-}
-
-/**
- * Writes a file and flushes it; not atomic by itself (see `writeFolderAtomic`).
- * @throws UserError (disk)
- */
-export function writeSafetensors(
-  path: string,
-  tensors: readonly TensorSource[],
-  options: { dtype?: SaveDType; metadata?: Record<string, string>; label?: string } = {},
-): Written {
-  return writeFileDurably(path, encodeSafetensors(tensors, options.dtype, options.metadata), options.label ?? 'safetensors');
-}
-
-// ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** Where bytes come from: a file, or memory. `readAt` returns exactly `length` bytes that nobody else holds. */
+/** Where bytes come from: a file, or memory. `readInto` fills all of `target`. */
 interface ByteSource {
   readonly size: number;
-  readAt(offset: number, length: number): Uint8Array;
+  readInto(offset: number, target: Uint8Array): void;
   close(): void;
 }
 
-/**
- * Walks the header's text before it is parsed: bounds the nesting and finds keys that occur twice in one object, which
- * `JSON.parse` would silently merge. Leaves everything else to the parser.
- */
-function scanHeader(text: string, fail: (why: string) => never): void {
-  const keys: (Set<string> | null)[] = [];
-  for (let i = 0; i < text.length; i++) {
-    const c = text.charCodeAt(i);
-    if (c === 0x22) {
-      const start = i;
-      for (i++; i < text.length && text.charCodeAt(i) !== 0x22; i++) if (text.charCodeAt(i) === 0x5c) i++;
-      const seen = keys[keys.length - 1];
-      if (!seen) continue;
-      let next = i + 1;
-      while (next < text.length && ' \t\n\r'.includes(text[next])) next++;
-      if (text[next] !== ':') continue;
-      let key: unknown;
-      try {
-        key = JSON.parse(text.slice(start, i + 1));
-      } catch {
-        fail('its header is not valid JSON');
-      }
-      if (seen.has(key as string)) fail(`the name ${show(key)} occurs twice`);
-      seen.add(key as string);
-    } else if (c === 0x7b || c === 0x5b) {
-      keys.push(c === 0x7b ? new Set() : null);
-      if (keys.length > 4) fail('its header is nested too deeply');
-    } else if (c === 0x7d || c === 0x5d) {
-      keys.pop();
-    }
-  }
+/** The number of elements of a shape. */
+export function elementsOf(shape: readonly number[]): number {
+  return shape.reduce((product, dimension) => product * dimension, 1);
 }
 
 /** A stranger's text in our message: quoted, on one line, and short. */
-function show(value: unknown): string {
+export function show(value: unknown): string {
   const text = JSON.stringify(value) ?? 'undefined';
   return text.length > 80 ? `${text.slice(0, 77)}…` : text;
 }
@@ -207,8 +110,12 @@ function parse(path: string, source: ByteSource): SafetensorsFile {
     throw new UserError('data', `${path} is not a usable safetensors file: ${why}`, path);
   };
   if (source.size < 8) fail(`it has ${source.size} bytes`);
-  const lengthBytes = source.readAt(0, 8);
-  const declared = new DataView(lengthBytes.buffer, lengthBytes.byteOffset, 8).getBigUint64(0, true);
+  const read = (offset: number, length: number): Uint8Array<ArrayBuffer> => {
+    const bytes = new Uint8Array(length);
+    source.readInto(offset, bytes);
+    return bytes;
+  };
+  const declared = new DataView(read(0, 8).buffer).getBigUint64(0, true);
   if (declared > BigInt(MAX_HEADER_BYTES)) fail(`its header claims ${declared} bytes, more than ${MAX_HEADER_BYTES}`);
   const headerBytes = Number(declared);
   if (8 + headerBytes > source.size)
@@ -218,8 +125,10 @@ function parse(path: string, source: ByteSource): SafetensorsFile {
 
   let header: unknown;
   try {
-    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(source.readAt(8, headerBytes));
-    scanHeader(text, fail);
+    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(read(8, headerBytes));
+    const fault = findJsonFault(text, MAX_DEPTH);
+    if (fault?.kind === 'depth') fail('its header is nested too deeply');
+    if (fault?.kind === 'duplicate') fail(`the name ${show(fault.key)} occurs twice`);
     header = JSON.parse(text);
   } catch (error) {
     if (error instanceof UserError) throw error;
@@ -251,28 +160,27 @@ function parse(path: string, source: ByteSource): SafetensorsFile {
   if (covered !== dataBytes) return fail(`${dataBytes - covered} bytes at its end belong to no tensor`);
 
   const tensors = new Map(entries);
-  const bytesOf = (name: string): { entry: TensorEntry; buffer: ArrayBuffer } => {
+  const entryOf = (name: string): TensorEntry => {
     const entry = tensors.get(name);
     if (!entry) throw new UserError('data', `${path} has no tensor ${show(name)}`, path);
-    const bytes = source.readAt(dataStart + entry.begin, entry.end - entry.begin);
-    return { entry, buffer: bytes.buffer as ArrayBuffer };
+    return entry;
   };
   return {
     path,
     tensors,
     metadata,
     read(name) {
-      const { entry, buffer } = bytesOf(name);
-      const { dtype, shape } = entry;
+      const { dtype, shape, begin, end } = entryOf(name);
+      if (!['F32', 'F16', 'BF16'].includes(dtype))
+        throw new UserError('data', `${path}: tensor ${show(name)} is of type ${dtype}; F32, F16 and BF16 can be read`, path);
+      const { buffer } = read(dataStart + begin, end - begin);
       if (dtype === 'F32') return { name, shape, data: new Float32Array(buffer) };
-      if (dtype === 'BF16') return { name, shape, data: fromBfloat16(new Uint16Array(buffer)) };
-      if (dtype === 'F16') return { name, shape, data: fromFloat16(new Uint16Array(buffer)) };
-      throw new UserError('data', `${path}: tensor ${show(name)} is of type ${dtype}; F32, F16 and BF16 can be read`, path);
+      return { name, shape, data: (dtype === 'BF16' ? fromBfloat16 : fromFloat16)(new Uint16Array(buffer)) };
     },
-    readBfloat16(name) {
-      const { entry, buffer } = bytesOf(name);
-      if (entry.dtype !== 'BF16') throw new UserError('data', `${path}: tensor ${show(name)} is ${entry.dtype}, not BF16`, path);
-      return new Uint16Array(buffer);
+    readBytes(name, from, target) {
+      const { begin, end } = entryOf(name);
+      if (from < 0 || begin + from + target.length > end) throw new Error(`readBytes: beyond the end of ${name}`);
+      source.readInto(dataStart + begin + from, target);
     },
     close: () => source.close(),
   };
@@ -282,8 +190,7 @@ function parse(path: string, source: ByteSource): SafetensorsFile {
 export function parseSafetensors(bytes: Uint8Array, path = 'buffer'): SafetensorsFile {
   return parse(path, {
     size: bytes.length,
-    // Not `slice`: of a Buffer that would be a view.
-    readAt: (offset, length) => new Uint8Array(bytes.subarray(offset, offset + length)),
+    readInto: (offset, target) => target.set(bytes.subarray(offset, offset + target.length)),
     close() {},
   });
 }
@@ -296,7 +203,6 @@ export function openSafetensors(path: string): SafetensorsFile {
   let handle: number;
   try {
     // Non-blocking, so that a named pipe is refused below instead of being waited for.
-    // Non-blocking, so that a named pipe is refused below instead of being waited for.
     handle = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   } catch (error) {
     const why = (error as { code?: string }).code === 'ENOENT' ? 'it does not exist' : (error as Error).message;
@@ -308,16 +214,14 @@ export function openSafetensors(path: string): SafetensorsFile {
     let open = true;
     return parse(path, {
       size: stat.size,
-      readAt(offset, length) {
-        const bytes = new Uint8Array(length);
+      readInto(offset, target) {
         let done = 0;
-        while (done < length) {
+        while (done < target.length) {
           // Linux reads at most 2 GiB − 4 KiB at once.
-          const count = readSync(handle, bytes, done, Math.min(length - done, 1 << 30), offset + done);
+          const count = readSync(handle, target, done, Math.min(target.length - done, 1 << 30), offset + done);
           if (count === 0) throw new UserError('data', `${path} became shorter while it was read`, path);
           done += count;
         }
-        return bytes;
       },
       close() {
         if (open) closeSync(handle);

@@ -31,7 +31,8 @@ import {
   writeFileDurably,
   writeFolderAtomic,
 } from '../base/files.js';
-import { type NamedTensor, openSafetensors, type SafetensorsFile, writeSafetensors } from './safetensors.js';
+import { type NamedTensor, openSafetensors, type SafetensorsFile } from './safetensors.js';
+import { writeSafetensors } from './safetensors-writer.js';
 
 export const SNAPSHOT_SCHEMA_VERSION = 1;
 

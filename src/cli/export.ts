@@ -8,9 +8,9 @@ import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Command } from 'commander';
 import { UserError } from '../base/errors.js';
-import { loadHuggingFace, MODEL_FILES, saveHuggingFace } from '../checkpoints/hugging-face.js';
+import { isModelFile, loadHuggingFace, saveHuggingFace } from '../checkpoints/hugging-face.js';
 import { RUNS, resolveModel } from '../checkpoints/run-folder.js';
-import type { SaveDType, TensorSource } from '../checkpoints/safetensors.js';
+import type { SaveDType, TensorSource } from '../checkpoints/safetensors-writer.js';
 import { formatBytes, formatCount } from './format.js';
 import { note, print, printDocument, withExamples } from './output.js';
 
@@ -46,15 +46,11 @@ async function exportHuggingFace({ source, out, dtype }: ExportJob): Promise<Exp
   const model = loadHuggingFace(source);
   const { tensors: reader } = model;
   try {
-    // One tensor in memory at a time.
+    // A few megabytes of one tensor in memory at a time.
     const tensors: TensorSource[] = reader.names.map((name) => ({
       name,
       shape: reader.shape(name),
-      data: {
-        *[Symbol.iterator]() {
-          yield reader.read(name).data;
-        },
-      },
+      data: reader.pieces(name),
     }));
     return await saveHuggingFace(out, {
       config: model.config,
@@ -63,6 +59,7 @@ async function exportHuggingFace({ source, out, dtype }: ExportJob): Promise<Exp
       tokenizerConfig: model.tokenizerConfig ?? undefined,
       specialTokensMap: model.specialTokensMap ?? undefined,
       generationConfig: model.generationConfig ?? undefined,
+      chatTemplate: model.chatTemplate ?? undefined,
       dtype,
     });
   } finally {
@@ -82,7 +79,7 @@ function checkTarget(out: string, source: string): void {
   if (realpathSync(out) === realpathSync(source)) {
     throw new UserError('usage', `--out ${out} is the folder that is exported; give another one`, '--out');
   }
-  const foreign = readdirSync(out).filter((name) => !MODEL_FILES.includes(name));
+  const foreign = readdirSync(out).filter((name) => !isModelFile(name));
   if (foreign.length > 0) {
     throw new UserError(
       'usage',

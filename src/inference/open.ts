@@ -37,12 +37,16 @@ const originSchema = z.object({ task: z.looseObject({ name: z.string() }) });
 /** Puts a folder's weights into a model. @throws UserError (data) when a tensor is missing or of another shape */
 export function loadParameters(backend: Backend, model: Model, { folder, tensors }: LoadedModel): void {
   for (const { spec, value } of model.store.parameters) {
-    const { shape, data } = tensors.read(spec.name);
+    const shape = tensors.shape(spec.name);
     if (shape.join() !== spec.shape.join()) {
       const shapes = `[${shape.join(', ')}], and config.json says [${spec.shape.join(', ')}]`;
       throw new UserError('data', `${folder}: ${spec.name} is ${shapes}; they are of different models`, folder);
     }
-    backend.write(value, data);
+    let at = 0;
+    for (const piece of tensors.pieces(spec.name)) {
+      backend.write(backend.view(value, at, [piece.length]), piece);
+      at += piece.length;
+    }
   }
 }
 

@@ -8,7 +8,7 @@
  *
  * Head h reads key head h / (heads / kvHeads); derivatives of a key head add up over its query heads in their order.
  */
-import { dotProduct, microRows, nextRows, packColumns, packRows, storeTile } from './gemm';
+import { dotProduct, multiplyBlock, nextRows, packColumns, packRows } from './gemm';
 import { expRow, log1, madd, sumLanes } from './math';
 
 /** Queries of a block in the backward pass; a multiple of the tile's 6. */
@@ -23,7 +23,7 @@ function roundUp8(n: i32): i32 {
 }
 
 /**
- * C[mr, n] = alpha·A·B (+ C) for at most 6 rows, B in place with rows bInner apart; A's strides as in `microRows`. Only a last
+ * C[mr, n] = alpha·A·B (+ C) for at most 6 rows, B in place with rows bInner apart; A's strides as in `multiplyBlock`. Only a last
  * panel of fewer than 8 columns is packed, to `panel` (k·32 bytes).
  */
 function multiply(
@@ -32,14 +32,13 @@ function multiply(
 ): void {
   let left = n;
   for (; left >= 8; left -= 8) {
-    microRows(mr, k, a, aRow, aInner, b, bInner, c, cRow, alpha, add);
+    multiplyBlock(mr, 8, k, a, aRow, aInner, b, bInner, c, cRow, alpha, add, tile);
     b += 32;
     c += 32;
   }
   if (left > 0) {
     packRows(k, left, b, bInner, panel);
-    microRows(mr, k, a, aRow, aInner, panel, 32, tile, 32, alpha, false);
-    storeTile(mr, left, tile, c, cRow, add);
+    multiplyBlock(mr, left, k, a, aRow, aInner, panel, 32, c, cRow, alpha, add, tile);
   }
 }
 
@@ -51,10 +50,12 @@ function packTransposed(rows: i32, width: i32, b: usize, bRow: usize, panels: us
 /** C[mr, columns] = alpha·A·(packed panels); columns is a multiple of 8. */
 // @ts-ignore: decorator
 @inline
-function multiplyPanels(mr: i32, columns: i32, k: i32, a: usize, aRow: usize, panels: usize, c: usize, cRow: usize, alpha: f32): void {
+function multiplyPanels(
+  mr: i32, columns: i32, k: i32, a: usize, aRow: usize, panels: usize, c: usize, cRow: usize, alpha: f32, tile: usize,
+): void {
   const panelBytes = <usize>k << 5;
   for (let j = 0; j < columns; j += 8) {
-    microRows(mr, k, a, aRow, 4, panels, 32, c, cRow, alpha, false);
+    multiplyBlock(mr, 8, k, a, aRow, 4, panels, 32, c, cRow, alpha, false, tile);
     panels += panelBytes;
     c += 32;
   }
@@ -216,7 +217,7 @@ export function attentionForward(
         const row = <usize>(first + i);
         const columns = roundUp8(i + mr);
         const scoreRow = <usize>columns << 2;
-        multiplyPanels(mr, columns, keyDim, q + row * qRow + (<usize>(h * keyDim) << 2), qRow, panels, scores, scoreRow, scale);
+        multiplyPanels(mr, columns, keyDim, q + row * qRow + (<usize>(h * keyDim) << 2), qRow, panels, scores, scoreRow, scale, scratch);
         softmaxRows(mr, scores, scoreRow, columns, i + 1, logSumExp + ((row * heads + h) << 2), <usize>heads << 2);
         multiply(mr, valueDim, i + mr, scores, scoreRow, 4, vHead, vRow, out + row * outRow + (<usize>(h * valueDim) << 2), outRow, 1, false, scratch, panel);
         i += mr;
@@ -278,8 +279,8 @@ export function attentionBackward(
           const columns = roundUp8(i + mr);
           const pRows = p + <usize>(i - block) * row;
           const dsRows = ds + <usize>(i - block) * row;
-          multiplyPanels(mr, columns, keyDim, qHead + <usize>i * qRow, qRow, keyPanels, pRows, row, scale);
-          multiplyPanels(mr, columns, valueDim, dOutHead + <usize>i * dOutRow, dOutRow, valuePanels, dsRows, row, 1);
+          multiplyPanels(mr, columns, keyDim, qHead + <usize>i * qRow, qRow, keyPanels, pRows, row, scale, scratch);
+          multiplyPanels(mr, columns, valueDim, dOutHead + <usize>i * dOutRow, dOutRow, valuePanels, dsRows, row, 1, scratch);
           const t = <usize>i;
           softmaxBackwardRows(
             mr, pRows, dsRows, row, columns + 8, i + 1, logSumExp + (((<usize>first + t) * heads + h) << 2), <usize>heads << 2,

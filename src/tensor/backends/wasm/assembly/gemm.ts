@@ -5,6 +5,8 @@
  * register micro-kernel of 6×8 accumulators (12 of the 16 vector registers that a JavaScript engine has on x86-64; two hold
  * B, one a broadcast element of A) under loops that keep a panel of B in the second-level cache. Differences:
  * - The micro-kernel takes A with any two strides, so that A is packed only when it is transposed and long.
+ * - The micro-kernel only stores its sums, to a tile in scratch; scaling them and adding to C is another function. With both in one,
+ *   Node 20's register allocator keeps the scale through the loop and spills sums inside it: 27 instead of 56 GFLOP/s (Zen 4).
  * - With few rows and B transposed (decoding: a small batch against weights stored [out, in]), packing B would cost more
  *   than the product. A second micro-kernel then takes 3×4 dot products along the inner dimension and packs nothing.
  *
@@ -27,28 +29,13 @@ const DIRECT_ROWS: i32 = 12;
 
 // ── the broadcast micro-kernel ──────────────────────────────────────────────────────────────────────────────────────
 
-// @ts-ignore: decorator
-@inline
-function storeRow(c: usize, low: v128, high: v128, alpha: v128, add: bool): void {
-  low = f32x4.mul(low, alpha);
-  high = f32x4.mul(high, alpha);
-  if (add) {
-    low = f32x4.add(low, v128.load(c));
-    high = f32x4.add(high, v128.load(c, 16));
-  }
-  v128.store(c, low);
-  v128.store(c, high, 16);
-}
-
 /**
- * C[mr, 8] = alpha · Σ_p A[:, p] B[p, 0…8] (+ C): A's element (i, p) is at a + i·aRow + p·aInner, B's row p at b + p·bInner
- * (all in bytes). `mr` is a constant of the caller, and what it does not need is compiled away.
+ * tile[mr, 8] = Σ_p A[:, p] B[p, 0…8]: A's element (i, p) is at a + i·aRow + p·aInner, B's row p at b + p·bInner (all in bytes).
+ * `mr` is a constant of the caller, and what it does not need is compiled away.
  */
 // @ts-ignore: decorator
 @inline
-function micro(
-  mr: i32, k: i32, a: usize, aRow: usize, aInner: usize, b: usize, bInner: usize, c: usize, cRow: usize, alpha: f32, add: bool,
-): void {
+function micro(mr: i32, k: i32, a: usize, aRow: usize, aInner: usize, b: usize, bInner: usize, tile: usize): void {
   let c00 = f32x4.splat(0), c01 = f32x4.splat(0), c10 = f32x4.splat(0), c11 = f32x4.splat(0);
   let c20 = f32x4.splat(0), c21 = f32x4.splat(0), c30 = f32x4.splat(0), c31 = f32x4.splat(0);
   let c40 = f32x4.splat(0), c41 = f32x4.splat(0), c50 = f32x4.splat(0), c51 = f32x4.splat(0);
@@ -92,51 +79,96 @@ function micro(
     a += aInner;
     b += bInner;
   }
-  const scale = f32x4.splat(alpha);
-  storeRow(c, c00, c01, scale, add);
-  if (mr > 1) storeRow(c + cRow, c10, c11, scale, add);
-  if (mr > 2) storeRow(c + 2 * cRow, c20, c21, scale, add);
-  if (mr > 3) storeRow(c + 3 * cRow, c30, c31, scale, add);
-  if (mr > 4) storeRow(c + 4 * cRow, c40, c41, scale, add);
-  if (mr > 5) storeRow(c + 5 * cRow, c50, c51, scale, add);
+  v128.store(tile, c00);
+  v128.store(tile, c01, 16);
+  if (mr > 1) {
+    v128.store(tile, c10, 32);
+    v128.store(tile, c11, 48);
+  }
+  if (mr > 2) {
+    v128.store(tile, c20, 64);
+    v128.store(tile, c21, 80);
+  }
+  if (mr > 3) {
+    v128.store(tile, c30, 96);
+    v128.store(tile, c31, 112);
+  }
+  if (mr > 4) {
+    v128.store(tile, c40, 128);
+    v128.store(tile, c41, 144);
+  }
+  if (mr > 5) {
+    v128.store(tile, c50, 160);
+    v128.store(tile, c51, 176);
+  }
 }
 
-function micro6(k: i32, a: usize, aRow: usize, aInner: usize, b: usize, bInner: usize, c: usize, cRow: usize, alpha: f32, add: bool): void {
-  micro(6, k, a, aRow, aInner, b, bInner, c, cRow, alpha, add);
+function micro6(k: i32, a: usize, aRow: usize, aInner: usize, b: usize, bInner: usize, tile: usize): void {
+  micro(6, k, a, aRow, aInner, b, bInner, tile);
 }
 
-function micro5(k: i32, a: usize, aRow: usize, aInner: usize, b: usize, bInner: usize, c: usize, cRow: usize, alpha: f32, add: bool): void {
-  micro(5, k, a, aRow, aInner, b, bInner, c, cRow, alpha, add);
+function micro5(k: i32, a: usize, aRow: usize, aInner: usize, b: usize, bInner: usize, tile: usize): void {
+  micro(5, k, a, aRow, aInner, b, bInner, tile);
 }
 
-function micro4(k: i32, a: usize, aRow: usize, aInner: usize, b: usize, bInner: usize, c: usize, cRow: usize, alpha: f32, add: bool): void {
-  micro(4, k, a, aRow, aInner, b, bInner, c, cRow, alpha, add);
+function micro4(k: i32, a: usize, aRow: usize, aInner: usize, b: usize, bInner: usize, tile: usize): void {
+  micro(4, k, a, aRow, aInner, b, bInner, tile);
 }
 
-function micro3(k: i32, a: usize, aRow: usize, aInner: usize, b: usize, bInner: usize, c: usize, cRow: usize, alpha: f32, add: bool): void {
-  micro(3, k, a, aRow, aInner, b, bInner, c, cRow, alpha, add);
+function micro3(k: i32, a: usize, aRow: usize, aInner: usize, b: usize, bInner: usize, tile: usize): void {
+  micro(3, k, a, aRow, aInner, b, bInner, tile);
 }
 
-function micro2(k: i32, a: usize, aRow: usize, aInner: usize, b: usize, bInner: usize, c: usize, cRow: usize, alpha: f32, add: bool): void {
-  micro(2, k, a, aRow, aInner, b, bInner, c, cRow, alpha, add);
+function micro2(k: i32, a: usize, aRow: usize, aInner: usize, b: usize, bInner: usize, tile: usize): void {
+  micro(2, k, a, aRow, aInner, b, bInner, tile);
 }
 
-function micro1(k: i32, a: usize, aRow: usize, aInner: usize, b: usize, bInner: usize, c: usize, cRow: usize, alpha: f32, add: bool): void {
-  micro(1, k, a, aRow, aInner, b, bInner, c, cRow, alpha, add);
+function micro1(k: i32, a: usize, aRow: usize, aInner: usize, b: usize, bInner: usize, tile: usize): void {
+  micro(1, k, a, aRow, aInner, b, bInner, tile);
 }
 
-/** The micro-kernel for 1 to 6 rows. Eight columns of C are written. */
-// @ts-ignore: decorator
-@inline
-export function microRows(
-  mr: i32, k: i32, a: usize, aRow: usize, aInner: usize, b: usize, bInner: usize, c: usize, cRow: usize, alpha: f32, add: bool,
+/** C[mr, width] = alpha · A·B (+ C) for 1 to 6 rows and up to 8 columns, by way of a tile of 6×8 numbers; B has 8 columns. */
+export function multiplyBlock(
+  mr: i32, width: i32, k: i32, a: usize, aRow: usize, aInner: usize, b: usize, bInner: usize, c: usize, cRow: usize,
+  alpha: f32, add: bool, tile: usize,
 ): void {
-  if (mr == 6) micro6(k, a, aRow, aInner, b, bInner, c, cRow, alpha, add);
-  else if (mr == 4) micro4(k, a, aRow, aInner, b, bInner, c, cRow, alpha, add);
-  else if (mr == 3) micro3(k, a, aRow, aInner, b, bInner, c, cRow, alpha, add);
-  else if (mr == 2) micro2(k, a, aRow, aInner, b, bInner, c, cRow, alpha, add);
-  else if (mr == 5) micro5(k, a, aRow, aInner, b, bInner, c, cRow, alpha, add);
-  else micro1(k, a, aRow, aInner, b, bInner, c, cRow, alpha, add);
+  if (mr == 6) micro6(k, a, aRow, aInner, b, bInner, tile);
+  else if (mr == 4) micro4(k, a, aRow, aInner, b, bInner, tile);
+  else if (mr == 3) micro3(k, a, aRow, aInner, b, bInner, tile);
+  else if (mr == 2) micro2(k, a, aRow, aInner, b, bInner, tile);
+  else if (mr == 5) micro5(k, a, aRow, aInner, b, bInner, tile);
+  else micro1(k, a, aRow, aInner, b, bInner, tile);
+  if (width >= 8) storeTile(mr, tile, c, cRow, alpha, add);
+  else storePart(mr, width, tile, c, cRow, alpha, add);
+}
+
+/** C[mr, 8] from a tile. */
+function storeTile(mr: i32, tile: usize, c: usize, cRow: usize, alpha: f32, add: bool): void {
+  const scale = f32x4.splat(alpha);
+  for (let i = mr; i != 0; i--) {
+    let low = f32x4.mul(v128.load(tile), scale);
+    let high = f32x4.mul(v128.load(tile, 16), scale);
+    if (add) {
+      low = f32x4.add(low, v128.load(c));
+      high = f32x4.add(high, v128.load(c, 16));
+    }
+    v128.store(c, low);
+    v128.store(c, high, 16);
+    tile += 32;
+    c += cRow;
+  }
+}
+
+/** C[mr, width] from a tile, when C has fewer than 8 columns. */
+function storePart(mr: i32, width: i32, tile: usize, c: usize, cRow: usize, alpha: f32, add: bool): void {
+  for (let i = 0; i < mr; i++) {
+    for (let j: usize = 0; j < <usize>width; j++) {
+      const x = alpha * load<f32>(tile + (j << 2));
+      store<f32>(c + (j << 2), add ? x + load<f32>(c + (j << 2)) : x);
+    }
+    tile += 32;
+    c += cRow;
+  }
 }
 
 /** Rows of the next block when `left` remain: 6, but a remainder of 7 or 8 as 4 + 3 or 4 + 4, which 6 + 1 or 2 is slower than. */
@@ -354,18 +386,6 @@ export function dotProduct(m: i32, n: i32, k: i32, alpha: f32, a: usize, aRow: u
 
 // ── the product ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** C[mr, width] from a tile of 8 columns, when C has fewer. */
-export function storeTile(mr: i32, width: i32, tile: usize, c: usize, cRow: usize, add: bool): void {
-  for (let i = 0; i < mr; i++) {
-    for (let j: usize = 0; j < <usize>width; j++) {
-      const x = load<f32>(tile + (j << 2));
-      store<f32>(c + (j << 2), add ? x + load<f32>(c + (j << 2)) : x);
-    }
-    tile += 32;
-    c += cRow;
-  }
-}
-
 /** C[m,n] = alpha·op(A)·op(B) + beta·C, row-major; beta is 0 or 1; see gemm.ts. `scratch` is this thread's own. */
 export function sgemm(
   transposeA: bool, transposeB: bool, m: i32, n: i32, k: i32, alpha: f32, a: usize, lda: i32, b: usize, ldb: i32,
@@ -418,15 +438,9 @@ export function sgemm(
         const pc = c + <usize>i * cRow + (<usize>j0 << 2);
         for (let j = 0; j < nc; j += 8) {
           const width = nc - j;
-          const panel = scratch + (<usize>(j * kc) << 2);
-          if (width >= 8) {
-            const out = pc + (<usize>j << 2);
-            if (direct) microRows(mr, kc, pa, row, inner, bBlock + (<usize>j << 2), bStride, out, cRow, alpha, add);
-            else microRows(mr, kc, pa, row, inner, panel, 32, out, cRow, alpha, add);
-          } else {
-            microRows(mr, kc, pa, row, inner, panel, 32, tile, 32, alpha, false);
-            storeTile(mr, width, tile, pc + (<usize>j << 2), cRow, add);
-          }
+          const inPlace = direct && width >= 8;
+          const block = inPlace ? bBlock + (<usize>j << 2) : scratch + (<usize>(j * kc) << 2);
+          multiplyBlock(mr, width, kc, pa, row, inner, block, inPlace ? bStride : 32, pc + (<usize>j << 2), cRow, alpha, add, tile);
         }
         i += mr;
       }
@@ -436,5 +450,5 @@ export function sgemm(
 
 /** For the benchmark: the 6×8 micro-kernel alone, `repeats` times on panels in the first-level cache. */
 export function sgemmLimit(repeats: i32, k: i32, scratch: usize): void {
-  for (let i = 0; i < repeats; i++) micro6(k, scratch + PACKED_A, 4, 24, scratch, 32, scratch + TILE, 32, 1, false);
+  for (let i = 0; i < repeats; i++) micro6(k, scratch + PACKED_A, 4, 24, scratch, 32, scratch + TILE);
 }
