@@ -1,5 +1,5 @@
 // Builds dist/: TypeScript to JavaScript with tsc, and the WASM kernels with AssemblyScript, twice (with and without
-// relaxed SIMD). `--wasm` builds the kernels alone. Compilers run side by side, and each kernel file appears whole.
+// relaxed SIMD), and the web application with Vite. `--wasm` builds the kernels alone. Compilers run side by side, and each kernel file appears whole.
 import { spawn } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdirSync, renameSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -37,7 +37,10 @@ const jobs = [
   buildKernels('kernels', ['--use', 'RELAXED=0']),
   buildKernels('kernels-relaxed', ['--enable', 'relaxed-simd', '--use', 'RELAXED=1']),
 ];
-if (!process.argv.includes('--wasm')) jobs.push(run('node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'));
+if (!process.argv.includes('--wasm')) {
+  jobs.push(run('node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'));
+  jobs.push(run('node_modules/vite/bin/vite.js', 'build', '--config', 'src/studio/web/vite.config.mjs', '--logLevel', 'warn'));
+}
 try {
   await Promise.all(jobs);
 } catch (error) {

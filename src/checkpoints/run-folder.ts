@@ -248,6 +248,16 @@ function isStale(lock: Lock | null): boolean {
   return now !== '' && lock.started !== '' && now !== lock.started;
 }
 
+/** The process on this machine that writes to the run; null when there is none. */
+export function holderOf(run: RunFolder): number | null {
+  try {
+    const lock = parseLock(readFileSync(join(run.root, 'run.lock'), 'utf8'));
+    return isStale(lock) ? null : (lock?.pid ?? null);
+  } catch {
+    return null;
+  }
+}
+
 /**
  * Takes the run for this process. @returns a function that gives it back; it is also given back when the process exits.
  * @throws UserError (state) when another process holds it.

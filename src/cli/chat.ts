@@ -10,12 +10,12 @@ import { UserError } from '../base/errors.js';
 import { RUNS, resolveModel } from '../checkpoints/run-folder.js';
 import { type Completion, createSampler } from '../inference/index.js';
 import { type OpenModel, openModel, taskOf } from '../inference/open.js';
+import { createStopwatch } from '../inference/stopwatch.js';
 import { type Problem, problemAt, type Task } from '../tasks/task.js';
 import { grade } from '../training/grade.js';
 import { type ChatDocument, SCHEMA_VERSION } from './documents.js';
 import { formatUsd } from './format.js';
 import { integerOption, note, numberOption, printDocument, type Style, styleFor, withExamples } from './output.js';
-import { createStopwatch } from './stopwatch.js';
 
 interface ChatFlags {
   prompt?: string;

@@ -6,21 +6,8 @@ import { Command } from 'commander';
 import { parse as parseYaml } from 'yaml';
 import { UserError } from '../base/errors.js';
 import { readJson } from '../base/files.js';
-import {
-  CLAIM_SCHEMA_VERSION,
-  CLAIMS,
-  claimText,
-  evaluateClaim,
-  type PlannedHours,
-  type Propagate,
-  readClaim,
-} from '../ledger/claims/index.js';
-import type { Quantity } from '../planner/cluster.js';
-import { propagate as sample } from '../planner/uncertainty.js';
-import { parseLayout } from '../recipes/layout-text.js';
-import { planRecipe } from '../recipes/plan.js';
-import { loadRecipe } from '../recipes/schema.js';
-import { readTarget } from '../recipes/target.js';
+import { CLAIM_SCHEMA_VERSION, CLAIMS, claimText, evaluateClaim, readClaim } from '../ledger/claims/index.js';
+import { planned, sampled } from '../recipes/claim-options.js';
 import { print, printDocument, type Style, styleFor, withExamples } from './output.js';
 
 interface Flags {
@@ -99,40 +86,3 @@ function list(style: Style, json: boolean): void {
   );
   print(lines.join('\n'));
 }
-
-const plans = new Map<string, Quantity>();
-
-/** Accelerator-hours of some stages of a recipe, as `reckoner plan` predicts them. */
-const planned: PlannedHours = (request) => {
-  const key = JSON.stringify(request);
-  const known = plans.get(key);
-  if (known !== undefined) return known;
-  const { recipe: name, on, layout, stages } = request;
-  const recipe = loadRecipe(name);
-  const chosen = recipe.stages.filter(({ id }) => stages.includes(id));
-  if (chosen.length < stages.length) {
-    const ids = recipe.stages.map(({ id }) => id).join(', ');
-    throw new UserError('usage', `the recipe ${name} lacks a stage of ${stages.join(', ')}; it has ${ids}`, 'planned.stages');
-  }
-  const target = readTarget(on);
-  if (layout !== undefined) target.layout = { ...target.layout, ...parseLayout(layout, 'planned.layout') };
-  const { gpuHours } = planRecipe({ ...recipe, stages: chosen, published: [] }, target).total;
-  plans.set(key, gpuHours);
-  return gpuHours;
-};
-
-/** Intervals from the planner's Latin hypercube: a low, a value and a high are 5%, 50% and 95% quantiles. */
-const sampled: Propagate = (inputs, model) => {
-  const outcomes = sample(
-    Object.fromEntries(
-      Object.entries(inputs).map(([name, { value, low, high }]) => [name, low === high ? value : { low, value, high }]),
-    ),
-    model,
-  );
-  return Object.fromEntries(
-    Object.entries(outcomes).map(([name, { low, high, sensitivity }]) => [
-      name,
-      { low, high, drivers: low === high ? [] : sensitivity.map(({ input, share }) => ({ input, share })) },
-    ]),
-  );
-};

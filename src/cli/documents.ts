@@ -285,6 +285,16 @@ export const planDocument = z
 
 export type PlanDocument = z.infer<typeof planDocument>;
 
+export const studioDocument = z
+  .object({
+    schemaVersion,
+    url: z.string().describe('Where the web application is.'),
+    pid: z.int().min(1).describe('Of the server; SIGINT or SIGTERM stops it.'),
+  })
+  .describe('reckoner studio --json, once the server answers.');
+
+export type StudioDocument = z.infer<typeof studioDocument>;
+
 /** By the name of the file in docs/schema/. */
 export const documents = {
   train: trainDocument,
@@ -296,6 +306,7 @@ export const documents = {
   doctor: doctorDocument,
   validate: validateDocument,
   plan: planDocument,
+  studio: studioDocument,
   bill: billDocument,
   'usage-bill': statementDocument,
   error: errorDocument,

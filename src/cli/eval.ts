@@ -7,11 +7,11 @@ import { RUNS, resolveModel } from '../checkpoints/run-folder.js';
 import { evaluate } from '../evaluation/evaluate.js';
 import { clusteredInterval, type Estimate, passAtK, wilsonInterval } from '../evaluation/statistics.js';
 import { openModel, taskOf } from '../inference/open.js';
+import { createStopwatch } from '../inference/stopwatch.js';
 import { tasks } from '../tasks/index.js';
 import { type EvalDocument, SCHEMA_VERSION } from './documents.js';
 import { formatCount, formatDuration, formatNumber, formatShare, formatUsd } from './format.js';
 import { integerOption, note, numberOption, print, printDocument, type Style, styleFor, withExamples } from './output.js';
-import { createStopwatch } from './stopwatch.js';
 
 interface EvalFlags {
   task?: string;

@@ -9,6 +9,7 @@ import { doctorCommand } from './doctor.js';
 import { evalCommand } from './eval.js';
 import { exportCommand } from './export.js';
 import { planCommand } from './plan.js';
+import { studioCommand } from './studio.js';
 import { trainCommand } from './train.js';
 import { validateCommand } from './validate.js';
 
@@ -21,5 +22,6 @@ export const verbs: readonly (() => Command)[] = [
   claimCommand,
   validateCommand,
   exportCommand,
+  studioCommand,
   doctorCommand,
 ];

@@ -46,8 +46,8 @@ export interface GenerateOptions {
   key: readonly (number | string)[];
   /** Number of prompt i in the key; defaults to i. Lets ranks that hold parts of a batch draw what one rank would. */
   promptIndex?: (i: number) => number;
-  /** Sees each token as it is drawn. */
-  onToken?: (prompt: number, sample: number, token: number) => void;
+  /** Sees each token as it is drawn, and its log-probability (nats). What it throws ends the generation. */
+  onToken?: (prompt: number, sample: number, token: number, logProbability: number) => void;
   /** Sees each completion as it ends. */
   onCompletion?: (completion: Completion) => void;
 }
@@ -123,7 +123,7 @@ export function createSampler(backend: Backend, model: Model, limits: SamplerOpt
     for (let b = 0; b < batch; b++) {
       sequences[b].tokens.push(idsHost[b]);
       sequences[b].logProbabilities.push(logHost[b]);
-      options.onToken?.(sequences[b].prompt, sequences[b].sample, idsHost[b]);
+      options.onToken?.(sequences[b].prompt, sequences[b].sample, idsHost[b], logHost[b]);
     }
   }
 

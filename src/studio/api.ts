@@ -1,0 +1,250 @@
+/**
+ * @file What the page may ask for: `/api/…`.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { resolve } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { z } from 'zod';
+import { CLAIMS, type ClaimDocument } from '../ledger/index.js';
+import { loadRecipe, shippedRecipes, trainableRecipes } from '../recipes/schema.js';
+import { workOf } from '../recipes/work.js';
+import { askEndpoint, createChatRooms } from './chat.js';
+import { HttpError, openStream, readBody, sendJson } from './http.js';
+import { type Entry, modelFolder, openLibrary } from './library.js';
+import { createProcesses } from './processes.js';
+import type { ChatEvent, RecipeChoice } from './protocol.js';
+
+/** How often a log that somebody looks at is looked at. */
+const FOLLOW_MS = 250;
+const LIST_MS = 1000;
+/** How long a start waits for the run's folder. */
+const NAME_MS = 20_000;
+
+const startSchema = z.strictObject({
+  recipe: z.string().max(100),
+  seed: z.int().min(0).max(0xffffffff).optional(),
+  workers: z.int().min(1).max(256).optional(),
+  maxUsd: z.number().positive().optional(),
+  maxMinutes: z.number().positive().optional(),
+});
+
+const chatSchema = z.strictObject({
+  model: z.strictObject({ run: z.string().max(200), step: z.int().min(0).nullable() }).optional(),
+  endpoint: z
+    .strictObject({ url: z.string().max(2000), model: z.string().max(200), key: z.string().max(1000).optional() })
+    .optional(),
+  prompt: z.string().min(1, 'ask something').max(100_000),
+  temperature: z.number().min(0).max(100),
+  maxTokens: z.int().min(1).max(100_000),
+  seed: z.int().min(0).max(0xffffffff),
+});
+
+export interface Api {
+  handle(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void>;
+  close(): Promise<void>;
+}
+
+export function createApi(options: { runs: string; version: string; command: readonly string[] }): Api {
+  const library = openLibrary(options.runs);
+  const processes = createProcesses(options.runs, options.command, library.noteFailure);
+  const rooms = createChatRooms();
+  const claims = evaluateClaims();
+  let recipes: RecipeChoice[] | null = null;
+  const endings = new Set<() => void>();
+
+  const run = (name: string): Entry => {
+    const entry = library.find(name);
+    if (entry === undefined) throw new HttpError(404, `there is no run ${name}; it may have been deleted`);
+    return entry;
+  };
+
+  /** Calls `work` again and again until the other side leaves. */
+  function repeat(response: ServerResponse, everyMs: number, work: () => Promise<void> | void): void {
+    let busy = false;
+    const timer = setInterval(async () => {
+      if (busy) return;
+      busy = true;
+      try {
+        await work();
+      } catch {
+        response.end();
+      }
+      busy = false;
+    }, everyMs);
+    const end = (): void => {
+      clearInterval(timer);
+      endings.delete(end);
+    };
+    endings.add(end);
+    response.on('close', end);
+  }
+
+  async function listLive(response: ServerResponse): Promise<void> {
+    const send = openStream(response);
+    let sent = '';
+    const look = async (): Promise<void> => {
+      const list = await library.list();
+      const text = JSON.stringify(list);
+      if (text === sent) return;
+      sent = text;
+      send(list);
+    };
+    await look();
+    repeat(response, LIST_MS, look);
+  }
+
+  /** The events of a run from where the page stands; `reset` when it must take the state anew. */
+  function follow(request: IncomingMessage, response: ServerResponse, url: URL, entry: Entry): void {
+    const { log } = entry;
+    const from = Number(request.headers['last-event-id'] ?? url.searchParams.get('offset') ?? 0);
+    const send = openStream(response);
+    const missed = Number.isSafeInteger(from) && from >= 0 ? log.since(from) : null;
+    if (missed === null) send({}, null, 'reset');
+    else if (missed.length > 0) send(missed, log.current().offset, 'events');
+    let status = '';
+    const stop = log.subscribe((change) => {
+      if (change.kind === 'events') send(change.events, change.offset, 'events');
+      else send({}, null, change.kind);
+    });
+    response.on('close', stop);
+    repeat(response, FOLLOW_MS, async () => {
+      await log.refresh();
+      const summary = library.find(entry.run.name) === undefined ? null : library.summary(entry);
+      const { progress } = log.current();
+      const now = JSON.stringify([summary?.status, summary?.hasModel, summary?.hasBill, Math.floor(progress * 50)]);
+      if (now === status) return;
+      status = now;
+      if (summary === null) send({}, null, 'gone');
+      else send({ summary, progress }, null, 'summary');
+    });
+  }
+
+  async function chat(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const asked = chatSchema.parse(await readBody(request));
+    const { model } = asked;
+    const folder = model === undefined ? undefined : modelFolder(run(model.run), model.step);
+    if (model !== undefined && folder === undefined) throw new HttpError(404, `${model.run} has no such checkpoint any more`);
+    if (model === undefined && asked.endpoint === undefined) throw new HttpError(400, 'name a model or an endpoint');
+    const left = new AbortController();
+    response.on('close', () => left.abort());
+    const stream = openStream(response);
+    const send = (event: ChatEvent): void => void (response.writableEnded || stream(event));
+    try {
+      if (folder !== undefined) await rooms.local(folder, asked, send, left.signal);
+      else await askEndpoint(asked, send, left.signal);
+    } catch (error) {
+      send({ type: 'error', message: (error as Error).message });
+    }
+    response.end();
+  }
+
+  async function post(request: IncomingMessage, response: ServerResponse, parts: readonly string[]): Promise<void> {
+    const [kind, name, verb] = parts;
+    if (kind === 'chat' && parts.length === 1) return chat(request, response);
+    if (kind !== 'runs') throw new HttpError(404, 'no such thing');
+    if (name === undefined) {
+      const started = processes.start(startSchema.parse(await readBody(request)));
+      return sendJson(request, response, 201, { run: await within(started.named, NAME_MS) });
+    }
+    const entry = run(name);
+    await readBody(request);
+    if (verb === 'stop') processes.stop(entry.run);
+    else if (verb === 'resume') await within(processes.resume(entry.run).named, NAME_MS);
+    else throw new HttpError(404, 'stop or resume');
+    sendJson(request, response, 202, { run: name });
+  }
+
+  async function get(request: IncomingMessage, response: ServerResponse, url: URL, parts: readonly string[]): Promise<void> {
+    const answer = (value: unknown): void => sendJson(request, response, 200, value);
+    const [kind, name, what] = parts;
+    switch (`${kind}${name === undefined ? '' : '/…'}${what === undefined ? '' : `/${what}`}`) {
+      case 'machine': {
+        const { version, runs } = options;
+        return answer({ version, runsFolder: resolve(runs), recipes: trainableRecipes() });
+      }
+      case 'runs':
+        return answer(await library.list());
+      case 'live':
+        return listLive(response);
+      case 'runs/…': {
+        const entry = run(name);
+        const reading = entry.log.refresh();
+        if (entry.log.current().progress === 1) await reading;
+        return answer(library.detail(entry));
+      }
+      case 'runs/…/events':
+        return follow(request, response, url, run(name));
+      case 'runs/…/samples': {
+        const { samples } = run(name);
+        const stage = url.searchParams.get('stage');
+        return answer(stage === null ? samples.steps() : samples.read(stage, Number(url.searchParams.get('step'))));
+      }
+      case 'runs/…/bill':
+        return answer(await library.bill(run(name)));
+      case 'models':
+        return answer(library.models());
+      case 'recipes':
+        recipes ??= shippedRecipes().map((id) => {
+          const recipe = loadRecipe(id);
+          return { name: id, description: recipe.description, trainable: recipe.task !== undefined, work: workOf(recipe) };
+        });
+        return answer(recipes);
+      case 'claims':
+        return answer(CLAIMS.map(({ id, title }) => ({ id, title })));
+      case 'claims/…': {
+        const document = await claims.get(name);
+        if (document === undefined) throw new HttpError(404, `no claim ${name}`);
+        return answer(document);
+      }
+      default:
+        throw new HttpError(404, 'no such thing');
+    }
+  }
+
+  return {
+    async handle(request, response, url) {
+      const parts = url.pathname.slice('/api/'.length).split('/').map(decode);
+      if (request.method === 'GET') return get(request, response, url, parts);
+      if (request.method === 'POST') return post(request, response, parts);
+      throw new HttpError(405, 'GET or POST');
+    },
+    async close() {
+      for (const end of [...endings]) end();
+      await Promise.all([rooms.close(), claims.close()]);
+    },
+  };
+}
+
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    throw new HttpError(400, 'the path is not UTF-8');
+  }
+}
+
+function within<T>(promise: Promise<T>, ms: number): Promise<T> {
+  let timer: NodeJS.Timeout;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(new HttpError(504, 'the run has not begun yet; it will appear in the list when it does')),
+      ms,
+    );
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+/** Every claim that ships, as soon as a thread has computed it. */
+function evaluateClaims() {
+  const waiting = new Map<string, (document: ClaimDocument | undefined) => void>();
+  const documents = new Map(
+    CLAIMS.map(({ id }) => [id, new Promise<ClaimDocument | undefined>((done) => waiting.set(id, done))]),
+  );
+  const worker = new Worker(new URL('./claims-worker.js', import.meta.url));
+  worker.on('message', ({ id, document }: { id: string; document: ClaimDocument }) => waiting.get(id)?.(document));
+  worker.on('error', () => {});
+  worker.on('exit', () => {
+    for (const done of waiting.values()) done(undefined);
+  });
+  return { get: async (id: string) => documents.get(id), close: () => worker.terminate() };
+}

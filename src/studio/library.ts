@@ -1,0 +1,221 @@
+/**
+ * @file The runs of a folder, as the page sees them: found anew each time, looked up by their exact names alone. A name from the page
+ * is compared with what is in the folder and never joined to a path, so nothing outside it can be read.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { findRuns, holderOf, type RunFolder } from '../checkpoints/run-folder.js';
+import { computeBill, defaultPriceBook, priceBookOfRun, readRun } from '../ledger/index.js';
+import { createTask } from '../tasks/index.js';
+import { problemAt } from '../tasks/task.js';
+import { followLog, type LogFollower } from './log-follower.js';
+import type { BillView, Expected, ModelChoice, RunDetail, RunStatus, RunSummary } from './protocol.js';
+import { type RunState, thinned } from './run-state.js';
+import { indexSamples, type SampleIndex } from './samples.js';
+
+/** Buckets of a curve that the page gets: more than a chart has pixels. */
+const PAGE_LIMIT = 1024;
+const SPARK_LIMIT = 48;
+
+export interface Entry {
+  run: RunFolder;
+  log: LogFollower;
+  samples: SampleIndex;
+}
+
+export interface Library {
+  /** Newest first. */
+  list(): Promise<RunSummary[]>;
+  /** Undefined when there is no run of that name. */
+  find(name: string): Entry | undefined;
+  summary(entry: Entry): RunSummary;
+  detail(entry: Entry): RunDetail;
+  bill(entry: Entry): Promise<BillView>;
+  models(): ModelChoice[];
+  /** What the command said of a run whose log has no end. */
+  noteFailure(name: string, message: string): void;
+}
+
+interface RecipeFile {
+  name?: string;
+  description?: string;
+  seed?: number;
+  task?: { name: string };
+  stages?: { id: string; kind: string; steps?: number }[];
+}
+
+export function openLibrary(folder: string): Library {
+  const entries = new Map<string, Entry>();
+  const failures = new Map<string, string>();
+
+  function scan(): Entry[] {
+    const runs = findRuns(folder);
+    const names = new Set(runs.map(({ name }) => name));
+    for (const name of entries.keys()) if (!names.has(name)) entries.delete(name);
+    return runs.map((run) => {
+      const known = entries.get(run.name);
+      if (known !== undefined) return known;
+      const entry = { run, log: followLog(run.events, priceBookOfRunOrDefault(run.root)), samples: indexSamples(run.samples) };
+      entries.set(run.name, entry);
+      return entry;
+    });
+  }
+
+  function summary({ run, log }: Entry): RunSummary {
+    const { state } = log.current();
+    const recipe = recipeOf(run);
+    const planned = recipe.stages?.map(({ steps = 1 }) => steps) ?? state.stages.map(({ steps }) => steps);
+    const stage = state.stages.findLast(({ state: now }) => now === 'running') ?? state.stages.at(-1);
+    return {
+      name: run.name,
+      recipe: state.recipe || recipe.name || run.name,
+      ...statusOf(run, state, failures.get(run.name)),
+      stage: stage?.id ?? null,
+      step: state.step,
+      steps: planned.reduce((sum, steps) => sum + steps, 0),
+      startedAt: state.startedAt,
+      updatedAt: state.updatedAt,
+      seconds: state.seconds,
+      usd: state.usd,
+      evaluations: state.evaluations,
+      spark: sparkOf(state),
+      hasModel: existsSync(join(run.model, 'config.json')),
+      hasSamples: existsSync(run.samples),
+      hasBill: existsSync(run.bill),
+    };
+  }
+
+  return {
+    async list() {
+      const found = scan();
+      await Promise.all(found.map(({ log }) => firstLook(log)));
+      return found.map(summary).reverse();
+    },
+    find: (name) => scan().find(({ run }) => run.name === name),
+    summary,
+    detail(entry) {
+      const { run, log } = entry;
+      const { state, offset, progress, malformed } = log.current();
+      const recipe = recipeOf(run);
+      const expected = planOf(run);
+      return {
+        summary: summary(entry),
+        state: forPage(state),
+        offset,
+        progress,
+        malformed,
+        stages: (recipe.stages ?? []).map(({ id, kind, steps = 1 }) => {
+          const { seconds = null, usd = null } = expected.get(id) ?? {};
+          return { id, kind, steps, seconds, usd };
+        }),
+        description: recipe.description ?? '',
+        seed: recipe.seed ?? 0,
+        checkpoints: checkpointsOf(run),
+      };
+    },
+    async bill({ run }) {
+      if (existsSync(run.bill) && holderOf(run) === null)
+        return { bill: JSON.parse(readFileSync(run.bill, 'utf8')), final: true };
+      return { bill: computeBill([await readRun(run.root)], priceBookOfRunOrDefault(run.root)), final: false };
+    },
+    models: () =>
+      scan()
+        .reverse()
+        .flatMap(({ run }) => {
+          const recipe = recipeOf(run);
+          const of = (step: number | null): ModelChoice => {
+            return { run: run.name, step, recipe: recipe.name ?? run.name, example: exampleOf(recipe) };
+          };
+          const finished = existsSync(join(run.model, 'config.json')) ? [of(null)] : [];
+          return [...finished, ...checkpointsOf(run).reverse().map(of)];
+        }),
+    noteFailure: (name, message) => void failures.set(name, message),
+  };
+}
+
+/** Short logs whole; of a long one the sample, while the rest is read. */
+async function firstLook(log: LogFollower): Promise<void> {
+  const reading = log.refresh();
+  if (log.current().progress < 1) return;
+  await reading;
+}
+
+function priceBookOfRunOrDefault(root: string) {
+  try {
+    return priceBookOfRun(root);
+  } catch {
+    return defaultPriceBook();
+  }
+}
+
+function recipeOf(run: RunFolder): RecipeFile {
+  try {
+    return (JSON.parse(readFileSync(run.recipe, 'utf8')) as RecipeFile | null) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+function planOf(run: RunFolder): Map<string, { seconds: Expected; usd: Expected }> {
+  try {
+    const plan = JSON.parse(readFileSync(run.plan, 'utf8')) as { stages: { id: string; seconds: Expected; usd: Expected }[] };
+    return new Map(plan.stages.map((stage) => [stage.id, stage]));
+  } catch {
+    return new Map();
+  }
+}
+
+/** Steps of the checkpoints that hold a whole model, in order. */
+function checkpointsOf(run: RunFolder): number[] {
+  try {
+    return readdirSync(run.checkpoints)
+      .filter((name) => /^\d{1,12}$/.test(name) && existsSync(join(run.checkpoints, name, 'config.json')))
+      .map(Number)
+      .sort((a, b) => a - b);
+  } catch {
+    return [];
+  }
+}
+
+/** The folder of a model that the page names, by what is there. */
+export function modelFolder({ run }: Entry, step: number | null): string | undefined {
+  if (step === null) return existsSync(join(run.model, 'config.json')) ? run.model : undefined;
+  if (!checkpointsOf(run).includes(step)) return undefined;
+  const name = readdirSync(run.checkpoints).find((folder) => /^\d{1,12}$/.test(folder) && Number(folder) === step);
+  return name === undefined ? undefined : join(run.checkpoints, name);
+}
+
+function exampleOf(recipe: RecipeFile): string | null {
+  try {
+    return recipe.task === undefined ? null : problemAt(createTask(recipe.task), 1, 'evaluation', 0).prompt;
+  } catch {
+    return null;
+  }
+}
+
+function statusOf(run: RunFolder, state: RunState, failure?: string): { status: RunStatus; message: string | null } {
+  if (holderOf(run) !== null) return { status: 'running', message: null };
+  const { ended } = state;
+  if (ended !== null) return { status: ended.reason, message: ended.message ?? null };
+  // A log that was just begun: its process takes the lock first, so there is none.
+  return { status: 'killed', message: failure ?? 'its process ended without a word; resume goes on from the last checkpoint' };
+}
+
+function forPage(state: RunState): RunState {
+  return {
+    ...state,
+    stages: state.stages.map((stage) => ({
+      ...stage,
+      curves: Object.fromEntries(Object.entries(stage.curves).map(([name, curve]) => [name, thinned(curve, PAGE_LIMIT)])),
+    })),
+  };
+}
+
+function sparkOf(state: RunState): RunSummary['spark'] {
+  const stage =
+    state.stages.findLast(({ curves }) => curves.reward !== undefined) ?? state.stages.findLast(({ curves }) => curves.loss);
+  if (stage === undefined) return null;
+  const name = stage.curves.reward === undefined ? 'loss' : 'reward';
+  const curve = thinned(stage.curves[name], SPARK_LIMIT);
+  return { name, values: curve.sum.map((sum, i) => sum / curve.count[i]) };
+}

@@ -1,0 +1,130 @@
+/**
+ * @file `samples.jsonl`, by step: where in the file the rollouts of a step lie, so that a slider reads only those.
+ */
+import { closeSync, openSync, readSync, statSync } from 'node:fs';
+
+export interface SampleStep {
+  stage: string;
+  step: number;
+  attempt: number;
+  count: number;
+  /** Mean reward. */
+  reward: number;
+}
+
+export interface Sample {
+  attempt: number;
+  step: number;
+  stage: string;
+  prompt: string;
+  completion: string;
+  reward: number;
+  correct: boolean;
+  reason: string;
+  tokens: number;
+}
+
+interface Entry extends SampleStep {
+  from: number;
+  to: number;
+}
+
+export interface SampleIndex {
+  /** Of the newest attempt that reached it, each step once, in order. */
+  steps(): SampleStep[];
+  read(stage: string, step: number): Sample[];
+}
+
+const NEWLINE = 10;
+const SLICE_BYTES = 4 << 20;
+
+/** @param file need not exist */
+export function indexSamples(file: string): SampleIndex {
+  let entries = new Map<string, Entry>();
+  let offset = 0;
+  let inode = 0;
+
+  function refresh(): void {
+    let handle: number;
+    try {
+      const { size, ino } = statSync(file);
+      if (size < offset || ino !== inode) {
+        entries = new Map();
+        offset = 0;
+        inode = ino;
+      }
+      if (size === offset) return;
+      handle = openSync(file, 'r');
+    } catch {
+      entries = new Map();
+      offset = 0;
+      return;
+    }
+    try {
+      for (;;) {
+        const bytes = Buffer.alloc(SLICE_BYTES);
+        const length = readSync(handle, bytes, 0, SLICE_BYTES, offset);
+        const end = bytes.lastIndexOf(NEWLINE, length - 1) + 1;
+        if (length === 0 || end === 0) return;
+        for (let at = 0; at < end; ) {
+          const next = bytes.indexOf(NEWLINE, at) + 1;
+          note(bytes.toString('utf8', at, next - 1), offset + at, offset + next);
+          at = next;
+        }
+        offset += end;
+      }
+    } finally {
+      closeSync(handle);
+    }
+  }
+
+  function note(line: string, from: number, to: number): void {
+    const sample = parse(line);
+    if (sample === null) return;
+    const { stage, step, attempt, reward } = sample;
+    const key = `${stage}\n${step}`;
+    const known = entries.get(key);
+    if (known === undefined || known.attempt < attempt) {
+      entries.delete(key);
+      entries.set(key, { stage, step, attempt, count: 1, reward, from, to });
+    } else {
+      known.reward = (known.reward * known.count + reward) / (known.count + 1);
+      known.count++;
+      known.to = to;
+    }
+  }
+
+  return {
+    steps() {
+      refresh();
+      return [...entries.values()].sort((a, b) => a.step - b.step).map(({ from: _, to: __, ...step }) => step);
+    },
+    read(stage, step) {
+      refresh();
+      const entry = entries.get(`${stage}\n${step}`);
+      if (entry === undefined) return [];
+      const handle = openSync(file, 'r');
+      try {
+        const bytes = Buffer.alloc(entry.to - entry.from);
+        readSync(handle, bytes, 0, bytes.length, entry.from);
+        return bytes
+          .toString('utf8')
+          .split('\n')
+          .map(parse)
+          .filter((sample) => sample !== null)
+          .filter((sample) => sample.stage === stage && sample.step === step && sample.attempt === entry.attempt);
+      } finally {
+        closeSync(handle);
+      }
+    },
+  };
+}
+
+function parse(line: string): Sample | null {
+  try {
+    const sample = JSON.parse(line) as Sample;
+    return typeof sample.stage === 'string' && typeof sample.step === 'number' ? sample : null;
+  } catch {
+    return null;
+  }
+}

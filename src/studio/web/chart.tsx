@@ -1,0 +1,142 @@
+/**
+ * @file A live chart: uPlot on a canvas, one colour a run, with the band from least to greatest where a point stands for many steps.
+ */
+import uPlot from 'uplot';
+import 'uplot/dist/uPlot.min.css';
+import { useEffect, useMemo, useRef } from 'preact/hooks';
+import type { Curve } from '../run-state.js';
+import { compact, type Metric, usd as showUsd, significant } from './format.js';
+import { shown } from './theme.js';
+
+export interface Series {
+  name: string;
+  /** Number of the colour, 1 to 6. */
+  colour: number;
+  curve: Curve;
+}
+
+const HEIGHT = 168;
+
+const token = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+/** 0.8, 20, 60K, 1e−4. */
+function tickText(value: number): string {
+  if (value !== 0 && Math.abs(value) < 1e-3) return significant(value, 2);
+  return compact(value)
+    .replace(/(\.\d*?)0+(?=[A-Z]?$)/, '$1')
+    .replace(/\.(?=[A-Z]?$)/, '');
+}
+
+/** The table that uPlot takes: x, then of each series its mean, least and greatest, on the union of all x. */
+function table(series: readonly Series[]): uPlot.AlignedData {
+  const columns = series.map(({ curve }): uPlot.AlignedData => {
+    const mean = curve.sum.map((sum, i) => sum / curve.count[i]);
+    return [curve.last, mean, curve.min, curve.max];
+  });
+  if (columns.length === 0) return [[]];
+  return columns.length === 1 ? columns[0] : uPlot.join(columns);
+}
+
+export function Chart({
+  metric,
+  name,
+  series,
+  version,
+  sync,
+}: {
+  metric: Metric;
+  name: string;
+  series: Series[];
+  version: number;
+  sync: string;
+}) {
+  const box = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  const theme = shown.value;
+  // Another set of runs, or other colours, is another chart; new points are not.
+  const shape = `${theme} ${series.map((one) => `${one.name}:${one.colour}`).join(' ')}`;
+  const data = useMemo(() => table(series), [version, shape]);
+  useEffect(() => {
+    const host = box.current;
+    if (host === null) return;
+    const [ink, grid, font] = [token('--muted'), token('--grid'), `11px ${token('--sans')}`];
+    const axis = { stroke: ink, font, grid: { stroke: grid, width: 1 }, ticks: { show: false } };
+    const short = name === 'usd' ? showUsd : (value: number): string => tickText(value);
+    const options: uPlot.Options = {
+      width: Math.max(120, host.clientWidth),
+      height: HEIGHT,
+      padding: [8, 14, 0, 0],
+      legend: { show: false },
+      scales: { x: { time: false } },
+      cursor: { sync: { key: sync }, points: { size: 6 }, drag: { x: true, y: false }, y: false },
+      axes: [
+        { ...axis, size: 24, gap: 4, space: 70, values: (_, ticks) => ticks.map((tick) => tickText(tick)) },
+        { ...axis, size: 52, gap: 6, space: 34, values: (_, ticks) => ticks.map(short) },
+      ],
+      series: [
+        {},
+        ...series.flatMap(({ colour }) => {
+          const stroke = token(`--run-${colour}`);
+          return [
+            { stroke, width: 1.75, spanGaps: true, points: { show: false } },
+            { stroke: 'transparent', spanGaps: true, points: { show: false } },
+            { stroke: 'transparent', spanGaps: true, points: { show: false } },
+          ];
+        }),
+      ],
+      bands: series.map(
+        ({ colour }, i): uPlot.Band => ({ series: [3 * i + 3, 3 * i + 2], fill: `${token(`--run-${colour}`)}26` }),
+      ),
+      hooks: {
+        setCursor: [
+          (self) => {
+            const readout = host.nextElementSibling as HTMLElement | null;
+            if (readout === null) return;
+            const at = self.cursor.idx;
+            const x = at === null || at === undefined ? undefined : self.data[0][at];
+            if (x === undefined) readout.textContent = '';
+            else {
+              const values = series.map((one, i) => {
+                const value = self.data[3 * i + 1][at as number];
+                return value === null || value === undefined
+                  ? ''
+                  : `${series.length > 1 ? `${one.name.slice(-4)} ` : ''}${metric.show(value)}`;
+              });
+              readout.textContent = `step ${compact(x)} · ${values.filter(Boolean).join(' · ')}`;
+            }
+          },
+        ],
+      },
+    };
+    const made = new uPlot(options, data, host);
+    plot.current = made;
+    const resized = new ResizeObserver(() => made.setSize({ width: Math.max(120, host.clientWidth), height: HEIGHT }));
+    resized.observe(host);
+    return () => {
+      resized.disconnect();
+      made.destroy();
+      plot.current = null;
+    };
+  }, [shape, name, sync]);
+  useEffect(() => plot.current?.setData(data), [data]);
+  const main = series[0];
+  const end = main === undefined ? undefined : main.curve.last.at(-1);
+  const last =
+    main === undefined || end === undefined ? null : (main.curve.sum.at(-1) as number) / (main.curve.count.at(-1) as number);
+  return (
+    <figure class="chart">
+      <figcaption>
+        <span class="chart-title">{metric.title}</span>
+        <span class="chart-value">{last === null ? '' : metric.show(last)}</span>
+      </figcaption>
+      <div
+        class="chart-box"
+        ref={box}
+        role="img"
+        aria-label={`${metric.title}${last === null ? '' : `, now ${metric.show(last)}`} over ${compact(end ?? 0)} steps`}
+      />
+      <p class="chart-readout" aria-hidden="true" />
+      <p class="chart-note">{metric.note}</p>
+    </figure>
+  );
+}

@@ -1,0 +1,122 @@
+/**
+ * @file The application: the frame around the pages, and which page the address means. Pages are loaded when they are first opened.
+ */
+import './styles.css';
+import { useSignal } from '@preact/signals';
+import { type ComponentType, render } from 'preact';
+import { useEffect } from 'preact/hooks';
+import { connected, followRuns, runs } from './client.js';
+import { Icon, type IconName } from './icons.js';
+import { go, path } from './router.js';
+import { setTheme, shown } from './theme.js';
+import { Problem, Waiting } from './ui.js';
+
+type Load = () => Promise<{ default: ComponentType<{ name: string }> }>;
+
+const PAGES: Record<string, Load> = {
+  runs: () => import('./pages/runs.js'),
+  run: () => import('./pages/run.js'),
+  chat: () => import('./pages/chat.js'),
+  plan: () => import('./pages/plan.js'),
+  bill: () => import('./pages/bill.js'),
+  benchmarks: () => import('./pages/benchmarks.js'),
+};
+
+const NAV: { name: string; href: string; icon: IconName }[] = [
+  { name: 'Runs', href: '/runs', icon: 'runs' },
+  { name: 'Chat', href: '/chat', icon: 'chat' },
+  { name: 'Plan', href: '/plan', icon: 'plan' },
+  { name: 'Bill', href: '/bill', icon: 'bill' },
+  { name: 'Benchmarks', href: '/benchmarks', icon: 'benchmarks' },
+];
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+/** The page of an address, and what it is about. */
+function pageOf(at: string): { page: string; name: string } {
+  const [first = '', ...rest] = at.split('/').filter(Boolean).map(decoded);
+  if (first === 'runs' && rest.length > 0) return { page: 'run', name: rest.join('/') };
+  return { page: PAGES[first] === undefined ? 'runs' : first, name: rest.join('/') };
+}
+
+function Frame() {
+  const { page, name } = pageOf(path.value);
+  const Loaded = useSignal<{ page: string; View: ComponentType<{ name: string }> } | null>(null);
+  const failed = useSignal<string | null>(null);
+  // Whoever has no run yet sees a bill that is known: DeepSeek's.
+  useEffect(() => {
+    if (path.value !== '/' || runs.value === null) return;
+    go(runs.value.length === 0 ? '/bill' : '/runs', { replace: true });
+  }, [path.value, runs.value]);
+  useEffect(() => {
+    if (path.value === '/') return;
+    let current = true;
+    PAGES[page]().then(
+      (module) => {
+        if (current) Loaded.value = { page, View: module.default };
+      },
+      () => {
+        failed.value = 'This page could not be loaded; the server may have been updated. Reload it.';
+      },
+    );
+    return () => {
+      current = false;
+    };
+  }, [page, path.value, Loaded, failed]);
+  const loaded = Loaded.value;
+  const dark = shown.value === 'dark';
+  return (
+    <>
+      <a class="skip" href="#main">
+        Skip to the content
+      </a>
+      <aside class="side">
+        <a class="brand" href="/">
+          <svg viewBox="0 0 32 32" width="22" height="22" aria-hidden="true">
+            <rect width="32" height="32" rx="8" />
+            <path d="M8 23V15M13.3 23V9M18.7 23v-6M24 23V12" />
+          </svg>
+          Reckoner
+        </a>
+        <nav aria-label="Pages">
+          {NAV.map(({ name: title, href, icon }) => (
+            <a key={href} href={href} aria-current={`/${page === 'run' ? 'runs' : page}` === href ? 'page' : undefined}>
+              <Icon name={icon} />
+              <span>{title}</span>
+            </a>
+          ))}
+        </nav>
+        <div class="side-foot">
+          <span class={`link-state ${connected.value ? '' : 'lost'}`} role="status">
+            {connected.value ? '' : 'Server not reached; trying again'}
+          </span>
+          <button
+            type="button"
+            class="button quiet square"
+            onClick={() => setTheme(dark ? 'light' : 'dark')}
+            aria-label={dark ? 'Light colours' : 'Dark colours'}
+          >
+            <Icon name={dark ? 'sun' : 'moon'} />
+          </button>
+        </div>
+      </aside>
+      <main id="main" tabIndex={-1}>
+        {failed.value !== null && <Problem>{failed.value}</Problem>}
+        {loaded !== null && loaded.page === page && path.value !== '/' ? (
+          <loaded.View key={`${page}/${name}`} name={name} />
+        ) : (
+          <Waiting>Opening…</Waiting>
+        )}
+      </main>
+    </>
+  );
+}
+
+followRuns();
+render(<Frame />, document.getElementById('app') as HTMLElement);

@@ -1,0 +1,237 @@
+/**
+ * @file Benchmarks: accuracy against dollars. What was measured here and what was published stand apart, for they are different things.
+ */
+import { MODEL_SCORES } from '../../../catalog/data/scores.js';
+import { runs } from '../client.js';
+import { percent, usd } from '../format.js';
+import { Button, Card, csv, Page, save, Waiting } from '../ui.js';
+
+interface Point {
+  key: string;
+  label: string;
+  usd: number;
+  accuracy: number;
+  half: number;
+  colour: number;
+  href?: string;
+  /** Joined to the point before. */
+  joined: boolean;
+}
+
+export default function Benchmarks() {
+  const list = runs.value;
+  const measured = (list ?? []).flatMap((run, i) =>
+    run.evaluations
+      .filter(({ results }) => results.pass1 !== undefined)
+      .map((evaluation, j) => ({
+        run,
+        evaluation,
+        colour: (i % 6) + 1,
+        joined: j > 0 && run.evaluations[j - 1].task === evaluation.task,
+      })),
+  );
+  const points = measured.map(
+    ({ run, evaluation, colour, joined }): Point => ({
+      key: `${run.name} ${evaluation.step}`,
+      label: `${run.recipe} ${run.name.slice(-4)}, ${evaluation.stage}`,
+      usd: evaluation.trainingUsd,
+      accuracy: evaluation.results.pass1,
+      half: evaluation.results.pass1Half95 ?? 0,
+      colour,
+      href: `/runs/${encodeURIComponent(run.name)}`,
+      joined,
+    }),
+  );
+  const priced = MODEL_SCORES.filter((row) => row.usd !== null && row.benchmark === 'AIME 2024');
+  return (
+    <Page
+      title="Benchmarks"
+      sub="Accuracy against dollars. Measured here and published elsewhere are kept apart: other tasks, other prices, other hands."
+    >
+      <Card
+        title="Measured here"
+        note="pass@1 on problems that training cannot have drawn, against the dollars of training until then; bars are 95% intervals. A line joins a run’s evaluations."
+        aside={
+          <Button
+            icon="download"
+            onClick={() =>
+              save(
+                'benchmarks.csv',
+                csv([
+                  ['run', 'stage', 'task', 'pass1', 'half95', 'greedy', 'training_usd', 'usd'],
+                  ...measured.map(({ run, evaluation: { stage, task, results, trainingUsd, usd: all } }) => [
+                    run.name,
+                    stage,
+                    task,
+                    results.pass1,
+                    results.pass1Half95 ?? null,
+                    results.greedy ?? null,
+                    trainingUsd,
+                    all,
+                  ]),
+                ]),
+              )
+            }
+          >
+            CSV
+          </Button>
+        }
+      >
+        {list === null ? (
+          <Waiting>Reading the runs folder…</Waiting>
+        ) : points.length === 0 ? (
+          <p class="waiting">No run has been evaluated here yet. r1-mini is, before and after its reinforcement learning.</p>
+        ) : (
+          <Scatter points={points} label="Accuracy against training dollars, measured here" />
+        )}
+        {points.length > 0 && (
+          <div class="scroll">
+            <table>
+              <thead>
+                <tr>
+                  <th scope="col">Run</th>
+                  <th scope="col">Stage</th>
+                  <th scope="col">Task</th>
+                  <th scope="col" class="num">
+                    pass@1
+                  </th>
+                  <th scope="col" class="num">
+                    Greedy
+                  </th>
+                  <th scope="col" class="num">
+                    Training
+                  </th>
+                  <th scope="col" class="num">
+                    All
+                  </th>
+                </tr>
+              </thead>
+              <tbody>
+                {measured.map(({ run, evaluation: { stage, task, step, results, trainingUsd, usd: all }, colour }) => (
+                  <tr key={`${run.name} ${step}`}>
+                    <th scope="row">
+                      <i class={`swatch run-${colour}`} aria-hidden="true" />{' '}
+                      <a href={`/runs/${encodeURIComponent(run.name)}`}>{run.name}</a>
+                    </th>
+                    <td>{stage}</td>
+                    <td>{task}</td>
+                    <td class="num">
+                      {percent(results.pass1)} <span class="faint">± {((results.pass1Half95 ?? 0) * 100).toFixed(1)}</span>
+                    </td>
+                    <td class="num">{results.greedy === undefined ? '–' : percent(results.greedy)}</td>
+                    <td class="num">{usd(trainingUsd)}</td>
+                    <td class="num">{usd(all)}</td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </div>
+        )}
+      </Card>
+      <Card
+        title="Published"
+        note="By the models’ authors. Dollars are those of the final runs at $2 an H800-hour, where they were published; they leave research and failed runs out."
+      >
+        <Scatter
+          label="AIME 2024 against the dollars of the final runs, as published"
+          points={priced.map((row, i) => ({
+            key: row.model,
+            label: row.model,
+            usd: row.usd as number,
+            accuracy: row.score / 100,
+            half: 0,
+            colour: i + 1,
+            joined: false,
+          }))}
+        />
+        <div class="scroll">
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">Model</th>
+                <th scope="col">Benchmark</th>
+                <th scope="col" class="num">
+                  Score
+                </th>
+                <th scope="col" class="num">
+                  Final runs
+                </th>
+                <th scope="col">Source</th>
+              </tr>
+            </thead>
+            <tbody>
+              {MODEL_SCORES.map((row) => (
+                <tr key={`${row.model} ${row.benchmark}`}>
+                  <th scope="row">{row.model}</th>
+                  <td>{row.benchmark}</td>
+                  <td class="num">
+                    {row.score}
+                    {row.unit === 'percent' ? '%' : ''}
+                  </td>
+                  <td class="num">{row.usd === null ? <span class="faint">not published</span> : usd(row.usd)}</td>
+                  <td class="source">{row.source}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      </Card>
+    </Page>
+  );
+}
+
+const [WIDTH, HEIGHT, LEFT, BOTTOM] = [1000, 300, 44, 34];
+
+/** Dollars on a logarithmic axis, accuracy on a plain one. */
+function Scatter({ points, label }: { points: Point[]; label: string }) {
+  const costs = points.map((point) => Math.max(point.usd, 1e-9));
+  const low = Math.floor(Math.log10(Math.min(...costs)) * 2 - 0.4) / 2;
+  const high = Math.ceil(Math.log10(Math.max(...costs)) * 2 + 0.4) / 2;
+  const x = (value: number): number => LEFT + ((Math.log10(Math.max(value, 1e-9)) - low) / (high - low)) * (WIDTH - LEFT - 90);
+  const y = (share: number): number => 12 + (1 - share) * (HEIGHT - BOTTOM - 12);
+  const ticks: number[] = [];
+  for (let power = Math.floor(low); power <= high; power++)
+    for (const digit of [1, 3])
+      if (power + Math.log10(digit) >= low && power + Math.log10(digit) <= high) ticks.push(digit * 10 ** power);
+  return (
+    <div class="scatter-box">
+      <svg class="scatter" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={label}>
+        {[0, 0.25, 0.5, 0.75, 1].map((share) => (
+          <g key={share}>
+            <path class="grid" d={`M${LEFT} ${y(share)}H${WIDTH}`} />
+            <text x={LEFT - 8} y={y(share) + 4} text-anchor="end">
+              {percent(share, 0)}
+            </text>
+          </g>
+        ))}
+        {ticks.map((tick) => (
+          <text key={tick} x={x(tick)} y={HEIGHT - 12} text-anchor="middle">
+            {usd(Number(tick.toPrecision(1)))}
+          </text>
+        ))}
+        {points.map((point, i) => {
+          const before = points[i - 1];
+          return (
+            <g key={point.key} class={`dot run-${point.colour}`}>
+              {point.joined && before !== undefined && (
+                <path d={`M${x(before.usd)} ${y(before.accuracy)}L${x(point.usd)} ${y(point.accuracy)}`} />
+              )}
+              {point.half > 0 && (
+                <path
+                  d={`M${x(point.usd)} ${y(Math.min(1, point.accuracy + point.half))}V${y(Math.max(0, point.accuracy - point.half))}`}
+                />
+              )}
+              <circle cx={x(point.usd)} cy={y(point.accuracy)} r={4.5} />
+              <title>{`${point.label}: ${percent(point.accuracy)} at ${usd(point.usd)}`}</title>
+              {points.length <= 8 && (
+                <text class="dot-label" x={x(point.usd) + 9} y={y(point.accuracy) + 4}>
+                  {point.label.replace(/^.*, /, '')}
+                </text>
+              )}
+            </g>
+          );
+        })}
+      </svg>
+    </div>
+  );
+}

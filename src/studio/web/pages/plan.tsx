@@ -1,0 +1,436 @@
+/**
+ * @file Plan: drag what matters and see GPU-hours, days, memory and dollars move, with their intervals.
+ */
+import { useSignal } from '@preact/signals';
+import { useEffect, useRef } from 'preact/hooks';
+import type { Quantity } from '../../../planner/cluster.js';
+import type { RecipeChoice } from '../../protocol.js';
+import { get } from '../client.js';
+import { bytes, compact, count, duration, percent, significant, usd } from '../format.js';
+import { accelerators, defaultsOf, type PlanAnswer, type Settings } from '../plan-model.js';
+import { query, setQuery } from '../router.js';
+import { Button, Card, CopyLink, Page, Problem, Select, Stat, useLoaded, Waiting } from '../ui.js';
+
+/** Where a published recipe was run. */
+const HOME: Record<string, [string, number]> = { 'deepseek-v3': ['h800', 2048], 'deepseek-r1': ['h800', 512] };
+
+function settingsOf(parameters: URLSearchParams, recipe: string): Settings {
+  const number = (name: string): number | null => {
+    const text = parameters.get(name);
+    const value = text === null ? Number.NaN : Number(text);
+    return Number.isFinite(value) && value > 0 ? value : null;
+  };
+  const [accelerator, size] = HOME[recipe] ?? ['h100', 8];
+  return {
+    accelerator: parameters.get('gpu') ?? accelerator,
+    count: Math.min(1_000_000, Math.round(number('count') ?? size)),
+    usdPerHour: number('price'),
+    efficiency: number('efficiency'),
+    goodput: number('goodput'),
+    tokens: number('tokens') ?? 1,
+    experts: number('experts'),
+    people: number('people') ?? 0,
+    months: number('months') ?? 12,
+    experiments: number('experiments') ?? 1,
+    utilisation: number('utilisation'),
+  };
+}
+
+export default function PlanPage() {
+  const recipes = useLoaded(() => get<RecipeChoice[]>('recipes'), []);
+  const name = query.value.get('recipe') ?? 'deepseek-v3';
+  const recipe = recipes.value?.find((one) => one.name === name);
+  const settings = settingsOf(query.value, name);
+  const answer = useSignal<PlanAnswer | null>(null);
+  const pending = useSignal(false);
+  const worker = useRef<Worker | null>(null);
+  const asked = useRef(0);
+  const queued = useRef<(() => void) | null>(null);
+  const busy = useRef(false);
+  useEffect(() => {
+    const made = new Worker(new URL('../plan-worker.ts', import.meta.url), { type: 'module' });
+    made.onmessage = ({ data }: MessageEvent<{ id: number; answer: PlanAnswer }>) => {
+      busy.current = false;
+      answer.value = data.answer;
+      // Only the newest question is worth an answer.
+      const next = queued.current;
+      queued.current = null;
+      if (next !== null) next();
+      else pending.value = false;
+    };
+    worker.current = made;
+    return () => made.terminate();
+  }, [answer, pending]);
+  const key = JSON.stringify([recipe?.name, settings]);
+  useEffect(() => {
+    if (recipe === undefined) return;
+    const send = (): void => {
+      busy.current = true;
+      worker.current?.postMessage({ id: ++asked.current, recipe: recipe.work, settings });
+    };
+    pending.value = true;
+    if (busy.current) queued.current = send;
+    else send();
+  }, [key]);
+
+  const known = defaultsOf(settings.accelerator);
+  const moe = recipe?.work.architecture.moe ?? null;
+  const set = (parameter: string, value: number | string | null): void =>
+    setQuery({ [parameter]: value === null ? null : String(value) });
+  const moved = [...query.value.keys()].some((parameter) => parameter !== 'recipe');
+  return (
+    <Page
+      title="Plan"
+      sub={recipe === undefined ? ' ' : recipe.description}
+      actions={
+        <>
+          {moved && (
+            <Button
+              kind="quiet"
+              onClick={() => setQuery(Object.fromEntries([...query.value.keys()].map((k) => [k, k === 'recipe' ? name : null])))}
+            >
+              Reset
+            </Button>
+          )}
+          <CopyLink />
+        </>
+      }
+    >
+      {recipes.error !== null && <Problem>{recipes.error}</Problem>}
+      <div class="plan">
+        <form class="controls" aria-label="What to plan" onSubmit={(event) => event.preventDefault()}>
+          <Select
+            label="Recipe"
+            value={name}
+            options={(recipes.value ?? [{ name }]).map((one) => ({ value: one.name, name: one.name }))}
+            onChange={(value) =>
+              setQuery({ ...Object.fromEntries([...query.value.keys()].map((k) => [k, null])), recipe: value })
+            }
+          />
+          <Select
+            label="Accelerator"
+            value={settings.accelerator}
+            options={accelerators().map((one) => ({ value: one.id, name: one.name }))}
+            onChange={(value) => setQuery({ gpu: value, price: null, efficiency: null })}
+          />
+          <Slider
+            label="Accelerators"
+            value={settings.count}
+            show={count}
+            stops={COUNTS}
+            onInput={(value) => set('count', value)}
+          />
+          <Slider
+            label="Price of an hour"
+            value={settings.usdPerHour ?? known.usdPerHour}
+            show={(v) => `$${v.toFixed(2)}`}
+            low={0.2}
+            high={12}
+            step={0.05}
+            isDefault={settings.usdPerHour === null}
+            onInput={(value) => set('price', value)}
+          />
+          <Slider
+            label="Efficiency: share of peak reached"
+            value={settings.efficiency ?? known.efficiency}
+            show={(v) => percent(v, 0)}
+            low={0.2}
+            high={1}
+            step={0.01}
+            isDefault={settings.efficiency === null}
+            onInput={(value) => set('efficiency', value)}
+          />
+          <Slider
+            label="Goodput: time that makes progress"
+            value={settings.goodput ?? known.goodput}
+            show={(v) => percent(v, 0)}
+            low={0.5}
+            high={1}
+            step={0.01}
+            isDefault={settings.goodput === null}
+            onInput={(value) => set('goodput', value)}
+          />
+          <Slider
+            label="Tokens, of the recipe’s"
+            value={settings.tokens}
+            show={(v) => `${significant(v)}×`}
+            low={0.1}
+            high={4}
+            step={0.1}
+            isDefault={settings.tokens === 1}
+            onInput={(value) => set('tokens', value === 1 ? null : value)}
+          />
+          {moe !== null && (
+            <Slider
+              label={`Routed experts a layer, ${moe.topK} active`}
+              value={settings.experts ?? moe.experts}
+              show={count}
+              stops={EXPERTS.filter((e) => e >= moe.topK)}
+              isDefault={settings.experts === null}
+              onInput={(value) => set('experts', value === moe.experts ? null : value)}
+            />
+          )}
+          <fieldset>
+            <legend>Beside the final run</legend>
+            <Slider
+              label="All compute over the final run"
+              value={settings.experiments}
+              show={(v) => `${v.toFixed(1)}×`}
+              low={1}
+              high={10}
+              step={0.1}
+              isDefault={settings.experiments === 1}
+              onInput={(value) => set('experiments', value === 1 ? null : value)}
+            />
+            <Slider
+              label="Use of machines of one’s own"
+              value={settings.utilisation ?? 1}
+              show={(v) => (v >= 1 ? 'rented' : percent(v, 0))}
+              low={0.2}
+              high={1}
+              step={0.05}
+              isDefault={settings.utilisation === null}
+              onInput={(value) => set('utilisation', value >= 1 ? null : value)}
+            />
+            <Slider
+              label="People"
+              value={settings.people}
+              show={count}
+              low={0}
+              high={400}
+              step={5}
+              isDefault={settings.people === 0}
+              onInput={(value) => set('people', value === 0 ? null : value)}
+            />
+            {settings.people > 0 && (
+              <Slider
+                label="For how long"
+                value={settings.months}
+                show={(v) => `${v} months`}
+                low={1}
+                high={48}
+                step={1}
+                isDefault={settings.months === 12}
+                onInput={(value) => set('months', value)}
+              />
+            )}
+          </fieldset>
+        </form>
+        <div class="plan-out" aria-live="polite" aria-busy={pending.value}>
+          {answer.value === null ? (
+            <Waiting>Searching for the best layout…</Waiting>
+          ) : (
+            <Answer answer={answer.value} settings={settings} />
+          )}
+        </div>
+      </div>
+    </Page>
+  );
+}
+
+const COUNTS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536];
+const EXPERTS = [8, 16, 32, 64, 128, 256, 384, 512, 1024];
+
+function Slider(props: {
+  label: string;
+  value: number;
+  show: (value: number) => string;
+  onInput: (value: number) => void;
+  low?: number;
+  high?: number;
+  step?: number;
+  stops?: readonly number[];
+  isDefault?: boolean;
+}) {
+  const { label, value, show, onInput, low = 0, high = 1, step = 1, stops, isDefault } = props;
+  // Of given stops, the one that is nearest by ratio.
+  const nearest =
+    stops === undefined
+      ? 0
+      : stops.reduce(
+          (best, stop, i) => (Math.abs(Math.log(stop / value)) < Math.abs(Math.log(stops[best] / value)) ? i : best),
+          0,
+        );
+  return (
+    <label class="slider">
+      <span class="slider-head">
+        <span>{label}</span>
+        <output class={isDefault ? 'faint' : ''}>{show(value)}</output>
+      </span>
+      <input
+        type="range"
+        min={stops === undefined ? low : 0}
+        max={stops === undefined ? high : stops.length - 1}
+        step={stops === undefined ? step : 1}
+        style={{ '--share': `${(stops === undefined ? (value - low) / (high - low) : nearest / (stops.length - 1)) * 100}%` }}
+        value={stops === undefined ? value : nearest}
+        aria-valuetext={show(value)}
+        onInput={(event) => {
+          const at = Number(event.currentTarget.value);
+          onInput(stops === undefined ? Number(at.toFixed(4)) : stops[at]);
+        }}
+      />
+    </label>
+  );
+}
+
+const range = ({ low, high }: Quantity, show: (value: number) => string): string =>
+  low === high ? 'given' : `${show(low)} to ${show(high)}`;
+
+function Answer({ answer, settings }: { answer: PlanAnswer; settings: Settings }) {
+  if (!answer.ok) return <Problem>{answer.message}</Problem>;
+  const { plan, around, milliseconds } = answer;
+  const { total, stages } = plan;
+  const memory = stages.map(({ memoryBytesPerGpu }) => memoryBytesPerGpu).filter((one) => one !== null);
+  const most = memory.length === 0 ? null : memory.reduce((a, b) => (b.value > a.value ? b : a));
+  const beside = around.totalUsd.value > total.usd.value * 1.0001;
+  return (
+    <>
+      <dl class="stats plan-stats">
+        <Stat name="Dollars" value={usd(total.usd.value)} note={range(total.usd, usd)} tone="lead" />
+        <Stat name="GPU-hours" value={compact(total.gpuHours.value)} note={range(total.gpuHours, compact)} />
+        <Stat name="Time" value={duration(total.days.value * 86_400)} note={range(total.days, (v) => duration(v * 86_400))} />
+        <Stat
+          name="Memory a GPU"
+          value={most === null ? '–' : bytes(most.value)}
+          note={most === null ? ' ' : range(most, bytes)}
+        />
+        <Stat name="Energy" value={`${compact(total.energyKwh.value)} kWh`} note={range(total.energyKwh, compact)} />
+        <Stat name="MFU" value={percent(stages[0].mfuCausal.value)} note={`${stages[0].id}; causal, of the 16-bit peak`} />
+      </dl>
+      <p class="note">
+        Beneath each figure: its 90% interval. {plan.model.name}, {compact(plan.model.parameters.total)} parameters,{' '}
+        {compact(plan.model.parameters.active)} active for a token. Planned in this page, {Math.round(milliseconds)} ms.
+      </p>
+      {beside && (
+        <Card title="Beside the final run" note={`Experiments: ${around.sources.experiments}. Pay: ${around.sources.staff}.`}>
+          <dl class="stats wide">
+            <Stat name="Experiments" value={usd(around.experimentsUsd.value)} note={range(around.experimentsUsd, usd)} />
+            <Stat
+              name="Idle hours"
+              value={usd(around.idleUsd.value)}
+              note={settings.utilisation === null ? 'rented by the hour' : range(around.idleUsd, usd)}
+            />
+            <Stat
+              name="People"
+              value={usd(around.staffUsd.value)}
+              note={settings.people === 0 ? 'none counted' : range(around.staffUsd, usd)}
+            />
+            <Stat name="All together" value={usd(around.totalUsd.value)} note={range(around.totalUsd, usd)} tone="lead" />
+          </dl>
+        </Card>
+      )}
+      <Card title="Stages" note="With the best layout that was found for each." flush>
+        <div class="scroll">
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">Stage</th>
+                <th scope="col" class="num">
+                  Tokens
+                </th>
+                <th scope="col" class="num">
+                  GPU-hours
+                </th>
+                <th scope="col" class="num">
+                  Time
+                </th>
+                <th scope="col" class="num">
+                  MFU
+                </th>
+                <th scope="col" class="num">
+                  Memory
+                </th>
+                <th scope="col" class="num">
+                  Dollars
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {stages.map((stage) => (
+                <tr key={stage.id}>
+                  <th scope="row">
+                    {stage.id} <span class="note mono">{stage.layout}</span>
+                  </th>
+                  <td class="num">{compact(stage.tokens)}</td>
+                  <td class="num">{compact(stage.gpuHours.value)}</td>
+                  <td class="num">{duration(stage.days.value * 86_400)}</td>
+                  <td class="num">{percent(stage.mfuCausal.value)}</td>
+                  <td class="num">{stage.memoryBytesPerGpu === null ? '–' : bytes(stage.memoryBytesPerGpu.value)}</td>
+                  <td class="num">{usd(stage.usd.value)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      </Card>
+      {plan.published.length > 0 && (
+        <Card title="Beside what was published" note="No prediction reads these." flush>
+          <div class="scroll">
+            <table>
+              <thead>
+                <tr>
+                  <th scope="col">What</th>
+                  <th scope="col" class="num">
+                    Published
+                  </th>
+                  <th scope="col" class="num">
+                    Predicted
+                  </th>
+                  <th scope="col" class="num">
+                    Error
+                  </th>
+                  <th scope="col">In the interval</th>
+                </tr>
+              </thead>
+              <tbody>
+                {plan.published.map(({ what, gpuHours, predicted, relativeError }) => (
+                  <tr key={what}>
+                    <th scope="row">{what}</th>
+                    <td class="num">{compact(gpuHours)}</td>
+                    <td class="num">{compact(predicted.value)}</td>
+                    <td class="num">
+                      {relativeError < 0 ? '−' : '+'}
+                      {percent(Math.abs(relativeError), 0)}
+                    </td>
+                    <td>{predicted.low <= gpuHours && gpuHours <= predicted.high ? 'yes' : 'no'}</td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </div>
+        </Card>
+      )}
+      <div class="two">
+        <Card title="What the dollars depend on">
+          <ul class="shares">
+            {plan.sensitivity.map(({ input, what, share }) => (
+              <li key={input}>
+                <span>{what}</span>
+                <span class="num">{percent(share, 0)}</span>
+                <meter value={share} max={1} aria-label={`${what}: ${percent(share, 0)}`} />
+              </li>
+            ))}
+          </ul>
+        </Card>
+        <Card title="Why other layouts lost">
+          <ul class="plain rejected">
+            {plan.rejected.slice(0, 9).map(({ stage, layout, reason }) => (
+              <li key={`${stage} ${layout} ${reason}`}>
+                <span class="mono">{layout}</span>
+                <span class="note">
+                  {stage}: {reason}
+                </span>
+              </li>
+            ))}
+            {plan.rejected.length === 0 && <li class="note">None was tried and rejected.</li>}
+          </ul>
+        </Card>
+      </div>
+      <p class="note">
+        ${plan.cluster.usdPerHour.value.toFixed(2)} an hour: {plan.cluster.usdPerHour.source} {plan.cluster.usdPerHour.date}.{' '}
+        {plan.notes.join(' ')}
+      </p>
+    </>
+  );
+}

@@ -1,0 +1,252 @@
+/**
+ * @file Parts that every page uses.
+ */
+import { useSignal } from '@preact/signals';
+import type { ComponentChildren } from 'preact';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import type { RunStatus } from '../protocol.js';
+import { Icon, type IconName } from './icons.js';
+
+export function Page({
+  title,
+  sub,
+  actions,
+  children,
+}: {
+  title: string;
+  sub?: ComponentChildren;
+  actions?: ComponentChildren;
+  children: ComponentChildren;
+}) {
+  useEffect(() => {
+    document.title = `${title} · Reckoner`;
+  }, [title]);
+  return (
+    <div class="page">
+      <header class="page-head">
+        <div>
+          <h1>{title}</h1>
+          {sub !== undefined && <p class="sub">{sub}</p>}
+        </div>
+        {actions !== undefined && <div class="actions">{actions}</div>}
+      </header>
+      {children}
+    </div>
+  );
+}
+
+const STATUS: Record<RunStatus, { word: string; tone: string }> = {
+  running: { word: 'Running', tone: 'live' },
+  completed: { word: 'Completed', tone: 'good' },
+  interrupted: { word: 'Stopped', tone: 'idle' },
+  'max-usd': { word: 'Stopped at its limit of dollars', tone: 'idle' },
+  'max-minutes': { word: 'Stopped at its limit of time', tone: 'idle' },
+  diverged: { word: 'Diverged', tone: 'bad' },
+  failed: { word: 'Failed', tone: 'bad' },
+  killed: { word: 'Ended without a word', tone: 'bad' },
+};
+
+export function Status({ of }: { of: RunStatus }) {
+  const { word, tone } = STATUS[of];
+  return (
+    <span class={`status ${tone}`}>
+      <i aria-hidden="true" />
+      {word}
+    </span>
+  );
+}
+
+export function Button(props: {
+  children: ComponentChildren;
+  onClick: () => void;
+  icon?: IconName;
+  kind?: 'primary' | 'quiet' | 'danger';
+  disabled?: boolean;
+  label?: string;
+  pressed?: boolean;
+}) {
+  const { children, onClick, icon, kind = '', disabled, label, pressed } = props;
+  return (
+    <button
+      type="button"
+      class={`button ${kind}`}
+      onClick={onClick}
+      disabled={disabled}
+      aria-label={label}
+      aria-pressed={pressed}
+    >
+      {icon !== undefined && <Icon name={icon} />}
+      {children}
+    </button>
+  );
+}
+
+/** A figure with its name, its unit and its interval. */
+export function Stat({ name, value, note, tone }: { name: string; value: string; note?: ComponentChildren; tone?: string }) {
+  return (
+    <div class={`stat ${tone ?? ''}`}>
+      <dt>{name}</dt>
+      <dd>{value}</dd>
+      <dd class="note">{note ?? ' '}</dd>
+    </div>
+  );
+}
+
+/** Tabs that are links: each has an address. */
+export function Tabs({ label, items }: { label: string; items: { name: string; href: string; current: boolean }[] }) {
+  return (
+    <nav class="tabs" aria-label={label}>
+      {items.map(({ name, href, current }) => (
+        <a key={name} href={href} aria-current={current ? 'page' : undefined}>
+          {name}
+        </a>
+      ))}
+    </nav>
+  );
+}
+
+export function Card({
+  title,
+  note,
+  aside,
+  children,
+  flush,
+}: {
+  title?: ComponentChildren;
+  note?: ComponentChildren;
+  aside?: ComponentChildren;
+  children: ComponentChildren;
+  flush?: boolean;
+}) {
+  return (
+    <section class={`card${flush ? ' flush' : ''}`}>
+      {title !== undefined && (
+        <div class="card-head">
+          <div>
+            <h2>{title}</h2>
+            {note !== undefined && <p class="note">{note}</p>}
+          </div>
+          {aside}
+        </div>
+      )}
+      {children}
+    </section>
+  );
+}
+
+/** What is being waited for, in words, and never before it has taken a while. */
+export function Waiting({ children }: { children: ComponentChildren }) {
+  const late = useSignal(false);
+  useEffect(() => {
+    const timer = setTimeout(() => {
+      late.value = true;
+    }, 150);
+    return () => clearTimeout(timer);
+  }, [late]);
+  return (
+    <p class="waiting" role="status">
+      {late.value ? children : ' '}
+    </p>
+  );
+}
+
+export function Problem({ children }: { children: ComponentChildren }) {
+  return (
+    <div class="problem" role="alert">
+      <Icon name="warn" />
+      <div>{children}</div>
+    </div>
+  );
+}
+
+/** Something fetched: what it is, that it is coming, or why it does not come. */
+export function useLoaded<T>(load: () => Promise<T>, keys: readonly unknown[]): { value: T | null; error: string | null } {
+  const [state, set] = useState<{ value: T | null; error: string | null }>({ value: null, error: null });
+  useEffect(() => {
+    let current = true;
+    load().then(
+      (value) => current && set({ value, error: null }),
+      (error) => current && set({ value: null, error: (error as Error).message }),
+    );
+    return () => {
+      current = false;
+    };
+  }, keys);
+  return state;
+}
+
+export function Select<T extends string>({
+  label,
+  value,
+  options,
+  onChange,
+  hideLabel,
+}: {
+  label: string;
+  value: T;
+  options: readonly { value: T; name: string }[];
+  onChange: (value: T) => void;
+  hideLabel?: boolean;
+}) {
+  return (
+    <label class="field">
+      <span class={hideLabel ? 'hidden' : ''}>{label}</span>
+      <select value={value} onChange={(event) => onChange(event.currentTarget.value as T)}>
+        {options.map((option) => (
+          <option key={option.value} value={option.value}>
+            {option.name}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+/** Copies a link and says so. */
+export function CopyLink({ url }: { url?: string }) {
+  const [done, set] = useState(false);
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
+  return (
+    <Button
+      icon={done ? 'check' : 'link'}
+      onClick={() => {
+        void navigator.clipboard?.writeText(url ?? location.href);
+        set(true);
+        clearTimeout(timer.current);
+        timer.current = setTimeout(() => set(false), 1500);
+      }}
+    >
+      <span aria-live="polite">{done ? 'Copied' : 'Link'}</span>
+    </Button>
+  );
+}
+
+export function Spark({ values, label }: { values: readonly number[]; label: string }) {
+  if (values.length < 2) return <span class="spark" />;
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const y = (value: number): number => 21 - ((value - low) / (high - low || 1)) * 18;
+  const points = values.map((value, i) => `${((i / (values.length - 1)) * 100).toFixed(1)},${y(value).toFixed(1)}`).join(' ');
+  return (
+    <svg class="spark" viewBox="0 0 100 24" preserveAspectRatio="none" role="img" aria-label={label}>
+      <polyline points={points} vector-effect="non-scaling-stroke" />
+    </svg>
+  );
+}
+
+/** Saves something under a name, from the page. */
+export function save(name: string, content: Blob): void {
+  const url = URL.createObjectURL(content);
+  const link = Object.assign(document.createElement('a'), { href: url, download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 1000);
+}
+
+export function csv(rows: readonly (readonly (string | number | null)[])[]): Blob {
+  // A cell that begins like a formula would be run by a spreadsheet.
+  const cell = (value: string | number | null): string => {
+    const text = value === null ? '' : String(value);
+    const safe = typeof value === 'string' && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+    return /[",\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  };
+  return new Blob([`${rows.map((row) => row.map(cell).join(',')).join('\r\n')}\r\n`], { type: 'text/csv' });
+}
