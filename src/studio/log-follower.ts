@@ -87,7 +87,7 @@ export function followLog(file: string, prices: PriceBook): LogFollower {
       return;
     }
     try {
-      if (offset === 0 && size > PREVIEW_FROM_BYTES) preview = sample(handle, size, pricer(prices));
+      if (size - offset > PREVIEW_FROM_BYTES) preview = sample(handle, size, pricer(prices));
       const first = offset === 0;
       for (;;) {
         const slice = readWhole(handle, offset, SLICE_BYTES);

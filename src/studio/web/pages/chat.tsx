@@ -135,7 +135,6 @@ export default function Chat() {
   return (
     <Page title="Chat" sub="Each prompt stands alone: a model of a task knows one kind of problem.">
       {models.error !== null && <Problem>{models.error}</Problem>}
-      {models.value === null && models.error === null && <Waiting>Looking for models…</Waiting>}
       <div class="toolbar chat-models">
         <Select label="Model" value={a} options={choices} onChange={(value) => setQuery({ a: value, run: null })} />
         {b !== null && <Select label="Beside it" value={b} options={choices} onChange={(value) => setQuery({ b: value })} />}
@@ -186,7 +185,9 @@ export default function Chat() {
           <div class="empty chat-empty">
             <h2>Ask a problem</h2>
             <p>
-              {example === null ? (
+              {models.value === null ? (
+                'Looking for models…'
+              ) : example === null ? (
                 'Choose a model above. Runs of this machine appear there as soon as they have a checkpoint.'
               ) : (
                 <>

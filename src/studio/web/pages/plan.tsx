@@ -2,7 +2,7 @@
  * @file Plan: drag what matters and see GPU-hours, days, memory and dollars move, with their intervals.
  */
 import { useSignal } from '@preact/signals';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useId, useRef } from 'preact/hooks';
 import type { Quantity } from '../../../planner/cluster.js';
 import type { RecipeChoice } from '../../protocol.js';
 import { get } from '../client.js';
@@ -243,6 +243,8 @@ function Slider(props: {
   isDefault?: boolean;
 }) {
   const { label, value, show, onInput, low = 0, high = 1, step = 1, stops, isDefault } = props;
+  // An output can be labelled, too, so the label says that it means the slider.
+  const id = useId();
   // Of given stops, the one that is nearest by ratio.
   const nearest =
     stops === undefined
@@ -252,12 +254,15 @@ function Slider(props: {
           0,
         );
   return (
-    <label class="slider">
+    <div class="slider">
       <span class="slider-head">
-        <span>{label}</span>
-        <output class={isDefault ? 'faint' : ''}>{show(value)}</output>
+        <label for={id}>{label}</label>
+        <output for={id} class={isDefault ? 'faint' : ''}>
+          {show(value)}
+        </output>
       </span>
       <input
+        id={id}
         type="range"
         min={stops === undefined ? low : 0}
         max={stops === undefined ? high : stops.length - 1}
@@ -270,7 +275,7 @@ function Slider(props: {
           onInput(stops === undefined ? Number(at.toFixed(4)) : stops[at]);
         }}
       />
-    </label>
+    </div>
   );
 }
 

@@ -68,6 +68,7 @@ export default function Run({ name: route }: { name: string }) {
   const items = [
     { name: 'Curves', href: base, current: view === 'curves' },
     { name: 'Rollouts', href: `${base}/rollouts`, current: view === 'rollouts' },
+    { name: 'Evaluations', href: `${base}/evaluations`, current: view === 'evaluations' },
     { name: 'Bill', href: `${base}/bill`, current: view === 'bill' },
   ];
   return (
@@ -114,6 +115,7 @@ export default function Run({ name: route }: { name: string }) {
       <Tabs label="Views of this run" items={items} />
       {view === 'curves' && <Curves detail={detail} version={version} name={name} />}
       {view === 'rollouts' && <Rollouts name={name} step={state.step} />}
+      {view === 'evaluations' && <Evaluations detail={detail} />}
       {view === 'bill' && <RunBill name={name} fresh={`${status} ${summary.hasBill}`} />}
     </Page>
   );
@@ -171,16 +173,16 @@ function Timeline({ detail }: { detail: RunDetail }) {
   const known = new Map(state.stages.map((stage) => [stage.id, stage]));
   const all =
     stages.length > 0 ? stages : state.stages.map(({ id, kind, steps }) => ({ id, kind, steps, seconds: null, usd: null }));
-  const total = all.reduce(
-    (sum, { id, seconds }) => sum + Math.max(known.get(id)?.seconds ?? 0, known.get(id) ? 0 : (seconds?.value ?? 0)),
-    0,
-  );
+  // By the plan's time where there is one: what is measured changes every second, and stages would wander.
+  const weigh = all.every(({ seconds }) => seconds !== null);
+  const weights = all.map(({ seconds, steps }) => (weigh && seconds !== null ? seconds.value : Math.sqrt(steps)));
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
   return (
     <ol class="timeline" aria-label="Stages">
-      {all.map(({ id, kind, steps, seconds }) => {
+      {all.map(({ id, kind, steps, seconds }, i) => {
         const stage = known.get(id);
         const spent = stage?.seconds ?? 0;
-        const share = (stage === undefined ? (seconds?.value ?? 0) : spent) / (total || 1);
+        const share = weights[i] / (total || 1);
         const done = stage === undefined ? 0 : stage.state === 'done' ? 1 : stage.step / Math.max(1, steps);
         const tone =
           stage === undefined
@@ -214,7 +216,10 @@ function Curves({ detail, version, name }: { detail: RunDetail; version: number;
   const { state } = detail;
   const drawn = state.stages.filter(({ curves }) => Object.keys(curves).some((metricName) => metricName !== 'usd'));
   const asked = query.value.get('stage');
-  const stage = drawn.find(({ id }) => id === asked) ?? drawn.at(-1);
+  // Evaluations have a page of their own, so training is what is drawn unless asked otherwise.
+  const trained =
+    drawn.findLast(({ latest }) => latest.reward !== undefined) ?? drawn.findLast(({ latest }) => latest.loss !== undefined);
+  const stage = drawn.find(({ id }) => id === asked) ?? trained ?? drawn.at(-1);
   const others = useSignal<Map<string, RunDetail>>(new Map());
   const chosen = (query.value.get('with') ?? '')
     .split(',')
@@ -249,8 +254,18 @@ function Curves({ detail, version, name }: { detail: RunDetail; version: number;
             </button>
           ))}
         </div>
+        {chosen.length > 0 && (
+          <ul class="legend">
+            {[name, ...chosen].map((one, i) => (
+              <li key={one}>
+                <i class={`swatch run-${i + 1}`} />
+                <a href={`/runs/${encodeURIComponent(one)}`}>{one.replace(/^\d{4}-\d{2}-\d{2}-/, '')}</a>
+              </li>
+            ))}
+          </ul>
+        )}
         {candidates.length > 0 && (
-          <details class="menu">
+          <details class="menu right">
             <summary>Compare{chosen.length > 0 ? ` · ${chosen.length}` : ''}</summary>
             <div class="menu-body">
               {candidates.map((other) => {
@@ -271,17 +286,6 @@ function Curves({ detail, version, name }: { detail: RunDetail; version: number;
             </div>
           </details>
         )}
-        {chosen.length > 0 && (
-          <ul class="legend">
-            {[name, ...chosen].map((one, i) => (
-              <li key={one}>
-                <i class={`swatch run-${i + 1}`} />
-                <a href={`/runs/${encodeURIComponent(one)}`}>{one.replace(/^\d{4}-\d{2}-\d{2}-/, '')}</a>
-              </li>
-            ))}
-          </ul>
-        )}
-        <span class="note right">steps of {stage.id} from left to right; drag to zoom, double-click to see all</span>
       </div>
       <div class="charts">
         {shownMetrics.map((metricName) => {
@@ -303,12 +307,12 @@ function Curves({ detail, version, name }: { detail: RunDetail; version: number;
           );
         })}
       </div>
+      <p class="note">Steps of {stage.id} from left to right. Drag to zoom, double-click to see all.</p>
       {metrics.length > FIRST && (
         <Button kind="quiet" onClick={() => (all.value = !all.value)}>
           {all.value ? 'Fewer curves' : `${metrics.length - FIRST} more curves`}
         </Button>
       )}
-      {state.evaluations.length > 0 && <Evaluations detail={detail} />}
       {state.warnings.length > 0 && (
         <Card title="Warnings">
           <ul class="plain">
@@ -325,6 +329,7 @@ function Curves({ detail, version, name }: { detail: RunDetail; version: number;
 }
 
 function Evaluations({ detail }: { detail: RunDetail }) {
+  if (detail.state.evaluations.length === 0) return <p class="waiting">Nothing has been evaluated yet.</p>;
   return (
     <Card title="Evaluations" note="On problems that training cannot have drawn; ± is the half-width of the 95% interval." flush>
       <div class="scroll">

@@ -1,0 +1,497 @@
+/**
+ * @file The studio in a real browser, on real runs made here.
+ */
+import { appendFileSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CLAIMS, evaluateClaim, readClaim } from '../../src/ledger/index.js';
+import { planned, sampled } from '../../src/recipes/claim-options.js';
+import { planRecipe } from '../../src/recipes/plan.js';
+import { loadRecipe } from '../../src/recipes/schema.js';
+import { readTarget } from '../../src/recipes/target.js';
+import { bytes, compact, duration, usd } from '../../src/studio/web/format.js';
+import { clean, launch, open, recipe, runs, type Server, scratch, serve, train, trainOn } from './studio.js';
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+/** Compressed script of a first load, bytes; the goal of the issue is 400 KB. */
+const SCRIPT_BUDGET = 120_000;
+/** A good page has less than 0.1 (web.dev/cls). */
+const SHIFT_BUDGET = 0.05;
+/** Other programs share the machine in a test; the goal is 50 ms. */
+const TASK_BUDGET_MS = 300;
+
+let browser: Browser;
+let server: Server;
+let first: string;
+let second: string;
+const failed = '2026-01-01-failed-0001';
+const pagesOf = (): string[] => [
+  '/runs',
+  `/runs/${first}?stage=grpo&with=${second}`,
+  `/runs/${first}/rollouts`,
+  `/runs/${first}/evaluations`,
+  `/runs/${first}/bill`,
+  `/runs/${failed}`,
+  `/chat?run=${first}`,
+  '/plan?recipe=r1-mini',
+  '/bill',
+  '/bill/runs',
+  '/benchmarks',
+];
+const at = (path: string): string => new URL(path, server.url).href;
+/** Until what the page waits for has come. */
+async function settle(page: Page): Promise<void> {
+  await page.locator('h1').waitFor();
+  await page.waitForFunction(() => document.querySelector('main .waiting[role=status]') === null);
+}
+const seen = (page: Page): Promise<{ shift: number; longest: number }> => page.evaluate('window.seen');
+
+beforeAll(async () => {
+  browser = await launch();
+  first = train(recipe('tiny', 40));
+  second = train(recipe('tiny', 40), '--seed', '2');
+  // A run as a crash of the disk leaves it.
+  cpSync(join(runs, first), join(runs, failed), { recursive: true });
+  const events = readFileSync(join(runs, failed, 'events.jsonl'), 'utf8')
+    .split('\n')
+    .slice(0, 60);
+  const ended = {
+    type: 'ended',
+    attempt: 0,
+    step: 50,
+    time: new Date().toISOString(),
+    reason: 'failed',
+    message: 'no space left on the device',
+  };
+  writeFileSync(join(runs, failed, 'events.jsonl'), `${events.join('\n')}\n${JSON.stringify(ended)}\n{"type":"metr`);
+  server = await serve(runs);
+});
+afterAll(async () => {
+  server?.stop();
+  await browser?.close();
+  clean();
+});
+
+describe('claims', () => {
+  it('are what a visitor without runs sees first: the figures of the library, each bar open to its source', async () => {
+    const empty = join(scratch, 'none');
+    mkdirSync(empty);
+    const other = await serve(empty);
+    const { page, faults, close } = await open(browser);
+    try {
+      await page.goto(other.url);
+      await page.waitForURL('**/bill');
+      await page.locator('.waterfall').first().waitFor();
+      const claim = evaluateClaim(
+        readClaim(
+          CLAIMS.find(({ id }) => id === 'deepseek'),
+          'deepseek',
+        ),
+        { planned, propagate: sampled },
+      );
+      const text = await page.locator('main').innerText();
+      const wanted = claim.path.filter(({ detail }) => !detail).flatMap(({ figures }) => figures);
+      expect(wanted.length).toBeGreaterThan(10);
+      for (const id of wanted) {
+        const figure = claim.figures.find((one) => one.id === id);
+        expect(text, id).toContain(usd(figure?.usd ?? 0));
+        expect(text, id).toContain(`${usd(figure?.low ?? 0)} to ${usd(figure?.high ?? 0)}`);
+      }
+      for (const said of ['$5.58M', '$1.63B', '$294K']) expect(text).toContain(said);
+      const step = claim.steps.find(({ to }) => to === 'programme-rented');
+      const row = page.locator('details.fall', { hasText: step?.what ?? '' }).first();
+      await row.locator('summary').click();
+      const opened = await row.innerText();
+      expect(opened).toContain(step?.why);
+      expect(opened).toContain(step?.source);
+      expect(faults).toEqual([]);
+    } finally {
+      await close();
+      other.stop();
+    }
+  });
+
+  it('are saved as PNG and as CSV', async () => {
+    const { page, close } = await open(browser);
+    await page.goto(at('/bill'));
+    await page.locator('.waterfall').first().waitFor();
+    const [png] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: /^PNG/ }).first().click()]);
+    expect(
+      readFileSync(await png.path())
+        .subarray(1, 4)
+        .toString(),
+    ).toBe('PNG');
+    const [csv] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: /^CSV/ }).first().click()]);
+    expect(readFileSync(await csv.path(), 'utf8')).toContain('"V3, the headline",figure,5576000,');
+    await close();
+  });
+});
+
+describe('runs', () => {
+  it('are listed, and each opens: figures, stages, curves, evaluations', async () => {
+    const { page, faults, close } = await open(browser);
+    await page.goto(at('/runs'));
+    await page.locator('.run-row').first().waitFor();
+    expect(await page.locator('.run-row').count()).toBe(3);
+    await page.locator(`a[href="/runs/${first}"]`).click();
+    await page.locator('.chart canvas').first().waitFor();
+    expect(await page.locator('.chart canvas').count()).toBeGreaterThanOrEqual(6);
+    expect(await page.locator('.timeline li').count()).toBe(4);
+    expect(await page.locator('.status').innerText()).toBe('Completed');
+    for (const title of ['Reward', 'Accuracy', 'Length', 'Loss', 'Throughput', 'Cost']) {
+      expect(await page.locator('.chart-title', { hasText: title }).count(), title).toBeGreaterThan(0);
+    }
+    await page.getByText('Compare').click();
+    await page.locator('.menu-body label', { hasText: second.slice(-4) }).click();
+    await page.waitForFunction((name) => location.search.includes(name), second);
+    expect(await page.locator('.legend li').count()).toBe(2);
+    await page.getByRole('link', { name: 'Evaluations' }).click();
+    await page.locator('tbody tr').nth(1).waitFor();
+    expect(await page.locator('tbody th').allInnerTexts()).toEqual(['before', 'after']);
+    expect(faults).toEqual([]);
+    await close();
+  });
+
+  it('say why they failed', async () => {
+    const { page, close } = await open(browser);
+    await page.goto(at(`/runs/${failed}`));
+    await page.locator('[role=alert]').waitFor();
+    expect(await page.locator('[role=alert]').innerText()).toContain('no space left on the device');
+    expect(await page.getByRole('button', { name: 'Resume' }).count()).toBe(1);
+    await close();
+  });
+
+  it('are seen learning, without a reload', async () => {
+    const { page, faults, close } = await open(browser);
+    await page.goto(at('/runs'));
+    await page.locator('.run-row').first().waitFor();
+    const training = trainOn(recipe('live', 4000));
+    try {
+      const row = page.locator('.run-row', { hasText: 'live' });
+      await row.waitFor({ timeout: 30_000 });
+      await row.click();
+      await page.locator('.status', { hasText: 'Running' }).waitFor();
+      const step = async (): Promise<number> => Number((await page.locator('.stat dd').first().innerText()).replaceAll(',', ''));
+      await expect.poll(step, { timeout: 30_000 }).toBeGreaterThan(125);
+      const before = await step();
+      await expect.poll(step, { timeout: 30_000 }).toBeGreaterThan(before + 5);
+      await page.getByRole('button', { name: 'Stop' }).click();
+      await page.locator('.status', { hasText: 'Stopped' }).waitFor({ timeout: 30_000 });
+      const stopped = await step();
+      await page.getByRole('button', { name: 'Resume' }).click();
+      await page.locator('.status', { hasText: 'Running' }).waitFor({ timeout: 30_000 });
+      await expect.poll(step, { timeout: 30_000 }).toBeGreaterThan(stopped);
+      await page.getByRole('button', { name: 'Stop' }).click();
+      await page.locator('.status', { hasText: 'Stopped' }).waitFor({ timeout: 30_000 });
+      expect(faults).toEqual([]);
+      expect((await seen(page)).shift).toBeLessThan(SHIFT_BUDGET);
+    } finally {
+      training.kill('SIGKILL');
+      await close();
+    }
+  });
+
+  it('are started from the page', async () => {
+    const { page, close } = await open(browser);
+    await page.goto(at('/runs'));
+    await page.getByRole('button', { name: 'New run' }).click();
+    await page.getByLabel('Seed').fill('7');
+    await page.getByLabel('At most, minutes').fill('1');
+    await page.getByRole('button', { name: 'Start', exact: true }).click();
+    await page.waitForURL('**/runs/*r1-mini*', { timeout: 30_000 });
+    await page.locator('.status', { hasText: 'Running' }).waitFor({ timeout: 30_000 });
+    expect(await page.locator('.sub').innerText()).toContain('seed 7');
+    await page.getByRole('button', { name: 'Stop' }).click();
+    await page.locator('.status', { hasText: 'Stopped' }).waitFor({ timeout: 60_000 });
+    await close();
+  });
+
+  it('with a million events open in about a second', async () => {
+    const name = '2026-01-01-long-0001';
+    cpSync(join(runs, first), join(runs, name), { recursive: true });
+    const file = join(runs, name, 'events.jsonl');
+    const [started] = readFileSync(file, 'utf8').split('\n');
+    writeFileSync(file, `${started}\n`);
+    for (let i = 0; i < 100; i++) {
+      const lines = Array.from({ length: 10_000 }, (_, j) => {
+        const step = i * 10_000 + j + 1;
+        return `{"type":"metrics","attempt":0,"step":${step},"time":"2026-01-01T00:00:00.000Z","stage":"sft","kind":"sft","stageStep":${step},"values":{"loss":${Math.exp(-step / 3e5)},"tokensPerSecond":1000}}\n`;
+      });
+      appendFileSync(file, lines.join(''));
+    }
+    const { page, close } = await open(browser);
+    const began = Date.now();
+    await page.goto(at(`/runs/${name}`));
+    await page.locator('.chart canvas').first().waitFor();
+    const seconds = (Date.now() - began) / 1000;
+    console.log(`a run of a million events: first curves after ${seconds.toFixed(2)} s`);
+    expect(seconds).toBeLessThan(3);
+    expect(await page.locator('.stat dd').first().innerText()).toBe('1,000,000');
+    await close();
+  });
+});
+
+describe('rollouts', () => {
+  it('are read side by side, by keyboard, and are text whatever is in them', async () => {
+    const hostile = '<think><img src=x onerror="window.hacked=1"></think><answer><script>window.hacked=1</script></answer>';
+    const samples = join(runs, first, 'samples.jsonl');
+    const last = JSON.parse(
+      readFileSync(samples, 'utf8')
+        .trim()
+        .split('\n')
+        .filter((line) => line.includes('"grpo"'))
+        .at(-1) as string,
+    );
+    appendFileSync(samples, `${JSON.stringify({ ...last, completion: hostile, reason: '<b>bold</b>' })}\n`);
+    const { page, faults, close } = await open(browser);
+    await page.goto(at(`/runs/${first}/rollouts`));
+    await page.locator('.rollouts li').first().waitFor();
+    expect(await page.locator('.pane').count()).toBe(2);
+    expect(await page.locator('.pane h2').allInnerTexts()).toEqual(['Step 1 of grpo', 'Step 40 of grpo']);
+    await page.getByText('<img src=x').waitFor();
+    expect(await page.locator('.completion img, .completion script, .note b').count()).toBe(0);
+    expect(await page.evaluate('window.hacked')).toBeUndefined();
+    await page.getByLabel('Then: step').focus();
+    await page.keyboard.press('ArrowRight');
+    await page.locator('.pane h2', { hasText: 'Step 2' }).waitFor();
+    expect(faults).toEqual([]);
+    await close();
+  });
+});
+
+describe('chat', () => {
+  it('streams an answer of each of two checkpoints, with how likely each token was and what it took', async () => {
+    const { page, faults, close } = await open(browser);
+    await page.goto(at(`/chat?run=${first}`));
+    await page.getByRole('button', { name: 'Compare with another' }).click();
+    const example = await page.locator('.chip').innerText();
+    let parts = 0;
+    page.on('response', (response) => {
+      if (response.url().endsWith('/api/chat')) parts++;
+    });
+    await page.locator('#prompt').fill(example);
+    await page.locator('#prompt').press('Enter');
+    await page.locator('.reply-foot').nth(1).waitFor({ timeout: 60_000 });
+    expect(parts).toBe(2);
+    for (const foot of await page.locator('.reply-foot').allInnerTexts()) expect(foot).toMatch(/\d+ tokens\s+[\d.]+ s\s+\$0\.0/);
+    expect(await page.locator('.reply').first().locator('.token').count()).toBeGreaterThan(0);
+    const answer = page.locator('.reply-text').first();
+    await answer.focus();
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('ArrowRight');
+    expect(await page.locator('.token-readout').first().innerText()).toMatch(/probability \d+\.\d%/);
+    expect(faults).toEqual([]);
+    await close();
+  });
+
+  it('says in words what an endpoint that is not there is, and what a prompt that cannot be read is', async () => {
+    const { page, close } = await open(browser);
+    await page.goto(at('/chat?a=endpoint'));
+    await page.getByLabel('URL').fill('http://127.0.0.1:9/v1');
+    await page.locator('#prompt').fill('hello');
+    await page.getByRole('button', { name: 'Ask' }).click();
+    await page.locator('.reply [role=alert]').waitFor();
+    expect(await page.locator('.reply [role=alert]').innerText()).toContain('is the server up?');
+    await page.goto(at(`/chat?run=${first}`));
+    await page.locator('#prompt').fill('what is love');
+    await page.locator('#prompt').press('Enter');
+    await page.locator('.reply [role=alert]').waitFor({ timeout: 30_000 });
+    await close();
+  });
+});
+
+describe('plan', () => {
+  it("shows the library's numbers, moves with a slider, and is its address", async () => {
+    const plan = planRecipe(loadRecipe('r1-mini'), readTarget('h100x8'));
+    const { page, faults, close } = await open(browser);
+    await page.goto(at('/plan?recipe=r1-mini'));
+    await page.locator('.plan-stats').waitFor({ timeout: 30_000 });
+    const values = async (): Promise<string[]> => page.locator('.plan-stats dd:not(.note)').allInnerTexts();
+    const { total, stages } = plan;
+    const memory = Math.max(...stages.map(({ memoryBytesPerGpu }) => memoryBytesPerGpu?.value ?? 0));
+    expect((await values()).slice(0, 5)).toEqual([
+      usd(total.usd.value),
+      compact(total.gpuHours.value),
+      duration(total.days.value * 86_400),
+      bytes(memory),
+      `${compact(total.energyKwh.value)} kWh`,
+    ]);
+    const notes = await page.locator('.plan-stats dd.note').allInnerTexts();
+    expect(notes[0]).toBe(`${usd(total.usd.low)} to ${usd(total.usd.high)}`);
+    for (const { layout } of stages) expect(await page.locator('main').innerText()).toContain(layout);
+    await page.getByLabel('Price of an hour').focus();
+    for (let i = 0; i < 20; i++) await page.keyboard.press('ArrowRight');
+    await expect.poll(async () => (await values())[0], { timeout: 20_000 }).not.toBe(usd(total.usd.value));
+    expect((await values())[1]).toBe(compact(total.gpuHours.value));
+    await page.waitForFunction(() => location.search.includes('price='));
+    const shown = await values();
+    await page.reload();
+    await page.locator('.plan-stats').waitFor({ timeout: 30_000 });
+    expect(await values()).toEqual(shown);
+    expect((await seen(page)).longest).toBeLessThan(TASK_BUDGET_MS);
+    expect(faults).toEqual([]);
+    await close();
+  });
+
+  it('plans DeepSeek-V3 on 2,048 H800s as the library does, and says when nothing fits', async () => {
+    const { total } = planRecipe(loadRecipe('deepseek-v3'), readTarget('h800x2048'));
+    const { page, close } = await open(browser);
+    await page.goto(at('/plan'));
+    await page.locator('.plan-stats').waitFor({ timeout: 60_000 });
+    expect(await page.locator('.plan-stats dd').first().innerText()).toBe(usd(total.usd.value));
+    await page.goto(at('/plan?recipe=deepseek-v3&gpu=h800&count=8'));
+    await page.locator('.plan-out [role=alert]').waitFor({ timeout: 60_000 });
+    expect(await page.locator('.plan-out [role=alert]').innerText()).toContain('layouts fits');
+    await close();
+  });
+});
+
+it('benchmarks keep what was measured here and what was published apart', async () => {
+  const { page, faults, close } = await open(browser);
+  await page.goto(at('/benchmarks'));
+  await page.locator('.scatter').nth(1).waitFor();
+  const [measured, published] = await page.locator('.card').allInnerTexts();
+  expect(measured).toContain(first);
+  expect(measured).not.toContain('DeepSeek');
+  expect(published).toContain('79.8%');
+  expect(published).toContain('not published');
+  expect(published).toContain('Nature 2025');
+  expect(faults).toEqual([]);
+  await close();
+});
+
+it('a run from the bill of which every line has a source adds up', async () => {
+  const { page, close } = await open(browser);
+  await page.goto(at(`/runs/${first}/bill`));
+  await page.locator('.waterfall').waitFor();
+  const bill = JSON.parse(readFileSync(join(runs, first, 'bill.json'), 'utf8'));
+  const text = await page.locator('main').innerText();
+  expect(text).toContain(usd(Number(bill.totals.headline.usd)));
+  expect(text).toContain(usd(Number(bill.totals.full.usd)));
+  await page.locator('.fall summary').first().click();
+  expect(await page.locator('.fall').first().innerText()).toContain('AWS');
+  await close();
+});
+
+it('everything is reached by keyboard alone', async () => {
+  const { page, close } = await open(browser);
+  await page.goto(at('/runs'));
+  await page.locator('.run-row').first().waitFor();
+  await page.keyboard.press('Tab');
+  expect(await page.evaluate(() => document.activeElement?.textContent)).toBe('Skip to the content');
+  const reach = async (name: string): Promise<void> => {
+    for (let i = 0; i < 40; i++) {
+      await page.keyboard.press('Tab');
+      const [text, outline] = await page.evaluate(() => {
+        const element = document.activeElement as HTMLElement;
+        return [element.textContent ?? '', getComputedStyle(element).outlineStyle];
+      });
+      expect(outline, `focus on ${text} is seen`).not.toBe('none');
+      if (text.includes(name)) return;
+    }
+    throw new Error(`${name} is not reached`);
+  };
+  await reach('Bill');
+  await page.keyboard.press('Enter');
+  await page.locator('.waterfall').first().waitFor();
+  await reach('Long context');
+  await page.keyboard.press('Enter');
+  await page.locator('.fall[open]').waitFor();
+  await page.keyboard.press('Shift+Tab');
+  await close();
+});
+
+describe.each(['light', 'dark'] as const)('accessibility, %s', (colorScheme) => {
+  it('axe finds nothing on any page', async () => {
+    const { page, faults, close } = await open(browser, { colorScheme, reducedMotion: 'reduce' });
+    for (const path of pagesOf()) {
+      await page.goto(at(path));
+      await settle(page);
+      await page.waitForTimeout(150);
+      await page.evaluate(axe);
+      const found = await page.evaluate(
+        'axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] })',
+      );
+      const violations = (found as { violations: { id: string; nodes: { html: string; failureSummary: string }[] }[] })
+        .violations;
+      expect(
+        violations.map(({ id, nodes }) => `${path}: ${id}: ${nodes[0].html.slice(0, 160)} ${nodes[0].failureSummary}`),
+      ).toEqual([]);
+    }
+    expect(faults).toEqual([]);
+    await close();
+  });
+});
+
+it('nothing is wider than a phone of 360 pixels', async () => {
+  const { page, close } = await open(browser, { viewport: { width: 360, height: 740 } });
+  for (const path of pagesOf()) {
+    await page.goto(at(path));
+    await settle(page);
+    const wide = await page.evaluate(() => {
+      const { scrollWidth } = document.documentElement;
+      const widest = [...document.querySelectorAll('main *')].find(
+        (element) =>
+          element.getBoundingClientRect().right > 361 && element.closest('.scroll, .scatter-box, .tabs, .chart-box') === null,
+      );
+      return scrollWidth > 360 ? `${scrollWidth} px, by ${widest?.outerHTML.slice(0, 120)}` : '';
+    });
+    expect(wide, path).toBe('');
+  }
+  await close();
+});
+
+it('every page keeps its budgets: script, shifts and long tasks', async () => {
+  for (const path of pagesOf()) {
+    const { page, close } = await open(browser);
+    await page.goto(at(path));
+    await settle(page);
+    await page.waitForTimeout(300);
+    const script = await page.evaluate(() =>
+      (performance.getEntriesByType('resource') as PerformanceResourceTiming[])
+        .filter(({ name }) => /\.js(\?|$)/.test(name))
+        .reduce((sum, { encodedBodySize }) => sum + encodedBodySize, 0),
+    );
+    const { shift, longest } = await seen(page);
+    console.log(
+      `${path.replace(first, '<run>').replace(second, '<run>')}: ${(script / 1000).toFixed(0)} kB of script, shift ${shift.toFixed(3)}, longest task ${longest.toFixed(0)} ms`,
+    );
+    expect(script, path).toBeGreaterThan(1000);
+    expect(script, path).toBeLessThan(SCRIPT_BUDGET);
+    expect(shift, path).toBeLessThan(SHIFT_BUDGET);
+    expect(longest, path).toBeLessThan(TASK_BUDGET_MS);
+    await close();
+  }
+});
+
+it('the content security policy holds: no script but our own runs, nothing else is reached', async () => {
+  const { page, close } = await open(browser);
+  await page.goto(at('/runs'));
+  await settle(page);
+  const results = await page.evaluate(async () => {
+    const violations: string[] = [];
+    document.addEventListener('securitypolicyviolation', (event) => violations.push(event.effectiveDirective));
+    const script = document.createElement('script');
+    script.textContent = 'window.inline = 1';
+    document.body.append(script);
+    const style = document.createElement('style');
+    style.textContent = 'body { color: red }';
+    document.body.append(style);
+    const reached = await fetch('https://example.com/').then(
+      () => true,
+      () => false,
+    );
+    // A module of eight bytes: empty, but valid.
+    const wasm = await WebAssembly.compile(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0])).then(
+      () => true,
+      () => false,
+    );
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    return { violations, inline: 'inline' in window, reached, wasm };
+  });
+  expect(results.violations).toEqual(expect.arrayContaining(['script-src-elem', 'style-src-elem', 'connect-src']));
+  expect(results).toMatchObject({ inline: false, reached: false, wasm: true });
+  await close();
+});
