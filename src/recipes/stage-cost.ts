@@ -79,8 +79,24 @@ function memoryQuantity({ moe }: Architecture, bytes: number): Quantity {
   return { value: bytes, low: bytes / factor, high: bytes * factor };
 }
 
+/** Questions that were answered lately: whoever drags a price asks again and again for the same layouts. */
+const recent = new Map<string, StageCost[]>();
+const MOST_RECENT = 8;
+
 /** @throws UserError when nothing fits */
 export function createStageCosts(question: StageQuestion, works: readonly StageWork[]): StageCost[] {
+  const { target, ...rest } = question;
+  // What a layout costs in seconds does not depend on prices.
+  const accelerator = { ...target.accelerator, usdPerHour: null };
+  const key = JSON.stringify([rest, accelerator, target.count, target.layout, target.name, works]);
+  const known = recent.get(key) ?? computeStageCosts(question, works);
+  recent.delete(key);
+  recent.set(key, known);
+  if (recent.size > MOST_RECENT) recent.delete(recent.keys().next().value as string);
+  return known;
+}
+
+function computeStageCosts(question: StageQuestion, works: readonly StageWork[]): StageCost[] {
   const searches = new Map<string, LayoutSearch>();
   const samplings = new Map<string, StageCost>();
   return works.map((work) => {

@@ -40,12 +40,13 @@ export function Waterfall({ rows, label }: { rows: WaterfallRow[]; label: string
   const x = (value: number): number => Math.max(0, Math.min(100, (value / most) * 100));
   return (
     <ul class="waterfall" aria-label={label}>
-      {rows.map((row) => {
+      {rows.map((row, i) => {
+        const mid = row.total && i > 0 && i < rows.length - 1;
         const [a, b] = [Math.min(row.from, row.to), Math.max(row.from, row.to)];
         const whisker = row.total && row.low !== null && row.high !== null && row.low !== row.high;
         return (
           <li key={row.key}>
-            <details class={`fall ${toneOf(row)}`}>
+            <details class={`fall ${toneOf(row)}${mid ? ' mid' : ''}`}>
               <summary>
                 <span class="fall-label">
                   <Icon name="chevron" />
@@ -107,7 +108,8 @@ export function savePng(name: string, title: string, source: string, rows: reado
     const y = top + i * line;
     text(capital(row.label), 40, y + 21, `${row.total ? 600 : 400} 14px`, '--ink', 'left', 285);
     const [a, b] = [Math.min(row.from, row.to), Math.max(row.from, row.to)];
-    context.fillStyle = token(row.total ? '--bar-total' : row.value < 0 ? '--bar-less' : '--bar-more');
+    const mid = i > 0 && i < rows.length - 1;
+    context.fillStyle = token(row.total ? (mid ? '--bar-mid' : '--bar-total') : row.value < 0 ? '--bar-less' : '--bar-more');
     context.fillRect(x(a), y + 7, Math.max(2, x(b) - x(a)), 18);
     text(signed(row), 1000, y + 21, `${row.total ? 600 : 400} 14px`, '--ink', 'right');
     text(interval(row), 1015, y + 21, '400 12px', '--muted', 'left', 165);

@@ -11,7 +11,12 @@ type Figure = ClaimDocument['figures'][number];
 type Step = ClaimDocument['steps'][number];
 
 /** Of the figures of DeepSeek's claim, those that people quote. */
-const QUOTED = ['v3-headline', 'programme-idle', 'company-year', 'fleet-capex'];
+const QUOTED: Record<string, string> = {
+  'v3-headline': 'The headline: V3’s final run',
+  'programme-idle': 'V3 and R1, with research and idle hours',
+  'company-year': 'The company, in a year',
+  'fleet-capex': 'Its servers, at purchase',
+};
 
 export default function BillPage({ name }: { name: string }) {
   const id = name === '' ? 'deepseek' : name;
@@ -85,7 +90,9 @@ function Claim({ id }: { id: string }) {
   if (error !== null) return <Problem>{error}</Problem>;
   if (claim === null) return <Waiting>Computing every figure with its interval, and the plan beside them…</Waiting>;
   const figures = new Map(claim.figures.map((figure) => [figure.id, figure]));
-  const quoted = QUOTED.map((one) => figures.get(one)).filter((figure) => figure !== undefined);
+  const quoted = Object.keys(QUOTED)
+    .map((one) => figures.get(one))
+    .filter((figure) => figure !== undefined);
   const hero = quoted.length > 0 ? quoted : ends(claim, figures);
   const [main, detail] = [claim.path.filter((leg) => !leg.detail), claim.path.filter((leg) => leg.detail)];
   return (
@@ -96,7 +103,7 @@ function Claim({ id }: { id: string }) {
           {hero.map((figure) => (
             <Stat
               key={figure.id}
-              name={figure.what}
+              name={QUOTED[figure.id] ?? figure.what}
               value={usd(figure.usd)}
               note={`${periodOf(figure)} · ${usd(figure.low)} to ${usd(figure.high)}`}
             />

@@ -162,7 +162,7 @@ function Stats({ detail }: { detail: RunDetail }) {
       <Stat
         name="Cost"
         value={usd(state.usd)}
-        note={expected === null || expected.high === 0 ? ' ' : `planned ${usd(expected.low)}–${usd(expected.high)}`}
+        note={expected === null || expected.high === 0 ? ' ' : `plan ${usd(expected.low)}–${usd(expected.high)}`}
       />
     </dl>
   );
