@@ -20,7 +20,10 @@
  * gradients and caches on it, and each step marks it again for activations. Memory does not grow from step to step.
  */
 
-/** `bf16` tensors are frozen weights: they may live outside the device's working memory and are read by `matmul` alone. */
+/**
+ * `bf16` tensors are frozen weights: they may live outside the device's working memory. They are read as `b` by `matmul`, as the table
+ * by `embedding` and as the head by `tokenLogProbabilities` and its derivative (which then has no `dHead`); nothing else takes them.
+ */
 export type DType = 'f32' | 'i32' | 'bf16';
 
 /**

@@ -1,10 +1,14 @@
 /**
- * @file The linear layer, the residual it is added to, and its bias.
+ * @file The linear layer, the residual it is added to, its bias, and a low-rank adapter beside its weight.
  *
  * The residual stream is copied to the output once and the product accumulates on top, so that "x + W·f(x)" costs no extra
  * pass over memory. On the way back the residual adopts the output's gradient buffer: no copy at all.
+ *
+ * With an adapter the layer is W·x + s·B·(A·x) (LoRA, Hu et al. 2021, equation 3). A weight that is several matrices one below
+ * the other has an A and a B for each; the A's are one matrix, too, so that x is read once. With h = A·x and G the gradient of the
+ * output: dB += s·Gᵀ·h, dh = s·G·B, dA += dhᵀ·x, dx += dh·A.
  */
-import { matrixOf, type Tensor } from '../backend.js';
+import { columns, matrixOf, type Tensor } from '../backend.js';
 import { type Tape, Variable } from '../tape.js';
 import { demand } from './reference-kernel.js';
 
@@ -13,6 +17,17 @@ export interface LinearOptions {
   residual?: Variable;
   /** [M], added to every row. */
   bias?: Variable;
+  adapter?: LowRank;
+}
+
+/** What an adapter adds to a product, for some rows of the weight. */
+export interface LowRank {
+  /** [parts · rank, K]: the A matrices, one below the other. */
+  down: Variable;
+  /** The B matrices in the same order: [m, rank] each, for the output's columns from `column` on. */
+  ups: readonly { up: Variable; column: number }[];
+  /** s, usually alpha / rank. */
+  scale: number;
 }
 
 /**
@@ -23,12 +38,13 @@ export interface LinearOptions {
  */
 export function linear(tape: Tape, x: Variable, weight: Variable | Tensor, options: LinearOptions = {}): Variable {
   const { backend } = tape;
-  const { residual, bias } = options;
+  const { residual, bias, adapter } = options;
   const w = weight instanceof Variable ? weight.value : weight;
   const { rows: n, columns: k } = matrixOf(x.value);
   const [m, weightColumns] = w.shape;
   demand(k === weightColumns, `linear: x has ${k} columns, the weight [${w.shape}] expects ${weightColumns}`);
-  const inputs = [x, weight, residual, bias].filter((v) => v instanceof Variable);
+  const adapters = adapter ? [adapter.down, ...adapter.ups.map(({ up }) => up)] : [];
+  const inputs = [x, weight, residual, bias, ...adapters].filter((v) => v instanceof Variable);
   const out = tape.output([n, m], ...inputs);
 
   if (residual) {
@@ -45,7 +61,10 @@ export function linear(tape: Tape, x: Variable, weight: Variable | Tensor, optio
     backend.matmul(out.value, ones, asRow(bias.value), { accumulate: true });
   }
 
+  const low = adapter ? addLowRank(tape, out.value, x, adapter) : null;
+
   tape.record(out, (gradient) => {
+    low?.(gradient);
     const dx = tape.gradientOf(x);
     if (dx) backend.matmul(dx.tensor, gradient, w, { accumulate: dx.accumulate });
     if (weight instanceof Variable) {
@@ -57,4 +76,38 @@ export function linear(tape: Tape, x: Variable, weight: Variable | Tensor, optio
     if (residual) tape.give(residual, gradient); // last: from here on the buffer is the residual's
   });
   return out;
+}
+
+/** out += s·B·(A·x). Returns the derivative with respect to x, A and B, given that of `out`. */
+function addLowRank(tape: Tape, out: Tensor, x: Variable, { down, ups, scale }: LowRank): (gradient: Tensor) => void {
+  const { backend } = tape;
+  const n = matrixOf(x.value).rows;
+  const rank = down.shape[0] / ups.length;
+  demand(Number.isInteger(rank), `linear: ${down.shape[0]} rows of A are not for ${ups.length} adapters`);
+  // Where a part's numbers are in h and in the output.
+  const inner = (h: Tensor, i: number): Tensor => columns(backend, h, i * rank, (i + 1) * rank);
+  const outer = (y: Tensor, i: number): Tensor => columns(backend, y, ups[i].column, ups[i].column + ups[i].up.shape[0]);
+
+  const h = backend.allocate('f32', [n, down.shape[0]]);
+  backend.matmul(h, x.value, down.value, { transposeB: true });
+  ups.forEach(({ up }, i) => {
+    backend.matmul(outer(out, i), inner(h, i), up.value, { transposeB: true, accumulate: true, alpha: scale });
+  });
+
+  return (gradient) => {
+    const dh = backend.allocate('f32', h.shape);
+    ups.forEach(({ up }, i) => {
+      const dy = outer(gradient, i);
+      const dUp = tape.gradientOf(up);
+      if (dUp) {
+        const { tensor, accumulate } = dUp;
+        backend.matmul(tensor, dy, inner(h, i), { transposeA: true, accumulate, alpha: scale });
+      }
+      backend.matmul(inner(dh, i), dy, up.value, { alpha: scale });
+    });
+    const dDown = tape.gradientOf(down);
+    if (dDown) backend.matmul(dDown.tensor, dh, x.value, { transposeA: true, accumulate: dDown.accumulate });
+    const dx = tape.gradientOf(x);
+    if (dx) backend.matmul(dx.tensor, dh, down.value, { accumulate: dx.accumulate });
+  };
 }

@@ -34,7 +34,7 @@ import { createGemm, GEMM_SCRATCH_BYTES, type Gemm, type GemmChoice, planGemm } 
 import type { KernelExports } from './kernels.js';
 import type { Build, Kernels } from './load.js';
 import { createWasmMemory, layoutOf, Stacks, type WasmMemory, type WasmMemoryOptions } from './memory.js';
-import { batchedMatmul, groupedMatmul, matmul } from './products.js';
+import { batchedMatmul, frozenRows, groupedMatmul, matmul } from './products.js';
 import { WasmRanks } from './ranks.js';
 import { f32, f32Strided, i32, mismatch, WasmTensor } from './tensor.js';
 import { tokenLogProbabilities, tokenLogProbabilitiesBackward } from './vocabulary.js';
@@ -159,8 +159,8 @@ class WasmBackend implements Backend {
       }
     };
     const { withScratch } = this;
-    this.vocabularyContext = { gemm, kernels: this.kernels, withScratch };
     this.productContext = { gemm, memory: memory.memory, expandBf16: this.kernels.expandBf16, withScratch };
+    this.vocabularyContext = { ...this.productContext, kernels: this.kernels };
   }
 
   // ── memory ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -409,7 +409,15 @@ class WasmBackend implements Backend {
   }
 
   embedding(out: Tensor, table: Tensor, ids: Tensor): void {
-    this.gather('embedding', out, table, ids);
+    if (table.dtype !== 'bf16') {
+      this.gather('embedding', out, table, ids);
+      return;
+    }
+    const o = f32('embedding', out);
+    const n = i32('embedding', ids);
+    const t = table as WasmTensor;
+    if (o.rows !== n.size || o.columns !== t.columns) throw mismatch('embedding', 'shapes do not fit', { out, table, ids });
+    frozenRows(this.productContext, o, t, this.i32s.subarray(n.address / 4, n.address / 4 + n.size));
   }
 
   gatherRows(out: Tensor, a: Tensor, rows: Tensor): void {

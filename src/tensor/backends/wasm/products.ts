@@ -37,100 +37,70 @@ export function matmul(context: ProductContext, outT: Tensor, aT: Tensor, bT: Te
   }
   const alpha = options.alpha ?? 1;
   const beta = options.accumulate === true ? 1 : 0;
-  const { gemm } = context;
-  if (b.bits === null) {
-    gemm.sgemm(
-      transposeA,
-      transposeB,
-      out.rows,
-      out.columns,
-      inner,
-      alpha,
-      a.address,
-      a.rowStride,
-      b.address,
-      b.rowStride,
-      beta,
-      out.address,
-      out.rowStride,
-    );
-    return;
-  }
-  frozenMatmul(context, out, a, b, transposeA, transposeB, inner, alpha, beta);
+  const { rows: m, columns: n } = out;
+  multiply(context, b, transposeA, transposeB, m, n, inner, alpha, a.address, a.rowStride, beta, out.address, out.rowStride);
 }
 
-/** Expands some rows of `b` at a time: columns of the output when b is transposed, a part of the inner sum when not. */
-function frozenMatmul(
+/** `Gemm.sgemm` with a matrix `b` that may be frozen. */
+export function multiply(
   context: ProductContext,
-  out: WasmTensor,
-  a: WasmTensor,
   b: WasmTensor,
   transposeA: boolean,
   transposeB: boolean,
-  inner: number,
+  m: number,
+  n: number,
+  k: number,
   alpha: number,
+  a: number,
+  lda: number,
   beta: number,
+  c: number,
+  ldc: number,
 ): void {
   const { gemm } = context;
-  const bits = b.bits as Uint16Array;
-  const width = b.columns;
-  const rowsPerTile = Math.max(16, Math.floor(TILE / Math.max(1, width)));
-  if (b.rows === 0 || width === 0) {
-    gemm.sgemm(
-      transposeA,
-      transposeB,
-      out.rows,
-      out.columns,
-      inner,
-      alpha,
-      a.address,
-      a.rowStride,
-      0,
-      width,
-      beta,
-      out.address,
-      out.rowStride,
-    );
+  const { bits, rows: bRows, columns: width } = b;
+  if (bits === null || bRows === 0 || width === 0) {
+    gemm.sgemm(transposeA, transposeB, m, n, k, alpha, a, lda, b.address, b.rowStride, beta, c, ldc);
     return;
   }
-  const tileRows = Math.min(rowsPerTile, b.rows);
+  // Some rows of `b` at a time: columns of the output when b is transposed, a part of the inner sum when not.
+  const tileRows = Math.min(bRows, Math.max(16, Math.floor(TILE / width)));
   context.withScratch(tileRows * width * 6, (tile) => {
     const packed = tile + tileRows * width * 4;
-    const staging = new Uint16Array(context.memory.buffer, packed, tileRows * width);
-    for (let first = 0; first < b.rows; first += tileRows) {
-      const rows = Math.min(tileRows, b.rows - first);
-      if (b.rowStride === width) {
-        staging.set(bits.subarray(first * width, (first + rows) * width));
-      } else {
-        for (let r = 0; r < rows; r++) {
-          const start = (first + r) * b.rowStride;
-          staging.set(bits.subarray(start, start + width), r * width);
-        }
-      }
-      context.expandBf16(tile, packed, rows * width);
+    for (let first = 0; first < bRows; first += tileRows) {
+      const rows = Math.min(tileRows, bRows - first);
+      expandRows(context, tile, packed, b, first, rows);
       if (transposeB) {
-        const c = out.address + 4 * first;
-        gemm.sgemm(transposeA, true, out.rows, rows, inner, alpha, a.address, a.rowStride, tile, width, beta, c, out.rowStride);
+        gemm.sgemm(transposeA, true, m, rows, k, alpha, a, lda, tile, width, beta, c + 4 * first, ldc);
       } else {
-        const part = a.address + 4 * first * (transposeA ? a.rowStride : 1);
-        const add = first > 0 ? 1 : beta;
-        gemm.sgemm(
-          transposeA,
-          false,
-          out.rows,
-          width,
-          rows,
-          alpha,
-          part,
-          a.rowStride,
-          tile,
-          width,
-          add,
-          out.address,
-          out.rowStride,
-        );
+        const part = a + 4 * first * (transposeA ? lda : 1);
+        gemm.sgemm(transposeA, false, m, width, rows, alpha, part, lda, tile, width, first > 0 ? 1 : beta, c, ldc);
       }
     }
+  });
+}
+
+/** Puts rows of a frozen matrix at `out` as f32, through as many 16-bit numbers at `packed`. */
+function expandRows(context: ProductContext, out: number, packed: number, b: WasmTensor, first: number, rows: number): void {
+  const bits = b.bits as Uint16Array;
+  const { columns: width, rowStride } = b;
+  const staging = new Uint16Array(context.memory.buffer, packed, rows * width);
+  if (rowStride === width) {
+    staging.set(bits.subarray(first * width, (first + rows) * width));
+  } else {
+    for (let r = 0; r < rows; r++) {
+      const start = (first + r) * rowStride;
+      staging.set(bits.subarray(start, start + width), r * width);
+    }
+  }
+  context.expandBf16(out, packed, rows * width);
+}
+
+/** out[n] = table[ids[n]] from a frozen table. */
+export function frozenRows(context: ProductContext, out: WasmTensor, table: WasmTensor, ids: Int32Array): void {
+  const width = table.columns;
+  context.withScratch(2 * width, (packed) => {
+    for (let n = 0; n < ids.length; n++) expandRows(context, out.address + 4 * n * width, packed, table, ids[n], 1);
   });
 }
 

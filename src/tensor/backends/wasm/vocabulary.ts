@@ -4,23 +4,28 @@
  */
 
 import type { Tensor } from '../../backend.js';
-import type { Gemm } from './gemm.js';
 import type { KernelExports } from './kernels.js';
+import { multiply, type ProductContext } from './products.js';
 import { f32, i32, mismatch, type WasmTensor } from './tensor.js';
 
-export interface VocabularyContext {
-  gemm: Gemm;
+export interface VocabularyContext extends ProductContext {
   kernels: KernelExports;
-  withScratch(bytes: number, body: (address: number) => void): void;
 }
 
 /** Logits of a chunk, in numbers: 1 MB, so that the softmax finds the product's result in the L2 cache. */
 const CHUNK = 256 * 1024;
 /** A product with fewer rows would read the whole head for too little work. */
 const MINIMUM_ROWS = 64;
+/** A frozen head is expanded once a chunk: that is to be small against the product. */
+const MINIMUM_ROWS_FROZEN = 256;
 
-const rowsOfChunk = (rows: number, vocabulary: number): number =>
-  Math.min(rows, Math.max(MINIMUM_ROWS, Math.floor(CHUNK / Math.max(1, vocabulary))));
+const rowsOfChunk = (rows: number, head: WasmTensor): number =>
+  Math.min(rows, Math.max(head.bits ? MINIMUM_ROWS_FROZEN : MINIMUM_ROWS, Math.floor(CHUNK / Math.max(1, head.rows))));
+
+/** The head: f32, or frozen. */
+function headOf(method: string, t: Tensor): WasmTensor {
+  return t.dtype === 'bf16' ? (t as WasmTensor) : f32(method, t);
+}
 
 function check(method: string, hidden: WasmTensor, head: WasmTensor, targets: WasmTensor, ...perRow: WasmTensor[]): void {
   const rows = hidden.rows;
@@ -44,12 +49,12 @@ export function tokenLogProbabilities(
   const entropy = f32(method, entropyT);
   const logSumExp = f32(method, logSumExpT);
   const hidden = f32(method, hiddenT);
-  const head = f32(method, headT);
+  const head = headOf(method, headT);
   const targets = i32(method, targetsT);
   check(method, hidden, head, targets, logProbabilities, entropy, logSumExp);
   const d = hidden.columns;
   const vocabulary = head.rows;
-  const step = rowsOfChunk(hidden.rows, vocabulary);
+  const step = rowsOfChunk(hidden.rows, head);
   if (hidden.rows === 0) return;
   context.withScratch((step + 1) * vocabulary * 4, (logits) => {
     const powers = logits + step * vocabulary * 4;
@@ -57,7 +62,7 @@ export function tokenLogProbabilities(
       const rows = Math.min(step, hidden.rows - from);
       const row = 4 * from;
       const x = hidden.address + row * d;
-      context.gemm.sgemm(false, true, rows, vocabulary, d, 1 / temperature, x, d, head.address, d, 0, logits, vocabulary);
+      multiply(context, head, false, true, rows, vocabulary, d, 1 / temperature, x, d, 0, logits, vocabulary);
       context.kernels.tokenLogProbabilities(
         logProbabilities.address + row,
         entropy.address + row,
@@ -90,16 +95,16 @@ export function tokenLogProbabilitiesBackward(
   const dLogProbabilities = f32(method, dLogProbabilitiesT);
   const logSumExp = f32(method, logSumExpT);
   const hidden = f32(method, hiddenT);
-  const head = f32(method, headT);
+  const head = headOf(method, headT);
   const targets = i32(method, targetsT);
   check(method, hidden, head, targets, dLogProbabilities, logSumExp);
-  if ((dHidden && dHidden.size !== hidden.size) || (dHead && dHead.size !== head.size)) {
+  if ((dHidden && dHidden.size !== hidden.size) || (dHead && (head.bits || dHead.size !== head.size))) {
     throw mismatch(method, 'shapes do not fit', { dHidden, dHead, hidden, head });
   }
   const { gemm, kernels } = context;
   const d = hidden.columns;
   const vocabulary = head.rows;
-  const step = rowsOfChunk(hidden.rows, vocabulary);
+  const step = rowsOfChunk(hidden.rows, head);
   let headWritten = accumulate.dHead;
   if (hidden.rows > 0 && (dHidden || dHead)) {
     context.withScratch(step * vocabulary * 4, (logits) => {
@@ -112,7 +117,7 @@ export function tokenLogProbabilitiesBackward(
           if (dHidden && !accumulate.dHidden) kernels.fill(dHidden.address + row * d, rows * d, 0);
           continue;
         }
-        gemm.sgemm(false, true, rows, vocabulary, d, 1 / temperature, x, d, head.address, d, 0, logits, vocabulary);
+        multiply(context, head, false, true, rows, vocabulary, d, 1 / temperature, x, d, 0, logits, vocabulary);
         kernels.tokenLogProbabilitiesBackward(
           logits,
           dLogProbabilities.address + row,
@@ -124,21 +129,7 @@ export function tokenLogProbabilitiesBackward(
         );
         if (dHidden) {
           const beta = accumulate.dHidden ? 1 : 0;
-          gemm.sgemm(
-            false,
-            false,
-            rows,
-            d,
-            vocabulary,
-            1,
-            logits,
-            vocabulary,
-            head.address,
-            d,
-            beta,
-            dHidden.address + row * d,
-            d,
-          );
+          multiply(context, head, false, false, rows, d, vocabulary, 1, logits, vocabulary, beta, dHidden.address + row * d, d);
         }
         if (dHead) {
           gemm.sgemm(true, false, vocabulary, d, rows, 1, logits, vocabulary, x, d, headWritten ? 1 : 0, dHead.address, d);

@@ -145,6 +145,19 @@ export const elementwise: OperationCase[] = [
     },
   },
   {
+    name: 'embedding from a frozen table',
+    draw(draw) {
+      const [n, vocabulary, d] = [draw.rows(65), draw.size(33), draw.size(65)];
+      return {
+        label: `${n} ids of frozen [${vocabulary}, ${d}]`,
+        inputs: { table: draw.frozen([vocabulary, d]), ids: draw.indices(n, vocabulary) },
+        run({ backend, input, output }) {
+          backend.embedding(output('out', [n, d]), input('table'), input('ids'));
+        },
+      };
+    },
+  },
+  {
     name: 'embedding on the tape',
     draw(draw) {
       const [n, vocabulary, d] = [draw.rows(65), draw.size(33), draw.size(65)];

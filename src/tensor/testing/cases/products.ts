@@ -126,6 +126,41 @@ export const products: OperationCase[] = [
     },
   },
   {
+    name: 'linear with an adapter, on the tape',
+    draw(draw) {
+      const [n, k, rank] = [draw.rows(65), draw.size(65), draw.size(8)];
+      const parts = [draw.size(33), draw.size(33), draw.size(33)];
+      const m = parts[0] + parts[1] + parts[2];
+      // Some of the parts have an adapter, at least one.
+      const adapted = [0, 1, 2].filter((i) => i === 0 || draw.flag());
+      const frozen = draw.flag();
+      const withResidual = draw.flag();
+      const scale = draw.random.pick([1, 2, 0.5]);
+      const starts = [0, parts[0], parts[0] + parts[1]];
+      return taped(draw, {
+        label: `[${n}, ${k}] → ${parts}, rank ${rank} on ${adapted}${frozen ? ', frozen' : ''}${withResidual ? ' + residual' : ''}`,
+        variables: {
+          x: draw.numbers([n, k], 1, draw.gap()),
+          down: draw.numbers([adapted.length * rank, k]),
+          ...Object.fromEntries(adapted.map((i) => [`up${i}`, draw.numbers([parts[i], rank])])),
+          ...(frozen ? {} : { weight: draw.numbers([m, k]) }),
+          ...(withResidual ? { residual: draw.numbers([n, m]) } : {}),
+        },
+        constants: frozen ? { weight: draw.frozen([m, k]) } : {},
+        outputShape: [n, m],
+        build: (tape, variable, { input, scalar }) =>
+          linear(tape, variable('x'), frozen ? input('weight') : variable('weight'), {
+            residual: withResidual ? variable('residual') : undefined,
+            adapter: {
+              down: variable('down'),
+              ups: adapted.map((i) => ({ up: variable(`up${i}`), column: starts[i] })),
+              scale: scalar(scale),
+            },
+          }),
+      });
+    },
+  },
+  {
     name: 'matmul on the tape',
     draw(draw) {
       const [m, n, k] = [draw.rows(33), draw.size(33), draw.size(33)];

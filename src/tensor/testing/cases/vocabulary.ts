@@ -66,6 +66,25 @@ export const vocabulary: OperationCase[] = [
     },
   },
   {
+    name: 'tokenLogProbabilities with a frozen head, on the tape',
+    draw(draw) {
+      // More rows and tokens than one chunk of logits and one tile of the head.
+      const [n, d, size] = [draw.rows(513), draw.size(65), draw.size(513)];
+      const temperature = draw.random.pick([1, 0.7, 1.6]);
+      return taped(draw, {
+        label: `[${n}, ${d}] · frozen [${size}, ${d}]ᵀ / ${temperature}`,
+        variables: { hidden: draw.numbers([n, d], d ** -0.5) },
+        constants: { head: draw.frozen([size, d]), targets: draw.indices(n, size) },
+        outputShape: [n],
+        build(tape, variable, { input, keep }) {
+          const result = tokenLogProbabilities(tape, variable('hidden'), input('head'), input('targets'), temperature);
+          keep('entropy', result.entropy);
+          return result.logProbabilities;
+        },
+      });
+    },
+  },
+  {
     name: 'sample',
     draw(draw) {
       const [batch, size] = [draw.rows(65), draw.size(513)];
