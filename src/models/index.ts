@@ -4,21 +4,34 @@
 import { UserError } from '../base/errors.js';
 import type { Backend } from '../tensor/backend.js';
 import type { ModelConfig } from './config.js';
-import { createLlama } from './llama.js';
+import { createLlama, llamaParameters } from './llama.js';
 import type { Model } from './model.js';
+import type { ParameterSpec, StoreOptions } from './parameters.js';
 
-const families: Record<string, { create: (backend: Backend, config: ModelConfig) => Model; architecture: string }> = {
-  llama: { create: createLlama, architecture: 'LlamaForCausalLM' },
-  qwen3: { create: createLlama, architecture: 'Qwen3ForCausalLM' },
+interface Family {
+  create: (backend: Backend, config: ModelConfig, options?: StoreOptions) => Model;
+  parameters: (config: ModelConfig) => ParameterSpec[];
+  architecture: string;
+}
+
+const families: Record<string, Family> = {
+  llama: { create: createLlama, parameters: llamaParameters, architecture: 'LlamaForCausalLM' },
+  qwen3: { create: createLlama, parameters: llamaParameters, architecture: 'Qwen3ForCausalLM' },
 };
 
-export function createModel(backend: Backend, config: ModelConfig): Model {
+/** @param options with an adapter, the model's own weights are frozen and the adapter is what is trained */
+export function createModel(backend: Backend, config: ModelConfig, options: StoreOptions = {}): Model {
   const family = families[config.model_type];
   if (!family) {
     const known = Object.keys(families).join(', ');
     throw new UserError('data', `config.json: model_type: ${config.model_type} is not one of ${known}`, 'model_type');
   }
-  return family.create(backend, config);
+  return family.create(backend, config, options);
+}
+
+/** The parameters of a model, without making it. */
+export function parametersOf(config: ModelConfig): ParameterSpec[] {
+  return families[config.model_type].parameters(config);
 }
 
 /** The class name that Hugging Face's `transformers` gives the family, for `architectures` in `config.json`. */
@@ -26,6 +39,14 @@ export function architectureOf(config: ModelConfig): string {
   return families[config.model_type].architecture;
 }
 
+export { type AdapterSpec, adapterNames, adapterSchema, planAdapter, targetOf } from './adapter.js';
 export { dimensionsOf, explicitConfig, type ModelConfig, modelConfigSchema, parseModelConfig, ropeThetaOf } from './config.js';
 export type { ForwardInput, KvCache, Model } from './model.js';
-export { type Parameter, type ParameterSpec, ParameterStore } from './parameters.js';
+export {
+  type FrozenParameter,
+  frozenElements,
+  type Parameter,
+  type ParameterSpec,
+  ParameterStore,
+  type StoreOptions,
+} from './parameters.js';

@@ -11,7 +11,7 @@ import { attention, embedding, type RopeTable, rmsNorm, rope, ropeTable, splitCo
 import { type Tape, Variable } from '../tensor/tape.js';
 import { dimensionsOf, type ModelConfig, ropeThetaOf } from './config.js';
 import type { ForwardInput, KvCache, Model } from './model.js';
-import { type ParameterSpec, ParameterStore } from './parameters.js';
+import { type ParameterSpec, ParameterStore, type StoreOptions } from './parameters.js';
 import { project } from './projection.js';
 
 /** Every parameter, in Hugging Face's names; projections back into the residual stream start smaller by √(2·layers). */
@@ -58,9 +58,9 @@ export function llamaParameters(config: ModelConfig): ParameterSpec[] {
   return specs;
 }
 
-export function createLlama(backend: Backend, config: ModelConfig): Model {
+export function createLlama(backend: Backend, config: ModelConfig, options: StoreOptions = {}): Model {
   const { layers, heads, kvHeads, headDim } = dimensionsOf(config);
-  const store = new ParameterStore(backend, llamaParameters(config));
+  const store = new ParameterStore(backend, llamaParameters(config), options);
   const table: RopeTable = ropeTable(backend, {
     headDim,
     theta: ropeThetaOf(config),

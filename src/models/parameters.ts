@@ -1,21 +1,26 @@
 /**
- * @file Parameters: one flat block of weights, seen as named tensors.
+ * @file Parameters: one flat block of weights that are trained, seen as named tensors; and beside it, weights that are not.
  *
  * The block holds the hidden matrices first and everything else after, so that each optimizer works on one contiguous range.
  * Parameters with the same `fuse` name lie next to each other and are also one variable (query, key and value projections
  * become one matrix product); optimizers and checkpoints still see them apart, under their Hugging Face names.
+ *
+ * With an adapter the block holds the adapter alone. The model's own weights are then frozen: they have no gradients and no optimizer
+ * state, and their matrices may be BF16, in an array outside the engine's memory that all ranks share.
  */
 import { Random } from '../base/random.js';
 import type { Backend, Tensor } from '../tensor/backend.js';
 import { sizeOf } from '../tensor/backend.js';
+import type { LowRank } from '../tensor/index.js';
 import { Variable } from '../tensor/tape.js';
+import { type AdapterPlan, type AdapterSpec, planAdapter } from './adapter.js';
 
 export interface ParameterSpec {
   /** Name in a Hugging Face checkpoint. */
   name: string;
   shape: readonly number[];
   /** `matrix`: a hidden weight matrix, which Muon may train; the others go to AdamW. */
-  role: 'matrix' | 'embedding' | 'norm';
+  role: 'matrix' | 'embedding' | 'norm' | 'adapter';
   /** Standard deviation of the initial normal distribution; 'ones' for norms. */
   init: number | 'ones';
   /** Parameters of one fuse name, declared one after the other, form one variable stacked along the first dimension. */
@@ -30,9 +35,59 @@ export interface Parameter {
   value: Tensor;
 }
 
+/** A weight that is not trained. */
+export interface FrozenParameter {
+  spec: ParameterSpec;
+  size: number;
+  value: Tensor;
+  /** Where its numbers go, as BF16; null for a weight that is f32, which is written to `value`. */
+  bits: Uint16Array | null;
+}
+
+export interface StoreOptions {
+  /** What is trained instead of the weights. */
+  adapter?: AdapterSpec;
+  /** Room for `frozenElements` numbers: the frozen matrices are then BF16. Without it they are f32 in the engine's memory. */
+  frozenBits?: Uint16Array;
+}
+
+/** What may be kept as BF16: matrices that are multiplied by or looked up in. Norms are f32. */
+const isFreezable = ({ role, shape }: ParameterSpec): boolean => role !== 'norm' && shape.length === 2;
+
+/** Numbers in the matrices of a frozen model, and in the rest of it. */
+export function frozenElements(specs: readonly ParameterSpec[]): { matrices: number; rest: number } {
+  const count = (list: readonly ParameterSpec[]): number => list.reduce((sum, spec) => sum + sizeOf(spec), 0);
+  return { matrices: count(specs.filter(isFreezable)), rest: count(specs.filter((spec) => !isFreezable(spec))) };
+}
+
+/** One variable's place in a block. */
+interface Range {
+  offset: number;
+  shape: number[];
+}
+
+/** The variables of parameters that lie one after the other: one each, or one a fused group. */
+function rangesOf(specs: readonly ParameterSpec[]): Map<string, Range> {
+  const ranges = new Map<string, Range>();
+  let offset = 0;
+  for (const spec of specs) {
+    const name = spec.fuse ?? spec.name;
+    const range = ranges.get(name);
+    if (!range) ranges.set(name, { offset, shape: [...spec.shape] });
+    else if (range.offset + sizeOf(range) !== offset) {
+      throw new Error(`fused parameters ${name} are not declared next to each other`);
+    } else range.shape[0] += spec.shape[0];
+    offset += sizeOf(spec);
+  }
+  return ranges;
+}
+
 export class ParameterStore {
+  /** What is trained. */
   readonly parameters: Parameter[];
-  /** All weights, f32 [size], shared by all ranks. */
+  /** The model's own weights where an adapter is trained; else none. */
+  readonly frozen: FrozenParameter[] = [];
+  /** What is trained, f32 [size], shared by all ranks. */
   readonly flat: Tensor;
   readonly size: number;
   /** Elements [0, matrixSize) are hidden matrices. */
@@ -40,54 +95,111 @@ export class ParameterStore {
   /** This rank's gradients, laid out like the weights; null until `attachGradients`. */
   gradients: Tensor | null = null;
   private readonly variables = new Map<string, Variable>();
-  private readonly ranges = new Map<string, { offset: number; shape: number[] }>();
+  private readonly frozenVariables = new Map<string, Variable>();
+  private readonly ranges: Map<string, Range>;
+  private readonly adapters = new Map<string, LowRank>();
+  private adapterOn = true;
 
   constructor(
     private readonly backend: Backend,
     specs: readonly ParameterSpec[],
+    { adapter, frozenBits }: StoreOptions = {},
   ) {
-    const ordered = [...specs.filter((s) => s.role === 'matrix'), ...specs.filter((s) => s.role !== 'matrix')];
+    const plan = adapter ? planAdapter(specs, adapter) : null;
+    if (plan) this.freeze(specs, frozenBits);
+    const trained = plan?.specs ?? specs;
+    const ordered = [...trained.filter((s) => s.role === 'matrix'), ...trained.filter((s) => s.role !== 'matrix')];
     this.size = ordered.reduce((sum, spec) => sum + sizeOf(spec), 0);
     this.matrixSize = ordered.reduce((sum, spec) => sum + (spec.role === 'matrix' ? sizeOf(spec) : 0), 0);
     this.flat = backend.allocate('f32', [this.size], 'shared');
     let offset = 0;
     this.parameters = ordered.map((spec) => {
       const parameter = { spec, offset, size: sizeOf(spec), value: backend.view(this.flat, offset, spec.shape) };
-      this.extend(spec.fuse ?? spec.name, spec, offset);
       offset += parameter.size;
       return parameter;
     });
+    this.ranges = rangesOf(ordered);
     for (const [name, range] of this.ranges) {
       this.variables.set(name, new Variable(backend.view(this.flat, range.offset, range.shape), true));
     }
+    if (plan && adapter) this.adapt(plan.plans, adapter.alpha / adapter.rank);
   }
 
-  private extend(name: string, spec: ParameterSpec, offset: number): void {
-    const range = this.ranges.get(name);
-    if (!range) {
-      this.ranges.set(name, { offset, shape: [...spec.shape] });
-      return;
+  /** Makes the frozen weights: a block of matrices, and a block of f32 for what is not a matrix, or for all. */
+  private freeze(specs: readonly ParameterSpec[], bits: Uint16Array | undefined): void {
+    const { backend } = this;
+    const add = (
+      list: readonly ParameterSpec[],
+      view: (offset: number, shape: readonly number[]) => Tensor,
+      from?: Uint16Array,
+    ) => {
+      for (const [name, { offset, shape }] of rangesOf(list))
+        this.frozenVariables.set(name, new Variable(view(offset, shape), false));
+      let offset = 0;
+      for (const spec of list) {
+        const size = sizeOf(spec);
+        const part = from ? from.subarray(offset, offset + size) : null;
+        this.frozen.push({ spec, size, value: view(offset, spec.shape), bits: part });
+        offset += size;
+      }
+    };
+    const matrices = bits ? specs.filter(isFreezable) : [];
+    if (bits) {
+      const view = (offset: number, shape: readonly number[]): Tensor =>
+        backend.freeze(bits.subarray(offset, offset + sizeOf({ shape })), shape as [number, number]);
+      add(matrices, view, bits);
     }
-    if (range.offset + sizeOf(range) !== offset) throw new Error(`fused parameters ${name} are not declared next to each other`);
-    range.shape[0] += spec.shape[0];
+    const others = specs.filter((spec) => !matrices.includes(spec));
+    const block = backend.allocate('f32', [others.reduce((sum, spec) => sum + sizeOf(spec), 0)], 'shared');
+    add(others, (offset, shape) => backend.view(block, offset, shape));
+  }
+
+  private adapt(plans: ReadonlyMap<string, AdapterPlan>, scale: number): void {
+    for (const [name, { down, ups }] of plans) {
+      this.adapters.set(name, {
+        down: this.get(down),
+        ups: ups.map(({ name: up, column }) => ({ up: this.get(up), column })),
+        scale,
+      });
+    }
   }
 
   /** The variable of a parameter, or of a fused group. */
   get(name: string): Variable {
-    const variable = this.variables.get(name);
+    const variable = this.variables.get(name) ?? this.frozenVariables.get(name);
     if (!variable) throw new Error(`no parameter named ${name}`);
     return variable;
   }
 
+  /** What an adapter adds to products with this variable; undefined where there is none, or within `withoutAdapter`. */
+  adapterOf(name: string): LowRank | undefined {
+    return this.adapterOn ? this.adapters.get(name) : undefined;
+  }
+
+  /** True when an adapter is trained. */
+  get adapted(): boolean {
+    return this.adapters.size > 0;
+  }
+
+  /** The model as it was before the adapter, while `body` runs: the reference policy of reinforcement learning, without a copy. */
+  async withoutAdapter<T>(body: () => Promise<T>): Promise<T> {
+    this.adapterOn = false;
+    try {
+      return await body();
+    } finally {
+      this.adapterOn = true;
+    }
+  }
+
   /**
-   * Draws initial weights, keyed by seed and name, and puts them on the device. With several ranks only one needs to call
-   * this.
+   * Draws initial weights of what is trained, keyed by seed and name, and puts them on the device. With several ranks only one
+   * needs to call this.
    */
   initialize(seed: number): void {
     for (const { spec, value, size } of this.parameters) {
       const data = new Float32Array(size);
       if (spec.init === 'ones') data.fill(1);
-      else {
+      else if (spec.init > 0) {
         const random = new Random(seed, 'init', spec.name);
         for (let i = 0; i < size; i++) data[i] = random.normal() * spec.init;
       }
@@ -100,7 +212,7 @@ export class ParameterStore {
     const gradients = this.backend.allocate('f32', [this.size]);
     this.gradients = gradients;
     for (const [name, variable] of this.variables) {
-      const range = this.ranges.get(name) as { offset: number; shape: number[] };
+      const range = this.ranges.get(name) as Range;
       variable.gradient = this.backend.view(gradients, range.offset, range.shape);
       variable.written = false;
     }

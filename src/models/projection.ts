@@ -6,7 +6,10 @@ import { type LinearOptions, linear } from '../tensor/operations/linear.js';
 import type { Tape, Variable } from '../tensor/tape.js';
 import type { ParameterStore } from './parameters.js';
 
-/** x · weightᵀ (+ bias) (+ residual) with the parameter, or the fused group, called `name`. x [N, K], weight [M, K] → [N, M]. */
+/**
+ * x · weightᵀ (+ bias) (+ residual) with the parameter, or the fused group, called `name`, and what its adapter adds.
+ * x [N, K], weight [M, K] → [N, M].
+ */
 export function project(tape: Tape, store: ParameterStore, name: string, x: Variable, options: LinearOptions = {}): Variable {
-  return linear(tape, x, store.get(name), options);
+  return linear(tape, x, store.get(name), { ...options, adapter: store.adapterOf(name) });
 }

@@ -17,7 +17,7 @@ export {
 export { gatherRows } from './operations/gather-rows.js';
 export { groupedMatmul } from './operations/grouped-matmul.js';
 export { joinHeads } from './operations/join-heads.js';
-export { type LinearOptions, linear } from './operations/linear.js';
+export { type LinearOptions, type LowRank, linear } from './operations/linear.js';
 export { batchedMatmul, matmul, type TransposeOptions } from './operations/matmul.js';
 export { type MuonOptions, muon } from './operations/muon.js';
 export { rmsNorm } from './operations/rms-norm.js';
