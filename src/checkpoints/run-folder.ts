@@ -170,7 +170,7 @@ export function resolveModel(which?: string, root: string = RUNS): ResolvedModel
     const why = runs.length === 0 ? `there is no run in ${root}/ yet` : `no run in ${root}/ has a model yet`;
     throw new UserError('usage', `${why}; "reckoner train" makes one, or give the path of a model folder`, 'model');
   }
-  if (existsSync(join(which, 'config.json'))) {
+  if (existsSync(join(which, 'config.json')) || existsSync(join(which, 'adapter_config.json'))) {
     const snapshot = existsSync(join(which, 'snapshot.json'));
     return {
       folder: which,

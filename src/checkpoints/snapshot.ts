@@ -51,6 +51,8 @@ export interface Foundation {
   /** For example `linux x64`. */
   platform: string;
   cpu: string;
+  /** SHA-256 of the frozen weights under an adapter. */
+  base?: string;
 }
 
 /** A position in a run. Trainers add what else they need, as JSON: finite numbers, text, lists, objects. */
@@ -107,7 +109,7 @@ export function snapshotName(step: number): string {
 
 /** What this process's results rest on; the caller knows recipe, seed, workers, backend and version. */
 export function foundationHere(
-  known: Pick<Foundation, 'version' | 'recipeHash' | 'seed' | 'workers' | 'fingerprint'>,
+  known: Pick<Foundation, 'version' | 'recipeHash' | 'seed' | 'workers' | 'fingerprint' | 'base'>,
 ): Foundation {
   return {
     ...known,
@@ -285,8 +287,8 @@ export function pruneSnapshots(checkpoints: string, keep: number, currentStep = 
 
 export interface Drift {
   name: keyof Foundation;
-  saved: string | number;
-  now: string | number;
+  saved: string | number | undefined;
+  now: string | number | undefined;
 }
 
 const FOUNDATION_WORDS: Record<keyof Foundation, string> = {
@@ -298,6 +300,7 @@ const FOUNDATION_WORDS: Record<keyof Foundation, string> = {
   node: 'Node',
   platform: 'platform',
   cpu: 'processor',
+  base: 'the base model',
 };
 
 /** What results rest on and differs between a snapshot and now; empty when a resumed run will have the same bits. */

@@ -53,7 +53,7 @@ interface Located {
 }
 
 /** The files that hold a model's tensors, and what the index says of each tensor (null where there is no index). */
-function weightFiles(folder: string): { names: string[]; index: Map<string, string> | null } {
+export function weightFiles(folder: string): { names: string[]; index: Map<string, string> | null } {
   for (const name of ['model.safetensors', 'weights.safetensors']) {
     if (existsSync(join(folder, name))) return { names: [name], index: null };
   }
@@ -79,8 +79,8 @@ function weightFiles(folder: string): { names: string[]; index: Map<string, stri
   return { names: [...new Set(index.values() as Iterable<string>)].sort(), index: index as Map<string, string> };
 }
 
-function locate(folder: string, opened: SafetensorsFile[]): Map<string, Located> {
-  const { names, index } = weightFiles(folder);
+function locate(folder: string, opened: SafetensorsFile[], only?: string): Map<string, Located> {
+  const { names, index } = only === undefined ? weightFiles(folder) : { names: [only], index: null };
   const located = new Map<string, Located>();
   for (const name of names) {
     fileIn(folder, name);
@@ -103,15 +103,15 @@ function locate(folder: string, opened: SafetensorsFile[]): Map<string, Located>
   return located;
 }
 
-/** Opens the tensors of a model folder or a snapshot. @throws UserError (data) that names the file */
-export function openTensors(folder: string): TensorReader {
+/** Opens the tensors of a model folder or a snapshot, or of one file in it. @throws UserError (data) that names the file */
+export function openTensors(folder: string, file?: string): TensorReader {
   const opened: SafetensorsFile[] = [];
   const close = (): void => {
     for (const file of opened) file.close();
   };
   let located: Map<string, Located>;
   try {
-    located = locate(folder, opened);
+    located = locate(folder, opened, file);
   } catch (error) {
     close();
     throw error;

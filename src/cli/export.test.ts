@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { loadHuggingFace, saveHuggingFace } from '../checkpoints/hugging-face.js';
 import { fromBfloat16, toBfloat16 } from '../checkpoints/numbers.js';
+import { loadAdapter, saveAdapter } from '../checkpoints/peft.js';
 import { createRunFolder, type RunFolder } from '../checkpoints/run-folder.js';
 import { exportCommand } from './export.js';
 
@@ -84,5 +85,45 @@ describe('reckoner export', () => {
     await expect(call('--out', join(out, 'thesis.tex'))).rejects.toThrow('is a file');
     expect(readdirSync(out)).toEqual(['thesis.tex']);
     await expect(call('nothing', '--out', join(root, 'x'))).rejects.toThrow('no run at nothing');
+  });
+
+  it('writes an adapter by itself, and merges it into its base', async () => {
+    const base = join(root, 'base');
+    const name = 'model.layers.0.self_attn.q_proj';
+    const weight = { name: `${name}.weight`, shape: [2, 3], data: Float32Array.of(1, 2, 3, 4, 5, 6) };
+    await saveHuggingFace(base, { config: { model_type: 'llama', vocab_size: 4 }, tensors: [weight, ...tensors] });
+    const config = {
+      peft_type: 'LORA',
+      base_model_name_or_path: base,
+      r: 1,
+      lora_alpha: 2,
+      target_modules: ['q_proj'],
+      use_dora: false,
+    };
+    const parts = [
+      { name: `base_model.model.${name}.lora_A.weight`, shape: [1, 3], data: Float32Array.of(1, 0, -1) },
+      { name: `base_model.model.${name}.lora_B.weight`, shape: [2, 1], data: Float32Array.of(0.5, 10) },
+    ];
+    const adapter = join(root, 'adapter');
+    await saveAdapter(adapter, { config, tensors: parts });
+    await call(adapter, '--out', join(root, 'merged'));
+    const merged = loadHuggingFace(join(root, 'merged'));
+    // W + (alpha / r) · B·A.
+    expect([...merged.tensors.read(weight.name).data]).toEqual([2, 2, 2, 24, 5, -14]);
+    expect(merged.tensors.read('model.norm.weight')).toEqual(tensors[0]);
+    merged.tensors.close();
+
+    const out = join(root, 'peft');
+    expect(await call(adapter, '--to', 'peft', '--out', out)).toContain('5 parameters in 2 tensors');
+    const again = loadAdapter(out);
+    expect(again.spec).toEqual({ kind: 'lora', rank: 1, alpha: 2, targets: ['q_proj'] });
+    expect(parts.map(({ name: part }) => again.tensors.read(part))).toEqual(parts);
+    again.tensors.close();
+
+    await expect(call('mini', '--to', 'peft', '--out', join(root, 'x'))).rejects.toThrow('has no adapter');
+    await saveAdapter(adapter, { config: { ...config, use_dora: true }, tensors: parts });
+    await expect(call(adapter, '--out', join(root, 'x'))).rejects.toThrow('use_dora: must be unset: DoRA is not supported');
+    await saveAdapter(adapter, { config: { ...config, base_model_name_or_path: 'Qwen/Qwen3-0.6B' }, tensors: parts });
+    await expect(call(adapter, '--out', join(root, 'x'))).rejects.toThrow('there is no model folder Qwen/Qwen3-0.6B; download');
   });
 });

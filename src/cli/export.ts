@@ -2,15 +2,25 @@
  * @file `reckoner export`: a run's model in a format that other programs read.
  *
  * The model folder of a run is a Hugging Face folder already; exporting copies it, re-encodes its numbers when asked, and
- * makes one from a checkpoint when the run has not ended.
+ * makes one from a checkpoint when the run has not ended. Of a run that trained an adapter, the folder is PEFT's: `--to peft` copies
+ * that, `--to hf` merges the adapter into the model that it belongs to.
  */
 import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Command } from 'commander';
 import { UserError } from '../base/errors.js';
-import { isModelFile, loadHuggingFace, saveHuggingFace } from '../checkpoints/hugging-face.js';
+import { isModelFile, saveHuggingFace } from '../checkpoints/hugging-face.js';
+import {
+  ADAPTER_FILES,
+  hasAdapterFor,
+  type LoadedAdapter,
+  mergeAdapter,
+  openWithAdapter,
+  saveAdapter,
+} from '../checkpoints/peft.js';
 import { RUNS, resolveModel } from '../checkpoints/run-folder.js';
 import type { SaveDType, TensorSource } from '../checkpoints/safetensors-writer.js';
+import type { TensorReader } from '../checkpoints/weights.js';
 import { formatBytes, formatCount } from './format.js';
 import { note, print, printDocument, withExamples } from './output.js';
 
@@ -40,17 +50,17 @@ interface Exported {
 }
 
 /** The formats there are; a new one is a function and a line here. */
-const EXPORTERS: Record<string, (job: ExportJob) => Promise<Exported>> = { hf: exportHuggingFace };
+const EXPORTERS: Record<string, (job: ExportJob) => Promise<Exported>> = { hf: exportHuggingFace, peft: exportPeft };
 
 async function exportHuggingFace({ source, out, dtype }: ExportJob): Promise<Exported> {
-  const model = loadHuggingFace(source);
+  const { loaded: model, adapter, close } = openWithAdapter(source);
   const { tensors: reader } = model;
   try {
     // A few megabytes of one tensor in memory at a time.
     const tensors: TensorSource[] = reader.names.map((name) => ({
       name,
       shape: reader.shape(name),
-      data: reader.pieces(name),
+      data: adapter && hasAdapterFor(adapter, name) ? merged(reader, name, adapter) : reader.pieces(name),
     }));
     return await saveHuggingFace(out, {
       config: model.config,
@@ -63,7 +73,38 @@ async function exportHuggingFace({ source, out, dtype }: ExportJob): Promise<Exp
       dtype,
     });
   } finally {
-    reader.close();
+    close();
+  }
+}
+
+/** Read when asked for: one at a time. */
+function* merged(reader: TensorReader, name: string, adapter: LoadedAdapter): Generator<Float32Array> {
+  yield mergeAdapter(reader.read(name), adapter).data;
+}
+
+async function exportPeft({ source, out, dtype }: ExportJob): Promise<Exported> {
+  const { loaded, adapter, close } = openWithAdapter(source);
+  try {
+    if (!adapter) {
+      throw new UserError(
+        'usage',
+        `--to peft: ${source} has no adapter; a recipe with "adapter" trains one, --to hf exports this`,
+        '--to',
+      );
+    }
+    const { tensors: reader, config } = adapter;
+    const tensors = reader.names.map((name) => reader.read(name));
+    const parameters = tensors.reduce((sum, { data }) => sum + data.length, 0);
+    const tokenizer: Record<string, unknown> = {
+      'tokenizer.json': loaded.tokenizerJson,
+      'tokenizer_config.json': loaded.tokenizerConfig,
+      'special_tokens_map.json': loaded.specialTokensMap,
+    };
+    const json = Object.fromEntries(Object.entries(tokenizer).filter(([, value]) => value !== null));
+    const { files, bytes } = await saveAdapter(out, { config, tensors, json: { ...json, 'config.json': loaded.config }, dtype });
+    return { tensors: tensors.length, parameters, bytes, files };
+  } finally {
+    close();
   }
 }
 
@@ -79,7 +120,7 @@ function checkTarget(out: string, source: string): void {
   if (realpathSync(out) === realpathSync(source)) {
     throw new UserError('usage', `--out ${out} is the folder that is exported; give another one`, '--out');
   }
-  const foreign = readdirSync(out).filter((name) => !isModelFile(name));
+  const foreign = readdirSync(out).filter((name) => !isModelFile(name) && !ADAPTER_FILES.includes(name));
   if (foreign.length > 0) {
     throw new UserError(
       'usage',
@@ -105,7 +146,10 @@ async function exportModel(which: string | undefined, options: ExportOptions): P
   print(
     `${formatCount(parameters)} parameters in ${tensors} tensors (${options.dtype}), ${formatBytes(bytes)}, written to ${options.out}`,
   );
-  print(`  python: AutoModelForCausalLM.from_pretrained(${JSON.stringify(options.out)})`);
+  const where = JSON.stringify(options.out);
+  print(
+    `  python: ${options.to === 'peft' ? `PeftModel.from_pretrained(base, ${where})` : `AutoModelForCausalLM.from_pretrained(${where})`}`,
+  );
 }
 
 /** `reckoner export [run] --to hf --out DIR [--dtype f32|bf16] [--json]` */
@@ -113,7 +157,7 @@ export function exportCommand(): Command {
   const command = new Command('export')
     .description('write a model in a format that other programs read')
     .argument('[run]', 'a run (folder, name or part of its name) or a model folder; default: the newest run')
-    .option('--to <format>', `the format: ${Object.keys(EXPORTERS).join(', ')} (a Hugging Face folder)`, 'hf')
+    .option('--to <format>', `the format: ${Object.keys(EXPORTERS).join(', ')} (a Hugging Face folder; an adapter)`, 'hf')
     .requiredOption('--out <folder>', 'where to write it')
     .option('--dtype <type>', `numbers: ${Object.keys(DTYPES).join(' or ')}`, 'f32')
     .option('--runs <folder>', 'where runs are', RUNS)
@@ -123,5 +167,6 @@ export function exportCommand(): Command {
     command,
     'reckoner export --to hf --out exported',
     'reckoner export r1-mini --dtype bf16 --out exported-bf16',
+    'reckoner export tuned --to peft --out adapter',
   );
 }

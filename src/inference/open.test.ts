@@ -72,8 +72,8 @@ it('refuses tensors, and a tokenizer, of another model', async () => {
   await expect(openModel(await save(undefined, 16), { blas: false })).rejects.toThrow(/and config\.json says .*different models/);
   const path = await save(undefined);
   const config = JSON.parse(readFileSync(join(path, 'config.json'), 'utf8'));
-  writeFileSync(join(path, 'config.json'), JSON.stringify({ ...config, vocab_size: 99 }));
-  await expect(openModel(path, { blas: false })).rejects.toThrow(/tokens and config\.json 99/);
+  writeFileSync(join(path, 'config.json'), JSON.stringify({ ...config, vocab_size: 9 }));
+  await expect(openModel(path, { blas: false })).rejects.toThrow(/tokens and config\.json 9/);
   rmSync(join(path, 'tokenizer.json'));
   await expect(openModel(path, { blas: false })).rejects.toThrow(/has no tokenizer\.json/);
 });

@@ -3,14 +3,15 @@
  */
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
-import { type LoadedModel, loadHuggingFace } from '../checkpoints/hugging-face.js';
-import { createModel, type Model, type ModelConfig, parseModelConfig } from '../models/index.js';
+import type { LoadedModel } from '../checkpoints/hugging-face.js';
+import { openWithAdapter, readAdapter } from '../checkpoints/peft.js';
+import { createModel, frozenElements, type Model, type ModelConfig, parametersOf, parseModelConfig } from '../models/index.js';
 import { createTask, type TaskReference } from '../tasks/index.js';
 import type { Task } from '../tasks/task.js';
 import type { Backend } from '../tensor/backend.js';
 import { createWasmBackend } from '../tensor/backends/wasm/index.js';
 import { tokenizerFromJSON } from '../tokenizers/character.js';
-import type { Tokenizer } from '../tokenizers/tokenizer.js';
+import { type Tokenizer, withUnusedIds } from '../tokenizers/tokenizer.js';
 import { countParameters } from '../usage/flops.js';
 
 export interface OpenModel {
@@ -34,13 +35,18 @@ const SHARED_MARGIN_BYTES = 1024 * 1024;
 /** What Reckoner writes into the `config.json` of the models that it trains. */
 const originSchema = z.object({ task: z.looseObject({ name: z.string() }) });
 
-/** Puts a folder's weights into a model. @throws UserError (data) when a tensor is missing or of another shape */
+/** Puts a folder's weights into a model; those under an adapter where it has one. @throws UserError (data) when one does not fit */
 export function loadParameters(backend: Backend, model: Model, { folder, tensors }: LoadedModel): void {
-  for (const { spec, value } of model.store.parameters) {
+  const { store } = model;
+  for (const { spec, value, bits } of store.adapted ? store.frozen : store.parameters.map((p) => ({ ...p, bits: null }))) {
     const shape = tensors.shape(spec.name);
     if (shape.join() !== spec.shape.join()) {
       const shapes = `[${shape.join(', ')}], and config.json says [${spec.shape.join(', ')}]`;
       throw new UserError('data', `${folder}: ${spec.name} is ${shapes}; they are of different models`, folder);
+    }
+    if (bits) {
+      bits.set(tensors.readBfloat16(spec.name));
+      continue;
     }
     let at = 0;
     for (const piece of tensors.pieces(spec.name)) {
@@ -55,24 +61,33 @@ export function loadParameters(backend: Backend, model: Model, { folder, tensors
  * @throws UserError (data) when a file is missing, damaged or of another model
  */
 export async function openModel(folder: string, options: OpenModelOptions = {}): Promise<OpenModel> {
-  const loaded = loadHuggingFace(folder);
+  const { loaded, adapter, close } = openWithAdapter(folder);
   try {
     const config = parseModelConfig(loaded.config);
     if (loaded.tokenizerJson === null)
       throw new UserError('data', `${folder} has no tokenizer.json; copy it from where the model came`, folder);
-    const tokenizer = tokenizerFromJSON(loaded.tokenizerJson);
-    if (tokenizer.vocabularySize !== config.vocab_size) {
+    const tokenizer = withUnusedIds(tokenizerFromJSON(loaded.tokenizerJson));
+    if (tokenizer.vocabularySize > config.vocab_size) {
       const sizes = `${tokenizer.vocabularySize} tokens and config.json ${config.vocab_size}`;
       throw new UserError('data', `${folder}: tokenizer.json has ${sizes}; the files are of different models`, folder);
     }
-    const sharedBytes = 4 * countParameters(config).total + SHARED_MARGIN_BYTES;
+    const specs = parametersOf(config);
+    const { matrices } = frozenElements(specs);
+    const trained = adapter ? readAdapter(adapter, specs) : [];
+    // Under an adapter BF16 weights stay what they are.
+    const bf16 = adapter !== null && specs.every(({ name, shape }) => shape.length < 2 || loaded.tensors.dtype(name) === 'BF16');
+    const numbers = countParameters(config).total - (bf16 ? matrices : 0) + trained.reduce((sum, t) => sum + t.data.length, 0);
+    const sharedBytes = 4 * numbers + SHARED_MARGIN_BYTES;
     const backend = await createWasmBackend({ sharedBytes, blas: options.blas ?? true });
-    const model = createModel(backend, config);
+    const frozenBits = bf16 ? new Uint16Array(matrices) : undefined;
+    const model = createModel(backend, config, { adapter: adapter?.spec, frozenBits });
     loadParameters(backend, model, loaded);
+    const byName = new Map(trained.map((tensor) => [tensor.name, tensor.data]));
+    if (adapter) for (const { spec, value } of model.store.parameters) backend.write(value, byName.get(spec.name) ?? []);
     const origin = originSchema.safeParse(loaded.config.reckoner);
     return { backend, model, config, tokenizer, task: origin.success ? origin.data.task : null, close: () => backend.close() };
   } finally {
-    loaded.tensors.close();
+    close();
   }
 }
 

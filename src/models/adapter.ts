@@ -7,7 +7,7 @@
  */
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
-import type { ParameterSpec } from './parameters.js';
+import type { ParameterSpec } from './parameter-spec.js';
 
 /** Every weight matrix that is multiplied by, but for embedding and head: PEFT's word for it. */
 export const ALL_LINEAR = 'all-linear';
@@ -18,8 +18,8 @@ export const adapterSchema = z.strictObject({
   rank: z.number().int().positive().max(4096),
   /** What the adapter adds is scaled by alpha / rank. */
   alpha: z.number().positive(),
-  /** Last parts of the names of the weights that get one, as `q_proj`; or `all-linear`. */
-  targets: z.union([z.literal(ALL_LINEAR), z.array(z.string().regex(/^\w+$/, 'must be a name like q_proj')).min(1)]),
+  /** Last parts of the names of the weights that get one, as `q_proj` or `layers.3.self_attn.q_proj`; or `all-linear`. */
+  targets: z.union([z.literal(ALL_LINEAR), z.array(z.string().regex(/^[\w.]+$/, 'must be a name like q_proj')).min(1)]),
 });
 
 export type AdapterSpec = z.infer<typeof adapterSchema>;
@@ -61,9 +61,11 @@ export function planAdapter(
   specs: readonly ParameterSpec[],
   { rank, targets }: AdapterSpec,
 ): { specs: ParameterSpec[]; plans: Map<string, AdapterPlan> } {
+  const projections = specs.filter(isProjection).map(({ name }) => moduleOf(name));
   const known = targetsOf(specs);
   const wanted = targets === ALL_LINEAR ? known : targets;
-  const unknown = wanted.find((target) => !known.includes(target));
+  const fits = (module: string, target: string): boolean => module === target || module.endsWith(`.${target}`);
+  const unknown = wanted.find((target) => !projections.some((module) => fits(module, target)));
   if (unknown !== undefined) {
     const message = `adapter.targets: the model has no ${unknown}; choose from ${known.join(', ')}, or "${ALL_LINEAR}"`;
     throw new UserError('usage', message, 'adapter.targets');
@@ -79,7 +81,8 @@ export function planAdapter(
     let column = 0;
     const parts: { spec: ParameterSpec; column: number }[] = [];
     for (const spec of members) {
-      if (isProjection(spec) && wanted.includes(targetOf(spec.name))) parts.push({ spec, column });
+      const chosen = isProjection(spec) && wanted.some((target) => fits(moduleOf(spec.name), target));
+      if (chosen) parts.push({ spec, column });
       column += spec.shape[0];
     }
     if (parts.length === 0) continue;

@@ -39,7 +39,7 @@ export function architectureOf(config: ModelConfig): string {
   return families[config.model_type].architecture;
 }
 
-export { type AdapterSpec, adapterNames, adapterSchema, planAdapter, targetOf } from './adapter.js';
+export { type AdapterSpec, ALL_LINEAR, adapterNames, adapterSchema, planAdapter, targetsOf } from './adapter.js';
 export { dimensionsOf, explicitConfig, type ModelConfig, modelConfigSchema, parseModelConfig, ropeThetaOf } from './config.js';
 export type { ForwardInput, KvCache, Model } from './model.js';
 export {

@@ -97,15 +97,18 @@ export function createLlama(backend: Backend, config: ModelConfig, options: Stor
     return project(tape, store, `${layer}.self_attn.o_proj.weight`, out, { residual: x });
   }
 
+  /** Layer i on hidden states x0 (N, width). */
+  function decoderLayer(tape: Tape, i: number, x0: Variable, input: ForwardInput): Variable {
+    const layer = `model.layers.${i}`;
+    const x = attend(tape, i, x0, rmsNorm(tape, x0, store.get(`${layer}.input_layernorm.weight`), epsilon), input);
+    const h = rmsNorm(tape, x, store.get(`${layer}.post_attention_layernorm.weight`), epsilon);
+    const gated = swiglu(tape, project(tape, store, `${layer}.gateUp`, h));
+    return project(tape, store, `${layer}.mlp.down_proj.weight`, gated, { residual: x });
+  }
+
   function forward(tape: Tape, input: ForwardInput): Variable {
     let x = embedding(tape, store.get('model.embed_tokens.weight'), input.ids);
-    for (let i = 0; i < layers; i++) {
-      const layer = `model.layers.${i}`;
-      x = attend(tape, i, x, rmsNorm(tape, x, store.get(`${layer}.input_layernorm.weight`), epsilon), input);
-      const h = rmsNorm(tape, x, store.get(`${layer}.post_attention_layernorm.weight`), epsilon);
-      const gated = swiglu(tape, project(tape, store, `${layer}.gateUp`, h));
-      x = project(tape, store, `${layer}.mlp.down_proj.weight`, gated, { residual: x });
-    }
+    for (let i = 0; i < layers; i++) x = tape.segment(x, (inner, h) => decoderLayer(inner, i, h, input));
     return rmsNorm(tape, x, store.get('model.norm.weight'), epsilon);
   }
 

@@ -14,18 +14,9 @@ import { sizeOf } from '../tensor/backend.js';
 import type { LowRank } from '../tensor/index.js';
 import { Variable } from '../tensor/tape.js';
 import { type AdapterPlan, type AdapterSpec, planAdapter } from './adapter.js';
+import type { ParameterSpec } from './parameter-spec.js';
 
-export interface ParameterSpec {
-  /** Name in a Hugging Face checkpoint. */
-  name: string;
-  shape: readonly number[];
-  /** `matrix`: a hidden weight matrix, which Muon may train; the others go to AdamW. */
-  role: 'matrix' | 'embedding' | 'norm' | 'adapter';
-  /** Standard deviation of the initial normal distribution; 'ones' for norms. */
-  init: number | 'ones';
-  /** Parameters of one fuse name, declared one after the other, form one variable stacked along the first dimension. */
-  fuse?: string;
-}
+export type { ParameterSpec };
 
 export interface Parameter {
   spec: ParameterSpec;
@@ -179,6 +170,11 @@ export class ParameterStore {
   /** True when an adapter is trained. */
   get adapted(): boolean {
     return this.adapters.size > 0;
+  }
+
+  /** Numbers in the adapter that is trained; undefined without one. */
+  get adapterSize(): number | undefined {
+    return this.adapted ? this.size : undefined;
   }
 
   /** The model as it was before the adapter, while `body` runs: the reference policy of reinforcement learning, without a copy. */

@@ -2,7 +2,8 @@
  * @file Which backend a run computes on: chosen once by the main thread, opened by every rank.
  */
 import { UserError } from '../base/errors.js';
-import type { Backend } from '../tensor/backend.js';
+import { type AdapterSpec, frozenElements, parametersOf, parseModelConfig, planAdapter } from '../models/index.js';
+import { type Backend, sizeOf } from '../tensor/backend.js';
 import { createReferenceBackend } from '../tensor/backends/reference.js';
 import {
   abortRanks,
@@ -20,10 +21,11 @@ export const BACKENDS = ['wasm', 'reference'] as const;
 export type BackendKind = (typeof BACKENDS)[number];
 
 /** Structured-cloneable: goes to the workers as it is. `fingerprint` is what each rank's backend will have. */
-export type BackendPlan = { fingerprint: string } & (
-  | { kind: 'reference' }
-  | { kind: 'wasm'; memory: WasmMemory; choice: GemmChoice; kernels: Kernels }
-);
+export type BackendPlan = {
+  fingerprint: string;
+  /** Room for the matrices of a frozen model in BF16, outside the engine's memory, for all ranks. */
+  frozenBits?: SharedArrayBuffer;
+} & ({ kind: 'reference' } | { kind: 'wasm'; memory: WasmMemory; choice: GemmChoice; kernels: Kernels });
 
 export interface BackendRequest {
   kind: BackendKind;
@@ -32,6 +34,9 @@ export interface BackendRequest {
   blas: boolean;
   /** Model configurations that the run uses; they decide how much memory all ranks share. */
   models: readonly object[];
+  /** What is trained instead of the (one) model's weights, and whether those are kept as BF16. */
+  adapter?: AdapterSpec;
+  bf16?: boolean;
 }
 
 /** Weights, two AdamW moments or a momentum, and a reference policy; and a margin for small shared tensors. */
@@ -39,20 +44,40 @@ const SHARED_COPIES = 5;
 const SHARED_MARGIN_BYTES = 16 * 1024 * 1024;
 
 /** Reserves memory and decides what multiplies matrices, once for all ranks. */
-export async function planBackend({ kind, workers, blas, models }: BackendRequest): Promise<BackendPlan> {
+export async function planBackend({ kind, workers, blas, models, adapter, bf16 = false }: BackendRequest): Promise<BackendPlan> {
   if (kind === 'reference') {
     if (workers !== 1)
       throw new UserError('usage', `the reference backend runs on one worker, not ${workers}; add --workers 1`, 'workers');
-    return { kind, fingerprint: createReferenceBackend().fingerprint };
+    return {
+      kind,
+      fingerprint: createReferenceBackend().fingerprint,
+      frozenBits: adapter && bf16 ? roomFor(models[0]) : undefined,
+    };
   }
-  const parameters = Math.max(...models.map((model) => countParameters(model as DecoderShape).total));
-  // A teacher's weights lie beside its student's.
-  const copies = SHARED_COPIES + (new Set(models).size > 1 ? 1 : 0);
-  const sharedBytes = copies * 4 * parameters + SHARED_MARGIN_BYTES;
+  const sharedBytes = sharedBytesFor(models, adapter, bf16);
   const kernels = loadKernels();
   const choice = await probeGemm({ blas, kernels });
   const fingerprint = `wasm ${kernels.relaxed ? 'relaxed' : 'plain'} ${kernels.id}, ${choice.name}`;
-  return { kind, fingerprint, memory: createWasmMemory({ worldSize: workers, sharedBytes }), choice, kernels };
+  const frozenBits = adapter && bf16 ? roomFor(models[0]) : undefined;
+  return { kind, fingerprint, memory: createWasmMemory({ worldSize: workers, sharedBytes }), choice, kernels, frozenBits };
+}
+
+function roomFor(model: object): SharedArrayBuffer {
+  const { matrices } = frozenElements(parametersOf(parseModelConfig(model, 'recipe')));
+  return new SharedArrayBuffer(2 * matrices);
+}
+
+function sharedBytesFor(models: readonly object[], adapter: AdapterSpec | undefined, bf16: boolean): number {
+  if (!adapter) {
+    const parameters = Math.max(...models.map((model) => countParameters(model as DecoderShape).total));
+    // A teacher's weights lie beside its student's.
+    const copies = SHARED_COPIES + (new Set(models).size > 1 ? 1 : 0);
+    return copies * 4 * parameters + SHARED_MARGIN_BYTES;
+  }
+  const specs = parametersOf(parseModelConfig(models[0], 'recipe'));
+  const { matrices, rest } = frozenElements(specs);
+  const trained = planAdapter(specs, adapter).specs.reduce((sum, spec) => sum + sizeOf(spec), 0);
+  return 4 * (SHARED_COPIES * trained + rest + (bf16 ? 0 : matrices)) + SHARED_MARGIN_BYTES;
 }
 
 export async function openBackend(plan: BackendPlan, rank: number): Promise<Backend> {

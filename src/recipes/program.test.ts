@@ -2,7 +2,11 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { foundationHere, latestSnapshot } from '../checkpoints/snapshot.js';
+import { saveHuggingFace } from '../checkpoints/hugging-face.js';
+import { type LoadedAdapter, mergeAdapter, openWithAdapter } from '../checkpoints/peft.js';
+import { foundationHere, latestSnapshot, loadSnapshot } from '../checkpoints/snapshot.js';
+import { openModel } from '../inference/open.js';
+import { logitsOf } from '../models/testing.js';
 import { createWasmBackend } from '../tensor/backends/wasm/index.js';
 import { STOP_REQUESTS } from './messages.js';
 import { runProgram } from './program.js';
@@ -117,5 +121,80 @@ describe('a recipe with init', () => {
     await expect(run('second', wide)).rejects.toThrow(/gate_proj.weight is \[12, 8\], and config\.json says \[16, 8\]/);
     const other = { ...base, init, task: { name: 'countdown' }, stages: [{ ...evaluation, maxTokens: 32 }] };
     await expect(run('third', other)).rejects.toThrow(/init\.from: .* has another vocabulary than the recipe's tasks/);
+  });
+});
+
+describe('a recipe with an adapter', () => {
+  const recipe = (name = 'first') => ({
+    ...base,
+    model: undefined,
+    init: { from: join(folder, name, 'model') },
+    adapter: { kind: 'lora', rank: 2, alpha: 4, targets: ['q_proj', 'v_proj', 'down_proj'] },
+    recompute: true,
+    stages: [
+      { ...base.stages[0], steps: 3, optimizer: { lr: 0.01 } },
+      {
+        id: 'rl',
+        kind: 'grpo',
+        steps: 3,
+        prompts: 2,
+        samples: 2,
+        maxTokens: 8,
+        klCoefficient: 0.1,
+        schedule: { kind: 'constant' },
+      },
+    ],
+  });
+  const adapterOf = (name: string): Buffer => readFileSync(join(folder, name, 'model', 'adapter_model.safetensors'));
+
+  it('trains the adapter alone, keeps it alone, and goes on as if it had never stopped', async () => {
+    await run('first', base);
+    const before = weightsOf('first');
+    const whole = await run('whole', recipe());
+    expect(whole).toMatchObject({ reason: 'completed', step: 6, stages: ['sft', 'rl', 'finish'] });
+    expect(await run('parts', recipe(), { stopAt: 2 })).toMatchObject({ reason: 'interrupted', step: 2 });
+    expect(await run('parts', recipe(), { resume: true, stopAt: 5 })).toMatchObject({ reason: 'interrupted', step: 5 });
+    expect(await run('parts', recipe(), { resume: true })).toMatchObject({ reason: 'completed', step: 6 });
+    expect(adapterOf('parts').equals(adapterOf('whole'))).toBe(true);
+    expect(weightsOf('first').equals(before)).toBe(true);
+
+    const snapshot = latestSnapshot(join(folder, 'parts', 'checkpoints'));
+    const saved = snapshot?.read('weights') ?? [];
+    expect(saved).toHaveLength(6);
+    expect(saved.every(({ name }) => /^base_model\.model\.model\.layers\.0\..*\.lora_[AB]\.weight$/.test(name))).toBe(true);
+    expect(saved.filter(({ name }) => name.includes('lora_B')).every(({ data }) => data.some((x) => x !== 0))).toBe(true);
+    // No reference policy beside the optimizer: it is the base.
+    const middle = loadSnapshot(join(folder, 'parts', 'checkpoints', '000005'));
+    expect(middle.read('optimizer').map(({ name }) => name)).toEqual(['adamw.first', 'adamw.second']);
+  });
+
+  it('leaves a model that is opened with its base, and is the same when merged into it', async () => {
+    await run('first', base);
+    await run('tuned', recipe());
+    const tuned = join(folder, 'tuned', 'model');
+    const opened = await openModel(tuned, { blas: false });
+    const { loaded, adapter, close } = openWithAdapter(tuned);
+    const merged = join(folder, 'merged');
+    const tensors = loaded.tensors.names.map((name) => mergeAdapter(loaded.tensors.read(name), adapter as LoadedAdapter));
+    await saveHuggingFace(merged, { config: loaded.config, tensors, tokenizer: loaded.tokenizerJson ?? undefined });
+    close();
+    const whole = await openModel(merged, { blas: false });
+    const first = await openModel(join(folder, 'first', 'model'), { blas: false });
+    expect(opened.task).toEqual(first.task);
+    const [a, b, c] = [await logitsOf(opened, [1, 8, 9]), await logitsOf(whole, [1, 8, 9]), await logitsOf(first, [1, 8, 9])];
+    expect(a).not.toEqual(c);
+    a.flat().forEach((logit, i) => {
+      expect(logit).toBeCloseTo(b.flat()[i], 5);
+    });
+  });
+
+  it('wants a base, no adapter under it, and targets that the model has', async () => {
+    const { init: _, ...without } = { ...recipe(), model };
+    expect(() => parseRecipe(without, 'r.json')).toThrow(/adapter: needs init/);
+    await run('first', base);
+    const wrong = { ...recipe(), adapter: { kind: 'lora', rank: 2, alpha: 4, targets: ['q_projection'] } };
+    expect(() => parseRecipe(wrong, 'r.json')).toThrow(/adapter\.targets: the model has no q_projection; choose from q_proj, /);
+    await run('tuned', recipe());
+    expect(() => parseRecipe(recipe('tuned'), 'r.json')).toThrow(/init\.from: .* is an adapter; merge it/);
   });
 });

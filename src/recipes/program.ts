@@ -25,7 +25,17 @@ import { divergence, unsound } from './divergence.js';
 import { type FromRank, type RankJob, STOP_REQUESTS } from './messages.js';
 import { resolveRecipe } from './schema.js';
 import { createStage, stepsOf, trains } from './stages.js';
-import { loadInitialWeights, loadOtherModel, modelFiles, type Place, restore, saveModel, toHost, weightsOf } from './weights.js';
+import {
+  loadInitialWeights,
+  loadOtherModel,
+  loadTrainedAdapter,
+  modelFiles,
+  type Place,
+  restore,
+  saveModel,
+  toHost,
+  weightsOf,
+} from './weights.js';
 
 export interface Outcome {
   reason: StopReason;
@@ -70,14 +80,19 @@ export async function runProgram(job: RankJob, backend: Backend, line: Line): Pr
   /** Whether stage i begins with other weights than the stage before it left. */
   const startsAnew = (i: number): boolean => i === 0 || stages[i].model !== undefined || stages[i].init !== undefined;
 
+  const { frozenBits } = job.backend;
+  const create = (i: number): Model =>
+    createModel(backend, models[i], { adapter: recipe.adapter, frozenBits: frozenBits && new Uint16Array(frozenBits) });
+
   /** The model with which stage i begins, in place of the one before. */
   async function beginModel(i: number): Promise<Model> {
     backend.release(base);
-    const made = createModel(backend, models[i]);
+    const made = create(i);
     if (lead) {
       const from = (stages[i].init ?? (i === 0 ? recipe.init : undefined))?.from;
       if (from !== undefined) loadInitialWeights(backend, made, tokenizer, from, place);
-      else made.store.initialize(i === 0 ? recipe.seed : hashString(`${recipe.seed}:${stages[i].id}`));
+      if (from === undefined || made.store.adapted)
+        made.store.initialize(i === 0 ? recipe.seed : hashString(`${recipe.seed}:${stages[i].id}`));
     }
     await backend.ranks.barrier();
     return made;
@@ -87,10 +102,14 @@ export async function runProgram(job: RankJob, backend: Backend, line: Line): Pr
   async function firstModel(): Promise<Model> {
     const midway = snapshot !== null && snapshot.state.stageStep > 0;
     if (!midway && firstStage < stages.length && startsAnew(firstStage)) return beginModel(firstStage);
-    const made = createModel(backend, models[Math.min(firstStage, stages.length - 1)]);
+    const made = create(Math.min(firstStage, stages.length - 1));
     if (lead) {
       const before = stages.slice(0, firstStage).findLast(trains);
+      const { adapted } = made.store;
+      // Under an adapter the model's own weights are in no snapshot.
+      if (adapted && recipe.init) loadInitialWeights(backend, made, tokenizer, recipe.init.from, place);
       if (snapshot) restore(backend, weightsOf(made), snapshot.read('weights'), snapshot.folder);
+      else if (before && adapted) loadTrainedAdapter(backend, made, before.id, place);
       else if (before) loadInitialWeights(backend, made, tokenizer, before.id, place);
       else throw new Error('no weights to begin with');
     }
@@ -142,6 +161,7 @@ export async function runProgram(job: RankJob, backend: Backend, line: Line): Pr
       stage: spec.id,
       seed: recipe.seed,
       microBatchTokens: recipe.microBatchTokens,
+      recompute: recipe.recompute,
       dataFolder: join(job.runFolder, 'data'),
       taskOf: resolved.taskOf,
       loadModel: (from) => loadOtherModel(backend, tokenizer, from, place),

@@ -11,17 +11,18 @@ import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
 import { hashOf, readJson } from '../base/files.js';
-import { type ModelConfig, modelConfigSchema } from '../models/index.js';
+import { adapterSchema, type ModelConfig, modelConfigSchema, parametersOf, planAdapter } from '../models/index.js';
 import { architectureOf } from '../planner/config.js';
 import type { Precision } from '../planner/layout.js';
 import { createTask, evaluationProblems } from '../tasks/index.js';
 import { problemAt, type Task } from '../tasks/task.js';
 import { createCharacterTokenizer } from '../tokenizers/character.js';
-import type { Tokenizer } from '../tokenizers/tokenizer.js';
+import { type Tokenizer, withUnusedIds } from '../tokenizers/tokenizer.js';
 import { losses } from '../training/losses.js';
 import { createSchedule } from '../training/schedules.js';
 import { createLengthLimit } from '../training/shaping.js';
 import { readExamples, sourcesOf, textOf } from '../training/sources.js';
+import { openBase } from './base.js';
 import { type StageSpec, samplingOf, stageSchema, teacherOf } from './stages.js';
 
 export const RECIPE_SCHEMA_VERSION = 1;
@@ -52,12 +53,16 @@ export const recipeSchema = z
     /** Where figures are from, and what was assumed. */
     notes: z.array(z.string()).optional(),
     seed: z.number().int().min(0).max(0xffffffff).default(1),
-    /** A Hugging Face `config.json`; `vocab_size` may be left out. */
-    model: recipeModelSchema,
+    /** A Hugging Face `config.json`; `vocab_size` may be left out, and with `init` all of it. */
+    model: recipeModelSchema.default({}),
     /** `{name, …options}`; stages may override options. Without it a recipe can be planned but not trained. */
     task: z.looseObject({ name: z.string() }).optional(),
     /** Start from the weights of a run or of a model folder of the same shape, instead of from random ones. */
     init: z.strictObject({ from: z.string().min(1) }).optional(),
+    /** Train low-rank matrices beside the weights of `init`, which stay as they are. */
+    adapter: adapterSchema.optional(),
+    /** Keep one hidden state a layer for the backward pass, and compute the rest of the layer again: less memory, more time. */
+    recompute: z.boolean().default(false),
     /** Most tokens a rank takes through the model at once. */
     microBatchTokens: z.number().int().positive().default(4096),
     checkpoints: z
@@ -94,6 +99,12 @@ export const recipeSchema = z
     stages: z.array(stageSchema).min(1),
   })
   .superRefine((recipe, context) => {
+    if (recipe.adapter && !recipe.init) {
+      context.addIssue({ code: 'custom', path: ['adapter'], message: 'needs init: the model whose weights stay as they are' });
+    }
+    if (Object.keys(recipe.model).length === 0 && !recipe.init) {
+      context.addIssue({ code: 'custom', path: ['model'], message: 'is missing; with init it may be' });
+    }
     const seen = new Map<string, string>();
     recipe.stages.forEach((stage, i) => {
       if (seen.has(stage.id)) {
@@ -128,6 +139,9 @@ export const recipeSchema = z
       if (stage.kind === 'eval' && stage.passAt > stage.samples) {
         const message = `must be at most samples (${stage.samples}), is ${stage.passAt}`;
         context.addIssue({ code: 'custom', path: ['stages', i, 'passAt'], message });
+      }
+      if (recipe.adapter && (stage.kind === 'distill' || stage.model !== undefined || stage.init !== undefined)) {
+        refuse([], 'cannot bring another model into a recipe with an adapter; it is of the model of init');
       }
       seen.set(stage.id, stage.kind);
     });
@@ -345,22 +359,25 @@ export function resolveRecipe(recipe: Recipe, where = recipe.name): ResolvedReci
       digests.push(hashOf(text));
     });
   });
-  const tokenizer = createCharacterTokenizer([...characters].join(''));
+  const { tokenizer, base } = startOf(recipe, [...characters].join(''), where);
   const modelAt = (given: Record<string, unknown>, path: string): ModelConfig => {
-    const model = modelConfigSchema.safeParse({ ...given, vocab_size: given.vocab_size ?? tokenizer.vocabularySize });
+    const released = path === 'model' ? base : null;
+    const vocabulary = given.vocab_size ?? released?.vocab_size ?? tokenizer.vocabularySize;
+    const model = modelConfigSchema.safeParse({ ...given, vocab_size: vocabulary });
     if (!model.success) {
       const issue = model.error.issues[0];
       const field = [path, ...issue.path].join('.');
       throw new UserError('usage', `${where}: ${field}: ${issue.message}`, field);
     }
-    // A larger one would let the model draw tokens that spell nothing.
-    if (model.data.vocab_size !== tokenizer.vocabularySize) {
-      const message = `must be ${tokenizer.vocabularySize}, the tokens that the tasks need, is ${model.data.vocab_size}; leave it out`;
+    // A larger one would let the model draw tokens that spell nothing; released models have such, and hardly ever draw them.
+    const { vocab_size: size } = model.data;
+    if (released ? size < tokenizer.vocabularySize : size !== tokenizer.vocabularySize) {
+      const message = `must be ${tokenizer.vocabularySize}, the tokens that the tasks need, is ${size}; leave it out`;
       throw new UserError('usage', `${where}: ${path}.vocab_size: ${message}`, `${path}.vocab_size`);
     }
     return model.data;
   };
-  const own = modelAt(recipe.model, 'model');
+  const own = modelAt(Object.keys(recipe.model).length > 0 ? recipe.model : (base ?? {}), 'model');
   const models: ModelConfig[] = [];
   const stages = recipe.stages.map((stage, i): StageSpec => {
     if (stage.model === undefined) {
@@ -382,6 +399,7 @@ export function resolveRecipe(recipe: Recipe, where = recipe.name): ResolvedReci
       throw new UserError('usage', `${where}: ${field}: ${message}`, field);
     }
   });
+  if (recipe.adapter) planAdapter(parametersOf(own), recipe.adapter);
   const resolved: Recipe = { ...recipe, model: own, stages };
   const hash = digests.length === 0 ? hashOf(resolved) : hashOf([resolved, ...digests]);
   return { recipe: resolved, tokenizer, tasks, models, taskOf, hash };
@@ -411,4 +429,30 @@ export function withData(recipe: Recipe, file: string): Recipe {
   });
   if (taken > 0) return { ...recipe, stages };
   throw new UserError('usage', `${recipe.name} has no pretrain or sft stage that could learn from ${file}`, '--data');
+}
+
+/** The tokenizer, and the configuration of the model that a recipe starts from; null where it starts from nothing. */
+function startOf(
+  { init, adapter, model }: Recipe,
+  alphabet: string,
+  where: string,
+): { tokenizer: Tokenizer; base: Record<string, unknown> | null } {
+  if (!init) return { tokenizer: createCharacterTokenizer(alphabet), base: null };
+  try {
+    const { folder, config, tokenizer } = openBase(init.from);
+    try {
+      tokenizer.encode(alphabet);
+    } catch (error) {
+      const message = `init.from: ${folder} has another vocabulary than the recipe's tasks: ${(error as Error).message}`;
+      throw new UserError('data', message, 'init.from');
+    }
+    return { tokenizer: withUnusedIds(tokenizer), base: config };
+  } catch (error) {
+    // A run that has begun has the weights in its checkpoints, and the model in its recipe.
+    const gone = error instanceof UserError && error.code === 'usage' && !adapter && Object.keys(model).length > 0;
+    if (gone) return { tokenizer: createCharacterTokenizer(alphabet), base: null };
+    return partOf(where, 'init.from', () => {
+      throw error;
+    });
+  }
 }

@@ -26,6 +26,7 @@ import { appendLines, openEventLog, readEvents, repairEventLog, repairLines } fr
 import { createMeter, describeMachine } from '../usage/meters.js';
 import type { Purpose } from '../usage/usage.js';
 import { abortPlan, type BackendKind, type BackendPlan, backendOf, planBackend } from './backend.js';
+import { hashWeights, openBase } from './base.js';
 import type { RankCalibration } from './calibrate.js';
 import { type DescribedRecipe, describeRecipe } from './describe.js';
 import { type FromRank, type RankJob, STOP_REQUESTS, type ToRank } from './messages.js';
@@ -99,7 +100,7 @@ async function trainNew(options: TrainOptions): Promise<TrainSummary> {
   if (!options.recipe) throw new UserError('usage', 'train needs a recipe or a run to resume', 'recipe');
   const { recipe, models, hash } = resolveRecipe(options.recipe);
   const workers = options.workers ?? availableParallelism();
-  const plan = await planBackend({ kind: options.backend ?? 'wasm', workers, blas: options.blas ?? true, models });
+  const plan = await planFor(recipe, models, { kind: options.backend ?? 'wasm', workers, blas: options.blas ?? true });
   const run = createRunFolder(options.runs ?? RUNS, recipe.name, new Date(), recipe.seed);
   let unlock = (): void => {};
   try {
@@ -139,7 +140,7 @@ async function resumeIn(
   const workers = options.workers ?? before.workers ?? availableParallelism();
   const kind = options.backend ?? same.kind ?? 'wasm';
   const blas = (options.blas ?? true) && (same.blas || (options.allowDrift ?? false));
-  const plan = await planBackend({ kind, workers, blas, models });
+  const plan = await planFor(recipe, models, { kind, workers, blas });
   if (snapshot) {
     const drift = refuseDrift(
       snapshot.state,
@@ -175,8 +176,18 @@ function goBackTo(run: RunFolder, recipe: Recipe, id: string): number {
   return index;
 }
 
-function foundationOf({ version }: TrainOptions, recipeHash: string, { seed }: Recipe, workers: number, plan: BackendPlan) {
-  return foundationHere({ version, recipeHash, seed, workers, fingerprint: plan.fingerprint });
+function planFor(
+  { adapter, init }: Recipe,
+  models: readonly object[],
+  request: { kind: BackendKind; workers: number; blas: boolean },
+): Promise<BackendPlan> {
+  return planBackend({ ...request, models, adapter, bf16: adapter && init ? openBase(init.from).bf16 : false });
+}
+
+function foundationOf({ version }: TrainOptions, recipeHash: string, recipe: Recipe, workers: number, plan: BackendPlan) {
+  const { seed, adapter, init } = recipe;
+  const base = adapter && init ? { base: hashWeights(openBase(init.from).folder) } : {};
+  return foundationHere({ version, recipeHash, seed, workers, fingerprint: plan.fingerprint, ...base });
 }
 
 /** A run whose model is written needs at most its last lines: a kill may have come between. */
@@ -279,8 +290,10 @@ async function trainIn(assignment: Assignment, options: TrainOptions): Promise<T
   let heartbeat: NodeJS.Timeout | null = null;
 
   // Later attempts keep the first plan: what was said before anything was known.
-  const described = needsPlan(run, snapshot) ? describeRecipe(resolveRecipe(recipe), workers) : null;
+  // The planner does not know adapters.
+  const described = needsPlan(run, snapshot) && !recipe.adapter ? describeRecipe(resolveRecipe(recipe), workers) : null;
 
+  const foundation = foundationOf(options, recipeHash, recipe, workers, plan);
   const jobOf = (rank: number): RankJob => ({
     rank,
     backend: plan,
@@ -289,7 +302,7 @@ async function trainIn(assignment: Assignment, options: TrainOptions): Promise<T
     attempt,
     resumeFrom: snapshot?.folder ?? null,
     fromStage,
-    foundation: foundationOf(options, recipeHash, recipe, workers, plan),
+    foundation,
     control,
     calibrate: described?.request,
   });

@@ -2,19 +2,22 @@
  * @file The weights of a recipe's models: from where a stage starts, and into the files that it leaves.
  */
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { UserError } from '../base/errors.js';
 import { hashOf } from '../base/files.js';
 import { type LoadedModel, loadHuggingFace, saveHuggingFace } from '../checkpoints/hugging-face.js';
+import { adapterConfig, loadAdapter, readAdapter, saveAdapter } from '../checkpoints/peft.js';
 import { resolveModel } from '../checkpoints/run-folder.js';
 import type { NamedTensor } from '../checkpoints/safetensors.js';
 import { loadParameters } from '../inference/open.js';
 import {
+  type AdapterSpec,
   architectureOf,
   createModel,
   explicitConfig,
   type Model,
   type ModelConfig,
+  parametersOf,
   parseModelConfig,
   ropeThetaOf,
 } from '../models/index.js';
@@ -108,6 +111,17 @@ export function loadInitialWeights(backend: Backend, model: Model, tokenizer: To
   }
 }
 
+/** The adapter that an earlier stage left. @throws UserError (data) when it is of another kind */
+export function loadTrainedAdapter(backend: Backend, model: Model, stage: string, { runFolder, stages }: Place): void {
+  const adapter = loadAdapter(folderOf(stage, runFolder, stages));
+  try {
+    const tensors = readAdapter(adapter, parametersOf(model.config));
+    restore(backend, weightsOf(model), tensors, adapter.folder);
+  } finally {
+    adapter.tensors.close();
+  }
+}
+
 /** A whole model beside the recipe's own, on the backend's stack; all ranks call it together. */
 export async function loadOtherModel(backend: Backend, tokenizer: Tokenizer, from: string, place: Place): Promise<Model> {
   const loaded = open(from, place, tokenizer);
@@ -139,11 +153,20 @@ export function modelFiles(model: Model, { recipe, tokenizer }: ResolvedRecipe) 
     'tokenizer.json': json,
     'tokenizer_config.json': tokenizerConfig,
     'special_tokens_map.json': specialTokensMap,
+    ...(recipe.adapter && recipe.init ? { 'adapter_config.json': peftConfig(model, recipe.adapter, recipe.init.from) } : {}),
   };
 }
 
-/** Writes the model as a Hugging Face folder. Returns its size in bytes. */
+function peftConfig(model: Model, adapter: AdapterSpec, from: string): Record<string, unknown> {
+  return adapterConfig(parametersOf(model.config), adapter, resolve(resolveModel(from).folder));
+}
+
+/** Writes the model as a Hugging Face folder, or as PEFT's where an adapter was trained. Returns its size in bytes. */
 export async function saveModel(folder: string, backend: Backend, model: Model, resolved: ResolvedRecipe): Promise<number> {
+  if (model.store.adapted) {
+    const { 'adapter_config.json': config = {}, ...json } = modelFiles(model, resolved);
+    return (await saveAdapter(folder, { config, tensors: await toHost(backend, weightsOf(model)), json })).bytes;
+  }
   const { bytes } = await saveHuggingFace(folder, {
     config: modelFiles(model, resolved)['config.json'],
     tensors: await toHost(backend, weightsOf(model)),

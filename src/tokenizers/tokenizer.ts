@@ -26,3 +26,11 @@ export interface Tokenizer {
   /** Hugging Face `tokenizer.json`, loadable by the `tokenizers` library. */
   toJSON(): Record<string, unknown>;
 }
+
+/**
+ * For a model with more ids than the tokenizer has tokens, as released models have to round their sizes up: those ids may be drawn, as in
+ * other programs (a trained model gives them next to no probability), and spell nothing.
+ */
+export function withUnusedIds(tokenizer: Tokenizer): Tokenizer {
+  return { ...tokenizer, decode: (ids) => tokenizer.decode(ids.filter((id) => id < tokenizer.vocabularySize)) };
+}

@@ -13,6 +13,7 @@
  * depends on (seed, stage, step, slot, round) and not on how many ranks there are.
  */
 import { z } from 'zod';
+import { UserError } from '../base/errors.js';
 import { hashString } from '../base/random.js';
 import { type Completion, createSampler, generationFlops, MAX_CAPACITY } from '../inference/index.js';
 import { createModel } from '../models/index.js';
@@ -104,7 +105,14 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
   model.store.attachGradients();
   const optimizer = createOptimizer(backend, model.store, options.optimizer);
   const state = [...optimizer.state];
-  const reference = policy.klCoefficient > 0 ? createModel(backend, model.config) : null;
+  // Under an adapter the reference policy is there already: the model without the adapter.
+  const { adapted } = model.store;
+  if (adapted && options.replaceReference) {
+    const message = `stage ${stage}: replaceReference: under an adapter the reference policy is the base model; leave it out`;
+    throw new UserError('usage', message, 'replaceReference');
+  }
+  const withReference = policy.klCoefficient > 0;
+  const reference = withReference && !adapted ? createModel(backend, model.config) : null;
   if (reference) {
     if (backend.ranks.rank === 0) backend.copy(reference.store.flat, model.store.flat);
     state.push({ name: 'reference', tensor: reference.store.flat });
@@ -208,11 +216,10 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
         Float32Array.from(part.flatMap((item) => new Array<number>(item.completion.tokens.length).fill(value(item))));
       const packed = part.map((item) => item.sequence);
       const old = Float32Array.from(part.flatMap((item) => item.completion.logProbabilities));
-      const referenceScores = reference
-        ? await scoreStep(new Tape(backend, false), reference, packed, options.temperature)
-        : null;
+      const score = () => scoreStep(new Tape(backend, false), reference ?? model, packed, options.temperature);
+      const referenceScores = withReference ? await (adapted ? model.store.withoutAdapter(score) : score()) : null;
       const metrics = await policyStep(
-        new Tape(backend),
+        new Tape(backend, true, context.recompute),
         model,
         packed,
         { old, reference: referenceScores, advantages: perToken((i) => i.advantage), weights: perToken((i) => i.weight) },
@@ -221,8 +228,8 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
       );
       for (const name of Object.keys(metrics) as (keyof typeof metrics)[]) sums[name] += metrics[name];
       for (const sequence of packed) {
-        sums.flops += trainingFlops(model.config, flopsPart(sequence));
-        if (reference) sums.flops += forwardFlops(model.config, flopsPart(sequence));
+        sums.flops += trainingFlops(model.config, flopsPart(sequence), model.store.adapterSize);
+        if (withReference) sums.flops += forwardFlops(model.config, flopsPart(sequence));
       }
     }
     const squares = await optimizer.update(schedule(step), (step - 1) * options.minibatches + update);
@@ -308,7 +315,7 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
         consistent: consistent / count,
       };
       if (options.lengthSchedule) values.maxTokens = lengthLimit(step);
-      if (reference) values.klWeighted = klWeighted / options.minibatches;
+      if (withReference) values.klWeighted = klWeighted / options.minibatches;
       const shown = sampled[0];
       const samples: SampleRecord[] = shown
         ? shown.completions.map((completion, i) => ({

@@ -1,7 +1,7 @@
 /**
  * @file The optimizer step of a data-parallel group: reduce, clip, update, each rank its share.
  *
- * Hidden matrices go to Muon (Jordan et al. 2024) or AdamW, everything else to AdamW (Loshchilov and Hutter 2019). State is
+ * Hidden matrices go to Muon (Jordan et al. 2024) or AdamW, everything else (adapters too) to AdamW (Loshchilov and Hutter 2019). State is
  * sharded (ZeRO stage 1, Rajbhandari et al. 2020): each rank adds up the gradients of the parameters it owns, in rank order,
  * updates them, and writes the new weights into the one shared copy. Matrices are owned whole, since Muon needs the whole;
  * AdamW's range is cut evenly.
@@ -75,7 +75,7 @@ export function createOptimizer(backend: Backend, store: ParameterStore, spec: O
   const { rank, worldSize } = ranks;
   const gradients = store.gradients;
   if (!gradients) throw new Error('attach gradients before making an optimizer');
-  const useMuon = spec.matrices === 'muon';
+  const useMuon = spec.matrices === 'muon' && store.matrixSize > 0;
   const adamFrom = useMuon ? store.matrixSize : 0;
   const adamSize = store.size - adamFrom;
 

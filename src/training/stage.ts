@@ -22,6 +22,8 @@ export interface StageContext {
   seed: number;
   /** Most tokens in one forward and backward pass; longer batches are cut and their gradients added. */
   microBatchTokens: number;
+  /** Keep one hidden state a layer and compute the rest again for the derivative. */
+  recompute?: boolean;
   /** Folder `data/` of the run: what stages write for later stages. */
   dataFolder: string;
   /** The recipe's task with other options, as in a stage's `task`. @throws UserError (usage) */

@@ -79,13 +79,13 @@ export function createSupervised(
       }
       const predictions = sequences.reduce((sum, s) => sum + s.tokens.length - s.predictFrom, 0);
       const tokens = sequences.reduce((sum, s) => sum + s.tokens.length - 1, 0);
-      const flops = sequences.reduce((sum, s) => sum + trainingFlops(model.config, flopsPart(s)), 0);
+      const flops = sequences.reduce((sum, s) => sum + trainingFlops(model.config, flopsPart(s), model.store.adapterSize), 0);
       const [allPredictions, allTokens, allFlops] = await backend.ranks.sum([predictions, tokens, flops]);
 
       model.store.resetGradients();
       let loss = 0;
       for (const part of microBatches(sequences, (s) => s.tokens.length, context.microBatchTokens)) {
-        loss += await crossEntropyStep(new Tape(backend), model, part, 1 / allPredictions);
+        loss += await crossEntropyStep(new Tape(backend, true, context.recompute), model, part, 1 / allPredictions);
       }
       const multiplier = schedule(step);
       const gradientNorm = await gradientNormOf(backend, await optimizer.update(multiplier, step));

@@ -75,18 +75,28 @@ export interface SequencePart {
 
 /** FLOPs of a forward pass over (a part of) one sequence. Sum it over the sequences of a batch. */
 export function forwardFlops(shape: DecoderShape, part: SequencePart): number {
-  const { tokens, past = 0, headTokens = tokens, attention = 'causal' } = part;
+  const { tokens, headTokens = tokens } = part;
   const head = shape.vocab_size * shape.hidden_size;
   const layers = countParameters(shape).matmul - head;
+  return 2 * (tokens * layers + headTokens * head) + attentionFlops(shape, part);
+}
+
+/** Of them, scores and weighted values. */
+function attentionFlops(shape: DecoderShape, { tokens, past = 0, attention = 'causal' }: SequencePart): number {
   // Sum over positions past … past + tokens − 1 of (position + 1).
   const keys = attention === 'causal' ? tokens * past + (tokens * (tokens + 1)) / 2 : tokens * (past + tokens);
   const perKey = 4 * shape.num_hidden_layers * shape.num_attention_heads * headDim(shape);
-  return 2 * (tokens * layers + headTokens * head) + perKey * keys;
+  return perKey * keys;
 }
 
-/** FLOPs of a forward and backward pass over one sequence: three times forward. */
-export function trainingFlops(shape: DecoderShape, part: SequencePart): number {
-  return 3 * forwardFlops(shape, part);
+/**
+ * FLOPs of a forward and backward pass over one sequence: three times forward.
+ * @param adapterParameters where they alone are trained: frozen matrices then have no derivative of their own, so each is multiplied by
+ *   twice (4 FLOPs a parameter and token instead of 6)
+ */
+export function trainingFlops(shape: DecoderShape, part: SequencePart, adapterParameters?: number): number {
+  if (adapterParameters === undefined) return 3 * forwardFlops(shape, part);
+  return 2 * forwardFlops(shape, part) + attentionFlops(shape, part) + 6 * adapterParameters * part.tokens;
 }
 
 /** Forward FLOPs per token, averaged over a sequence of `context` tokens. */

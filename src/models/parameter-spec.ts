@@ -1,0 +1,13 @@
+/** @file What a model says of each of its parameters. */
+
+export interface ParameterSpec {
+  /** Name in a Hugging Face checkpoint. */
+  name: string;
+  shape: readonly number[];
+  /** `matrix`: a hidden weight matrix, which Muon may train; the others go to AdamW. */
+  role: 'matrix' | 'embedding' | 'norm' | 'adapter';
+  /** Standard deviation of the initial normal distribution; 'ones' for norms. */
+  init: number | 'ones';
+  /** Parameters of one fuse name, declared one after the other, form one variable stacked along the first dimension. */
+  fuse?: string;
+}

@@ -1,0 +1,62 @@
+/**
+ * @file The folder that a recipe starts from: its configuration, its tokenizer, and, where it stays frozen, what its numbers are.
+ */
+import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { UserError } from '../base/errors.js';
+import { hashOf, sha256File } from '../base/files.js';
+import { loadHuggingFace } from '../checkpoints/hugging-face.js';
+import { isAdapter } from '../checkpoints/peft.js';
+import { resolveModel } from '../checkpoints/run-folder.js';
+import { weightFiles } from '../checkpoints/weights.js';
+import { tokenizerFromJSON } from '../tokenizers/character.js';
+import type { Tokenizer } from '../tokenizers/tokenizer.js';
+
+export interface Base {
+  folder: string;
+  config: Record<string, unknown>;
+  tokenizer: Tokenizer;
+  /** True when all matrices are BF16, so that they can be kept as they are. */
+  bf16: boolean;
+}
+
+/** Large tokenizers take a second to read, and a recipe is resolved several times. */
+const opened = new Map<string, Base>();
+
+/** @throws UserError that names the folder */
+export function openBase(from: string): Base {
+  const { folder } = resolveModel(from);
+  if (isAdapter(folder)) {
+    const message = `init.from: ${folder} is an adapter; merge it into its base with "reckoner export --to hf", and start from that`;
+    throw new UserError('usage', message, 'init.from');
+  }
+  const tokenizerFile = join(folder, 'tokenizer.json');
+  const key = [folder, ...['config.json', 'tokenizer.json'].map((name) => modified(join(folder, name)))].join(' ');
+  const known = opened.get(key);
+  if (known) return known;
+  const loaded = loadHuggingFace(folder);
+  try {
+    const { tokenizerJson, tensors } = loaded;
+    if (tokenizerJson === null) throw new UserError('data', `init.from: ${tokenizerFile} is missing`, 'init.from');
+    const { reckoner: _, torch_dtype: __, ...config } = loaded.config;
+    const matrices = tensors.names.filter((name) => tensors.shape(name).length === 2);
+    const base: Base = {
+      folder,
+      config,
+      tokenizer: tokenizerFromJSON(tokenizerJson),
+      bf16: matrices.every((name) => tensors.dtype(name) === 'BF16'),
+    };
+    opened.set(key, base);
+    return base;
+  } finally {
+    loaded.tensors.close();
+  }
+}
+
+const modified = (path: string): number => (existsSync(path) ? statSync(path).mtimeMs : 0);
+
+/** One digest of all the files that hold a folder's weights. */
+export function hashWeights(folder: string): string {
+  const hashes = weightFiles(folder).names.map((name) => sha256File(join(folder, name)).sha256);
+  return hashes.length === 1 ? hashes[0] : hashOf(hashes);
+}

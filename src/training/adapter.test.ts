@@ -1,0 +1,164 @@
+import { describe, expect, it } from 'vitest';
+import { toBfloat16 } from '../checkpoints/numbers.js';
+import {
+  type AdapterSpec,
+  createModel,
+  frozenElements,
+  type Model,
+  parametersOf,
+  parseModelConfig,
+  planAdapter,
+} from '../models/index.js';
+import { logitsOf, scoresOf, tinyConfig } from '../models/testing.js';
+import type { Backend } from '../tensor/backend.js';
+import { createReferenceBackend } from '../tensor/backends/reference.js';
+import { createWasmBackend } from '../tensor/backends/wasm/index.js';
+import { Tape } from '../tensor/tape.js';
+import { crossEntropyStep } from './backpropagate.js';
+
+const config = (more: object = {}) => parseModelConfig({ ...tinyConfig, vocab_size: 11, num_hidden_layers: 2, ...more });
+const lora = (targets: AdapterSpec['targets'], more: object = {}): AdapterSpec => ({
+  kind: 'lora',
+  rank: 2,
+  alpha: 3,
+  targets,
+  ...more,
+});
+const sequences = [
+  { tokens: [1, 4, 2, 7, 3], predictFrom: 1 },
+  { tokens: [5, 5, 9, 10], predictFrom: 2 },
+];
+
+/** A model of seeded weights, frozen under an adapter whose B matrices are no longer zero. */
+async function adaptedModel(backend: Backend, adapter: AdapterSpec, more: object = {}, frozenBits?: Uint16Array): Promise<Model> {
+  const plain = createModel(backend, config(more));
+  plain.store.initialize(1);
+  const model = createModel(backend, config(more), { adapter, frozenBits });
+  const values = new Map(plain.store.parameters.map((p) => [p.spec.name, p.value]));
+  for (const { spec, value, bits } of model.store.frozen) {
+    const data = Float32Array.from(await backend.read(values.get(spec.name) as never));
+    if (bits) bits.set(toBfloat16(data));
+    else backend.write(value, data);
+  }
+  model.store.initialize(2);
+  model.store.parameters.forEach(({ spec, value, size }, i) => {
+    if (spec.init === 0)
+      backend.write(
+        value,
+        Float32Array.from({ length: size }, (_, j) => Math.sin(i + 3 * j) / 2),
+      );
+  });
+  return model;
+}
+
+describe('the parameters of an adapter', () => {
+  it('are A and B of each target, with the names of PEFT, and the A of one product lie together', () => {
+    const { specs, plans } = planAdapter(parametersOf(config({ num_hidden_layers: 1 })), lora(['q_proj', 'v_proj', 'o_proj']));
+    const at = 'base_model.model.model.layers.0.self_attn';
+    expect(specs.map(({ name, shape, fuse }) => [name, shape, fuse])).toEqual([
+      [`${at}.q_proj.lora_A.weight`, [2, 8], 'model.layers.0.qkv.lora_A'],
+      [`${at}.v_proj.lora_A.weight`, [2, 8], 'model.layers.0.qkv.lora_A'],
+      [`${at}.q_proj.lora_B.weight`, [8, 2], undefined],
+      [`${at}.v_proj.lora_B.weight`, [4, 2], undefined],
+      [`${at}.o_proj.lora_A.weight`, [2, 8], 'model.layers.0.self_attn.o_proj.weight.lora_A'],
+      [`${at}.o_proj.lora_B.weight`, [8, 2], undefined],
+    ]);
+    // Values follow 8 rows of queries and 4 of keys.
+    expect(plans.get('model.layers.0.qkv')?.ups.map(({ column }) => column)).toEqual([0, 12]);
+  });
+
+  it('all-linear is every weight matrix but embedding and head; others are refused by name', () => {
+    const all = planAdapter(parametersOf(config({ num_hidden_layers: 1 })), lora('all-linear')).specs;
+    const names = all.filter(({ name }) => name.includes('lora_A')).map(({ name }) => name.split('.').at(-3));
+    expect(names.sort()).toEqual(['down_proj', 'gate_proj', 'k_proj', 'o_proj', 'q_proj', 'up_proj', 'v_proj']);
+    const refused = () => planAdapter(parametersOf(config()), lora(['q_proj', 'lm_head']));
+    expect(refused).toThrow(/adapter\.targets: the model has no lm_head; choose from q_proj, /);
+  });
+});
+
+describe('a model with an adapter', () => {
+  it('begins as the model is, and is it again without the adapter', async () => {
+    const backend = createReferenceBackend();
+    const plain = createModel(backend, config());
+    plain.store.initialize(1);
+    const model = await adaptedModel(backend, lora('all-linear'));
+    const without = await model.store.withoutAdapter(() => logitsOf({ backend, model }, [1, 2, 3]));
+    expect(without).toEqual(await logitsOf({ backend, model: plain }, [1, 2, 3]));
+    expect(await logitsOf({ backend, model }, [1, 2, 3])).not.toEqual(without);
+    model.store.initialize(2);
+    expect(await logitsOf({ backend, model }, [1, 2, 3])).toEqual(without);
+  });
+
+  it.each([[['q_proj', 'v_proj'] as string[]], ['all-linear' as const], [['up_proj'] as string[]]])(
+    'has the derivatives of finite differences for %o',
+    async (targets) => {
+      const backend = createReferenceBackend();
+      const model = await adaptedModel(backend, lora(targets), { model_type: 'qwen3', tie_word_embeddings: true });
+      const { store } = model;
+      const gradients = store.attachGradients();
+      store.resetGradients();
+      await crossEntropyStep(new Tape(backend), model, sequences, 0.5);
+      store.completeGradients();
+      const claimed = await backend.read(gradients);
+      const start = Float64Array.from(await backend.read(store.flat));
+      const lossAt = async (i: number, h: number): Promise<number> => {
+        const moved = start.slice();
+        moved[i] += h;
+        backend.write(store.flat, moved);
+        let sum = 0;
+        for (const { tokens, predictFrom } of sequences) {
+          for (const score of await scoresOf({ backend, model }, tokens, predictFrom)) sum -= 0.5 * score;
+        }
+        return sum;
+      };
+      expect(store.size).toBe(claimed.length);
+      for (let i = 0; i < store.size; i += 5) {
+        const difference = ((await lossAt(i, 1e-4)) - (await lossAt(i, -1e-4))) / 2e-4;
+        expect(Math.abs(difference - claimed[i]), `number ${i}`).toBeLessThan(1e-6);
+      }
+    },
+  );
+
+  it('over a BF16 base gives what it gives over the same numbers as float32, on both backends', async () => {
+    const wasm = await createWasmBackend({ sharedBytes: 1 << 20, localBytes: 1 << 24, blas: false });
+    const { matrices } = frozenElements(parametersOf(config()));
+    const losses: number[] = [];
+    const gradients: number[][] = [];
+    for (const backend of [createReferenceBackend(), wasm]) {
+      const model = await adaptedModel(backend, lora('all-linear'), {}, new Uint16Array(matrices));
+      expect(new Set(model.store.frozen.map(({ value }) => value.dtype))).toEqual(new Set(['bf16', 'f32']));
+      const flat = model.store.attachGradients();
+      losses.push(await crossEntropyStep(new Tape(backend), model, sequences, 0.25));
+      gradients.push(Array.from(await backend.read(flat)));
+    }
+    expect(losses[1]).toBeCloseTo(losses[0], 5);
+    gradients[0].forEach((value, i) => {
+      expect(gradients[1][i]).toBeCloseTo(value, 5);
+    });
+  });
+});
+
+describe('recomputing layers', () => {
+  it('gives the same bits, trained as a whole and under an adapter, in less memory', async () => {
+    for (const adapter of [undefined, lora(['q_proj', 'down_proj'])]) {
+      const results: { loss: number; gradients: number[]; bytes: number }[] = [];
+      for (const recompute of [false, true]) {
+        const backend = await createWasmBackend({ sharedBytes: 1 << 20, localBytes: 1 << 24, blas: false });
+        const more = { num_hidden_layers: 4 };
+        const model = adapter ? await adaptedModel(backend, adapter, more) : createModel(backend, config(more));
+        if (!adapter) model.store.initialize(1);
+        const flat = model.store.attachGradients();
+        const before = backend.memory().localBytes;
+        model.store.resetGradients();
+        const loss = await crossEntropyStep(new Tape(backend, true, recompute), model, sequences, 0.25);
+        model.store.completeGradients();
+        const bytes = backend.memory().localHighWaterBytes - before;
+        results.push({ loss, gradients: Array.from(await backend.read(flat)), bytes });
+      }
+      const [kept, again] = results;
+      expect(again.loss).toBe(kept.loss);
+      expect(again.gradients).toEqual(kept.gradients);
+      expect(again.bytes).toBeLessThan(kept.bytes / 2);
+    }
+  });
+});
