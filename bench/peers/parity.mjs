@@ -54,6 +54,47 @@ export const CONFIGS = {
     rope_theta: 1000000,
     rms_norm_eps: 1e-3,
   },
+  'llama-linear-untied-five-heads': {
+    ...common,
+    model_type: 'llama',
+    hidden_size: 20,
+    num_attention_heads: 5,
+    rope_scaling: { type: 'linear', factor: 4 },
+  },
+  // Of six pairs some turn fast enough to be left alone, one lies between, and the rest are slow.
+  'llama-llama3': {
+    ...common,
+    model_type: 'llama',
+    hidden_size: 24,
+    num_attention_heads: 2,
+    num_key_value_heads: 1,
+    rope_theta: 500,
+    rope_scaling: {
+      rope_type: 'llama3',
+      factor: 8,
+      low_freq_factor: 1,
+      high_freq_factor: 4,
+      original_max_position_embeddings: 16,
+    },
+  },
+  'qwen2-grouped': {
+    ...common,
+    model_type: 'qwen2',
+    hidden_size: 12,
+    num_attention_heads: 6,
+    num_key_value_heads: 2,
+    rope_theta: 1000000,
+  },
+  'qwen2-tied-three-heads-yarn': {
+    ...common,
+    model_type: 'qwen2',
+    hidden_size: 24,
+    num_attention_heads: 3,
+    num_key_value_heads: 1,
+    rope_theta: 100,
+    tie_word_embeddings: true,
+    rope_scaling: { rope_type: 'yarn', factor: 4, original_max_position_embeddings: 8, beta_fast: 2 },
+  },
   'qwen3-tied-five-heads': {
     ...common,
     model_type: 'qwen3',
@@ -63,8 +104,8 @@ export const CONFIGS = {
   },
 };
 
-/** Norms start at one, where a forgotten or doubled one would not be noticed. */
-export const normAt = (name, i) => 1 + 0.4 * Math.sin(i + name.length);
+/** Norms start at one and biases at zero, where a forgotten or doubled one would not be noticed. */
+export const vectorAt = (role, name, i) => (role === 'norm' ? 1 : 0) + 0.4 * Math.sin(i + name.length);
 
 const [folder] = process.argv.slice(2);
 for (const [name, json] of Object.entries(CONFIGS)) {
@@ -73,10 +114,10 @@ for (const [name, json] of Object.entries(CONFIGS)) {
   const model = createModel(backend, config);
   model.store.initialize(SEED);
   for (const { spec, value, size } of model.store.parameters) {
-    if (spec.role === 'norm')
+    if (spec.role === 'norm' || spec.role === 'bias')
       backend.write(
         value,
-        Float32Array.from({ length: size }, (_, i) => normAt(spec.name, i)),
+        Float32Array.from({ length: size }, (_, i) => vectorAt(spec.role, spec.name, i)),
       );
   }
   const read = async (tensor) => Array.from(await backend.read(tensor));

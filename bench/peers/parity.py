@@ -1,4 +1,4 @@
-"""Compares tiny random Llama and Qwen3 models with Hugging Face's transformers: logits, loss and every gradient.
+"""Compares tiny random Llama, Qwen2 and Qwen3 models with Hugging Face's transformers: logits, loss and every gradient.
 
     npm run build && python bench/peers/parity.py
     npm run build && python bench/peers/parity.py --write test/fixtures/parity.json && npx biome format --write test/fixtures

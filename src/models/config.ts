@@ -5,12 +5,13 @@
  */
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
+import { ropeScalingProblem } from './rope-scaling.js';
 
 const positive = z.number().int().positive();
 
 export const modelConfigSchema = z
   .looseObject({
-    model_type: z.enum(['llama', 'qwen3']),
+    model_type: z.enum(['llama', 'qwen2', 'qwen3']),
     vocab_size: positive,
     hidden_size: positive,
     intermediate_size: positive,
@@ -24,16 +25,16 @@ export const modelConfigSchema = z
     rms_norm_eps: z.number().positive().default(1e-6),
     rope_theta: z.number().positive().default(10_000),
     /** Where transformers 5 writes `rope_theta`; it wins over the field above. */
-    rope_parameters: z
-      .looseObject({ rope_theta: z.number().positive().optional(), rope_type: z.literal('default').optional() })
-      .nullish(),
+    rope_parameters: z.looseObject({ rope_theta: z.number().positive().optional() }).nullish(),
+    /** How positions are stretched over a longer context (rope-scaling.ts). */
+    rope_scaling: z.looseObject({}).nullish(),
     tie_word_embeddings: z.boolean().default(false),
     /** Standard deviation of the initial weights. */
     initializer_range: z.number().positive().default(0.02),
     hidden_act: z.literal('silu').default('silu'),
+    /** Of Llama and Qwen3; that Qwen2 has biases on queries, keys and values is not said anywhere. */
     attention_bias: z.literal(false).default(false),
     mlp_bias: z.literal(false).default(false),
-    rope_scaling: z.null().optional(),
   })
   .superRefine((config, context) => {
     const headDim = config.head_dim ?? config.hidden_size / config.num_attention_heads;
@@ -46,7 +47,12 @@ export const modelConfigSchema = z
       const message = `must be a multiple of num_attention_heads (${config.num_attention_heads}), is ${config.hidden_size}`;
       context.addIssue({ code: 'custom', path: ['hidden_size'], message });
     }
-    // Qwen3's; its attention would then see a part of the past only.
+    const scaling = ropeScalingProblem(config);
+    if (scaling) context.addIssue({ code: 'custom', ...scaling });
+    // Qwen's; its attention would then see a part of the past only.
+    if (Array.isArray(config.layer_types) && config.layer_types.some((type) => type !== 'full_attention')) {
+      context.addIssue({ code: 'custom', path: ['layer_types'], message: 'must all be "full_attention"' });
+    }
     if (config.use_sliding_window) {
       context.addIssue({
         code: 'custom',

@@ -16,6 +16,7 @@ interface Family {
 
 const families: Record<string, Family> = {
   llama: { create: createLlama, parameters: llamaParameters, architecture: 'LlamaForCausalLM' },
+  qwen2: { create: createLlama, parameters: llamaParameters, architecture: 'Qwen2ForCausalLM' },
   qwen3: { create: createLlama, parameters: llamaParameters, architecture: 'Qwen3ForCausalLM' },
 };
 
@@ -50,3 +51,4 @@ export {
   ParameterStore,
   type StoreOptions,
 } from './parameters.js';
+export { ropeScalingOf } from './rope-scaling.js';

@@ -20,6 +20,7 @@ describe('the parameters', () => {
     {},
     { tie_word_embeddings: true, num_hidden_layers: 3 },
     { model_type: 'qwen3', num_attention_heads: 6, num_key_value_heads: 3, head_dim: 4 },
+    { model_type: 'qwen2', num_hidden_layers: 2 },
     { model_type: 'qwen3', num_attention_heads: 5, num_key_value_heads: 5, head_dim: 2, tie_word_embeddings: true },
   ])('of %o are as many as the formula says', (more) => {
     const { model } = setUp(more);
@@ -148,8 +149,13 @@ describe('a configuration', () => {
     ['num_key_value_heads', { hidden_size: 12, num_attention_heads: 6, num_key_value_heads: 4, head_dim: 4 }],
     ['attention_bias', { attention_bias: true }],
     ['hidden_act', { hidden_act: 'gelu' }],
-    ['rope_scaling', { rope_scaling: { type: 'linear', factor: 2 } }],
-    ['rope_parameters.rope_type', { rope_parameters: { rope_type: 'yarn' } }],
+    ['rope_scaling', { rope_scaling: { type: 'dynamic', factor: 2 } }],
+    ['rope_scaling', { rope_scaling: { rope_type: 'toString', factor: 2 } }],
+    ['rope_scaling.factor', { rope_scaling: { type: 'linear', factor: 0 } }],
+    ['rope_parameters.low_freq_factor', { rope_parameters: { rope_type: 'llama3', factor: 2 } }],
+    ['rope_scaling.truncate', { rope_scaling: { type: 'yarn', factor: 2, truncate: false } }],
+    ['rope_parameters.partial_rotary_factor', { rope_parameters: { partial_rotary_factor: 0.5 } }],
+    ['layer_types', { layer_types: ['sliding_attention'] }],
     ['use_sliding_window', { use_sliding_window: true }],
   ])('that is wrong in %s is refused by that name', (field, more) => {
     try {

@@ -1,9 +1,9 @@
 /**
- * @file The Llama decoder, and Qwen3's, which differs by a norm on each head's queries and keys.
+ * @file The Llama decoder, and Qwen's, which differs by a bias (Qwen2) or a norm on each head (Qwen3) of queries and keys.
  *
  * x ← embedding(ids); for each layer: x ← x + attention(norm(x)); x ← x + swiglu(norm(x)); x ← norm(x).
  * Grouped-query attention (Ainslie et al. 2023), rotary positions (Su et al. 2021), RMSNorm (Zhang and Sennrich 2019), SwiGLU
- * (Shazeer 2020); Llama (Touvron et al. 2023), Qwen3 technical report (2025). Parameter names are Hugging Face's. Query, key
+ * (Shazeer 2020); Llama (Touvron et al. 2023), Qwen2 (2024) and Qwen3 (2025) technical reports. Parameter names are Hugging Face's. Query, key
  * and value projections are one matrix product, and so are gate and up.
  */
 import type { Backend } from '../tensor/backend.js';
@@ -13,6 +13,7 @@ import { dimensionsOf, type ModelConfig, ropeThetaOf } from './config.js';
 import type { ForwardInput, KvCache, Model } from './model.js';
 import { type ParameterSpec, ParameterStore, type StoreOptions } from './parameters.js';
 import { project } from './projection.js';
+import { ropeTableScaling } from './rope-scaling.js';
 
 /** Every parameter, in Hugging Face's names; projections back into the residual stream start smaller by √(2·layers). */
 export function llamaParameters(config: ModelConfig): ParameterSpec[] {
@@ -39,6 +40,17 @@ export function llamaParameters(config: ModelConfig): ParameterSpec[] {
     matrix('mlp.up_proj', ffn, width, std, 'gateUp');
     matrix('mlp.down_proj', width, ffn, stdOut);
   }
+  // Biases of one product lie next to each other, as its matrices do.
+  for (let i = 0; i < layers && config.model_type === 'qwen2'; i++) {
+    for (const [name, rows] of [
+      ['q', heads],
+      ['k', kvHeads],
+      ['v', kvHeads],
+    ] as const) {
+      const bias = { shape: [rows * headDim], role: 'bias', init: 0, fuse: `model.layers.${i}.qkvBias` } as const;
+      specs.push({ name: `model.layers.${i}.self_attn.${name}_proj.bias`, ...bias });
+    }
+  }
   const norm = (name: string, size: number): void => {
     specs.push({ name: `${name}.weight`, shape: [size], role: 'norm', init: 'ones' });
   };
@@ -61,12 +73,9 @@ export function llamaParameters(config: ModelConfig): ParameterSpec[] {
 export function createLlama(backend: Backend, config: ModelConfig, options: StoreOptions = {}): Model {
   const { layers, heads, kvHeads, headDim } = dimensionsOf(config);
   const store = new ParameterStore(backend, llamaParameters(config), options);
-  const table: RopeTable = ropeTable(backend, {
-    headDim,
-    theta: ropeThetaOf(config),
-    positions: config.max_position_embeddings,
-    placement: 'local',
-  });
+  const theta = ropeThetaOf(config);
+  const positions = config.max_position_embeddings;
+  const table: RopeTable = ropeTable(backend, { headDim, theta, positions, ...ropeTableScaling(config, headDim, theta) });
   const epsilon = config.rms_norm_eps;
   const attentionOptions = { heads, kvHeads, scale: 1 / Math.sqrt(headDim) };
   const head = store.get(config.tie_word_embeddings ? 'model.embed_tokens.weight' : 'lm_head.weight');
@@ -74,7 +83,8 @@ export function createLlama(backend: Backend, config: ModelConfig, options: Stor
   /** Self-attention of layer i on normed hidden states h (N, width), added to x. */
   function attend(tape: Tape, i: number, x: Variable, h: Variable, input: ForwardInput): Variable {
     const layer = `model.layers.${i}`;
-    const qkv = project(tape, store, `${layer}.qkv`, h);
+    const bias = config.model_type === 'qwen2' ? store.get(`${layer}.qkvBias`) : undefined;
+    const qkv = project(tape, store, `${layer}.qkv`, h, { bias });
     let [q, k, v] = splitColumns(tape, qkv, [heads * headDim, kvHeads * headDim, kvHeads * headDim]);
     if (config.model_type === 'qwen3') {
       q = rmsNorm(tape, q, store.get(`${layer}.self_attn.q_norm.weight`), epsilon);

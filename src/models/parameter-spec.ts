@@ -5,7 +5,7 @@ export interface ParameterSpec {
   name: string;
   shape: readonly number[];
   /** `matrix`: a hidden weight matrix, which Muon may train; the others go to AdamW. */
-  role: 'matrix' | 'embedding' | 'norm' | 'adapter';
+  role: 'matrix' | 'embedding' | 'norm' | 'bias' | 'adapter';
   /** Standard deviation of the initial normal distribution; 'ones' for norms. */
   init: number | 'ones';
   /** Parameters of one fuse name, declared one after the other, form one variable stacked along the first dimension. */

@@ -1,5 +1,5 @@
 /**
- * @file Tiny Llama and Qwen3 decoders against Hugging Face's transformers: what it computed is in test/fixtures/parity.json,
+ * @file Tiny Llama, Qwen2 and Qwen3 decoders against Hugging Face's transformers: what it computed is in test/fixtures/parity.json,
  * written by bench/peers/parity.py, which makes the same models from the same seed and compares everything. It computes in
  * float64 but for its norms and angles, which stay in float32.
  */
@@ -41,10 +41,10 @@ describe.each(Object.keys(fixtures))('%s', (name) => {
     const model = createModel(backend, parseModelConfig(config));
     model.store.initialize(11);
     for (const { spec, value, size } of model.store.parameters) {
-      if (spec.role !== 'norm') continue;
+      if (spec.role !== 'norm' && spec.role !== 'bias') continue;
       backend.write(
         value,
-        Float32Array.from({ length: size }, (_, i) => 1 + 0.4 * Math.sin(i + spec.name.length)),
+        Float32Array.from({ length: size }, (_, i) => (spec.role === 'norm' ? 1 : 0) + 0.4 * Math.sin(i + spec.name.length)),
       );
     }
     model.store.attachGradients();

@@ -19,6 +19,7 @@ import {
   type ModelConfig,
   parametersOf,
   parseModelConfig,
+  ropeScalingOf,
   ropeThetaOf,
 } from '../models/index.js';
 import type { Backend, Tensor } from '../tensor/backend.js';
@@ -61,7 +62,8 @@ function computationOf(config: ModelConfig): Record<string, unknown> {
   const { model_type, num_attention_heads, num_key_value_heads, head_dim, rms_norm_eps, tie_word_embeddings } =
     explicitConfig(config);
   const heads = { num_attention_heads, num_key_value_heads, head_dim };
-  return { model_type, ...heads, rms_norm_eps, rope_theta: ropeThetaOf(config), tie_word_embeddings };
+  const rope_scaling = JSON.stringify(ropeScalingOf(config));
+  return { model_type, ...heads, rms_norm_eps, rope_theta: ropeThetaOf(config), rope_scaling, tie_word_embeddings };
 }
 
 /** Where a model is that a recipe names: an earlier stage's (by its id), a run's, or a folder. */

@@ -38,6 +38,8 @@ export interface RopeTableOptions {
   positions: number;
   placement?: Placement;
   yarn?: Yarn;
+  /** Angles per position of each pair, for another scaling than YaRN's. */
+  frequencies?: readonly number[];
 }
 
 /** Angles per position of each pair: θ^(−2i/d), scaled for a longer context where `yarn` is given. */
@@ -61,7 +63,7 @@ export function ropeTable(backend: Backend, options: RopeTableOptions): RopeTabl
   const { headDim, theta, positions, placement = 'local', yarn } = options;
   demand(headDim % 2 === 0, `rope: headDim ${headDim} is odd`);
   const half = headDim / 2;
-  const frequencies = ropeFrequencies(headDim, theta, yarn);
+  const frequencies = options.frequencies ?? ropeFrequencies(headDim, theta, yarn);
   const scale = yarn?.attentionFactor ?? 1;
   const cosines = new Float64Array(positions * half);
   const sines = new Float64Array(positions * half);
