@@ -19,13 +19,15 @@ import { integerOption, note, numberOption, printDocument, type Style, styleFor,
 
 interface ChatFlags {
   prompt?: string;
-  temperature: number;
+  temperature?: number;
   maxTokens: number;
   seed: number;
   blas: boolean;
   runs: string;
   json?: boolean;
 }
+
+const TEMPERATURE = 0.6;
 
 /** Tags of the completion form, by what follows them. */
 const TAGS = { '<think>': 'thinking', '</think>': 'text', '<answer>': 'answer', '</answer>': 'text' } as const;
@@ -119,7 +121,7 @@ async function answer(
   onText?: (text: string) => void,
 ): Promise<Answer> {
   const { backend, model, tokenizer, config } = opened;
-  const ids = [tokenizer.special.bos, ...encode(opened, prompt)];
+  const ids = encode(opened, prompt);
   const room = config.max_position_embeddings - ids.length;
   if (room < 1) {
     const limit = `${ids.length} tokens are too many for this model, which takes ${config.max_position_embeddings - 2}`;
@@ -134,7 +136,7 @@ async function answer(
     const [completion] = await sampler.generate([ids], {
       samples: 1,
       maxTokens,
-      temperature: flags.temperature,
+      temperature: flags.temperature ?? temperatureOf(opened),
       key: [flags.seed, 'chat', turn],
       onToken: (_prompt, _sample, token) => {
         if (token === tokenizer.special.eos) return;
@@ -148,10 +150,15 @@ async function answer(
   }
 }
 
+/** Ours say 1, which is what they were trained at; a conversation is better off with less. */
+function temperatureOf({ task, generation }: OpenModel): number {
+  return task === null ? (generation.temperature ?? TEMPERATURE) : TEMPERATURE;
+}
+
 /** Token ids; a character that the model has never seen ends in a line that says what it has seen. */
 function encode(opened: OpenModel, prompt: string): number[] {
   try {
-    return opened.tokenizer.encode(prompt);
+    return opened.tokenizer.prompt(prompt);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     const example = exampleOf(opened);
@@ -168,7 +175,11 @@ export function chatCommand(): Command {
     .description('talk to a model; the thinking is shown apart from the answer')
     .argument('[model]', 'a run (folder, name or part of its name) or a model folder; default: the newest run')
     .option('--prompt <text>', 'answer this and end')
-    .option('--temperature <t>', '0 takes the most likely token', numberOption(0, 100), 0.6)
+    .option(
+      '--temperature <t>',
+      `0 takes the most likely token (default: what the model's makers say, else ${TEMPERATURE})`,
+      numberOption(0, 100),
+    )
     .option('--max-tokens <n>', 'longest answer, thinking included', integerOption(1), 512)
     .option('--seed <n>', 'chooses the random numbers', integerOption(0, 0xffffffff), 1)
     .option('--no-blas', "use Reckoner's own matrix product although the system has a BLAS")

@@ -6,9 +6,11 @@
  * that, `--to hf` merges the adapter into the model that it belongs to.
  */
 import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { Command } from 'commander';
 import { UserError } from '../base/errors.js';
+import type { GgufDType } from '../checkpoints/gguf.js';
+import { saveGguf } from '../checkpoints/gguf-model.js';
 import { isModelFile, saveHuggingFace } from '../checkpoints/hugging-face.js';
 import {
   ADAPTER_FILES,
@@ -19,12 +21,12 @@ import {
   saveAdapter,
 } from '../checkpoints/peft.js';
 import { RUNS, resolveModel } from '../checkpoints/run-folder.js';
-import type { SaveDType, TensorSource } from '../checkpoints/safetensors-writer.js';
+import type { TensorSource } from '../checkpoints/safetensors-writer.js';
 import type { TensorReader } from '../checkpoints/weights.js';
 import { formatBytes, formatCount } from './format.js';
 import { note, print, printDocument, withExamples } from './output.js';
 
-const DTYPES: Record<string, SaveDType> = { f32: 'F32', bf16: 'BF16' };
+const DTYPES: Record<string, GgufDType> = { f32: 'F32', bf16: 'BF16', f16: 'F16' };
 
 interface ExportOptions {
   to: string;
@@ -39,7 +41,7 @@ interface ExportJob {
   /** A model folder or a snapshot. */
   source: string;
   out: string;
-  dtype: SaveDType;
+  dtype: GgufDType;
 }
 
 interface Exported {
@@ -50,9 +52,15 @@ interface Exported {
 }
 
 /** The formats there are; a new one is a function and a line here. */
-const EXPORTERS: Record<string, (job: ExportJob) => Promise<Exported>> = { hf: exportHuggingFace, peft: exportPeft };
+const EXPORTERS: Record<string, (job: ExportJob) => Promise<Exported>> = {
+  hf: exportHuggingFace,
+  peft: exportPeft,
+  gguf: exportGguf,
+};
 
 async function exportHuggingFace({ source, out, dtype }: ExportJob): Promise<Exported> {
+  if (dtype === 'F16') throw new UserError('usage', '--dtype f16: choose from f32, bf16', '--dtype');
+  checkFolder(out, source);
   const { loaded: model, adapter, close } = openWithAdapter(source);
   const { tensors: reader } = model;
   try {
@@ -83,6 +91,8 @@ function* merged(reader: TensorReader, name: string, adapter: LoadedAdapter): Ge
 }
 
 async function exportPeft({ source, out, dtype }: ExportJob): Promise<Exported> {
+  if (dtype === 'F16') throw new UserError('usage', '--dtype f16: choose from f32, bf16', '--dtype');
+  checkFolder(out, source);
   const { loaded, adapter, close } = openWithAdapter(source);
   try {
     if (!adapter) {
@@ -108,13 +118,29 @@ async function exportPeft({ source, out, dtype }: ExportJob): Promise<Exported> 
   }
 }
 
+/** One file for llama.cpp. */
+async function exportGguf({ source, out, dtype }: ExportJob): Promise<Exported> {
+  if (existsSync(out) && !statSync(out).isFile()) throw new UserError('usage', `--out ${out} is a folder; give a file`, '--out');
+  const { loaded, adapter, close } = openWithAdapter(source);
+  try {
+    const { tensors: reader } = loaded;
+    const read = (name: string) => (adapter ? mergeAdapter(reader.read(name), adapter) : reader.read(name));
+    const pieces = (name: string) =>
+      adapter && hasAdapterFor(adapter, name) ? merged(reader, name, adapter) : reader.pieces(name);
+    const { tensors, parameters, written } = saveGguf(out, { ...loaded, tensors: { ...reader, read, pieces } }, dtype);
+    return { tensors, parameters, bytes: written.bytes, files: { [basename(out)]: written } };
+  } finally {
+    close();
+  }
+}
+
 function pick<T>(table: Record<string, T>, value: string, option: string): T {
   if (Object.hasOwn(table, value)) return table[value];
   throw new UserError('usage', `${option} ${value}: choose from ${Object.keys(table).join(', ')}`, option);
 }
 
 /** The folder is replaced as a whole, so it must hold nothing but an earlier export. */
-function checkTarget(out: string, source: string): void {
+function checkFolder(out: string, source: string): void {
   if (!existsSync(out)) return;
   if (!statSync(out).isDirectory()) throw new UserError('usage', `--out ${out} is a file; give a folder`, '--out');
   if (realpathSync(out) === realpathSync(source)) {
@@ -137,7 +163,6 @@ async function exportModel(which: string | undefined, options: ExportOptions): P
   const { folder: source, notes } = resolveModel(which, options.runs);
   for (const text of notes) note(`note: ${text}`);
   const out = resolve(options.out);
-  checkTarget(out, source);
   const { tensors, parameters, bytes, files } = await exporter({ source, out, dtype });
   if (options.json) {
     printDocument({ schemaVersion: 1, format: options.to, source, out, dtype: options.dtype, tensors, parameters, bytes, files });
@@ -147,19 +172,24 @@ async function exportModel(which: string | undefined, options: ExportOptions): P
     `${formatCount(parameters)} parameters in ${tensors} tensors (${options.dtype}), ${formatBytes(bytes)}, written to ${options.out}`,
   );
   const where = JSON.stringify(options.out);
+  if (options.to === 'gguf') return;
   print(
     `  python: ${options.to === 'peft' ? `PeftModel.from_pretrained(base, ${where})` : `AutoModelForCausalLM.from_pretrained(${where})`}`,
   );
 }
 
-/** `reckoner export [run] --to hf --out DIR [--dtype f32|bf16] [--json]` */
+/** `reckoner export [run] --to hf|gguf --out PATH [--dtype f32|bf16|f16] [--json]` */
 export function exportCommand(): Command {
   const command = new Command('export')
     .description('write a model in a format that other programs read')
     .argument('[run]', 'a run (folder, name or part of its name) or a model folder; default: the newest run')
-    .option('--to <format>', `the format: ${Object.keys(EXPORTERS).join(', ')} (a Hugging Face folder; an adapter)`, 'hf')
-    .requiredOption('--out <folder>', 'where to write it')
-    .option('--dtype <type>', `numbers: ${Object.keys(DTYPES).join(' or ')}`, 'f32')
+    .option(
+      '--to <format>',
+      `the format: ${Object.keys(EXPORTERS).join(', ')} (a Hugging Face folder; an adapter; a file for llama.cpp)`,
+      'hf',
+    )
+    .requiredOption('--out <path>', 'where to write it: a folder, or (gguf) a file')
+    .option('--dtype <type>', 'numbers: f32, bf16, or (gguf) f16', 'f32')
     .option('--runs <folder>', 'where runs are', RUNS)
     .option('--json', 'print one JSON document')
     .action(exportModel);
@@ -168,5 +198,6 @@ export function exportCommand(): Command {
     'reckoner export --to hf --out exported',
     'reckoner export r1-mini --dtype bf16 --out exported-bf16',
     'reckoner export tuned --to peft --out adapter',
+    'reckoner export --to gguf --dtype f16 --out model.gguf',
   );
 }

@@ -75,7 +75,7 @@ export async function evaluate(context: EvaluateContext, options: EvaluateOption
   const mark = backend.mark();
   const sampler = createSampler(backend, model, {
     capacity: Math.max(1, Math.min(128, own.length * options.samples)),
-    maxPrompt: task.maxPromptLength + 1,
+    maxPrompt: prompts.reduce((longest, prompt) => Math.max(longest, prompt.length), 1),
     maxTokens: options.maxTokens,
     eos: tokenizer.special.eos,
   });

@@ -3,6 +3,7 @@
  */
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
+import { type GenerationDefaults, generationDefaults } from '../checkpoints/generation.js';
 import type { LoadedModel } from '../checkpoints/hugging-face.js';
 import { openWithAdapter, readAdapter } from '../checkpoints/peft.js';
 import { createModel, frozenElements, type Model, type ModelConfig, parametersOf, parseModelConfig } from '../models/index.js';
@@ -10,7 +11,7 @@ import { createTask, type TaskReference } from '../tasks/index.js';
 import type { Task } from '../tasks/task.js';
 import type { Backend } from '../tensor/backend.js';
 import { createWasmBackend } from '../tensor/backends/wasm/index.js';
-import { tokenizerFromJSON } from '../tokenizers/character.js';
+import { openTokenizer } from '../tokenizers/hugging-face.js';
 import { type Tokenizer, withUnusedIds } from '../tokenizers/tokenizer.js';
 import { countParameters } from '../usage/flops.js';
 
@@ -19,6 +20,8 @@ export interface OpenModel {
   model: Model;
   config: ModelConfig;
   tokenizer: Tokenizer;
+  /** What `generation_config.json` says. */
+  generation: GenerationDefaults;
   /** What the model was trained on; null for a model that does not say. */
   task: TaskReference | null;
   /** Gives memory back. */
@@ -66,7 +69,7 @@ export async function openModel(folder: string, options: OpenModelOptions = {}):
     const config = parseModelConfig(loaded.config);
     if (loaded.tokenizerJson === null)
       throw new UserError('data', `${folder} has no tokenizer.json; copy it from where the model came`, folder);
-    const tokenizer = withUnusedIds(tokenizerFromJSON(loaded.tokenizerJson));
+    const tokenizer = withUnusedIds(openTokenizer({ ...loaded, tokenizerJson: loaded.tokenizerJson }));
     if (tokenizer.vocabularySize > config.vocab_size) {
       const sizes = `${tokenizer.vocabularySize} tokens and config.json ${config.vocab_size}`;
       throw new UserError('data', `${folder}: tokenizer.json has ${sizes}; the files are of different models`, folder);
@@ -85,7 +88,15 @@ export async function openModel(folder: string, options: OpenModelOptions = {}):
     const byName = new Map(trained.map((tensor) => [tensor.name, tensor.data]));
     if (adapter) for (const { spec, value } of model.store.parameters) backend.write(value, byName.get(spec.name) ?? []);
     const origin = originSchema.safeParse(loaded.config.reckoner);
-    return { backend, model, config, tokenizer, task: origin.success ? origin.data.task : null, close: () => backend.close() };
+    return {
+      backend,
+      model,
+      config,
+      tokenizer,
+      generation: generationDefaults(loaded.generationConfig),
+      task: origin.success ? origin.data.task : null,
+      close: () => backend.close(),
+    };
   } finally {
     close();
   }

@@ -32,7 +32,7 @@ test('ids and decoded text are those of the tokenizers library', () => {
 
 test('special tokens come first, then the distinct characters in code-point order', () => {
   const tokenizer = createCharacterTokenizer('banana');
-  expect(tokenizer.special).toEqual({ pad: 0, bos: 1, eos: 2, think: 3, endThink: 4, answer: 5, endAnswer: 6 });
+  expect(tokenizer.special).toEqual({ pad: 0, bos: 1, eos: 2 });
   expect(tokenizer.vocabularySize).toBe(10);
   expect(tokenizer.encode('<pad><bos><eos><think></think><answer></answer>abn')).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
   expect(tokenizer.decode([1, 3, 8, 4, 5, 9, 6, 2, 0])).toBe('<think>b</think><answer>n</answer>');

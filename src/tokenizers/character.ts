@@ -7,10 +7,10 @@
  * `special`, as in DeepSeek-R1's and Qwen3's own files, so that decoding with `skip_special_tokens` keeps them.
  */
 import { UserError } from '../base/errors.js';
-import type { SpecialTokens, Tokenizer } from './tokenizer.js';
+import { plainPrompt, type Tokenizer } from './tokenizer.js';
 
-/** Special tokens as written out, in the order of their ids. */
-const SPECIAL: Record<keyof SpecialTokens, string> = {
+/** Special tokens as written out, in the order of their ids. `<think>` and its kin are single tokens so that a form is one id. */
+const SPECIAL = {
   pad: '<pad>',
   bos: '<bos>',
   eos: '<eos>',
@@ -20,8 +20,8 @@ const SPECIAL: Record<keyof SpecialTokens, string> = {
   endAnswer: '</answer>',
 };
 
-const NAMES = Object.keys(SPECIAL) as (keyof SpecialTokens)[];
-const TEXTS = NAMES.map((name) => SPECIAL[name]);
+const TEXTS: readonly string[] = Object.values(SPECIAL);
+const [PAD, BOS, EOS] = [0, 1, 2];
 /** pad, bos and eos: ids below this leave no trace in decoded text. */
 const SILENT = 3;
 
@@ -30,11 +30,16 @@ const CHAT_TEMPLATE =
   "{% for message in messages %}{% if message['role'] == 'user' %}{{ bos_token + message['content'] }}" +
   "{% elif message['role'] == 'assistant' %}{{ message['content'] + eos_token }}{% endif %}{% endfor %}";
 
+/** A tokenizer that has every special token. */
+export interface CharacterTokenizer extends Tokenizer {
+  readonly special: { pad: number; bos: number; eos: number };
+}
+
 /**
  * One token for each different character of `alphabet`, after the special tokens.
  * @throws UserError (data) when the alphabet is empty or holds half of a surrogate pair.
  */
-export function createCharacterTokenizer(alphabet: string): Tokenizer {
+export function createCharacterTokenizer(alphabet: string): CharacterTokenizer {
   const characters = [...new Set(alphabet)].sort((a, b) => (a.codePointAt(0) as number) - (b.codePointAt(0) as number));
   if (characters.length === 0) throw new UserError('data', 'tokenizer: the alphabet is empty');
   const lone = characters.find((c) => /\p{Surrogate}/u.test(c));
@@ -50,11 +55,11 @@ export function createCharacterTokenizer(alphabet: string): Tokenizer {
     else others.set(code, id);
   }
 
-  const special = Object.fromEntries(NAMES.map((name, id) => [name, id])) as unknown as SpecialTokens;
-
-  return {
+  const special = { pad: PAD, bos: BOS, eos: EOS };
+  const tokenizer: CharacterTokenizer = {
     vocabularySize: texts.length,
     special,
+    stops: [EOS],
 
     encode(text) {
       const ids: number[] = [];
@@ -91,8 +96,20 @@ export function createCharacterTokenizer(alphabet: string): Tokenizer {
       return text;
     },
 
+    prompt(text) {
+      return plainPrompt(special, this.encode(text));
+    },
+
+    // What CHAT_TEMPLATE says.
+    chat: (messages) =>
+      messages.flatMap(({ role, content }) => {
+        if (role === 'user') return [BOS, ...tokenizer.encode(content)];
+        return role === 'assistant' ? [...tokenizer.encode(content), EOS] : [];
+      }),
+
     toJSON: () => tokenizerFile(texts),
   };
+  return tokenizer;
 }
 
 function describe(character: string): string {
@@ -138,7 +155,7 @@ function tokenizerFile(texts: readonly string[]): Record<string, unknown> {
  * The tokenizer that a `tokenizer.json` of ours describes.
  * @throws UserError (data) that says what the file has that is not supported.
  */
-export function tokenizerFromJSON(json: unknown): Tokenizer {
+export function tokenizerFromJSON(json: unknown): CharacterTokenizer {
   const unsupported = (what: string): never => {
     throw new UserError(
       'data',

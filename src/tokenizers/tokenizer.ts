@@ -1,21 +1,23 @@
 /**
  * @file What a tokenizer is to the rest of Reckoner.
  */
+import type { ChatMessage } from './chat-template.js';
 
-/** Tokens with a role. `<think>` and its kin are single tokens so that a format is one id, not a guess. */
+/** Tokens with a role; null where a tokenizer has none. */
 export interface SpecialTokens {
-  pad: number;
-  bos: number;
+  pad: number | null;
+  /** Put before every text. */
+  bos: number | null;
+  /** Ends a completion. */
   eos: number;
-  think: number;
-  endThink: number;
-  answer: number;
-  endAnswer: number;
 }
 
+/** A plain object: spreading it makes a tokenizer that differs in what is overridden. */
 export interface Tokenizer {
   readonly vocabularySize: number;
   readonly special: SpecialTokens;
+  /** Every token after which a completion is over; `special.eos` is the first. */
+  readonly stops: readonly number[];
   /**
    * Token ids of `text`. Special tokens written out (`<think>`) become their single id. No BOS is added.
    * @throws UserError (data) when a character is not in the vocabulary; the message names it.
@@ -23,8 +25,17 @@ export interface Tokenizer {
   encode(text: string): number[];
   /** The text of `ids`; special tokens are written out, except pad, bos and eos, which are dropped. */
   decode(ids: readonly number[]): string;
+  /** What a completion of this prompt follows: by the chat template where there is one, else BOS (where there is one) and the text. */
+  prompt(text: string): number[];
+  /** What the answer to a conversation follows, by the chat template; null where there is none. */
+  readonly chat: ((messages: readonly ChatMessage[]) => number[]) | null;
   /** Hugging Face `tokenizer.json`, loadable by the `tokenizers` library. */
   toJSON(): Record<string, unknown>;
+}
+
+/** A prompt without a template. */
+export function plainPrompt({ bos }: SpecialTokens, text: readonly number[]): number[] {
+  return bos === null ? [...text] : [bos, ...text];
 }
 
 /**

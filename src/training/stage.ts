@@ -74,9 +74,9 @@ export interface Stage {
   finish?(): Promise<void>;
 }
 
-/** Token ids of a prompt: the beginning-of-sequence token and the text. */
+/** Token ids of a prompt, up to where the completion starts. */
 export function encodePrompt(tokenizer: Tokenizer, problem: Problem): number[] {
-  return [tokenizer.special.bos, ...tokenizer.encode(problem.prompt)];
+  return tokenizer.prompt(problem.prompt);
 }
 
 /** The share of `count` slots that belongs to this rank: rank, rank + worldSize, … */

@@ -7,7 +7,7 @@ import type { Problem, Task, Verdict } from '../tasks/task.js';
 import type { Backend } from '../tensor/backend.js';
 import { createReferenceBackend } from '../tensor/backends/reference.js';
 import { createWasmBackend, createWasmMemory } from '../tensor/backends/wasm/index.js';
-import { createCharacterTokenizer } from '../tokenizers/character.js';
+import { type CharacterTokenizer, createCharacterTokenizer } from '../tokenizers/character.js';
 import type { StageContext } from './stage.js';
 
 /** `ab=` asks for the letters again: one or two of a, b, c, d; a completion is graded by `verify` and never parsed. */
@@ -30,6 +30,7 @@ export function lettersTask(verify: (problem: Problem, completion: string) => nu
 }
 
 export interface Tiny extends StageContext {
+  tokenizer: CharacterTokenizer;
   /** The weights now, flat. */
   weights(): Promise<Float64Array>;
 }

@@ -63,6 +63,9 @@ export function ropeTable(backend: Backend, options: RopeTableOptions): RopeTabl
   const { headDim, theta, positions, placement = 'local', yarn } = options;
   demand(headDim % 2 === 0, `rope: headDim ${headDim} is odd`);
   const half = headDim / 2;
+  // First of all, so that an absurd number of positions ends here.
+  const cosine = backend.allocate('f32', [positions, half], placement);
+  const sine = backend.allocate('f32', [positions, half], placement);
   const frequencies = options.frequencies ?? ropeFrequencies(headDim, theta, yarn);
   const scale = yarn?.attentionFactor ?? 1;
   const cosines = new Float64Array(positions * half);
@@ -74,8 +77,6 @@ export function ropeTable(backend: Backend, options: RopeTableOptions): RopeTabl
       sines[p * half + i] = scale * Math.sin(angle);
     }
   }
-  const cosine = backend.allocate('f32', [positions, half], placement);
-  const sine = backend.allocate('f32', [positions, half], placement);
   backend.write(cosine, cosines);
   backend.write(sine, sines);
   return { cosine, sine };

@@ -1,0 +1,172 @@
+/**
+ * @file A model in the words of GGUF: which key says a size, what a tensor is called, and how its rows are ordered.
+ *
+ * Three architectures of llama.cpp: `llama`, `qwen2`/`qwen3`, and `deepseek2` (which is also DeepSeek-V3's). Two things are not mere
+ * names. llama.cpp rotates neighbouring pairs in `llama`, and Hugging Face's halves, so the rows of its query and key projections are
+ * put in another order; and `deepseek2` wants the up-projection of keys and values as two tensors, the keys' transposed, for its
+ * absorbed attention. Multi-token prediction is left out: llama.cpp does not compute it for this architecture.
+ */
+import { basename } from 'node:path';
+import { UserError } from '../base/errors.js';
+import { type Written, writeFileAtomic } from '../base/files.js';
+import { dimensionsOf, explicitConfig, type ModelConfig, parseModelConfig, ropeScalingOf, ropeThetaOf } from '../models/index.js';
+import { divisorOf } from '../models/rope-scaling.js';
+import { ropeFrequencies } from '../tensor/operations/rope.js';
+import { templateIn } from '../tokenizers/chat-template.js';
+import { openTokenizer } from '../tokenizers/hugging-face.js';
+import { encodeGguf, type GgufDType, type GgufTensor, type GgufValue } from './gguf.js';
+import { ggufTokenizer } from './gguf-tokenizer.js';
+import type { LoadedModel } from './hugging-face.js';
+import { elementsOf } from './safetensors.js';
+import type { TensorReader } from './weights.js';
+
+interface Described {
+  keys: Record<string, GgufValue>;
+  tensors: GgufTensor[];
+}
+
+const f32 = (value: number): GgufValue => ({ f32: value });
+
+/** Vectors stay float32: llama.cpp adds and multiplies them as they are. */
+const typeOf = (shape: readonly number[], dtype: GgufDType): GgufDType => (shape.length < 2 ? 'F32' : dtype);
+
+function plain(tensors: TensorReader, name: string, from: string, dtype: GgufDType): GgufTensor {
+  const shape = tensors.shape(from);
+  return { name, shape, dtype: typeOf(shape, dtype), data: () => tensors.pieces(from) };
+}
+
+/** Rows of each head from halves to neighbours: (0, d/2), (1, d/2 + 1), … */
+function neighbours(tensors: TensorReader, name: string, from: string, heads: number, dtype: GgufDType): GgufTensor {
+  const shape = tensors.shape(from);
+  return {
+    name,
+    shape,
+    dtype: typeOf(shape, dtype),
+    *data() {
+      const { data } = tensors.read(from);
+      const columns = shape[1] ?? 1;
+      const d = shape[0] / heads;
+      const out = new Float32Array(data.length);
+      for (let row = 0; row < shape[0]; row++) {
+        const i = row % d;
+        const source = row - i + (i % 2) * (d / 2) + Math.floor(i / 2);
+        out.set(data.subarray(source * columns, (source + 1) * columns), row * columns);
+      }
+      yield out;
+    },
+  };
+}
+
+/** Keys and tensors that all architectures have. */
+function common(name: string, architecture: string, config: ModelConfig, tensors: TensorReader, dtype: GgufDType): Described {
+  const fileType: Record<GgufDType, number> = { F32: 0, F16: 1, BF16: 32 };
+  const keys: Record<string, GgufValue> = {
+    'general.architecture': architecture,
+    'general.name': name,
+    'general.file_type': fileType[dtype],
+    [`${architecture}.vocab_size`]: config.vocab_size,
+    [`${architecture}.context_length`]: config.max_position_embeddings,
+    [`${architecture}.embedding_length`]: config.hidden_size,
+    [`${architecture}.block_count`]: config.num_hidden_layers,
+    [`${architecture}.feed_forward_length`]: config.intermediate_size,
+    [`${architecture}.attention.head_count`]: config.num_attention_heads,
+    [`${architecture}.attention.layer_norm_rms_epsilon`]: f32(config.rms_norm_eps),
+    [`${architecture}.rope.freq_base`]: f32(ropeThetaOf(config)),
+  };
+  const list = [
+    plain(tensors, 'token_embd.weight', 'model.embed_tokens.weight', dtype),
+    plain(tensors, 'output_norm.weight', 'model.norm.weight', dtype),
+  ];
+  // Without this tensor llama.cpp takes the embedding.
+  if (!config.tie_word_embeddings) list.push(plain(tensors, 'output.weight', 'lm_head.weight', dtype));
+  return { keys, tensors: list };
+}
+
+function describeLlama(name: string, config: ModelConfig, reader: TensorReader, dtype: GgufDType): Described {
+  const architecture = config.model_type;
+  const { keys, tensors } = common(name, architecture, config, reader, dtype);
+  const { layers, heads, kvHeads, headDim } = dimensionsOf(config);
+  keys[`${architecture}.attention.head_count_kv`] = kvHeads;
+  keys[`${architecture}.attention.key_length`] = headDim;
+  keys[`${architecture}.attention.value_length`] = headDim;
+  keys[`${architecture}.rope.dimension_count`] = headDim;
+  const scaling = ropeScalingOf(config);
+  if (scaling?.type === 'llama3') {
+    // llama.cpp divides each pair's angle by this.
+    const theta = ropeThetaOf(config);
+    const factors = ropeFrequencies(headDim, theta).map((w) => divisorOf('llama3', scaling.fields, w));
+    const data = Float32Array.from(factors);
+    tensors.push({ name: 'rope_freqs.weight', shape: [data.length], dtype: 'F32', data: () => [data] });
+  } else if (scaling) {
+    keys[`${architecture}.rope.scaling.type`] = scaling.type;
+    keys[`${architecture}.rope.scaling.factor`] = f32(scaling.fields.factor);
+    if (scaling.type === 'yarn') yarnKeys(keys, architecture, scaling.fields);
+  }
+
+  const roped = (to: string, from: string, n: number): GgufTensor =>
+    architecture === 'llama' ? neighbours(reader, to, from, n, dtype) : plain(reader, to, from, dtype);
+  for (let i = 0; i < layers; i++) {
+    const layer = `model.layers.${i}`;
+    const add = (to: string, from: string): void => void tensors.push(plain(reader, `blk.${i}.${to}`, `${layer}.${from}`, dtype));
+    add('attn_norm.weight', 'input_layernorm.weight');
+    tensors.push(roped(`blk.${i}.attn_q.weight`, `${layer}.self_attn.q_proj.weight`, heads));
+    tensors.push(roped(`blk.${i}.attn_k.weight`, `${layer}.self_attn.k_proj.weight`, kvHeads));
+    add('attn_v.weight', 'self_attn.v_proj.weight');
+    add('attn_output.weight', 'self_attn.o_proj.weight');
+    if (architecture === 'qwen2') for (const p of ['q', 'k', 'v']) add(`attn_${p}.bias`, `self_attn.${p}_proj.bias`);
+    if (architecture === 'qwen3') for (const p of ['q', 'k']) add(`attn_${p}_norm.weight`, `self_attn.${p}_norm.weight`);
+    add('ffn_norm.weight', 'post_attention_layernorm.weight');
+    for (const p of ['gate', 'up', 'down']) add(`ffn_${p}.weight`, `mlp.${p}_proj.weight`);
+  }
+  return { keys, tensors };
+}
+
+/** llama.cpp works out the sharpening from the factor by itself, so it can only be the usual one. */
+function yarnKeys(keys: Record<string, GgufValue>, architecture: string, fields: Record<string, number>): void {
+  const usual = fields.factor <= 1 ? 1 : 0.1 * Math.log(fields.factor) + 1;
+  if (Math.abs(fields.attention - usual) > 1e-6) {
+    const message = `rope_scaling.attention_factor ${fields.attention} has no key in GGUF; it must be left out or ${usual}`;
+    throw new UserError('data', message, 'rope_scaling.attention_factor');
+  }
+  keys[`${architecture}.rope.scaling.original_context_length`] = fields.original;
+  keys[`${architecture}.rope.scaling.yarn_beta_fast`] = f32(fields.betaFast);
+  keys[`${architecture}.rope.scaling.yarn_beta_slow`] = f32(fields.betaSlow);
+}
+
+const DESCRIBE: Record<string, typeof describeLlama> = {
+  llama: describeLlama,
+  qwen2: describeLlama,
+  qwen3: describeLlama,
+};
+
+/** Keys and tensors of a model. @throws UserError (data) that names what GGUF has no word for */
+export function ggufModel(name: string, config: ModelConfig, tensors: TensorReader, dtype: GgufDType): Described {
+  const describe = DESCRIBE[config.model_type];
+  if (!describe) throw new UserError('data', `${config.model_type} cannot be written as GGUF`, 'model_type');
+  return describe(name, explicitConfig(config), tensors, dtype);
+}
+
+/**
+ * Writes a model and its tokenizer as one file.
+ * @throws UserError (data) that names the key or tensor that GGUF has no word for; (disk)
+ */
+export function saveGguf(
+  path: string,
+  loaded: LoadedModel,
+  dtype: GgufDType,
+): { tensors: number; parameters: number; written: Written } {
+  const { folder, tokenizerJson, tokenizerConfig, chatTemplate, tensors: reader } = loaded;
+  const config = parseModelConfig(loaded.config);
+  if (tokenizerJson === null)
+    throw new UserError('data', `${folder} has no tokenizer.json; copy it from where the model came`, folder);
+  const tokenizer = openTokenizer({ ...loaded, tokenizerJson });
+  const { keys, tensors } = ggufModel(basename(folder), config, reader, dtype);
+  const template = chatTemplate ?? templateIn(tokenizerConfig);
+  const written = writeFileAtomic(
+    path,
+    encodeGguf({ ...keys, ...ggufTokenizer(tokenizer, template, config.vocab_size) }, tensors),
+    'gguf',
+  );
+  const parameters = tensors.reduce((sum, { shape }) => sum + elementsOf(shape), 0);
+  return { tensors: tensors.length, parameters, written };
+}

@@ -1,0 +1,133 @@
+/**
+ * @file The tokenizer of any Hugging Face model folder: `tokenizer.json`, interpreted by Hugging Face's own JavaScript library.
+ *
+ * What Reckoner itself writes is recognised and read by character.ts, which is strict about characters that the model has never
+ * seen. Everything else (byte-level BPE, Unigram, WordPiece) goes to `@huggingface/tokenizers`; which tokens begin and end a
+ * text comes from the files beside it.
+ */
+import { Tokenizer as Library } from '@huggingface/tokenizers';
+import { UserError } from '../base/errors.js';
+import { tokenizerFromJSON } from './character.js';
+import { type ChatTemplate, createChatTemplate, templateIn } from './chat-template.js';
+import { plainPrompt, type Tokenizer } from './tokenizer.js';
+
+type Json = Record<string, unknown>;
+
+/** What a model folder says about its text; null for a file that it has not. */
+export interface TokenizerSources {
+  tokenizerJson: Json;
+  tokenizerConfig?: Json | null;
+  /** `chat_template.jinja`; wins over the one in `tokenizerConfig`. */
+  chatTemplate?: string | null;
+  /** `config.json` and `generation_config.json`: the ids that end a text, where no token is named. */
+  config?: Json | null;
+  generationConfig?: Json | null;
+}
+
+const MODELS = ['BPE', 'Unigram', 'WordPiece'];
+
+/** @throws UserError (data) when the files make no tokenizer */
+export function openTokenizer(sources: TokenizerSources): Tokenizer {
+  const { tokenizerJson: json } = sources;
+  const plain = characterTokenizer(json);
+  const tokenizer = plain ?? libraryTokenizer(sources);
+  const source = sources.chatTemplate ?? templateIn(sources.tokenizerConfig ?? null);
+  // A model of ours was trained on prompts alone, and its template says the same.
+  if (plain || source === null) return tokenizer;
+  const texts: Record<string, string> = {};
+  for (const role of ['bos', 'eos', 'pad', 'unk']) {
+    const text = textOf(sources.tokenizerConfig?.[`${role}_token`]);
+    if (text !== null) texts[`${role}_token`] = text;
+  }
+  let template: ChatTemplate | null = null;
+  const chat = (messages: Parameters<ChatTemplate>[0]): number[] => {
+    template ??= createChatTemplate(source, texts);
+    return tokenizer.encode(template(messages));
+  };
+  return { ...tokenizer, chat, prompt: (text) => chat([{ role: 'user', content: text }]) };
+}
+
+/** Null for a file that Reckoner did not write. */
+function characterTokenizer(json: Json): Tokenizer | null {
+  try {
+    return tokenizerFromJSON(json);
+  } catch (error) {
+    if (error instanceof UserError) return null;
+    throw error;
+  }
+}
+
+/** A token is written as its text or as `{content: text, …}`. */
+function textOf(token: unknown): string | null {
+  if (typeof token === 'string') return token;
+  const content = (token as { content?: unknown } | null | undefined)?.content;
+  return typeof content === 'string' ? content : null;
+}
+
+function libraryTokenizer({ tokenizerJson: json, tokenizerConfig, config, generationConfig }: TokenizerSources): Tokenizer {
+  const fail = (why: string): never => {
+    throw new UserError('data', `tokenizer.json: ${why}`, 'tokenizer.json');
+  };
+  const type = (json.model as Json | null | undefined)?.type;
+  if (typeof type !== 'string' || !MODELS.includes(type)) {
+    return fail(`model type ${JSON.stringify(type ?? null)?.slice(0, 40)} is not supported; ${MODELS.join(', ')} are`);
+  }
+  let library: Library;
+  let size: number;
+  let prefix: number[];
+  try {
+    library = new Library(json, { ...tokenizerConfig, clean_up_tokenization_spaces: false });
+    const ids = [...library.get_vocab(true).values()];
+    size = 0;
+    for (const id of ids) {
+      if (!Number.isSafeInteger(id) || id < 0) throw new Error(`a token has the id ${JSON.stringify(id)}`);
+      size = Math.max(size, id + 1);
+    }
+    if (size === 0) throw new Error('it has no tokens');
+    prefix = library.encode('', { add_special_tokens: true }).ids;
+  } catch (error) {
+    return fail(
+      `it cannot be used (${String((error as Error)?.message ?? error)
+        .split('\n')[0]
+        .slice(0, 160)})`,
+    );
+  }
+
+  const idOf = (role: string): number | null => {
+    const text = textOf(tokenizerConfig?.[`${role}_token`]);
+    return text === null ? null : (library.token_to_id(text) ?? null);
+  };
+  const listed = [generationConfig, config].flatMap((file) => [file?.eos_token_id].flat()).filter(isId);
+  const eos = idOf('eos') ?? listed[0];
+  if (eos === undefined) return fail('nothing says which token ends a text; set eos_token in tokenizer_config.json');
+  const special = { bos: prefix[0] === eos ? null : (prefix[0] ?? null), eos, pad: idOf('pad') };
+  const silent = new Set([special.bos, special.eos, special.pad]);
+
+  const encode = (text: string): number[] => {
+    try {
+      return library.encode(text, { add_special_tokens: false }).ids;
+    } catch (error) {
+      return fail(`a text cannot be encoded (${(error as Error).message.split('\n')[0].slice(0, 160)})`);
+    }
+  };
+  return {
+    vocabularySize: size,
+    special,
+    stops: [...new Set([eos, ...listed])],
+    encode,
+    decode(ids) {
+      // Ids without a token round a vocabulary up to a good size.
+      const spelled = ids.filter((id) => !silent.has(id) && library.id_to_token(id) !== undefined);
+      return spelled.length === 0 ? '' : library.decode(spelled, { skip_special_tokens: false });
+    },
+    prompt(text) {
+      return plainPrompt(special, this.encode(text));
+    },
+    chat: null,
+    toJSON: () => json,
+  };
+}
+
+function isId(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
