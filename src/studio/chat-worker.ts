@@ -23,7 +23,7 @@ async function answer(request: ChatRequest, send: (event: ChatEvent) => void): P
   const opened = await opening;
   send({ type: 'loaded' });
   const { backend, model, tokenizer, config } = opened;
-  const ids = [tokenizer.special.bos, ...tokenizer.encode(request.prompt)];
+  const ids = tokenizer.prompt(request.prompt);
   const room = config.max_position_embeddings - ids.length;
   if (room < 1)
     throw new UserError('usage', `the prompt has ${ids.length} tokens, and the model takes ${config.max_position_embeddings}`);
