@@ -2,7 +2,7 @@
 //
 //   node scripts/screenshots.mjs [runs folder, default: one made here in a few minutes] [folder of the pictures]
 //
-// CHROMIUM names the browser; default /usr/bin/chromium. Pictures are reduced to 256 colours by the browser itself.
+// CHROMIUM names the browser; default /usr/bin/chromium. Pictures are reduced to 256 colours (png.mjs).
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -44,15 +44,18 @@ const pages = [
 ];
 
 async function chat(page) {
+  await page.locator('.chip').waitFor();
   const steps = await page.locator('.toolbar select').first().locator('option').count();
   await page.getByRole('button', { name: 'Compare' }).click();
   await page
     .locator('.toolbar select')
     .nth(1)
     .selectOption({ index: Math.min(3, steps - 2) });
-  await page.locator('#prompt').fill('9-3+7-8=');
+  await page.locator('#prompt').fill('5-1+2+4=');
   await page.getByRole('button', { name: 'Ask' }).click();
   await page.locator('.reply-foot').nth(1).waitFor();
+  await page.locator('.reply-text').first().focus();
+  for (let i = 0; i < 9; i++) await page.keyboard.press('ArrowRight');
 }
 
 async function open(page) {
@@ -65,7 +68,7 @@ try {
   for (const theme of ['light', 'dark']) {
     for (const phone of [false, true]) {
       const viewport = phone ? { width: 390, height: 844 } : { width: 1280, height: 860 };
-      const context = await browser.newContext({ viewport, colorScheme: theme, deviceScaleFactor: phone ? 1.5 : 1.5 });
+      const context = await browser.newContext({ viewport, colorScheme: theme, deviceScaleFactor: 1.5 });
       const page = await context.newPage();
       for (const { name, path, ready, act } of pages) {
         if (phone && (theme === 'dark' || !['run', 'plan', 'claim'].includes(name))) continue;

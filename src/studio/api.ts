@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { resolve } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { z } from 'zod';
+import { UserError } from '../base/errors.js';
 import { CLAIMS, type ClaimDocument } from '../ledger/index.js';
 import { loadRecipe, shippedRecipes, trainableRecipes } from '../recipes/schema.js';
 import { workOf } from '../recipes/work.js';
@@ -184,10 +185,7 @@ export function createApi(options: { runs: string; version: string; command: rea
       case 'models':
         return answer(library.models());
       case 'recipes':
-        recipes ??= shippedRecipes().map((id) => {
-          const recipe = loadRecipe(id);
-          return { name: id, description: recipe.description, trainable: recipe.task !== undefined, work: workOf(recipe) };
-        });
+        recipes ??= plannableRecipes();
         return answer(recipes);
       case 'claims':
         return answer(CLAIMS.map(({ id, title }) => ({ id, title })));
@@ -213,6 +211,19 @@ export function createApi(options: { runs: string; version: string; command: rea
       await Promise.all([rooms.close(), claims.close()]);
     },
   };
+}
+
+/** The shipped recipes that are of one model, which is what a cluster is planned for. */
+function plannableRecipes(): RecipeChoice[] {
+  return shippedRecipes().flatMap((name) => {
+    const recipe = loadRecipe(name);
+    try {
+      return [{ name, description: recipe.description, trainable: recipe.task !== undefined, work: workOf(recipe) }];
+    } catch (error) {
+      if (error instanceof UserError) return [];
+      throw error;
+    }
+  });
 }
 
 function decode(part: string): string {

@@ -16,8 +16,8 @@ const SLICE_BYTES = 1 << 20;
 /** Longer logs are first shown from a sample. */
 const PREVIEW_FROM_BYTES = 8 << 20;
 const PREVIEW_EDGE_BYTES = 128 << 10;
-const PREVIEW_PIECES = 1200;
-const PREVIEW_PIECE_BYTES = 4 << 10;
+const PREVIEW_PIECES = 800;
+const PREVIEW_PIECE_BYTES = 2 << 10;
 const NEWLINE = 10;
 
 export interface Followed {

@@ -176,6 +176,14 @@ describe('runs', () => {
     expect(JSON.parse((await ask(`/api/runs/${NAME}/samples?stage=grpo&step=2`)).body)).toEqual([]);
   });
 
+  it('gives every recipe that a cluster can be planned for, as data', async () => {
+    const { status, body } = await ask('/api/recipes');
+    expect(status).toBe(200);
+    const recipes = JSON.parse(body) as { name: string; trainable: boolean; work: { stages: unknown[] } }[];
+    expect(recipes.map(({ name }) => name)).toEqual(expect.arrayContaining(['deepseek-r1', 'deepseek-v3', 'r1-mini']));
+    for (const { work } of recipes) expect(work.stages.length).toBeGreaterThan(0);
+  });
+
   it('survives that one is deleted', async () => {
     cpSync(join(runs, NAME), join(runs, 'copy'), { recursive: true });
     expect((await ask('/api/runs/copy')).status).toBe(200);

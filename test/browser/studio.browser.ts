@@ -2,7 +2,9 @@
  * @file The studio in a real browser, on real runs made here.
  */
 import { appendFileSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -284,6 +286,41 @@ describe('chat', () => {
     expect(await page.locator('.token-readout').first().innerText()).toMatch(/probability \d+\.\d%/);
     expect(faults).toEqual([]);
     await close();
+  });
+
+  it('shows an answer as it comes: an endpoint that pauses in the middle', async () => {
+    let finish = (): void => {};
+    const endpoint = createServer((_, response) => {
+      const send = (delta: object, logprob: number, token: string): void => {
+        const choice = { index: 0, delta, logprobs: { content: [{ token, logprob }] }, finish_reason: null };
+        response.write(`data: ${JSON.stringify({ choices: [choice] })}\n\n`);
+      };
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      send({ reasoning_content: 'two and two' }, -0.1, 'two and two');
+      send({ content: '<b>fo' }, Math.log(0.25), '<b>fo');
+      finish = () => {
+        send({ content: 'ur' }, -0.5, 'ur');
+        response.end('data: [DONE]\n\n');
+      };
+    });
+    await new Promise<void>((resolve) => endpoint.listen(0, '127.0.0.1', resolve));
+    const { page, faults, close } = await open(browser);
+    await page.goto(at('/chat?a=endpoint'));
+    await page.getByLabel('URL').fill(`http://127.0.0.1:${(endpoint.address() as AddressInfo).port}/v1`);
+    await page.locator('#prompt').fill('2+2');
+    await page.getByRole('button', { name: 'Ask' }).click();
+    await page.locator('.reply-text .text', { hasText: '<b>fo' }).waitFor();
+    expect(await page.locator('.thinking').innerText()).toBe('two and two');
+    expect(await page.locator('.reply-foot').count()).toBe(0);
+    await page.locator('.reply-text .token', { hasText: '<b>fo' }).hover();
+    expect(await page.locator('.token-readout').innerText()).toContain('probability 25.0%');
+    finish();
+    await page.locator('.reply-foot').waitFor();
+    expect(await page.locator('.reply-text .text').innerText()).toBe('<b>four');
+    expect(await page.locator('.reply b').count()).toBe(0);
+    expect(faults).toEqual([]);
+    await close();
+    endpoint.close();
   });
 
   it('says in words what an endpoint that is not there is, and what a prompt that cannot be read is', async () => {

@@ -137,16 +137,16 @@ export default function Chat() {
       {models.error !== null && <Problem>{models.error}</Problem>}
       <div class="toolbar chat-models">
         <Select label="Model" value={a} options={choices} onChange={(value) => setQuery({ a: value, run: null })} />
-        {b !== null && <Select label="Beside it" value={b} options={choices} onChange={(value) => setQuery({ b: value })} />}
+        {b !== null && <Select label="and" value={b} options={choices} onChange={(value) => setQuery({ b: value })} />}
         <Button
           icon={b === null ? 'plus' : 'close'}
           onClick={() => setQuery({ b: b === null ? (choices.find(({ value }) => value !== a)?.value ?? ENDPOINT) : null })}
         >
-          {b === null ? 'Compare with another' : 'One model'}
+          {b === null ? 'Compare with another' : 'One'}
         </Button>
         <label class="check right">
           <input type="checkbox" checked={likely.value} onChange={(event) => (likely.value = event.currentTarget.checked)} />
-          Mark unlikely tokens
+          Mark unlikely
         </label>
       </div>
       {chosen.includes(ENDPOINT) && (

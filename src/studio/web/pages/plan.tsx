@@ -4,6 +4,7 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useId, useRef } from 'preact/hooks';
 import type { Quantity } from '../../../planner/cluster.js';
+import type { Plan } from '../../../recipes/plan-work.js';
 import type { RecipeChoice } from '../../protocol.js';
 import { get } from '../client.js';
 import { bytes, compact, count, duration, percent, significant, usd } from '../format.js';
@@ -216,7 +217,10 @@ export default function PlanPage() {
             )}
           </fieldset>
         </form>
-        <div class="plan-out" aria-live="polite" aria-busy={pending.value}>
+        <div class="plan-figures" aria-live="polite">
+          {answer.value?.ok && <Figures plan={answer.value.plan} />}
+        </div>
+        <div class="plan-out" aria-busy={pending.value}>
           {answer.value === null ? (
             <Waiting>Searching for the best layout…</Waiting>
           ) : (
@@ -282,27 +286,29 @@ function Slider(props: {
 const range = ({ low, high }: Quantity, show: (value: number) => string): string =>
   low === high ? 'given' : `${show(low)} to ${show(high)}`;
 
+/** What moves when something is dragged: beside the sliders, or above them on a narrow screen. */
+function Figures({ plan: { total, stages } }: { plan: Plan }) {
+  const memory = stages.map(({ memoryBytesPerGpu }) => memoryBytesPerGpu).filter((one) => one !== null);
+  const most = memory.length === 0 ? null : memory.reduce((a, b) => (b.value > a.value ? b : a));
+  return (
+    <dl class="stats plan-stats">
+      <Stat name="Dollars" value={usd(total.usd.value)} note={range(total.usd, usd)} tone="lead" />
+      <Stat name="GPU-hours" value={compact(total.gpuHours.value)} note={range(total.gpuHours, compact)} />
+      <Stat name="Time" value={duration(total.days.value * 86_400)} note={range(total.days, (v) => duration(v * 86_400))} />
+      <Stat name="Memory a GPU" value={most === null ? '–' : bytes(most.value)} note={most === null ? ' ' : range(most, bytes)} />
+      <Stat name="Energy" value={`${compact(total.energyKwh.value)} kWh`} note={range(total.energyKwh, compact)} />
+      <Stat name="MFU" value={percent(stages[0].mfuCausal.value)} note={`${stages[0].id}; causal, of the 16-bit peak`} />
+    </dl>
+  );
+}
+
 function Answer({ answer, settings }: { answer: PlanAnswer; settings: Settings }) {
   if (!answer.ok) return <Problem>{answer.message}</Problem>;
   const { plan, around, milliseconds } = answer;
   const { total, stages } = plan;
-  const memory = stages.map(({ memoryBytesPerGpu }) => memoryBytesPerGpu).filter((one) => one !== null);
-  const most = memory.length === 0 ? null : memory.reduce((a, b) => (b.value > a.value ? b : a));
   const beside = around.totalUsd.value > total.usd.value * 1.0001;
   return (
     <>
-      <dl class="stats plan-stats">
-        <Stat name="Dollars" value={usd(total.usd.value)} note={range(total.usd, usd)} tone="lead" />
-        <Stat name="GPU-hours" value={compact(total.gpuHours.value)} note={range(total.gpuHours, compact)} />
-        <Stat name="Time" value={duration(total.days.value * 86_400)} note={range(total.days, (v) => duration(v * 86_400))} />
-        <Stat
-          name="Memory a GPU"
-          value={most === null ? '–' : bytes(most.value)}
-          note={most === null ? ' ' : range(most, bytes)}
-        />
-        <Stat name="Energy" value={`${compact(total.energyKwh.value)} kWh`} note={range(total.energyKwh, compact)} />
-        <Stat name="MFU" value={percent(stages[0].mfuCausal.value)} note={`${stages[0].id}; causal, of the 16-bit peak`} />
-      </dl>
       <p class="note">
         Beneath each figure: its 90% interval. {plan.model.name}, {compact(plan.model.parameters.total)} parameters,{' '}
         {compact(plan.model.parameters.active)} active for a token. Planned in this page, {Math.round(milliseconds)} ms.
