@@ -1,0 +1,89 @@
+/** @file What the operations of the WebGPU backend work with. */
+import type { KernelSource, ParameterType } from './kernel.js';
+import type { Runner } from './runner.js';
+import type { GpuTensor } from './tensor.js';
+
+/** What the kernels may use of the device. */
+export interface Features {
+  /** Operands of matrix products are rounded to f16 (scaled), sums are f32. */
+  readonly half: boolean;
+  /** Matrix units, and the shape that they multiply (f16 to f32). */
+  readonly matrix: { readonly m: number; readonly n: number; readonly k: number; readonly subgroup: number } | null;
+}
+
+export interface Context {
+  readonly runner: Runner;
+  readonly features: Features;
+  /** Numbers from the top of the local stack, for the calls inside `body`: the GPU runs them before whatever comes later. */
+  withScratch(numbers: number, body: (scratch: GpuTensor) => void): void;
+}
+
+export const THREADS = 256;
+
+export interface Pointwise {
+  /** Names the kernel. */
+  name: string;
+  rows: number;
+  columns: number;
+  /** Matrices of that shape, strided or not: the body finds `at_<name>`, the index of its element. */
+  matrices: Readonly<Record<string, GpuTensor>>;
+  /** Other operands; a kernel with any is not vectorised. */
+  others?: Readonly<Record<string, GpuTensor>>;
+  parameters?: Readonly<Record<string, { type: ParameterType; value: number }>>;
+  declarations?: string;
+  /** `ld` and `st` are the functions' prefixes, `type` is f32 or vec4f; also `row` and `column` where not `vector`. */
+  body(words: { ld: string; st: string; raw: string; put: string; type: string; scalar: (x: string) => string }): string;
+}
+
+/** One thread an element, or four where all matrices lie so that four can be read at once. */
+export function pointwise(context: Context, options: Pointwise): void {
+  const { name, matrices, others = {}, parameters = {}, declarations, body } = options;
+  let { rows, columns } = options;
+  if (rows * columns === 0) return;
+  const operands = Object.entries(matrices);
+  const plain = Object.keys(others).length === 0;
+  const flat = plain && operands.every(([, t]) => t.contiguous);
+  if (flat) {
+    columns *= rows;
+    rows = 1;
+  }
+  const vector = plain && columns % 4 === 0 && operands.every(([, t]) => (flat ? t.offset % 4 === 0 : t.aligned));
+  const width = vector ? columns / 4 : columns;
+  const values: Record<string, number> = { width, count: rows * width };
+  if (!flat) for (const [operand, t] of operands) values[`stride_${operand}`] = t.rowStride;
+  for (const [key, { value }] of Object.entries(parameters)) values[key] = value;
+  context.runner.run(
+    `${name}${flat ? ' flat' : ''}${vector ? ' vector' : ''}`,
+    () => {
+      const types: Record<string, ParameterType> = {};
+      for (const key of Object.keys(values)) types[key] = parameters[key]?.type ?? 'u32';
+      const at = operands.map(([operand]) =>
+        flat
+          ? `  let at_${operand} = ${vector ? '4u * item' : 'item'};`
+          : `  let at_${operand} = row * $stride_${operand} + ${vector ? '4u * column' : 'column'};`,
+      );
+      const suffix = vector ? 'v' : '';
+      return {
+        operands: [...Object.keys(matrices), ...Object.keys(others)],
+        parameters: types,
+        threads: THREADS,
+        vector,
+        declarations,
+        body: `  let item = group * ${THREADS}u + tid;
+  if (item >= $count) { return; }
+${flat ? '' : '  let row = item / $width;\n  let column = item % $width;\n'}${at.join('\n')}
+${body({
+  ld: `ld${suffix}`,
+  st: `st${suffix}`,
+  raw: `raw${suffix}`,
+  put: `put${suffix}`,
+  type: vector ? 'vec4f' : 'f32',
+  scalar: (x) => (vector ? `vec4f(${x})` : x),
+})}`,
+      } satisfies KernelSource;
+    },
+    { ...matrices, ...others },
+    values,
+    Math.ceil((rows * width) / THREADS),
+  );
+}

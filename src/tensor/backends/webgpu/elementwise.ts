@@ -1,0 +1,299 @@
+/** @file Copies, sums, rows picked and put, rotations and gates: one thread an element, or four. */
+import { type Context, pointwise, THREADS } from './context.js';
+import type { GpuTensor } from './tensor.js';
+
+const bits = new DataView(new ArrayBuffer(4));
+
+export function fill(context: Context, out: GpuTensor, value: number): void {
+  if (out.dtype === 'f32') bits.setFloat32(0, value);
+  else bits.setInt32(0, value);
+  pointwise(context, {
+    name: 'fill',
+    rows: out.rows,
+    columns: out.columns,
+    matrices: { out },
+    parameters: { value: { type: 'u32', value: bits.getUint32(0) } },
+    body: ({ put, type }) => `  ${put}_out(at_out, ${type === 'f32' ? '$value' : 'vec4u($value)'});`,
+  });
+}
+
+/** Bits are copied, whatever they mean. */
+export function copy(context: Context, out: GpuTensor, a: GpuTensor): void {
+  const flat = out.contiguous && a.contiguous;
+  const rows = flat ? 1 : out.rows;
+  const columns = flat ? out.size : out.columns;
+  pointwise(context, {
+    name: 'copy',
+    rows,
+    columns,
+    matrices: { out, a },
+    body: ({ raw, put }) => `  ${put}_out(at_out, ${raw}_a(at_a));`,
+  });
+}
+
+export function add(context: Context, out: GpuTensor, a: GpuTensor, b: GpuTensor): void {
+  pointwise(context, {
+    name: 'add',
+    rows: 1,
+    columns: out.size,
+    matrices: { out, a, b },
+    body: ({ ld, st }) => `  ${st}_out(at_out, ${ld}_a(at_a) + ${ld}_b(at_b));`,
+  });
+}
+
+export function scale(context: Context, out: GpuTensor, a: GpuTensor, factor: number, accumulate: boolean): void {
+  const flat = out.contiguous && a.contiguous;
+  pointwise(context, {
+    name: `scale ${accumulate ? 'accumulate' : ''}`,
+    rows: flat ? 1 : out.rows,
+    columns: flat ? out.size : out.columns,
+    matrices: { out, a },
+    parameters: { factor: { type: 'f32', value: factor } },
+    body: ({ ld, st, scalar }) =>
+      `  ${st}_out(at_out, ${accumulate ? `${ld}_out(at_out) + ` : ''}${scalar('$factor')} * ${ld}_a(at_a));`,
+  });
+}
+
+export function scaleBy(context: Context, out: GpuTensor, a: GpuTensor, s: GpuTensor): void {
+  pointwise(context, {
+    name: 'scaleBy',
+    rows: 1,
+    columns: out.size,
+    matrices: { out, a },
+    others: { s },
+    body: () => `  st_out(at_out, ld_a(at_a) * ld_s(0u));`,
+  });
+}
+
+/** out[n] = a[rows[n]]. */
+export function gatherRows(context: Context, out: GpuTensor, a: GpuTensor, rows: GpuTensor): void {
+  pointwise(context, {
+    name: 'gatherRows',
+    rows: out.rows,
+    columns: out.columns,
+    matrices: { out },
+    others: { a, rows },
+    body: () => `  put_out(at_out, raw_a(u32(ldi_rows(row)) * $width + column));`,
+  });
+}
+
+/** out[rows[n]] = a[n] (or +=); rows are distinct. */
+export function scatterRows(context: Context, out: GpuTensor, a: GpuTensor, rows: GpuTensor, accumulate: boolean): void {
+  pointwise(context, {
+    name: `scatterRows ${accumulate ? 'accumulate' : ''}`,
+    rows: a.rows,
+    columns: a.columns,
+    matrices: { a },
+    others: { out, rows },
+    body: () => `  let at_out = u32(ldi_rows(row)) * $width + column;
+  st_out(at_out, ${accumulate ? 'ld_out(at_out) + ' : ''}ld_a(at_a));`,
+  });
+}
+
+/**
+ * dTable[ids[n]] += dOut[n], in the order of n. One group a token; the group whose token is the first with its id adds up all
+ * of that id's rows, and the others leave. Ids are looked through 256 at a time: each thread compares one and sets a bit.
+ */
+export function embeddingBackward(context: Context, dTable: GpuTensor, dOut: GpuTensor, ids: GpuTensor): void {
+  const tokens = ids.size;
+  if (tokens * dTable.columns === 0) return;
+  context.runner.run(
+    'embeddingBackward',
+    () => ({
+      operands: ['dTable', 'dOut', 'ids'],
+      parameters: { tokens: 'u32', columns: 'u32' },
+      threads: THREADS,
+      declarations:
+        'var<workgroup> earlier: atomic<u32>;\nvar<workgroup> found: array<atomic<u32>, 8>;\nvar<workgroup> seen: array<u32, 8>;',
+      body: `  if (group >= $tokens) { return; }
+  let id = ldi_ids(group);
+  var hit = false;
+  for (var n = tid; n < group; n += ${THREADS}u) { hit = hit || ldi_ids(n) == id; }
+  if (hit) { atomicStore(&earlier, 1u); }
+  if (workgroupUniformLoad(&earlier) != 0u) { return; }
+  for (var base = group - group % ${THREADS}u; base < $tokens; base += ${THREADS}u) {
+    if (tid < 8u) { atomicStore(&found[tid], 0u); }
+    workgroupBarrier();
+    let n = base + tid;
+    if (n < $tokens && ldi_ids(min(n, $tokens - 1u)) == id) { atomicOr(&found[tid >> 5u], 1u << (tid & 31u)); }
+    workgroupBarrier();
+    if (tid < 8u) { seen[tid] = atomicLoad(&found[tid]); }
+    workgroupBarrier();
+    for (var column = tid; column < $columns; column += ${THREADS}u) {
+      let at = u32(id) * $columns + column;
+      var total = ld_dTable(at);
+      for (var word = 0u; word < 8u; word++) {
+        var left = seen[word];
+        while (left != 0u) {
+          let bit = firstTrailingBit(left);
+          left &= left - 1u;
+          total += ld_dOut((base + 32u * word + bit) * $columns + column);
+        }
+      }
+      st_dTable(at, total);
+    }
+    workgroupBarrier();
+  }`,
+    }),
+    { dTable, dOut, ids },
+    { tokens, columns: dTable.columns },
+    tokens,
+  );
+}
+
+/** See `Backend.rope`; `share` rows after each other have one position. */
+export function rope(
+  context: Context,
+  out: GpuTensor,
+  x: GpuTensor,
+  positions: GpuTensor,
+  cosine: GpuTensor,
+  sine: GpuTensor,
+  options: { inverse: boolean; accumulate: boolean; interleaved?: boolean },
+): void {
+  const { inverse, accumulate, interleaved = false } = options;
+  const half = cosine.columns;
+  const pairs = x.columns / 2;
+  if (x.rows * pairs === 0) return;
+  const put = (at: string, value: string): string => `st_out(${at}, ${accumulate ? `ld_out(${at}) + ` : ''}${value});`;
+  context.runner.run(
+    `rope ${inverse} ${accumulate} ${interleaved}`,
+    () => ({
+      operands: ['out', 'x', 'positions', 'cosine', 'sine'],
+      parameters: { count: 'u32', pairs: 'u32', half: 'u32', share: 'u32', outStride: 'u32', xStride: 'u32' },
+      threads: THREADS,
+      body: `  let item = group * ${THREADS}u + tid;
+  if (item >= $count) { return; }
+  let row = item / $pairs;
+  let pair = item % $pairs;
+  let i = pair % $half;
+  let head = 2u * (pair - i);
+  let one = head + ${interleaved ? '2u * i' : 'i'};
+  let two = head + ${interleaved ? '2u * i + 1u' : 'i + $half'};
+  let angle = u32(ldi_positions(row / $share)) * $half + i;
+  let c = ld_cosine(angle);
+  let s = ${inverse ? '-' : ''}ld_sine(angle);
+  let first = ld_x(row * $xStride + one);
+  let second = ld_x(row * $xStride + two);
+  ${put('row * $outStride + one', 'c * first - s * second')}
+  ${put('row * $outStride + two', 'c * second + s * first')}`,
+    }),
+    { out, x, positions, cosine, sine },
+    {
+      count: x.rows * pairs,
+      pairs,
+      half,
+      share: positions.size === 0 ? 1 : x.rows / positions.size,
+      outStride: out.rowStride,
+      xStride: x.rowStride,
+    },
+    Math.ceil((x.rows * pairs) / THREADS),
+  );
+}
+
+/** Views of the two halves of gateUp's rows. */
+export type View = (t: GpuTensor, offset: number, shape: readonly number[], rowStride: number) => GpuTensor;
+
+export function swiglu(context: Context, out: GpuTensor, gateUp: GpuTensor, view: View): void {
+  const { rows, columns } = out;
+  pointwise(context, {
+    name: 'swiglu',
+    rows,
+    columns,
+    matrices: {
+      out,
+      gate: view(gateUp, 0, [rows, columns], 2 * columns),
+      up: view(gateUp, columns, [rows, columns], 2 * columns),
+    },
+    body: ({ ld, st, type }) => `  let g = ${ld}_gate(at_gate);
+  ${st}_out(at_out, g / (${type}(1.0) + exp(-g)) * ${ld}_up(at_up));`,
+  });
+}
+
+export function swigluBackward(
+  context: Context,
+  dGateUp: GpuTensor,
+  dOut: GpuTensor,
+  gateUp: GpuTensor,
+  accumulate: boolean,
+  view: View,
+): void {
+  const { rows, columns } = dOut;
+  const half = (t: GpuTensor, from: number): GpuTensor => view(t, from, [rows, columns], 2 * columns);
+  pointwise(context, {
+    name: `swigluBackward ${accumulate}`,
+    rows,
+    columns,
+    matrices: {
+      dGate: half(dGateUp, 0),
+      dUp: half(dGateUp, columns),
+      dOut,
+      gate: half(gateUp, 0),
+      up: half(gateUp, columns),
+    },
+    body: ({ ld, st, type }) => `  let g = ${ld}_gate(at_gate);
+  let d = ${ld}_dOut(at_dOut);
+  let sigma = ${type}(1.0) / (${type}(1.0) + exp(-g));
+  let dg = d * ${ld}_up(at_up) * sigma * (${type}(1.0) + g * (${type}(1.0) - sigma));
+  ${st}_dGate(at_dGate, ${accumulate ? `${ld}_dGate(at_dGate) + ` : ''}dg);
+  ${st}_dUp(at_dUp, ${accumulate ? `${ld}_dUp(at_dUp) + ` : ''}d * g * sigma);`,
+  });
+}
+
+/** In place; the corrections for starting at zero come from the host. */
+export function adamw(
+  context: Context,
+  parameter: GpuTensor,
+  first: GpuTensor,
+  second: GpuTensor,
+  gradient: GpuTensor,
+  gradientScale: GpuTensor,
+  options: { lr: number; beta1: number; beta2: number; epsilon: number; weightDecay: number; step: number },
+): void {
+  const { lr, beta1, beta2, epsilon, weightDecay, step } = options;
+  const count = parameter.size;
+  if (count === 0) return;
+  const tensors = { parameter, first, second, gradient };
+  const vector = count % 4 === 0 && Object.values(tensors).every((t) => t.offset % 4 === 0);
+  const [v, type] = vector ? ['v', 'vec4f'] : ['', 'f32'];
+  context.runner.run(
+    `adamw${vector ? ' vector' : ''}`,
+    () => ({
+      operands: ['parameter', 'first', 'second', 'gradient', 'scale'],
+      parameters: {
+        count: 'u32',
+        beta1: 'f32',
+        rest1: 'f32',
+        beta2: 'f32',
+        rest2: 'f32',
+        epsilon: 'f32',
+        keep: 'f32',
+        stepSize: 'f32',
+        correction2: 'f32',
+      },
+      threads: THREADS,
+      vector,
+      body: `  let i = ${vector ? '4u * ' : ''}(group * ${THREADS}u + tid);
+  if (i >= $count) { return; }
+  let g = ld${v}_gradient(i) * ld_scale(0u);
+  let m = $beta1 * ld${v}_first(i) + $rest1 * g;
+  let s = $beta2 * ld${v}_second(i) + $rest2 * g * g;
+  st${v}_first(i, m);
+  st${v}_second(i, s);
+  st${v}_parameter(i, ld${v}_parameter(i) * $keep - $stepSize * m / (sqrt(s * $correction2) + ${type}($epsilon)));`,
+    }),
+    { ...tensors, scale: gradientScale },
+    {
+      count,
+      beta1,
+      rest1: 1 - beta1,
+      beta2,
+      rest2: 1 - beta2,
+      epsilon,
+      keep: 1 - lr * weightDecay,
+      stepSize: lr / (1 - beta1 ** step),
+      correction2: 1 / (1 - beta2 ** step),
+    },
+    Math.ceil(count / (vector ? 4 : 1) / THREADS),
+  );
+}

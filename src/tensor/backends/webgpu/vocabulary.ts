@@ -1,0 +1,287 @@
+/** @file What happens at the vocabulary: log-probabilities through chunks of logits, drawing a token, and the losses. */
+import { POLICY_METRICS, type PolicyLossOptions } from '../../backend.js';
+import { type Context, pointwise, THREADS } from './context.js';
+import { reductions } from './kernel.js';
+import { matmul } from './products.js';
+import type { GpuTensor } from './tensor.js';
+
+/** Logits that are held at once: 64 MB. */
+const CHUNK = 1 << 24;
+
+export type MakeView = (t: GpuTensor, offset: number, shape: readonly number[], rowStride?: number) => GpuTensor;
+
+/** Calls `body` for chunks of rows with room for their logits. */
+function chunks(
+  context: Context,
+  view: MakeView,
+  hidden: GpuTensor,
+  head: GpuTensor,
+  body: (from: number, rows: GpuTensor, logits: GpuTensor) => void,
+): void {
+  const [n, size] = [hidden.rows, head.rows];
+  if (n === 0) return;
+  const most = Math.max(1, Math.floor(CHUNK / size));
+  const chunk = Math.min(n, most >= 64 ? most - (most % 64) : most);
+  context.withScratch(chunk * size, (scratch) => {
+    for (let from = 0; from < n; from += chunk) {
+      const rows = Math.min(chunk, n - from);
+      const part = view(hidden, from * hidden.rowStride, [rows, hidden.columns], hidden.rowStride);
+      body(from, part, view(scratch, 0, [rows, size]));
+    }
+  });
+}
+
+const FLOOR = '-3.4028234e38';
+
+export function tokenLogProbabilities(
+  context: Context,
+  view: MakeView,
+  out: { logProbabilities: GpuTensor; entropy: GpuTensor; logSumExp: GpuTensor },
+  hidden: GpuTensor,
+  head: GpuTensor,
+  targets: GpuTensor,
+  temperature: number,
+): void {
+  chunks(context, view, hidden, head, (from, rows, logits) => {
+    matmul(context, logits, rows, head, { transposeB: true, alpha: 1 / temperature });
+    context.runner.run(
+      'log-probabilities of a chunk',
+      () => ({
+        operands: ['logProbabilities', 'entropy', 'logSumExp', 'logits', 'targets'],
+        parameters: { from: 'u32', size: 'u32' },
+        threads: THREADS,
+        declarations: reductions(THREADS, THREADS),
+        body: `  let row = group * $size;
+  let n = $from + group;
+  var most = ${FLOOR};
+  for (var v = tid; v < $size; v += ${THREADS}u) { most = max(most, ld_logits(row + v)); }
+  most = largest(most, tid);
+  var total = 0.0;
+  var weighted = 0.0;
+  for (var v = tid; v < $size; v += ${THREADS}u) {
+    let z = ld_logits(row + v) - most;
+    let e = exp(z);
+    total += e;
+    weighted += e * z;
+  }
+  total = sum(total, tid);
+  weighted = sum(weighted, tid);
+  if (tid == 0u) {
+    let logTotal = log(total);
+    st_logSumExp(n, most + logTotal);
+    st_logProbabilities(n, ld_logits(row + u32(ldi_targets(n))) - most - logTotal);
+    st_entropy(n, logTotal - weighted / total);
+  }`,
+      }),
+      { ...out, logits, targets },
+      { from, size: head.rows },
+      [rows.rows, 1, 1],
+    );
+  });
+}
+
+export function tokenLogProbabilitiesBackward(
+  context: Context,
+  view: MakeView,
+  dHidden: GpuTensor | null,
+  dHead: GpuTensor | null,
+  dLogProbabilities: GpuTensor,
+  logSumExp: GpuTensor,
+  hidden: GpuTensor,
+  head: GpuTensor,
+  targets: GpuTensor,
+  temperature: number,
+  accumulate: { dHidden: boolean; dHead: boolean },
+): void {
+  chunks(context, view, hidden, head, (from, rows, logits) => {
+    matmul(context, logits, rows, head, { transposeB: true, alpha: 1 / temperature });
+    pointwise(context, {
+      name: 'derivative of a chunk',
+      rows: rows.rows,
+      columns: head.rows,
+      matrices: { logits },
+      others: { d: dLogProbabilities, logSumExp, targets },
+      parameters: { from: { type: 'u32', value: from }, inverse: { type: 'f32', value: 1 / temperature } },
+      body: () => `  let n = $from + row;
+  let p = exp(ld_logits(at_logits) - ld_logSumExp(n));
+  let hit = select(0.0, 1.0, u32(ldi_targets(n)) == column);
+  st_logits(at_logits, ld_d(n) * (hit - p) * $inverse);`,
+    });
+    if (dHidden) {
+      const part = view(dHidden, from * dHidden.rowStride, [rows.rows, dHidden.columns], dHidden.rowStride);
+      matmul(context, part, logits, head, { accumulate: accumulate.dHidden });
+    }
+    if (dHead) matmul(context, dHead, logits, rows, { transposeA: true, accumulate: accumulate.dHead || from > 0 });
+  });
+}
+
+/**
+ * One group a row. A thread owns a run of tokens: it adds up their probabilities, the sums are put after each other in the order of the
+ * vocabulary, and the thread whose run holds the uniform looks for the token in it.
+ */
+export function sample(
+  context: Context,
+  ids: GpuTensor,
+  logProbabilities: GpuTensor,
+  logits: GpuTensor,
+  uniforms: GpuTensor,
+  temperature: number,
+): void {
+  const { rows, columns } = logits;
+  if (rows === 0) return;
+  const greedy = temperature === 0;
+  const finish = `    let z = ld_logits(row + u32(id)) * $inverse;
+    sti_ids(group, id);
+    st_logProbabilities(group, z - most - log(total));`;
+  const choose = greedy
+    ? `  var found = 0x7fffffff;
+  for (var v = first; v < end; v++) { if (ld_logits(row + v) == most) { found = i32(v); break; } }
+  at[tid] = found;
+  workgroupBarrier();
+  if (tid == 0u) {
+    var id = 0x7fffffff;
+    for (var t = 0u; t < ${THREADS}u; t++) { id = min(id, at[t]); }
+    if (id == 0x7fffffff) { id = 0; }
+${finish}
+  }`
+    : `  run[tid] = mine;
+  at[tid] = last;
+  workgroupBarrier();
+  if (tid == 0u) {
+    // Where the sum rounds to less than the uniform, the last possible token is meant.
+    let wanted = ld_uniforms(group) * total;
+    var before = 0.0;
+    var id = 0;
+    for (var t = 0u; t < ${THREADS}u; t++) {
+      if (at[t] < 0) { continue; }
+      if (before + run[t] > wanted) {
+        var cumulative = before;
+        for (var v = t * $part; v < min($size, t * $part + $part); v++) {
+          let p = exp(ld_logits(row + v) * $inverse - most);
+          if (p > 0.0) { id = i32(v); }
+          cumulative += p;
+          if (cumulative > wanted) { break; }
+        }
+        break;
+      }
+      before += run[t];
+      id = at[t];
+    }
+${finish}
+  }`;
+  context.runner.run(
+    `sample ${greedy}`,
+    () => ({
+      operands: ['ids', 'logProbabilities', 'logits', 'uniforms'].slice(0, greedy ? 3 : 4),
+      parameters: { size: 'u32', part: 'u32', stride: 'u32', inverse: 'f32' },
+      threads: THREADS,
+      declarations: `${reductions(THREADS, THREADS)}
+var<workgroup> run: array<f32, ${THREADS}>;
+var<workgroup> at: array<i32, ${THREADS}>;`,
+      body: `  let row = group * $stride;
+  let first = min($size, tid * $part);
+  let end = min($size, first + $part);
+  var most = ${FLOOR};
+  for (var v = first; v < end; v++) { most = max(most, ld_logits(row + v) * $inverse); }
+  most = largest(most, tid);
+  var mine = 0.0;
+  var last = -1;
+  for (var v = first; v < end; v++) {
+    let p = exp(ld_logits(row + v) * $inverse - most);
+    if (p > 0.0) { last = i32(v); }
+    mine += p;
+  }
+  let total = sum(mine, tid);
+${choose}`,
+    }),
+    { ids, logProbabilities, logits, uniforms },
+    { size: columns, part: Math.ceil(columns / THREADS), stride: logits.rowStride, inverse: greedy ? 1 : 1 / temperature },
+    [rows, 1, 1],
+  );
+}
+
+export function crossEntropyLoss(
+  context: Context,
+  dLogProbabilities: GpuTensor,
+  loss: GpuTensor,
+  logProbabilities: GpuTensor,
+  weights: GpuTensor,
+): void {
+  context.runner.run(
+    'crossEntropyLoss',
+    () => ({
+      operands: ['d', 'loss', 'logProbabilities', 'weights'],
+      parameters: { size: 'u32' },
+      threads: THREADS,
+      declarations: reductions(THREADS, THREADS),
+      body: `  var mine = 0.0;
+  for (var n = tid; n < $size; n += ${THREADS}u) {
+    let w = ld_weights(n);
+    mine -= w * ld_logProbabilities(n);
+    st_d(n, -w);
+  }
+  let total = sum(mine, tid);
+  if (tid == 0u) { st_loss(0u, total); }`,
+    }),
+    { d: dLogProbabilities, loss, logProbabilities, weights },
+    { size: logProbabilities.size },
+    1,
+  );
+}
+
+export function policyLoss(
+  context: Context,
+  dLogProbabilities: GpuTensor,
+  metrics: GpuTensor,
+  now: GpuTensor,
+  old: GpuTensor,
+  reference: GpuTensor | null,
+  advantages: GpuTensor,
+  weights: GpuTensor,
+  options: PolicyLossOptions,
+): void {
+  const names = POLICY_METRICS.map((_, i) => i);
+  const tensors: Record<string, GpuTensor> = { d: dLogProbabilities, metrics, now, old, advantages, weights };
+  if (reference) tensors.reference = reference;
+  context.runner.run(
+    `policyLoss ${reference !== null}`,
+    () => ({
+      operands: Object.keys(tensors),
+      parameters: { size: 'u32', low: 'f32', high: 'f32', beta: 'f32' },
+      threads: THREADS,
+      declarations: reductions(THREADS, THREADS),
+      body: `${names.map((i) => `  var s${i} = 0.0;`).join('\n')}
+  for (var n = tid; n < $size; n += ${THREADS}u) {
+    let logRatio = ld_now(n) - ld_old(n);
+    let ratio = exp(logRatio);
+    let w = ld_weights(n);
+    let plain = ratio * ld_advantages(n);
+    let bounded = min(max(ratio, $low), $high) * ld_advantages(n);
+    let clipped = bounded < plain;
+    var k3 = 0.0;
+    var dk3 = 0.0;
+${
+  reference
+    ? `    let difference = ld_reference(n) - ld_now(n);
+    let e = exp(difference);
+    k3 = e - difference - 1.0;
+    dk3 = 1.0 - e;`
+    : ''
+}
+    s0 += w * ($beta * k3 - select(plain, bounded, clipped));
+    s1 += select(0.0, 1.0, clipped);
+    s2 += w * k3;
+    s3 += 1.0;
+    s4 += abs(logRatio);
+    st_d(n, w * ($beta * dk3 - select(plain, 0.0, clipped)));
+  }
+${names.map((i) => `  let t${i} = sum(s${i}, tid);`).join('\n')}
+  if (tid == 0u) {
+${names.map((i) => `    st_metrics(${i}u, t${i});`).join('\n')}
+  }`,
+    }),
+    tensors,
+    { size: now.size, low: 1 - options.clipLow, high: 1 + options.clipHigh, beta: options.klCoefficient },
+    1,
+  );
+}
