@@ -17,6 +17,7 @@ const good: DoctorDocument = {
     used: 'accelerate',
   },
   workers: 8,
+  gpu: null,
   training: {
     recipe: 'r1-mini',
     secondsPerStep: 0.02,

@@ -11,6 +11,7 @@ import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { Command } from 'commander';
 import { RUNS } from '../checkpoints/run-folder.js';
+import { gpuAdvice, inspectGpu } from '../recipes/gpu.js';
 import { calibrateLocal, predictLocal } from '../recipes/predict.js';
 import { loadRecipe } from '../recipes/schema.js';
 import type { Backend } from '../tensor/backend.js';
@@ -201,6 +202,7 @@ export async function examine(runsFolder: string): Promise<DoctorDocument> {
     wasm: { simd: WebAssembly.validate(new Uint8Array(SIMD_PROBE)), relaxedSimd: hasRelaxedSimd() },
     matmul: await measure(),
     workers: availableParallelism(),
+    gpu: await inspectGpu(),
     training: await measureTraining(),
     energy: {
       measured: rapl !== null,
@@ -216,7 +218,8 @@ export async function examine(runsFolder: string): Promise<DoctorDocument> {
   const install = hasKoffi()
     ? blasAdvice(process.platform, osRelease())
     : 'npm install koffi (the optional package that calls BLAS is not there)';
-  return { ...report, advice: adviceFor(report, install) };
+  const gpu = await gpuAdvice();
+  return { ...report, advice: [...adviceFor(report, install), ...(gpu ? [gpu] : [])] };
 }
 
 function trainingText(training: DoctorDocument['training']): string {
@@ -224,6 +227,14 @@ function trainingText(training: DoctorDocument['training']): string {
   const drawn = decoding[decoding.length - 1].tokensPerSecond;
   const busy = slowdown < 1.2 ? '' : `; the machine is in use: ${slowdown.toFixed(1)} times slower than alone`;
   return `${formatCount(trainingTokensPerSecond)} tok/s learned, ${formatCount(drawn)} tok/s written; ${recipe} takes about ${formatRough(wholeRun.value)}${busy}`;
+}
+
+function gpuText(gpu: DoctorDocument['gpu']): string {
+  if (!gpu) return 'none through WebGPU';
+  const offers = [gpu.halfPrecision ? 'f16' : '', gpu.subgroups ? 'subgroups' : '', gpu.matrixUnits ? 'matrix units' : ''];
+  const listed = offers.filter((word) => word !== '').join(', ');
+  const kind = gpu.hardware ? '' : ' (a processor that plays a GPU: for tests)';
+  return `${gpu.name}${kind}: ${gpu.gflops.toFixed(1)} GFLOP/s, ${gpu.gigabytesPerSecond.toFixed(1)} GB/s${listed ? `; ${listed}` : ''}`;
 }
 
 /** The report for people. */
@@ -243,6 +254,7 @@ export function renderReport(report: DoctorDocument, style: Style): string {
     [true, 'our kernel', `${matmul.kernel.name}: ${rate(matmul.kernel.gflops)}`],
     [matmul.blas !== null, 'BLAS', matmul.blas === null ? 'none found' : `${matmul.blas.name}: ${rate(matmul.blas.gflops)}`],
     [true, 'workers', `${report.workers}, one a core, with ${matmul.used}`],
+    [true, 'GPU', gpuText(report.gpu)],
     [training.slowdown < 1.2, 'training', trainingText(training)],
     [report.energy.measured, 'energy', report.energy.source],
     [

@@ -11,6 +11,7 @@ import type { RunPlan } from '../recipes/predict.js';
 import { loadRecipe, trainableRecipes, withData } from '../recipes/schema.js';
 import { stepsOf } from '../recipes/stages.js';
 import { train } from '../recipes/train.js';
+import { PRECISIONS, type Precision } from '../tensor/backends/webgpu/index.js';
 import { readEvents } from '../usage/log.js';
 import { evaluationsOf, learnedLines, nextLines, readSamples } from './ending.js';
 import { formatRough, formatUsd } from './format.js';
@@ -35,7 +36,8 @@ interface TrainFlags {
   allowDrift?: boolean;
   seed?: number;
   workers?: number;
-  backend?: BackendKind;
+  backend?: BackendKind | 'auto';
+  precision?: Precision;
   blas: boolean;
   maxUsd?: number;
   maxMinutes?: number;
@@ -54,7 +56,12 @@ export function trainCommand(): Command {
     .option('--allow-drift', 'resume although something that the result rests on has changed')
     .option('--seed <n>', "override the recipe's seed", integerOption(0, 0xffffffff))
     .option('--workers <n>', 'worker threads, one a core (default: all cores)', integerOption(1, 256))
-    .addOption(new Option('--backend <name>', 'what computes').choices([...BACKENDS]).default(undefined, 'wasm'))
+    .addOption(
+      new Option('--backend <name>', 'what computes; auto: a GPU where it is measured to be faster')
+        .choices(['auto', ...BACKENDS])
+        .default(undefined, 'wasm'),
+    )
+    .addOption(new Option('--precision <name>', "of a GPU's matrix products").choices([...PRECISIONS]).default(undefined, 'f32'))
     .option('--no-blas', "use Reckoner's own matrix product although the system has a BLAS")
     .option('--max-usd <amount>', 'stop cleanly at this cost; resumable', numberOption(0))
     .option('--max-minutes <n>', 'stop cleanly after this time; resumable', numberOption(0))
@@ -103,6 +110,7 @@ async function runTrain(recipeName: string, flags: TrainFlags, recipeGiven: bool
     runs: flags.runs,
     workers: flags.workers,
     backend: flags.backend,
+    precision: flags.precision,
     blas: flags.blas,
     maxUsd: flags.maxUsd,
     maxMinutes: flags.maxMinutes,

@@ -6,7 +6,6 @@
  * writes the bill.
  */
 import { existsSync, rmSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { UserError } from '../base/errors.js';
@@ -21,14 +20,16 @@ import {
   type Snapshot,
 } from '../checkpoints/snapshot.js';
 import { createCostMeter, type PriceBook, writeBill } from '../ledger/index.js';
+import type { Precision } from '../tensor/backends/webgpu/index.js';
 import type { NewEvent, RunEvent, StopReason } from '../usage/events.js';
 import { appendLines, openEventLog, readEvents, repairEventLog, repairLines } from '../usage/log.js';
 import { createMeter, describeMachine } from '../usage/meters.js';
 import type { Purpose } from '../usage/usage.js';
-import { abortPlan, type BackendKind, type BackendPlan, backendOf, planBackend } from './backend.js';
+import { abortPlan, type BackendKind, type BackendPlan, backendOf, defaultWorkers, planBackend } from './backend.js';
 import { hashWeights, openBase } from './base.js';
 import type { RankCalibration } from './calibrate.js';
 import { type DescribedRecipe, describeRecipe } from './describe.js';
+import { resolveBackend } from './gpu.js';
 import { type FromRank, type RankJob, STOP_REQUESTS, type ToRank } from './messages.js';
 import { lostUsage, NO_PAST, type Past, readPast, USAGE_INTERVAL_MS } from './past.js';
 import { measureDisk, predictLocal, type RunPlan } from './predict.js';
@@ -51,8 +52,10 @@ export interface TrainOptions {
   runs?: string;
   /** Default: one a core (when resuming: as before). */
   workers?: number;
-  /** Default: wasm (when resuming: as before). */
-  backend?: BackendKind;
+  /** Default: wasm (when resuming: as before). `auto`: a GPU that is measured to be faster, or wasm. */
+  backend?: BackendKind | 'auto';
+  /** Of the GPU's matrix products; default f32 (when resuming: as before). */
+  precision?: Precision;
   /** False forces our own kernels (when resuming: also where they were used before). */
   blas?: boolean;
   /** Stop cleanly when the cost so far (all attempts of the run) reaches this. */
@@ -99,8 +102,10 @@ export async function train(options: TrainOptions): Promise<TrainSummary> {
 async function trainNew(options: TrainOptions): Promise<TrainSummary> {
   if (!options.recipe) throw new UserError('usage', 'train needs a recipe or a run to resume', 'recipe');
   const { recipe, models, hash } = resolveRecipe(options.recipe);
-  const workers = options.workers ?? availableParallelism();
-  const plan = await planFor(recipe, models, { kind: options.backend ?? 'wasm', workers, blas: options.blas ?? true });
+  const blas = options.blas ?? true;
+  const kind = await resolveBackend(options.backend ?? 'wasm', { blas, models, onChoice: options.onWarning });
+  const workers = options.workers ?? defaultWorkers(kind);
+  const plan = await planFor(recipe, models, { kind, workers, blas, precision: options.precision });
   const run = createRunFolder(options.runs ?? RUNS, recipe.name, new Date(), recipe.seed);
   let unlock = (): void => {};
   try {
@@ -136,11 +141,12 @@ async function resumeIn(
 
   // As before, unless told otherwise: what is told otherwise is then refused as drift.
   const before = snapshot?.state ?? past;
-  const same = before.fingerprint ? backendOf(before.fingerprint) : { kind: undefined, blas: true };
-  const workers = options.workers ?? before.workers ?? availableParallelism();
-  const kind = options.backend ?? same.kind ?? 'wasm';
+  const same = before.fingerprint ? backendOf(before.fingerprint) : { kind: undefined, blas: true, precision: undefined };
   const blas = (options.blas ?? true) && (same.blas || (options.allowDrift ?? false));
-  const plan = await planFor(recipe, models, { kind, workers, blas });
+  const asked = options.backend === 'auto' ? undefined : options.backend;
+  const kind = asked ?? same.kind ?? 'wasm';
+  const workers = options.workers ?? (kind === same.kind ? before.workers : undefined) ?? defaultWorkers(kind);
+  const plan = await planFor(recipe, models, { kind, workers, blas, precision: options.precision ?? same.precision });
   if (snapshot) {
     const drift = refuseDrift(
       snapshot.state,
@@ -179,7 +185,7 @@ function goBackTo(run: RunFolder, recipe: Recipe, id: string): number {
 function planFor(
   { adapter, init }: Recipe,
   models: readonly object[],
-  request: { kind: BackendKind; workers: number; blas: boolean },
+  request: { kind: BackendKind; workers: number; blas: boolean; precision?: Precision },
 ): Promise<BackendPlan> {
   return planBackend({ ...request, models, adapter, bf16: adapter && init ? openBase(init.from).bf16 : false });
 }

@@ -35,7 +35,7 @@ import { Runner } from './runner.js';
 import { f32, f32Strided, GpuTensor, i32, mismatch, mustFit, type Slab } from './tensor.js';
 import * as vocabulary from './vocabulary.js';
 
-export { type AdapterDescription, describeAdapter, findAdapter, INSTALL_HINT, openGpu } from './adapter.js';
+export { type AdapterDescription, describeAdapter, findAdapter, INSTALL_HINT, openGpu, requireAdapter } from './adapter.js';
 
 /** `f32`: everything. `mixed`: operands of large products are scaled and rounded to f16; sums, weights and optimizer stay f32. */
 export type Precision = 'f32' | 'mixed';
