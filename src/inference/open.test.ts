@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { saveHuggingFace } from '../checkpoints/hugging-face.js';
+import { loadHuggingFace, saveHuggingFace } from '../checkpoints/hugging-face.js';
 import { createModel, parseModelConfig } from '../models/index.js';
 import { createTask } from '../tasks/index.js';
 import { createReferenceBackend } from '../tensor/backends/reference.js';
@@ -76,4 +76,21 @@ it('refuses tensors, and a tokenizer, of another model', async () => {
   await expect(openModel(path, { blas: false })).rejects.toThrow(/tokens and config\.json 9/);
   rmSync(join(path, 'tokenizer.json'));
   await expect(openModel(path, { blas: false })).rejects.toThrow(/has no tokenizer\.json/);
+});
+
+it('refuses a tensor that the model would leave out', async () => {
+  const path = await save(undefined);
+  const loaded = loadHuggingFace(path);
+  const bias = { name: 'model.layers.0.self_attn.q_proj.bias', shape: [8], data: new Float32Array(8) };
+  const again = { name: 'model.layers.0.self_attn.rotary_emb.inv_freq', shape: [2], data: new Float32Array(2) };
+  const tensors = loaded.tensors.names.map((name) => loaded.tensors.read(name));
+  const { config, tokenizerJson } = loaded;
+  loaded.tensors.close();
+  const tokenizer = tokenizerJson ?? {};
+  await saveHuggingFace(path, { config, tokenizer, tensors: [...tensors, again] });
+  await (await openModel(path, { blas: false })).close();
+  await saveHuggingFace(path, { config, tokenizer, tensors: [...tensors, bias] });
+  await expect(openModel(path, { blas: false })).rejects.toThrow(
+    /q_proj\.bias", for which a llama of this config\.json has no place/,
+  );
 });

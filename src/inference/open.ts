@@ -38,10 +38,33 @@ const SHARED_MARGIN_BYTES = 1024 * 1024;
 /** What Reckoner writes into the `config.json` of the models that it trains. */
 const originSchema = z.object({ task: z.looseObject({ name: z.string() }) });
 
+/** What a folder may have and a model not: a tied head again, angles that are computed, and layers of multi-token prediction. */
+function isExtra(name: string, { config }: Model): boolean {
+  const layer = /^model\.layers\.(\d+)\./.exec(name);
+  if (layer && Number(layer[1]) >= config.num_hidden_layers) return true;
+  return name.endsWith('.rotary_emb.inv_freq') || (name === 'lm_head.weight' && config.tie_word_embeddings);
+}
+
+/** A tensor without a place is a part of the model that would not be computed. */
+function refuseStrangers(
+  places: readonly { spec: { name: string } }[],
+  model: Model,
+  folder: string,
+  tensors: LoadedModel['tensors'],
+): void {
+  const known = new Set(places.map(({ spec }) => spec.name));
+  const stranger = tensors.names.find((name) => !known.has(name) && !isExtra(name, model));
+  if (stranger === undefined) return;
+  const message = `${folder} has the tensor ${JSON.stringify(stranger)}, for which a ${model.config.model_type} of this config.json has no place`;
+  throw new UserError('data', message, folder);
+}
+
 /** Puts a folder's weights into a model; those under an adapter where it has one. @throws UserError (data) when one does not fit */
 export function loadParameters(backend: Backend, model: Model, { folder, tensors }: LoadedModel): void {
   const { store } = model;
-  for (const { spec, value, bits } of store.adapted ? store.frozen : store.parameters.map((p) => ({ ...p, bits: null }))) {
+  const places = store.adapted ? store.frozen : store.parameters.map((p) => ({ ...p, bits: null }));
+  refuseStrangers(places, model, folder, tensors);
+  for (const { spec, value, bits } of places) {
     const shape = tensors.shape(spec.name);
     if (shape.join() !== spec.shape.join()) {
       const shapes = `[${shape.join(', ')}], and config.json says [${spec.shape.join(', ')}]`;
