@@ -276,7 +276,7 @@ async function turnOf(
   const about = [`${completion.tokens.length} tokens`, `${seconds.toFixed(2)} s`, formatUsd(usd)];
   if (completion.stop === 'length') about.unshift('cut off');
   if (problem !== null && task !== null) {
-    const { verdict } = grade(task, opened.tokenizer, problem, completion);
+    const { verdict } = await grade(task, opened.tokenizer, problem, completion);
     about.unshift(verdict.correct ? style.green('✓ right') : `${style.red('✗ wrong')}: ${verdict.reason}`);
   }
   note(style.dim(about.join(' · ')));

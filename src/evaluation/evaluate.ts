@@ -13,7 +13,7 @@ import { evaluationProblems } from '../tasks/dataset.js';
 import type { Task, Verdict } from '../tasks/task.js';
 import type { Backend } from '../tensor/backend.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
-import { grade } from '../training/grade.js';
+import { type Graded, grade } from '../training/grade.js';
 import { encodePrompt, type SampleRecord, slotsOf } from '../training/stage.js';
 import { majorityVote, passAtK } from './statistics.js';
 
@@ -117,9 +117,12 @@ export async function evaluate(context: EvaluateContext, options: EvaluateOption
   };
   const votes: (string | null)[][] = prompts.map(() => []);
   const rightAnswers: Set<string>[] = prompts.map(() => new Set());
-  for (const completion of sampled) {
+  const gradeAll = (completions: readonly Completion[]): Promise<Graded[]> =>
+    Promise.all(completions.map((c) => grade(task, tokenizer, problems[own[c.prompt]], c)));
+  const gradedSamples = await gradeAll(sampled);
+  for (const [c, completion] of sampled.entries()) {
     const i = own[completion.prompt];
-    const { text, verdict } = grade(task, tokenizer, problems[i], completion);
+    const { text, verdict } = gradedSamples[c];
     const parsed = parseCompletion(text);
     const answer = completion.stop === 'eos' && verdict.wellFormed && parsed.wellFormed ? parsed.answer.trim() : null;
     votes[completion.prompt].push(answer);
@@ -134,9 +137,10 @@ export async function evaluate(context: EvaluateContext, options: EvaluateOption
     const answer = majorityVote(answers);
     table[5 * n + own[p]] = answer !== null && rightAnswers[p].has(answer) ? 1 : 0;
   });
-  for (const completion of greedy) {
+  const gradedGreedy = await gradeAll(greedy);
+  for (const [c, completion] of greedy.entries()) {
     const i = own[completion.prompt];
-    const { text, verdict } = grade(task, tokenizer, problems[i], completion);
+    const { text, verdict } = gradedGreedy[c];
     table[n + i] += verdict.correct ? 1 : 0;
     show(i, text, verdict, completion.tokens.length);
   }
@@ -160,6 +164,11 @@ export async function evaluate(context: EvaluateContext, options: EvaluateOption
   const rates = correct.map((c) => c / options.samples);
   const variance = rates.reduce((sum, r) => sum + (r - results.pass1) ** 2, 0) / Math.max(1, n - 1);
   results.pass1Half95 = 1.96 * Math.sqrt(variance / n);
+  // pass@1 of each part, over the parts' own problems.
+  for (const part of task.parts ?? []) {
+    const own = rates.filter((_, i) => problems[i].part === part);
+    if (own.length > 0) results[`pass1.${part}`] = own.reduce((sum, r) => sum + r, 0) / own.length;
+  }
   if (options.passAt > 1) {
     const k = options.passAt;
     results[`pass${k}`] = correct.reduce((sum, c) => sum + passAtK(options.samples, c, k), 0) / n;

@@ -49,7 +49,7 @@ async function answer(request: ChatRequest, send: (event: ChatEvent) => void): P
       },
     });
     const { seconds, usd } = stopwatch.read();
-    const verdict = verdictOf(completion);
+    const verdict = await verdictOf(completion);
     send({
       type: 'done',
       stop: completion.stop,
@@ -64,13 +64,13 @@ async function answer(request: ChatRequest, send: (event: ChatEvent) => void): P
   }
 
   /** Of the model's own kind of problem; others cannot be judged. */
-  function verdictOf(completion: Completion) {
+  async function verdictOf(completion: Completion) {
     try {
       const task = taskOf(opened);
       for (let i = 0; i < LOOKED_AT; i++) {
         const problem = problemAt(task, 1, 'evaluation', i);
         if (problem.prompt !== request.prompt) continue;
-        const { correct, reason } = grade(task, tokenizer, problem, completion).verdict;
+        const { correct, reason } = (await grade(task, tokenizer, problem, completion)).verdict;
         return { correct, reason };
       }
     } catch {

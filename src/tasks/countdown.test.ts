@@ -3,9 +3,9 @@ import { Random } from '../base/random.js';
 import { parseCompletion } from './completion.js';
 import { allAttempts, type Countdown, countdown } from './countdown.js';
 import { evaluateExpression, fractionText } from './expression.js';
-import { type Problem, problemAt, splitOf, type Task } from './task.js';
+import { type Problem, type PureTask, problemAt, splitOf } from './task.js';
 
-const task = countdown.create({}) as Task<Countdown>;
+const task = countdown.create({}) as PureTask<Countdown>;
 const problem = (numbers: number[], target: number): Problem<Countdown> => {
   const key = `${numbers.join()}:${target}`;
   return { key, prompt: `${key}=`, data: { numbers, target } };
@@ -167,7 +167,7 @@ test('a demonstration is sound in every line, and solved as often as asked', () 
 });
 
 test('the answer of an unsolved demonstration is its last try', () => {
-  const giveUp = countdown.create({ solved: 0 });
+  const giveUp = countdown.create({ solved: 0 }) as PureTask;
   for (let i = 0; i < 300; i++) {
     const item = problemAt(giveUp, 1, 'train', i);
     const parsed = parseCompletion(giveUp.demonstrate(item, new Random(i)));
@@ -179,14 +179,14 @@ test('the answer of an unsolved demonstration is its last try', () => {
 });
 
 test('where nothing misses, every demonstration succeeds; where nothing is in reach, the error names the field', () => {
-  const tiny = countdown.create({ count: 2, maximum: 2, solved: 0 }) as Task<Countdown>;
+  const tiny = countdown.create({ count: 2, maximum: 2, solved: 0 }) as PureTask<Countdown>;
   expect(tiny.demonstrate(problem([1, 1], 2), new Random(1))).toBe('<think>1+1=2:2!</think><answer>1+1</answer>');
   const impossible = countdown.create({ count: 2, maximum: 3, target: [1000, 2000] });
   expect(() => impossible.generate(new Random(1))).toThrow('task countdown: target: nothing from 1000 to 2000 is in reach');
 });
 
 test('four numbers work as well', () => {
-  const four = countdown.create({ count: 4, maximum: 9 });
+  const four = countdown.create({ count: 4, maximum: 9 }) as PureTask;
   for (let i = 0; i < 20; i++) {
     const item = problemAt(four, 1, 'evaluation', i);
     expect(four.verify(item, four.gold(item) as string).reward).toBe(1);

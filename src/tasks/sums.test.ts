@@ -3,14 +3,14 @@ import { Random } from '../base/random.js';
 import { parseCompletion } from './completion.js';
 import type { Sum } from './sums.js';
 import { sums } from './sums.js';
-import { type Problem, problemAt, type Task } from './task.js';
+import { type Problem, type PureTask, problemAt } from './task.js';
 
 const problem: Problem<Sum> = {
   key: '12+7-5',
   prompt: '12+7-5=',
   data: { operands: [12, 7, 5], subtract: [false, false, true] },
 };
-const task = sums.create({}) as Task<Sum>;
+const task = sums.create({}) as PureTask<Sum>;
 
 test('verdicts by hand', () => {
   const verify = (completion: string) => task.verify(problem, completion);
@@ -39,7 +39,7 @@ test('gold works the chain from the left, through negative values too', () => {
 });
 
 test('a format reward goes to well-formed wrong answers only', () => {
-  const lenient = sums.create({ formatReward: 0.1 });
+  const lenient = sums.create({ formatReward: 0.1 }) as PureTask;
   expect(lenient.verify(problem, '<think></think><answer>14</answer>').reward).toBe(1);
   expect(lenient.verify(problem, '<think></think><answer>x</answer>').reward).toBe(0.1);
   expect(lenient.verify(problem, '<answer>14</answer>').reward).toBe(0);
@@ -88,8 +88,8 @@ test('demonstrations mix as the options say', () => {
 });
 
 test('the extremes of the options are exact', () => {
-  const careful = sums.create({ stepByStep: 1, slip: 0 });
-  const direct = sums.create({ stepByStep: 0, wrong: 1 });
+  const careful = sums.create({ stepByStep: 1, slip: 0 }) as PureTask;
+  const direct = sums.create({ stepByStep: 0, wrong: 1 }) as PureTask;
   for (let i = 0; i < 500; i++) {
     const item = problemAt(careful, 1, 'train', i);
     expect(careful.demonstrate(item, new Random(i))).toBe(careful.gold(item));
@@ -99,7 +99,7 @@ test('the extremes of the options are exact', () => {
 });
 
 test('terms and maximum bound the chains, and longer ones use the same alphabet', () => {
-  const longer = sums.create({ terms: [5, 6], maximum: 9 }) as Task<Sum>;
+  const longer = sums.create({ terms: [5, 6], maximum: 9 }) as PureTask<Sum>;
   const lengths = new Set<number>();
   for (let i = 0; i < 500; i++) {
     const { operands } = problemAt(longer, 1, 'evaluation', i).data;

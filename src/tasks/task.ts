@@ -16,6 +16,8 @@ export interface Problem<Data = unknown> {
   /** The text that the model sees. It ends where the completion starts. */
   readonly prompt: string;
   readonly data: Data;
+  /** Which of the task's `parts` it belongs to, for a task that has some. */
+  readonly part?: string;
 }
 
 /** The outcome of grading one completion. `reason` says in a few words why, for people who read samples. */
@@ -33,14 +35,29 @@ export interface Task<Data = unknown> {
   readonly alphabet: string;
   /** Characters in the longest prompt that `generate` may draw; samplers size their caches by it. */
   readonly maxPromptLength: number;
-  /** Draws a problem; everything random comes from `random`. */
-  generate(random: Random): Problem<Data>;
-  /** Grades any text at all; never throws, never evaluates text as code. */
-  verify(problem: Problem<Data>, completion: string): Verdict;
+  /** True where verdicts come from other threads: they run code or a user's rewards. */
+  readonly pooled?: boolean;
+  /** Names of what it is made of (the tasks of a `mix`, the levels of a `curriculum`): metrics are also kept for each. */
+  readonly parts?: readonly string[];
+  /**
+   * Draws a problem; everything random comes from `random`.
+   * @param progress how much of a training stage is done, from 0 to 1; not given for evaluation. Most tasks do not look.
+   */
+  generate(random: Random, progress?: number): Problem<Data>;
+  /**
+   * Grades any text at all; never throws, never evaluates text as code in this process. Pure tasks answer at once; those that
+   * run code or a user's rewards answer later, from a pool of threads.
+   */
+  verify(problem: Problem<Data>, completion: string): Verdict | Promise<Verdict>;
   /** A completion to imitate in supervised stages; demonstrations may be wrong on purpose, as the task's options say. */
   demonstrate(problem: Problem<Data>, random: Random): string;
   /** A completion that scores 1, or null where the problem has none. */
   gold(problem: Problem<Data>): string | null;
+}
+
+/** A task whose verdicts come at once. */
+export interface PureTask<Data = unknown> extends Task<Data> {
+  verify(problem: Problem<Data>, completion: string): Verdict;
 }
 
 export type Split = 'train' | 'evaluation';
@@ -53,13 +70,14 @@ export function splitOf(key: string): Split {
 }
 
 /**
- * Problem number `index` of a split; depends on (task, seed, split, index) alone.
+ * Problem number `index` of a split; depends on (task, seed, split, index, progress) alone.
+ * @param progress of a training stage, for tasks that change with it (`curriculum`)
  * @throws UserError (usage) when the task's problems are so few that the split has none.
  */
-export function problemAt<Data>(task: Task<Data>, seed: number, split: Split, index: number): Problem<Data> {
+export function problemAt<Data>(task: Task<Data>, seed: number, split: Split, index: number, progress?: number): Problem<Data> {
   const random = new Random(seed, 'problem', split, index);
   for (let attempt = 0; attempt < 10_000; attempt++) {
-    const problem = task.generate(random);
+    const problem = task.generate(random, progress);
     if (splitOf(problem.key) === split) return problem;
   }
   throw new UserError('usage', `task ${task.name}: no ${split} problem in 10,000 draws; widen the task's options`);

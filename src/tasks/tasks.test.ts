@@ -16,12 +16,12 @@ const references = [
 describe.each(references.map((reference) => [JSON.stringify(reference), reference] as const))('%s', (_, reference) => {
   const task = createTask(reference);
 
-  test('gold answers score 1 and near-misses do not', () => {
+  test('gold answers score 1 and near-misses do not', async () => {
     for (let i = 0; i < 100; i++) {
       const problem = problemAt(task, 7, i % 2 ? 'train' : 'evaluation', i);
       const gold = task.gold(problem);
       if (gold === null) throw new Error(`no gold answer for ${problem.key}`);
-      expect(task.verify(problem, gold)).toMatchObject({ reward: 1, correct: true, wellFormed: true });
+      expect(await task.verify(problem, gold)).toMatchObject({ reward: 1, correct: true, wellFormed: true });
 
       const parsed = parseCompletion(gold);
       if (!parsed.wellFormed) throw new Error(parsed.reason);
@@ -41,7 +41,7 @@ describe.each(references.map((reference) => [JSON.stringify(reference), referenc
         `<think>${thinking}<answer>${answer}</answer></think>`,
       ];
       for (const miss of misses) {
-        expect(task.verify(problem, miss), miss).toMatchObject({ reward: 0, correct: false, wellFormed: false });
+        expect(await task.verify(problem, miss), miss).toMatchObject({ reward: 0, correct: false, wellFormed: false });
       }
       for (const wrong of [
         '',
@@ -53,24 +53,24 @@ describe.each(references.map((reference) => [JSON.stringify(reference), referenc
         `${answer}=${answer}`,
         'x',
       ]) {
-        const verdict = task.verify(problem, `<think>${thinking}</think><answer>${wrong}</answer>`);
+        const verdict = await task.verify(problem, `<think>${thinking}</think><answer>${wrong}</answer>`);
         expect(verdict, wrong).toMatchObject({ reward: 0, correct: false, wellFormed: true });
       }
     }
   });
 
-  test('an answer to another problem is wrong', () => {
+  test('an answer to another problem is wrong', async () => {
     for (let i = 0; i < 200; i++) {
       const problem = problemAt(task, 8, 'train', i);
       const other = problemAt(task, 8, 'train', i + 1);
-      const verdict = task.verify(problem, task.gold(other) as string);
+      const verdict = await task.verify(problem, task.gold(other) as string);
       // Chains may share a value; then the answer is right for both.
-      const shared = verdict.correct && verdict.reason === task.verify(other, task.gold(other) as string).reason;
+      const shared = verdict.correct && verdict.reason === (await task.verify(other, task.gold(other) as string)).reason;
       expect(verdict.correct).toBe(shared);
     }
   });
 
-  test('the verifier survives any text', () => {
+  test('the verifier survives any text', async () => {
     const random = new Random(9, 'fuzz');
     const problem = problemAt(task, 9, 'train', 0);
     const pieces = [
@@ -91,14 +91,14 @@ describe.each(references.map((reference) => [JSON.stringify(reference), referenc
     for (let i = 0; i < 5000; i++) {
       const noise = Array.from({ length: random.integer(0, 20) }, () => random.pick(pieces)).join('');
       for (const text of [noise, `<think></think><answer>${noise}</answer>`]) {
-        const { reward, correct, reason } = task.verify(problem, text);
+        const { reward, correct, reason } = await task.verify(problem, text);
         if (correct !== (reward === 1) || reason.length > 120 || reason.includes('\n')) expect.fail(`${text}: ${reason}`);
       }
     }
     for (const long of ['(', ')', '9', '1+', ' ', '-', '<answer>', '</answer', '\n', '1/']) {
       const text = long.repeat(1_000_000 / long.length);
       for (const completion of [text, `<think></think><answer>${text}</answer>`, `<think>${text}</think><answer>1</answer>`]) {
-        const verdict = task.verify(problem, completion);
+        const verdict = await task.verify(problem, completion);
         expect(verdict.correct).toBe(false);
         expect(verdict.reason.length).toBeLessThan(120);
       }

@@ -1,20 +1,24 @@
 /**
  * @file Grading a sampled completion: from tokens to text to verdict.
+ *
+ * Verdicts come as promises, because some tasks run code or a user's rewards in other threads; a stage asks for all of its
+ * completions at once and waits for all. A pure task answers within the call, so it pays for a promise and nothing else.
  */
 import type { Completion } from '../inference/index.js';
 import type { Problem, Task, Verdict } from '../tasks/task.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
 
+export interface Graded {
+  /** What the tokens spell. */
+  text: string;
+  verdict: Verdict;
+}
+
 /**
  * The text that the task sees is what the tokens spell. Tokens that spell nothing (padding, a second beginning) would let a
  * model think where nobody can read it, so a completion that holds one is malformed.
  */
-export function grade(
-  task: Task,
-  tokenizer: Tokenizer,
-  problem: Problem,
-  completion: Completion,
-): { text: string; verdict: Verdict } {
+export async function grade(task: Task, tokenizer: Tokenizer, problem: Problem, completion: Completion): Promise<Graded> {
   const { pad, bos, eos } = tokenizer.special;
   const spelled = completion.stop === 'eos' ? completion.tokens.slice(0, -1) : completion.tokens;
   const text = tokenizer.decode(spelled);
@@ -22,8 +26,28 @@ export function grade(
     return { text, verdict: { reward: 0, correct: false, wellFormed: false, reason: 'holds a token that spells nothing' } };
   }
   if (completion.stop === 'length') {
-    const verdict = task.verify(problem, text);
+    const verdict = await task.verify(problem, text);
     return { text, verdict: { ...verdict, reward: 0, correct: false, reason: `cut off at ${spelled.length} tokens` } };
   }
-  return { text, verdict: task.verify(problem, text) };
+  return { text, verdict: await task.verify(problem, text) };
+}
+
+/** For each of the task's parts: completions, rewards, right ones. To be summed over ranks. */
+export function partSums(task: Task, graded: readonly { problem: Problem; verdict: Verdict }[]): number[] {
+  return (task.parts ?? []).flatMap((part) => {
+    const own = graded.filter(({ problem }) => problem.part === part).map(({ verdict }) => verdict);
+    return [own.length, own.reduce((sum, { reward }) => sum + reward, 0), own.filter(({ correct }) => correct).length];
+  });
+}
+
+/** `reward.<part>` and `accuracy.<part>` of `partSums`; a part that no completion was of has none. */
+export function partValues(task: Task, sums: readonly number[]): Record<string, number> {
+  const values: Record<string, number> = {};
+  for (const [i, part] of (task.parts ?? []).entries()) {
+    const [count, reward, correct] = sums.slice(3 * i, 3 * i + 3);
+    if (count === 0) continue;
+    values[`reward.${part}`] = reward / count;
+    values[`accuracy.${part}`] = correct / count;
+  }
+  return values;
 }

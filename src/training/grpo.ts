@@ -24,12 +24,12 @@ import { type AdvantageName, advantages, hasSignal } from './advantages.js';
 import { type AggregationName, aggregations, type BatchTotals } from './aggregations.js';
 import { policyStep, scoreStep } from './backpropagate.js';
 import { flopsPart, microBatches, type TrainingSequence } from './batch.js';
-import { grade } from './grade.js';
+import { grade, partSums, partValues } from './grade.js';
 import { type LossName, losses, RATIOS } from './losses.js';
 import { createOptimizer, gradientNormOf, optimizerSchema } from './optimizer.js';
 import { createSchedule, scheduleSchema } from './schedules.js';
 import { createLengthLimit, isConsistent, lengthScheduleSchema, overlongPenalty, overlongSchema } from './shaping.js';
-import { encodePrompt, type SampleRecord, type Stage, type StageContext, slotsOf } from './stage.js';
+import { encodePrompt, progressAt, type SampleRecord, type Stage, type StageContext, slotsOf } from './stage.js';
 
 const names = <T extends string>(table: Record<T, unknown>) => Object.keys(table) as [T, ...T[]];
 
@@ -139,8 +139,9 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
     const maxTokens = lengthLimit(step);
     let open = slots;
     for (let round = 0; round < rounds && open.length > 0; round++) {
+      const progress = progressAt(step, options.steps);
       const problems = open.map((slot) =>
-        problemAt(task, stageSeed, 'train', ((step - 1) * options.prompts + slot) * ROUNDS + round),
+        problemAt(task, stageSeed, 'train', ((step - 1) * options.prompts + slot) * ROUNDS + round, progress),
       );
       const prompts = problems.map((problem) => encodePrompt(tokenizer, problem));
       const pending = open;
@@ -151,9 +152,10 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
         key: [stageSeed, 'rollout', step, round],
         promptIndex: (i) => pending[i],
       });
+      const verdicts = await Promise.all(completions.map((c) => grade(task, tokenizer, problems[c.prompt], c)));
       for (let i = 0; i < pending.length; i++) {
         const own = completions.slice(i * options.samples, (i + 1) * options.samples);
-        const graded = own.map((completion) => grade(task, tokenizer, problems[i], completion));
+        const graded = verdicts.slice(i * options.samples, (i + 1) * options.samples);
         const consistent = graded.map(({ text }, k) => own[k].stop === 'eos' && isConsistent(text));
         const group: Group = {
           slot: pending[i],
@@ -294,9 +296,14 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
           fresh.absoluteLogRatio,
           fresh.tokens,
           sampled.reduce((sum, group) => sum + group.consistent.filter(Boolean).length, 0),
+          ...partSums(
+            task,
+            sampled.flatMap((group) => group.verdicts.map((verdict) => ({ problem: group.problem, verdict }))),
+          ),
         ]);
       const [loss, clippedTokens, klWeighted, policyTokens, absoluteLogRatio, entropy, freshLogRatio, freshTokens, consistent] =
         rest;
+      const parts = rest.slice(9);
       const perToken = (value: number): number => (policyTokens > 0 ? value / policyTokens : 0);
       const values: Record<string, number> = {
         reward: reward / count,
@@ -316,6 +323,7 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
       };
       if (options.lengthSchedule) values.maxTokens = lengthLimit(step);
       if (withReference) values.klWeighted = klWeighted / options.minibatches;
+      Object.assign(values, partValues(task, parts));
       const shown = sampled[0];
       const samples: SampleRecord[] = shown
         ? shown.completions.map((completion, i) => ({

@@ -13,7 +13,7 @@ import { hashString } from '../base/random.js';
 import { createSampler, generationFlops, MAX_CAPACITY } from '../inference/index.js';
 import { problemAt } from '../tasks/task.js';
 import { grade } from './grade.js';
-import { encodePrompt, type SampleRecord, type Stage, type StageContext, slotsOf } from './stage.js';
+import { encodePrompt, progressAt, type SampleRecord, type Stage, type StageContext, slotsOf } from './stage.js';
 
 export const rejectionSampleSchema = z.strictObject({
   steps: z.number().int().positive(),
@@ -56,7 +56,8 @@ export function createRejectionSample(context: StageContext, options: RejectionS
     resumableFrom: Number.POSITIVE_INFINITY,
     async step(step) {
       const indices = slots.map((slot) => (step - 1) * options.prompts + slot);
-      const problems = indices.map((index) => problemAt(task, stageSeed, 'train', index));
+      const progress = progressAt(step, options.steps);
+      const problems = indices.map((index) => problemAt(task, stageSeed, 'train', index, progress));
       const prompts = problems.map((problem) => encodePrompt(tokenizer, problem));
       const completions = await sampler.generate(prompts, {
         samples: options.samples,
@@ -69,9 +70,10 @@ export function createRejectionSample(context: StageContext, options: RejectionS
       let correct = 0;
       let completionTokens = 0;
       const samples: SampleRecord[] = [];
-      for (const completion of completions) {
+      const graded = await Promise.all(completions.map((c) => grade(task, tokenizer, problems[c.prompt], c)));
+      for (const [c, completion] of completions.entries()) {
         const i = completion.prompt;
-        const { text, verdict } = grade(task, tokenizer, problems[i], completion);
+        const { text, verdict } = graded[c];
         completionTokens += completion.tokens.length;
         if (i === 0) {
           const { reward, correct: right, reason } = verdict;

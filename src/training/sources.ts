@@ -149,8 +149,8 @@ function acceptedBy(context: StageContext, from: string): Example[] {
   return lines.map((line) => JSON.parse(line) as Example);
 }
 
-/** Number → example, of one source. */
-type Source = (number: number) => Example;
+/** Number → example, of one source, at some progress of the stage. */
+type Source = (number: number, progress?: number) => Example;
 
 /** Epochs over a list, each in an order of its own. */
 function epochs(examples: readonly Example[], stageSeed: number, name: readonly (string | number)[]): Source {
@@ -167,17 +167,21 @@ function epochs(examples: readonly Example[], stageSeed: number, name: readonly 
 }
 
 function demonstrations(task: Task, stageSeed: number): Source {
-  return (number) => {
-    const problem = problemAt(task, stageSeed, 'train', number);
+  return (number, progress) => {
+    const problem = problemAt(task, stageSeed, 'train', number, progress);
     return { prompt: problem.prompt, completion: task.demonstrate(problem, new Random(stageSeed, 'demonstration', number)) };
   };
 }
 
 /**
- * Example number `index` of a stage. Files are read at once.
+ * Example number `index` of a stage, at some progress of it (`problemAt`). Files are read at once.
  * @throws UserError (state) when an earlier stage has left nothing
  */
-export function openSources(context: StageContext, specs: readonly SourceSpec[], stageSeed: number): (index: number) => Example {
+export function openSources(
+  context: StageContext,
+  specs: readonly SourceSpec[],
+  stageSeed: number,
+): (index: number, progress?: number) => Example {
   const total = specs.reduce((sum, { weight }) => sum + weight, 0);
   const sources = specs.map(({ from, data, task }, i): Source => {
     // The only source of a stage has no number in its key.
@@ -187,10 +191,10 @@ export function openSources(context: StageContext, specs: readonly SourceSpec[],
     return demonstrations(task ? context.taskOf(task) : context.task, stageSeed);
   });
   if (sources.length === 1) return sources[0];
-  return (index) => {
+  return (index, progress) => {
     let left = new Random(stageSeed, 'source', index).uniform() * total;
     let i = 0;
     while (i + 1 < specs.length && left >= specs[i].weight) left -= specs[i++].weight;
-    return sources[i](Math.floor((index * specs[i].weight) / total));
+    return sources[i](Math.floor((index * specs[i].weight) / total), progress);
   };
 }

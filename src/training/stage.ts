@@ -79,6 +79,9 @@ export function encodePrompt(tokenizer: Tokenizer, problem: Problem): number[] {
   return tokenizer.prompt(problem.prompt);
 }
 
+/** How much of a stage is done when `step` (from 1) begins: 0 at the first step, 1 at the last. */
+export const progressAt = (step: number, steps: number): number => (steps > 1 ? (step - 1) / (steps - 1) : 0);
+
 /** The share of `count` slots that belongs to this rank: rank, rank + worldSize, … */
 export function slotsOf(backend: Backend, count: number): number[] {
   const { rank, worldSize } = backend.ranks;

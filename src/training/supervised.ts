@@ -13,7 +13,7 @@ import { flopsPart, microBatches, type TrainingSequence } from './batch.js';
 import { createOptimizer, gradientNormOf, optimizerSchema } from './optimizer.js';
 import { createSchedule, scheduleSchema } from './schedules.js';
 import { type Example, openSources, sourceFields, sourcesOf } from './sources.js';
-import { encodePrompt, type Stage, type StageContext, slotsOf } from './stage.js';
+import { encodePrompt, progressAt, type Stage, type StageContext, slotsOf } from './stage.js';
 
 export const supervisedSchema = z.strictObject({
   steps: z.number().int().positive(),
@@ -75,7 +75,7 @@ export function createSupervised(
       const sequences: TrainingSequence[] = [];
       for (const slot of slotsOf(backend, options.batch)) {
         const index = (step - 1) * options.batch + slot;
-        sequences.push(sequenceOf(example(index), index));
+        sequences.push(sequenceOf(example(index, progressAt(step, options.steps)), index));
       }
       const predictions = sequences.reduce((sum, s) => sum + s.tokens.length - s.predictFrom, 0);
       const tokens = sequences.reduce((sum, s) => sum + s.tokens.length - 1, 0);
