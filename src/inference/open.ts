@@ -36,7 +36,7 @@ export interface OpenModelOptions {
 const SHARED_MARGIN_BYTES = 1024 * 1024;
 
 /** What Reckoner writes into the `config.json` of the models that it trains. */
-const originSchema = z.object({ task: z.looseObject({ name: z.string() }) });
+const originSchema = z.object({ task: z.looseObject({ name: z.string().optional(), module: z.string().optional() }) });
 
 /** What a folder may have and a model not: a tied head again, angles that are computed, and layers of multi-token prediction. */
 function isExtra(name: string, { config }: Model): boolean {

@@ -5,7 +5,7 @@
  * stages say what a task would: how long their sequences are.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { basename, resolve } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
@@ -14,7 +14,7 @@ import { hashOf, readJson } from '../base/files.js';
 import { adapterSchema, type ModelConfig, modelConfigSchema, parametersOf, planAdapter } from '../models/index.js';
 import { architectureOf } from '../planner/config.js';
 import type { Precision } from '../planner/layout.js';
-import { createTask, evaluationProblems } from '../tasks/index.js';
+import { anchorTask, createTask, evaluationProblems, importDefault, stampTask } from '../tasks/index.js';
 import { problemAt, type Task } from '../tasks/task.js';
 import { createCharacterTokenizer } from '../tokenizers/character.js';
 import { type Tokenizer, withUnusedIds } from '../tokenizers/tokenizer.js';
@@ -55,8 +55,8 @@ export const recipeSchema = z
     seed: z.number().int().min(0).max(0xffffffff).default(1),
     /** A Hugging Face `config.json`; `vocab_size` may be left out, and with `init` all of it. */
     model: recipeModelSchema.default({}),
-    /** `{name, …options}`; stages may override options. Without it a recipe can be planned but not trained. */
-    task: z.looseObject({ name: z.string() }).optional(),
+    /** `{name, …options}` or `{module, …options}`; stages may override options. Without it a recipe can be planned but not trained. */
+    task: z.looseObject({ name: z.string().optional(), module: z.string().optional() }).optional(),
     /** Start from the weights of a run or of a model folder of the same shape, instead of from random ones. */
     init: z.strictObject({ from: z.string().min(1) }).optional(),
     /** Train low-rank matrices beside the weights of `init`, which stay as they are. */
@@ -217,7 +217,8 @@ export function trainableRecipes(): string[] {
  * @throws UserError (usage) that names the file, the field and what was expected
  */
 export function loadRecipe(nameOrPath: string): Recipe {
-  const isPath = RECIPE_FILE.test(nameOrPath) || nameOrPath.includes('/') || nameOrPath.includes('\\');
+  const isPath =
+    RECIPE_FILE.test(nameOrPath) || PROGRAM.test(nameOrPath) || nameOrPath.includes('/') || nameOrPath.includes('\\');
   const file = isPath ? resolve(nameOrPath) : shippedFile(nameOrPath);
   if (!existsSync(file)) {
     const known = shippedRecipes().join(', ');
@@ -229,12 +230,17 @@ export function loadRecipe(nameOrPath: string): Recipe {
       'recipe',
     );
   }
-  return parseRecipe(readRecipe(file), basename(file));
+  // Files that it names are relative to it, wherever the command is given.
+  return parseRecipe(anchorTask(readRecipe(file), dirname(file)), basename(file));
 }
+
+/** A recipe that is computed: its default export. What it computes is written into the run's `recipe.json`. */
+const PROGRAM = /\.m?[jt]s$/;
 
 /** A file that the user named is an argument: what is wrong with it is wrong usage. */
 function readRecipe(file: string): unknown {
   try {
+    if (PROGRAM.test(file)) return importDefault(file, 'recipe');
     return file.endsWith('.json') ? readJson(file, 'recipe') : readYaml(file);
   } catch (error) {
     throw error instanceof UserError ? new UserError('usage', error.message, 'recipe') : error;
@@ -400,7 +406,8 @@ export function resolveRecipe(recipe: Recipe, where = recipe.name): ResolvedReci
     }
   });
   if (recipe.adapter) planAdapter(parametersOf(own), recipe.adapter);
-  const resolved: Recipe = { ...recipe, model: own, stages };
+  // With the hashes of the files that tasks are in: a resume with others is then another recipe.
+  const resolved: Recipe = stampTask({ ...recipe, model: own, stages });
   const hash = digests.length === 0 ? hashOf(resolved) : hashOf([resolved, ...digests]);
   return { recipe: resolved, tokenizer, tasks, models, taskOf, hash };
 }

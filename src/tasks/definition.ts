@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
+import { scoreOf, verdictOf } from './rewards.js';
 import type { Task } from './task.js';
 
 export interface TaskDefinition {
@@ -19,12 +20,30 @@ export interface TaskDefinition {
   create(options: unknown): Task;
 }
 
+/** A task that says `rewards` and leaves `verify` to them. */
+export type RewardedTask<Data> = Omit<Task<Data>, 'verify'> & Required<Pick<Task<Data>, 'rewards'>>;
+
+/** `verify` as the weighted mean of the rewards. */
+function withVerify<Data>(task: Task<Data> | RewardedTask<Data>, name: string): Task<Data> {
+  const { rewards } = task;
+  if (rewards === undefined) return task as Task<Data>;
+  const wrong = rewards.find(({ weight = 1 }) => !(weight > 0 && Number.isFinite(weight)));
+  if (rewards.length === 0) throw new UserError('usage', `task ${name}: rewards: must be at least one`, 'rewards');
+  if (wrong) throw new UserError('usage', `task ${name}: rewards: the weight of ${wrong.name} must be above 0`, 'rewards');
+  return {
+    ...task,
+    async verify(problem, completion) {
+      return verdictOf(rewards, await Promise.all(rewards.map((r) => scoreOf(r, problem, completion))), completion);
+    },
+  };
+}
+
 /** A definition whose `create` receives checked options with defaults filled in. */
 export function defineTask<Options extends Record<string, unknown>, Data>(definition: {
   name: string;
   description: string;
   options: z.ZodType<Options>;
-  create(options: Options): Task<Data>;
+  create(options: Options): Task<Data> | RewardedTask<Data>;
 }): TaskDefinition {
   const { name, options: schema } = definition;
   const resolve = (options: unknown): Options => {
@@ -38,7 +57,7 @@ export function defineTask<Options extends Record<string, unknown>, Data>(defini
     const problem = unknown === undefined ? issue.message : `no such option${known}`;
     throw new UserError('usage', `task ${name}: ${field}: ${problem}`, field);
   };
-  return { ...definition, resolve, create: (options) => definition.create(resolve(options)) };
+  return { ...definition, resolve, create: (options) => withVerify(definition.create(resolve(options)), name) as Task };
 }
 
 /** A pair [low, high] of integers in [minimum, maximum], low ≤ high. */

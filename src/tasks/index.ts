@@ -4,15 +4,64 @@
 import { UserError } from '../base/errors.js';
 import { countdown } from './countdown.js';
 import type { TaskDefinition } from './definition.js';
-import { mixOf } from './mix.js';
+import { bases } from './families/bases.js';
+import { clock } from './families/clock.js';
+import { factors } from './families/factors.js';
+import { functions } from './families/functions.js';
+import { gcd } from './families/gcd.js';
+import { linear } from './families/linear.js';
+import { logic } from './families/logic.js';
+import { order } from './families/order.js';
+import { polygon } from './families/polygon.js';
+import { polynomial } from './families/polynomial.js';
+import { program } from './families/program.js';
+import { choice, science } from './families/science.js';
+import { sequence } from './families/sequence.js';
+import { shapes } from './families/shapes.js';
+import { sorting } from './families/sorting.js';
+import { units } from './families/units.js';
+import { words } from './families/words.js';
+import { composites } from './mix.js';
+import { createModuleTask, loadTaskModule } from './module.js';
+import { code, questions } from './rows.js';
 import { sums } from './sums.js';
 import type { Task } from './task.js';
 
-export const tasks: Record<string, TaskDefinition> = { sums, countdown, mix: mixOf((reference) => createTask(reference)) };
+/** Tasks that generate their problems, and need no options. */
+export const generated: Record<string, TaskDefinition> = {
+  sums,
+  countdown,
+  logic,
+  order,
+  linear,
+  polynomial,
+  factors,
+  gcd,
+  bases,
+  sequence,
+  sorting,
+  shapes,
+  polygon,
+  units,
+  clock,
+  words,
+  science,
+  choice,
+  program,
+  functions,
+};
 
-/** A task's name with its options beside it, as recipes write it: `{ name: 'sums', terms: [5, 6] }`. */
+export const tasks: Record<string, TaskDefinition> = {
+  ...generated,
+  ...composites((reference) => createTask(reference as unknown as TaskReference)),
+  questions,
+  code,
+};
+
+/** A task's name, or the file of a user's own, with its options beside it: `{ name: 'sums', terms: [5, 6] }`. */
 export interface TaskReference {
-  name: string;
+  name?: string;
+  module?: string;
   [option: string]: unknown;
 }
 
@@ -22,16 +71,23 @@ function definitionOf(name: unknown): TaskDefinition {
 }
 
 /** The task that a reference names. @throws UserError (usage) naming the field. */
-export function createTask({ name, ...options }: TaskReference): Task {
-  return definitionOf(name).create(options);
+export function createTask({ name, module, sha256: _, ...options }: TaskReference): Task {
+  if (module === undefined) return definitionOf(name).create(options);
+  if (name !== undefined) throw new UserError('usage', 'task: name: a task has a name or a module, not both', 'name');
+  return createModuleTask(module, options);
 }
 
 /** The same reference with every default written out, for records. @throws UserError (usage) naming the field. */
-export function resolveTask({ name, ...options }: TaskReference): TaskReference {
+export function resolveTask({ name, module, ...options }: TaskReference): TaskReference {
+  if (module !== undefined) return { module, ...loadTaskModule(module).resolve(options) };
   return { name, ...definitionOf(name).resolve(options) };
 }
 
+export { z } from 'zod';
+export { UserError } from '../base/errors.js';
+export { Random } from '../base/random.js';
 export { parseCompletion, writeCompletion } from './completion.js';
 export { evaluationProblems, trainingProblem } from './dataset.js';
-export { defineTask, type TaskDefinition } from './definition.js';
+export { defineTask, type RewardedTask, type TaskDefinition } from './definition.js';
+export { anchorTask, importDefault, stampTask } from './module.js';
 export * from './task.js';

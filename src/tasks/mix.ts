@@ -1,48 +1,114 @@
 /**
- * @file mix: problems of several tasks, each as often as its weight says.
+ * @file mix and curriculum: tasks made of tasks.
  *
- * A problem is one of its own task's in every respect: prompt, key (so that it is in the same split), verifier, demonstrations.
+ * A mix draws each problem from one of several tasks, by weight; a curriculum goes through versions of one task, easy to hard, as
+ * a stage proceeds. A problem keeps the key that it has in its own task, so what is evaluation there is evaluation here, and a
+ * model can be trained on a mix and evaluated on its parts. Metrics are kept for each part.
+ *
+ * A curriculum follows the stage's progress and not the model's success: what a step draws is then known beforehand, the same on
+ * every rank and after a resume.
  */
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
-import { defineTask, type TaskDefinition } from './definition.js';
+import { defineTask, share, type TaskDefinition } from './definition.js';
 import type { Problem, Task } from './task.js';
 
-interface Part {
-  part: number;
-  problem: Problem;
+/** A task's name, or module, with its options beside it. */
+const referenceSchema = z.record(z.string(), z.unknown());
+export type PartReference = Record<string, unknown>;
+
+interface Inner {
+  readonly index: number;
+  readonly problem: Problem;
 }
 
-/** The definition; it makes its parts by `create`, the table of tasks. */
-export const mixOf = (create: (reference: { name: string; [option: string]: unknown }) => Task): TaskDefinition =>
-  defineTask({
+/** A task over `parts`; `choose` says which part a problem is of. */
+function compose(
+  name: string,
+  parts: readonly { label: string; task: Task }[],
+  choose: (uniform: number, progress: number | undefined) => number,
+): Task<Inner> {
+  const taskOf = ({ data }: Problem<Inner>): Task => parts[data.index].task;
+  return {
+    name,
+    alphabet: [...new Set(parts.flatMap(({ task }) => [...task.alphabet]))].sort().join(''),
+    maxPromptLength: Math.max(...parts.map(({ task }) => task.maxPromptLength)),
+    pooled: parts.some(({ task }) => task.pooled),
+    parts: parts.map(({ label }) => label),
+    generate(random, progress) {
+      const index = choose(random.uniform(), progress);
+      const problem = parts[index].task.generate(random, progress);
+      return { key: problem.key, prompt: problem.prompt, part: parts[index].label, data: { index, problem } };
+    },
+    verify: (problem, completion) => taskOf(problem).verify(problem.data.problem, completion),
+    demonstrate: (problem, random) => taskOf(problem).demonstrate(problem.data.problem, random),
+    gold: (problem) => taskOf(problem).gold(problem.data.problem),
+  };
+}
+
+/** The two definitions; they need the table that they stand in. */
+export function composites(createTask: (reference: PartReference) => Task): { mix: TaskDefinition; curriculum: TaskDefinition } {
+  const partOf = (field: string, reference: PartReference): Task => {
+    try {
+      return createTask(reference);
+    } catch (error) {
+      if (error instanceof UserError) throw new UserError(error.code, `${field}: ${error.message}`, field);
+      throw error;
+    }
+  };
+
+  const mix = defineTask({
     name: 'mix',
     description: 'Problems of several tasks, by weight.',
     options: z.strictObject({
-      /** `{name, weight, …options}` of each. */
-      tasks: z.array(z.looseObject({ name: z.string(), weight: z.number().positive().default(1) })).min(1),
+      /** Each a task with its options, and a `weight` (1 unless given): how often it is drawn beside the others. */
+      tasks: z.array(referenceSchema).min(1).max(64),
     }),
-    create({ tasks }): Task<Part> {
-      const parts = tasks.map(({ weight, ...reference }) => {
-        if (reference.name === 'mix') throw new UserError('usage', 'task mix: tasks: a mix holds no further mix', 'tasks');
-        return { weight, task: create(reference) };
+    create({ tasks }) {
+      const seen = new Map<string, number>();
+      const parts = tasks.map(({ weight: _, ...reference }, i) => {
+        const task = partOf(`tasks.${i}`, reference);
+        const times = (seen.get(task.name) ?? 0) + 1;
+        seen.set(task.name, times);
+        return { label: times === 1 ? task.name : `${task.name}${times}`, task };
       });
-      const total = parts.reduce((sum, { weight }) => sum + weight, 0);
-      const taskOf = ({ data: { part } }: Problem<Part>): Task => parts[part].task;
-      return {
-        name: 'mix',
-        alphabet: [...new Set(parts.flatMap(({ task }) => [...task.alphabet]))].join(''),
-        maxPromptLength: Math.max(...parts.map(({ task }) => task.maxPromptLength)),
-        generate(random) {
-          let left = random.uniform() * total;
-          let part = 0;
-          while (part + 1 < parts.length && left >= parts[part].weight) left -= parts[part++].weight;
-          const problem = parts[part].task.generate(random);
-          return { key: problem.key, prompt: problem.prompt, data: { part, problem } };
-        },
-        verify: (problem, completion) => taskOf(problem).verify(problem.data.problem, completion),
-        demonstrate: (problem, random) => taskOf(problem).demonstrate(problem.data.problem, random),
-        gold: (problem) => taskOf(problem).gold(problem.data.problem),
-      };
+      const weights = tasks.map(({ weight = 1 }, i) => {
+        if (typeof weight === 'number' && weight > 0 && Number.isFinite(weight)) return weight;
+        const message = `task mix: tasks.${i}.weight: must be a number above 0, is ${JSON.stringify(weight)}`;
+        throw new UserError('usage', message, `tasks.${i}.weight`);
+      });
+      const total = weights.reduce((sum, weight) => sum + weight, 0);
+      return compose('mix', parts, (uniform) => {
+        let left = uniform * total;
+        for (let i = 0; i < weights.length - 1; i++) {
+          left -= weights[i];
+          if (left < 0) return i;
+        }
+        return weights.length - 1;
+      });
     },
   });
+
+  const curriculum = defineTask({
+    name: 'curriculum',
+    description: 'One task in several versions, easy to hard, as a stage proceeds.',
+    options: z.strictObject({
+      /** The task, with the options that stay the same. */
+      task: referenceSchema,
+      /** Options that differ, one object a level; each level gets an equal share of the stage's steps. */
+      levels: z.array(z.record(z.string(), z.unknown())).min(1).max(32),
+      /** Share of problems from the levels before. */
+      review: share.default(0.2),
+    }),
+    create({ task, levels, review }) {
+      const parts = levels.map((level, i) => ({ label: `level${i + 1}`, task: partOf(`levels.${i}`, { ...task, ...level }) }));
+      return compose('curriculum', parts, (uniform, progress) => {
+        // Evaluation asks all levels alike.
+        if (progress === undefined) return Math.floor(uniform * parts.length);
+        const now = Math.min(parts.length - 1, Math.floor(progress * parts.length));
+        return now > 0 && uniform < review ? Math.floor((uniform / review) * now) : now;
+      });
+    },
+  });
+  return { mix, curriculum };
+}

@@ -29,6 +29,25 @@ export interface Verdict {
   readonly reason: string;
 }
 
+/** What a reward is given. */
+export interface Sample<Data = unknown> {
+  readonly problem: Problem<Data>;
+  /** The whole completion. */
+  readonly completion: string;
+  /** What stands between the tags; null where the completion has not the form. */
+  readonly thinking: string | null;
+  readonly answer: string | null;
+}
+
+export type Score = number | boolean;
+
+export interface Reward<Data = unknown> {
+  readonly name: string;
+  /** Beside the other rewards; 1 unless given. */
+  readonly weight?: number;
+  score(sample: Sample<Data>): Score | Promise<Score>;
+}
+
 export interface Task<Data = unknown> {
   readonly name: string;
   /** Every character that prompts, demonstrations and gold answers may use, without special tokens. */
@@ -49,6 +68,10 @@ export interface Task<Data = unknown> {
    * run code or a user's rewards answer later, from a pool of threads.
    */
   verify(problem: Problem<Data>, completion: string): Verdict | Promise<Verdict>;
+  /** What `verify` adds up, for a task of a user's own; each is then asked by itself. */
+  readonly rewards?: readonly Reward<Data>[];
+  /** Seconds that a verdict or one reward may take, for a task of a user's own. */
+  readonly rewardSeconds?: number;
   /** A completion to imitate in supervised stages; demonstrations may be wrong on purpose, as the task's options say. */
   demonstrate(problem: Problem<Data>, random: Random): string;
   /** A completion that scores 1, or null where the problem has none. */

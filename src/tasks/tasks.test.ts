@@ -5,10 +5,21 @@ import { describe, expect, test } from 'vitest';
 import { UserError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import { createCharacterTokenizer } from '../tokenizers/character.js';
-import { createTask, evaluationProblems, parseCompletion, problemAt, resolveTask, tasks, trainingProblem } from './index.js';
+import {
+  createTask,
+  evaluationProblems,
+  generated,
+  parseCompletion,
+  problemAt,
+  resolveTask,
+  tasks,
+  trainingProblem,
+} from './index.js';
 
 const references = [
-  ...Object.keys(tasks).map((name) => ({ name })),
+  ...Object.keys(generated).map((name) => ({ name })),
+  { name: 'mix', tasks: [{ name: 'linear' }, { name: 'clock', weight: 2 }] },
+  { name: 'curriculum', task: { name: 'sorting' }, levels: [{ level: [1, 1] }, { level: [4, 4] }] },
   { name: 'sums', terms: [5, 6] },
   { name: 'countdown', count: 4 },
 ];

@@ -1,0 +1,152 @@
+/**
+ * @file Tasks in a user's own file: `{module: './my-task.ts', …options}`, whose default export `defineTask` made.
+ *
+ * The file is named by its path, because functions do not travel between threads: each thread loads it for itself, TypeScript or
+ * JavaScript, through jiti (decision 31). Generating and demonstrating happen where they are needed; grading is someone else's
+ * code on a model's text, so it always runs in a pool of threads with a time limit.
+ *
+ * A reference in a recipe carries the SHA-256 of the file and of all that it imports by a relative path, so that a resume with
+ * a changed file is noticed.
+ */
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { dirname, isAbsolute, resolve } from 'node:path';
+import { createJiti } from 'jiti';
+import { z } from 'zod';
+import { UserError } from '../base/errors.js';
+import { Random } from '../base/random.js';
+import { parseCompletion, writeCompletion } from './completion.js';
+import { defineTask, type TaskDefinition } from './definition.js';
+import { createPool, type Pool } from './pool.js';
+import { type Outcome, verdictOf } from './rewards.js';
+import { type Problem, problemAt, splitOf, type Task, type Verdict } from './task.js';
+
+/** What a thread is asked: one reward of one completion, or the whole verdict where a task has its own `verify`. */
+export interface GradeJob {
+  readonly module: string;
+  readonly options: Record<string, unknown>;
+  readonly problem: Problem;
+  readonly completion: string;
+  readonly reward: number | null;
+}
+
+/** Seconds that one reward may take unless the task says otherwise. */
+export const REWARD_SECONDS = 10;
+const THREADS = 2;
+
+let pool: Pool<GradeJob, Outcome | Verdict> | null = null;
+const loaded = new Map<string, TaskDefinition>();
+
+/**
+ * What a user's file imports as `reckoner/tasks`: what index.ts gives at run time, as it is loaded already. To transform it and
+ * all that it imports anew would take seconds in each thread.
+ */
+const API = { defineTask, parseCompletion, problemAt, Random, splitOf, UserError, writeCompletion, z };
+
+/** The value that a TypeScript or JavaScript file exports as default. @throws UserError (usage) naming the field */
+export function importDefault(file: string, field: string): unknown {
+  if (!existsSync(file)) throw new UserError('usage', `${field}: ${file}: no such file`, field);
+  const jiti = createJiti(file, {
+    virtualModules: { 'reckoner/tasks': API },
+    interopDefault: true,
+    moduleCache: false,
+    fsCache: false,
+  });
+  let exported: unknown;
+  try {
+    exported = jiti(file);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new UserError('usage', `${field}: ${file}: ${message.split('\n')[0]}`, field);
+  }
+  return (exported as { default?: unknown } | null)?.default ?? exported;
+}
+
+/** The definition that a file exports. @throws UserError (usage) */
+export function loadTaskModule(file: string): TaskDefinition {
+  const known = loaded.get(file);
+  if (known) return known;
+  const definition = importDefault(file, 'module') as Partial<TaskDefinition> | null;
+  if (typeof definition?.create !== 'function' || typeof definition.resolve !== 'function') {
+    const message = `module: ${file}: its default export is no task; write "export default defineTask({ … })"`;
+    throw new UserError('usage', message, 'module');
+  }
+  loaded.set(file, definition as TaskDefinition);
+  return definition as TaskDefinition;
+}
+
+/** The task of a file, graded in the pool. @throws UserError (usage) */
+export function createModuleTask(module: string, options: Record<string, unknown>): Task {
+  const file = resolve(module);
+  const task = loadTaskModule(file).create(options);
+  const { rewards, rewardSeconds = REWARD_SECONDS } = task;
+  const ask = (problem: Problem, completion: string, reward: number | null) => {
+    const entry = import.meta.url.endsWith('.ts') ? './module-worker.ts' : './module-worker.js';
+    pool ??= createPool(new URL(entry, import.meta.url), THREADS);
+    return pool.run({ module: file, options, problem, completion, reward }, rewardSeconds);
+  };
+  return {
+    ...task,
+    pooled: true,
+    async verify(problem, completion): Promise<Verdict> {
+      if (rewards === undefined) {
+        const result = await ask(problem, completion, null);
+        if ('done' in result) return result.done as Verdict;
+        return { reward: 0, correct: false, wellFormed: false, reason: `verify failed: ${result.failed}` };
+      }
+      const outcomes = await Promise.all(
+        rewards.map(async (_, i): Promise<Outcome> => {
+          const result = await ask(problem, completion, i);
+          return 'done' in result ? (result.done as Outcome) : result;
+        }),
+      );
+      return verdictOf(rewards, outcomes, completion);
+    },
+  };
+}
+
+/** Every `module`, `file` and `evaluationFile` in a task reference made absolute, relative to `folder`. */
+export function anchorTask<T>(reference: T, folder: string): T {
+  return mapObjects(reference, (object) => {
+    for (const field of ['module', 'file', 'evaluationFile']) {
+      const path = object[field];
+      if (typeof path === 'string' && !isAbsolute(path)) object[field] = resolve(folder, path);
+    }
+  });
+}
+
+/** The reference with the hashes of the files that it names beside them, as `sha256`. @throws UserError (usage) */
+export function stampTask<T>(reference: T): T {
+  return mapObjects(reference, (object) => {
+    const named = ['module', 'file', 'evaluationFile'].map((field) => object[field]).filter((path) => typeof path === 'string');
+    if (named.length === 0) return;
+    const hash = createHash('sha256');
+    for (const path of named) for (const file of filesOf(resolve(path))) hash.update(file);
+    object.sha256 = hash.digest('hex');
+  });
+}
+
+/** A deep copy in which `change` has seen every object. */
+function mapObjects<T>(value: T, change: (object: Record<string, unknown>) => void): T {
+  if (Array.isArray(value)) return value.map((item) => mapObjects(item, change)) as T;
+  if (typeof value !== 'object' || value === null) return value;
+  const copy = Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, mapObjects(inner, change)]));
+  change(copy);
+  return copy as T;
+}
+
+const ENDINGS = ['', '.ts', '.mts', '.js', '.mjs', '.json', '/index.ts', '/index.js'];
+
+/** The contents of a file and of all files that it imports by relative paths, in the order found. */
+function filesOf(file: string, seen = new Set<string>()): Buffer[] {
+  const bare = file.replace(/\.(js|mjs)$/, '');
+  const found = [file, ...ENDINGS.flatMap((ending) => [file + ending, bare + ending])].find(
+    (path) => existsSync(path) && statSync(path).isFile(),
+  );
+  if (found === undefined || seen.has(found)) return [];
+  seen.add(found);
+  const content = readFileSync(found);
+  if (!/\.[mc]?[jt]s$/.test(found)) return [content];
+  const imports = [...content.toString('utf8').matchAll(/(?:from|import|require)\s*\(?\s*['"](\.[^'"]+)['"]/g)];
+  return [content, ...imports.flatMap(([, path]) => filesOf(resolve(dirname(found), path), seen))];
+}

@@ -1,0 +1,219 @@
+/**
+ * @file Runs a model's JavaScript in QuickJS, an interpreter compiled to WebAssembly: it has no file, network, timer or host
+ * object to reach, because none was ever given to it.
+ *
+ * Two realms share one interpreter. The completion runs in the first, where it may change whatever it likes. The second holds
+ * arguments, tests and the function that writes results down; all that it has built in is frozen before the completion's
+ * functions are called, so what they reach through an argument's prototype they can read and not change. Expected values of
+ * examples never enter the interpreter at all; those of written tests live in a closure that nothing outside can name.
+ *
+ * Limits: work is counted by the interpreter (one interrupt about every 10,000 steps, also inside regular expressions), so the same
+ * completion ends at the same place on every machine; memory and stack are the interpreter's own. Native loops that
+ * count nothing end with the thread (`index.ts`). There is no clock, and Math.random gives 0.5.
+ */
+import variant from '@jitl/quickjs-wasmfile-release-sync';
+import {
+  DefaultIntrinsics,
+  newQuickJSWASMModuleFromVariant,
+  type QuickJSContext,
+  type QuickJSHandle,
+  type QuickJSSyncVariant,
+  type QuickJSWASMModule,
+} from 'quickjs-emscripten-core';
+import { canonical } from './canonical.js';
+
+export interface SandboxJob {
+  /** The completion: a script, or an expression. */
+  readonly code: string;
+  /** Name of the function that the script defines; null where the script is an expression that is a function. */
+  readonly entry: string | null;
+  /** JSON of the arguments of each call. */
+  readonly calls?: readonly string[];
+  /** A script that tests the function, which it knows as `candidate` and by its own name, with `assert` or `console.assert`. */
+  readonly tests?: string;
+}
+
+export interface SandboxResult {
+  /** Why nothing could be run. */
+  readonly error?: string;
+  /** Of each call: the canonical text of what came back, or what was thrown. */
+  readonly calls?: readonly ({ readonly value: string } | { readonly error: string })[];
+  /** Assertions that held, and why the tests did not pass. */
+  readonly tests?: { readonly passed: number; readonly failure: string };
+}
+
+/** Interrupts of one completion, about a millisecond each. */
+export const WORK = 500;
+export const MEMORY_BYTES = 32 << 20;
+export const STACK_BYTES = 256 << 10;
+/** Longest completion that is looked at, and longest result, characters. */
+export const MAX_CODE = 20_000;
+export const MAX_OUTPUT = 20_000;
+
+/** First script of the completion's realm. */
+const PREPARE_CODE = `Math.random = () => 0.5;
+{ const quiet = () => {}; globalThis.console = { log: quiet, error: quiet, warn: quiet, info: quiet, debug: quiet, assert: quiet }; }`;
+
+/** Freezes everything that the other realm has built in, from its global object down. */
+const FREEZE = `(() => {
+  const seen = new Set();
+  const visit = (value) => {
+    if ((typeof value !== 'object' && typeof value !== 'function') || value === null || seen.has(value)) return;
+    seen.add(value);
+    for (const key of Reflect.ownKeys(value)) {
+      const { value: inner, get, set } = Reflect.getOwnPropertyDescriptor(value, key);
+      visit(inner); visit(get); visit(set);
+    }
+    visit(Reflect.getPrototypeOf(value));
+  };
+  visit(globalThis);
+  for (const f of [function* () {}, async () => {}, async function* () {}, [][Symbol.iterator](), new Map().keys(), new Set().keys(),
+    ''[Symbol.iterator](), ''.matchAll(/a/g)]) visit(f);
+  for (const value of seen) if (value !== globalThis) Object.freeze(value);
+  Object.freeze(globalThis);
+})()`;
+
+/** The tests' surroundings: assertions that count, in a closure. */
+const wrapTests = (tests: string, entry: string | null): string => `((candidate, canonical) => {
+  let passed = 0;
+  let failure = '';
+  const check = (holds, what) => {
+    if (holds === true) { passed++; return; }
+    if (failure === '') failure = what;
+    throw new Error(what);
+  };
+  const show = (value) => { const text = canonical(value); return text.length > 30 ? text.slice(0, 30) + '…' : text; };
+  const same = (a, b) => check(canonical(a) === canonical(b), 'gives ' + show(a) + ', not ' + show(b));
+  const truthy = (value) => check(!!value === true, 'an assertion does not hold');
+  const differ = (a, b) => check(canonical(a) !== canonical(b), 'gives ' + show(a));
+  const throws = (f) => { let threw = false; try { f(); } catch { threw = true; } check(threw, 'does not throw'); };
+  const assert = Object.assign((value) => truthy(value), {
+    ok: truthy, equal: same, strictEqual: same, deepEqual: same, deepStrictEqual: same,
+    notEqual: differ, notStrictEqual: differ, notDeepEqual: differ, notDeepStrictEqual: differ, throws,
+  });
+  assert.strict = assert;
+  const console = { assert: truthy, log() {}, error() {} };
+  const require = () => assert;
+  try {
+    ((${entry === null || entry === 'candidate' ? '_' : entry}) => { ${tests}
+    })(candidate);
+  } catch (error) {
+    if (failure === '') failure = 'throws ' + (typeof error === 'object' && error !== null ? String(error.message) : typeof error);
+  }
+  if (failure === '' && passed === 0) failure = 'nothing was asserted';
+  return passed + ';' + failure;
+})`;
+
+let loaded: QuickJSWASMModule | null = null;
+
+/** Runs one completion. Never throws; after a fatal error of the interpreter the next completion gets a new one. */
+export async function runSandbox(job: SandboxJob): Promise<SandboxResult> {
+  if (job.code.length > MAX_CODE) return { error: `more than ${MAX_CODE} characters of code` };
+  if (job.entry !== null && !/^[A-Za-z_$][\w$]*$/.test(job.entry)) return { error: 'the entry is no name' };
+  loaded ??= await newQuickJSWASMModuleFromVariant(variant as unknown as QuickJSSyncVariant);
+  try {
+    return runIn(loaded, job);
+  } catch (error) {
+    loaded = null;
+    return { error: `ends the interpreter: ${String((error as Error).message).slice(0, 60)}` };
+  }
+}
+
+function runIn(quickjs: QuickJSWASMModule, job: SandboxJob): SandboxResult {
+  const runtime = quickjs.newRuntime();
+  runtime.setMemoryLimit(MEMORY_BYTES);
+  runtime.setMaxStackSize(STACK_BYTES);
+  let work = 0;
+  runtime.setInterruptHandler(() => ++work > WORK);
+  const intrinsics = { ...DefaultIntrinsics, Date: false };
+  const theirs = runtime.newContext({ intrinsics });
+  const ours = runtime.newContext({ intrinsics });
+  const handles: QuickJSHandle[] = [];
+  const keep = (handle: QuickJSHandle): QuickJSHandle => {
+    handles.push(handle);
+    return handle;
+  };
+  /** The value, or what was thrown as one line. */
+  const evaluate = (context: QuickJSContext, code: string): QuickJSHandle | string => {
+    const result = context.evalCode(code, 'completion.js', { type: 'global', backtraceBarrier: true });
+    if (result.error) return messageOf(context, keep(result.error));
+    return keep(result.value);
+  };
+  const must = (value: QuickJSHandle | string): QuickJSHandle => {
+    if (typeof value === 'string') throw new Error(value);
+    return value;
+  };
+  try {
+    must(evaluate(theirs, PREPARE_CODE));
+    must(evaluate(ours, 'Math.random = () => 0.5'));
+    const write = must(evaluate(ours, `(${canonical.toString()})`));
+    must(evaluate(ours, FREEZE));
+
+    const { entry, code } = job;
+    const script = entry === null ? evaluate(theirs, `(${code}\n)`) : evaluate(theirs, code);
+    if (typeof script === 'string') return { error: script };
+    const candidate = entry === null ? script : evaluate(theirs, entry);
+    if (typeof candidate === 'string') return { error: candidate };
+    if (theirs.typeof(candidate) !== 'function')
+      return { error: entry === null ? 'is no function' : `defines no function ${entry}` };
+
+    const textOf = (context: QuickJSContext, value: QuickJSHandle): { value: string } | { error: string } => {
+      const result = context.callFunction(write, context.undefined, value);
+      if (result.error) return { error: messageOf(context, keep(result.error)) };
+      const handle = keep(result.value);
+      const length = context.getNumber(keep(context.getProp(handle, 'length')));
+      if (length > MAX_OUTPUT) return { error: `gives more than ${MAX_OUTPUT} characters` };
+      return { value: context.getString(handle) };
+    };
+
+    if (job.tests !== undefined) {
+      const tests = evaluate(ours, wrapTests(job.tests, entry));
+      if (typeof tests === 'string') return { error: `the tests cannot be read: ${tests}` };
+      const result = ours.callFunction(tests, ours.undefined, candidate, write);
+      if (result.error) return { tests: { passed: 0, failure: messageOf(ours, keep(result.error)) } };
+      const text = ours.getString(keep(result.value));
+      const at = text.indexOf(';');
+      const failure = text.slice(at + 1, at + 100).replace(/\s+/g, ' ');
+      // The completion could have caught the interrupt; its work is spent all the same.
+      return { tests: { passed: Number(text.slice(0, at)), failure: work > WORK ? 'ran too long' : failure } };
+    }
+    const calls = (job.calls ?? []).map((json): { value: string } | { error: string } => {
+      // Arguments are values of our realm; nothing of the completion is on the way that makes them.
+      const list = must(evaluate(ours, `(${json})`));
+      const count = ours.getNumber(keep(ours.getProp(list, 'length')));
+      const args = Array.from({ length: count }, (_, i) => keep(ours.getProp(list, i)));
+      const result = ours.callFunction(candidate, ours.undefined, ...args);
+      if (work > WORK) {
+        keep(result.error ?? result.value);
+        return { error: 'ran too long' };
+      }
+      if (result.error) return { error: messageOf(ours, keep(result.error)) };
+      return textOf(ours, keep(result.value));
+    });
+    return { calls };
+  } finally {
+    for (const handle of handles.reverse()) if (handle.alive) handle.dispose();
+    ours.dispose();
+    theirs.dispose();
+    runtime.dispose();
+  }
+}
+
+/** What was thrown, as one short line, without asking it anything that could run code: only own strings are read. */
+function messageOf(context: QuickJSContext, error: QuickJSHandle): string {
+  // The completion's code may run in a getter here; its work is counted like all other, and what it gives is only shown.
+  let text = 'throws';
+  if (context.typeof(error) === 'object') {
+    const parts = ['name', 'message'].map((key) => {
+      const handle = context.getProp(error, key);
+      const isText = context.typeof(handle) === 'string';
+      const part = isText ? context.getString(handle).slice(0, 60) : '';
+      handle.dispose();
+      return part;
+    });
+    if (parts[0] === 'InternalError' && parts[1] === 'interrupted') return 'ran too long';
+    if (parts[0] === 'InternalError' && parts[1] === 'out of memory') return 'took too much memory';
+    text = `throws ${parts.filter((part) => part !== '').join(': ')}`;
+  }
+  return text.replace(/\s+/g, ' ').slice(0, 90);
+}
