@@ -16,6 +16,7 @@ export default {
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
-    rollupOptions: { input: { index: `${here}index.html` } },
+    // How long plugins take is no news.
+    rollupOptions: { input: { index: `${here}index.html` }, checks: { pluginTimings: false } },
   },
 };

@@ -13,7 +13,7 @@ type Step = ClaimDocument['steps'][number];
 /** Of the figures of DeepSeek's claim, those that people quote. */
 const QUOTED: Record<string, string> = {
   'v3-headline': 'The headline: V3’s final run',
-  'programme-idle': 'V3 and R1, with research and idle hours',
+  'programme-idle': 'V3 and R1, research, idle hours',
   'company-year': 'The company, in a year',
   'fleet-capex': 'Its servers, at purchase',
 };
