@@ -1,0 +1,95 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { createTask, type Problem, problemAt } from './index.js';
+import { readCodeProblem, readQuestion } from './rows.js';
+
+const scratch = mkdtempSync(join(tmpdir(), 'reckoner-rows-'));
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+const write = (name: string, rows: readonly unknown[]): string => {
+  const file = join(scratch, name);
+  writeFileSync(file, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  return file;
+};
+
+test('GSM8K: the answer is behind ####, the sums in the margin are left out', () => {
+  const row = { question: 'Two and two?', answer: 'Two and two is <<2+2=4>>4.\n#### 1,004' };
+  const { prompt, gold, data } = readQuestion(row, 'x:1');
+  expect(prompt).toBe('Two and two?\n');
+  expect(gold).toBe('<think>Two and two is 4.</think><answer>1,004</answer>');
+  expect(data.truth).toBe('1,004');
+});
+
+test('questions are graded by meaning', async () => {
+  const rows = [
+    { question: 'q1', answer: 'so\n#### 1,004' },
+    { prompt: 'q2', answer: '1/2' },
+    { problem: 'q3', solution: 'It is \\boxed{5}' },
+    { question: 'q4', choices: ['3 m', '4 m'], answer: 'B' },
+    { question: 'q5', choices: ['3 m', '4 m'], answer: 0 },
+    { question: 'q6', answer: '5 km' },
+  ];
+  const task = createTask({
+    name: 'questions',
+    file: write('train.jsonl', rows),
+    evaluationFile: write('eval.jsonl', rows.slice(0, 2)),
+  });
+  const seen = new Map<string, Problem>();
+  for (let i = 0; i < 200; i++) seen.set(problemAt(task, 1, 'train', i).prompt.split('\n')[0], problemAt(task, 1, 'train', i));
+  const judge = async (question: string, answer: string) =>
+    (await task.verify(seen.get(question) as Problem, `<think></think><answer>${answer}</answer>`)).correct;
+  expect([...seen.keys()].sort()).toEqual(['q1', 'q2', 'q3', 'q4', 'q5', 'q6']);
+  expect(await judge('q1', '$1004.00')).toBe(true);
+  expect(await judge('q1', '1005')).toBe(false);
+  expect(await judge('q2', '\\frac{1}{2}')).toBe(true);
+  expect(await judge('q3', '5')).toBe(true);
+  expect(await judge('q4', '(b)')).toBe(true);
+  expect(await judge('q4', 'A')).toBe(false);
+  expect(await judge('q5', 'A: 3 m')).toBe(true);
+  expect(await judge('q6', '5000 m')).toBe(true);
+  expect(await judge('q6', '5 kg')).toBe(false);
+  for (const problem of seen.values()) expect((await task.verify(problem, task.gold(problem) as string)).reward).toBe(1);
+});
+
+test('HumanEval-X, MultiPL-E and examples are run', async () => {
+  const rows = [
+    {
+      task_id: 'JavaScript/0',
+      prompt: '// Adds.\nconst add = (a, b) => {\n',
+      declaration: 'const add = (a, b) => {\n',
+      canonical_solution: '  return a + b;\n}\n',
+      test: 'const testAdd = () => {\n  console.assert(add(1, 2) === 3)\n}\ntestAdd()\n',
+    },
+    {
+      name: 'HumanEval_1',
+      prompt: '// Doubles.\nfunction twice(a){\n',
+      canonical_solution: '  return 2 * a; }',
+      tests:
+        "const assert = require('node:assert');\nfunction test() {\n  let candidate = twice;\n  assert.deepEqual(candidate(2), 4);\n}\ntest();",
+    },
+    {
+      prompt: 'Reverse a list.',
+      entry: 'f',
+      solution: 'const f = (a) => [...a].reverse();',
+      tests: [{ args: [[1, 2]], expected: [2, 1] }],
+    },
+  ];
+  const task = createTask({ name: 'code', file: write('code.jsonl', rows), evaluationFile: write('code-eval.jsonl', rows) });
+  for (let i = 0; i < 12; i++) {
+    const problem = problemAt(task, 1, 'train', i);
+    expect(await task.verify(problem, task.gold(problem) as string)).toMatchObject({ reward: 1, correct: true });
+    const wrong = await task.verify(problem, '<think></think><answer>  return 0 }</answer>');
+    expect(wrong).toMatchObject({ reward: 0, correct: false, wellFormed: true });
+  }
+});
+
+test('wrong rows end in one line with their place', () => {
+  const file = join(scratch, 'broken.jsonl');
+  writeFileSync(file, '{"question": "a", "answer": "b"}\n{oops\n');
+  expect(() => createTask({ name: 'questions', file })).toThrow(`file: ${file}:2: is not a JSON object`);
+  expect(() => createTask({ name: 'questions', file: join(scratch, 'none') })).toThrow(/cannot be read/);
+  expect(() => readQuestion({ question: 'a' }, 'f:3')).toThrow('file: f:3: has no answer or solution');
+  expect(() => readCodeProblem({ prompt: 'Add.' }, 'f:4')).toThrow('file: f:4: has no entry, the name of the function');
+});
