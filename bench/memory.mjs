@@ -66,7 +66,7 @@ async function work() {
     await policyStep(new Tape(backend), model, sequences, targets, 1, { clipLow: 0.2, clipHigh: 0.28, klCoefficient: 0 });
     await optimizer.update(1, 2 * number - 1);
     model.store.resetGradients();
-    const loss = await crossEntropyStep(new Tape(backend), model, sequences, 1 / count);
+    const { loss } = await crossEntropyStep(new Tape(backend), model, sequences, { weight: 1 / count });
     await optimizer.update(1, 2 * number);
     if (!Number.isFinite(loss)) throw new Error(`the loss is ${loss} at step ${number}`);
   }

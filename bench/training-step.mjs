@@ -55,7 +55,7 @@ async function rank() {
   let step = 0;
   const doStep = async () => {
     model.store.resetGradients();
-    const loss = await crossEntropyStep(new Tape(backend), model, sequences, 1 / (BATCH * SEQUENCE));
+    const { loss } = await crossEntropyStep(new Tape(backend), model, sequences, { weight: 1 / (BATCH * SEQUENCE) });
     await optimizer.update(1, ++step);
     return loss;
   };

@@ -76,7 +76,7 @@ async function imitate({ backend, model }: Policy, steps: number): Promise<void>
     });
     const predicted = batch.reduce((sum, { tokens, predictFrom }) => sum + tokens.length - predictFrom, 0);
     model.store.resetGradients();
-    const loss = await crossEntropyStep(new Tape(backend), model, batch, 1 / predicted);
+    const { loss } = await crossEntropyStep(new Tape(backend), model, batch, { weight: 1 / predicted });
     // Warm up for 20 steps, stay, and slow down over the last quarter.
     await optimizer.update(Math.min(1, step / 20, (4 * (steps - step + 1)) / steps), step);
     if (step % 100 === 0) console.log(`imitation ${step}/${steps}  loss ${loss.toFixed(3)}`);

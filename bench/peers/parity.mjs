@@ -102,10 +102,86 @@ export const CONFIGS = {
     num_attention_heads: 5,
     tie_word_embeddings: true,
   },
+  'deepseek-v3-groups-mtp': {
+    ...common,
+    model_type: 'deepseek_v3',
+    hidden_size: 12,
+    num_hidden_layers: 3,
+    num_attention_heads: 3,
+    q_lora_rank: 7,
+    kv_lora_rank: 6,
+    qk_nope_head_dim: 5,
+    qk_rope_head_dim: 4,
+    v_head_dim: 3,
+    n_routed_experts: 8,
+    num_experts_per_tok: 3,
+    moe_intermediate_size: 5,
+    n_shared_experts: 2,
+    n_group: 4,
+    topk_group: 2,
+    first_k_dense_replace: 1,
+    routed_scaling_factor: 2.5,
+    num_nextn_predict_layers: 1,
+    rms_norm_eps: 1e-3,
+  },
+  'deepseek-v3-yarn-plain-queries': {
+    ...common,
+    model_type: 'deepseek_v3',
+    hidden_size: 10,
+    num_attention_heads: 5,
+    q_lora_rank: null,
+    kv_lora_rank: 4,
+    qk_nope_head_dim: 3,
+    qk_rope_head_dim: 6,
+    v_head_dim: 4,
+    n_routed_experts: 6,
+    num_experts_per_tok: 2,
+    moe_intermediate_size: 4,
+    norm_topk_prob: false,
+    routed_scaling_factor: 1.5,
+    rope_theta: 100,
+    rope_scaling: {
+      type: 'yarn',
+      factor: 4,
+      original_max_position_embeddings: 8,
+      beta_fast: 2,
+      beta_slow: 0.25,
+      mscale: 1,
+      mscale_all_dim: 0.7,
+    },
+    rms_norm_eps: 1e-3,
+  },
+  'deepseek-v3-tied-halves': {
+    ...common,
+    model_type: 'deepseek_v3',
+    hidden_size: 12,
+    num_attention_heads: 2,
+    q_lora_rank: 5,
+    kv_lora_rank: 5,
+    qk_nope_head_dim: 4,
+    qk_rope_head_dim: 2,
+    v_head_dim: 6,
+    rope_interleave: false,
+    n_routed_experts: 4,
+    num_experts_per_tok: 2,
+    moe_intermediate_size: 6,
+    n_group: 2,
+    topk_group: 1,
+    routed_scaling_factor: 1.25,
+    tie_word_embeddings: true,
+    num_nextn_predict_layers: 1,
+    rms_norm_eps: 1e-3,
+  },
 };
 
 /** Norms start at one and biases at zero, where a forgotten or doubled one would not be noticed. */
 export const vectorAt = (role, name, i) => (role === 'norm' ? 1 : 0) + 0.4 * Math.sin(i + name.length);
+
+/** What multi-token prediction counts in the loss, where a model has it. */
+export const MTP_WEIGHT = 0.3;
+
+/** A gate's bias, so that it changes who is chosen and not what a choice weighs. */
+export const biasAt = (i) => 0.2 * Math.sin(3 * i);
 
 const [folder] = process.argv.slice(2);
 for (const [name, json] of Object.entries(CONFIGS)) {
@@ -114,10 +190,10 @@ for (const [name, json] of Object.entries(CONFIGS)) {
   const model = createModel(backend, config);
   model.store.initialize(SEED);
   for (const { spec, value, size } of model.store.parameters) {
-    if (spec.role === 'norm' || spec.role === 'bias')
+    if (spec.role === 'norm' || spec.role === 'bias' || spec.role === 'buffer')
       backend.write(
         value,
-        Float32Array.from({ length: size }, (_, i) => vectorAt(spec.role, spec.name, i)),
+        Float32Array.from({ length: size }, (_, i) => (spec.role === 'buffer' ? biasAt(i) : vectorAt(spec.role, spec.name, i))),
       );
   }
   const read = async (tensor) => Array.from(await backend.read(tensor));
@@ -149,12 +225,24 @@ for (const [name, json] of Object.entries(CONFIGS)) {
   model.store.resetGradients();
   const predictions = SEQUENCES.reduce((sum, tokens) => sum + tokens.length - 1, 0);
   const batch = SEQUENCES.map((tokens) => ({ tokens, predictFrom: 1 }));
-  const loss = await crossEntropyStep(new Tape(backend), model, batch, 1 / predictions);
+  const { loss, mtpLoss } = await crossEntropyStep(new Tape(backend), model, batch, {
+    weight: 1 / predictions,
+    mtpWeight: MTP_WEIGHT,
+  });
   const gradients = {};
   for (const { spec, offset, size } of model.store.parameters) {
+    if (spec.role === 'buffer') continue;
     gradients[spec.name] = await read(backend.view(model.store.gradients, offset, [size]));
   }
   mkdirSync(join(folder, name), { recursive: true });
-  const ours = { config: json, sequences: SEQUENCES, logits: await read(logits), loss, gradients };
+  const ours = {
+    config: json,
+    sequences: SEQUENCES,
+    logits: await read(logits),
+    loss,
+    mtpLoss,
+    mtpWeight: MTP_WEIGHT,
+    gradients,
+  };
   writeFileSync(join(folder, name, 'ours.json'), JSON.stringify(ours));
 }

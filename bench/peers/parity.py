@@ -1,4 +1,4 @@
-"""Compares tiny random Llama, Qwen2 and Qwen3 models with Hugging Face's transformers: logits, loss and every gradient.
+"""Compares tiny random Llama, Qwen2, Qwen3 and DeepSeek-V3 models with transformers: logits, loss and every gradient.
 
     npm run build && python bench/peers/parity.py
     npm run build && python bench/peers/parity.py --write test/fixtures/parity.json && npx biome format --write test/fixtures
@@ -15,9 +15,11 @@ import subprocess
 import sys
 import tempfile
 
+import safetensors.torch
 import torch
 import torch.nn.functional as F
 from transformers import AutoModelForCausalLM, logging
+from transformers.modeling_layers import MtpModel
 
 # Of these parameters the fixture keeps the gradient's first entries.
 KEPT = 16
@@ -27,22 +29,77 @@ def numbers(tensor):
     return [float(f"{x:.8g}") for x in tensor.flatten().tolist()]
 
 
+def experts_apart(named):
+    """transformers keeps a layer's experts in one tensor; checkpoints, and Reckoner, have them one by one."""
+    for name, tensor in named:
+        if name.endswith("experts.gate_up_proj"):
+            for e, both in enumerate(tensor):
+                for kind, part in zip(("gate", "up"), both.chunk(2)):
+                    yield f"{name.removesuffix('gate_up_proj')}{e}.{kind}_proj.weight", part
+        elif name.endswith("experts.down_proj"):
+            for e, part in enumerate(tensor):
+                yield f"{name.removesuffix('down_proj')}{e}.down_proj.weight", part
+        else:
+            yield name, tensor
+
+
+def load_mtp(model, folder):
+    """The prediction module; from_pretrained would look for the weights of a published model."""
+    mtp = MtpModel(model, 1).double().eval()
+    prefix = f"model.layers.{model.config.num_hidden_layers}."
+    saved = safetensors.torch.load_file(folder / "model.safetensors")
+    saved = {name.removeprefix(prefix): tensor.double() for name, tensor in saved.items() if name.startswith(prefix)}
+
+    def there(name):
+        if name in ("enorm.weight", "hnorm.weight", "eh_proj.weight"):
+            return name
+        return name.replace("mtp_block.", "") if name.startswith("mtp_block.") else "shared_head.norm.weight"
+
+    own = dict(mtp.layers[0].named_parameters()) | dict(mtp.layers[0].named_buffers())
+    with torch.no_grad():
+        for name, parameter in own.items():
+            for part_name, part in experts_apart([(there(name), parameter)]):
+                part.copy_(saved.pop(part_name))
+    if saved:
+        sys.exit(f"{folder.name}: the prediction module has no {sorted(saved)}")
+    return mtp, lambda name: prefix + there(name)
+
+
 def compare(folder):
     ours = json.loads((folder / "ours.json").read_text())
-    model, info = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, dtype=torch.float64)
+    model, info = AutoModelForCausalLM.from_pretrained(
+        folder, output_loading_info=True, dtype=torch.float64, experts_implementation="eager"
+    )
+    layers = model.config.num_hidden_layers
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if info[kind]:
-            sys.exit(f"{folder.name}: {kind} {sorted(info[kind])}")
+        # The prediction module is not transformers' model's.
+        wrong = sorted(key for key in info[kind] if not str(key).startswith(f"model.layers.{layers}."))
+        if wrong:
+            sys.exit(f"{folder.name}: {kind} {wrong}")
     model.eval()
-    logits = [model(torch.tensor([tokens])).logits[0] for tokens in ours["sequences"]]
+    outputs = [model(torch.tensor([tokens]), output_hidden_states=True) for tokens in ours["sequences"]]
+    logits = [output.logits[0] for output in outputs]
     losses = [
         F.cross_entropy(part[:-1], torch.tensor(tokens[1:]), reduction="sum") for part, tokens in zip(logits, ours["sequences"])
     ]
-    loss = sum(losses) / sum(len(tokens) - 1 for tokens in ours["sequences"])
-    loss.backward()
+    predictions = sum(len(tokens) - 1 for tokens in ours["sequences"])
+    loss = sum(losses) / predictions
+    mtp_loss = torch.tensor(0.0)
+    if getattr(model.config, "num_nextn_predict_layers", 0):
+        mtp, named_there = load_mtp(model, folder)
+        for output, tokens in zip(outputs, ours["sequences"]):
+            ids = torch.tensor([tokens[1:]])
+            hidden = output.hidden_states[-1][:, :-1]
+            positions = torch.arange(len(tokens) - 1)[None]
+            further = mtp._project_to_logits(mtp.forward_layer(0, hidden, positions, None, input_ids=ids))[0]
+            mtp_loss = mtp_loss + F.cross_entropy(further[:-1], torch.tensor(tokens[2:]), reduction="sum") / predictions
+    (loss + ours["mtpWeight"] * mtp_loss).backward()
     logits = torch.cat(logits).detach()
     logit_error = (torch.tensor(ours["logits"], dtype=torch.float64) - logits.flatten()).abs().max().item()
-    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    gradients = dict(experts_apart((name, parameter.grad) for name, parameter in model.named_parameters()))
+    if getattr(model.config, "num_nextn_predict_layers", 0):
+        own = ((named_there(name), parameter.grad) for name, parameter in mtp.layers[0].named_parameters())
+        gradients |= dict(experts_apart(own))
     if set(gradients) != set(ours["gradients"]):
         sys.exit(f"{folder.name}: parameters differ: {set(gradients) ^ set(ours['gradients'])}")
     errors = {
@@ -50,16 +107,19 @@ def compare(folder):
         for name, g in gradients.items()
     }
     worst = max(errors, key=errors.get)
-    passed = logit_error < 1e-4 and abs(ours["loss"] - loss.item()) < 1e-4 and errors[worst] < 1e-3
+    loss_error = max(abs(ours["loss"] - loss.item()), abs(ours["mtpLoss"] - mtp_loss.item()))
+    passed = logit_error < 1e-4 and loss_error < 1e-4 and errors[worst] < 1e-3
     print(
         f"{'ok  ' if passed else 'FAIL'} {folder.name}: logits differ by {logit_error:.1e}, "
-        f"loss by {abs(ours['loss'] - loss.item()):.1e}, gradients by {errors[worst]:.1e} ({worst})"
+        f"loss by {loss_error:.1e}, gradients by {errors[worst]:.1e} ({worst})"
     )
     fixture = {
         "config": ours["config"],
         "sequences": ours["sequences"],
         "logits": numbers(logits),
         "loss": float(f"{loss.item():.10g}"),
+        "mtpLoss": float(f"{mtp_loss.item():.10g}"),
+        "mtpWeight": ours["mtpWeight"],
         "gradients": {name: numbers(g.flatten()[:KEPT]) for name, g in gradients.items()},
     }
     return passed, fixture

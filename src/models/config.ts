@@ -5,13 +5,14 @@
  */
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
+import { deepseekProblems, explicitDeepseek } from './deepseek-v3-config.js';
 import { ropeScalingProblem } from './rope-scaling.js';
 
 const positive = z.number().int().positive();
 
 export const modelConfigSchema = z
   .looseObject({
-    model_type: z.enum(['llama', 'qwen2', 'qwen3']),
+    model_type: z.enum(['llama', 'qwen2', 'qwen3', 'deepseek_v3']),
     vocab_size: positive,
     hidden_size: positive,
     intermediate_size: positive,
@@ -37,6 +38,12 @@ export const modelConfigSchema = z
     mlp_bias: z.literal(false).default(false),
   })
   .superRefine((config, context) => {
+    if (config.model_type === 'deepseek_v3') {
+      for (const { path, message } of deepseekProblems(config)) {
+        context.addIssue({ code: 'custom', path: path.split('.'), message });
+      }
+      return;
+    }
     const headDim = config.head_dim ?? config.hidden_size / config.num_attention_heads;
     const kvHeads = config.num_key_value_heads ?? config.num_attention_heads;
     if (!Number.isInteger(headDim) || headDim % 2 !== 0) {
@@ -90,6 +97,7 @@ export function ropeThetaOf(config: ModelConfig): number {
  * `head_dim` of Qwen3, and 32 for missing `num_key_value_heads`, whatever the other sizes are.
  */
 export function explicitConfig(config: ModelConfig): ModelConfig {
+  if (config.model_type === 'deepseek_v3') return { ...config, ...explicitDeepseek(config) };
   const { kvHeads, headDim } = dimensionsOf(config);
   return { ...config, num_key_value_heads: kvHeads, head_dim: headDim };
 }

@@ -4,6 +4,7 @@
 import { UserError } from '../base/errors.js';
 import type { Backend } from '../tensor/backend.js';
 import type { ModelConfig } from './config.js';
+import { createDeepseek, deepseekParameters } from './deepseek-v3.js';
 import { createLlama, llamaParameters } from './llama.js';
 import type { Model } from './model.js';
 import type { ParameterSpec, StoreOptions } from './parameters.js';
@@ -18,6 +19,7 @@ const families: Record<string, Family> = {
   llama: { create: createLlama, parameters: llamaParameters, architecture: 'LlamaForCausalLM' },
   qwen2: { create: createLlama, parameters: llamaParameters, architecture: 'Qwen2ForCausalLM' },
   qwen3: { create: createLlama, parameters: llamaParameters, architecture: 'Qwen3ForCausalLM' },
+  deepseek_v3: { create: createDeepseek, parameters: deepseekParameters, architecture: 'DeepseekV3ForCausalLM' },
 };
 
 /** @param options with an adapter, the model's own weights are frozen and the adapter is what is trained */
@@ -42,10 +44,11 @@ export function architectureOf(config: ModelConfig): string {
 
 export { type AdapterSpec, ALL_LINEAR, adapterNames, adapterSchema, planAdapter, targetsOf } from './adapter.js';
 export { dimensionsOf, explicitConfig, type ModelConfig, modelConfigSchema, parseModelConfig, ropeThetaOf } from './config.js';
-export type { ForwardInput, KvCache, Model } from './model.js';
+export type { ExpertBalance, ForwardInput, KvCache, Model, TokenPredictor } from './model.js';
 export {
   type FrozenParameter,
   frozenElements,
+  type Numerics,
   type Parameter,
   type ParameterSpec,
   ParameterStore,

@@ -4,8 +4,11 @@ export interface ParameterSpec {
   /** Name in a Hugging Face checkpoint. */
   name: string;
   shape: readonly number[];
-  /** `matrix`: a hidden weight matrix, which Muon may train; the others go to AdamW. */
-  role: 'matrix' | 'embedding' | 'norm' | 'bias' | 'adapter';
+  /**
+   * `matrix`: a hidden weight matrix, which Muon may train; `buffer`: saved with the weights, but changed by no optimizer; the
+   * others go to AdamW.
+   */
+  role: 'matrix' | 'embedding' | 'norm' | 'bias' | 'adapter' | 'router' | 'buffer';
   /** Standard deviation of the initial normal distribution; 'ones' for norms. */
   init: number | 'ones';
   /** Parameters of one fuse name, declared one after the other, form one variable stacked along the first dimension. */

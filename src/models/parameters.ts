@@ -1,7 +1,8 @@
 /**
  * @file Parameters: one flat block of weights that are trained, seen as named tensors; and beside it, weights that are not.
  *
- * The block holds the hidden matrices first and everything else after, so that each optimizer works on one contiguous range.
+ * The block holds the hidden matrices first, what else is trained after, and buffers last, so that each optimizer works on one
+ * contiguous range.
  * Parameters with the same `fuse` name lie next to each other and are also one variable (query, key and value projections
  * become one matrix product); optimizers and checkpoints still see them apart, under their Hugging Face names.
  *
@@ -17,6 +18,8 @@ import { type AdapterPlan, type AdapterSpec, planAdapter } from './adapter.js';
 import type { ParameterSpec } from './parameter-spec.js';
 
 export type { ParameterSpec };
+
+export type Numerics = 'f32' | 'fp8';
 
 export interface Parameter {
   spec: ParameterSpec;
@@ -40,6 +43,8 @@ export interface StoreOptions {
   adapter?: AdapterSpec;
   /** Room for `frozenElements` numbers: the frozen matrices are then BF16. Without it they are f32 in the engine's memory. */
   frozenBits?: Uint16Array;
+  /** What products with the hidden matrices read: float32 (default), or E4M3 emulated (operations/linear-fp8.ts). */
+  numerics?: Numerics;
 }
 
 /** What may be kept as BF16: matrices that are multiplied by or looked up in. Norms are f32. */
@@ -83,6 +88,9 @@ export class ParameterStore {
   readonly size: number;
   /** Elements [0, matrixSize) are hidden matrices. */
   readonly matrixSize: number;
+  /** Elements [0, trainableSize) have a gradient; buffers come after. */
+  readonly trainableSize: number;
+  readonly numerics: Numerics;
   /** This rank's gradients, laid out like the weights; null until `attachGradients`. */
   gradients: Tensor | null = null;
   private readonly variables = new Map<string, Variable>();
@@ -94,14 +102,17 @@ export class ParameterStore {
   constructor(
     private readonly backend: Backend,
     specs: readonly ParameterSpec[],
-    { adapter, frozenBits }: StoreOptions = {},
+    { adapter, frozenBits, numerics = 'f32' }: StoreOptions = {},
   ) {
+    this.numerics = numerics;
     const plan = adapter ? planAdapter(specs, adapter) : null;
     if (plan) this.freeze(specs, frozenBits);
-    const trained = plan?.specs ?? specs;
-    const ordered = [...trained.filter((s) => s.role === 'matrix'), ...trained.filter((s) => s.role !== 'matrix')];
-    this.size = ordered.reduce((sum, spec) => sum + sizeOf(spec), 0);
-    this.matrixSize = ordered.reduce((sum, spec) => sum + (spec.role === 'matrix' ? sizeOf(spec) : 0), 0);
+    const place = ({ role }: ParameterSpec): number => (role === 'matrix' ? 0 : role === 'buffer' ? 2 : 1);
+    const ordered = [...(plan?.specs ?? specs)].sort((a, b) => place(a) - place(b));
+    const sizeUpTo = (last: number): number => ordered.reduce((sum, spec) => sum + (place(spec) <= last ? sizeOf(spec) : 0), 0);
+    this.matrixSize = sizeUpTo(0);
+    this.trainableSize = sizeUpTo(1);
+    this.size = sizeUpTo(2);
     this.flat = backend.allocate('f32', [this.size], 'shared');
     let offset = 0;
     this.parameters = ordered.map((spec) => {
@@ -111,7 +122,8 @@ export class ParameterStore {
     });
     this.ranges = rangesOf(ordered);
     for (const [name, range] of this.ranges) {
-      this.variables.set(name, new Variable(backend.view(this.flat, range.offset, range.shape), true));
+      const trainable = range.offset < this.trainableSize;
+      this.variables.set(name, new Variable(backend.view(this.flat, range.offset, range.shape), trainable));
     }
     if (plan && adapter) this.adapt(plan.plans, adapter.alpha / adapter.rank);
   }
@@ -205,9 +217,10 @@ export class ParameterStore {
 
   /** Puts room for gradients on the local stack, for the rest of the stage. */
   attachGradients(): Tensor {
-    const gradients = this.backend.allocate('f32', [this.size]);
+    const gradients = this.backend.allocate('f32', [this.trainableSize]);
     this.gradients = gradients;
     for (const [name, variable] of this.variables) {
+      if (!variable.requiresGradient) continue;
       const range = this.ranges.get(name) as Range;
       variable.gradient = this.backend.view(gradients, range.offset, range.shape);
       variable.written = false;

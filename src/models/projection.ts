@@ -3,6 +3,7 @@
  * changes a matrix without changing the model (an adapter beside it, frozen numbers under it) is added here and nowhere else.
  */
 import { type LinearOptions, linear } from '../tensor/operations/linear.js';
+import { linearFp8 } from '../tensor/operations/linear-fp8.js';
 import type { Tape, Variable } from '../tensor/tape.js';
 import type { ParameterStore } from './parameters.js';
 
@@ -11,5 +12,7 @@ import type { ParameterStore } from './parameters.js';
  * x [N, K], weight [M, K] → [N, M].
  */
 export function project(tape: Tape, store: ParameterStore, name: string, x: Variable, options: LinearOptions = {}): Variable {
-  return linear(tape, x, store.get(name), { ...options, adapter: store.adapterOf(name) });
+  const adapter = store.adapterOf(name);
+  if (store.numerics === 'fp8' && !adapter) return linearFp8(tape, x, store.get(name), options);
+  return linear(tape, x, store.get(name), { ...options, adapter });
 }

@@ -180,7 +180,7 @@ async function measureTraining(backend: Backend, model: Model, piece: TrainingPi
     const start = moment();
     model.store.resetGradients();
     for (const part of microBatches(sequences, (s) => s.tokens.length, piece.microBatchTokens)) {
-      if (!piece.policy) await crossEntropyStep(new Tape(backend), model, part, 1e-3);
+      if (!piece.policy) await crossEntropyStep(new Tape(backend), model, part, { weight: 1e-3, mtpWeight: 0.3 });
       else {
         const values = new Float32Array(part.reduce((sum, s) => sum + s.tokens.length - s.predictFrom, 0)).fill(1e-3);
         const targets = { old: values, reference: null, advantages: values, weights: values };

@@ -82,7 +82,11 @@ export async function runProgram(job: RankJob, backend: Backend, line: Line): Pr
 
   const { frozenBits } = job.backend;
   const create = (i: number): Model =>
-    createModel(backend, models[i], { adapter: recipe.adapter, frozenBits: frozenBits && new Uint16Array(frozenBits) });
+    createModel(backend, models[i], {
+      adapter: recipe.adapter,
+      frozenBits: frozenBits && new Uint16Array(frozenBits),
+      numerics: recipe.numerics,
+    });
 
   /** The model with which stage i begins, in place of the one before. */
   async function beginModel(i: number): Promise<Model> {

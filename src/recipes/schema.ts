@@ -63,6 +63,8 @@ export const recipeSchema = z
     adapter: adapterSchema.optional(),
     /** Keep one hidden state a layer for the backward pass, and compute the rest of the layer again: less memory, more time. */
     recompute: z.boolean().default(false),
+    /** What products with the hidden matrices read; `fp8` emulates E4M3, to see what it does to a loss. Default f32. */
+    numerics: z.enum(['f32', 'fp8']).optional(),
     /** Most tokens a rank takes through the model at once. */
     microBatchTokens: z.number().int().positive().default(4096),
     checkpoints: z

@@ -6,6 +6,7 @@
 export * from './backend.js';
 export { createReferenceBackend } from './backends/reference.js';
 export { attention } from './operations/attention.js';
+export { concatColumns } from './operations/concat-columns.js';
 export { add } from './operations/elementwise.js';
 export { embedding } from './operations/embedding.js';
 export {
@@ -18,6 +19,7 @@ export { gatherRows } from './operations/gather-rows.js';
 export { groupedMatmul } from './operations/grouped-matmul.js';
 export { joinHeads } from './operations/join-heads.js';
 export { type LinearOptions, type LowRank, linear } from './operations/linear.js';
+export { groupedMatmulFp8, linearFp8 } from './operations/linear-fp8.js';
 export { batchedMatmul, matmul, type TransposeOptions } from './operations/matmul.js';
 export { type MuonOptions, muon } from './operations/muon.js';
 export { rmsNorm } from './operations/rms-norm.js';

@@ -97,7 +97,7 @@ describe('a model with an adapter', () => {
       const { store } = model;
       const gradients = store.attachGradients();
       store.resetGradients();
-      await crossEntropyStep(new Tape(backend), model, sequences, 0.5);
+      await crossEntropyStep(new Tape(backend), model, sequences, { weight: 0.5 });
       store.completeGradients();
       const claimed = await backend.read(gradients);
       const start = Float64Array.from(await backend.read(store.flat));
@@ -128,7 +128,7 @@ describe('a model with an adapter', () => {
       const model = await adaptedModel(backend, lora('all-linear'), {}, new Uint16Array(matrices));
       expect(new Set(model.store.frozen.map(({ value }) => value.dtype))).toEqual(new Set(['bf16', 'f32']));
       const flat = model.store.attachGradients();
-      losses.push(await crossEntropyStep(new Tape(backend), model, sequences, 0.25));
+      losses.push((await crossEntropyStep(new Tape(backend), model, sequences, { weight: 0.25 })).loss);
       gradients.push(Array.from(await backend.read(flat)));
     }
     expect(losses[1]).toBeCloseTo(losses[0], 5);
@@ -150,7 +150,7 @@ describe('recomputing layers', () => {
         const flat = model.store.attachGradients();
         const before = backend.memory().localBytes;
         model.store.resetGradients();
-        const loss = await crossEntropyStep(new Tape(backend, true, recompute), model, sequences, 0.25);
+        const { loss } = await crossEntropyStep(new Tape(backend, true, recompute), model, sequences, { weight: 0.25 });
         model.store.completeGradients();
         const bytes = backend.memory().localHighWaterBytes - before;
         results.push({ loss, gradients: Array.from(await backend.read(flat)), bytes });

@@ -4,43 +4,83 @@
  * Both losses are functions of the log-probabilities of given tokens, so both share everything but three lines. Gradients are
  * added to the parameters' gradients; activations are freed before returning.
  */
-import type { Model } from '../models/index.js';
-import { POLICY_METRICS, type PolicyLossOptions } from '../tensor/backend.js';
+import type { ForwardInput, Model } from '../models/index.js';
+import { POLICY_METRICS, type PolicyLossOptions, type Tensor } from '../tensor/backend.js';
 import { gatherRows, tokenLogProbabilities } from '../tensor/index.js';
-import type { Tape } from '../tensor/tape.js';
-import { packBatch, type TrainingSequence } from './batch.js';
+import type { Tape, Variable } from '../tensor/tape.js';
+import { type PackedBatch, packBatch, packFurther, type TrainingSequence } from './batch.js';
 import { type Ratio, sequencePolicyLoss } from './losses.js';
 
 /** Runs the model on `sequences` and gives the log-probabilities of what they predict, in order. */
-function predict(tape: Tape, model: Model, sequences: readonly TrainingSequence[], temperature: number) {
+function predict(
+  tape: Tape,
+  model: Model,
+  sequences: readonly TrainingSequence[],
+  temperature: number,
+  balance?: ForwardInput['balance'],
+) {
   const batch = packBatch(tape.backend, sequences);
-  const hidden = model.forward(tape, batch);
+  const hidden = model.forward(tape, { ...batch, balance });
   const selected = batch.predictions === batch.tokens ? hidden : gatherRows(tape, hidden, batch.rows);
-  return { batch, ...tokenLogProbabilities(tape, selected, model.head, batch.targets, temperature) };
+  return { batch, hidden, ...tokenLogProbabilities(tape, selected, model.head, batch.targets, temperature) };
+}
+
+export interface CrossEntropyOptions {
+  /** Of every predicted token, usually 1 / predictions of the global batch. */
+  weight: number;
+  /** λ of multi-token prediction, where the model has it; 0 leaves it out. */
+  mtpWeight?: number;
+  /** A mixture's balance loss; see `ForwardInput`. */
+  balance?: ForwardInput['balance'];
 }
 
 /**
- * Cross-entropy, every predicted token with the same `weight` (usually 1 / predictions of the global batch).
- * @returns this batch's part of the loss
+ * Cross-entropy of the next token, and λ times that of the token after it
+ * (arXiv:2412.19437, equations 24 and 25, one module).
+ * @returns this batch's part of the loss, and that of the further token before it is weighted
  */
 export async function crossEntropyStep(
   tape: Tape,
   model: Model,
   sequences: readonly TrainingSequence[],
-  weight: number,
-): Promise<number> {
+  options: CrossEntropyOptions,
+): Promise<{ loss: number; mtpLoss: number }> {
   const { backend } = tape;
+  const { weight, mtpWeight = 0, balance } = options;
   const mark = backend.mark();
-  const { batch, logProbabilities } = predict(tape, model, sequences, 1);
-  const weights = backend.allocate('f32', [batch.predictions]);
-  backend.fill(weights, weight);
-  const gradient = backend.allocate('f32', [batch.predictions]);
-  const loss = backend.allocate('f32', [1]);
-  backend.crossEntropyLoss(gradient, loss, logProbabilities.value, weights);
+  const { batch, hidden, logProbabilities } = predict(tape, model, sequences, 1, balance);
+  const further = mtpWeight > 0 ? predictFurther(tape, model, sequences, hidden, { ...batch, balance }) : null;
+  const losses = backend.allocate('f32', [2]);
+  backend.fill(losses, 0);
+  /** The loss goes to its place; returns the gradient at the log-probabilities. */
+  const lossOf = (value: Variable, each: number, place: number): Tensor => {
+    const weights = backend.allocate('f32', value.shape);
+    backend.fill(weights, each);
+    const gradient = backend.allocate('f32', value.shape);
+    backend.crossEntropyLoss(gradient, backend.view(losses, place, [1]), value.value, weights);
+    return gradient;
+  };
+  const gradient = lossOf(logProbabilities, weight, 0);
+  if (further) tape.give(further, lossOf(further, mtpWeight * weight, 1));
   tape.backward(logProbabilities, gradient);
-  const [value] = await backend.read(loss);
+  const [loss, weighted] = await backend.read(losses);
   backend.release(mark);
-  return value;
+  return { loss, mtpLoss: further ? weighted / mtpWeight : 0 };
+}
+
+/** Log-probabilities of the tokens two ahead; null where the model looks no further, or there is none. */
+function predictFurther(
+  tape: Tape,
+  model: Model,
+  sequences: readonly TrainingSequence[],
+  hidden: Variable,
+  input: PackedBatch & Pick<ForwardInput, 'balance'>,
+): Variable | null {
+  if (!model.predictor) return null;
+  const { nextIds, rows, targets, predictions } = packFurther(tape.backend, sequences);
+  if (predictions === 0) return null;
+  const ahead = gatherRows(tape, model.predictor.forward(tape, hidden, nextIds, input), rows);
+  return tokenLogProbabilities(tape, ahead, model.head, targets).logProbabilities;
 }
 
 /** What the policy loss needs to know of each predicted token, in order: [M]. */
@@ -71,11 +111,11 @@ export async function policyStep(
   sequences: readonly TrainingSequence[],
   targets: PolicyTargets,
   temperature: number,
-  options: PolicyLossOptions & { ratio: Ratio },
+  options: PolicyLossOptions & { ratio: Ratio; balance?: ForwardInput['balance'] },
 ): Promise<Record<(typeof POLICY_METRICS)[number] | 'entropy', number>> {
   const { backend } = tape;
   const mark = backend.mark();
-  const { batch, logProbabilities, entropy } = predict(tape, model, sequences, temperature);
+  const { batch, logProbabilities, entropy } = predict(tape, model, sequences, temperature, options.balance);
   const upload = (data: Float32Array) => {
     const tensor = backend.allocate('f32', [batch.predictions]);
     backend.write(tensor, data);

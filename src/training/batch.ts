@@ -10,9 +10,13 @@ export interface TrainingSequence {
   predictFrom: number;
 }
 
-/** The sequence as the formulas of `usage/flops.ts` want it. */
-export function flopsPart({ tokens, predictFrom }: TrainingSequence): { tokens: number; headTokens: number } {
-  return { tokens: tokens.length - 1, headTokens: tokens.length - predictFrom };
+/** The sequence as the formulas of `usage/flops.ts` want it; `further`: multi-token prediction is trained on it, too. */
+export function flopsPart(
+  { tokens, predictFrom }: TrainingSequence,
+  further = false,
+): { tokens: number; headTokens: number; furtherTokens?: number } {
+  const part = { tokens: tokens.length - 1, headTokens: tokens.length - predictFrom };
+  return further ? { ...part, furtherTokens: tokens.length - Math.max(2, predictFrom) } : part;
 }
 
 export interface PackedBatch {
@@ -70,6 +74,40 @@ export function packBatch(backend: Backend, sequences: readonly TrainingSequence
     predictions,
     tokens,
   };
+}
+
+/** What multi-token prediction needs beside the packed batch. */
+export interface FurtherBatch {
+  /** i32 [N]: the token after each input. */
+  nextIds: Tensor;
+  /** i32 [M]: rows for which the token after the next is predicted. */
+  rows: Tensor;
+  /** i32 [M]: those tokens. */
+  targets: Tensor;
+  /** M. */
+  predictions: number;
+}
+
+/** The tokens two ahead, of the same sequences in the same order as `packBatch` has them. */
+export function packFurther(backend: Backend, sequences: readonly TrainingSequence[]): FurtherBatch {
+  const nextIds: number[] = [];
+  const rows: number[] = [];
+  const targets: number[] = [];
+  for (const { tokens, predictFrom } of sequences) {
+    for (let i = 0; i < tokens.length - 1; i++) {
+      if (i + 2 >= predictFrom && i + 2 < tokens.length) {
+        rows.push(nextIds.length);
+        targets.push(tokens[i + 2]);
+      }
+      nextIds.push(tokens[i + 1]);
+    }
+  }
+  const upload = (data: readonly number[]): Tensor => {
+    const tensor = backend.allocate('i32', [data.length]);
+    backend.write(tensor, data);
+    return tensor;
+  };
+  return { nextIds: upload(nextIds), rows: upload(rows), targets: upload(targets), predictions: rows.length };
 }
 
 /** Cuts `items` into runs of at most `limit` tokens each (always at least one item a run), in order. */

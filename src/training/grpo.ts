@@ -23,6 +23,7 @@ import { forwardFlops, trainingFlops } from '../usage/flops.js';
 import { type AdvantageName, advantages, hasSignal } from './advantages.js';
 import { type AggregationName, aggregations, type BatchTotals } from './aggregations.js';
 import { policyStep, scoreStep } from './backpropagate.js';
+import { balanceSchema, createBalancer } from './balance.js';
 import { flopsPart, microBatches, type TrainingSequence } from './batch.js';
 import { grade, partSums, partValues } from './grade.js';
 import { type LossName, losses, RATIOS } from './losses.js';
@@ -66,6 +67,8 @@ export const grpoSchema = z.strictObject({
   minibatches: z.number().int().positive().default(1),
   optimizer: optimizerSchema,
   schedule: scheduleSchema,
+  /** Balancing a mixture of experts; biases rest unless told otherwise, as at the end of V3's pretraining. */
+  balance: balanceSchema(0),
 });
 
 export type GrpoOptions = z.infer<typeof grpoSchema>;
@@ -104,6 +107,7 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
 
   model.store.attachGradients();
   const optimizer = createOptimizer(backend, model.store, options.optimizer);
+  const balancer = createBalancer(backend, model, options.balance);
   const state = [...optimizer.state];
   // Under an adapter the reference policy is there already: the model without the adapter.
   const { adapted } = model.store;
@@ -189,6 +193,9 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
   /** Which update of a step a slot's group belongs to: a matter of the slot alone, whatever the number of ranks. */
   const minibatchOf = (slot: number): number => Math.floor((slot * options.minibatches) / options.prompts);
 
+  /** Of the latest update. */
+  let balance: Record<string, number> = {};
+
   /** One optimizer update on this rank's `groups`. Returns sums over this rank's tokens. */
   async function learn(groups: readonly Group[], step: number, update: number) {
     const counts = (c: Completion): boolean => !(options.maskTruncated && c.stop === 'length');
@@ -226,7 +233,7 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
         packed,
         { old, reference: referenceScores, advantages: perToken((i) => i.advantage), weights: perToken((i) => i.weight) },
         options.temperature,
-        policy,
+        { ...policy, balance: balancer?.input(1 / Math.max(1, tokens)) },
       );
       for (const name of Object.keys(metrics) as (keyof typeof metrics)[]) sums[name] += metrics[name];
       for (const sequence of packed) {
@@ -236,6 +243,7 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
     }
     const squares = await optimizer.update(schedule(step), (step - 1) * options.minibatches + update);
     const gradientNorm = await gradientNormOf(backend, squares);
+    balance = (await balancer?.endStep()) ?? {};
     return { ...sums, gradientNorm };
   }
 
@@ -321,6 +329,7 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
         silentGroups: (silent * options.samples) / count,
         consistent: consistent / count,
       };
+      Object.assign(values, balance);
       if (options.lengthSchedule) values.maxTokens = lengthLimit(step);
       if (withReference) values.klWeighted = klWeighted / options.minibatches;
       Object.assign(values, partValues(task, parts));

@@ -77,7 +77,7 @@ export function createOptimizer(backend: Backend, store: ParameterStore, spec: O
   if (!gradients) throw new Error('attach gradients before making an optimizer');
   const useMuon = spec.matrices === 'muon' && store.matrixSize > 0;
   const adamFrom = useMuon ? store.matrixSize : 0;
-  const adamSize = store.size - adamFrom;
+  const adamSize = store.trainableSize - adamFrom;
 
   const momentum = useMuon ? backend.allocate('f32', [store.matrixSize], 'shared') : null;
   const first = backend.allocate('f32', [adamSize], 'shared');

@@ -9,6 +9,7 @@ import { hashString, Random } from '../base/random.js';
 import { Tape } from '../tensor/tape.js';
 import { trainingFlops } from '../usage/flops.js';
 import { crossEntropyStep } from './backpropagate.js';
+import { balanceSchema, createBalancer } from './balance.js';
 import { flopsPart, microBatches, type TrainingSequence } from './batch.js';
 import { createOptimizer, gradientNormOf, optimizerSchema } from './optimizer.js';
 import { createSchedule, scheduleSchema } from './schedules.js';
@@ -21,6 +22,10 @@ export const supervisedSchema = z.strictObject({
   batch: z.number().int().positive(),
   optimizer: optimizerSchema,
   schedule: scheduleSchema,
+  /** λ of multi-token prediction, for models that have it (`num_nextn_predict_layers`). */
+  mtpWeight: z.number().min(0).default(0.3),
+  /** Balancing a mixture of experts, for models that have one. */
+  balance: balanceSchema(0.001),
   ...sourceFields,
 });
 
@@ -38,6 +43,9 @@ export function createSupervised(
   const stageSeed = hashString(`${context.seed}:${stage}`);
   model.store.attachGradients();
   const optimizer = createOptimizer(backend, model.store, options.optimizer);
+  const balancer = createBalancer(backend, model, options.balance);
+  const { mtpWeight } = options;
+  const looksFurther = model.predictor !== undefined && mtpWeight > 0;
   const open = () => openSources(context, sourcesOf(options), stageSeed);
   let example = lazily ? null : open();
   const longest = model.config.max_position_embeddings;
@@ -79,19 +87,38 @@ export function createSupervised(
       }
       const predictions = sequences.reduce((sum, s) => sum + s.tokens.length - s.predictFrom, 0);
       const tokens = sequences.reduce((sum, s) => sum + s.tokens.length - 1, 0);
-      const flops = sequences.reduce((sum, s) => sum + trainingFlops(model.config, flopsPart(s), model.store.adapterSize), 0);
+      const flops = sequences.reduce(
+        (sum, s) => sum + trainingFlops(model.config, flopsPart(s, looksFurther), model.store.adapterSize),
+        0,
+      );
       const [allPredictions, allTokens, allFlops] = await backend.ranks.sum([predictions, tokens, flops]);
 
       model.store.resetGradients();
+      const weight = 1 / allPredictions;
+      const balance = balancer?.input(weight);
       let loss = 0;
-      for (const part of microBatches(sequences, (s) => s.tokens.length, context.microBatchTokens)) {
-        loss += await crossEntropyStep(new Tape(backend, true, context.recompute), model, part, 1 / allPredictions);
+      let mtpLoss = 0;
+      for (const packed of microBatches(sequences, (s) => s.tokens.length, context.microBatchTokens)) {
+        const part = await crossEntropyStep(new Tape(backend, true, context.recompute), model, packed, {
+          weight,
+          mtpWeight,
+          balance,
+        });
+        loss += part.loss;
+        mtpLoss += part.mtpLoss;
       }
       const multiplier = schedule(step);
       const gradientNorm = await gradientNormOf(backend, await optimizer.update(multiplier, step));
-      const [allLoss] = await backend.ranks.sum([loss]);
+      const [allLoss, allMtpLoss] = await backend.ranks.sum([loss, mtpLoss]);
+      const values: Record<string, number> = {
+        loss: allLoss,
+        gradientNorm,
+        learningRate: multiplier * options.optimizer.lr,
+        ...(looksFurther ? { mtpLoss: allMtpLoss } : {}),
+        ...(await balancer?.endStep()),
+      };
       return {
-        values: { loss: allLoss, gradientNorm, learningRate: multiplier * options.optimizer.lr },
+        values,
         tokensIn: allTokens,
         tokensOut: 0,
         modelFlops: allFlops,

@@ -57,8 +57,52 @@ describe('parameters', () => {
       total: 2 * (144 + 8) + 4 + 40,
       nonEmbedding: 2 * (144 + 8) + 4,
       matmul: 2 * 144 + 40,
+      active: 2 * (144 + 8) + 4 + 40,
+      mtp: 0,
     });
     expect(countParameters({ ...tiny, tie_word_embeddings: false }).matmul).toBe(2 * 144 + 40);
+  });
+});
+
+describe('a mixture with latent attention', () => {
+  const tiny = {
+    model_type: 'deepseek_v3',
+    hidden_size: 4,
+    num_hidden_layers: 2,
+    num_attention_heads: 2,
+    intermediate_size: 8,
+    vocab_size: 10,
+    q_lora_rank: 3,
+    kv_lora_rank: 5,
+    qk_nope_head_dim: 2,
+    qk_rope_head_dim: 2,
+    v_head_dim: 3,
+    n_routed_experts: 4,
+    num_experts_per_tok: 2,
+    moe_intermediate_size: 6,
+    first_k_dense_replace: 1,
+    num_nextn_predict_layers: 1,
+  };
+  // q 3·(4 + 8), latents 4·7 and 5·2·5, o 6·4; dense 96; shared and each expert 72, gate 16.
+  const attention = 36 + 28 + 50 + 24;
+  const sparse = attention + 72 + 16 + 2 * 72;
+
+  it('counts the experts that a token is sent to', () => {
+    const { total, matmul, active, mtp } = countParameters(tiny);
+    expect(matmul).toBe(attention + 96 + sparse + 40);
+    const norms = 3 + 5 + 8;
+    expect(active).toBe(attention + 96 + sparse + 2 * norms + 4 + 2 * 40);
+    expect(mtp).toBe(sparse + 2 * 72 + 4 + norms + 32 + 12);
+    expect(total).toBe(active + 2 * 72 + 4 + mtp);
+  });
+
+  it('counts the prediction module where it is trained', () => {
+    const part = { tokens: 3, headTokens: 2 };
+    const keys = 1 + 2 + 3;
+    const next = 2 * (3 * (attention + 96 + sparse) + 2 * 40) + 2 * 2 * 2 * (4 + 3) * keys;
+    expect(forwardFlops(tiny, part)).toBe(next);
+    const further = 2 * (3 * (sparse + 32) + 1 * 40) + 2 * 2 * (4 + 3) * keys;
+    expect(forwardFlops(tiny, { ...part, furtherTokens: 1 })).toBe(next + further);
   });
 });
 

@@ -11,9 +11,13 @@
  * - Attention is causal: the token at position p (from 0) has p + 1 keys. Scores and weighted values take
  *   2 × 2 × layers × heads × head_dim FLOPs a key, forward. Chowdhery et al. count all keys of the sequence, causal or not;
  *   `attention: 'full'` gives their number.
+ * - A mixture of experts counts what a token is sent to. Latent attention counts its training form, keys and values expanded, also
+ *   where a program decodes on the latents; a prediction module (MTP) counts where it is said to be trained.
  * - Training is three times forward: the derivative has two products for each one. Recomputation is not counted; with
  *   these FLOPs, achieved ÷ peak is MFU (Chowdhery et al. 2022, §4.1), not HFU.
  */
+
+import { type DeepseekCounts, type DeepseekShape, deepseekCounts } from './deepseek.js';
 
 /** The fields of a Hugging Face `config.json` that the formulas need. */
 export interface DecoderShape {
@@ -31,21 +35,42 @@ export interface DecoderShape {
   attention_bias?: boolean;
   /** `qwen3` has a norm of head_dim on queries and on keys; `qwen2` has biases on queries, keys and values. */
   model_type?: string;
+  /** Multi-token prediction modules of `deepseek_v3`, whose other fields are in `DeepseekShape`. */
+  num_nextn_predict_layers?: number | null;
 }
+
+const deepseekOf = (shape: DecoderShape): DeepseekCounts | null =>
+  shape.model_type === 'deepseek_v3' ? deepseekCounts(shape as DecoderShape & DeepseekShape) : null;
 
 export interface ParameterCounts {
   total: number;
   /** Without the token embedding and without an untied head (Kaplan et al.: "non-embedding"). */
   nonEmbedding: number;
-  /** Parameters that take part in a matrix product for every token: projections and head. */
+  /** Parameters that take part in a matrix product for every token: projections and head; of experts those that it is sent to. */
   matmul: number;
+  /** Parameters that a token uses: embedding and head, and of experts those that it is sent to; without a prediction module. */
+  active: number;
+  /** The multi-token prediction module's; part of `total`. */
+  mtp: number;
 }
 
 const headDim = (shape: DecoderShape): number => shape.head_dim ?? shape.hidden_size / shape.num_attention_heads;
 
-/** Parameters of a Llama- or Qwen-style decoder (RMSNorm, grouped-query attention, SwiGLU). */
+/** Parameters of a Llama-, Qwen- or DeepSeek-V3-style decoder. */
 export function countParameters(shape: DecoderShape): ParameterCounts {
   const width = shape.hidden_size;
+  const deepseek = deepseekOf(shape);
+  if (deepseek) {
+    const embedding = shape.vocab_size * width;
+    const embeddings = embedding * (shape.tie_word_embeddings ? 1 : 2);
+    return {
+      total: deepseek.layers + deepseek.mtp + embeddings,
+      nonEmbedding: deepseek.layers + deepseek.mtp,
+      matmul: deepseek.activeMatrices + embedding,
+      active: deepseek.active + embeddings,
+      mtp: deepseek.mtp,
+    };
+  }
   const queries = shape.num_attention_heads * headDim(shape);
   const keys = (shape.num_key_value_heads ?? shape.num_attention_heads) * headDim(shape);
   const matrices = width * queries * 2 + width * keys * 2 + width * shape.intermediate_size * 3;
@@ -55,11 +80,8 @@ export function countParameters(shape: DecoderShape): ParameterCounts {
   else if (shape.attention_bias) vectors += queries + 2 * keys + width;
   const embedding = shape.vocab_size * width;
   const nonEmbedding = shape.num_hidden_layers * (matrices + vectors) + width;
-  return {
-    total: nonEmbedding + embedding * (shape.tie_word_embeddings ? 1 : 2),
-    nonEmbedding,
-    matmul: shape.num_hidden_layers * matrices + embedding,
-  };
+  const total = nonEmbedding + embedding * (shape.tie_word_embeddings ? 1 : 2);
+  return { total, nonEmbedding, matmul: shape.num_hidden_layers * matrices + embedding, active: total, mtp: 0 };
 }
 
 export interface SequencePart {
@@ -71,6 +93,8 @@ export interface SequencePart {
   headTokens?: number;
   /** Default `causal`. */
   attention?: 'causal' | 'full';
+  /** Tokens for which a prediction module (MTP) also gives logits; it is computed for all. Default: no module. */
+  furtherTokens?: number;
 }
 
 /** FLOPs of a forward pass over (a part of) one sequence. Sum it over the sequences of a batch. */
@@ -78,15 +102,20 @@ export function forwardFlops(shape: DecoderShape, part: SequencePart): number {
   const { tokens, headTokens = tokens } = part;
   const head = shape.vocab_size * shape.hidden_size;
   const layers = countParameters(shape).matmul - head;
-  return 2 * (tokens * layers + headTokens * head) + attentionFlops(shape, part);
+  const { furtherTokens } = part;
+  const further = furtherTokens === undefined ? 0 : tokens * (deepseekOf(shape)?.mtpActiveMatrices ?? 0) + furtherTokens * head;
+  return 2 * (tokens * layers + headTokens * head + further) + attentionFlops(shape, part);
 }
 
 /** Of them, scores and weighted values. */
-function attentionFlops(shape: DecoderShape, { tokens, past = 0, attention = 'causal' }: SequencePart): number {
+function attentionFlops(shape: DecoderShape, part: SequencePart): number {
+  const { tokens, past = 0, attention = 'causal' } = part;
+  const further = part.furtherTokens !== undefined;
   // Sum over positions past … past + tokens − 1 of (position + 1).
   const keys = attention === 'causal' ? tokens * past + (tokens * (tokens + 1)) / 2 : tokens * (past + tokens);
-  const perKey = 4 * shape.num_hidden_layers * shape.num_attention_heads * headDim(shape);
-  return perKey * keys;
+  const deepseek = deepseekOf(shape);
+  const perKey = deepseek ? 2 * deepseek.perKey : 4 * shape.num_hidden_layers * shape.num_attention_heads * headDim(shape);
+  return (perKey + (further && deepseek ? 2 * deepseek.mtpPerKey : 0)) * keys;
 }
 
 /**

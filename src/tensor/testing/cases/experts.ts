@@ -1,5 +1,6 @@
 /** @file Cases: latent attention's heads, the gate, the experts' order, and FP8. */
 import type { RouteOptions } from '../../backend.js';
+import { concatColumns } from '../../operations/concat-columns.js';
 import { add } from '../../operations/elementwise.js';
 import { combineRows, dispatchRows, sortByExpert } from '../../operations/experts.js';
 import { groupedMatmul } from '../../operations/grouped-matmul.js';
@@ -79,6 +80,18 @@ export const experts: OperationCase[] = [
           const { k, v } = joinHeads(tape, variable('up'), variable('shared'), count, dn);
           return add(tape, k, v);
         },
+      });
+    },
+  },
+  {
+    name: 'concatColumns on the tape',
+    draw(draw) {
+      const [n, a, b] = [draw.rows(17), draw.size(9), draw.size(9)];
+      return taped(draw, {
+        label: `[${n}, ${a} + ${b} + ${a}]`,
+        variables: { a: draw.numbers([n, a], 1, draw.gap()), b: draw.numbers([n, b]) },
+        outputShape: [n, 2 * a + b],
+        build: (tape, variable) => concatColumns(tape, variable('a'), variable('b'), variable('a')),
       });
     },
   },
