@@ -10,9 +10,9 @@
  */
 import { UserError } from '../base/errors.js';
 import { Random } from '../base/random.js';
-import type { ForwardInput, KvCache, Model } from '../models/index.js';
-import type { Backend, CachedAttentionTables, HostArray, Tensor } from '../tensor/backend.js';
-import { Tape } from '../tensor/tape.js';
+import type { KvCache, Model } from '../models/index.js';
+import type { Backend, Tensor } from '../tensor/backend.js';
+import { createSteps, RowTable } from './steps.js';
 
 /** Sequences decoded at once where a stage would take more: beyond this, larger products are no faster. */
 export const MAX_CAPACITY = 256;
@@ -97,15 +97,12 @@ export function createSampler(backend: Backend, model: Model, limits: SamplerOpt
   }
   const cache = model.createCache(capacity * (maxPrompt + maxTokens));
   const ownBase = capacity * maxPrompt;
-  const width = model.head.shape[1];
-  const vocabulary = model.head.shape[0];
-  const tape = new Tape(backend, false);
+  const steps = createSteps(backend, model, cache);
 
   /** Draws the next token of each sequence from hidden states [B, width]; appends it. */
   async function draw(hidden: Tensor, sequences: readonly Sequence[], options: GenerateOptions): Promise<void> {
     const batch = sequences.length;
-    const logits = backend.allocate('f32', [batch, vocabulary]);
-    backend.matmul(logits, hidden, model.head.value, { transposeB: true });
+    const logits = steps.logits(hidden);
     const uniforms = new Float32Array(batch);
     if (options.temperature > 0) {
       for (let b = 0; b < batch; b++) {
@@ -114,24 +111,13 @@ export function createSampler(backend: Backend, model: Model, limits: SamplerOpt
         uniforms[b] = new Random(...options.key, prompt, s.sample, s.tokens.length).uniform();
       }
     }
-    const uniformsTensor = backend.allocate('f32', [batch]);
-    backend.write(uniformsTensor, uniforms);
-    const ids = backend.allocate('i32', [batch]);
-    const logProbabilities = backend.allocate('f32', [batch]);
-    backend.sample(ids, logProbabilities, logits, uniformsTensor, options.temperature);
-    const [idsHost, logHost]: HostArray[] = await Promise.all([backend.read(ids), backend.read(logProbabilities)]);
+    const { ids, logProbabilities } = await steps.draw(logits, uniforms, options.temperature);
     for (let b = 0; b < batch; b++) {
-      sequences[b].tokens.push(idsHost[b]);
-      sequences[b].logProbabilities.push(logHost[b]);
-      options.onToken?.(sequences[b].prompt, sequences[b].sample, idsHost[b], logHost[b]);
+      sequences[b].tokens.push(ids[b]);
+      sequences[b].logProbabilities.push(logProbabilities[b]);
+      options.onToken?.(sequences[b].prompt, sequences[b].sample, ids[b], logProbabilities[b]);
     }
   }
-
-  const integers = (values: readonly number[]): Tensor => {
-    const tensor = backend.allocate('i32', [values.length]);
-    backend.write(tensor, Int32Array.from(values));
-    return tensor;
-  };
 
   /** Runs the prompts through the model, filling the cache, and draws each sample's first token. */
   async function prefill(
@@ -139,37 +125,18 @@ export function createSampler(backend: Backend, model: Model, limits: SamplerOpt
     admitted: readonly Group[],
     options: GenerateOptions,
   ): Promise<void> {
-    const ids: number[] = [];
-    const positions: number[] = [];
-    const cacheRows: number[] = [];
-    const segments = [0];
     const lastRows: number[] = [];
+    let rows = 0;
     for (const group of admitted) {
-      const prompt = prompts[group.prompt];
-      for (let t = 0; t < prompt.length; t++) {
-        ids.push(prompt[t]);
-        positions.push(t);
-        cacheRows.push(group.promptSlot * maxPrompt + t);
-      }
-      segments.push(ids.length);
-      for (let s = 0; s < group.sequences.length; s++) lastRows.push(ids.length - 1);
+      rows += prompts[group.prompt].length;
+      for (let s = 0; s < group.sequences.length; s++) lastRows.push(rows - 1);
     }
     const mark = backend.mark();
-    const input: ForwardInput = {
-      ids: integers(ids),
-      positions: integers(positions),
-      segments: integers(segments),
-      cacheRows: integers(cacheRows),
-      cache,
-    };
-    const hidden = model.forward(tape, input);
-    const last = backend.allocate('f32', [lastRows.length, width]);
-    backend.gatherRows(last, hidden.value, integers(lastRows));
-    await draw(
-      last,
-      admitted.flatMap((group) => group.sequences),
-      options,
+    const hidden = steps.prefill(
+      admitted.map(({ prompt, promptSlot }) => ({ tokens: prompts[prompt], firstRow: promptSlot * maxPrompt })),
     );
+    const sequences = admitted.flatMap((group) => group.sequences);
+    await draw(steps.select(hidden, lastRows), sequences, options);
     backend.release(mark);
   }
 
@@ -196,33 +163,16 @@ export function createSampler(backend: Backend, model: Model, limits: SamplerOpt
 
   /** Feeds each sequence's latest token and draws its next one. */
   async function decode(active: readonly Sequence[], options: GenerateOptions): Promise<void> {
-    const batch = active.length;
     const mark = backend.mark();
-    // One upload: seven rows of integers a sequence.
-    const host = new Int32Array(7 * batch);
-    for (let b = 0; b < batch; b++) {
-      const s = active[b];
+    const table = new RowTable(active.length);
+    for (const s of active) {
       const own = s.tokens.length;
       const ownStart = ownBase + s.slot * maxTokens;
-      host[b] = s.tokens[own - 1];
-      host[batch + b] = s.promptLength + own - 1;
-      host[2 * batch + b] = ownStart + own - 1;
-      host[3 * batch + b] = s.promptSlot * maxPrompt;
-      host[4 * batch + b] = s.promptLength;
-      host[5 * batch + b] = ownStart;
-      host[6 * batch + b] = own;
+      const prefixStart = s.promptSlot * maxPrompt;
+      const position = s.promptLength + own - 1;
+      table.add(s.tokens[own - 1], position, ownStart + own - 1, prefixStart, s.promptLength, ownStart, own);
     }
-    const packed = backend.allocate('i32', [7, batch]);
-    backend.write(packed, host);
-    const row = (i: number): Tensor => backend.view(packed, i * batch, [batch]);
-    const tables: CachedAttentionTables = {
-      prefixStart: row(3),
-      prefixLength: row(4),
-      ownStart: row(5),
-      ownLength: row(6),
-    };
-    const hidden = model.forward(tape, { ids: row(0), positions: row(1), cacheRows: row(2), cache, tables });
-    await draw(hidden.value, active, options);
+    await draw(steps.decode(table), active, options);
     backend.release(mark);
   }
 

@@ -181,6 +181,11 @@ export interface Backend {
   scaleBy(out: Tensor, a: Tensor, s: Tensor): void;
 
   // ── matrix products ───────────────────────────────────────────────────────────────────────────────────────────────
+  /**
+   * From now on a row of a product depends, to the last bit, on that row of `a` and on `b` alone, not on how many rows there are.
+   * Slower; for what must come out the same whatever else is in a batch. A backend without the method has it always.
+   */
+  independentRows?(on: boolean): void;
   /** out [M, N] = op(a) · op(b); all strided; `b` may be a frozen bf16 matrix. */
   matmul(out: Tensor, a: Tensor, b: Tensor, options?: MatmulOptions): void;
   /** out [B, M, N] = op(a[i]) · op(b[i]) for every i; contiguous. */

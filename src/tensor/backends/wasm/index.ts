@@ -31,6 +31,7 @@ import {
   type Strided,
 } from './attention.js';
 import { createGemm, GEMM_SCRATCH_BYTES, type Gemm, type GemmChoice, planGemm } from './gemm.js';
+import { type IndependentRows, independentRows } from './independent-rows.js';
 import type { KernelExports } from './kernels.js';
 import type { Build, Kernels } from './load.js';
 import { createWasmMemory, layoutOf, Stacks, type WasmMemory, type WasmMemoryOptions } from './memory.js';
@@ -128,6 +129,7 @@ class WasmBackend implements Backend {
   private readonly f32s: Float32Array;
   private readonly i32s: Int32Array;
   private readonly productContext;
+  private readonly products: IndependentRows;
   private readonly vocabularyContext;
   private readonly withScratch: (bytes: number, body: (address: number) => void) => void;
 
@@ -159,7 +161,8 @@ class WasmBackend implements Backend {
       }
     };
     const { withScratch } = this;
-    this.productContext = { gemm, memory: memory.memory, expandBf16: this.kernels.expandBf16, withScratch };
+    this.products = independentRows(gemm, memory.memory, withScratch);
+    this.productContext = { gemm: this.products.gemm, memory: memory.memory, expandBf16: this.kernels.expandBf16, withScratch };
     this.vocabularyContext = { ...this.productContext, kernels: this.kernels };
   }
 
@@ -215,6 +218,10 @@ class WasmBackend implements Backend {
     if (t.dtype === 'bf16' || !t.contiguous) throw mismatch('read', 'wants a contiguous f32 or i32 tensor', { tensor });
     const from = t.address / 4;
     return (t.dtype === 'f32' ? this.f32s : this.i32s).slice(from, from + t.size);
+  }
+
+  independentRows(on: boolean): void {
+    this.products.on = on;
   }
 
   async sync(): Promise<void> {}
