@@ -308,11 +308,23 @@ export const studioDocument = z
 
 export type StudioDocument = z.infer<typeof studioDocument>;
 
+export const serveDocument = z
+  .object({
+    schemaVersion,
+    url: z.string().describe('Where it listens; the API is under /v1.'),
+    pid: count,
+    model: z.string().describe('What clients call the model.'),
+  })
+  .describe('reckoner serve <model|run> --json: printed once it is ready');
+
+export type ServeDocument = z.infer<typeof serveDocument>;
+
 /** By the name of the file in docs/schema/. */
 export const documents = {
   train: trainDocument,
   chat: chatDocument,
   eval: evalDocument,
+  serve: serveDocument,
   claim: claimDocument,
   'claim-list': claimListDocument,
   export: exportDocument,

@@ -30,7 +30,8 @@ export function createProgram(sink: Sink = TERMINAL): Command {
     .option('--no-color', 'no colours (so does NO_COLOR=1)')
     .addHelpText('after', '\nExample:\n  $ reckoner train r1-mini && reckoner chat r1-mini');
   for (const verb of verbs) program.addCommand(verb().helpOption('-h, --help', 'show help'));
-  for (const command of [program, ...program.commands]) {
+  const all = (command: Command): Command[] => [command, ...command.commands.flatMap(all)];
+  for (const command of all(program)) {
     command.exitOverride().showSuggestionAfterError(true);
     // Errors are printed once, at the end, from what is thrown.
     command.configureOutput({ writeOut: sink.out, writeErr: sink.err, outputError: () => {} });

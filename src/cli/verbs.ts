@@ -9,6 +9,7 @@ import { doctorCommand } from './doctor.js';
 import { evalCommand } from './eval.js';
 import { exportCommand } from './export.js';
 import { planCommand } from './plan.js';
+import { serveCommand } from './serve.js';
 import { studioCommand } from './studio.js';
 import { trainCommand } from './train.js';
 import { validateCommand } from './validate.js';
@@ -17,6 +18,7 @@ export const verbs: readonly (() => Command)[] = [
   trainCommand,
   chatCommand,
   evalCommand,
+  serveCommand,
   planCommand,
   billCommand,
   claimCommand,

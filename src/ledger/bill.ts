@@ -193,6 +193,7 @@ const SCOPES = [
   OWNED,
   'data generation',
   'evaluation',
+  'inference',
   'overhead',
   'storage',
   'lost work',
@@ -205,7 +206,9 @@ function scopeOf(line: BillLine): (typeof SCOPES)[number] {
   if (line.item === 'storage') return 'storage';
   if (line.status === 'lost') return 'lost work';
   if (line.status === 'discarded') return 'discarded stages';
-  return ({ training: OWNED, evaluation: 'evaluation', data: 'data generation', overhead: 'overhead' } as const)[line.purpose];
+  return (
+    { training: OWNED, evaluation: 'evaluation', inference: 'inference', data: 'data generation', overhead: 'overhead' } as const
+  )[line.purpose];
 }
 
 function describeRun(run: BilledRun): Bill['runs'][number] {

@@ -14,7 +14,7 @@ import type { PriceBook } from './pricebook.js';
 
 const amount = z.number().min(0);
 const quantity = z.object({ value: amount, low: amount, high: amount });
-const purpose = z.enum(['training', 'evaluation', 'data', 'overhead']);
+const purpose = z.enum(['training', 'evaluation', 'inference', 'data', 'overhead']);
 const basis = z.enum(['measured', 'estimated', 'predicted', 'published', 'assumed']);
 
 /** What the ledger reads of a plan. */

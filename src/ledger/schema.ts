@@ -19,7 +19,7 @@ const interval = {
 };
 const basis = z.enum(['measured', 'estimated', 'predicted', 'published', 'assumed']);
 const priceBasis = z.enum(['published', 'derived', 'assumed']);
-const purpose = z.enum(['training', 'evaluation', 'data', 'overhead']);
+const purpose = z.enum(['training', 'evaluation', 'inference', 'data', 'overhead']);
 const amount = z.number().min(0);
 const count = z.int().min(0);
 

@@ -129,7 +129,13 @@ export function totalsOf(lines: readonly StatementLine[]): Pick<Statement, 'tota
   };
 }
 
-const PURPOSES = { training: 'final', evaluation: 'evaluation', data: 'data', overhead: 'overhead' } as const;
+const PURPOSES = {
+  training: 'final',
+  evaluation: 'evaluation',
+  inference: 'overhead',
+  data: 'data',
+  overhead: 'overhead',
+} as const;
 const STATUSES = { lost: 'lost', discarded: 'discarded', 'other-run': 'failed' } as const;
 
 /** A line of a run's bill as a statement's. */

@@ -23,6 +23,17 @@ export interface Machine {
   node: string;
 }
 
+/** What a server answered: whose usage an event records. */
+export interface ServedRequest {
+  /** Identifier in the answer. */
+  id: string;
+  model: string;
+  /** Name of the API key. */
+  key?: string;
+  /** Exact decimal. */
+  usd: string;
+}
+
 export type StopReason = 'completed' | 'interrupted' | 'max-usd' | 'max-minutes' | 'diverged' | 'failed';
 
 export type RunEvent =
@@ -32,7 +43,7 @@ export type RunEvent =
   | (Base & { type: 'stage-ended'; stage: string; kind: string })
   /** `stageStep` counts from 1 within the stage; `values` are named numbers (loss, reward, tokensPerSecond, …). */
   | (Base & { type: 'metrics'; stage: string; kind: string; stageStep: number; values: Record<string, number> })
-  | (Base & { type: 'usage'; usage: Usage })
+  | (Base & { type: 'usage'; usage: Usage; request?: ServedRequest })
   /** The result of an evaluation stage; names are `task.metric`-free: one event a task. */
   | (Base & { type: 'evaluation'; stage: string; task: string; label: string; results: Record<string, number> })
   | (Base & { type: 'checkpoint'; path: string; bytes: number; sha256: string })

@@ -6,7 +6,7 @@
 export type Basis = 'measured' | 'estimated' | 'predicted' | 'published' | 'assumed';
 
 /** What the time was spent on; decides whether it counts in the headline. */
-export type Purpose = 'training' | 'evaluation' | 'data' | 'overhead';
+export type Purpose = 'training' | 'evaluation' | 'inference' | 'data' | 'overhead';
 
 export interface Usage {
   /** Stage id in the recipe. */

@@ -16,7 +16,7 @@ const USAGE_NUMBERS: readonly (keyof Usage)[] = [
   'storedBytes',
 ];
 const BASES = new Set(['measured', 'estimated', 'predicted', 'published', 'assumed']);
-const PURPOSES = new Set(['training', 'evaluation', 'data', 'overhead']);
+const PURPOSES = new Set(['training', 'evaluation', 'inference', 'data', 'overhead']);
 
 type Field = readonly [name: string, type: 'string' | 'number' | 'object'];
 

@@ -1,0 +1,37 @@
+/**
+ * @file What the HTTP thread and the inference thread say to each other. Plain data, cloned on its way.
+ */
+import type { EngineStats } from '../inference/engine.js';
+import type { GenerationEvent, GenerationRequest } from '../inference/generator.js';
+
+/** What the inference thread is started with. */
+export interface EngineJob {
+  /** A model folder or a snapshot. */
+  folder: string;
+  /** False forces our own matrix product. */
+  blas: boolean;
+  /** Sequences in a step. */
+  capacity: number;
+  /** Most bytes of the key-value cache. */
+  cacheBytes: number;
+}
+
+export interface ModelInfo {
+  vocabularySize: number;
+  /** Longest prompt and completion together, tokens. */
+  contextLength: number;
+  parameters: number;
+  /** What computes. */
+  backend: string;
+  cacheRows: number;
+}
+
+export type ToEngine =
+  | { kind: 'submit'; id: number; request: GenerationRequest }
+  | { kind: 'cancel'; id: number }
+  | { kind: 'close' };
+
+export type FromEngine =
+  | { kind: 'ready'; info: ModelInfo }
+  | { kind: 'events'; events: GenerationEvent[]; stats: EngineStats }
+  | { kind: 'failed'; error: { code: string; message: string; field?: string } };
