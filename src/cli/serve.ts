@@ -30,6 +30,8 @@ const USAGE_FILE = 'serve-usage.jsonl';
 
 export function serveCommand(): Command {
   const command = new Command('serve')
+    // What stands after "keys" is for it: both have --keys.
+    .enablePositionalOptions()
     .description('an OpenAI-compatible server: chat, completions, streaming, JSON by a schema, the cost of each request')
     .argument('[model]', 'a run (folder, name or part of its name) or a model folder; default: the newest run')
     .option('--name <name>', 'what clients call the model (default: the name of the run or folder)')

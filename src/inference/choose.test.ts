@@ -28,7 +28,7 @@ it('keeps what each filter keeps, and draws from it in proportion', () => {
 });
 
 it('adds biases first, and never takes what is not allowed', () => {
-  expect(shares({ bias: new Map([[2, 100]]) })).toEqual({ 2: 1000 });
+  expect(shares({ bias: new Map([[2, 1000]]) })).toEqual({ 2: 1000 });
   expect(shares({ topK: 1 }, Uint8Array.from([1, 0, 1, 0]))).toEqual({ 0: 1000 });
   expect(shares({ temperature: 0, bias: new Map([[1, 50]]) }, Uint8Array.from([1, 0, 1, 0]))).toEqual({ 0: 1000 });
 });
