@@ -14,7 +14,8 @@ const plain = { temperature: 0.7, topP: 1, topK: 0, minP: 0, bias: null };
 function setUp(backend: Backend, config: object = {}) {
   const model = createModel(backend, parseModelConfig({ ...tinyConfig, num_hidden_layers: 2, vocab_size: 11, ...config }));
   model.store.initialize(3);
-  const engine = (capacity = 8, cacheRows = 400, eos = EOS) => createEngine(backend, model, { capacity, cacheRows, eos });
+  const engine = (capacity = 8, cacheRows = 400, stop = EOS) =>
+    createEngine(backend, model, { capacity, cacheRows, stops: [stop] });
   return { backend, model, engine };
 }
 

@@ -75,7 +75,8 @@ export interface EngineOptions {
   capacity: number;
   /** Rows of the key-value cache. */
   cacheRows: number;
-  eos: number;
+  /** Tokens that end a completion. */
+  stops: readonly number[];
   /** Monotonic milliseconds, for tests. */
   now?: () => number;
 }
@@ -114,7 +115,8 @@ interface Active extends Sequence {
 
 /** Puts a cache on the backend's stack; the caller releases it with its own mark. */
 export function createEngine(backend: Backend, model: Model, options: EngineOptions): Engine {
-  const { capacity, eos } = options;
+  const { capacity } = options;
+  const stops = new Set(options.stops);
   const now = options.now ?? (() => performance.now());
   const cache = model.createCache(options.cacheRows);
   const steps = createSteps(backend, model, cache);
@@ -263,10 +265,10 @@ export function createEngine(backend: Backend, model: Model, options: EngineOpti
     sequence.state = 'writing';
     sequence.drawn++;
     tokens.push(token.id);
-    if (token.id !== eos) request.constraint?.advance(token.id);
+    if (!stops.has(token.id)) request.constraint?.advance(token.id);
     const stopped = request.onToken(token);
     if (sequence.state !== 'writing') return; // cancelled by the one who saw it
-    if (stopped || token.id === eos) end(sequence, 'eos');
+    if (stopped || stops.has(token.id)) end(sequence, 'eos');
     else if (sequence.drawn >= request.maxTokens) end(sequence, 'length');
   }
 

@@ -3,11 +3,10 @@
  *
  * What a server's worker thread runs. Requests are plain data and so are the events that answer them, so both cross a thread.
  */
-import { Template } from '@huggingface/jinja';
 import { UserError } from '../base/errors.js';
 import type { Model } from '../models/index.js';
 import type { Backend } from '../tensor/backend.js';
-import type { Tokenizer } from '../tokenizers/tokenizer.js';
+import { plainPrompt, type Tokenizer } from '../tokenizers/tokenizer.js';
 import { createEngine, type EngineStats, type Sequence, type SequenceUse } from './engine.js';
 import { Grammar, type Vocabulary, vocabularyOf } from './grammar.js';
 import { grammarOfObject, grammarOfSchema } from './json-schema.js';
@@ -63,11 +62,6 @@ export interface Generator {
 export interface GeneratorOptions {
   capacity: number;
   cacheRows: number;
-  /** Jinja, as in `tokenizer_config.json`. */
-  chatTemplate: string;
-  /** Written out, for the template. */
-  bosToken: string;
-  eosToken: string;
   emit(event: GenerationEvent): void;
 }
 
@@ -84,10 +78,9 @@ export function createGenerator(
   options: GeneratorOptions,
 ): Generator {
   const { emit, capacity, cacheRows } = options;
-  const { bos, eos } = tokenizer.special;
-  const engine = createEngine(backend, model, { capacity, cacheRows, eos });
+  const stops = new Set(tokenizer.stops);
+  const engine = createEngine(backend, model, { capacity, cacheRows, stops: tokenizer.stops });
   const longest = Math.min(cacheRows, model.config.max_position_embeddings);
-  const template = new Template(options.chatTemplate);
   const running = new Map<number, Sequence[]>();
   const grammars = new Map<string, Grammar>();
   let vocabulary: Vocabulary | null = null;
@@ -99,14 +92,11 @@ export function createGenerator(
         throw new UserError('usage', `token ${wrong} is not among the model's ${tokenizer.vocabularySize}`, 'prompt');
       return input.tokens;
     }
-    if ('text' in input) return [bos, ...tokenizer.encode(input.text)];
-    const text = template.render({
-      messages: input.messages,
-      bos_token: options.bosToken,
-      eos_token: options.eosToken,
-      add_generation_prompt: true,
-    });
-    return tokenizer.encode(text);
+    if ('text' in input) return plainPrompt(tokenizer.special, tokenizer.encode(input.text));
+    if (tokenizer.chat === null) {
+      throw new UserError('usage', 'the model has no chat template; use /v1/completions', 'messages');
+    }
+    return tokenizer.chat(input.messages);
   }
 
   function grammarOf(json: NonNullable<GenerationRequest['json']>): Grammar {
@@ -160,7 +150,7 @@ export function createGenerator(
         constraint: grammar?.constraint() ?? null,
         after: sequences[0],
         onToken(token) {
-          const ended = token.id === eos;
+          const ended = stops.has(token.id);
           const { text, stopped } = finder.push(ended ? stream.end() : stream.push(token.id));
           const reports: TokenReport[] = [];
           if (token.logProbability !== null) {

@@ -54,17 +54,20 @@ export interface Vocabulary {
   characters: readonly (readonly number[])[];
 }
 
+/** Tokens of the completion form are no part of JSON. */
+const TAGS = new Set(['<think>', '</think>', '<answer>', '</answer>']);
+
 /** Tokens with a role, and those that are a part of a character, are never allowed. */
 export function vocabularyOf(tokenizer: Tokenizer): Vocabulary {
   const tree: VocabularyTree = { children: new Map(), tokens: [] };
   const alphabet = new Set<number>();
-  const special = new Set<number>(Object.values(tokenizer.special));
+  const special = new Set<number | null>([...Object.values(tokenizer.special), ...tokenizer.stops]);
   const characters: number[][] = [];
   for (let id = 0; id < tokenizer.vocabularySize; id++) {
     characters.push([]);
     if (special.has(id)) continue;
     const text = tokenizer.decode([id]);
-    if (text === '' || text.includes('\uFFFD')) continue;
+    if (text === '' || text.includes('\uFFFD') || TAGS.has(text)) continue;
     const points = Array.from(text, (character) => character.codePointAt(0) as number);
     characters[id] = points;
     if (points.length === 1) alphabet.add(points[0]);

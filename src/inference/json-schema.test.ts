@@ -126,7 +126,10 @@ it('masks whole tokens of several characters, and none that has a role', () => {
   const texts = ['<eos>', '<think>', 'tr', 'true', 'truex', 't', 'r', 'u', 'e', 'f', 'a', 'l', 's', '1'];
   const several = vocabularyOf({
     vocabularySize: texts.length,
-    special: { pad: 0, bos: 0, eos: 0, think: 1, endThink: 1, answer: 1, endAnswer: 1 },
+    special: { pad: 0, bos: 0, eos: 0 },
+    stops: [0],
+    prompt: () => [],
+    chat: null,
     encode: () => [],
     decode: (ids) => ids.map((id) => texts[id]).join(''),
     toJSON: () => ({}),

@@ -2,38 +2,16 @@
  * @file The inference thread: opens the model, then advances the engine whenever there is work. What a step had to say goes to the
  * HTTP thread in one message; between steps it listens, so that a cancellation takes effect with the next step.
  */
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { UserError } from '../base/errors.js';
-import { readJson } from '../base/files.js';
 import { cacheRowsFor, createGenerator, type GenerationEvent } from '../inference/generator.js';
 import { openModel } from '../inference/open.js';
-import { tokenizerConfig } from '../tokenizers/character.js';
 import { countParameters } from '../usage/flops.js';
 import type { EngineJob, FromEngine, ToEngine } from './messages.js';
 
 if (!parentPort) throw new Error('serve/worker.js runs in a worker thread only');
 const port = parentPort;
 const send = (message: FromEngine): void => port.postMessage(message);
-
-/** The template and the special tokens that the folder names, or those of Reckoner's own models. */
-function chatFormat(folder: string): { chatTemplate: string; bosToken: string; eosToken: string } {
-  const path = join(folder, 'tokenizer_config.json');
-  const own = tokenizerConfig().tokenizerConfig;
-  const config = existsSync(path) ? (readJson(path, 'tokenizer configuration') as Record<string, unknown>) : own;
-  const text = (name: string): string => {
-    const value = config[name];
-    if (typeof value === 'string') return value;
-    const content = (value as { content?: unknown } | null | undefined)?.content;
-    return typeof content === 'string' ? content : '';
-  };
-  return {
-    chatTemplate: text('chat_template') || (own.chat_template as string),
-    bosToken: text('bos_token'),
-    eosToken: text('eos_token'),
-  };
-}
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -50,7 +28,6 @@ try {
   const generator = createGenerator(opened, {
     capacity: job.capacity,
     cacheRows,
-    ...chatFormat(job.folder),
     emit: (event) => events.push(event),
   });
   const tell = (): void => {
