@@ -30,8 +30,6 @@ const USAGE_FILE = 'serve-usage.jsonl';
 
 export function serveCommand(): Command {
   const command = new Command('serve')
-    // What stands after "keys" is for it: both have --keys.
-    .enablePositionalOptions()
     .description('an OpenAI-compatible server: chat, completions, streaming, JSON by a schema, the cost of each request')
     .argument('[model]', 'a run (folder, name or part of its name) or a model folder; default: the newest run')
     .option('--name <name>', 'what clients call the model (default: the name of the run or folder)')
@@ -52,7 +50,7 @@ export function serveCommand(): Command {
   withExamples(
     command,
     'reckoner serve r1-mini',
-    'reckoner serve keys add alice --keys keys.json && reckoner serve r1-mini --host 0.0.0.0 --keys keys.json',
+    'reckoner serve keys add alice --file keys.json && reckoner serve r1-mini --host 0.0.0.0 --keys keys.json',
   );
   command.addCommand(keysCommand());
   return command;
@@ -63,7 +61,7 @@ async function runServe(which: string | undefined, flags: ServeFlags): Promise<v
   if (flags.keys !== undefined && keys.length === 0) {
     throw new UserError(
       'usage',
-      `${flags.keys} has no keys; add one with "reckoner serve keys add NAME --keys ${flags.keys}"`,
+      `${flags.keys} has no keys; add one with "reckoner serve keys add NAME --file ${flags.keys}"`,
       '--keys',
     );
   }
@@ -113,23 +111,23 @@ async function runServe(which: string | undefined, flags: ServeFlags): Promise<v
 
 function keysCommand(): Command {
   const keys = new Command('keys').description('API keys of a server: add, list, remove');
-  const file = ['--keys <file>', 'the file of keys', 'keys.json'] as const;
+  const file = ['--file <file>', 'the file of keys', 'keys.json'] as const;
   keys
     .command('add')
     .description('make a key; it is shown once and kept as a hash')
     .argument('<name>', 'whose it is')
     .option(...file)
     .option('--requests-per-minute <n>', 'a limit for this key', numberOption(0.1))
-    .action((name: string, flags: { keys: string; requestsPerMinute?: number }) => {
-      print(addKey(flags.keys, name, new Date(), flags.requestsPerMinute));
-      note(`kept as a hash in ${flags.keys}; this is the only time that the key is shown`);
+    .action((name: string, flags: { file: string; requestsPerMinute?: number }) => {
+      print(addKey(flags.file, name, new Date(), flags.requestsPerMinute));
+      note(`kept as a hash in ${flags.file}; this is the only time that the key is shown`);
     });
   keys
     .command('list')
     .description('names, dates and limits')
     .option(...file)
-    .action((flags: { keys: string }) => {
-      for (const { name, created, requestsPerMinute } of readKeys(flags.keys)) {
+    .action((flags: { file: string }) => {
+      for (const { name, created, requestsPerMinute } of readKeys(flags.file)) {
         print(`${name}  ${created}${requestsPerMinute === undefined ? '' : `  ${requestsPerMinute} requests a minute`}`);
       }
     });
@@ -138,6 +136,6 @@ function keysCommand(): Command {
     .description('remove a key')
     .argument('<name>', 'whose it is')
     .option(...file)
-    .action((name: string, flags: { keys: string }) => removeKey(flags.keys, name));
+    .action((name: string, flags: { file: string }) => removeKey(flags.file, name));
   return keys;
 }

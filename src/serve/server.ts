@@ -71,7 +71,7 @@ export function demandLoopbackOrKeys(host: string, hasKeys: boolean): void {
   if (LOOPBACK.test(host) || hasKeys) return;
   throw new UserError(
     'usage',
-    `${host} can be reached by others, and there are no API keys; make one with "reckoner serve keys add NAME --keys keys.json" and give --keys keys.json`,
+    `${host} can be reached by others, and there are no API keys; make one with "reckoner serve keys add NAME --file keys.json" and give --keys keys.json`,
     '--host',
   );
 }

@@ -41,11 +41,11 @@ it('refuses a public address without keys, before it loads anything', async () =
 
 it('makes a key and keeps its hash', async () => {
   const file = join(folder, 'keys.json');
-  const made = await reckoner(['serve', 'keys', 'add', 'alice', '--keys', file]);
+  const made = await reckoner(['serve', 'keys', 'add', 'alice', '--file', file]);
   expect([made.code, made.stdout.trim()]).toEqual([0, expect.stringMatching(/^rk-[\w-]{32}$/)]);
   expect(readFileSync(file, 'utf8')).not.toContain(made.stdout.trim());
-  const listed = await reckoner(['serve', 'keys', 'list', '--keys', file]);
+  const listed = await reckoner(['serve', 'keys', 'list', '--file', file]);
   expect(listed.stdout).toMatch(/^alice {2}\d{4}-/);
-  const again = await reckoner(['serve', 'keys', 'add', 'alice', '--keys', file]);
+  const again = await reckoner(['serve', 'keys', 'add', 'alice', '--file', file]);
   expect([again.code, again.stderr]).toEqual([2, expect.stringContaining('has a key named alice')]);
 });
