@@ -17,6 +17,6 @@ it('every schema has a version, and every file a schema', () => {
     expect($schema).toBe('https://json-schema.org/draft/2020-12/schema');
     if (name !== 'error') expect(properties.schemaVersion.const).toBe(1);
   }
-  const known = [...Object.keys(jsonSchemas()), 'bill'].map((name) => `${name}.json`);
+  const known = [...Object.keys(jsonSchemas()), 'bill', 'recipe'].map((name) => `${name}.json`);
   for (const file of readdirSync(folder)) expect(known).toContain(file);
 });

@@ -171,7 +171,7 @@ describe('a recipe', () => {
   });
 });
 
-it('docs/schema/recipe.json is the schema that recipes are checked by (scripts/recipe-schema.mjs)', () => {
+it('docs/schema/recipe.json is the schema that recipes are checked by (scripts/schemas.mjs)', () => {
   const written = JSON.parse(readFileSync(new URL('../../docs/schema/recipe.json', import.meta.url), 'utf8'));
   expect(written).toEqual(JSON.parse(JSON.stringify(recipeJsonSchema())));
   const kinds = written.properties.stages.items.oneOf.map(
