@@ -77,7 +77,7 @@ async function rank() {
 /** Our side: a group of worker threads. */
 async function reckoner(config, workers, blas) {
   const { planBackend } = await import('../dist/recipes/backend.js');
-  const plan = await planBackend({ kind: 'wasm', workers, blas, model: config });
+  const plan = await planBackend({ kind: 'wasm', workers, blas, models: [config] });
   const threads = Array.from(
     { length: workers },
     (_, rank) => new Worker(fileURLToPath(import.meta.url), { workerData: { config, plan, rank } }),

@@ -77,7 +77,7 @@ describe('reckoner export', () => {
     await expect(call('--to', 'toString', '--out', out)).rejects.toThrow('choose from hf');
     await expect(call('--dtype', 'f16', '--out', out)).rejects.toThrow('--dtype f16: choose from f32, bf16');
     await expect(call('--out', '')).rejects.toThrow('--out is empty');
-    await expect(call()).rejects.toThrow("required option '--out <folder>' not specified");
+    await expect(call()).rejects.toThrow("required option '--out <path>' not specified");
     await expect(call('--out', run.model)).rejects.toThrow('is the folder that is exported');
     mkdirSync(out);
     writeFileSync(join(out, 'thesis.tex'), '');

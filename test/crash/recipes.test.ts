@@ -121,7 +121,7 @@ describe('the command refuses', () => {
     [['train', folder], /^error: /],
     [['train', 'deepseek-v3'], /^error: deepseek-v3 cannot be trained here: .* "reckoner plan deepseek-v3 --on h800x2048"$/m],
     [['train', '--workers', '0'], /^error: option '--workers <n>' .*whole number from 1 to 256/],
-    [['train', '--backend', 'cuda'], /^error: option '--backend <name>' .*wasm, reference/],
+    [['train', '--backend', 'cuda'], /^error: option '--backend <name>' .*wasm, webgpu, reference/],
     [['train', '--workers', '2', '--backend', 'reference'], /^error: the reference backend runs on one worker, not 2/],
     [['train', '--max-usd', '-1'], /^error: option '--max-usd <amount>' /],
     [['train', '--seed', '1', '--resume'], /^error: --resume goes on with the run's own recipe and seed; leave out the seed/],
