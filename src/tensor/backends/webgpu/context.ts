@@ -31,13 +31,15 @@ export interface Pointwise {
   others?: Readonly<Record<string, GpuTensor>>;
   parameters?: Readonly<Record<string, { type: ParameterType; value: number }>>;
   declarations?: string;
+  /** Operands that are bf16; see `KernelSource`. */
+  bf16?: readonly string[];
   /** `ld` and `st` are the functions' prefixes, `type` is f32 or vec4f; also `row` and `column` where not `vector`. */
   body(words: { ld: string; st: string; raw: string; put: string; type: string; scalar: (x: string) => string }): string;
 }
 
 /** One thread an element, or four where all matrices lie so that four can be read at once. */
 export function pointwise(context: Context, options: Pointwise): void {
-  const { name, matrices, others = {}, parameters = {}, declarations, body } = options;
+  const { name, matrices, others = {}, parameters = {}, declarations, bf16, body } = options;
   let { rows, columns } = options;
   if (rows * columns === 0) return;
   const operands = Object.entries(matrices);
@@ -68,6 +70,7 @@ export function pointwise(context: Context, options: Pointwise): void {
         parameters: types,
         threads: THREADS,
         vector,
+        bf16,
         declarations,
         body: `  let item = group * ${THREADS}u + tid;
   if (item >= $count) { return; }

@@ -65,15 +65,20 @@ export function scaleBy(context: Context, out: GpuTensor, a: GpuTensor, s: GpuTe
   });
 }
 
-/** out[n] = a[rows[n]]. */
+/** out[n] = a[rows[n]]; a may be a frozen table. */
 export function gatherRows(context: Context, out: GpuTensor, a: GpuTensor, rows: GpuTensor): void {
+  const frozen = a.dtype === 'bf16';
   pointwise(context, {
-    name: 'gatherRows',
+    name: `gatherRows ${a.dtype}`,
     rows: out.rows,
     columns: out.columns,
     matrices: { out },
     others: { a, rows },
-    body: () => `  put_out(at_out, raw_a(u32(ldi_rows(row)) * $width + column));`,
+    bf16: frozen ? ['a'] : [],
+    body: () => {
+      const at = 'u32(ldi_rows(row)) * $width + column';
+      return frozen ? `  st_out(at_out, ld_a(${at}));` : `  put_out(at_out, raw_a(${at}));`;
+    },
   });
 }
 

@@ -32,7 +32,7 @@ import { Slabs, Stacks } from './memory.js';
 import * as norm from './norm.js';
 import * as products from './products.js';
 import { Runner } from './runner.js';
-import { f32, f32Strided, GpuTensor, i32, mismatch, mustFit, type Slab } from './tensor.js';
+import { f32, f32OrFrozen, f32Strided, GpuTensor, i32, mismatch, mustFit, type Slab } from './tensor.js';
 import * as vocabulary from './vocabulary.js';
 
 export { type AdapterDescription, describeAdapter, findAdapter, INSTALL_HINT, openGpu, requireAdapter } from './adapter.js';
@@ -346,7 +346,7 @@ class WebGpuBackend implements Backend {
   }
 
   private gather(method: string, out: Tensor, table: Tensor, ids: Tensor): void {
-    const [o, t, n] = [f32(method, out), f32(method, table), i32(method, ids)];
+    const [o, t, n] = [f32(method, out), f32OrFrozen(method, table), i32(method, ids)];
     mustFit(method, o.rows === n.size && o.columns === t.columns, { out, table, ids });
     elementwise.gatherRows(this.context, o, t, n);
   }
@@ -550,7 +550,7 @@ class WebGpuBackend implements Backend {
       entropy: f32(method, entropy),
       logSumExp: f32(method, logSumExp),
     };
-    const [x, w, t] = [f32(method, hidden), f32(method, head), i32(method, targets)];
+    const [x, w, t] = [f32(method, hidden), f32OrFrozen(method, head), i32(method, targets)];
     const right = x.columns === w.columns && t.size === x.rows && Object.values(out).every((y) => y.size === x.rows);
     mustFit(method, right, { ...out, hidden, head, targets });
     vocabulary.tokenLogProbabilities(this.context, this.part, out, x, w, t, temperature);
@@ -573,7 +573,7 @@ class WebGpuBackend implements Backend {
       f32(method, dLogProbabilities),
       f32(method, logSumExp),
       f32(method, hidden),
-      f32(method, head),
+      f32OrFrozen(method, head),
       i32(method, targets),
     ];
     const right =

@@ -72,6 +72,11 @@ export function f32(method: string, t: Tensor): GpuTensor {
   return t as GpuTensor;
 }
 
+/** Contiguous f32, or a frozen matrix. */
+export function f32OrFrozen(method: string, t: Tensor): GpuTensor {
+  return t.dtype === 'bf16' && (t as GpuTensor).contiguous ? (t as GpuTensor) : f32(method, t);
+}
+
 /** A contiguous i32 tensor. */
 export function i32(method: string, t: Tensor): GpuTensor {
   if (t.dtype !== 'i32' || !(t as GpuTensor).contiguous) throw mismatch(method, 'wants a contiguous i32 tensor', { tensor: t });
