@@ -8,7 +8,7 @@ import { UserError } from '../../../base/errors.js';
 import type { Gpu, GpuAdapter } from './gpu.js';
 
 /** How to get WebGPU in Node, for messages. */
-export const INSTALL_HINT = 'npm install --no-save webgpu';
+export const INSTALL_HINT = 'npm install --no-save -D webgpu';
 
 const DAWN_SWITCHES = ['enable-dawn-features=allow_unsafe_apis'];
 
