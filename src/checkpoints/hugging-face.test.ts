@@ -69,6 +69,17 @@ describe('model folders', () => {
     model.tensors.close();
   });
 
+  it('write whole numbers as floats where transformers takes nothing else', async () => {
+    const folder = join(root, 'model');
+    const own = { ...config, routed_scaling_factor: 1, rms_norm_eps: 1e-6, initializer_range: 0.02, first_k_dense_replace: 1 };
+    await saveHuggingFace(folder, { config: own, tensors });
+    const text = readFileSync(join(folder, 'config.json'), 'utf8');
+    expect(text).toContain('"routed_scaling_factor": 1.0,');
+    expect(text).toContain('"rms_norm_eps": 0.000001,');
+    expect(text).toContain('"first_k_dense_replace": 1,');
+    expect(loadHuggingFace(folder).config).toMatchObject(own);
+  });
+
   it('hold BF16 when asked, and say so', async () => {
     const folder = join(root, 'model');
     await saveHuggingFace(folder, { config: { ...config, dtype: 'float32' }, tensors, dtype: 'BF16' });

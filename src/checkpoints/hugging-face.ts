@@ -60,6 +60,11 @@ export function isModelFile(name: string): boolean {
   return [...NAMES, TEMPLATE, WEIGHTS, INDEX].includes(name) || /^model-\d{5}-of-\d{5}\.safetensors$/.test(name);
 }
 
+/** Fields that transformers demands to be floats, for whom 1 is none; JavaScript writes 1.0 as 1. */
+const FLOATS = /^( *"(?:routed_scaling_factor|rms_norm_eps|initializer_range|attention_dropout)": -?\d+)(,?)$/gm;
+
+const jsonText = (value: unknown): string => `${JSON.stringify(value, null, 2).replace(FLOATS, '$1.0$2')}\n`;
+
 /** The text of each special token that the configuration names by id, found in `tokenizer.json`. */
 function specialTokens(config: Json, tokenizer: Json): Record<string, string> {
   const added = Array.isArray(tokenizer.added_tokens) ? (tokenizer.added_tokens as { id?: unknown; content?: unknown }[]) : [];
@@ -111,7 +116,7 @@ export async function saveHuggingFace(folder: string, content: HuggingFaceConten
   const write = (temporary: string): SavedModel => {
     const files: Record<string, Written> = {};
     const put = (name: string, value: unknown): void => {
-      files[name] = writeFileDurably(join(temporary, name), `${JSON.stringify(value, null, 2)}\n`, 'model');
+      files[name] = writeFileDurably(join(temporary, name), jsonText(value), 'model');
     };
     for (const [name, value] of Object.entries(json)) put(name, value);
     if (content.chatTemplate) files[TEMPLATE] = writeFileDurably(join(temporary, TEMPLATE), content.chatTemplate, 'model');

@@ -73,6 +73,9 @@ describe('the published configuration', () => {
     const multiHead = m.num_attention_heads * (m.qk_nope_head_dim + m.qk_rope_head_dim + m.v_head_dim);
     expect(multiHead / latent).toBeCloseTo(71.1, 1);
     expect((2 * 8 * 128) / latent).toBeCloseTo(3.56, 2);
+    // Bytes a token in BF16, as in docs/reference/engine.md.
+    const bytes = [latent, 2 * 8 * 128, multiHead].map((numbers) => 2 * m.num_hidden_layers * numbers);
+    expect(bytes).toEqual([70_272, 249_856, 4_997_120]);
   });
 });
 
