@@ -46,6 +46,7 @@ async function bill(db: Database, imported: Imported, options: UsageBillOptions)
   const used = [...new Set(groups.filter((group) => weightOf(group) > 0n).map((group) => group.kind))];
   const charges = await sumCharges(db, imported, rules, used);
   const drafts = await allocate(db, charges, groups, imported, counted, options);
+  await Promise.all(imported.hashing);
   for (const line of runLines) {
     if (!timed(line)) drafts.push({ ...line, amount: new Decimal(line.amount), currency: 'USD' });
   }

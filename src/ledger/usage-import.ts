@@ -11,6 +11,7 @@
  *
  * Quantities go to a temporary table, about 100 bytes a row; charges are summed where they lie.
  */
+import { statSync } from 'node:fs';
 import { UserError } from '../base/errors.js';
 import { allRules, kindSql, poolSql, type Rule, type Rules, ruleSql } from './allocation.js';
 import { type Database, QueryError, type Row, text } from './duckdb.js';
@@ -51,6 +52,8 @@ export interface Imported {
   /** The rules that rows were matched with. */
   rules: Rule[];
   notes: string[];
+  /** Each fills in a report's `sha256` when the file has been hashed, beside the work on its rows. */
+  hashing: Promise<void>[];
 }
 
 /** Infinities are times to SQL, and nothing here is older than Unix. */
@@ -78,21 +81,38 @@ const TABLES = [
  */
 export async function importUsage(db: Database, paths: readonly string[], rules: Rules): Promise<Imported> {
   for (const sql of TABLES) await db.run(sql);
-  const imported: Imported = { reports: [], malformed: [], refused: [], charges: [], rules: allRules(rules), notes: [] };
+  const imported: Imported = {
+    reports: [],
+    malformed: [],
+    refused: [],
+    charges: [],
+    rules: allRules(rules),
+    notes: [],
+    hashing: [],
+  };
+  for (const path of paths) demandFile(path);
+  const sizes = paths.map((path) => statSync(path).size);
   const seen = new Map<string, string>();
   const files: UsageFile[] = [];
-  for (const path of paths) {
-    demandFile(path);
-    const sha256 = await sha256Of(path);
-    const first = seen.get(sha256);
+  for (const [i, path] of paths.entries()) {
+    const hash = sha256Of(path);
+    hash.catch(() => {}); // Whoever awaits it hears of it.
+    // A file of another size than all others is no copy of one; it is hashed while DuckDB reads it.
+    const first = sizes.indexOf(sizes[i]) === sizes.lastIndexOf(sizes[i]) ? undefined : seen.get(await hash);
     if (first !== undefined) {
       imported.notes.push(`${path} is the same file as ${first}; it is billed once.`);
       continue;
     }
-    seen.set(sha256, path);
-    const file = await openUsageFile(db, path, files.length, rules, sha256);
+    const file = await openUsageFile(db, path, files.length, rules);
     files.push(file);
     imported.reports.push(emptyReport(file));
+    imported.hashing.push(
+      hash.then((sha256) => {
+        seen.set(sha256, path);
+        imported.reports[file.index].sha256 = sha256;
+      }),
+    );
+    imported.hashing[file.index].catch(() => {});
     imported.malformed.push(...file.early.slice(0, LISTED));
     const report = imported.reports[file.index];
     report.malformed = file.early.length;
@@ -101,7 +121,8 @@ export async function importUsage(db: Database, paths: readonly string[], rules:
     else await inFile(file, () => loadQuantities(db, file, rules, imported));
   }
   await dropRepeated(db, imported);
-  await dropTwoSources(db, imported);
+  const sources = new Set(files.map((file) => file.source));
+  if (sources.has('slurm') && sources.has('opencost')) await dropTwoSources(db, imported);
   return imported;
 }
 
@@ -120,9 +141,21 @@ const named = (message: string, file: UsageFile): string =>
   message.replace(/\bc(\d+)\b/g, (whole, at) => file.names[Number(at)] ?? whole);
 
 function emptyReport(file: UsageFile): FileReport {
-  const { path, sha256, bytes, format } = file;
+  const { path, bytes, format } = file;
   const unknownColumns = file.names.filter((one) => !file.sql.knows(one.toLowerCase()));
-  return { path, sha256, bytes, format, rows: 0, malformed: 0, skipped: {}, duplicates: 0, split: 0, refused: 0, unknownColumns };
+  return {
+    path,
+    sha256: '',
+    bytes,
+    format,
+    rows: 0,
+    malformed: 0,
+    skipped: {},
+    duplicates: 0,
+    split: 0,
+    refused: 0,
+    unknownColumns,
+  };
 }
 
 /**

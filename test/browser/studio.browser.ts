@@ -277,7 +277,8 @@ describe('chat', () => {
     await page.locator('#prompt').press('Enter');
     await page.locator('.reply-foot').nth(1).waitFor({ timeout: 60_000 });
     expect(parts).toBe(2);
-    for (const foot of await page.locator('.reply-foot').allInnerTexts()) expect(foot).toMatch(/\d+ tokens\s+[\d.]+ s\s+\$0\.0/);
+    for (const foot of await page.locator('.reply-foot').allInnerTexts())
+      expect(foot).toMatch(/\d+ tokens\s+[\d.]+ s\s+\$(0\.0|\d\.\de[-−])/);
     expect(await page.locator('.reply').first().locator('.token').count()).toBeGreaterThan(0);
     const answer = page.locator('.reply-text').first();
     await answer.focus();

@@ -27,8 +27,8 @@ export function sha256Of(path: string): Promise<string> {
 }
 
 /** @throws UserError (data, with the file as its field) when there is no such file or it is of no known kind. */
-export async function openUsageFile(db: Database, path: string, index: number, rules: Rules, sha256: string): Promise<UsageFile> {
-  const open: Opening = { db, path, index, rules, base: { index, path, sha256, bytes: statSync(path).size } };
+export async function openUsageFile(db: Database, path: string, index: number, rules: Rules): Promise<UsageFile> {
+  const open: Opening = { db, path, index, rules, base: { index, path, bytes: statSync(path).size } };
   const { bytes, gzip } = headOf(path);
   if (bytes.subarray(0, 4).toString('latin1') === 'PAR1') return openParquet(open);
   const head = bytes.toString('utf8');
@@ -42,7 +42,7 @@ interface Opening {
   path: string;
   index: number;
   rules: Rules;
-  base: Pick<UsageFile, 'index' | 'path' | 'sha256' | 'bytes'>;
+  base: Pick<UsageFile, 'index' | 'path' | 'bytes'>;
 }
 
 export function demandFile(path: string): void {

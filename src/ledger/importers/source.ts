@@ -46,7 +46,6 @@ export interface UsageFile {
   index: number;
   /** As it was named. */
   path: string;
-  sha256: string;
   bytes: number;
   format: Format;
   source: 'slurm' | 'opencost' | 'focus';
