@@ -86,6 +86,36 @@ function decoder(width, layers, headDim) {
 /** The decoders that are measured, by width. */
 export const DECODERS = { 128: decoder(128, 4, 32), 256: decoder(256, 6, 32), 512: decoder(512, 8, 64) };
 
+/** A DeepSeek-V3 with as many active parameters as the decoder of that width: 3 of 16 experts and a shared one, no prediction of further tokens. */
+function deepseek(width, layers, rank, latent, head, rope) {
+  const { num_attention_heads, intermediate_size, ...dense } = DECODERS[width];
+  return {
+    ...dense,
+    model_type: 'deepseek_v3',
+    intermediate_size,
+    num_hidden_layers: layers,
+    num_attention_heads,
+    num_key_value_heads: num_attention_heads,
+    head_dim: undefined,
+    q_lora_rank: rank,
+    kv_lora_rank: latent,
+    qk_nope_head_dim: head,
+    qk_rope_head_dim: rope,
+    v_head_dim: head,
+    first_k_dense_replace: 1,
+    n_routed_experts: 16,
+    num_experts_per_tok: 3,
+    n_shared_experts: 1,
+    moe_intermediate_size: intermediate_size / 4,
+    n_group: 1,
+    topk_group: 1,
+    routed_scaling_factor: 1,
+    norm_topk_prob: true,
+    num_nextn_predict_layers: 0,
+  };
+}
+export const V3 = { 256: deepseek(256, 6, 128, 64, 32, 16), 512: deepseek(512, 8, 256, 128, 64, 32) };
+
 /** The Python that has PyTorch: `--python`, or the virtual environment that bench/peers/README.md makes; null when absent. */
 export function findPython(given) {
   const candidate = given ?? process.env.RECKONER_BENCH_PYTHON ?? `${root}bench/peers/.venv/bin/python`;

@@ -8,93 +8,12 @@
 // Both sides train the same architecture (the parameter counts are compared) on 8 sequences of 256 random tokens a step.
 // PyTorch runs with as many threads as we run workers; it leaves out gradient clipping, which we cannot switch off.
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { DECODERS, demandBuild, describe, findPython, machine, median, root, sleep, table, times, whole } from './harness.mjs';
+import { DECODERS, demandBuild, describe, findPython, machine, root, table, times, whole } from './harness.mjs';
+import { BATCH, interleave, reckoner, SEQUENCE } from './step.mjs';
 
-const BATCH = 8;
-const SEQUENCE = 256;
-/** About how long a side's turn lasts, seconds. */
-const TURN_SECONDS = 1;
-const WARM_UP_STEPS = 3;
-
-if (isMainThread) await main();
-else await rank();
-
-/** A worker thread: one rank of a data-parallel group, doing steps on request. */
-async function rank() {
-  const { openBackend } = await import('../dist/recipes/backend.js');
-  const { createModel } = await import('../dist/models/index.js');
-  const { createOptimizer, optimizerSchema } = await import('../dist/training/optimizer.js');
-  const { crossEntropyStep } = await import('../dist/training/backpropagate.js');
-  const { Tape } = await import('../dist/tensor/index.js');
-  const { config, plan, rank } = workerData;
-  const backend = await openBackend(plan, rank);
-  const { worldSize } = backend.ranks;
-  const model = createModel(backend, config);
-  if (rank === 0) model.store.initialize(1);
-  model.store.attachGradients();
-  const optimizer = createOptimizer(
-    backend,
-    model.store,
-    optimizerSchema.parse({ matrices: 'adamw', lr: 1e-3, beta2: 0.95, weightDecay: 0 }),
-  );
-  await backend.ranks.barrier();
-  let state = 12345 + rank;
-  const random = () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state >>> 24;
-  };
-  const sequences = Array.from({ length: BATCH / worldSize }, () => ({
-    tokens: Array.from({ length: SEQUENCE + 1 }, () => random() % config.vocab_size),
-    predictFrom: 1,
-  }));
-  let step = 0;
-  const doStep = async () => {
-    model.store.resetGradients();
-    const { loss } = await crossEntropyStep(new Tape(backend), model, sequences, { weight: 1 / (BATCH * SEQUENCE) });
-    await optimizer.update(1, ++step);
-    return loss;
-  };
-  parentPort.on('message', async ({ steps }) => {
-    const seconds = [];
-    let loss = 0;
-    for (let i = 0; i < steps; i++) {
-      await backend.ranks.barrier();
-      const start = performance.now();
-      loss = await doStep();
-      seconds.push((performance.now() - start) / 1000);
-    }
-    [loss] = await backend.ranks.sum([loss]);
-    parentPort.postMessage({ seconds, loss, parameters: model.store.size });
-  });
-  parentPort.postMessage({ ready: true, fingerprint: backend.fingerprint });
-}
-
-/** Our side: a group of worker threads. */
-async function reckoner(config, workers, blas) {
-  const { planBackend } = await import('../dist/recipes/backend.js');
-  const plan = await planBackend({ kind: 'wasm', workers, blas, models: [config] });
-  const threads = Array.from(
-    { length: workers },
-    (_, rank) => new Worker(fileURLToPath(import.meta.url), { workerData: { config, plan, rank } }),
-  );
-  /** The next message of every rank. */
-  const answer = () => Promise.all(threads.map(async (thread) => (await once(thread, 'message'))[0]));
-  const [{ fingerprint }] = await answer();
-  return {
-    fingerprint,
-    async run(steps) {
-      const done = answer();
-      for (const thread of threads) thread.postMessage({ steps });
-      return (await done)[0];
-    },
-    close: () => Promise.all(threads.map((thread) => thread.terminate())),
-  };
-}
+await main();
 
 /** PyTorch's side: one Python process that answers requests. */
 function startPython(python) {
@@ -149,11 +68,14 @@ async function main() {
         const request = { config, batch: BATCH, sequence: SEQUENCE, threads: workers, compile };
         sides.push({ name: compile ? 'torchCompile' : 'torch', run: (steps) => torch.ask({ ...request, steps }) });
       }
-      const seconds = await interleave(sides, Number(flags.rounds), (text) =>
+      await interleave(sides, Number(flags.rounds), (text) =>
         process.stderr.write(`width ${width}, ${workers} worker(s): ${text}\n`),
       );
+      const counts = new Set(sides.map((side) => side.parameters));
+      if (counts.size !== 1) throw new Error(`the sides train different models: ${[...counts].join(', ')} parameters`);
       for (const side of Object.values(ours)) await side.close();
-      results.push({ width, layers: config.num_hidden_layers, workers, ...seconds });
+      const perSecond = Object.fromEntries(sides.map((side) => [side.name, side.tokensPerSecond]));
+      results.push({ width, layers: config.num_hidden_layers, workers, parameters: [...counts][0], ...perSecond });
     }
   }
   torch?.close();
@@ -164,34 +86,6 @@ async function main() {
     fingerprints,
     flags,
   );
-}
-
-/** @returns for each side its median tokens per second, and the parameter count, which all must share */
-async function interleave(sides, rounds, say) {
-  const counts = new Set();
-  for (const side of sides) {
-    await side.run(WARM_UP_STEPS);
-    const { seconds, parameters } = await side.run(1);
-    counts.add(parameters);
-    side.steps = Math.max(1, Math.min(50, Math.round(TURN_SECONDS / seconds[0])));
-    side.seconds = [];
-  }
-  if (counts.size !== 1) throw new Error(`the sides train different models: ${[...counts].join(', ')} parameters`);
-  for (let round = 0; round < rounds; round++) {
-    for (let i = 0; i < sides.length; i++) {
-      const side = sides[(i + round) % sides.length];
-      // Threads of the side before may spin for a moment after their last product.
-      await sleep(0.3);
-      const { seconds, loss } = await side.run(side.steps);
-      if (!Number.isFinite(loss)) throw new Error(`${side.name}: the loss is ${loss}`);
-      side.seconds.push(...seconds);
-      side.loss = loss;
-    }
-  }
-  const tokens = BATCH * SEQUENCE;
-  say(sides.map((s) => `${s.name} ${whole(tokens / median(s.seconds))} tokens/s (loss ${s.loss.toFixed(3)})`).join(', '));
-  const perSecond = Object.fromEntries(sides.map((s) => [s.name, tokens / median(s.seconds)]));
-  return { parameters: [...counts][0], ...perSecond };
 }
 
 function report(results, about, versions, fingerprints, flags) {
