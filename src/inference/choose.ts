@@ -47,16 +47,22 @@ export function topTokens(logits: ArrayLike<number>, n: number): { id: number; l
   return best.map((id) => ({ id, logProbability: logits[id] - lse }));
 }
 
+/** What a row of logits gives each token, not normalised. */
+export interface Distribution {
+  weights: Float64Array;
+  /** Sum of the weights. */
+  total: number;
+}
+
 /**
- * The token that `uniform` (in [0, 1)) falls on.
+ * The distribution that a token is drawn from; all of it on the most likely token at temperature 0.
  * @param allowed 1 for each token that may come; null for all. At least one must be allowed.
  */
-export function choose(
+export function weigh(
   logits: ArrayLike<number>,
   { temperature, topP, topK, minP, bias }: Choosing,
   allowed: Uint8Array | null,
-  uniform: number,
-): number {
+): Distribution {
   const n = logits.length;
   const z = new Float64Array(n);
   let top = Number.NEGATIVE_INFINITY;
@@ -65,7 +71,11 @@ export function choose(
     z[v] = allowed === null || allowed[v] === 1 ? logits[v] + (bias?.get(v) ?? 0) : Number.NEGATIVE_INFINITY;
     if (z[v] > top) [top, best] = [z[v], v];
   }
-  if (temperature === 0 || top === Number.NEGATIVE_INFINITY) return best;
+  if (temperature === 0 || top === Number.NEGATIVE_INFINITY) {
+    z.fill(0);
+    z[best] = 1;
+    return { weights: z, total: 1 };
+  }
   let total = 0;
   for (let v = 0; v < n; v++) {
     z[v] = Math.exp((z[v] - top) / temperature);
@@ -96,12 +106,22 @@ export function choose(
       total += z[v];
     }
   }
+  return { weights: z, total };
+}
+
+/** The token that `uniform` (in [0, 1)) falls on. */
+export function pick({ weights, total }: Distribution, uniform: number): number {
   let cumulative = 0;
-  let chosen = best;
-  for (let v = 0; v < n; v++) {
-    if (z[v] > 0) chosen = v;
-    cumulative += z[v];
+  let chosen = 0;
+  for (let v = 0; v < weights.length; v++) {
+    if (weights[v] > 0) chosen = v;
+    cumulative += weights[v];
     if (cumulative > uniform * total) break;
   }
   return chosen;
+}
+
+/** `pick` of `weigh`. */
+export function choose(logits: ArrayLike<number>, choosing: Choosing, allowed: Uint8Array | null, uniform: number): number {
+  return pick(weigh(logits, choosing, allowed), uniform);
 }

@@ -6,12 +6,13 @@
  * slots (continuous batching, Yu et al. 2022), so that a long completion does not hold up the rest.
  *
  * A token depends on (key, prompt index, sample index, position) and the weights alone, up to rounding: the random number
- * for each draw is keyed by them, whatever else is in the batch.
+ * for each draw is keyed by them, whatever else is in the batch. With a draft (speculative.ts) it depends on the draft as well.
  */
 import { UserError } from '../base/errors.js';
-import { Random } from '../base/random.js';
 import type { KvCache, Model } from '../models/index.js';
 import type { Backend, Tensor } from '../tensor/backend.js';
+import { CacheLayout, type Sequence, uniformOf } from './sequence.js';
+import { createSpeculation } from './speculative.js';
 import { createSteps, RowTable } from './steps.js';
 
 /** Sequences decoded at once where a stage would take more: beyond this, larger products are no faster. */
@@ -33,6 +34,8 @@ export interface Completion {
   /** Log-probability (nats) of each token under the tempered distribution that drew it. */
   logProbabilities: number[];
   stop: SampleStop;
+  /** With a draft: how many tokens it guessed, and how many of them stood. */
+  drafts?: { offered: number; accepted: number };
 }
 
 export interface GenerateOptions {
@@ -59,16 +62,8 @@ export interface SamplerOptions {
   maxPrompt: number;
   maxTokens: number;
   eos: number;
-}
-
-interface Sequence {
-  prompt: number;
-  sample: number;
-  slot: number;
-  promptSlot: number;
-  promptLength: number;
-  tokens: number[];
-  logProbabilities: number[];
+  /** `mtp`: the model's module of multi-token prediction guesses ahead. The distribution of what is drawn stays the same. */
+  draft?: 'mtp';
 }
 
 /** Sequences of one prompt that begin together, and the slot that holds the prompt. */
@@ -95,9 +90,11 @@ export function createSampler(backend: Backend, model: Model, limits: SamplerOpt
       'maxTokens',
     );
   }
-  const cache = model.createCache(capacity * (maxPrompt + maxTokens));
-  const ownBase = capacity * maxPrompt;
+  const layout = new CacheLayout(capacity, maxPrompt, maxTokens);
+  const cache = model.createCache(layout.rows);
   const steps = createSteps(backend, model, cache);
+  const speculation = limits.draft ? createSpeculation(backend, model, steps, layout, eos) : null;
+  const speculationOptions = (options: GenerateOptions) => ({ ...options, limit: Math.min(options.maxTokens, maxTokens) });
 
   /** Draws the next token of each sequence from hidden states [B, width]; appends it. */
   async function draw(hidden: Tensor, sequences: readonly Sequence[], options: GenerateOptions): Promise<void> {
@@ -106,9 +103,7 @@ export function createSampler(backend: Backend, model: Model, limits: SamplerOpt
     const uniforms = new Float32Array(batch);
     if (options.temperature > 0) {
       for (let b = 0; b < batch; b++) {
-        const s = sequences[b];
-        const prompt = options.promptIndex ? options.promptIndex(s.prompt) : s.prompt;
-        uniforms[b] = new Random(...options.key, prompt, s.sample, s.tokens.length).uniform();
+        uniforms[b] = uniformOf(options, sequences[b], sequences[b].tokens.length);
       }
     }
     const { ids, logProbabilities } = await steps.draw(logits, uniforms, options.temperature);
@@ -132,11 +127,12 @@ export function createSampler(backend: Backend, model: Model, limits: SamplerOpt
       for (let s = 0; s < group.sequences.length; s++) lastRows.push(rows - 1);
     }
     const mark = backend.mark();
-    const hidden = steps.prefill(
-      admitted.map(({ prompt, promptSlot }) => ({ tokens: prompts[prompt], firstRow: promptSlot * maxPrompt })),
-    );
+    const packed = admitted.map(({ prompt, promptSlot }) => ({ tokens: prompts[prompt], firstRow: layout.prompt(promptSlot) }));
+    const hidden = steps.prefill(packed);
     const sequences = admitted.flatMap((group) => group.sequences);
     await draw(steps.select(hidden, lastRows), sequences, options);
+    const started = sequences.map((sequence, i) => ({ sequence, row: lastRows[i] }));
+    await speculation?.begin(packed, hidden, started, speculationOptions(options));
     backend.release(mark);
   }
 
@@ -161,14 +157,19 @@ export function createSampler(backend: Backend, model: Model, limits: SamplerOpt
     await prefill(prompts, part, options);
   }
 
-  /** Feeds each sequence's latest token and draws its next one. */
+  /** Feeds each sequence's latest token and draws its next one, or its next two. */
   async function decode(active: readonly Sequence[], options: GenerateOptions): Promise<void> {
     const mark = backend.mark();
+    if (speculation) {
+      await speculation.round(active, speculationOptions(options));
+      backend.release(mark);
+      return;
+    }
     const table = new RowTable(active.length);
     for (const s of active) {
       const own = s.tokens.length;
-      const ownStart = ownBase + s.slot * maxTokens;
-      const prefixStart = s.promptSlot * maxPrompt;
+      const ownStart = layout.own(s.slot);
+      const prefixStart = layout.prompt(s.promptSlot);
       const position = s.promptLength + own - 1;
       table.add(s.tokens[own - 1], position, ownStart + own - 1, prefixStart, s.promptLength, ownStart, own);
     }
@@ -200,8 +201,9 @@ export function createSampler(backend: Backend, model: Model, limits: SamplerOpt
           kept.push(s);
           continue;
         }
-        const { prompt, sample, tokens, logProbabilities } = s;
+        const { prompt, sample, tokens, logProbabilities, offered, accepted } = s;
         const completion: Completion = { prompt, sample, tokens, logProbabilities, stop: ended ? 'eos' : 'length' };
+        if (speculation) completion.drafts = { offered, accepted };
         done.push(completion);
         options.onCompletion?.(completion);
         freeSlots.push(s.slot);
@@ -220,15 +222,21 @@ export function createSampler(backend: Backend, model: Model, limits: SamplerOpt
           const count = Math.min(samples - nextSample, freeSlots.length);
           const promptSlot = freePromptSlots.pop() as number;
           promptUsers.set(promptSlot, count);
-          const sequences = Array.from({ length: count }, (_, i) => ({
-            prompt: nextPrompt,
-            sample: nextSample + i,
-            slot: freeSlots.pop() as number,
-            promptSlot,
-            promptLength: prompts[nextPrompt].length,
-            tokens: [],
-            logProbabilities: [],
-          }));
+          const sequences = Array.from(
+            { length: count },
+            (_, i): Sequence => ({
+              prompt: nextPrompt,
+              sample: nextSample + i,
+              slot: freeSlots.pop() as number,
+              promptSlot,
+              promptLength: prompts[nextPrompt].length,
+              tokens: [],
+              logProbabilities: [],
+              draft: null,
+              offered: 0,
+              accepted: 0,
+            }),
+          );
           admitted.push({ prompt: nextPrompt, promptSlot, sequences });
           nextSample += count;
           if (nextSample === samples) {

@@ -53,6 +53,10 @@ export interface PackedPrompt {
 }
 
 export interface Steps {
+  /** Uploads what a pass over whole prompts is told, but for the cache. */
+  packed(prompts: readonly PackedPrompt[]): ForwardInput;
+  /** Uploads what a pass over single tokens is told, but for the cache. */
+  rows(table: RowTable): ForwardInput;
   /** Runs whole prompts through the model. @returns hidden states [Σ lengths, width] */
   prefill(prompts: readonly PackedPrompt[]): Tensor;
   /** Runs single tokens through the model, each against its past. @returns hidden states [rows, width] */
@@ -73,36 +77,40 @@ export function createSteps(backend: Backend, model: Model, cache: KvCache): Ste
     backend.write(tensor, Int32Array.from(values));
     return tensor;
   };
-  return {
-    prefill(prompts) {
-      const ids: number[] = [];
-      const positions: number[] = [];
-      const cacheRows: number[] = [];
-      const segments = [0];
-      for (const { tokens, firstRow } of prompts) {
-        for (let t = 0; t < tokens.length; t++) {
-          ids.push(tokens[t]);
-          positions.push(t);
-          cacheRows.push(firstRow + t);
-        }
-        segments.push(ids.length);
+  function packed(prompts: readonly PackedPrompt[]): ForwardInput {
+    const ids: number[] = [];
+    const positions: number[] = [];
+    const cacheRows: number[] = [];
+    const segments = [0];
+    for (const { tokens, firstRow } of prompts) {
+      for (let t = 0; t < tokens.length; t++) {
+        ids.push(tokens[t]);
+        positions.push(t);
+        cacheRows.push(firstRow + t);
       }
-      const input: ForwardInput = {
-        ids: integers(ids),
-        positions: integers(positions),
-        segments: integers(segments),
-        cacheRows: integers(cacheRows),
-        cache,
-      };
-      return model.forward(tape, input).value;
-    },
-    decode({ rows, data }) {
-      const packed = backend.allocate('i32', [ROW_FIELDS, rows]);
-      backend.write(packed, data);
-      const row = (i: number): Tensor => backend.view(packed, i * rows, [rows]);
-      const tables = { prefixStart: row(3), prefixLength: row(4), ownStart: row(5), ownLength: row(6) };
-      return model.forward(tape, { ids: row(0), positions: row(1), cacheRows: row(2), cache, tables }).value;
-    },
+      segments.push(ids.length);
+    }
+    return {
+      ids: integers(ids),
+      positions: integers(positions),
+      segments: integers(segments),
+      cacheRows: integers(cacheRows),
+    };
+  }
+
+  function rowsOf({ rows, data }: RowTable): ForwardInput {
+    const all = backend.allocate('i32', [ROW_FIELDS, rows]);
+    backend.write(all, data);
+    const row = (i: number): Tensor => backend.view(all, i * rows, [rows]);
+    const tables = { prefixStart: row(3), prefixLength: row(4), ownStart: row(5), ownLength: row(6) };
+    return { ids: row(0), positions: row(1), cacheRows: row(2), tables };
+  }
+
+  return {
+    packed,
+    rows: rowsOf,
+    prefill: (prompts) => model.forward(tape, { ...packed(prompts), cache }).value,
+    decode: (table) => model.forward(tape, { ...rowsOf(table), cache }).value,
     select(hidden, rows) {
       const out = backend.allocate('f32', [rows.length, width]);
       backend.gatherRows(out, hidden, integers(rows));

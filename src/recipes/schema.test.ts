@@ -148,6 +148,7 @@ describe('a recipe', () => {
     ['stages.2.minibatches', 5, /must be at most prompts \(4\), is 5/],
     ['stages.2.maxTokens', 60, /more than model.max_position_embeddings \(64\)/],
     ['stages.2.temperature', 0, /temperature/],
+    ['stages.2.draft', 'mtp', /stages\.2\.draft: "mtp" needs a model with num_nextn_predict_layers: 1/],
     ['stages.3.passAt', 8, /must be at most samples \(4\), is 8/],
     ['stages.3.task', { terms: [2, 2], maximum: 2 }, /20 evaluation problems asked for, but only \d+ found/],
     ['checkpoints.keep', 1, /keep/],

@@ -397,6 +397,10 @@ export function resolveRecipe(recipe: Recipe, where = recipe.name): ResolvedReci
   });
   recipe.stages.forEach((stage, i) => {
     if ('schedule' in stage) partOf(where, `stages.${i}`, () => createSchedule(stage.schedule, stage.steps));
+    if (stage.kind === 'grpo' && stage.draft && !models[i].num_nextn_predict_layers) {
+      const message = `draft: "mtp" needs a model with num_nextn_predict_layers: 1; leave it out`;
+      throw new UserError('usage', `${where}: stages.${i}.${message}`, `stages.${i}.draft`);
+    }
     const sampling = samplingOf(stage);
     if (sampling === null) return;
     const longest = tasks[i].maxPromptLength + 1 + sampling.maxTokens;

@@ -354,6 +354,34 @@ describe('a step of GRPO', () => {
     expect(dropped).toBeGreaterThan(0);
   });
 
+  it('samples with a draft on one rank as on two, from the policy itself, and says how many guesses stood', async () => {
+    const latent = {
+      model_type: 'deepseek_v3',
+      q_lora_rank: null,
+      kv_lora_rank: 4,
+      qk_nope_head_dim: 4,
+      qk_rope_head_dim: 2,
+      v_head_dim: 4,
+      n_routed_experts: 4,
+      num_experts_per_tok: 2,
+      moe_intermediate_size: 4,
+      num_nextn_predict_layers: 1,
+    };
+    const options = grpoSchema.parse({ ...base, prompts: 4, draft: 'mtp' });
+    const stepOn = async (backend: Backend) => {
+      const tiny = await tinyContext(lettersTask(byText), backend, latent);
+      return (await createGrpo(tiny, options).step(1)).values;
+    };
+    const [alone] = await inRanks(1, stepOn);
+    // What it says of its tokens' log-probabilities is what the training pass finds.
+    expect(alone.sampleMismatch).toBeLessThan(1e-5);
+    expect(alone.draftAcceptance).toBeGreaterThan(0);
+    expect(alone.draftAcceptance).toBeLessThan(1);
+    for (const values of await inRanks(2, stepOn)) {
+      for (const name of ['reward', 'length', 'draftAcceptance']) expect(values[name]).toBeCloseTo(alone[name], 12);
+    }
+  });
+
   it('counts the FLOPs of sampling, learning and the reference', async () => {
     const flops = async (more: object): Promise<number> => (await (await stageUnderWatch(more)).step(1)).modelFlops;
     const [without, withReference] = [await flops({}), await flops({ klCoefficient: 0.1 })];

@@ -44,6 +44,8 @@ export const grpoSchema = z.strictObject({
   /** Lower limits on completions at first, `[{fromStep, maxTokens}, …]`; before the first of them `maxTokens` holds. */
   lengthSchedule: lengthScheduleSchema.optional(),
   temperature: z.number().positive().default(1),
+  /** `mtp`: the model's module of multi-token prediction guesses ahead in rollouts, which stay distributed as they are. */
+  draft: z.literal('mtp').optional(),
   /** A row of the table of losses; the fields below override it one by one. */
   loss: z.enum(names<LossName>(losses)).default('grpo'),
   advantage: z.enum(names<AdvantageName>(advantages)).optional(),
@@ -127,6 +129,7 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
     maxPrompt: task.maxPromptLength + 1,
     maxTokens: options.maxTokens,
     eos: tokenizer.special.eos,
+    draft: options.draft,
   });
 
   /** Before a step's rollout, where it is due; a resumed run has the reference from its checkpoint, and the same steps due. */
@@ -304,14 +307,16 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
           fresh.absoluteLogRatio,
           fresh.tokens,
           sampled.reduce((sum, group) => sum + group.consistent.filter(Boolean).length, 0),
+          completions.reduce((sum, c) => sum + (c.drafts?.offered ?? 0), 0),
+          completions.reduce((sum, c) => sum + (c.drafts?.accepted ?? 0), 0),
           ...partSums(
             task,
             sampled.flatMap((group) => group.verdicts.map((verdict) => ({ problem: group.problem, verdict }))),
           ),
         ]);
-      const [loss, clippedTokens, klWeighted, policyTokens, absoluteLogRatio, entropy, freshLogRatio, freshTokens, consistent] =
-        rest;
-      const parts = rest.slice(9);
+      const [loss, clippedTokens, klWeighted, policyTokens, absoluteLogRatio, entropy, freshLogRatio, freshTokens] = rest;
+      const [consistent, offered, accepted] = rest.slice(8);
+      const parts = rest.slice(11);
       const perToken = (value: number): number => (policyTokens > 0 ? value / policyTokens : 0);
       const values: Record<string, number> = {
         reward: reward / count,
@@ -331,6 +336,7 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
       };
       Object.assign(values, balance);
       if (options.lengthSchedule) values.maxTokens = lengthLimit(step);
+      if (options.draft) values.draftAcceptance = offered > 0 ? accepted / offered : 0;
       if (withReference) values.klWeighted = klWeighted / options.minibatches;
       Object.assign(values, partValues(task, parts));
       const shown = sampled[0];

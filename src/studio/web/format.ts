@@ -100,6 +100,7 @@ const METRICS: Record<string, Metric> = {
   wellFormed: { title: 'Well formed', note: 'share of completions in the form asked for', show: (v) => percent(v) },
   truncated: { title: 'Truncated', note: 'share cut off at the longest length', show: (v) => percent(v) },
   silentGroups: { title: 'Silent groups', note: 'share whose rewards are all equal', show: (v) => percent(v) },
+  draftAcceptance: { title: 'Draft acceptance', note: 'share of guessed tokens that stood', show: (v) => percent(v) },
 };
 
 /** Charts in this order; what is not named here follows, by name. */
