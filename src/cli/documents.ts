@@ -51,37 +51,86 @@ const estimate = z.object({
   high: share.describe('Upper end of the 95% interval.'),
 });
 
+const priceOfTokens = z
+  .object({
+    inputUsdPerMtok: z.number(),
+    cachedInputUsdPerMtok: z.number(),
+    outputUsdPerMtok: z.number(),
+    source: z.string(),
+    date: z.string().nullable(),
+  })
+  .nullable()
+  .describe("Of an endpoint's tokens; null where each completion's dollars were measured, or nobody knows.");
+
 export const evalDocument = z
   .object({
     schemaVersion,
     model: z.string(),
+    endpoint: z.string().nullable().describe('Its address; null for a model here.'),
     task: z.string(),
     seed: z.int().describe('Chooses the problems, all from the evaluation split, and the samples.'),
     problems: count.describe('Distinct problems.'),
     samples: count.describe('Sampled completions of each problem.'),
     temperature: z.number().min(0),
-    maxTokens: count,
+    maxTokens: count.nullable().describe('Null leaves it to the endpoint.'),
     pass1: estimate.describe('Share of sampled completions that are correct, averaged over samples; interval over problems.'),
     passAtK: z
-      .array(z.object({ k: count, value: share }))
-      .describe('Unbiased pass@k (Chen et al. 2021) for k = 1, 2, 4, … up to the number of samples.'),
+      .array(estimate.extend({ k: count }))
+      .describe('Unbiased pass@k (Chen et al. 2021) for k = 1, 2, 4, … up to the number of samples; interval over problems.'),
     majority: estimate.describe('Share of problems whose most frequent sampled answer is correct; Wilson interval.'),
     greedy: estimate
       .nullable()
-      .describe('Share of problems that are solved at temperature 0; Wilson interval. Null with --no-greedy.'),
-    formatRate: share.describe('Share of sampled completions of the form <think>…</think><answer>…</answer>.'),
-    meanLength: z.number().min(0).describe('Mean tokens of a sampled completion.'),
-    stopReasons: z.object({ eos: share, length: share }).describe('Shares of sampled completions.'),
-    tokens: tokens.describe('Over all completions, greedy ones included; a prompt counts once for all its samples.'),
-    seconds: z.number().min(0),
-    usd: z.number().min(0),
+      .describe('Share of problems that are solved at temperature 0; Wilson interval. Null where none was asked for.'),
+    format: estimate.describe(
+      'Share of sampled completions of the form <think>…</think><answer>…</answer>; interval over problems.',
+    ),
+    length: z
+      .object({ mean: z.number(), low: z.number(), high: z.number() })
+      .nullable()
+      .describe('Mean tokens of a sampled completion, 95% interval over problems; null where an endpoint does not say.'),
+    stopReasons: z
+      .object({ eos: share, length: share, refused: share })
+      .describe('Shares of sampled completions; refused: the endpoint would not answer the problem.'),
+    parts: z
+      .array(z.object({ part: z.string(), problems: count, pass1: estimate }))
+      .describe('Of a mix or a curriculum: pass@1 of each part.'),
+    tokens: tokens
+      .extend({ cached: count.describe("Of the prompts, what was found in the endpoint's cache.") })
+      .nullable()
+      .describe('Over all completions, greedy ones included; with a model here a prompt counts once for all its samples.'),
+    seconds: z.number().min(0).describe('Of work here; of an endpoint, of all requests, which overlap.'),
+    usd: z.number().min(0).nullable().describe('Null where the price is not known.'),
+    usdPerProblem: z.number().min(0).nullable().describe('For all its completions.'),
     usdPerCorrectAnswer: z
       .number()
       .min(0)
       .nullable()
       .describe('Cost over the number of correct completions, greedy ones included; null when there is none.'),
+    pricing: priceOfTokens,
+    transcripts: z.string().describe('The file with every completion and its verdict.'),
   })
-  .describe('reckoner eval <model|run> --task NAME --json');
+  .describe('reckoner eval <model|run|url> --task NAME --json');
+
+export const evalCompareDocument = z
+  .object({
+    schemaVersion,
+    rows: z.array(
+      z.object({
+        model: z.string(),
+        benchmark: z.string(),
+        kind: z.enum(['measured', 'published']),
+        accuracy: estimate.nullable().describe('A share; without an interval where none was published. Null for a rating.'),
+        score: z.string().describe('As it is said: a percentage or a rating.'),
+        usdPerProblem: z.number().nullable().describe('Of answers: what the completions of one problem cost.'),
+        trainingUsd: z.number().nullable().describe('Of the final training runs, where it was published.'),
+        definition: z.string(),
+        date: z.string(),
+        source: z.string(),
+      }),
+    ),
+    out: z.string().nullable().describe('The file that was written.'),
+  })
+  .describe('reckoner eval compare <transcripts…> --json');
 
 export const doctorDocument = z
   .object({
@@ -141,6 +190,7 @@ export const doctorDocument = z
 
 export type ChatDocument = z.infer<typeof chatDocument>;
 export type EvalDocument = z.infer<typeof evalDocument>;
+export type EvalCompareDocument = z.infer<typeof evalCompareDocument>;
 export type DoctorDocument = z.infer<typeof doctorDocument>;
 
 export const trainDocument = z
@@ -324,6 +374,7 @@ export const documents = {
   train: trainDocument,
   chat: chatDocument,
   eval: evalDocument,
+  'eval-compare': evalCompareDocument,
   serve: serveDocument,
   claim: claimDocument,
   'claim-list': claimListDocument,

@@ -1,139 +1,256 @@
 /**
  * @file `reckoner eval`: how often a model is right on problems that training cannot have seen, and what an answer costs.
  */
+import { basename } from 'node:path';
 import { Command } from 'commander';
 import { UserError } from '../base/errors.js';
 import { RUNS, resolveModel } from '../checkpoints/run-folder.js';
-import { evaluate } from '../evaluation/evaluate.js';
-import { clusteredInterval, type Estimate, passAtK, wilsonInterval } from '../evaluation/statistics.js';
-import { openModel, taskOf } from '../inference/open.js';
-import { createStopwatch } from '../inference/stopwatch.js';
-import { tasks } from '../tasks/index.js';
+import { onlyModel } from '../evaluation/ask.js';
+import { baseUrl } from '../evaluation/endpoint.js';
+import { catalogPricing, type Pricing } from '../evaluation/price.js';
+import { INSTRUCTION } from '../evaluation/questions.js';
+import { reportOf } from '../evaluation/report.js';
+import {
+  chooseProblems,
+  createEndpoint,
+  DEFAULT_PROBLEMS,
+  evaluateEndpoint,
+  evaluateHere,
+  problemsHash,
+  transcriptsPath,
+  weightsHash,
+} from '../evaluation/run.js';
+import { chooseTask } from '../evaluation/task-choice.js';
+import type { Transcript, TranscriptHeader } from '../evaluation/transcripts.js';
+import { openModel } from '../inference/open.js';
+import { type TaskReference, tasks } from '../tasks/index.js';
+import type { Task } from '../tasks/task.js';
 import { type EvalDocument, SCHEMA_VERSION } from './documents.js';
-import { formatCount, formatDuration, formatNumber, formatShare, formatUsd } from './format.js';
-import { integerOption, note, numberOption, print, printDocument, type Style, styleFor, withExamples } from './output.js';
+import { evalCompareCommand } from './eval-compare.js';
+import { createEvalProgress, renderEvaluation } from './eval-output.js';
+import { integerOption, interruptSignal, note, numberOption, print, printDocument, styleFor, withExamples } from './output.js';
 
 interface EvalFlags {
   task?: string;
-  problems: number;
+  problems?: number;
   samples: number;
   temperature: number;
-  greedy: boolean;
+  greedy?: boolean;
   maxTokens?: number;
   seed: number;
+  out?: string;
   blas: boolean;
   runs: string;
   json?: boolean;
+  model?: string;
+  key?: string;
+  parallel: number;
+  retries: number;
+  timeout: number;
+  usdPerMtok?: string;
+  instruction: string | false;
+  completions?: boolean;
 }
 
-/** Longest completion when nobody says otherwise. */
+/** Longest completion of a model here when nobody says otherwise. */
 const DEFAULT_MAX_TOKENS = 256;
-
-/** 1, 2, 4, … up to n, and n itself. */
-export function powersUpTo(n: number): number[] {
-  const out: number[] = [];
-  for (let k = 1; k < n; k *= 2) out.push(k);
-  return [...out, n];
-}
 
 export function evalCommand(): Command {
   const command = new Command('eval')
-    .description('accuracy on unseen problems (pass@1, pass@k, majority, greedy), with tokens and dollars per correct answer')
-    .argument('[model]', 'a run (folder, name or part of its name) or a model folder; default: the newest run')
-    .option('--task <name>', `what to ask: ${Object.keys(tasks).join(', ')} (default: what the model was trained on)`)
-    .option('--problems <n>', 'distinct problems', integerOption(1), 1000)
+    .description(
+      'accuracy on unseen problems (pass@1, pass@k, majority, greedy), with tokens and dollars per correct answer; of a model here ' +
+        'or of any OpenAI-compatible endpoint. Goes on where it was stopped.',
+    )
+    .argument(
+      '[model]',
+      'a run (folder, name or part of its name), a model folder, or the URL of an endpoint; default: the newest run',
+    )
+    .option(
+      '--task <task>',
+      `what to ask: ${Object.keys(tasks).join(', ')}; a .jsonl of problems; a .ts or .js that exports a task; or a task with ` +
+        'options as JSON (default: what the model was trained on)',
+    )
+    .option('--problems <n>', `distinct problems (default: ${DEFAULT_PROBLEMS}, or as many as the file has)`, integerOption(1))
     .option('--samples <k>', 'sampled completions of each problem', integerOption(1, 1024), 4)
     .option('--temperature <t>', 'of the samples', numberOption(0.01, 100), 1)
-    .option('--greedy', 'also decode each problem once at temperature 0', true)
-    .option('--no-greedy', 'leave that out')
+    .option('--greedy', 'also decode each problem once at temperature 0 (default for a model here)')
+    .option('--no-greedy', 'leave that out (default for an endpoint)')
     .option(
       '--max-tokens <n>',
-      `longest completion (default: ${DEFAULT_MAX_TOKENS}, or what the model has room for)`,
+      `longest completion (default: ${DEFAULT_MAX_TOKENS}, or what the model has room for; an endpoint decides for itself)`,
       integerOption(1),
     )
     .option('--seed <n>', 'chooses problems and samples', integerOption(0, 0xffffffff), 1)
+    .option('--out <file>', 'transcripts, a JSON line each (default: in evaluations/ in the folder of runs)')
     .option('--no-blas', "use Reckoner's own matrix product although the system has a BLAS")
     .option('--runs <folder>', 'where runs are', RUNS)
+    .option('--model <name>', "endpoint: the model's name there (default: the only one that it has)")
+    .option('--key <variable>', 'endpoint: the environment variable that holds the API key')
+    .option('--parallel <n>', 'endpoint: requests at once', integerOption(1, 1024), 8)
+    .option('--retries <n>', 'endpoint: times that a failed request is tried again', integerOption(0, 100), 8)
+    .option('--timeout <seconds>', 'endpoint: for one answer', numberOption(1, 86_400), 600)
+    .option(
+      '--usd-per-mtok <in,out[,cached]>',
+      'endpoint: dollars for a million tokens read, written, and read from its cache (default: what it says, or the catalog)',
+    )
+    .option('--instruction <text>', 'endpoint: the system message that says how to answer', INSTRUCTION)
+    .option('--no-instruction', 'endpoint: send the problem alone')
+    .option('--completions', 'endpoint: send the bare prompt to /completions, as to a base model')
     .option('--json', 'print one JSON document')
     .action(runEval);
-  return withExamples(command, 'reckoner eval', 'reckoner eval r1-mini --problems 200 --samples 16 --json');
+  withExamples(
+    command,
+    'reckoner eval',
+    'reckoner eval r1-mini --problems 200 --samples 16 --json',
+    'reckoner eval https://api.deepseek.com/v1 --model deepseek-reasoner --key DEEPSEEK_API_KEY --task gsm8k.jsonl --problems 100',
+    'reckoner eval compare runs/evaluations/*.jsonl --published "AIME 2024" --out accuracy-cost.html',
+  );
+  command.addCommand(evalCompareCommand());
+  return command;
 }
 
 async function runEval(which: string | undefined, flags: EvalFlags): Promise<void> {
-  if (flags.task !== undefined && !Object.hasOwn(tasks, flags.task)) {
-    throw new UserError('usage', `no task ${JSON.stringify(flags.task)}; there are ${Object.keys(tasks).join(', ')}`, '--task');
+  const { header, file, transcripts, task } = /^https?:/i.test(which ?? '')
+    ? await ofEndpoint(which as string, flags)
+    : await ofModelHere(which, flags);
+  const { model, seed, samples, temperature, maxTokens, pricing } = header;
+  const document: EvalDocument = {
+    schemaVersion: SCHEMA_VERSION,
+    model,
+    endpoint: header.request === null ? null : header.at,
+    task: header.task,
+    seed,
+    samples,
+    temperature,
+    maxTokens,
+    ...reportOf(header, transcripts, task.voteOf),
+    pricing,
+    transcripts: file,
+  };
+  if (flags.json) printDocument(document);
+  else print(renderEvaluation(document, styleFor(process.stdout)));
+}
+
+interface Ended {
+  header: TranscriptHeader;
+  file: string;
+  transcripts: Transcript[];
+  task: Task;
+}
+
+/** What a task is called in reports: its file's name, or its own. */
+function labelOf(task: Task, { file, module }: TaskReference): string {
+  if (typeof file === 'string') return basename(file);
+  return typeof module === 'string' ? `${task.name} (${basename(module)})` : task.name;
+}
+
+async function ofModelHere(which: string | undefined, flags: EvalFlags): Promise<Ended> {
+  for (const [flag, value] of Object.entries({ model: flags.model, key: flags.key, 'usd-per-mtok': flags.usdPerMtok })) {
+    if (value !== undefined) {
+      throw new UserError('usage', `--${flag} is for an endpoint; name one by its URL, as https://host/v1`, `--${flag}`);
+    }
   }
   const { folder, notes } = resolveModel(which, flags.runs);
   for (const text of notes) note(`note: ${text}`);
+  // Before the model is loaded: what is wrong with a task is said at once.
+  if (flags.task !== undefined && !Object.hasOwn(tasks, flags.task)) chooseTask(flags.task, null);
   const opened = await openModel(folder, { blas: flags.blas });
   try {
-    const { backend, model, tokenizer, config } = opened;
-    const task = taskOf(opened, flags.task);
+    const { tokenizer, config } = opened;
+    const { task, reference } = chooseTask(flags.task, opened.task);
     const foreign = [...task.alphabet].find((character) => !canEncode(tokenizer.encode, character));
     if (foreign !== undefined) {
       const known = opened.task === null ? '' : `; it was trained on ${opened.task.name}`;
       throw new UserError('usage', `the model cannot read ${task.name}: it has no ${JSON.stringify(foreign)}${known}`, '--task');
     }
+    const { seed, samples, temperature, greedy = true } = flags;
+    const problems = chooseProblems(task, seed, flags.problems);
     const room = config.max_position_embeddings - (task.maxPromptLength + 1);
     const maxTokens = flags.maxTokens ?? Math.min(DEFAULT_MAX_TOKENS, room);
-    const { problems, samples, temperature, greedy, seed } = flags;
-    const progress = createCounter(process.stderr);
-    const stopwatch = createStopwatch();
-    const result = await evaluate(
-      { backend, model, tokenizer, task, seed, onProgress: progress.show },
-      { problems, samples, temperature, passAt: 1, greedy, maxTokens },
-    );
-    progress.done();
-    const { seconds, usd } = stopwatch.read();
-    const { results, correct } = result;
-    const solved = correct.reduce((sum, c) => sum + c, 0) + (greedy ? results.greedy * problems : 0);
-    const document: EvalDocument = {
-      schemaVersion: SCHEMA_VERSION,
-      model: which ?? folder,
-      task: task.name,
+    const header: TranscriptHeader = {
+      model: which ?? basename(folder),
+      at: weightsHash(folder),
+      task: labelOf(task, reference),
+      problemsHash: problemsHash(problems),
       seed,
-      problems,
+      problems: problems.length,
       samples,
       temperature,
+      greedy,
       maxTokens,
-      pass1: clusteredInterval(correct.map((c) => c / samples)),
-      passAtK: powersUpTo(samples).map((k) => ({
-        k,
-        value: correct.reduce((sum, c) => sum + passAtK(samples, c, k), 0) / problems,
-      })),
-      majority: wilsonInterval(Math.round(results.majority * problems), problems),
-      greedy: greedy ? wilsonInterval(Math.round(results.greedy * problems), problems) : null,
-      formatRate: results.wellFormed,
-      meanLength: results.length,
-      stopReasons: { eos: 1 - results.truncated, length: results.truncated },
-      tokens: { prompt: result.tokensIn, completion: result.tokensOut },
-      seconds,
-      usd,
-      usdPerCorrectAnswer: solved > 0 ? usd / solved : null,
+      request: null,
+      pricing: null,
     };
-    if (flags.json) printDocument(document);
-    else print(renderEvaluation(document, styleFor(process.stdout)));
+    const file = flags.out ?? transcriptsPath(flags.runs, header);
+    const progress = createEvalProgress(process.stderr, header);
+    try {
+      const transcripts = await evaluateHere(opened, { file, header, task, problems, maxTokens, progress });
+      return { header, file, transcripts, task };
+    } finally {
+      progress.done();
+    }
   } finally {
     await opened.close();
   }
 }
 
-/** `1,024 of 5,000 completions`: in place on a terminal, a line every few seconds elsewhere. */
-function createCounter(stream: NodeJS.WriteStream): { show(done: number, total: number): void; done(): void } {
-  const live = stream.isTTY === true;
-  let lastAt = performance.now();
-  return {
-    show(done, total) {
-      const now = performance.now();
-      if (now - lastAt < (live ? 100 : 5000)) return;
-      lastAt = now;
-      const text = `${formatCount(done)} of ${formatCount(total)} completions`;
-      stream.write(live ? `\r\x1b[K${text}` : `${text}\n`);
-    },
-    done() {
-      if (live) stream.write('\r\x1b[K');
-    },
+async function ofEndpoint(address: string, flags: EvalFlags): Promise<Ended> {
+  const url = baseUrl(address);
+  const { task, reference } = chooseTask(flags.task, null);
+  const { seed, samples, temperature, greedy = false, maxTokens = null, instruction } = flags;
+  const problems = chooseProblems(task, seed, flags.problems);
+  let key: string | undefined;
+  if (flags.key !== undefined) {
+    key = process.env[flags.key]?.trim();
+    if (key === undefined || key === '') {
+      throw new UserError('usage', `the environment variable ${flags.key} is empty; set it to the API key`, '--key');
+    }
+  }
+  const given = flags.usdPerMtok === undefined ? null : parsePrices(flags.usdPerMtok);
+  const style = styleFor(process.stderr);
+  let progress: ReturnType<typeof createEvalProgress> | null = null;
+  const endpoint = createEndpoint({
+    url,
+    key,
+    retries: flags.retries,
+    timeoutSeconds: flags.timeout,
+    signal: interruptSignal(),
+    onRetry: (why, seconds) => progress?.say(style.dim(`trying again in ${seconds.toFixed(1)} s: ${why}`)),
+  });
+  const model = flags.model ?? (await onlyModel(endpoint));
+  const header: TranscriptHeader = {
+    model,
+    at: url,
+    task: labelOf(task, reference),
+    problemsHash: problemsHash(problems),
+    seed,
+    problems: problems.length,
+    samples,
+    temperature,
+    greedy,
+    maxTokens,
+    request: flags.completions ? { api: 'completions', instruction: null } : { api: 'chat', instruction: instruction || null },
+    pricing: given ?? catalogPricing(url, model),
   };
+  const file = flags.out ?? transcriptsPath(flags.runs, header);
+  progress = createEvalProgress(process.stderr, header);
+  try {
+    const transcripts = await evaluateEndpoint({ file, header, task, problems, endpoint, parallel: flags.parallel, progress });
+    return { header, file, transcripts, task };
+  } finally {
+    progress.done();
+  }
+}
+
+/** `0.55,2.19` or `0.55,2.19,0.14`. @throws UserError (usage) */
+export function parsePrices(text: string): Pricing {
+  const numbers = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
+  const [inputUsdPerMtok, outputUsdPerMtok, cachedInputUsdPerMtok = inputUsdPerMtok] = numbers;
+  if (numbers.length < 2 || numbers.length > 3 || !numbers.every((number) => number >= 0 && Number.isFinite(number))) {
+    const message = `--usd-per-mtok takes two or three numbers, as 0.55,2.19,0.14 (read, written, read from the cache), not ${text}`;
+    throw new UserError('usage', message, '--usd-per-mtok');
+  }
+  return { inputUsdPerMtok, cachedInputUsdPerMtok, outputUsdPerMtok, source: 'given with --usd-per-mtok', date: null };
 }
 
 function canEncode(encode: (text: string) => number[], character: string): boolean {
@@ -143,27 +260,4 @@ function canEncode(encode: (text: string) => number[], character: string): boole
   } catch {
     return false;
   }
-}
-
-/** The document for people. */
-export function renderEvaluation(document: EvalDocument, style: Style): string {
-  const { pass1, majority, greedy, samples, problems } = document;
-  const interval = ({ mean, low, high }: Estimate): string =>
-    `${style.bold(formatShare(mean).padStart(6))}  ${style.dim(`95%: ${formatShare(low)} – ${formatShare(high)}`)}`;
-  const rows: [name: string, text: string][] = [];
-  rows.push(['pass@1', `${interval(pass1)}${style.dim(`, mean of ${samples} at temperature ${document.temperature}`)}`]);
-  for (const { k, value } of document.passAtK) if (k > 1) rows.push([`pass@${k}`, style.bold(formatShare(value).padStart(6))]);
-  if (samples > 2) rows.push([`majority of ${samples}`, interval(majority)]);
-  if (greedy !== null) rows.push(['greedy', interval(greedy)]);
-  rows.push(['right form', formatShare(document.formatRate).padStart(6)]);
-  rows.push([
-    'length',
-    `${formatNumber(document.meanLength).padStart(6)} tokens, ${formatShare(document.stopReasons.length)} cut off`,
-  ]);
-  const { prompt, completion } = document.tokens;
-  rows.push(['tokens', `${formatCount(prompt)} read, ${formatCount(completion)} written in ${formatDuration(document.seconds)}`]);
-  const each = document.usdPerCorrectAnswer;
-  rows.push(['cost', `${formatUsd(document.usd)}${each === null ? '' : `, ${formatUsd(each)} per correct answer`}`]);
-  const title = `${style.bold(document.model)} on ${formatCount(problems)} unseen problems of ${style.bold(document.task)}, seed ${document.seed}`;
-  return [title, ...rows.map(([name, text]) => `  ${name.padEnd(15)} ${text}`)].join('\n');
 }

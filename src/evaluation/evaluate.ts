@@ -10,12 +10,14 @@ import { type Completion, createSampler, generationFlops } from '../inference/in
 import type { Model } from '../models/index.js';
 import { parseCompletion } from '../tasks/completion.js';
 import { evaluationProblems } from '../tasks/dataset.js';
-import type { Task, Verdict } from '../tasks/task.js';
+import type { Problem, Task } from '../tasks/task.js';
 import type { Backend } from '../tensor/backend.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
-import { type Graded, grade } from '../training/grade.js';
+import { grade } from '../training/grade.js';
 import { encodePrompt, type SampleRecord, slotsOf } from '../training/stage.js';
-import { majorityVote, passAtK } from './statistics.js';
+import { passAtK } from './statistics.js';
+import { byProblem, TALLY_FIELDS, type Tally, tallyOf } from './summary.js';
+import type { Transcript } from './transcripts.js';
 
 export const evaluateSchema = z.strictObject({
   /** Distinct problems of the evaluation split. */
@@ -38,8 +40,6 @@ export interface EvaluateContext {
   tokenizer: Tokenizer;
   task: Task;
   seed: number;
-  /** Called now and then with the completions done so far, on this rank. */
-  onProgress?: (done: number, total: number) => void;
 }
 
 export interface EvaluationResult {
@@ -66,11 +66,26 @@ async function sumAll(backend: Backend, values: Float64Array): Promise<Float64Ar
   return out;
 }
 
-/** Puts caches on the backend's stack and takes them off again. */
-export async function evaluate(context: EvaluateContext, options: EvaluateOptions): Promise<EvaluationResult> {
-  const { backend, model, tokenizer, task, seed } = context;
-  const problems = evaluationProblems(task, seed, options.problems);
-  const own = slotsOf(backend, problems.length);
+export interface AnswerOptions {
+  samples: number;
+  temperature: number;
+  greedy: boolean;
+  maxTokens: number;
+  /** Sees each completion once it is graded, in no particular order. */
+  onTranscript?: (transcript: Transcript) => void;
+}
+
+/**
+ * Lets the model answer some of the problems, and grades its completions.
+ * @param own numbers of the problems; a problem is answered alike whichever others are
+ * @returns in the order (samples before greedy, problem, sample), and the operations that it took
+ */
+export async function answerProblems(
+  { backend, model, tokenizer, task, seed }: EvaluateContext,
+  problems: readonly Problem[],
+  own: readonly number[],
+  options: AnswerOptions,
+): Promise<{ transcripts: Transcript[]; modelFlops: number }> {
   const prompts = own.map((i) => encodePrompt(tokenizer, problems[i]));
   const mark = backend.mark();
   const sampler = createSampler(backend, model, {
@@ -79,87 +94,97 @@ export async function evaluate(context: EvaluateContext, options: EvaluateOption
     maxTokens: options.maxTokens,
     eos: tokenizer.special.eos,
   });
-  const total = own.length * (options.samples + (options.greedy ? 1 : 0));
-  let done = 0;
-  const onCompletion = (): void => {
-    if (++done % 64 === 0 || done === total) context.onProgress?.(done, total);
+  const transcriptOf = async (completion: Completion, greedy: boolean): Promise<Transcript> => {
+    const { prompt, sample, tokens, stop } = completion;
+    const problem = problems[own[prompt]];
+    const { text, verdict } = await grade(task, tokenizer, problem, completion);
+    const parsed = parseCompletion(text);
+    const { reward, correct, wellFormed, reason } = verdict;
+    return {
+      problem: own[prompt],
+      sample: greedy ? null : sample,
+      ...(problem.part === undefined ? {} : { part: problem.part }),
+      prompt: problem.prompt,
+      completion: text,
+      answer: stop === 'eos' && wellFormed && parsed.wellFormed ? parsed.answer.trim() : null,
+      reward,
+      correct,
+      wellFormed,
+      reason,
+      stop,
+      promptTokens: sample === 0 ? prompts[prompt].length : 0,
+      completionTokens: tokens.length,
+      seconds: 0,
+      usd: null,
+    };
   };
-  const common = { maxTokens: options.maxTokens, promptIndex: (i: number) => own[i], onCompletion };
-  const sampled = await sampler.generate(prompts, {
-    ...common,
-    samples: options.samples,
-    temperature: options.temperature,
-    key: [seed, 'evaluate'],
-  });
-  const greedy = options.greedy ? await sampler.generate(prompts, { ...common, samples: 1, temperature: 0, key: [] }) : [];
-  backend.release(mark);
-
-  // Per problem: sampled correct, greedy correct, well-formed samples, truncated samples, sampled tokens, majority correct.
-  const n = problems.length;
-  const table = new Float64Array(6 * n);
-  let tokensIn = 0;
-  let tokensOut = 0;
+  const { maxTokens, onTranscript } = options;
+  const transcripts: Transcript[] = [];
   let modelFlops = 0;
-  const spend = (completions: readonly Completion[]): void => {
+  const pass = async (samples: number, temperature: number, key: (string | number)[], greedy: boolean): Promise<void> => {
+    const graded: Promise<void>[] = [];
+    const completions = await sampler.generate(prompts, {
+      samples,
+      temperature,
+      key,
+      maxTokens,
+      promptIndex: (i) => own[i],
+      onCompletion: (completion) => {
+        if (onTranscript) graded.push(transcriptOf(completion, greedy).then(onTranscript));
+      },
+    });
+    await Promise.all(graded);
+    if (!onTranscript) transcripts.push(...(await Promise.all(completions.map((c) => transcriptOf(c, greedy)))));
     const lengths: number[][] = prompts.map(() => []);
     for (const { prompt, tokens } of completions) lengths[prompt].push(tokens.length);
-    for (let i = 0; i < prompts.length; i++) {
-      tokensIn += prompts[i].length;
-      tokensOut += lengths[i].reduce((sum, length) => sum + length, 0);
-      modelFlops += generationFlops(model.config, prompts[i].length, lengths[i]);
-    }
+    for (const [i, prompt] of prompts.entries()) modelFlops += generationFlops(model.config, prompt.length, lengths[i]);
   };
-  spend(sampled);
-  spend(greedy);
-  const samples: SampleRecord[] = [];
-  const show = (i: number, text: string, { reward, correct, reason }: Verdict, tokens: number): void => {
-    if (samples.length < SHOWN) samples.push({ prompt: problems[i].prompt, completion: text, reward, correct, reason, tokens });
-  };
-  const votes: (string | null)[][] = prompts.map(() => []);
-  const rightAnswers: Set<string>[] = prompts.map(() => new Set());
-  const gradeAll = (completions: readonly Completion[]): Promise<Graded[]> =>
-    Promise.all(completions.map((c) => grade(task, tokenizer, problems[own[c.prompt]], c)));
-  const gradedSamples = await gradeAll(sampled);
-  for (const [c, completion] of sampled.entries()) {
-    const i = own[completion.prompt];
-    const { text, verdict } = gradedSamples[c];
-    const parsed = parseCompletion(text);
-    const answer = completion.stop === 'eos' && verdict.wellFormed && parsed.wellFormed ? parsed.answer.trim() : null;
-    votes[completion.prompt].push(answer);
-    if (verdict.correct && answer !== null) rightAnswers[completion.prompt].add(answer);
-    if (!options.greedy && completion.sample === 0) show(i, text, verdict, completion.tokens.length);
-    table[i] += verdict.correct ? 1 : 0;
-    table[2 * n + i] += verdict.wellFormed ? 1 : 0;
-    table[3 * n + i] += completion.stop === 'length' ? 1 : 0;
-    table[4 * n + i] += completion.tokens.length;
-  }
-  votes.forEach((answers, p) => {
-    const answer = majorityVote(answers);
-    table[5 * n + own[p]] = answer !== null && rightAnswers[p].has(answer) ? 1 : 0;
-  });
-  const gradedGreedy = await gradeAll(greedy);
-  for (const [c, completion] of greedy.entries()) {
-    const i = own[completion.prompt];
-    const { text, verdict } = gradedGreedy[c];
-    table[n + i] += verdict.correct ? 1 : 0;
-    show(i, text, verdict, completion.tokens.length);
+  await pass(options.samples, options.temperature, [seed, 'evaluate'], false);
+  if (options.greedy) await pass(1, 0, [], true);
+  backend.release(mark);
+  return { transcripts, modelFlops };
+}
+
+/** Puts caches on the backend's stack and takes them off again. */
+export async function evaluate(context: EvaluateContext, options: EvaluateOptions): Promise<EvaluationResult> {
+  const { backend, task, seed } = context;
+  const problems = evaluationProblems(task, seed, options.problems);
+  const own = slotsOf(backend, problems.length);
+  const { transcripts, modelFlops } = await answerProblems(context, problems, own, options);
+
+  const n = problems.length;
+  const table = new Float64Array(TALLY_FIELDS.length * n);
+  const groups = byProblem(transcripts, n);
+  for (const i of own) {
+    const tally = tallyOf(groups[i], task.voteOf);
+    for (const [f, field] of TALLY_FIELDS.entries()) table[f * n + i] = tally[field];
   }
   const all = await sumAll(backend, table);
-  const [allIn, allOut, allFlops] = await backend.ranks.sum([tokensIn, tokensOut, modelFlops]);
-  const correct = Array.from(all.subarray(0, n));
-  const sumOf = (from: number): number => all.subarray(from * n, (from + 1) * n).reduce((sum, x) => sum + x, 0);
+  const columnOf = (field: keyof Tally): Float64Array => {
+    const f = TALLY_FIELDS.indexOf(field);
+    return all.subarray(f * n, (f + 1) * n);
+  };
+  const sumOf = (field: keyof Tally): number => columnOf(field).reduce((sum, x) => sum + x, 0);
+  const total = (pick: (transcript: Transcript) => number | null): number =>
+    transcripts.reduce((sum, transcript) => sum + (pick(transcript) ?? 0), 0);
+  const [allIn, allOut, allFlops] = await backend.ranks.sum([
+    total(({ promptTokens }) => promptTokens),
+    total(({ completionTokens }) => completionTokens),
+    modelFlops,
+  ]);
+  const correct = Array.from(columnOf('correct'));
   const drawn = n * options.samples;
   const results: Record<string, number> = {
     problems: n,
     samples: options.samples,
     temperature: options.temperature,
-    pass1: sumOf(0) / drawn,
-    majority: sumOf(5) / n,
-    wellFormed: sumOf(2) / drawn,
-    truncated: sumOf(3) / drawn,
-    length: sumOf(4) / drawn,
+    pass1: sumOf('correct') / drawn,
+    majority: sumOf('majority') / n,
+    wellFormed: sumOf('wellFormed') / drawn,
+    truncated: sumOf('truncated') / drawn,
+    length: sumOf('tokens') / drawn,
   };
-  if (options.greedy) results.greedy = sumOf(1) / n;
+  if (options.greedy) results.greedy = sumOf('greedy') / n;
   // 95% interval over problems: samples of one problem are not independent.
   const rates = correct.map((c) => c / options.samples);
   const variance = rates.reduce((sum, r) => sum + (r - results.pass1) ** 2, 0) / Math.max(1, n - 1);
@@ -173,5 +198,9 @@ export async function evaluate(context: EvaluateContext, options: EvaluateOption
     const k = options.passAt;
     results[`pass${k}`] = correct.reduce((sum, c) => sum + passAtK(options.samples, c, k), 0) / n;
   }
+  const shown = transcripts.filter(({ sample }) => (options.greedy ? sample === null : sample === 0)).slice(0, SHOWN);
+  const samples = shown.map(({ prompt, completion, reward, correct, reason, completionTokens }): SampleRecord => {
+    return { prompt, completion, reward, correct, reason, tokens: completionTokens ?? 0 };
+  });
   return { results, tokensIn: allIn, tokensOut: allOut, modelFlops: allFlops, correct, samples };
 }

@@ -57,6 +57,16 @@ export function clusteredInterval(perProblem: readonly number[]): Estimate {
   return { mean, low: Math.max(0, mean - half), high: Math.min(1, mean + half) };
 }
 
+/** Mean over problems of any number, with a normal interval from the spread between them; of one problem, no width. */
+export function meanInterval(perProblem: readonly number[]): Estimate {
+  const n = perProblem.length;
+  if (n === 0) return { mean: Number.NaN, low: Number.NaN, high: Number.NaN };
+  const mean = perProblem.reduce((sum, value) => sum + value, 0) / n;
+  const squares = perProblem.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  const half = n === 1 ? 0 : Z_95 * Math.sqrt(squares / (n - 1) / n);
+  return { mean, low: mean - half, high: mean + half };
+}
+
 /**
  * The answer that most samples gave, the earliest on a tie (Wang et al. 2023, self-consistency). `null` stands for a sample
  * without an answer, which has no vote.

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { parseAnswer, sameAnswer, unbox } from './answers.js';
+import { canonicalAnswer, parseAnswer, sameAnswer, unbox } from './answers.js';
 
 test.each([
   ['42', '42'],
@@ -170,4 +170,17 @@ test('hostile answers are read in no time and never evaluated', () => {
   }
   expect(sameAnswer('2', 'process.exit(1)')).toBe(false);
   expect(sameAnswer('2', '1+1')).toBe(false);
+});
+
+test('canonicalAnswer writes answers alike that say the same', () => {
+  for (const same of [
+    ['1/2', '0.5', '\\frac{1}{2}', ' .50 '],
+    ['1,234', '1234', '\\boxed{1234}', '1234 apples'],
+    ['{2, 1}', '1 and 2'],
+    ['Paris', ' paris'],
+  ]) {
+    expect(new Set(same.map(canonicalAnswer)).size, same.join(' = ')).toBe(1);
+  }
+  expect(canonicalAnswer('(1, 2)')).not.toBe(canonicalAnswer('(2, 1)'));
+  expect(canonicalAnswer('1')).not.toBe(canonicalAnswer('2'));
 });

@@ -253,3 +253,17 @@ export function sameParsed(truth: Answer, given: Answer, tolerance = 0): boolean
 /** Whether two texts are the same answer. */
 export const sameAnswer = (truth: string, given: string, tolerance = 0): boolean =>
   sameParsed(parseAnswer(truth), parseAnswer(given), tolerance);
+
+/** One text for answers that say the same (`1/2`, `0.5`, `\frac{1}{2} m`); units aside, since not every answer has one. */
+export function canonicalAnswer(raw: string): string {
+  const write = (answer: Answer): string => {
+    if (answer.kind === 'text') return answer.text;
+    if (answer.kind === 'number') {
+      const { numerator, denominator } = answer.value;
+      return `${numerator}/${denominator}${answer.percent ? '%' : ''}`;
+    }
+    const items = answer.items.map(write);
+    return answer.ordered ? `(${items.join(';')})` : `{${items.sort().join(';')}}`;
+  };
+  return write(parseAnswer(raw));
+}

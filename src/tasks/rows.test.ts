@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { createTask, type Problem, problemAt } from './index.js';
+import { createTask, evaluationProblems, type Problem, problemAt } from './index.js';
 import { readCodeProblem, readQuestion } from './rows.js';
 
 const scratch = mkdtempSync(join(tmpdir(), 'reckoner-rows-'));
@@ -92,4 +92,15 @@ test('wrong rows end in one line with their place', () => {
   expect(() => createTask({ name: 'questions', file: join(scratch, 'none') })).toThrow(/cannot be read/);
   expect(() => readQuestion({ question: 'a' }, 'f:3')).toThrow('file: f:3: has no answer or solution');
   expect(() => readCodeProblem({ prompt: 'Add.' }, 'f:4')).toThrow('file: f:4: has no entry, the name of the function');
+});
+
+test('a list of problems is asked from without repeats, shuffled by the seed', () => {
+  const rows = Array.from({ length: 40 }, (_, i) => ({ question: `q${i % 30}`, answer: String(i % 30) }));
+  const file = write('list.jsonl', rows);
+  const task = createTask({ name: 'questions', file, evaluationFile: file });
+  const all = evaluationProblems(task, 1, 30);
+  expect(new Set(all.map(({ prompt }) => prompt)).size).toBe(30);
+  expect(evaluationProblems(task, 1, 5)).toEqual(all.slice(0, 5));
+  expect(evaluationProblems(task, 2, 30)).not.toEqual(all);
+  expect(() => evaluationProblems(task, 1, 31)).toThrow('31 evaluation problems asked for, but only 30 found');
 });

@@ -7,7 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
-import { parseAnswer, sameParsed } from './answers.js';
+import { canonicalAnswer, parseAnswer, sameParsed } from './answers.js';
 import { gradeCompletion, parseCompletion, quote, writeCompletion } from './completion.js';
 import { defineTask, formatReward } from './definition.js';
 import { parseQuantity, sameQuantity } from './quantity.js';
@@ -75,6 +75,7 @@ function taskOfRows<Data>(
   const { file, evaluationFile } = files;
   const problems =
     evaluationFile === undefined ? from(file, null) : [...from(file, 'train'), ...from(evaluationFile, 'evaluation')];
+  const distinct = [...new Map(problems.map((problem) => [problem.key, problem])).values()];
   const texts = problems.flatMap(({ prompt, data }) => [prompt, data.gold ?? '']);
   return {
     name,
@@ -82,6 +83,7 @@ function taskOfRows<Data>(
     maxPromptLength: Math.max(...problems.map(({ prompt }) => [...prompt].length)),
     pooled,
     generate: (random) => random.pick(problems),
+    listed: (split) => distinct.filter(({ key }) => splitOf(key) === split),
     verify: ({ data }, completion) => verify(data.data, completion),
     demonstrate({ data }) {
       if (data.gold !== null) return data.gold;
@@ -149,7 +151,7 @@ export const questions = defineTask({
     formatReward,
   }),
   create({ tolerance, formatReward, ...where }): Task {
-    return taskOfRows(
+    const task = taskOfRows(
       'questions',
       where,
       readQuestion,
@@ -164,6 +166,7 @@ export const questions = defineTask({
         }),
       false,
     ) as Task;
+    return { ...task, voteOf: (answer) => canonicalAnswer(answer) };
   },
 });
 

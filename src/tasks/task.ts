@@ -74,6 +74,10 @@ export interface Task<Data = unknown> {
   readonly rewardSeconds?: number;
   /** A completion to imitate in supervised stages; demonstrations may be wrong on purpose, as the task's options say. */
   demonstrate(problem: Problem<Data>, random: Random): string;
+  /** The same text for answers that are the same, where a majority is counted; without it, answers are compared as they are. */
+  voteOf?(answer: string): string;
+  /** Every problem of a split, for a task whose problems are a list. */
+  listed?(split: Split): readonly Problem<Data>[];
   /** A completion that scores 1, or null where the problem has none. */
   gold(problem: Problem<Data>): string | null;
 }

@@ -21,25 +21,32 @@ tfoot td { font-weight: 600; border-top: 2px solid var(--line); }
 .total { fill: var(--total); } .more { fill: var(--more); } .less { fill: var(--less); }
 @media print { body { margin: 0; max-width: none; } }`;
 
-export function statementHtml(statement: Statement): string {
-  const title = escapeHtml(statement.title);
-  const list = (items: readonly string[]) => `<ul>${items.map((item) => `<li>${escapeHtml(item)}</li>`).join('')}</ul>`;
+/** A page that needs nothing else. @param body HTML; @param style CSS beside that of all pages */
+export function htmlPage(title: string, body: readonly string[], style = ''): string {
   return [
     '<!doctype html>',
     '<html lang="en"><head><meta charset="utf-8">',
     `<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">`,
     '<meta name="viewport" content="width=device-width, initial-scale=1">',
-    `<title>${title}</title><style>${STYLE}</style></head>`,
-    `<body><main><h1>${title}</h1>${list(factsOf(statement))}`,
-    `<h2>From headline to full</h2>${waterfallSvg(statement)}`,
-    ...tablesOf(statement).map((table) => `<h2>${escapeHtml(table.title)}</h2><div class="wide">${htmlTable(table)}</div>`),
-    statement.notes.length > 0 ? `<h2>Notes</h2>${list(statement.notes)}` : '',
+    `<title>${escapeHtml(title)}</title><style>${STYLE}${style}</style></head>`,
+    `<body><main><h1>${escapeHtml(title)}</h1>${body[0] ?? ''}`,
+    ...body.slice(1),
     '</main></body></html>',
     '',
   ].join('\n');
 }
 
-function htmlTable({ head, right, rows, footer }: Table): string {
+export function statementHtml(statement: Statement): string {
+  const list = (items: readonly string[]) => `<ul>${items.map((item) => `<li>${escapeHtml(item)}</li>`).join('')}</ul>`;
+  return htmlPage(statement.title, [
+    list(factsOf(statement)),
+    `<h2>From headline to full</h2>${waterfallSvg(statement)}`,
+    ...tablesOf(statement).map((table) => `<h2>${escapeHtml(table.title)}</h2><div class="wide">${htmlTable(table)}</div>`),
+    statement.notes.length > 0 ? `<h2>Notes</h2>${list(statement.notes)}` : '',
+  ]);
+}
+
+export function htmlTable({ head, right, rows, footer }: Omit<Table, 'title'>): string {
   const cells = (row: readonly string[], tag: 'th' | 'td') =>
     `<tr>${row.map((cell, i) => `<${tag}${right[i] ? ' class="right"' : ''}>${escapeHtml(cell)}</${tag}>`).join('')}</tr>`;
   const body = rows.map((row) => cells(row, 'td')).join('');

@@ -42,7 +42,7 @@ export default function Benchmarks() {
       joined,
     }),
   );
-  const priced = MODEL_SCORES.filter((row) => row.usd !== null && row.benchmark === 'AIME 2024');
+  const priced = MODEL_SCORES.filter((row) => row.trainingUsd !== null && row.benchmark === 'AIME 2024');
   return (
     <Page
       title="Benchmarks"
@@ -130,14 +130,14 @@ export default function Benchmarks() {
       </Card>
       <Card
         title="Published"
-        note="By the models’ authors. Dollars are those of the final runs at $2 an H800-hour, where they were published; they leave research and failed runs out."
+        note="By others. Final runs are at $2 an H800-hour, where they were published; they leave research and failed runs out. A problem is what its answers cost at the price of the day."
       >
         <Scatter
           label="AIME 2024 against the dollars of the final runs, as published"
           points={priced.map((row, i) => ({
             key: row.model,
             label: row.model,
-            usd: row.usd as number,
+            usd: row.trainingUsd as number,
             accuracy: row.score / 100,
             half: 0,
             colour: i + 1,
@@ -156,6 +156,9 @@ export default function Benchmarks() {
                 <th scope="col" class="num">
                   Final runs
                 </th>
+                <th scope="col" class="num">
+                  A problem
+                </th>
                 <th scope="col">Source</th>
               </tr>
             </thead>
@@ -168,8 +171,13 @@ export default function Benchmarks() {
                     {row.score}
                     {row.unit === 'percent' ? '%' : ''}
                   </td>
-                  <td class="num">{row.usd === null ? <span class="faint">not published</span> : usd(row.usd)}</td>
-                  <td class="source">{row.source}</td>
+                  <td class="num">
+                    {row.trainingUsd === null ? <span class="faint">not published</span> : usd(row.trainingUsd)}
+                  </td>
+                  <td class="num">{row.usdPerProblem === null ? <span class="faint">–</span> : usd(row.usdPerProblem)}</td>
+                  <td class="source">
+                    {row.definition}, {row.date}. {row.source}
+                  </td>
                 </tr>
               ))}
             </tbody>

@@ -1,0 +1,135 @@
+/**
+ * @file An endpoint asked all problems: some at a time, each answer graded and written down as it comes.
+ */
+import { UserError } from '../base/errors.js';
+import { Random } from '../base/random.js';
+import { parseCompletion } from '../tasks/completion.js';
+import type { Problem, Task } from '../tasks/task.js';
+import { type Endpoint, EndpointError } from './endpoint.js';
+import { type Asked, adapt, bodyOf, readAnswer } from './questions.js';
+import type { Transcript } from './transcripts.js';
+
+export interface Question {
+  problem: number;
+  /** Null: at temperature 0. */
+  sample: number | null;
+}
+
+export interface AskOptions {
+  endpoint: Endpoint;
+  asked: Asked;
+  task: Task;
+  problems: readonly Problem[];
+  seed: number;
+  temperature: number;
+  /** Requests at once. */
+  parallel: number;
+  onTranscript(transcript: Transcript): void;
+}
+
+/** Statuses that say that this problem, not the caller, is the matter. */
+const REFUSALS = new Set([400, 413, 422]);
+
+/**
+ * Asks the questions, in order, `parallel` at once.
+ * @throws UserError where the endpoint does not answer; what was answered until then has been passed on
+ */
+export async function askQuestions(questions: readonly Question[], options: AskOptions): Promise<void> {
+  const { endpoint, asked, task, problems, seed, temperature, parallel, onTranscript } = options;
+  const path = asked.api === 'chat' ? '/chat/completions' : '/completions';
+  /** What the server wanted otherwise, applied to every further request. */
+  const refusals: string[] = [];
+  let answered = 0;
+  let stopped: unknown = null;
+
+  async function one({ problem: index, sample }: Question): Promise<void> {
+    const problem = problems[index];
+    const draw = new Random(seed, 'endpoint', index, sample ?? 'greedy').uint32() >>> 1;
+    let body = bodyOf(asked, problem.prompt, sample === null ? 0 : temperature, draw);
+    for (const refusal of refusals) body = adapt(body, refusal) ?? body;
+    const part = problem.part === undefined ? {} : { part: problem.part };
+    const common = { problem: index, sample, ...part, prompt: problem.prompt };
+    for (;;) {
+      try {
+        const { json, tries, seconds } = await endpoint.ask('POST', path, body);
+        const answer = readAnswer(json, asked.api);
+        if (answer === null) throw new EndpointError(200, 'the endpoint answers with no completion; is it OpenAI-compatible?');
+        const { completion, stop, promptTokens, cachedTokens, completionTokens, usd } = answer;
+        const verdict = await task.verify(problem, completion);
+        const cut = stop === 'length';
+        const parsed = parseCompletion(completion);
+        answered++;
+        onTranscript({
+          ...common,
+          completion,
+          answer: !cut && verdict.wellFormed && parsed.wellFormed ? parsed.answer.trim() : null,
+          reward: cut ? 0 : verdict.reward,
+          correct: !cut && verdict.correct,
+          wellFormed: verdict.wellFormed,
+          reason: cut ? `cut off at ${completionTokens ?? 'the last of its'} tokens` : verdict.reason,
+          stop,
+          promptTokens,
+          ...(cachedTokens > 0 ? { cachedTokens } : {}),
+          completionTokens,
+          seconds,
+          usd,
+          ...(tries > 1 ? { tries } : {}),
+        });
+        return;
+      } catch (error) {
+        if (!(error instanceof EndpointError) || !REFUSALS.has(error.status)) throw error;
+        const adapted = adapt(body, error.message);
+        if (adapted !== null) {
+          refusals.push(error.message);
+          body = adapted;
+          continue;
+        }
+        // A server that has refused everything so far does not like the request, whichever the problem.
+        if (answered === 0) throw error;
+        onTranscript({
+          ...common,
+          completion: '',
+          answer: null,
+          reward: 0,
+          correct: false,
+          wellFormed: false,
+          reason: error.message,
+          stop: 'refused',
+          promptTokens: 0,
+          completionTokens: 0,
+          seconds: 0,
+          usd: 0,
+        });
+        return;
+      }
+    }
+  }
+
+  const queue = questions[Symbol.iterator]();
+  // One at first: what is wrong with all requests is found once, and not `parallel` times.
+  const first = queue.next();
+  if (!first.done) await one(first.value);
+  const workers = Array.from({ length: parallel }, async () => {
+    for (const question of queue) {
+      if (stopped !== null) return;
+      try {
+        await one(question);
+      } catch (error) {
+        stopped ??= error;
+        return;
+      }
+    }
+  });
+  await Promise.all(workers);
+  if (stopped !== null) throw stopped;
+}
+
+/** The only model of an endpoint. @throws UserError (usage) where there are several, or it does not say */
+export async function onlyModel(endpoint: Endpoint): Promise<string> {
+  const { json } = await endpoint.ask('GET', '/models');
+  const data = (json as { data?: unknown } | null)?.data;
+  const names = (Array.isArray(data) ? data : []).flatMap(({ id }: { id?: unknown }) => (typeof id === 'string' ? [id] : []));
+  if (names.length === 1) return names[0];
+  const known = names.length === 0 ? '' : `: ${names.slice(0, 10).join(', ')}${names.length > 10 ? ', …' : ''}`;
+  throw new UserError('usage', `name the endpoint's model with --model${known}`, '--model');
+}
