@@ -19,7 +19,7 @@ function cellsOf(row: ComparisonRow): string[] {
   const { accuracy, kind, usdPerProblem, trainingUsd } = row;
   const interval =
     kind === 'measured' && accuracy !== null ? `${formatShare(accuracy.low)} – ${formatShare(accuracy.high)}` : '–';
-  const usd = (value: number | null): string => (value === null ? '–' : formatUsd(value));
+  const usd = (value: number | null): string => (value === null ? '–' : formatUsd(value).replace(/\.00$/, ''));
   return [row.model, row.benchmark, row.score, interval, usd(usdPerProblem), usd(trainingUsd), kind];
 }
 
@@ -138,11 +138,15 @@ export function comparisonHtml(rows: readonly ComparisonRow[]): string {
     'A problem is what its answers cost, all samples together. Final runs are training, at the price that was published; research and failed runs are not in it.',
   ];
   const svg = comparisonSvg(rows);
-  return htmlPage('Accuracy against cost', [
-    `<ul>${notes.map((text) => `<li>${escapeHtml(text)}</li>`).join('')}</ul>`,
-    svg ?? '<p>No row has both an accuracy and a cost, so there is no picture.</p>',
-    `<div class="wide">${htmlTable({ head: HEAD, right: RIGHT, rows: rows.map(cellsOf), footer: [] })}</div>`,
-    '<h2>What each number is</h2>',
-    `<div class="wide">${htmlTable({ head: DETAIL, right: DETAIL.map(() => false), rows: rows.map(detailOf), footer: [] })}</div>`,
-  ]);
+  return htmlPage(
+    'Accuracy against cost',
+    [
+      `<ul>${notes.map((text) => `<li>${escapeHtml(text)}</li>`).join('')}</ul>`,
+      svg ?? '<p>No row has both an accuracy and a cost, so there is no picture.</p>',
+      `<div class="wide summary">${htmlTable({ head: HEAD, right: RIGHT, rows: rows.map(cellsOf), footer: [] })}</div>`,
+      '<h2>What each number is</h2>',
+      `<div class="wide">${htmlTable({ head: DETAIL, right: DETAIL.map(() => false), rows: rows.map(detailOf), footer: [] })}</div>`,
+    ],
+    ' .summary td { white-space: nowrap; }',
+  );
 }

@@ -116,9 +116,9 @@ const published: ComparisonRow = {
 
 it('the comparison marks what was measured and what was published', () => {
   expect(comparisonText([row, published], PLAIN).split('\n')).toEqual([
-    'model     benchmark  accuracy  95%            a problem     final runs  kind',
-    'mine <b>  sums          50.0%  40.0% – 60.0%    $0.0010              –  measured',
-    'theirs    AIME 2024     79.8%  –                  $0.10  $5,870,000.00  published',
+    'model     benchmark  accuracy  95%            a problem  final runs  kind',
+    'mine <b>  sums          50.0%  40.0% – 60.0%    $0.0010           –  measured',
+    'theirs    AIME 2024     79.8%  –                  $0.10  $5,870,000  published',
   ]);
   const svg = comparisonSvg([row, published]) as string;
   expect(svg.match(/<circle class="c1"/g)).toHaveLength(1);
