@@ -6,10 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { modelConfigSchema } from '../../src/models/index.js';
+import { modelConfigSchema, parseModelConfig } from '../../src/models/index.js';
 import { parseRecipe, recipeSchema, resolveRecipe } from '../../src/recipes/schema.js';
 import { tasks } from '../../src/tasks/index.js';
 import { losses } from '../../src/training/losses.js';
+import { countParameters } from '../../src/usage/flops.js';
 import { readEvents } from '../../src/usage/log.js';
 import { reckoner } from '../cli/model.js';
 import { blocksOf, pagesUnder, readPage, tableUnder } from './pages.js';
@@ -160,16 +161,11 @@ it('docs/guides/reproduce-r1.md says what r1-mini sets', () => {
   expect(cell('longest completion')).toBe(String(maxTokens));
   expect(cell('temperature')).toBe(String(temperature));
   expect(Number(cell('learning rate')?.split(' ')[0])).toBe(optimizer.lr);
-  const {
-    hidden_size: d,
-    intermediate_size: f,
-    num_hidden_layers: layers,
-    vocab_size: tokens,
-  } = resolveRecipe(recipe).recipe.model as Record<string, number>;
-  // Embedding, head, and of each layer attention, feed-forward and two norms; one norm at the end.
-  const weights = 2 * tokens * d + layers * (4 * d * d + 3 * d * f + 2 * d) + d;
-  expect(weights / 340_000).toBeCloseTo(1, 1);
-  for (const guide of ['reproduce-r1', 'first-run']) expect(readPage(`docs/guides/${guide}.md`)).toMatch(/340,000\s+weights/);
+  const model = parseModelConfig(resolveRecipe(recipe).recipe.model);
+  const { total, active } = countParameters(model);
+  expect([total, active].map((count) => Math.round(count / 10_000))).toEqual([74, 33]);
+  expect(page).toMatch(/740,000\s+weights in `r1-mini`, 330,000 of them active/);
+  expect(readPage('docs/guides/first-run.md')).toMatch(/740,000\s+weights/);
   expect(Number(cell('KL weight'))).toBe(klCoefficient ?? losses[loss].klCoefficient);
 });
 
@@ -177,7 +173,10 @@ describe('the metrics of docs/guides/reproduce-r1.md', () => {
   it('are those that a run writes', async () => {
     const scratch = mkdtempSync(join(tmpdir(), 'reckoner-metrics-'));
     try {
-      const model = { model_type: 'llama', hidden_size: 8, intermediate_size: 8, num_hidden_layers: 1, num_attention_heads: 1 };
+      const sizes = { hidden_size: 8, intermediate_size: 8, num_hidden_layers: 2, num_attention_heads: 1 };
+      const experts = { moe_intermediate_size: 4, n_routed_experts: 2, num_experts_per_tok: 1, first_k_dense_replace: 1 };
+      const latent = { kv_lora_rank: 4, qk_nope_head_dim: 4, qk_rope_head_dim: 4, v_head_dim: 4 };
+      const model = { model_type: 'deepseek_v3', ...sizes, ...experts, ...latent, num_nextn_predict_layers: 1 };
       const schedule = { kind: 'constant' };
       const stages = [
         { id: 'a', kind: 'pretrain', steps: 1, batch: 2, schedule },
@@ -195,7 +194,9 @@ describe('the metrics of docs/guides/reproduce-r1.md', () => {
       const found = new Set<string>();
       const results = new Set<string>();
       for (const event of events) {
-        if (event.type === 'metrics') for (const name of Object.keys(event.values)) found.add(`${name} ${event.kind}`);
+        if (event.type === 'metrics') {
+          for (const name of Object.keys(event.values)) found.add(`${name.replace(/\.\d+$/, '')} ${event.kind}`);
+        }
         if (event.type === 'evaluation') for (const name of Object.keys(event.results)) results.add(name);
       }
       const page = readPage('docs/guides/reproduce-r1.md');

@@ -100,6 +100,9 @@ const METRICS: Record<string, Metric> = {
   wellFormed: { title: 'Well formed', note: 'share of completions in the form asked for', show: (v) => percent(v) },
   truncated: { title: 'Truncated', note: 'share cut off at the longest length', show: (v) => percent(v) },
   silentGroups: { title: 'Silent groups', note: 'share whose rewards are all equal', show: (v) => percent(v) },
+  mtpLoss: { title: 'MTP loss', note: 'of the tokens after the next, nats', show: (v) => significant(v) },
+  maxVio: { title: 'Expert load', note: 'MaxVio: how far the busiest expert exceeds its share', show: (v) => significant(v) },
+  balanceLoss: { title: 'Balance loss', note: 'sequence-wise, weighted', show: (v) => significant(v) },
   draftAcceptance: { title: 'Draft acceptance', note: 'share of guessed tokens that stood', show: (v) => percent(v) },
 };
 
@@ -108,6 +111,8 @@ const ORDER = Object.keys(METRICS);
 
 export function metric(name: string): Metric {
   const words = name.replace(/([a-z])([A-Z0-9])/g, '$1 $2').toLowerCase();
+  const [whole, layer] = name.split('.');
+  if (layer !== undefined && METRICS[whole]) return { ...METRICS[whole], title: `${METRICS[whole].title}, layer ${layer}` };
   const known = METRICS[name] ?? (/^kl/i.test(name) ? { ...METRICS.kl, title: 'KL' } : undefined);
   return known ?? { title: words.charAt(0).toUpperCase() + words.slice(1), note: '', show: (v) => significant(v) };
 }
