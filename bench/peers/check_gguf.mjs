@@ -27,7 +27,25 @@ const KV = { experimentalKvCacheKeyType: 'F32', experimentalKvCacheValueType: 'F
 const common = { intermediate_size: 96, num_hidden_layers: 3, max_position_embeddings: 128, initializer_range: 0.15 };
 const heads = (n, kv, width = 64) => ({ hidden_size: width, num_attention_heads: n, num_key_value_heads: kv });
 const yarn = { rope_type: 'yarn', factor: 4, original_max_position_embeddings: 32 };
+const released = { type: 'yarn', factor: 4, original_max_position_embeddings: 32, beta_fast: 32, beta_slow: 1 };
 const llama3 = { rope_type: 'llama3', factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 32 };
+const deepseek = {
+  model_type: 'deepseek_v3',
+  hidden_size: 64,
+  num_attention_heads: 4,
+  q_lora_rank: 24,
+  kv_lora_rank: 32,
+  qk_nope_head_dim: 16,
+  qk_rope_head_dim: 8,
+  v_head_dim: 24,
+  n_routed_experts: 8,
+  num_experts_per_tok: 3,
+  moe_intermediate_size: 32,
+  first_k_dense_replace: 1,
+  num_nextn_predict_layers: 1,
+  routed_scaling_factor: 2.5,
+  rms_norm_eps: 1e-6,
+};
 /** name → [configuration, tokenizer]. */
 const MODELS = {
   llama: [{ model_type: 'llama', ...heads(4, 2) }, 'characters'],
@@ -38,6 +56,20 @@ const MODELS = {
   'qwen2, yarn, tied': [{ model_type: 'qwen2', ...heads(2, 1), rope_scaling: yarn, tie_word_embeddings: true }, 'qwen'],
   qwen3: [{ model_type: 'qwen3', ...heads(4, 2), head_dim: 32 }, 'qwen'],
   'qwen3, 5 heads, tied': [{ model_type: 'qwen3', ...heads(5, 5, 80), tie_word_embeddings: true }, 'characters'],
+  deepseek_v3: [deepseek, 'characters'],
+  'deepseek_v3, 3 heads, tied': [
+    { ...deepseek, num_attention_heads: 3, tie_word_embeddings: true, norm_topk_prob: false },
+    'characters',
+  ],
+  // llama.cpp takes uncompressed queries for the layer count of DeepSeek-V2-Lite alone.
+  'deepseek_v3, plain queries, 27 layers': [{ ...deepseek, q_lora_rank: null, num_hidden_layers: 27 }, 'characters'],
+  'deepseek_v3, groups, two shared experts': [{ ...deepseek, n_group: 4, topk_group: 2, n_shared_experts: 2 }, 'llama'],
+  'deepseek_v3, yarn': [{ ...deepseek, rope_scaling: { ...released, mscale: 1, mscale_all_dim: 1 } }, 'qwen'],
+  'deepseek_v3, yarn, mscale 0.7': [
+    { ...deepseek, rope_scaling: { ...released, mscale: 0.7, mscale_all_dim: 0.7 } },
+    'characters',
+  ],
+  'deepseek_v3, halves, dense': [{ ...deepseek, rope_interleave: false, first_k_dense_replace: 3 }, 'characters'],
 };
 
 function filesOf(name) {
@@ -59,7 +91,7 @@ async function makeModel(folder, json, tokenizerName) {
   const model = createModel(backend, config);
   model.store.initialize(5);
   for (const { spec, value, size: count } of model.store.parameters) {
-    if (spec.role !== 'norm' && spec.role !== 'bias') continue;
+    if (spec.role !== 'norm' && spec.role !== 'bias' && spec.role !== 'buffer') continue;
     const at = (i) => (spec.role === 'norm' ? 1 : 0) + 0.3 * Math.sin(i + spec.name.length);
     backend.write(
       value,

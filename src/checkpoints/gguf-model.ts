@@ -1,10 +1,9 @@
 /**
  * @file A model in the words of GGUF: which key says a size, what a tensor is called, and how its rows are ordered.
  *
- * Three architectures of llama.cpp: `llama`, `qwen2`/`qwen3`, and `deepseek2` (which is also DeepSeek-V3's). Two things are not mere
- * names. llama.cpp rotates neighbouring pairs in `llama`, and Hugging Face's halves, so the rows of its query and key projections are
- * put in another order; and `deepseek2` wants the up-projection of keys and values as two tensors, the keys' transposed, for its
- * absorbed attention. Multi-token prediction is left out: llama.cpp does not compute it for this architecture.
+ * Three architectures of llama.cpp: `llama`, `qwen2`/`qwen3`, and `deepseek2` (which is also DeepSeek-V3's). One thing is not a mere
+ * name: llama.cpp rotates neighbouring pairs in `llama`, and Hugging Face's halves, so the rows of its query and key projections are
+ * put in another order. What `deepseek2` wants otherwise is in gguf-deepseek.ts.
  */
 import { basename } from 'node:path';
 import { UserError } from '../base/errors.js';
@@ -15,72 +14,12 @@ import { ropeFrequencies } from '../tensor/operations/rope.js';
 import { templateIn } from '../tokenizers/chat-template.js';
 import { openTokenizer } from '../tokenizers/hugging-face.js';
 import { encodeGguf, type GgufDType, type GgufTensor, type GgufValue } from './gguf.js';
+import { describeDeepseek } from './gguf-deepseek.js';
+import { common, type Described, f32, neighbours, plain } from './gguf-describe.js';
 import { ggufTokenizer } from './gguf-tokenizer.js';
 import type { LoadedModel } from './hugging-face.js';
 import { elementsOf } from './safetensors.js';
 import type { TensorReader } from './weights.js';
-
-interface Described {
-  keys: Record<string, GgufValue>;
-  tensors: GgufTensor[];
-}
-
-const f32 = (value: number): GgufValue => ({ f32: value });
-
-/** Vectors stay float32: llama.cpp adds and multiplies them as they are. */
-const typeOf = (shape: readonly number[], dtype: GgufDType): GgufDType => (shape.length < 2 ? 'F32' : dtype);
-
-function plain(tensors: TensorReader, name: string, from: string, dtype: GgufDType): GgufTensor {
-  const shape = tensors.shape(from);
-  return { name, shape, dtype: typeOf(shape, dtype), data: () => tensors.pieces(from) };
-}
-
-/** Rows of each head from halves to neighbours: (0, d/2), (1, d/2 + 1), … */
-function neighbours(tensors: TensorReader, name: string, from: string, heads: number, dtype: GgufDType): GgufTensor {
-  const shape = tensors.shape(from);
-  return {
-    name,
-    shape,
-    dtype: typeOf(shape, dtype),
-    *data() {
-      const { data } = tensors.read(from);
-      const columns = shape[1] ?? 1;
-      const d = shape[0] / heads;
-      const out = new Float32Array(data.length);
-      for (let row = 0; row < shape[0]; row++) {
-        const i = row % d;
-        const source = row - i + (i % 2) * (d / 2) + Math.floor(i / 2);
-        out.set(data.subarray(source * columns, (source + 1) * columns), row * columns);
-      }
-      yield out;
-    },
-  };
-}
-
-/** Keys and tensors that all architectures have. */
-function common(name: string, architecture: string, config: ModelConfig, tensors: TensorReader, dtype: GgufDType): Described {
-  const fileType: Record<GgufDType, number> = { F32: 0, F16: 1, BF16: 32 };
-  const keys: Record<string, GgufValue> = {
-    'general.architecture': architecture,
-    'general.name': name,
-    'general.file_type': fileType[dtype],
-    [`${architecture}.vocab_size`]: config.vocab_size,
-    [`${architecture}.context_length`]: config.max_position_embeddings,
-    [`${architecture}.embedding_length`]: config.hidden_size,
-    [`${architecture}.block_count`]: config.num_hidden_layers,
-    [`${architecture}.feed_forward_length`]: config.intermediate_size,
-    [`${architecture}.attention.head_count`]: config.num_attention_heads,
-    [`${architecture}.attention.layer_norm_rms_epsilon`]: f32(config.rms_norm_eps),
-    [`${architecture}.rope.freq_base`]: f32(ropeThetaOf(config)),
-  };
-  const list = [
-    plain(tensors, 'token_embd.weight', 'model.embed_tokens.weight', dtype),
-    plain(tensors, 'output_norm.weight', 'model.norm.weight', dtype),
-  ];
-  // Without this tensor llama.cpp takes the embedding.
-  if (!config.tie_word_embeddings) list.push(plain(tensors, 'output.weight', 'lm_head.weight', dtype));
-  return { keys, tensors: list };
-}
 
 function describeLlama(name: string, config: ModelConfig, reader: TensorReader, dtype: GgufDType): Described {
   const architecture = config.model_type;
@@ -104,7 +43,7 @@ function describeLlama(name: string, config: ModelConfig, reader: TensorReader, 
   }
 
   const roped = (to: string, from: string, n: number): GgufTensor =>
-    architecture === 'llama' ? neighbours(reader, to, from, n, dtype) : plain(reader, to, from, dtype);
+    architecture === 'llama' ? neighbours(reader, to, from, { heads: n }, dtype) : plain(reader, to, from, dtype);
   for (let i = 0; i < layers; i++) {
     const layer = `model.layers.${i}`;
     const add = (to: string, from: string): void => void tensors.push(plain(reader, `blk.${i}.${to}`, `${layer}.${from}`, dtype));
@@ -137,6 +76,7 @@ const DESCRIBE: Record<string, typeof describeLlama> = {
   llama: describeLlama,
   qwen2: describeLlama,
   qwen3: describeLlama,
+  deepseek_v3: describeDeepseek,
 };
 
 /** Keys and tensors of a model. @throws UserError (data) that names what GGUF has no word for */

@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { UserError } from '../base/errors.js';
+import { parametersOf, parseModelConfig } from '../models/index.js';
 import { createCharacterTokenizer, tokenizerFiles } from '../tokenizers/character.js';
 import { openTokenizer } from '../tokenizers/hugging-face.js';
 import { encodeGguf } from './gguf.js';
-import { saveGguf } from './gguf-model.js';
+import { ggufModel, saveGguf } from './gguf-model.js';
 import { BYTE_LETTERS, ggufTokenizer } from './gguf-tokenizer.js';
 import { loadHuggingFace, saveHuggingFace } from './hugging-face.js';
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './numbers.js';
@@ -158,6 +159,89 @@ describe('a model as GGUF', () => {
     await expect(rope({ type: 'yarn', factor: 2, attention_factor: 1.5 })).rejects.toThrow(
       'attention_factor 1.5 has no key in GGUF',
     );
+  });
+
+  it('of DeepSeek-V3 has experts as one tensor and keys apart from values, and leaves the prediction module out', async () => {
+    const latent = {
+      ...config,
+      model_type: 'deepseek_v3',
+      num_hidden_layers: 2,
+      q_lora_rank: 3,
+      kv_lora_rank: 3,
+      qk_nope_head_dim: 2,
+      qk_rope_head_dim: 4,
+      v_head_dim: 1,
+      n_routed_experts: 2,
+      num_experts_per_tok: 1,
+      moe_intermediate_size: 2,
+      first_k_dense_replace: 1,
+      num_nextn_predict_layers: 1,
+      routed_scaling_factor: 2.5,
+      rope_scaling: { type: 'yarn', factor: 4, original_max_position_embeddings: 8, mscale: 0.5, mscale_all_dim: 0.5 },
+    };
+    const shapes = (more: object) =>
+      Object.fromEntries(
+        parametersOf(parseModelConfig({ vocab_size: 10, ...latent, ...more })).map((s) => [s.name, [...s.shape]]),
+      );
+    const { keys, tensors: out, source } = await exported(latent, shapes({}), 'BF16');
+    expect(keys).toMatchObject({
+      'general.architecture': 'deepseek2',
+      'deepseek2.block_count': 2,
+      'deepseek2.leading_dense_block_count': 1,
+      'deepseek2.attention.head_count_kv': 1,
+      'deepseek2.attention.key_length': 7,
+      'deepseek2.attention.key_length_mla': 6,
+      'deepseek2.attention.value_length_mla': 1,
+      'deepseek2.expert_count': 2,
+      'deepseek2.expert_weights_scale': 2.5,
+      'deepseek2.expert_gating_func': 2,
+      'deepseek2.rope.scaling.yarn_log_multiplier': Math.fround(0.05),
+    });
+    expect(Object.keys(out).filter((name) => name.startsWith('blk.2.'))).toEqual([]);
+    // Of each of two heads two rows of keys, whose columns become rows, and a row of values.
+    const up = fromBfloat16(toBfloat16(source['model.layers.1.self_attn.kv_b_proj.weight']));
+    const at = (order: number[]): Float32Array => Float32Array.from(order, (i) => up[i]);
+    expect(out['blk.1.attn_k_b.weight']).toMatchObject({
+      sizes: [2, 3, 2],
+      data: at([0, 3, 1, 4, 2, 5, 9, 12, 10, 13, 11, 14]),
+    });
+    expect(out['blk.1.attn_v_b.weight']).toMatchObject({ sizes: [3, 1, 2], data: at([6, 7, 8, 15, 16, 17]) });
+    const experts = [0, 1].flatMap((e) => [...source[`model.layers.1.mlp.experts.${e}.down_proj.weight`]]);
+    expect(out['blk.1.ffn_down_exps.weight']).toMatchObject({
+      sizes: [2, 8, 2],
+      data: fromBfloat16(toBfloat16(Float32Array.from(experts))),
+    });
+    expect(out['blk.1.ffn_gate_inp.weight'].type).toBe(0);
+    expect(out['blk.1.exp_probs_b.bias'].data).toEqual(source['model.layers.1.mlp.gate.e_score_correction_bias']);
+    // Where angles turn halves, only what is turned is put in order.
+    const halves = await exported({ ...latent, rope_interleave: false }, shapes({}));
+    const rows = (data: Float32Array, columns: number): number[] =>
+      Array.from({ length: data.length / columns }, (_, r) => Math.floor(data[r * columns] / columns));
+    expect(rows(halves.tensors['blk.0.attn_kv_a_mqa.weight'].data, 8)).toEqual([0, 1, 2, 3, 5, 4, 6]);
+    expect(rows(halves.tensors['blk.0.attn_q_b.weight'].data, 3)).toEqual([0, 1, 2, 4, 3, 5, 6, 7, 8, 10, 9, 11]);
+  });
+
+  it.each([
+    ['q_lora_rank', { q_lora_rank: null }, /q_lora_rank is null in a model of 1 layers; .*\(deepseek2\.attention\.q_lora_rank\)/],
+    ['rms_norm_eps', { rms_norm_eps: 1e-5 }, /rms_norm_eps 0.00001 has no key in GGUF; it must be 0.000001/],
+    ['n_group', { n_group: 2, topk_group: 1 }, /n_group 2 has no key in GGUF/],
+    ['mscale', { rope_scaling: { type: 'yarn', factor: 4, original_max_position_embeddings: 8 } }, /rope_scaling.mscale/],
+  ])('of DeepSeek-V3 that llama.cpp would compute otherwise is refused by %s', (_field, more, message) => {
+    const latent = {
+      model_type: 'deepseek_v3',
+      vocab_size: 10,
+      q_lora_rank: 3,
+      kv_lora_rank: 3,
+      qk_nope_head_dim: 2,
+      qk_rope_head_dim: 4,
+      v_head_dim: 1,
+      n_routed_experts: 2,
+      num_experts_per_tok: 1,
+      moe_intermediate_size: 2,
+    };
+    const own = parseModelConfig({ ...config, ...latent, ...more });
+    const reader = { shape: () => [1], read: () => ({ data: new Float32Array(1) }) } as never;
+    expect(() => ggufModel('m', own, reader, 'F32')).toThrow(message);
   });
 
   it('refuses numbers that F16 cannot hold, and sizes that are not what is given', () => {

@@ -165,7 +165,7 @@ function scalingOf(config: Record<string, unknown>): Record<string, unknown> | n
 const mscaleOf = (factor: number, mscale: number): number => (factor <= 1 ? 1 : 0.1 * mscale * Math.log(factor) + 1);
 
 /** YaRN's table of angles, and what the attention scores are multiplied by besides; null without YaRN. */
-export function yarnOf(config: Base): { yarn: Yarn; scoreFactor: number } | null {
+export function yarnOf(config: Base): { yarn: Yarn; scoreFactor: number; mscaleAllDim: number } | null {
   const scaling = scalingOf(config);
   if (scaling === null) return null;
   const y = yarnSchema.parse(scaling);
@@ -180,5 +180,6 @@ export function yarnOf(config: Base): { yarn: Yarn; scoreFactor: number } | null
       attentionFactor: y.attention_factor ?? plain,
     },
     scoreFactor: all ? mscaleOf(y.factor, all) ** 2 : 1,
+    mscaleAllDim: all ?? 0,
   };
 }
