@@ -2,11 +2,13 @@
 //
 //   node bench/trl-speed.mjs [--python PATH] [--rounds 3] [--steps 10]
 //
-// Needs bench/peers/requirements.txt. TRL samples with transformers' generate: vLLM, its fast sampler, is for GPUs.
-import { execFileSync } from 'node:child_process';
+// A round is a run of ours of so many steps, then one step of TRL, which waits in between; its first step is a warm-up. Needs
+// bench/peers/requirements.txt. TRL samples with transformers' generate: vLLM, its fast sampler, is for GPUs.
+import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { demandBuild, describe, findPython, machine, median, root, table, times } from './harness.mjs';
 
@@ -71,50 +73,63 @@ function train(recipe, folder) {
   );
 }
 
+/** TRL in a process of its own. Each call lets it take one step; the first one also starts it. */
+function startTrl(model) {
+  const flags = { model, steps: rounds + 1, prompts: PROMPTS, samples: SAMPLES, 'max-tokens': MAX_TOKENS, threads: workers };
+  const args = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const child = spawn(python, ['bench/peers/trl_grpo.py', '--gated', ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const lengths = [];
+  const waiting = [];
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    if (!line.startsWith('{"step"')) return;
+    const { seconds, length } = JSON.parse(line);
+    if (length) lengths.push(length);
+    if (seconds) waiting.shift()?.resolve(seconds);
+  });
+  const ended = new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code) => {
+      for (const { reject: refuse } of waiting) refuse(new Error(`TRL ended with code ${code}`));
+      resolve(code);
+    });
+  });
+  let begun = false;
+  const step = () => {
+    if (begun) child.stdin.write('\n');
+    begun = true;
+    return new Promise((resolve, reject) => waiting.push({ resolve, reject }));
+  };
+  return { step, lengths, ended, stop: () => child.kill() };
+}
+
 const scratch = mkdtempSync(join(tmpdir(), 'reckoner-trl-'));
+let trl = null;
 try {
   const model = join(train(base, join(scratch, 'base')), 'model');
   const sides = { reckoner: [], trl: [] };
   const lengths = { reckoner: [], trl: [] };
+  trl = startTrl(model);
+  console.error(`TRL's warm-up: ${(await trl.step()).toFixed(1)} s`);
   for (let round = 0; round < rounds; round++) {
-    const ours = () => {
-      const run = train(
-        { ...shared, name: 'ours', seed: round + 1, init: { from: model }, stages: [grpo] },
-        join(scratch, `ours-${round}`),
-      );
-      const values = readFileSync(join(run, 'events.jsonl'), 'utf8')
-        .split('\n')
-        .filter(Boolean)
-        .map((line) => JSON.parse(line))
-        .filter(({ type }) => type === 'metrics')
-        .map((event) => event.values);
-      // The first steps run before the compiler has seen them; TRL's are left out as well.
-      sides.reckoner.push(...values.slice(2).map(({ seconds }) => seconds));
-      lengths.reckoner.push(...values.map(({ length }) => length));
-    };
-    const theirs = () => {
-      const args = [
-        'bench/peers/trl_grpo.py',
-        '--model',
-        model,
-        '--steps',
-        String(steps),
-        '--prompts',
-        PROMPTS,
-        '--samples',
-        SAMPLES,
-      ];
-      args.push('--max-tokens', MAX_TOKENS, '--threads', workers);
-      const out = execFileSync(python, args.map(String), { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
-      const lines = out
-        .split('\n')
-        .filter((line) => line.startsWith('{"step"'))
-        .map((line) => JSON.parse(line));
-      sides.trl.push(...lines.filter(({ step, seconds }) => seconds && step > 2).map(({ seconds }) => seconds));
-      lengths.trl.push(...lines.filter(({ length }) => length).map(({ length }) => length));
-    };
-    for (const side of round % 2 === 0 ? [ours, theirs] : [theirs, ours]) side();
+    const run = train(
+      { ...shared, name: 'ours', seed: round + 1, init: { from: model }, stages: [grpo] },
+      join(scratch, `ours-${round}`),
+    );
+    const values = readFileSync(join(run, 'events.jsonl'), 'utf8')
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line))
+      .filter(({ type }) => type === 'metrics')
+      .map((event) => event.values);
+    // The first steps run before the compiler has seen them.
+    const own = values.slice(2).map(({ seconds }) => seconds);
+    sides.reckoner.push(...own);
+    lengths.reckoner.push(...values.slice(2).map(({ length }) => length));
+    sides.trl.push(await trl.step());
+    console.error(`round ${round + 1}: ${median(own).toFixed(3)} s, TRL ${sides.trl.at(-1).toFixed(1)} s`);
   }
+  await trl.ended;
+  lengths.trl.push(...trl.lengths.slice(1));
   const mean = (values) => values.reduce((sum, x) => sum + x, 0) / values.length;
   const row = (name, label) => [
     label,
@@ -123,7 +138,11 @@ try {
     `${(Math.min(...sides[name]) * 1000).toFixed(0)} – ${(Math.max(...sides[name]) * 1000).toFixed(0)}`,
     mean(lengths[name]).toFixed(1),
   ];
-  const rows = [row('reckoner', 'Reckoner'), row('trl', 'TRL 1.16.0, PyTorch')];
+  const versions = execFileSync(python, ['-c', 'import trl, torch; print(trl.__version__, torch.__version__)'], {
+    encoding: 'utf8',
+  });
+  const [trlVersion, torchVersion] = versions.trim().split(' ');
+  const rows = [row('reckoner', 'Reckoner'), row('trl', `TRL ${trlVersion}, PyTorch ${torchVersion}`)];
   const text = `${describe(machine(`node bench/trl-speed.mjs --rounds ${rounds} --steps ${steps}`))}
 
 ${table(['side', 'steps/s', 'ms a step, median', 'range', 'tokens a completion'], rows)}
@@ -134,5 +153,6 @@ Ratio of steps a second: ${times(median(sides.trl) / median(sides.reckoner))}
   mkdirSync('bench/results', { recursive: true });
   writeFileSync('bench/results/trl-speed.md', text);
 } finally {
+  trl?.stop();
   rmSync(scratch, { recursive: true, force: true });
 }

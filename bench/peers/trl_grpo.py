@@ -1,8 +1,8 @@
 """GRPO steps with TRL on the CPU: transformers' generate for the rollouts, two threads. Prints one JSON line a step.
 
-    python bench/peers/trl_grpo.py --model FOLDER --steps 8 --prompts 16 --samples 8 --max-tokens 48 --threads 2
+    python bench/peers/trl_grpo.py --model FOLDER --steps 8 --prompts 16 --samples 8 --max-tokens 48 --threads 2 [--gated]
 
-`bench/trl-speed.mjs` starts it and gives it every other turn. The task is `sums`: chains of two to four one-digit numbers; 1 for
+`bench/trl-speed.mjs` starts it once, and with --gated releases its steps one by one with a line on stdin, between turns of its own. The task is `sums`: chains of two to four one-digit numbers; 1 for
 a right answer in the right form, else 0. vLLM, TRL's fast sampler, is for GPUs and is not used.
 """
 
@@ -11,6 +11,7 @@ import json
 import os
 import random
 import re
+import sys
 import tempfile
 import time
 
@@ -18,6 +19,7 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("--model", required=True)
 for name, default in [("steps", 8), ("prompts", 16), ("samples", 8), ("max-tokens", 48), ("threads", 2)]:
     parser.add_argument(f"--{name}", type=int, default=default)
+parser.add_argument("--gated", action="store_true")
 flags = parser.parse_args()
 os.environ["OMP_NUM_THREADS"] = str(flags.threads)
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -49,15 +51,16 @@ def reward(completions, truth, **_):
 
 
 class Clock(TrainerCallback):
-    def on_step_begin(self, args, state, control, **_):
+    def on_train_begin(self, args, state, control, **_):
         self.start = time.perf_counter()
 
     def on_step_end(self, args, state, control, **_):
-        # The rollout is made before the step begins: what counts is from the end of one step to the end of the next.
-        now = time.perf_counter()
-        if getattr(self, "last", None):
-            print(json.dumps({"step": state.global_step, "seconds": now - self.last}), flush=True)
-        self.last = now
+        # From release to the end of the step, rollout included.
+        seconds = time.perf_counter() - self.start
+        print(json.dumps({"step": state.global_step, "seconds": seconds}), flush=True)
+        if flags.gated and state.global_step < flags.steps:
+            sys.stdin.readline()
+        self.start = time.perf_counter()
 
     def on_log(self, args, state, control, logs=None, **_):
         if logs and "reward" in logs:

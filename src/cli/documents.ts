@@ -300,7 +300,7 @@ export const planDocument = z
     stages: z.array(
       z.object({
         id: z.string(),
-        kind: z.enum(['pretrain', 'sft', 'grpo', 'rejection-sample', 'eval', 'overhead']),
+        kind: z.enum(['pretrain', 'sft', 'grpo', 'rejection-sample', 'distill', 'eval', 'overhead']),
         layout: z.string().describe('As --layout takes it; where a stage samples, with the layout of the rollout.'),
         tokens: z.number().min(0).describe('Of examples, or of prompts and completions at the median of their lengths.'),
         gpuHours: predicted.describe('With what is lost to failures and waiting.'),

@@ -44,14 +44,13 @@ export async function planLocal(recipe: Recipe, { measurePeak, workers, blas }: 
   const plan = predictLocal(recipe, calibration, { described });
   const count = plan.workers;
   const steps = new Map(recipe.stages.map((stage) => [stage.id, stepsOf(stage)]));
-  // Stages of another model are left out: only how attention is counted is asked for here.
-  const plain = recipe.stages.filter(({ kind }) => kind !== 'distill').map((stage) => ({ ...stage, model: undefined }));
-  const { architecture, stages: works } = workOf({ ...recipe, stages: plain });
+  const { architecture, stages: works } = workOf(recipe);
   /** Operations with attention counted in full, over those with half of it. */
   const fullOverCausal = new Map(
     works.map((work) => {
       const tokens = 'batch' in work ? work.sequenceTokens : Math.round(medianOf(work.promptTokens) + medianOf(work.meanTokens));
-      return [work.id, modelFlopsPerToken(architecture, tokens, false) / modelFlopsPerToken(architecture, tokens, true)];
+      const own = work.architecture ?? architecture;
+      return [work.id, modelFlopsPerToken(own, tokens, false) / modelFlopsPerToken(own, tokens, true)];
     }),
   );
   const stages = plan.stages.map(({ id, kind, seconds, tokens, modelFlops, energyKwh, usd }): PlannedStage => {

@@ -180,6 +180,83 @@ describe('planRecipe', () => {
   });
 });
 
+describe('a recipe with a second model', () => {
+  const student = { model_type: 'llama', hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2, num_attention_heads: 2 };
+  const small = (wide: number, more: object = {}) =>
+    parseRecipe(
+      {
+        name: 'taught',
+        model: { ...student, hidden_size: wide, num_attention_heads: wide / 32 },
+        task: { name: 'sums', maximum: 9 },
+        stages: [
+          { id: 'sft', kind: 'sft', steps: 20, batch: 16, schedule: { kind: 'constant' } },
+          {
+            id: 'distill',
+            kind: 'distill',
+            model: student,
+            sampling: { steps: 2, prompts: 8, samples: 4, maxTokens: 48 },
+            steps: 30,
+            batch: 16,
+            schedule: { kind: 'constant' },
+          },
+          { id: 'after', kind: 'eval', problems: 20, maxTokens: 48 },
+        ],
+        ...more,
+      },
+      'taught.json',
+    );
+
+  it('is planned model by model: the teacher samples, the student learns and is evaluated', () => {
+    const published = [{ what: 'distillation', stages: ['distill'], gpuHours: 1, source: 'a test' }];
+    const plan = planRecipe(small(128, { published }), readTarget('h100x8'));
+    expect(plan.stages.map(({ id, kind }) => `${id} ${kind}`)).toEqual([
+      'sft sft',
+      'distill.sampling distill',
+      'distill distill',
+      'after eval',
+    ]);
+    const [, sampling, learning] = plan.stages;
+    expect([sampling.samplingShare, learning.samplingShare]).toEqual([1, 0]);
+    // The student's 30 steps of 16 examples, each as long as a prompt and a completion of the teacher's.
+    expect(learning.tokens / 480).toBeCloseTo(sampling.tokens / 64, -0.5);
+    const [group] = plan.published;
+    // Medians do not add up exactly.
+    expect(group.predicted.value / (sampling.gpuHours.value + learning.gpuHours.value)).toBeCloseTo(1, 1);
+  });
+
+  it("has each stage's own model: a larger teacher changes its own part and not the student's", () => {
+    const works = [128, 256].map((wide) => workOf(small(wide)));
+    const [narrow, wide] = works.map(({ stages }) => stages);
+    expect(narrow.map(({ architecture }) => architecture !== undefined)).toEqual([false, false, true, true]);
+    expect(wide.slice(2)).toEqual(narrow.slice(2));
+    expect(works[0].architecture).not.toEqual(works[1].architecture);
+  });
+
+  it('may be one that can only be planned', () => {
+    const hints = { promptTokens: 250, completionTokens: 5000 };
+    const stage = {
+      id: 'distill',
+      kind: 'distill',
+      teacher: { from: 'sft' },
+      model: { ...student, vocab_size: 1000 },
+      sampling: { steps: 2, prompts: 8, samples: 4, maxTokens: 8192 },
+      steps: 30,
+      batch: 16,
+      schedule: { kind: 'constant' },
+    };
+    const sft = { id: 'sft', kind: 'sft', steps: 2, batch: 8, schedule: { kind: 'constant' }, plan: { sequenceTokens: 4096 } };
+    const recipe = {
+      name: 'x',
+      model: { ...student, hidden_size: 128, vocab_size: 1000 },
+      stages: [sft, { ...stage, plan: hints }],
+    };
+    expect(workOf(parseRecipe(recipe, 'x.json')).stages[2]).toMatchObject({ id: 'distill', sequenceTokens: 5250 });
+    expect(() => parseRecipe({ ...recipe, stages: [sft, stage] }, 'x.json')).toThrow(
+      'stages.1 needs plan.promptTokens and plan.completionTokens',
+    );
+  });
+});
+
 it.each([
   ['r1-mini', 'h100x8'],
   ['deepseek-r1', 'h800x512'],

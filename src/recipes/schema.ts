@@ -302,11 +302,9 @@ function checkPlannable(recipe: Recipe, where: string): void {
   partOf(where, 'model', () => architectureOf(recipe.model, recipe.name));
   recipe.stages.forEach((stage, i) => {
     const { sequenceTokens, promptTokens, completionTokens } = stage.plan ?? {};
-    if (stage.kind === 'distill' || stage.model !== undefined) {
-      const message = 'a recipe that can only be planned has one model, and no distill stage';
-      throw new UserError('usage', `${where}: stages.${i}: ${message}`, `stages.${i}`);
-    }
-    const samples = 'maxTokens' in stage;
+    const { model } = stage;
+    if (model !== undefined) partOf(where, `stages.${i}.model`, () => architectureOf(model, recipe.name));
+    const samples = samplingOf(stage) !== null;
     if (samples ? promptTokens === undefined || completionTokens === undefined : sequenceTokens === undefined) {
       const need = samples ? 'plan.promptTokens and plan.completionTokens' : 'plan.sequenceTokens';
       const message = `task: is missing; without one a recipe can only be planned, and then stages.${i} needs ${need}`;

@@ -110,11 +110,12 @@ function computeStageCosts(question: StageQuestion, works: readonly StageWork[])
 }
 
 function supervisedCost(question: StageQuestion, work: SupervisedWork, searches: Map<string, LayoutSearch>): StageCost {
-  const { architecture, numerics, target, calibration } = question;
+  const { numerics, target, calibration } = question;
+  const { architecture = question.architecture } = work;
   const { sequenceTokens, batch } = work;
   const { accelerator, count } = target;
   const { precision, ...memory } = numerics;
-  const key = `${sequenceTokens} ${batch}`;
+  const key = JSON.stringify([sequenceTokens, batch, work.architecture]);
   let search = searches.get(key);
   if (search === undefined) {
     const asked = { architecture, accelerator, count, sequenceTokens, globalBatch: batch, precision };
@@ -187,7 +188,8 @@ function nothingFits(model: string, stage: string, cluster: string, { rejected, 
 const neededBytes = ({ reason }: RejectedLayout): number => Number(/needs ([\d.e+]+)/.exec(reason)?.[1] ?? Number.MAX_VALUE);
 
 function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
-  const { architecture, numerics, target, calibration } = question;
+  const { numerics, target, calibration } = question;
+  const { architecture = question.architecture } = work;
   const { accelerator, count } = target;
   const { precision, ...memory } = numerics;
   const { rounds, prompts, samples, minibatches, forwardPasses, maxTokens } = work;

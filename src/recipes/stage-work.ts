@@ -5,20 +5,24 @@ import type { Distribution } from '../planner/distribution.js';
 import type { Architecture } from '../planner/index.js';
 import type { Precision } from '../planner/layout.js';
 
-/** Passes over examples: `pretrain`, `sft`. */
+/** Passes over examples: `pretrain`, `sft`, and the student of `distill`. */
 export interface SupervisedWork {
   id: string;
-  kind: 'pretrain' | 'sft';
+  kind: 'pretrain' | 'sft' | 'distill';
+  /** Of the model, where it is another than the recipe's. */
+  architecture?: Architecture;
   steps: number;
   /** Sequences a step. */
   batch: number;
   sequenceTokens: number;
 }
 
-/** Sampling, and for `grpo` training on the samples. */
+/** Sampling, and for `grpo` training on the samples. That of a teacher has the id of its `distill` stage and `.sampling`. */
 export interface SamplingWork {
   id: string;
-  kind: 'grpo' | 'rejection-sample' | 'eval';
+  kind: 'grpo' | 'rejection-sample' | 'eval' | 'distill';
+  /** Of the model, where it is another than the recipe's. */
+  architecture?: Architecture;
   /** Rounds of sampling. */
   rounds: number;
   /** Problems a round, and completions of each. */
