@@ -1,11 +1,12 @@
 // R1's whole recipe, small, over three seeds: what each stage adds and costs, and whether distilling beats RL on the student.
 //
-//   node bench/full-recipe.mjs [--seeds 1,2,3] [--variants full,student,student-rl] [--workers 2] [--report]
+//   node bench/full-recipe.mjs [--seeds 1,2,3] [--variants full,student,student-rl] [--workers 2] [--report] [--smoke]
 //
 // `full` is recipes/r1-full-mini.yaml. `student` is its student without distillation: the first stages of the recipe (pretrain, cold start) on the
 // small model. `student-rl` goes on from there with the recipe's last reinforcement learning instead of distillation.
 // Resumable: every run is a run folder under bench/results/full-recipe/; finished ones are read, torn ones are gone on with. `--report` runs
-// nothing, and shows unfinished runs as far as they are. Writes bench/results/full-recipe.md and .json.
+// nothing, and shows unfinished runs as far as they are. `--smoke` runs every stage for a few steps on an easy task, to see that all of it
+// works, in a folder of its own. Writes bench/results/full-recipe.md and .json.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -21,11 +22,38 @@ const { values: flags } = parseArgs({
     variants: { type: 'string', default: 'full,student,student-rl' },
     workers: { type: 'string' },
     report: { type: 'boolean', default: false },
+    smoke: { type: 'boolean', default: false },
   },
 });
 
-const results = 'bench/results/full-recipe';
-const full = parse(readFileSync('recipes/r1-full-mini.yaml', 'utf8'));
+const results = `bench/results/full-recipe${flags.smoke ? '-smoke' : ''}`;
+const shipped = parse(readFileSync('recipes/r1-full-mini.yaml', 'utf8'));
+const full = flags.smoke ? small(shipped) : shipped;
+
+/** The same stages, a model of the student's size, and steps enough for a few right answers: rejection sampling must find some. */
+function small(recipe) {
+  const easy = { count: 2, maximum: 9, target: [1, 18] };
+  const ease = (task = {}) => {
+    if (task.tasks) return { ...task, tasks: task.tasks.map(ease) };
+    return task.name === undefined || task.name === 'countdown' ? { ...easy, ...task } : task;
+  };
+  const easier = ({ mix, task, ...spec }) => {
+    const sources = mix?.map((source) => (source.task ? { ...source, task: ease(source.task) } : source));
+    return { ...spec, task: ease(task), ...(sources ? { mix: sources } : {}) };
+  };
+  const stages = recipe.stages.map(easier).map((spec) => {
+    if (spec.kind === 'eval') return { ...spec, problems: 8, samples: 2, maxTokens: 100 };
+    const sampling = { steps: 2, prompts: 16, samples: 4, maxTokens: 100 };
+    if (spec.kind === 'rejection-sample') return { ...spec, ...sampling };
+    const few = { ...spec, schedule: { kind: 'constant' }, steps: spec.kind === 'pretrain' ? 150 : 10, batch: 32 };
+    if (spec.kind === 'distill') return { ...few, sampling };
+    if (spec.kind !== 'grpo') return few;
+    const { batch, ...rest } = few;
+    return { ...rest, steps: 2, prompts: 8, maxTokens: 100 };
+  });
+  return { ...recipe, model: recipe.stages.find(({ kind }) => kind === 'distill').model, stages };
+}
+
 const stage = (id) => full.stages.find((spec) => spec.id === id);
 const evaluations = (id) => full.stages.filter((spec) => spec.kind === 'eval' && spec.id.startsWith(`${id}-`));
 const student = stage('distill').model;
@@ -36,7 +64,7 @@ function recipeOf(variant, seed, runs) {
   const part = (ids) => ids.flatMap((id) => [stage(id), ...evaluations(id)]);
   if (variant === 'student') return { ...full, name, seed, model: student, stages: part(['pretrain', 'cold-start']) };
   if (variant === 'student-rl') {
-    return { ...full, name, seed, model: student, init: { from: join(runs.student, 'model') }, stages: part(['rl-all']) };
+    return { ...full, name, seed, model: student, init: { from: join(root, runs.student, 'model') }, stages: part(['rl-all']) };
   }
   throw new Error(`no variant ${variant}`);
 }
@@ -54,14 +82,17 @@ function runOf(variant, seed, runs) {
   const found = readdirSync(folder).find((entry) => existsSync(join(folder, entry, 'recipe.json')));
   const run = found ? join(folder, found) : null;
   if (flags.report || (run && existsSync(join(run, 'model', 'config.json')))) return run;
+  if (variant === 'student-rl' && !runs.student) throw new Error('student-rl goes on from student; name both in --variants');
   const file = join(folder, 'recipe.json');
   writeFileSync(file, JSON.stringify(recipeOf(variant, seed, runs), null, 2));
   console.error(`── ${variant}, seed ${seed}`);
+  const start = performance.now();
   const args = run ? ['--resume', run] : [file, ...(flags.workers ? ['--workers', flags.workers] : [])];
-  execFileSync(process.execPath, ['dist/cli/main.js', 'train', ...args, '--runs', folder, '--json'], {
+  execFileSync(process.execPath, ['dist/cli/main.js', 'train', ...args, '--runs', folder], {
     stdio: ['ignore', 'ignore', 'inherit'],
     env: { ...process.env, RECKONER_CALIBRATION: 'off' },
   });
+  console.error(`   ${((performance.now() - start) / 60_000).toFixed(1)} minutes`);
   return runOf(variant, seed, runs);
 }
 
@@ -144,12 +175,61 @@ const shown = keys.map((key) => {
   ];
 });
 const header = ['stage', 'seeds', 'countdown pass@1', 'tokens', 'sums pass@1', 'tokens', 'model FLOPs', 'minutes', 'US cents'];
+
+/** What a student is in the end, and all that was spent for it. `ids`: of which stages, by variant. */
+const chains = [
+  ['without either', { student: ['pretrain', 'cold-start'] }],
+  ['reinforcement learning', { student: ['pretrain', 'cold-start'], 'student-rl': ['rl-all'] }],
+  ['distillation', { full: ['distill'] }],
+  ['distillation, the teacher counted', { full: stages('full') }],
+];
+function stages(variant) {
+  return [...new Set(rows.filter((row) => row.variant === variant).map(({ id }) => id))];
+}
+const students = chains.flatMap(([name, parts]) => {
+  const own = [...new Set(rows.map(({ seed }) => seed))].flatMap((seed) => {
+    const chain = Object.entries(parts).flatMap(([variant, ids]) =>
+      ids.map((id) => rows.find((row) => row.seed === seed && row.variant === variant && row.id === id)),
+    );
+    if (chain.length === 0 || chain.includes(undefined)) return [];
+    const { countdown, sums } = chain[chain.length - 1];
+    const total = (pick) => chain.reduce((sum, row) => sum + pick(row), 0);
+    const [flops, seconds, coreHours] = [total((row) => row.flops), total((row) => row.seconds), total((row) => row.coreHours)];
+    return countdown && sums ? [{ countdown, sums, flops, seconds, cents: 100 * coreHours * price }] : [];
+  });
+  if (own.length === 0) return [];
+  const of = (pick, format) => spread(own.map(pick), format);
+  return [
+    [
+      name,
+      String(own.length),
+      of(({ countdown }) => countdown.pass1, percent),
+      of(({ sums }) => sums.pass1, percent),
+      of(
+        ({ flops }) => flops,
+        (x) => x.toExponential(1),
+      ),
+      of(
+        ({ seconds }) => seconds / 60,
+        (x) => x.toFixed(1),
+      ),
+      of(
+        ({ cents }) => cents,
+        (x) => x.toFixed(2),
+      ),
+    ],
+  ];
+});
 const text = `${describe(machine(`node bench/full-recipe.mjs --seeds ${flags.seeds}`), false)}
 
 Mean over seeds (lowest – highest); pass@1 at temperature 1, 4 samples of 400 problems. Costs are of the stage alone, evaluations not counted.
 
 ${table(header, shown)}
+
+The student, and all that was spent for it:
+
+${table(['student', 'seeds', 'countdown pass@1', 'sums pass@1', 'model FLOPs', 'minutes', 'US cents'], students)}
 `;
 console.log(text);
-writeFileSync('bench/results/full-recipe.md', text);
-writeFileSync('bench/results/full-recipe.json', `${JSON.stringify(rows, null, 2)}\n`);
+writeFileSync(`${results}.md`, text);
+writeFileSync(`${results}.json`, `${JSON.stringify(rows, null, 2)}\n`);
