@@ -86,7 +86,7 @@ function decoder(width, layers, headDim) {
 /** The decoders that are measured, by width. */
 export const DECODERS = { 128: decoder(128, 4, 32), 256: decoder(256, 6, 32), 512: decoder(512, 8, 64) };
 
-/** A DeepSeek-V3 with as many active parameters as the decoder of that width: 3 of 16 experts and a shared one, no prediction of further tokens. */
+/** A DeepSeek-V3 with as many active parameters as the decoder of that width: 3 of 8 experts and a shared one, no prediction of further tokens. */
 function deepseek(width, layers, rank, latent, head, rope) {
   const { num_attention_heads, intermediate_size, ...dense } = DECODERS[width];
   return {
@@ -103,7 +103,7 @@ function deepseek(width, layers, rank, latent, head, rope) {
     qk_rope_head_dim: rope,
     v_head_dim: head,
     first_k_dense_replace: 1,
-    n_routed_experts: 16,
+    n_routed_experts: 8,
     num_experts_per_tok: 3,
     n_shared_experts: 1,
     moe_intermediate_size: intermediate_size / 4,

@@ -6,9 +6,9 @@
  * (a library reads its settings when the process loads it first), and hands its choice to `createGemm` in each: all ranks
  * compute with the same kernels.
  *
- * With a BLAS, two kinds of products still stay in WASM: tiny ones, where the call costs more than the product, and up to three
- * rows against a large matrix (one person chatting), which a library packs first: 177 µs against 47 for 1 × 1408 × 256. The
- * rule is by size alone, so it decides alike in every run.
+ * With a BLAS, two kinds of products still stay in WASM: tiny ones, where the call costs more than the product, and up to
+ * eight rows against a large matrix (a few people chatting), which a library packs first: 177 µs against 47 for 1 × 1408 × 256, 548
+ * against 264 for 4 × 1376 × 512. The rule is by size alone, so it decides alike in every run.
  */
 import { UserError } from '../../../base/errors.js';
 import type { Blas } from './blas.js';
@@ -87,7 +87,7 @@ type SgemmKernel = (
 const TINY = 1024;
 
 /** Up to this many rows against at least this many numbers of b likewise. */
-const FEW_ROWS = 3;
+const FEW_ROWS = 8;
 const LARGE_MATRIX = 131072;
 
 const wasmName = (context: GemmContext): string => (context.relaxed ? 'wasm-relaxed' : 'wasm');

@@ -23,7 +23,7 @@ const NC: i32 = 512;
 const PACKED_A: usize = (<usize>KC * NC) << 2;
 const TILE: usize = PACKED_A + ((<usize>KC * 8) << 2);
 /** With B transposed, up to this many rows go through the dot-product kernel. */
-const DOT_ROWS: i32 = 12;
+const DOT_ROWS: i32 = 4;
 /** With B as stored, up to this many rows read B in place. */
 const DIRECT_ROWS: i32 = 12;
 
