@@ -33,13 +33,17 @@ async function buildKernels(name, features) {
 }
 
 mkdirSync(wasmOut, { recursive: true });
-const jobs = [
+const kernels = [
   buildKernels('kernels', ['--use', 'RELAXED=0']),
   buildKernels('kernels-relaxed', ['--enable', 'relaxed-simd', '--use', 'RELAXED=1']),
 ];
+const jobs = [...kernels];
+const vite = (config) => run('node_modules/vite/bin/vite.js', 'build', '--config', config, '--logLevel', 'warn');
 if (!process.argv.includes('--wasm')) {
   jobs.push(run('node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'));
-  jobs.push(run('node_modules/vite/bin/vite.js', 'build', '--config', 'src/studio/web/vite.config.mjs', '--logLevel', 'warn'));
+  jobs.push(vite('src/studio/web/vite.config.mjs'));
+  // The page that trains in a tab has the kernels beside it.
+  jobs.push(Promise.all(kernels).then(() => vite('src/studio/web/here/vite.config.mjs')));
 }
 try {
   await Promise.all(jobs);

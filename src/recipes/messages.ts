@@ -27,7 +27,7 @@ export interface RankJob {
   /** What the results rest on, for the snapshot. */
   foundation: Foundation;
   /** Int32 [1]: index into `STOP_REQUESTS`. */
-  control: SharedArrayBuffer;
+  control: SharedArrayBuffer | ArrayBuffer;
   /** What to time before the first step, for the plan. */
   calibrate?: CalibrationRequest;
 }

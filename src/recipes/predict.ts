@@ -236,7 +236,7 @@ export async function calibrateLocal(
   const answers = await Promise.all(
     Array.from({ length: workers }, (_, rank) => {
       const workerData: CalibrationJob = { rank, backend: plan, request: described.request };
-      const worker = startThread(new URL('./calibrate-worker.js', import.meta.url), { workerData });
+      const worker = startThread('./calibrate-worker.js', { workerData });
       return new Promise<RankCalibration>((resolve, reject) => {
         const fail = (error: Error): void => {
           abortPlan(plan);

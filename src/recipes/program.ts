@@ -49,6 +49,8 @@ export interface Line {
   send(message: FromRank): void;
   /** Resolves when everything sent so far is on disk. */
   flush(): Promise<void>;
+  /** Between two steps, lets the thread do what else it has to, where a rank has no thread of its own. */
+  turn?(): Promise<void>;
 }
 
 const silent: Line = { send: () => {}, flush: async () => {} };
@@ -209,6 +211,7 @@ export async function runProgram(job: RankJob, backend: Backend, line: Line): Pr
       }
       if (diverged) return { reason: 'diverged', step, message: `stage ${spec.id}, step ${stageStep}: ${diverged}` };
 
+      await line.turn?.();
       const [stop] = await backend.ranks.sum([lead ? Atomics.load(control, 0) : 0]);
       const last = stageStep === stage.steps;
       const due = stageStep >= stage.resumableFrom && (stageStep % recipe.checkpoints.every === 0 || stop !== 0);

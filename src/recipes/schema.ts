@@ -188,7 +188,7 @@ export interface ResolvedRecipe {
 }
 
 /** Where the shipped recipes are. */
-const shippedFolder = fileURLToPath(new URL('../../recipes/', import.meta.url));
+const shippedFolder = fileURLToPath(new URL(/* @vite-ignore */ '../../recipes/', import.meta.url));
 
 export function shippedRecipes(): string[] {
   if (!existsSync(shippedFolder)) return [];

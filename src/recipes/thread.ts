@@ -7,8 +7,12 @@
  */
 import { Worker, type WorkerOptions } from 'node:worker_threads';
 
+/** What a run needs of its threads; in a page they are others (studio/web/here/thread.ts). */
+export type Thread = Pick<Worker, 'on' | 'postMessage' | 'terminate'>;
+
 const YOUNG_GENERATION_MB = 3;
 
-export function startThread(module: URL, options: Pick<WorkerOptions, 'workerData' | 'argv'>): Worker {
-  return new Worker(module, { ...options, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB } });
+/** @param file in this folder */
+export function startThread(file: string, options: Pick<WorkerOptions, 'workerData' | 'argv'>): Worker {
+  return new Worker(new URL(file, import.meta.url), { ...options, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB } });
 }

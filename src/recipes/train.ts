@@ -7,9 +7,9 @@
  */
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Worker } from 'node:worker_threads';
 import { UserError } from '../base/errors.js';
 import { readJson, removeFolderAtomic, writeFileAtomic } from '../base/files.js';
+import { sharedBuffer } from '../base/shared.js';
 import { createRunFolder, lockRun, RUNS, type RunFolder, resolveRun } from '../checkpoints/run-folder.js';
 import {
   describeDrift,
@@ -35,7 +35,7 @@ import { lostUsage, NO_PAST, type Past, readPast, USAGE_INTERVAL_MS } from './pa
 import { measureDisk, predictLocal, type RunPlan } from './predict.js';
 import { parseRecipe, type Recipe, type ResolvedRecipe, resolveRecipe } from './schema.js';
 import { stepsOf, trains } from './stages.js';
-import { startThread } from './thread.js';
+import { startThread, type Thread } from './thread.js';
 
 export interface TrainOptions {
   /** Reckoner's version, for the log. */
@@ -246,7 +246,7 @@ async function trainIn(assignment: Assignment, options: TrainOptions): Promise<T
     const { events } = await readEvents(run.events);
     for (const event of events) if (event.type === 'usage') cost.add(event.usage);
   }
-  const control = new SharedArrayBuffer(4);
+  const control = sharedBuffer(4);
   const requests = new Int32Array(control);
   const requestStop = (reason: StopReason): void => {
     const index = (STOP_REQUESTS as readonly (StopReason | null)[]).indexOf(reason);
@@ -376,7 +376,7 @@ async function trainIn(assignment: Assignment, options: TrainOptions): Promise<T
     }
   }
 
-  const threads: Worker[] = [];
+  const threads: Thread[] = [];
   /** The log could not be written, say: stops the ranks and keeps the first reason. */
   function fail(error: Error): void {
     failure ??= error;
@@ -407,7 +407,7 @@ async function trainIn(assignment: Assignment, options: TrainOptions): Promise<T
     for (const message of assignment.warnings) emit({ type: 'warning', step, message });
     await Promise.all(
       Array.from({ length: workers }, (_, rank) => {
-        const worker = startThread(new URL('./worker.js', import.meta.url), { workerData: jobOf(rank) });
+        const worker = startThread('./worker.js', { workerData: jobOf(rank) });
         threads.push(worker);
         return new Promise<void>((resolve) => {
           worker.on('message', (message: FromRank) => {

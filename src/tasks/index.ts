@@ -24,6 +24,7 @@ import { words } from './families/words.js';
 import { composites } from './mix.js';
 import { createModuleTask, loadTaskModule } from './module.js';
 import { code, questions } from './rows.js';
+import { scored } from './scored.js';
 import { sums } from './sums.js';
 import type { Task } from './task.js';
 
@@ -54,6 +55,7 @@ export const generated: Record<string, TaskDefinition> = {
 export const tasks: Record<string, TaskDefinition> = {
   ...generated,
   ...composites((reference) => createTask(reference as unknown as TaskReference)),
+  scored: scored((reference) => createTask(reference as TaskReference)),
   questions,
   code,
 };

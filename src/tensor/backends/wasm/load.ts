@@ -1,6 +1,5 @@
 /**
- * @file Finds, checks and compiles the kernels in Node. The backend itself takes a compiled module, so that a browser can
- * fetch one instead.
+ * @file Finds, checks and compiles the kernels: a file in Node, what was fetched in a browser.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -28,6 +27,17 @@ export type Build = 'auto' | 'plain' | 'relaxed';
 
 const loaded = new Map<boolean, Kernels>();
 
+/** Kernels that a host without files has fetched; `loadKernels` gives them from now on. */
+export function provideKernels(bytes: Uint8Array, relaxed: boolean): void {
+  loaded.set(relaxed, compile(bytes, relaxed));
+}
+
+const compile = (bytes: Uint8Array, relaxed: boolean): Kernels => ({
+  module: new WebAssembly.Module(bytes),
+  relaxed,
+  id: createHash('sha256').update(bytes).digest('hex').slice(0, 12),
+});
+
 /**
  * The kernels of a build; `auto` takes relaxed SIMD where the engine has it. Compiled once a thread.
  * @throws UserError when the build is not supported or its file is missing.
@@ -49,11 +59,7 @@ export function loadKernels(build: Build = 'auto'): Kernels {
   } catch {
     throw new UserError('state', `The kernels are missing at ${path}; build them with npm run build.`);
   }
-  const kernels = {
-    module: new WebAssembly.Module(bytes),
-    relaxed,
-    id: createHash('sha256').update(bytes).digest('hex').slice(0, 12),
-  };
+  const kernels = compile(bytes, relaxed);
   loaded.set(relaxed, kernels);
   return kernels;
 }

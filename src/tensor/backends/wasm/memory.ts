@@ -22,6 +22,8 @@ const LIMIT = 65536 * PAGE;
 const CONTROL_BYTES = PAGE;
 const DEFAULT_SHARED_BYTES = 256 * 1024 * 1024;
 const DEFAULT_LOCAL_BYTES = 2 * 1024 * 1024 * 1024;
+/** Where the system does not give the default, half of it is asked for, and so on down to this. */
+const LEAST_LOCAL_BYTES = 128 * 1024 * 1024;
 
 const align = (bytes: number, to: number): number => Math.ceil(bytes / to) * to;
 const megabytes = (bytes: number): string => `${(bytes / 1048576).toFixed(bytes < 10485760 ? 1 : 0)} MB`;
@@ -98,17 +100,21 @@ export function createWasmMemory(options: WasmMemoryOptions = {}): WasmMemory {
         `${megabytes(totalBytes)}, but a WebAssembly memory ends at 4096 MB; use fewer workers or smaller micro-batches.`,
     );
   }
-  const pages = totalBytes / PAGE;
-  try {
-    return {
-      memory: new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }),
-      worldSize,
-      sharedBytes,
-      localBytes,
-    };
-  } catch (error) {
-    throw new UserError('state', `The system does not give ${megabytes(totalBytes)} of memory: ${(error as Error).message}`);
+  for (let local = localBytes; ; local = align(local / 2, PAGE)) {
+    const { totalBytes: bytes } = layoutOf({ worldSize, sharedBytes, localBytes: local }, 0);
+    try {
+      return { memory: allocate(bytes), worldSize, sharedBytes, localBytes: local };
+    } catch (error) {
+      // A phone may not give what a step will hardly need.
+      if (options.localBytes === undefined && local > LEAST_LOCAL_BYTES) continue;
+      throw new UserError('state', `The system does not give ${megabytes(bytes)} of memory: ${(error as Error).message}`);
+    }
   }
+}
+
+function allocate(bytes: number): WebAssembly.Memory {
+  const pages = bytes / PAGE;
+  return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
 }
 
 /** One region that grows upwards and is cut back. */

@@ -1,0 +1,2 @@
+/** @file Node's `Buffer`, in place of the global. */
+export { Buffer } from 'buffer/';

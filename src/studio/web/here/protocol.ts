@@ -1,0 +1,50 @@
+/** @file What the page and its training worker say to each other: types alone. */
+import type { Bill } from '../../../ledger/bill.js';
+import type { BackendKind } from '../../../recipes/backend.js';
+import type { Recipe } from '../../../recipes/schema.js';
+import type { SampleRecord } from '../../../training/stage.js';
+import type { ChatEvent } from '../../protocol.js';
+import type { PricedEvent, RunState } from '../../run-state.js';
+import type { Choice } from './recipe.js';
+
+export interface Sample extends SampleRecord {
+  step: number;
+  stage: string;
+}
+
+export interface OpenRun {
+  name: string;
+  recipe: Recipe;
+  state: RunState;
+  samples: Sample[];
+  bill: Bill | null;
+  /** There is something to download and to talk to. */
+  hasModel: boolean;
+  /** A problem of its task. */
+  example: string;
+}
+
+export type ToTrainer =
+  | { kind: 'open' }
+  | { kind: 'train'; choice: Choice }
+  /** A recipe as it is, without the form. */
+  | { kind: 'train-recipe'; recipe: unknown; backend: BackendKind | 'auto' }
+  | { kind: 'resume' }
+  | { kind: 'stop' }
+  | { kind: 'forget' }
+  | { kind: 'ask'; id: number; prompt: string; temperature: number; seed: number }
+  | { kind: 'download' };
+
+export type FromTrainer =
+  /** `device` is what there is to compute on; `notes` is what the user should know. */
+  | { kind: 'opened'; device: string; notes: string[]; run: OpenRun | null }
+  | { kind: 'run'; run: OpenRun }
+  | { kind: 'event'; event: PricedEvent }
+  | { kind: 'samples'; samples: Sample[] }
+  | { kind: 'bill'; bill: Bill }
+  | { kind: 'saved'; step: number }
+  /** The worker is free again. */
+  | { kind: 'idle'; run: OpenRun | null }
+  | { kind: 'refused'; message: string }
+  | { kind: 'answer'; id: number; event: ChatEvent }
+  | { kind: 'download'; name: string; bytes: Uint8Array<ArrayBuffer> };

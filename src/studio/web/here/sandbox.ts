@@ -1,0 +1,2 @@
+/** @file The thread of the sandbox. */
+import '../../../tasks/sandbox/worker.js';
