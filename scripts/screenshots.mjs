@@ -41,6 +41,7 @@ const pages = [
   { name: 'plan', path: '/plan', ready: '.plan-stats' },
   { name: 'claim', path: '/bill', ready: '.waterfall', act: open },
   { name: 'benchmarks', path: '/benchmarks', ready: '.scatter' },
+  { name: 'here', path: '/train-here/', ready: '.train-form', act: trainHere },
 ];
 
 async function chat(page) {
@@ -56,6 +57,17 @@ async function chat(page) {
   await page.locator('.reply-foot').nth(1).waitFor();
   await page.locator('.reply-text').first().focus();
   for (let i = 0; i < 9; i++) await page.keyboard.press('ArrowRight');
+}
+
+/** Trains in the page for a minute or two; curves by day, the model itself by night. */
+async function trainHere(page, theme) {
+  await page.getByRole('button', { name: 'Train' }).click();
+  await page.locator('.status', { hasText: 'Completed' }).waitFor({ timeout: 600_000 });
+  if (theme === 'light') return;
+  await page.getByRole('button', { name: 'Chat' }).click();
+  await page.locator('.chip').click();
+  await page.getByRole('button', { name: 'Ask' }).click();
+  await page.locator('.reply-foot').waitFor();
 }
 
 async function open(page) {
@@ -75,7 +87,7 @@ try {
         if (only !== undefined && !only.includes(name)) continue;
         await page.goto(at(path));
         await page.locator(ready).first().waitFor({ timeout: 30_000 });
-        if (act !== undefined) await act(page);
+        if (act !== undefined) await act(page, theme);
         await page.waitForTimeout(500);
         const file = join(out, `${name}${phone ? '-phone' : ''}-${theme}.png`);
         writeFileSync(file, await encodeIndexed(await page.screenshot()));

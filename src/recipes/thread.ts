@@ -14,5 +14,8 @@ const YOUNG_GENERATION_MB = 3;
 
 /** @param file in this folder */
 export function startThread(file: string, options: Pick<WorkerOptions, 'workerData' | 'argv'>): Worker {
-  return new Worker(new URL(file, import.meta.url), { ...options, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB } });
+  return new Worker(new URL(file, import.meta.url), {
+    ...options,
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+  });
 }

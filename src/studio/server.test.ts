@@ -17,6 +17,9 @@ beforeAll(async () => {
   mkdirSync(join(web, 'assets'), { recursive: true });
   writeFileSync(join(web, 'index.html'), '<meta content="__STUDIO_TOKEN__">');
   writeFileSync(join(web, 'assets', 'a.js'), 'export {};');
+  mkdirSync(join(folder, 'here'));
+  writeFileSync(join(folder, 'here', 'index.html'), 'the page that trains in a tab');
+  writeFileSync(join(folder, 'here', 'kernels.wasm'), 'kernels');
   writeFileSync(join(folder, 'secret.json'), '{"secret":1}');
   writeFileSync(
     join(runs, NAME, 'recipe.json'),
@@ -125,6 +128,8 @@ describe('guards', () => {
     '/assets/../../secret.json',
     '/assets/%2e%2e/%2e%2e/secret.json',
     '/%E0%A4%A',
+    '/train-here/../secret.json',
+    '/train-here/..%2Fsecret.json',
   ])('reads nothing outside its folders: %s', async (path) => {
     const { status, body } = await ask(path);
     expect(body).not.toContain('secret":1');
@@ -149,6 +154,18 @@ describe('guards', () => {
     expect(huge.status).toBe(413);
     expect((await ask('/api/runs', { method: 'DELETE', headers })).status).toBe(405);
     expect((await ask('/api/runs')).status).toBe(200);
+  });
+
+  it('serves the page that trains in a tab, isolated, under a path of its own', async () => {
+    expect(await ask('/train-here')).toMatchObject({ status: 301, headers: { location: '/train-here/' } });
+    const page = await ask('/train-here/');
+    expect(page).toMatchObject({ status: 200, body: 'the page that trains in a tab' });
+    expect(page.headers).toMatchObject({
+      'cross-origin-opener-policy': 'same-origin',
+      'cross-origin-embedder-policy': 'require-corp',
+    });
+    expect((await ask('/train-here/kernels.wasm')).headers['content-type']).toBe('application/wasm');
+    expect((await ask('/train-here/missing.js')).status).toBe(404);
   });
 
   it('carries a strict content security policy', async () => {

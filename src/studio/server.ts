@@ -16,6 +16,9 @@ import { RUNS } from '../checkpoints/run-folder.js';
 import { createApi } from './api.js';
 import { checkHost, checkOrigin, HttpError, SECURITY_HEADERS, sendFile, sendJson } from './http.js';
 
+/** The page that trains in a tab: static files of their own (web/here). */
+export const HERE = '/train-here';
+
 const WEB = fileURLToPath(new URL('../studio/web/', import.meta.url).href.replace('/src/studio/web/', '/dist/studio/web/'));
 
 export interface StudioOptions {
@@ -67,6 +70,15 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
       return;
     }
     if (!reads) throw new HttpError(405, 'only GET');
+    if (url.pathname === HERE) {
+      response.writeHead(301, { location: `${HERE}/` }).end();
+      return;
+    }
+    if (url.pathname.startsWith(`${HERE}/`)) {
+      const path = url.pathname.slice(HERE.length);
+      if (sendFile(request, response, join(web, '../here'), path === '/' ? '/index.html' : path)) return;
+      throw new HttpError(404, 'no such file');
+    }
     if (url.pathname !== '/index.html' && sendFile(request, response, web, url.pathname)) return;
     // Every other path is one of the application's own; a file that is missing is not.
     if (/\.[a-z0-9]+$/.test(url.pathname) && !url.pathname.startsWith('/runs/')) throw new HttpError(404, 'no such file');

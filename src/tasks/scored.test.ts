@@ -27,7 +27,10 @@ describe('scored', () => {
   it('scores 0 with a reason for what is no function, throws, loops, reaches out or gives no number', async () => {
     const [problem] = evaluationProblems(of('() => 0'), 1, 1);
     const said = async (code: string) => of(code).verify(problem, 'x');
-    expect(await said('1 +')).toMatchObject({ reward: 0, reason: expect.stringMatching(/^the reward .*SyntaxError|^the reward unexpected/i) });
+    expect(await said('1 +')).toMatchObject({
+      reward: 0,
+      reason: expect.stringMatching(/^the reward .*SyntaxError|^the reward unexpected/i),
+    });
     expect(await said('12')).toMatchObject({ reward: 0, reason: 'the reward is no function' });
     expect(await said('() => { throw new Error("no") }')).toMatchObject({ reward: 0, reason: expect.stringContaining('no') });
     expect(await said('() => { for (;;); }')).toMatchObject({ reward: 0, correct: false });

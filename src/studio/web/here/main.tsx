@@ -1,5 +1,102 @@
+/**
+ * @file The page that trains in a tab: the frame, and what it says before and after there is a run.
+ */
 import '../styles.css';
-const worker = new Worker(new URL('./trainer.ts', import.meta.url), { type: 'module' });
-worker.postMessage({kind:'open'});
-worker.onmessage = (e) => { (globalThis as any).log ??= []; (globalThis as any).log.push(e.data); };
-Object.assign(globalThis, { worker });
+import './styles.css';
+import { render } from 'preact';
+import { Icon } from '../icons.js';
+import { setTheme, shown } from '../theme.js';
+import { Page, Problem, Waiting } from '../ui.js';
+import { Form, FromFile } from './form.js';
+import { busy, note, open, opened, problem, run, version } from './link.js';
+import { keepOffline } from './offline.js';
+import { Actions, Run } from './views.js';
+
+function Frame() {
+  const dark = shown.value === 'dark';
+  return (
+    <>
+      <a class="skip" href="#main">
+        Skip to the content
+      </a>
+      <header class="top">
+        <a class="brand" href="./">
+          <svg viewBox="0 0 32 32" width="22" height="22" aria-hidden="true">
+            <rect width="32" height="32" rx="8" />
+            <path d="M8 23V15M13.3 23V9M18.7 23v-6M24 23V12" />
+          </svg>
+          Reckoner
+        </a>
+        <button
+          type="button"
+          class="button quiet square right"
+          onClick={() => setTheme(dark ? 'light' : 'dark')}
+          aria-label={dark ? 'Light colours' : 'Dark colours'}
+        >
+          <Icon name={dark ? 'sun' : 'moon'} />
+        </button>
+      </header>
+      <main id="main" tabIndex={-1}>
+        <Content />
+      </main>
+    </>
+  );
+}
+
+function Content() {
+  const here = opened.value;
+  const current = run.value;
+  void version.value;
+  const trouble = problem.value !== null && <Problem>{problem.value}</Problem>;
+  if (here === null)
+    return (
+      <Page title="Train here" sub="A model that learns to reason, in this tab.">
+        {trouble || <Waiting>Fetching the kernels…</Waiting>}
+      </Page>
+    );
+  const notes = [...here.notes, ...(note.value === null ? [] : [note.value])].map((text) => (
+    <p key={text} class="notice">
+      {text}
+    </p>
+  ));
+  if (current === null)
+    return (
+      <Page
+        title="Train here"
+        sub={`A model that learns to reason, in this tab and on this machine: nothing is sent anywhere. Graphics: ${here.device}.`}
+      >
+        {trouble}
+        {notes}
+        {busy.value ? (
+          <Waiting>Preparing the run…</Waiting>
+        ) : (
+          <>
+            <Form />
+            <FromFile />
+          </>
+        )}
+      </Page>
+    );
+  const { state, recipe, name } = current;
+  return (
+    <Page
+      title={recipe.task?.name === 'scored' ? `${(recipe.task.task as { name: string }).name}, my reward` : recipe.name}
+      sub={
+        <>
+          <span class="mono">{name}</span> · seed {recipe.seed} · {state.fingerprint.split(' ')[0] || 'starting'} ·{' '}
+          {state.workers} {state.workers === 1 ? 'worker' : 'workers'}
+        </>
+      }
+      actions={<Actions of={current} />}
+    >
+      {trouble}
+      {notes}
+      {state.ended?.message !== undefined && <Problem>{state.ended.message}</Problem>}
+      <Run of={current} />
+    </Page>
+  );
+}
+
+keepOffline();
+open();
+render(<Frame />, document.getElementById('app') as HTMLElement);

@@ -12,6 +12,16 @@ export interface Sample extends SampleRecord {
   stage: string;
 }
 
+/** A task of the form. */
+export interface TaskChoice {
+  name: string;
+  description: string;
+  reference: Record<string, unknown>;
+  prompt: string;
+  /** A right answer to it. */
+  gold: string;
+}
+
 export interface OpenRun {
   name: string;
   recipe: Recipe;
@@ -37,7 +47,7 @@ export type ToTrainer =
 
 export type FromTrainer =
   /** `device` is what there is to compute on; `notes` is what the user should know. */
-  | { kind: 'opened'; device: string; notes: string[]; run: OpenRun | null }
+  | { kind: 'opened'; device: string; notes: string[]; tasks: TaskChoice[]; run: OpenRun | null }
   | { kind: 'run'; run: OpenRun }
   | { kind: 'event'; event: PricedEvent }
   | { kind: 'samples'; samples: Sample[] }
@@ -45,6 +55,8 @@ export type FromTrainer =
   | { kind: 'saved'; step: number }
   /** The worker is free again. */
   | { kind: 'idle'; run: OpenRun | null }
+  /** Good to know. */
+  | { kind: 'note'; message: string }
   | { kind: 'refused'; message: string }
   | { kind: 'answer'; id: number; event: ChatEvent }
   | { kind: 'download'; name: string; bytes: Uint8Array<ArrayBuffer> };

@@ -7,14 +7,7 @@ import { Random } from '../../../base/random.js';
 import type { BackendKind } from '../../../recipes/backend.js';
 import { createTask } from '../../../tasks/index.js';
 import { problemAt } from '../../../tasks/task.js';
-
-export const SIZES = {
-  minute: { name: 'A minute or two', sft: 300, grpo: 40, problems: 100 },
-  while: { name: 'Ten minutes', sft: 1200, grpo: 120, problems: 200 },
-  long: { name: 'As long as r1-mini', sft: 2000, grpo: 200, problems: 400 },
-} as const;
-
-export type Size = keyof typeof SIZES;
+import { SIZES, type Size } from './sizes.js';
 
 export interface Choice {
   task: Record<string, unknown>;

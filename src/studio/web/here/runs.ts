@@ -10,6 +10,19 @@ import { dirname, join, relative } from './node/path.js';
 
 /** Where runs lie in the tree in memory. */
 export const RUNS = '/runs';
+/** Of workers alone, so a page's types do not have it. */
+interface Access {
+  read(into: Uint8Array, options: { at: number }): number;
+  write(bytes: Uint8Array, options: { at: number }): number;
+  truncate(size: number): void;
+  getSize(): number;
+  flush(): void;
+  close(): void;
+}
+
+const accessTo = (handle: FileSystemFileHandle): Promise<Access> =>
+  (handle as unknown as { createSyncAccessHandle(): Promise<Access> }).createSyncAccessHandle();
+
 const FOLDER = 'reckoner';
 const SLOTS = ['slot-0', 'slot-1'];
 const LOG = 'events.jsonl';
@@ -19,7 +32,7 @@ interface Head {
   sequence: number;
   /** Of what follows this line, hexadecimal. */
   sha256: string;
-  files: { path: string; bytes: number }[];
+  files: Packed['files'];
 }
 
 export interface Store {
@@ -36,10 +49,22 @@ export interface Store {
 const hex = (bytes: ArrayBuffer): string => [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 const sha256 = async (bytes: Uint8Array<ArrayBuffer>): Promise<string> => hex(await crypto.subtle.digest('SHA-256', bytes));
 
+/** The files of a run, one after the other. */
+export interface Packed {
+  files: { path: string; bytes: number }[];
+  body: Uint8Array<ArrayBuffer>;
+}
+
 /** All of the run but its lock, which is of this page's life alone. */
-function packed(folder: string): { files: Head['files']; body: Uint8Array<ArrayBuffer> } {
-  const entries = readdirSync(folder, { withFileTypes: true, recursive: true }) as { parentPath: string; name: string; isFile(): boolean }[];
-  const paths = entries.filter((entry) => entry.isFile() && !/\.(lock|tmp-.*)$/.test(entry.name)).map((entry) => join(entry.parentPath, entry.name));
+export function pack(folder: string): Packed {
+  const entries = readdirSync(folder, { withFileTypes: true, recursive: true }) as {
+    parentPath: string;
+    name: string;
+    isFile(): boolean;
+  }[];
+  const paths = entries
+    .filter((entry) => entry.isFile() && !/\.(lock|tmp-.*)$/.test(entry.name))
+    .map((entry) => join(entry.parentPath, entry.name));
   const contents = paths.map((path) => readFileSync(path) as Uint8Array);
   const body = new Uint8Array(contents.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
@@ -50,7 +75,8 @@ function packed(folder: string): { files: Head['files']; body: Uint8Array<ArrayB
   return { files: paths.map((path, i) => ({ path: relative(RUNS, path), bytes: contents[i].length })), body };
 }
 
-function unpack({ files }: Head, body: Uint8Array): string {
+/** Puts the files into the tree. @returns the run's folder */
+export function unpack({ files, body }: Packed): string {
   let at = 0;
   for (const { path, bytes } of files) {
     const target = join(RUNS, path);
@@ -64,7 +90,7 @@ function unpack({ files }: Head, body: Uint8Array): string {
 }
 
 /** The head and the body of a slot. @throws Error that says what is wrong with it */
-async function readSlot(file: File): Promise<{ head: Head; body: Uint8Array<ArrayBuffer> }> {
+async function readSlot(file: File): Promise<{ head: Head; body: Packed['body'] }> {
   const bytes = new Uint8Array(await file.arrayBuffer());
   const line = bytes.indexOf(10);
   if (line < 0) throw new Error('is empty');
@@ -78,16 +104,16 @@ async function readSlot(file: File): Promise<{ head: Head; body: Uint8Array<Arra
 export async function openStore(): Promise<Store> {
   const root = await navigator.storage.getDirectory();
   const folder = await root.getDirectoryHandle(FOLDER, { create: true });
-  const log = await (await folder.getFileHandle(LOG, { create: true })).createSyncAccessHandle();
+  const log = await accessTo(await folder.getFileHandle(LOG, { create: true }));
   let sequence = 0;
   let logged = 0;
   let writing = Promise.resolve();
 
   async function write(run: string): Promise<void> {
-    const { files, body } = packed(run);
+    const { files, body } = pack(run);
     const head: Head = { sequence: ++sequence, sha256: await sha256(body), files };
     const handle = await folder.getFileHandle(SLOTS[sequence % 2], { create: true });
-    const access = await handle.createSyncAccessHandle();
+    const access = await accessTo(handle);
     try {
       access.truncate(0);
       const line = new TextEncoder().encode(`${JSON.stringify(head)}\n`);
@@ -125,7 +151,7 @@ export async function openStore(): Promise<Store> {
 
   return {
     async restore(onRejected) {
-      const found: { head: Head; body: Uint8Array }[] = [];
+      const found: { head: Head; body: Packed['body'] }[] = [];
       for (const name of SLOTS) {
         let handle: FileSystemFileHandle;
         try {
@@ -142,7 +168,7 @@ export async function openStore(): Promise<Store> {
       const newest = found.sort((a, b) => b.head.sequence - a.head.sequence).at(0);
       if (newest === undefined) return null;
       sequence = newest.head.sequence;
-      const run = unpack(newest.head, newest.body);
+      const run = unpack({ files: newest.head.files, body: newest.body });
       restoreLog(run);
       return run;
     },

@@ -1,10 +1,12 @@
 /**
  * @file The threads of a run in a page. Rank 0 has none of its own: it shares the training worker, its files and its messages with the
- * books, and lets them in between two steps.
+ * books, and lets them in between two steps. The other ranks, where the page may share memory with them, are workers.
  */
 import type { FromRank, RankJob, ToRank } from '../../../recipes/messages.js';
 import { runRank } from '../../../recipes/rank.js';
 import type { Thread } from '../../../recipes/thread.js';
+import type { RankMessage, RankStart } from './rank.js';
+import { pack } from './runs.js';
 
 /** A task of its own for the event loop, so that timers and messages are heard. */
 const turn = (): Promise<void> =>
@@ -19,9 +21,15 @@ const turn = (): Promise<void> =>
 
 export function startThread(_file: string, { workerData }: { workerData?: unknown }): Thread {
   const job = workerData as RankJob;
+  return (job.rank === 0 ? ownThread(job) : otherThread(job)) as unknown as Thread;
+}
+
+type Listener = (value: unknown) => void;
+
+function ownThread(job: RankJob) {
   let hear: (message: ToRank) => void = () => {};
-  const listeners = new Map<string, (value: never) => void>();
-  const emit = (event: string, value: FromRank | number): void => listeners.get(event)?.(value as never);
+  const listeners = new Map<string, Listener>();
+  const emit = (event: string, value: FromRank | number): void => listeners.get(event)?.(value);
   let ended = false;
   void turn().then(async () => {
     await runRank(job, {
@@ -38,12 +46,35 @@ export function startThread(_file: string, { workerData }: { workerData?: unknow
     });
     emit('exit', 0);
   });
-  const thread = {
-    on: (event: string, listener: (value: never) => void) => listeners.set(event, listener),
-    postMessage: (message: unknown) => hear(message as ToRank),
+  return {
+    on: (event: string, listener: Listener) => listeners.set(event, listener),
+    postMessage: (message: ToRank) => hear(message),
     terminate: () => {
       ended = true;
     },
   };
-  return thread as unknown as Thread;
+}
+
+function otherThread(job: RankJob) {
+  // This worker's own script, under another name.
+  const worker = new Worker(location.href, { type: 'module', name: 'rank' });
+  const listeners = new Map<string, Listener>();
+  const end = (code: number): void => {
+    worker.terminate();
+    listeners.get('exit')?.(code);
+  };
+  worker.onmessage = ({ data }: MessageEvent<RankMessage>) => {
+    if (data === null) end(0);
+    else listeners.get('message')?.(data);
+  };
+  worker.onerror = ({ message }) => {
+    listeners.get('error')?.(new Error(message));
+    end(1);
+  };
+  worker.postMessage({ job, files: pack(job.runFolder) } satisfies RankStart);
+  return {
+    on: (event: string, listener: Listener) => listeners.set(event, listener),
+    postMessage: () => {},
+    terminate: () => end(1),
+  };
 }

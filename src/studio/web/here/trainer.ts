@@ -5,10 +5,10 @@
  * told what happens; nothing that takes long is done there.
  */
 import { zipSync } from 'fflate';
+import { resolveModel } from '../../../checkpoints/run-folder.js';
 import { createSampler } from '../../../inference/index.js';
 import { type OpenModel, openModel, taskOf } from '../../../inference/open.js';
 import { createStopwatch } from '../../../inference/stopwatch.js';
-import { resolveModel } from '../../../checkpoints/run-folder.js';
 import { computeBill } from '../../../ledger/bill.js';
 import { createCostMeter } from '../../../ledger/cost-meter.js';
 import { readRun } from '../../../ledger/files.js';
@@ -16,7 +16,7 @@ import { defaultPriceBook } from '../../../ledger/pricebook.js';
 import type { BackendKind } from '../../../recipes/backend.js';
 import { parseRecipe, type Recipe } from '../../../recipes/schema.js';
 import { type TrainOptions, train } from '../../../recipes/train.js';
-import { createTask } from '../../../tasks/index.js';
+import { createTask, generated } from '../../../tasks/index.js';
 import { problemAt } from '../../../tasks/task.js';
 import { hasRelaxedSimd, provideKernels } from '../../../tensor/backends/wasm/load.js';
 import { describeAdapter, findAdapter } from '../../../tensor/backends/webgpu/index.js';
@@ -27,7 +27,7 @@ import type { ChatEvent } from '../../protocol.js';
 import { addEvent, createRunState, type PricedEvent } from '../../run-state.js';
 import { existsSync, readdirSync, readFileSync } from './node/fs.js';
 import { join } from './node/path.js';
-import type { FromTrainer, OpenRun, Sample, ToTrainer } from './protocol.js';
+import type { FromTrainer, OpenRun, Sample, TaskChoice, ToTrainer } from './protocol.js';
 import { recipeOf } from './recipe.js';
 import { openStore, RUNS, type Store } from './runs.js';
 
@@ -73,8 +73,18 @@ async function open(): Promise<void> {
   const adapter = await findAdapter().catch(() => null);
   const device = adapter ? describeAdapter(adapter) : null;
   const said = device === null ? 'no WebGPU' : `${device.name}${device.hardware ? '' : ', a processor that plays a GPU'}`;
-  send({ kind: 'opened', device: said, notes, run: await readOpenRun() });
+  send({ kind: 'opened', device: said, notes, tasks: taskChoices(), run: await readOpenRun() });
 }
+
+/** Tasks that need no options, with a problem each; sums as r1-mini has them. */
+const taskChoices = (): TaskChoice[] =>
+  Object.values(generated).flatMap(({ name, description }) => {
+    const reference = name === 'sums' ? { name, maximum: 9 } : { name };
+    const task = createTask(reference);
+    const problem = problemAt(task, 1, 'evaluation', 0);
+    // A task that is graded by other code already takes no reward of the page's.
+    return task.pooled ? [] : { name, description, reference, prompt: problem.prompt, gold: task.gold(problem) ?? '' };
+  });
 
 /** Everything that the page shows of a run. */
 async function readOpenRun(): Promise<OpenRun | null> {
@@ -129,6 +139,10 @@ function modelFolder(): string | null {
 
 // ── training ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** Whether ranks would read what others have written: they have no files in common. */
+const alone = (recipe: Recipe | undefined): boolean =>
+  recipe?.stages.some((stage) => stage.kind === 'distill' || stage.kind === 'rejection-sample' || 'from' in stage) ?? false;
+
 async function runTraining(options: Pick<TrainOptions, 'recipe' | 'resume' | 'backend'>): Promise<void> {
   await closeModel();
   stopping = new AbortController();
@@ -140,7 +154,7 @@ async function runTraining(options: Pick<TrainOptions, 'recipe' | 'resume' | 'ba
     if (store === null || run === null) return;
     saving = store.save(run).then(
       () => send({ kind: 'saved', step }),
-      (error) => send({ kind: 'refused', message: `the run could not be saved: ${(error as Error).message}` }),
+      (error) => send({ kind: 'note', message: `The run could not be saved: ${(error as Error).message}` }),
     );
   };
   try {
@@ -148,15 +162,18 @@ async function runTraining(options: Pick<TrainOptions, 'recipe' | 'resume' | 'ba
       ...options,
       version: __VERSION__,
       runs: RUNS,
-      workers: 1,
+      workers: alone(options.recipe) ? 1 : undefined,
+      // Another version of the browser counts as another processor, and there is nobody to add an option.
+      allowDrift: true,
       blas: false,
       prices,
       signal: stopping.signal,
       onStart: (folder) => {
         run = folder.root;
         save(0);
+        void readOpenRun().then((opened) => opened && send({ kind: 'run', run: opened }));
       },
-      onWarning: (message) => send({ kind: 'refused', message }),
+      onWarning: (message) => send({ kind: 'note', message: message.replace(/^auto takes/, 'Computes on') }),
       onEvent: (event) => {
         send({ kind: 'event', event: price(event) });
         if (run === null) return;
@@ -212,7 +229,8 @@ async function answer(prompt: string, temperature: number, seed: number, tell: (
   const { backend, model, tokenizer, config } = talking;
   const ids = tokenizer.prompt(prompt);
   const maxTokens = config.max_position_embeddings - ids.length;
-  if (maxTokens < 1) throw new Error(`the prompt has ${ids.length} tokens, and the model takes ${config.max_position_embeddings}`);
+  if (maxTokens < 1)
+    throw new Error(`the prompt has ${ids.length} tokens, and the model takes ${config.max_position_embeddings}`);
   const stopwatch = createStopwatch();
   const mark = backend.mark();
   try {
@@ -253,7 +271,9 @@ function download(): void {
   const name = run.slice(RUNS.length + 1);
   for (const file of readdirSync(folder) as string[]) {
     if (file === 'snapshot.json' || file === 'optimizer.safetensors') continue;
-    files[`${name}/${file === 'weights.safetensors' ? 'model.safetensors' : file}`] = Uint8Array.from(readFileSync(join(folder, file)) as Uint8Array);
+    files[`${name}/${file === 'weights.safetensors' ? 'model.safetensors' : file}`] = Uint8Array.from(
+      readFileSync(join(folder, file)) as Uint8Array,
+    );
   }
   // Weights do not get smaller by it.
   const bytes = zipSync(files, { level: 0 });
@@ -285,9 +305,11 @@ async function hear(message: ToTrainer): Promise<void> {
   }
 }
 
-let queue = Promise.resolve();
-addEventListener('message', ({ data }: MessageEvent<ToTrainer>) => {
-  // Not in turn: it is meant for what is under way.
-  if (data.kind === 'stop') return stopping?.abort();
-  queue = queue.then(() => hear(data)).catch((error) => send({ kind: 'refused', message: (error as Error).message }));
-});
+export function startTrainer(): void {
+  let queue = Promise.resolve();
+  addEventListener('message', ({ data }: MessageEvent<ToTrainer>) => {
+    // Not in turn: it is meant for what is under way.
+    if (data.kind === 'stop') return stopping?.abort();
+    queue = queue.then(() => hear(data)).catch((error) => send({ kind: 'refused', message: (error as Error).message }));
+  });
+}

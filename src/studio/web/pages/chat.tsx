@@ -4,22 +4,11 @@
  */
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
-import type { ChatEvent, ModelChoice } from '../../protocol.js';
+import type { ModelChoice } from '../../protocol.js';
+import { Answer, type Reply } from '../answer.js';
 import { ask, get } from '../client.js';
-import { percent, significant, usd } from '../format.js';
 import { query, setQuery } from '../router.js';
-import { Button, Card, Page, Problem, Select, useLoaded, Waiting } from '../ui.js';
-
-type Token = Extract<ChatEvent, { type: 'token' }>;
-type Done = Extract<ChatEvent, { type: 'done' }>;
-
-interface Reply {
-  model: string;
-  tokens: Token[];
-  loaded: boolean;
-  done: Done | null;
-  error: string | null;
-}
+import { Button, Card, Page, Problem, Select, useLoaded } from '../ui.js';
 
 interface Turn {
   prompt: string;
@@ -251,119 +240,4 @@ export default function Chat() {
       </form>
     </Page>
   );
-}
-
-const TAGS = { '<think>': 'thinking', '</think>': 'text', '<answer>': 'answer', '</answer>': 'text' } as const;
-
-interface Part {
-  kind: 'thinking' | 'text' | 'answer';
-  tokens: { token: Token; index: number }[];
-}
-
-/** Tokens by the part that they belong to; the tags themselves, each one token or several, are left out. */
-function partsOf(tokens: readonly Token[]): Part[] {
-  const parts: Part[] = [];
-  let kind: Part['kind'] = 'text';
-  const put = (token: Token, index: number, as: Part['kind']): void => {
-    const last = parts.at(-1);
-    if (last?.kind === as) last.tokens.push({ token, index });
-    else parts.push({ kind: as, tokens: [{ token, index }] });
-  };
-  for (let i = 0; i < tokens.length; i++) {
-    const token = tokens[i];
-    if (token.part !== null && token.part !== 'text') put(token, i, token.part);
-    else {
-      let end = i;
-      let text = token.text;
-      const begins = (): boolean => Object.keys(TAGS).some((tag) => tag.startsWith(text.trimStart()) && text.trim() !== '');
-      while (begins() && TAGS[text.trim() as keyof typeof TAGS] === undefined && end + 1 < tokens.length)
-        text += tokens[++end].text;
-      const tag = TAGS[text.trim() as keyof typeof TAGS];
-      if (tag === undefined) put(token, i, kind);
-      else {
-        kind = tag;
-        if (kind === 'thinking') parts.push({ kind, tokens: [] });
-        i = end;
-      }
-    }
-  }
-  return parts.filter((part) => part.kind === 'thinking' || part.tokens.some(({ token }) => token.text.trim() !== ''));
-}
-
-function Answer({ reply, likely, titled }: { reply: Reply; likely: boolean; titled: boolean }) {
-  const { tokens, done, error, model, loaded } = reply;
-  const at = useSignal<number | null>(null);
-  const parts = partsOf(tokens);
-  const pointed = at.value === null ? null : tokens[at.value];
-  const move = (by: number): void => {
-    const next = at.value === null ? (by > 0 ? 0 : tokens.length - 1) : at.value + by;
-    at.value = Math.max(0, Math.min(tokens.length - 1, next));
-  };
-  const text = (part: Part) =>
-    part.tokens.map(({ token, index }) => (
-      <span
-        key={index}
-        data-at={index}
-        class={`token p${likely ? level(token.logProbability) : 0}${index === at.value ? ' here' : ''}`}
-      >
-        {token.text}
-      </span>
-    ));
-  return (
-    <article class="reply" onMouseOver={(event) => (at.value = pointedAt(event.target))} onMouseLeave={() => (at.value = null)}>
-      {titled && <p class="note reply-model">{model}</p>}
-      {!loaded && <Waiting>Loading the model…</Waiting>}
-      <div
-        class="reply-text mono"
-        role="group"
-        tabIndex={0}
-        aria-label="Answer; the arrow keys go through its tokens"
-        onKeyDown={(event) => {
-          if (event.key !== 'ArrowRight' && event.key !== 'ArrowLeft') return;
-          event.preventDefault();
-          move(event.key === 'ArrowRight' ? 1 : -1);
-        }}
-      >
-        {parts.map((part, i) =>
-          part.kind === 'thinking' ? (
-            <details key={i} class="thinking-fold" open>
-              <summary>Thinking{part.tokens.length === 0 ? ': none' : `, ${part.tokens.length} tokens`}</summary>
-              <div class="thinking">{text(part)}</div>
-            </details>
-          ) : (
-            <div key={i} class={part.kind}>
-              {text(part)}
-            </div>
-          ),
-        )}
-      </div>
-      <p class="token-readout" role="status">
-        {pointed !== null && pointed !== undefined
-          ? `${JSON.stringify(pointed.text)} · ${pointed.logProbability === null ? 'probability not said' : `probability ${percent(Math.exp(pointed.logProbability))}`}`
-          : ' '}
-      </p>
-      {error !== null && (error === 'stopped' ? <p class="note">Stopped.</p> : <Problem>{error}</Problem>)}
-      {done !== null && (
-        <p class="reply-foot">
-          {done.verdict !== null && <span class={`reward ${done.verdict.correct ? 'good' : 'bad'}`}>{done.verdict.reason}</span>}
-          <span>{done.tokens} tokens</span>
-          <span>{significant(done.seconds, 2)} s</span>
-          <span>{done.usd === null ? 'cost not said' : usd(done.usd)}</span>
-          {done.stop === 'length' && <span>cut off at the limit</span>}
-        </p>
-      )}
-    </article>
-  );
-}
-
-const pointedAt = (target: EventTarget | null): number | null => {
-  const at = (target as HTMLElement | null)?.dataset?.at;
-  return at === undefined ? null : Number(at);
-};
-
-/** 0: certain, or not known; 4: a surprise. */
-function level(logProbability: number | null): number {
-  if (logProbability === null) return 0;
-  const probability = Math.exp(logProbability);
-  return probability > 0.9 ? 0 : probability > 0.6 ? 1 : probability > 0.3 ? 2 : probability > 0.1 ? 3 : 4;
 }

@@ -142,9 +142,14 @@ export default function Runs() {
           : `${count(list.length)} on this machine, ${running === 0 ? 'none' : count(running)} training now; ${usd(spent)} in all`
       }
       actions={
-        <Button kind="primary" icon="plus" onClick={() => (starting.value = true)} disabled={starting.value}>
-          New run
-        </Button>
+        <>
+          <a class="button" href="/train-here/" target="_self">
+            Train in a tab
+          </a>
+          <Button kind="primary" icon="plus" onClick={() => (starting.value = true)} disabled={starting.value}>
+            New run
+          </Button>
+        </>
       }
     >
       {starting.value && <Start onClose={() => (starting.value = false)} />}

@@ -28,11 +28,11 @@ export type Build = 'auto' | 'plain' | 'relaxed';
 const loaded = new Map<boolean, Kernels>();
 
 /** Kernels that a host without files has fetched; `loadKernels` gives them from now on. */
-export function provideKernels(bytes: Uint8Array, relaxed: boolean): void {
+export function provideKernels(bytes: Uint8Array<ArrayBuffer>, relaxed: boolean): void {
   loaded.set(relaxed, compile(bytes, relaxed));
 }
 
-const compile = (bytes: Uint8Array, relaxed: boolean): Kernels => ({
+const compile = (bytes: Uint8Array<ArrayBuffer>, relaxed: boolean): Kernels => ({
   module: new WebAssembly.Module(bytes),
   relaxed,
   id: createHash('sha256').update(bytes).digest('hex').slice(0, 12),
@@ -53,7 +53,7 @@ export function loadKernels(build: Build = 'auto'): Kernels {
   // From the sources (as tests run) the kernels are still those of the build folder.
   const url = new URL(import.meta.url.replace(/\/src\/(tensor\/backends\/wasm\/)load\.ts.*$/, '/dist/$1load.js'));
   const path = fileURLToPath(new URL(name, url));
-  let bytes: Uint8Array;
+  let bytes: Uint8Array<ArrayBuffer>;
   try {
     bytes = readFileSync(path);
   } catch {

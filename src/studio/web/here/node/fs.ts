@@ -231,7 +231,13 @@ export function ftruncateSync(handle: number, size: number): void {
   file.size = Math.min(file.size, size);
 }
 
-export function readSync(handle: number, into: ArrayBufferView, offset = 0, length?: number, position?: number | bigint | null): number {
+export function readSync(
+  handle: number,
+  into: ArrayBufferView,
+  offset = 0,
+  length?: number,
+  position?: number | bigint | null,
+): number {
   const opened = handleOf(handle);
   const from = position === null || position === undefined ? opened.at : Number(position);
   const bytes = contentOf(opened.file).subarray(from, from + (length ?? into.byteLength - offset));
@@ -244,7 +250,8 @@ export function readSync(handle: number, into: ArrayBufferView, offset = 0, leng
 export function writeSync(handle: number, data: Data, offset?: number | null, length?: number): number {
   const opened = handleOf(handle);
   const all = bytesOf(data);
-  const bytes = typeof data === 'string' ? all : all.subarray(offset ?? 0, length === undefined ? undefined : (offset ?? 0) + length);
+  const bytes =
+    typeof data === 'string' ? all : all.subarray(offset ?? 0, length === undefined ? undefined : (offset ?? 0) + length);
   const from = opened.append ? opened.file.size : typeof data === 'string' && typeof offset === 'number' ? offset : opened.at;
   put(opened.file, from, bytes);
   opened.at = from + bytes.length;

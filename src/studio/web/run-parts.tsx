@@ -1,0 +1,153 @@
+/**
+ * @file Parts of a run's page: its figures, its stages in time, its evaluations.
+ */
+import type { RunDetail } from '../protocol.js';
+import { bytes, compact, count, duration, percent, significant, usd } from './format.js';
+import { Card, Stat } from './ui.js';
+
+/** What these parts read of a run. */
+export type RunView = Pick<RunDetail, 'state' | 'stages'> & { summary: Pick<RunDetail['summary'], 'steps' | 'status'> };
+
+export function Stats({ detail }: { detail: RunView }) {
+  const { state, summary, stages } = detail;
+  const rewarded = state.stages.findLast(({ latest }) => latest.reward !== undefined);
+  const now = rewarded ?? state.stages.at(-1);
+  const last = state.evaluations.at(-1);
+  const first = state.evaluations.find(({ task }) => task === last?.task);
+  const expected = stages.reduce<{ low: number; high: number } | null>(
+    (sum, { usd: cost }) => (sum === null || cost === null ? null : { low: sum.low + cost.low, high: sum.high + cost.high }),
+    { low: 0, high: 0 },
+  );
+  const tokens = state.seconds > 0 ? state.tokens / state.seconds : 0;
+  return (
+    <dl class="stats">
+      <Stat name="Step" value={count(state.step)} note={`of ${count(summary.steps)}`} />
+      {rewarded === undefined ? (
+        <Stat name="Loss" value={now?.latest.loss === undefined ? '–' : significant(now.latest.loss)} note="nats a token" />
+      ) : (
+        <Stat
+          name="Reward"
+          value={rewarded.latest.reward.toFixed(3)}
+          note={`length ${significant(rewarded.latest.length ?? 0)} tokens`}
+        />
+      )}
+      <Stat
+        name="Accuracy, pass@1"
+        value={last?.results.pass1 === undefined ? '–' : percent(last.results.pass1)}
+        note={
+          last?.results.pass1 === undefined
+            ? 'not measured yet'
+            : `± ${percent(last.results.pass1Half95 ?? 0)}${first !== last && first?.results.pass1 !== undefined ? `, from ${percent(first.results.pass1)}` : ''}`
+        }
+      />
+      <Stat name="Throughput" value={`${compact(tokens)} tok/s`} note={`${compact(state.tokens)} tokens`} />
+      <Stat
+        name="Time"
+        value={duration(state.seconds)}
+        note={state.peakMemoryBytes > 0 ? `${bytes(state.peakMemoryBytes)} at the peak` : ' '}
+      />
+      <Stat
+        name="Cost"
+        value={usd(state.usd)}
+        note={expected === null || expected.high === 0 ? ' ' : `plan ${usd(expected.low)}–${usd(expected.high)}`}
+      />
+    </dl>
+  );
+}
+
+export function Timeline({ detail }: { detail: RunView }) {
+  const { stages, state } = detail;
+  const known = new Map(state.stages.map((stage) => [stage.id, stage]));
+  const all =
+    stages.length > 0 ? stages : state.stages.map(({ id, kind, steps }) => ({ id, kind, steps, seconds: null, usd: null }));
+  // By the plan's time where there is one: what is measured changes every second, and stages would wander.
+  const weigh = all.every(({ seconds }) => seconds !== null);
+  const weights = all.map(({ seconds, steps }) => (weigh && seconds !== null ? seconds.value : Math.sqrt(steps)));
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  return (
+    <ol class="timeline" aria-label="Stages">
+      {all.map(({ id, kind, steps, seconds }, i) => {
+        const stage = known.get(id);
+        const spent = stage?.seconds ?? 0;
+        const share = weights[i] / (total || 1);
+        const done = stage === undefined ? 0 : stage.state === 'done' ? 1 : stage.step / Math.max(1, steps);
+        const tone =
+          stage === undefined
+            ? 'waiting'
+            : stage.state === 'done'
+              ? 'done'
+              : detail.summary.status === 'running'
+                ? 'live'
+                : 'halted';
+        return (
+          <li key={id} class={tone} ref={(element) => void element?.style.setProperty('flex-grow', String(0.12 + share))}>
+            <span class="stage-name">
+              {id} <span class="faint">{kind === id ? '' : kind}</span>
+            </span>
+            <progress value={done} max={1} aria-label={`${id}: ${tone}`} />
+            <span class="note">
+              {stage === undefined
+                ? seconds === null
+                  ? 'to come'
+                  : `about ${duration(seconds.value)}`
+                : `${tone === 'done' ? '' : `${count(stage.step)} of ${count(steps)} · `}${duration(spent)}${share > 0.15 ? ` · ${usd(stage.usd)}` : ''}`}
+            </span>
+          </li>
+        );
+      })}
+    </ol>
+  );
+}
+
+export function Evaluations({ detail }: { detail: Pick<RunDetail, 'state'> }) {
+  if (detail.state.evaluations.length === 0) return <p class="waiting">Nothing has been evaluated yet.</p>;
+  return (
+    <Card title="Evaluations" note="On problems that training cannot have drawn; ± is the half-width of the 95% interval." flush>
+      <div class="scroll" role="region" tabIndex={0} aria-label="Table of evaluations">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Stage</th>
+              <th scope="col">Task</th>
+              <th scope="col" class="num">
+                pass@1
+              </th>
+              <th scope="col" class="num">
+                Greedy
+              </th>
+              <th scope="col" class="num">
+                Majority
+              </th>
+              <th scope="col" class="num">
+                Length
+              </th>
+              <th scope="col" class="num">
+                Problems
+              </th>
+              <th scope="col" class="num">
+                Spent until then
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {detail.state.evaluations.map(({ stage, task, step, results, usd: spent }) => (
+              <tr key={`${stage} ${step} ${task}`}>
+                <th scope="row">{stage}</th>
+                <td>{task}</td>
+                <td class="num">
+                  {results.pass1 === undefined ? '–' : percent(results.pass1)}
+                  {results.pass1Half95 !== undefined && <span class="faint"> ± {(results.pass1Half95 * 100).toFixed(1)}</span>}
+                </td>
+                <td class="num">{results.greedy === undefined ? '–' : percent(results.greedy)}</td>
+                <td class="num">{results.majority === undefined ? '–' : percent(results.majority)}</td>
+                <td class="num">{results.length === undefined ? '–' : `${results.length.toFixed(1)} tokens`}</td>
+                <td class="num">{results.problems === undefined ? '–' : count(results.problems)}</td>
+                <td class="num">{usd(spent)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </Card>
+  );
+}
