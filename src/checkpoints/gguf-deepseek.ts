@@ -8,7 +8,7 @@
 import { UserError } from '../base/errors.js';
 import { deepseekDimensions, yarnOf } from '../models/deepseek-v3-config.js';
 import type { ModelConfig } from '../models/index.js';
-import type { GgufDType, GgufTensor, GgufValue } from './gguf.js';
+import type { GgufDType, GgufValue } from './gguf.js';
 import { common, type Described, f32, made, neighbours, plain } from './gguf-describe.js';
 import type { TensorReader } from './weights.js';
 
