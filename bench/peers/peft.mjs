@@ -1,8 +1,8 @@
 /**
  * Our half of peft_adapters.py:
  *
- *   node bench/peers/peft.mjs make FOLDER            →  FOLDER/base (a tiny random model), FOLDER/ours (an adapter of it)
- *   node bench/peers/peft.mjs logits FOLDER SEQUENCES  prints the logits of a model or an adapter's folder, as JSON
+ *   node bench/peers/peft.mjs make FOLDER FAMILY     →  FOLDER/base (a tiny random model), FOLDER/ours (an adapter of it)
+ *   node bench/peers/peft.mjs logits FOLDER SEQUENCES   prints the logits of a model or an adapter's folder, as JSON
  */
 import { join } from 'node:path';
 import { saveHuggingFace } from '../../dist/checkpoints/hugging-face.js';
@@ -20,24 +20,43 @@ import { createReferenceBackend } from '../../dist/tensor/backends/reference.js'
 import { Tape } from '../../dist/tensor/tape.js';
 import { createCharacterTokenizer, tokenizerFiles } from '../../dist/tokenizers/character.js';
 
-/** The same as in src/inference/peft.test.ts. */
-const CONFIG = {
-  model_type: 'qwen3',
+const common = {
   vocab_size: 13,
   hidden_size: 12,
   intermediate_size: 20,
   num_hidden_layers: 2,
-  num_attention_heads: 6,
-  num_key_value_heads: 3,
-  head_dim: 6,
   max_position_embeddings: 32,
   initializer_range: 0.4,
 };
-const ADAPTER = { kind: 'lora', rank: 2, alpha: 3, targets: ['q_proj', 'k_proj', 'v_proj', 'up_proj', 'down_proj'] };
+/** The same as in src/inference/peft.test.ts. */
+const CONFIGS = {
+  qwen3: { ...common, model_type: 'qwen3', num_attention_heads: 6, num_key_value_heads: 3, head_dim: 6 },
+  deepseek_v3: {
+    ...common,
+    model_type: 'deepseek_v3',
+    num_attention_heads: 3,
+    q_lora_rank: 5,
+    kv_lora_rank: 4,
+    qk_nope_head_dim: 4,
+    qk_rope_head_dim: 2,
+    v_head_dim: 3,
+    n_routed_experts: 4,
+    num_experts_per_tok: 2,
+    moe_intermediate_size: 5,
+    first_k_dense_replace: 1,
+    routed_scaling_factor: 1.5,
+    num_nextn_predict_layers: 1,
+  },
+};
+const TARGETS = {
+  qwen3: ['q_proj', 'k_proj', 'v_proj', 'up_proj', 'down_proj'],
+  deepseek_v3: ['q_a_proj', 'q_b_proj', 'kv_b_proj', 'o_proj'],
+};
 
-async function make(folder) {
+async function make(folder, family) {
   const backend = createReferenceBackend();
-  const config = parseModelConfig(CONFIG);
+  const config = parseModelConfig(CONFIGS[family]);
+  const adapter = { kind: 'lora', rank: 2, alpha: 3, targets: TARGETS[family] };
   const model = createModel(backend, config);
   model.store.initialize(11);
   const tensors = [];
@@ -48,12 +67,12 @@ async function make(folder) {
   const json = { ...explicitConfig(config), architectures: [architectureOf(config)] };
   await saveHuggingFace(base, { config: json, tensors, ...tokenizerFiles(createCharacterTokenizer('abcdef')) });
   const specs = parametersOf(config);
-  const parts = planAdapter(specs, ADAPTER).specs.map(({ name, shape }, i) => ({
+  const parts = planAdapter(specs, adapter).specs.map(({ name, shape }, i) => ({
     name,
     shape,
     data: Float32Array.from({ length: shape[0] * shape[1] }, (_, j) => Math.sin(3 * i + 1.7 * j) / 3),
   }));
-  await saveAdapter(join(folder, 'ours'), { config: adapterConfig(specs, ADAPTER, base), tensors: parts });
+  await saveAdapter(join(folder, 'ours'), { config: adapterConfig(specs, adapter, base), tensors: parts });
 }
 
 async function logits(folder, sequences) {
@@ -75,6 +94,6 @@ async function logits(folder, sequences) {
   return out;
 }
 
-const [verb, folder, sequences] = process.argv.slice(2);
-if (verb === 'make') await make(folder);
-else console.log(JSON.stringify(await logits(folder, JSON.parse(sequences))));
+const [verb, folder, what] = process.argv.slice(2);
+if (verb === 'make') await make(folder, what);
+else console.log(JSON.stringify(await logits(folder, JSON.parse(what))));

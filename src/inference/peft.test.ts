@@ -14,25 +14,47 @@ import { createReferenceBackend } from '../tensor/backends/reference.js';
 import { createCharacterTokenizer } from '../tokenizers/character.js';
 import { openModel } from './open.js';
 
-const fixture = JSON.parse(readFileSync(new URL('../../test/fixtures/peft.json', import.meta.url), 'utf8'));
+const fixtures = JSON.parse(readFileSync(new URL('../../test/fixtures/peft.json', import.meta.url), 'utf8'));
 
-/** The same as in bench/peers/peft.mjs. */
-const config = parseModelConfig({
-  model_type: 'qwen3',
+const common = {
   vocab_size: 13,
   hidden_size: 12,
   intermediate_size: 20,
   num_hidden_layers: 2,
-  num_attention_heads: 6,
-  num_key_value_heads: 3,
-  head_dim: 6,
   max_position_embeddings: 32,
   initializer_range: 0.4,
-});
+};
+/** The same as in bench/peers/peft.mjs. */
+const configs = {
+  qwen3: { ...common, model_type: 'qwen3', num_attention_heads: 6, num_key_value_heads: 3, head_dim: 6 },
+  deepseek_v3: {
+    ...common,
+    model_type: 'deepseek_v3',
+    num_attention_heads: 3,
+    q_lora_rank: 5,
+    kv_lora_rank: 4,
+    qk_nope_head_dim: 4,
+    qk_rope_head_dim: 2,
+    v_head_dim: 3,
+    n_routed_experts: 4,
+    num_experts_per_tok: 2,
+    moe_intermediate_size: 5,
+    first_k_dense_replace: 1,
+    routed_scaling_factor: 1.5,
+    num_nextn_predict_layers: 1,
+  },
+};
 
 let folder: string;
-beforeEach(async () => {
+beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'reckoner-peft-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+/** `base`, and PEFT's adapter of it in `theirs`. */
+async function setUp(family: keyof typeof configs) {
+  const fixture = fixtures[family];
+  const config = parseModelConfig(configs[family]);
   const backend = createReferenceBackend();
   const { store } = createModel(backend, config);
   store.initialize(11);
@@ -47,10 +69,11 @@ beforeEach(async () => {
     tensors: [],
   });
   writeFileSync(join(folder, 'theirs', 'adapter_model.safetensors'), Buffer.from(fixture.safetensors, 'base64'));
-});
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
+  return fixture;
+}
 
-it('computes with an adapter of PEFT what PEFT does', async () => {
+it.each(['qwen3', 'deepseek_v3'] as const)('computes with an adapter of PEFT what PEFT does: %s', async (family) => {
+  const fixture = await setUp(family);
   const opened = await openModel(join(folder, 'theirs'), { blas: false });
   const logits: number[] = [];
   for (const tokens of fixture.sequences) logits.push(...(await logitsOf(opened, tokens)).flat());
@@ -63,6 +86,7 @@ it('computes with an adapter of PEFT what PEFT does', async () => {
 });
 
 it('refuses an adapter whose tensors are not those that its configuration says', async () => {
+  const fixture = await setUp('qwen3');
   const path = join(folder, 'theirs', 'adapter_config.json');
   const changed = async (more: object): Promise<unknown> => {
     writeFileSync(path, JSON.stringify({ ...fixture.config, base_model_name_or_path: join(folder, 'base'), ...more }));

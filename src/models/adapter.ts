@@ -44,9 +44,9 @@ export const adapterNames = (weight: string): { a: string; b: string } => ({
 /** The last part of a weight's name, which targets are said by. */
 export const targetOf = (weight: string): string => moduleOf(weight).split('.').at(-1) as string;
 
-/** True for what `project` multiplies by: a hidden weight matrix, not one of many experts in a grouped product. */
-const isProjection = ({ role, shape, name }: ParameterSpec): boolean =>
-  role === 'matrix' && shape.length === 2 && name.endsWith('.weight') && !/\.experts\.\d+\./.test(name);
+/** True for what `project` multiplies by and an adapter may stand beside. */
+const isProjection = (spec: ParameterSpec): boolean =>
+  spec.role === 'matrix' && spec.shape.length === 2 && spec.name.endsWith('.weight') && spec.adaptable !== false;
 
 /** The names that targets may have in a model. */
 export function targetsOf(specs: readonly ParameterSpec[]): string[] {

@@ -7,7 +7,6 @@
  * up-projections absorbed into queries and outputs (DeepSeek-V2, arXiv:2405.04434, section 2.1.2 and appendix C), so that a token's
  * cache is one latent and one rotated key, shared by all heads.
  */
-import { UserError } from '../base/errors.js';
 import { type Backend, columns, matrixOf, rows, type Tensor } from '../tensor/backend.js';
 import {
   attention,
@@ -98,6 +97,7 @@ export function deepseekParameters(config: ModelConfig): ParameterSpec[] {
   if (!config.tie_word_embeddings) {
     specs.push({ name: 'lm_head.weight', shape: [d.vocabulary, d.width], role: 'embedding', init: std });
   }
+  const main = specs.length;
   for (let i = d.layers; i < d.layers + d.mtpLayers; i++) {
     const layer = `model.layers.${i}`;
     norm(`${layer}.enorm`, d.width);
@@ -106,14 +106,14 @@ export function deepseekParameters(config: ModelConfig): ParameterSpec[] {
     block(layer, false);
     norm(`${layer}.shared_head.norm`, d.width);
   }
+  // What an adapter of would not load in PEFT: it knows no prediction module, and takes the names of networks for those of experts.
+  specs.forEach((spec, i) => {
+    if (i >= main || spec.name.includes('.mlp.')) spec.adaptable = false;
+  });
   return specs;
 }
 
 export function createDeepseek(backend: Backend, config: ModelConfig, options: StoreOptions = {}): Model {
-  if (options.adapter) {
-    // Decoding multiplies by kv_b_proj itself, and experts' products take no adapter.
-    throw new UserError('usage', 'adapter: deepseek_v3 takes none yet; train the whole model, or a llama or qwen3', 'adapter');
-  }
   const d = deepseekDimensions(config);
   const store = new ParameterStore(backend, deepseekParameters(config), options);
   const scaled = yarnOf(config);
@@ -128,14 +128,18 @@ export function createDeepseek(backend: Backend, config: ModelConfig, options: S
   const head = store.get(config.tie_word_embeddings ? 'model.embed_tokens.weight' : 'lm_head.weight');
   const routing = { groups: d.groups, topGroups: d.topGroups, normalize: d.normalize, scale: d.scaling };
   const layerNames = Array.from({ length: d.layers + d.mtpLayers }, (_, i) => `model.layers.${i}`);
-  const experts: ExpertBalance = {
-    count: d.experts,
-    topK: d.topK,
-    layers: layerNames.slice(d.denseLayers),
-    // Buffers lie together, and there are no others.
-    biases: backend.view(store.flat, store.trainableSize, [layerNames.length - d.denseLayers, d.experts]),
-    load: null,
-  };
+  // Under an adapter the gates are frozen, too, and nobody balances.
+  const experts: ExpertBalance | undefined =
+    store.adapted || layerNames.length === d.denseLayers
+      ? undefined
+      : {
+          count: d.experts,
+          topK: d.topK,
+          layers: layerNames.slice(d.denseLayers),
+          // Buffers lie together, and there are no others.
+          biases: backend.view(store.flat, store.trainableSize, [layerNames.length - d.denseLayers, d.experts]),
+          load: null,
+        };
   const norm = (tape: Tape, x: Variable, name: string, e = epsilon): Variable => rmsNorm(tape, x, store.get(`${name}.weight`), e);
 
   /** Multi-head latent attention (section 2.1.1) of layer `i` on x, added to x. `slot` is the layer's place in the cache. */
@@ -190,6 +194,10 @@ export function createDeepseek(backend: Backend, config: ModelConfig, options: S
     const { cache, tables } = input as Required<Pick<ForwardInput, 'cache' | 'tables'>>;
     const up = store.get(weight).value;
     const batch = matrixOf(q).rows;
+    // What an adapter adds to the up-projections: s·B·A beside each head's rows, B's rows for those.
+    const adapter = store.adapterOf(weight);
+    const low = adapter && { down: adapter.down.value, up: adapter.ups[0].up.value, scale: adapter.scale };
+    const inner = low && backend.allocate('f32', [batch, low.down.shape[0]]);
     const wide = d.latent + d.rope;
     const narrow = d.nope + d.rope;
     const queries = backend.allocate('f32', [batch, d.heads * wide]);
@@ -202,14 +210,25 @@ export function createDeepseek(backend: Backend, config: ModelConfig, options: S
       columns(backend, tensor, h * stride, h * stride + size);
     for (let h = 0; h < d.heads; h++) {
       const from = h * (d.nope + d.value);
-      backend.matmul(block(queries, h, wide, d.latent), block(q, h, narrow, d.nope), rows(backend, up, from, from + d.nope));
+      const [to, of] = [block(queries, h, wide, d.latent), block(q, h, narrow, d.nope)];
+      backend.matmul(to, of, rows(backend, up, from, from + d.nope));
+      if (!low || !inner) continue;
+      backend.matmul(inner, of, rows(backend, low.up, from, from + d.nope));
+      backend.matmul(to, inner, low.down, { accumulate: true, alpha: low.scale });
     }
     const options = { heads: d.heads, kvHeads: 1, scale };
     backend.attentionCached(mixed, queries, cache.keys[slot], cache.values[slot], tables, options);
     for (let h = 0; h < d.heads; h++) {
       const from = h * (d.nope + d.value) + d.nope;
-      const values = rows(backend, up, from, from + d.value);
-      backend.matmul(block(out, h, d.value, d.value), block(mixed, h, d.latent, d.latent), values, { transposeB: true });
+      const [to, of] = [block(out, h, d.value, d.value), block(mixed, h, d.latent, d.latent)];
+      backend.matmul(to, of, rows(backend, up, from, from + d.value), { transposeB: true });
+      if (!low || !inner) continue;
+      backend.matmul(inner, of, low.down, { transposeB: true });
+      backend.matmul(to, inner, rows(backend, low.up, from, from + d.value), {
+        transposeB: true,
+        accumulate: true,
+        alpha: low.scale,
+      });
     }
     return out;
   }
@@ -224,11 +243,11 @@ export function createDeepseek(backend: Backend, config: ModelConfig, options: S
   function mixture(tape: Tape, i: number, x: Variable, h: Variable, input: Context): Variable {
     const mlp = `${layerNames[i]}.mlp`;
     const logits = linear(tape, h, store.get(`${mlp}.gate.weight`));
-    const ofLayer = (all: Tensor): Tensor => backend.view(all, (i - d.denseLayers) * d.experts, [d.experts]);
     const { balance } = input;
     const sequenceWise = balance && input.segments ? { ...balance, segments: input.segments } : undefined;
-    const gate = route(tape, logits, ofLayer(experts.biases), d.topK, routing, sequenceWise); // equations 13–20
-    const load = experts.load && tape.recording ? ofLayer(experts.load) : null;
+    const gate = route(tape, logits, store.get(biasOf(layerNames[i])).value, d.topK, routing, sequenceWise); // equations 13–20
+    const load =
+      experts?.load && tape.recording ? backend.view(experts.load, (i - d.denseLayers) * d.experts, [d.experts]) : null;
     const order = sortByExpert(tape, gate.experts, d.experts, load);
     const sorted = dispatchRows(tape, h, order);
     const product = store.numerics === 'fp8' ? groupedMatmulFp8 : groupedMatmul;
@@ -277,7 +296,7 @@ export function createDeepseek(backend: Backend, config: ModelConfig, options: S
     forward,
     head,
     createCache: (cacheRows) => latentCache(d.layers, cacheRows),
-    experts: experts.layers.length > 0 ? experts : undefined,
+    experts,
     predictor: d.mtpLayers > 0 ? predictor() : undefined,
   };
 }

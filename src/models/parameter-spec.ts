@@ -13,4 +13,9 @@ export interface ParameterSpec {
   init: number | 'ones';
   /** Parameters of one fuse name, declared one after the other, form one variable stacked along the first dimension. */
   fuse?: string;
+  /** False for what an adapter leaves alone although it is a matrix that is multiplied by. */
+  adaptable?: boolean;
 }
+
+/** One of many experts, whose products are grouped. */
+export const isExpert = ({ name }: ParameterSpec): boolean => /\.experts\.\d+\./.test(name);

@@ -15,7 +15,7 @@ import { sizeOf } from '../tensor/backend.js';
 import type { LowRank } from '../tensor/index.js';
 import { Variable } from '../tensor/tape.js';
 import { type AdapterPlan, type AdapterSpec, planAdapter } from './adapter.js';
-import type { ParameterSpec } from './parameter-spec.js';
+import { isExpert, type ParameterSpec } from './parameter-spec.js';
 
 export type { ParameterSpec };
 
@@ -47,8 +47,8 @@ export interface StoreOptions {
   numerics?: Numerics;
 }
 
-/** What may be kept as BF16: matrices that are multiplied by or looked up in. Norms are f32. */
-const isFreezable = ({ role, shape }: ParameterSpec): boolean => role !== 'norm' && shape.length === 2;
+/** What may be kept as BF16: matrices that are multiplied by or looked up in. Norms are f32, and experts, whose product takes nothing else. */
+const isFreezable = (spec: ParameterSpec): boolean => spec.role !== 'norm' && spec.shape.length === 2 && !isExpert(spec);
 
 /** Numbers in the matrices of a frozen model, and in the rest of it. */
 export function frozenElements(specs: readonly ParameterSpec[]): { matrices: number; rest: number } {

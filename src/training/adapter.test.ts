@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { toBfloat16 } from '../checkpoints/numbers.js';
+import { createSampler } from '../inference/index.js';
 import {
   type AdapterSpec,
   createModel,
@@ -24,6 +25,20 @@ const lora = (targets: AdapterSpec['targets'], more: object = {}): AdapterSpec =
   targets,
   ...more,
 });
+/** A DeepSeek-V3, with a module of multi-token prediction. */
+const latent = {
+  model_type: 'deepseek_v3',
+  q_lora_rank: 5,
+  kv_lora_rank: 4,
+  qk_nope_head_dim: 4,
+  qk_rope_head_dim: 2,
+  v_head_dim: 3,
+  n_routed_experts: 4,
+  num_experts_per_tok: 2,
+  moe_intermediate_size: 5,
+  first_k_dense_replace: 1,
+  num_nextn_predict_layers: 1,
+};
 const sequences = [
   { tokens: [1, 4, 2, 7, 3], predictFrom: 1 },
   { tokens: [5, 5, 9, 10], predictFrom: 2 },
@@ -89,52 +104,90 @@ describe('a model with an adapter', () => {
     expect(await logitsOf({ backend, model }, [1, 2, 3])).toEqual(without);
   });
 
-  it.each([[['q_proj', 'v_proj'] as string[]], ['all-linear' as const], [['up_proj'] as string[]]])(
-    'has the derivatives of finite differences for %o',
-    async (targets) => {
-      const backend = createReferenceBackend();
-      const model = await adaptedModel(backend, lora(targets), { model_type: 'qwen3', tie_word_embeddings: true });
-      const { store } = model;
-      const gradients = store.attachGradients();
-      store.resetGradients();
-      await crossEntropyStep(new Tape(backend), model, sequences, { weight: 0.5 });
-      store.completeGradients();
-      const claimed = await backend.read(gradients);
-      const start = Float64Array.from(await backend.read(store.flat));
-      const lossAt = async (i: number, h: number): Promise<number> => {
-        const moved = start.slice();
-        moved[i] += h;
-        backend.write(store.flat, moved);
-        let sum = 0;
-        for (const { tokens, predictFrom } of sequences) {
-          for (const score of await scoresOf({ backend, model }, tokens, predictFrom)) sum -= 0.5 * score;
-        }
-        return sum;
-      };
-      expect(store.size).toBe(claimed.length);
-      for (let i = 0; i < store.size; i += 5) {
-        const difference = ((await lossAt(i, 1e-4)) - (await lossAt(i, -1e-4))) / 2e-4;
-        expect(Math.abs(difference - claimed[i]), `number ${i}`).toBeLessThan(1e-6);
+  const qwen = { model_type: 'qwen3', tie_word_embeddings: true };
+  it.each([
+    [['q_proj', 'v_proj'] as string[], qwen],
+    ['all-linear' as const, qwen],
+    [['up_proj'] as string[], qwen],
+    ['all-linear' as const, latent],
+  ])('has the derivatives of finite differences for %o', async (targets, more) => {
+    const backend = createReferenceBackend();
+    const model = await adaptedModel(backend, lora(targets), more);
+    const { store } = model;
+    const gradients = store.attachGradients();
+    store.resetGradients();
+    await crossEntropyStep(new Tape(backend), model, sequences, { weight: 0.5 });
+    store.completeGradients();
+    const claimed = await backend.read(gradients);
+    const start = Float64Array.from(await backend.read(store.flat));
+    const lossAt = async (i: number, h: number): Promise<number> => {
+      const moved = start.slice();
+      moved[i] += h;
+      backend.write(store.flat, moved);
+      let sum = 0;
+      for (const { tokens, predictFrom } of sequences) {
+        for (const score of await scoresOf({ backend, model }, tokens, predictFrom)) sum -= 0.5 * score;
       }
+      return sum;
+    };
+    expect(store.size).toBe(claimed.length);
+    for (let i = 0; i < store.size; i += 5) {
+      const difference = ((await lossAt(i, 1e-4)) - (await lossAt(i, -1e-4))) / 2e-4;
+      expect(Math.abs(difference - claimed[i]), `number ${i}`).toBeLessThan(1e-6);
+    }
+  });
+
+  it.each([{}, latent])(
+    'over a BF16 base gives what it gives over the same numbers as float32, on both backends: %o',
+    async (more) => {
+      const wasm = await createWasmBackend({ sharedBytes: 1 << 20, localBytes: 1 << 24, blas: false });
+      const { matrices } = frozenElements(parametersOf(config(more)));
+      const losses: number[] = [];
+      const gradients: number[][] = [];
+      for (const backend of [createReferenceBackend(), wasm]) {
+        const model = await adaptedModel(backend, lora('all-linear'), more, new Uint16Array(matrices));
+        expect(new Set(model.store.frozen.map(({ value }) => value.dtype))).toEqual(new Set(['bf16', 'f32']));
+        const flat = model.store.attachGradients();
+        losses.push((await crossEntropyStep(new Tape(backend), model, sequences, { weight: 0.25 })).loss);
+        gradients.push(Array.from(await backend.read(flat)));
+      }
+      expect(losses[1]).toBeCloseTo(losses[0], 5);
+      gradients[0].forEach((value, i) => {
+        expect(gradients[1][i]).toBeCloseTo(value, 5);
+      });
     },
   );
+});
 
-  it('over a BF16 base gives what it gives over the same numbers as float32, on both backends', async () => {
+describe('an adapter of DeepSeek-V3', () => {
+  it('is of its attention, as in PEFT', () => {
+    const { specs } = planAdapter(parametersOf(config(latent)), lora('all-linear'));
+    const adapted = specs
+      .filter(({ name }) => name.endsWith('lora_A.weight'))
+      .map(({ name }) => name.split('.').slice(3, -2).join('.'));
+    const attention = ['q_a_proj', 'q_b_proj', 'kv_a_proj_with_mqa', 'kv_b_proj', 'o_proj'].map((p) => `self_attn.${p}`);
+    expect(adapted.sort()).toEqual([0, 1].flatMap((i) => attention.map((name) => `layers.${i}.${name}`)).sort());
+    const refused = () => planAdapter(parametersOf(config(latent)), lora(['up_proj']));
+    expect(refused).toThrow(/the model has no up_proj; choose from q_a_proj/);
+  });
+
+  it('decodes on latents as it trains, and with a draft', async () => {
     const wasm = await createWasmBackend({ sharedBytes: 1 << 20, localBytes: 1 << 24, blas: false });
-    const { matrices } = frozenElements(parametersOf(config()));
-    const losses: number[] = [];
-    const gradients: number[][] = [];
-    for (const backend of [createReferenceBackend(), wasm]) {
-      const model = await adaptedModel(backend, lora('all-linear'), {}, new Uint16Array(matrices));
-      expect(new Set(model.store.frozen.map(({ value }) => value.dtype))).toEqual(new Set(['bf16', 'f32']));
-      const flat = model.store.attachGradients();
-      losses.push((await crossEntropyStep(new Tape(backend), model, sequences, { weight: 0.25 })).loss);
-      gradients.push(Array.from(await backend.read(flat)));
+    for (const [backend, digits] of [
+      [createReferenceBackend(), 10],
+      [wasm, 4],
+    ] as const) {
+      const frozenBits = new Uint16Array(frozenElements(parametersOf(config(latent))).matrices);
+      const model = await adaptedModel(backend, lora('all-linear'), latent, frozenBits);
+      for (const draft of [undefined, 'mtp'] as const) {
+        const sampler = createSampler(backend, model, { capacity: 8, maxPrompt: 4, maxTokens: 8, eos: -1, draft });
+        const completions = await sampler.generate([[1, 4, 2]], { samples: 4, maxTokens: 8, temperature: 1, key: [1] });
+        for (const { tokens, logProbabilities } of completions) {
+          const expected = await scoresOf({ backend, model }, [1, 4, 2, ...tokens], 3);
+          for (const [i, value] of logProbabilities.entries()) expect(value).toBeCloseTo(expected[i], digits);
+        }
+      }
     }
-    expect(losses[1]).toBeCloseTo(losses[0], 5);
-    gradients[0].forEach((value, i) => {
-      expect(gradients[1][i]).toBeCloseTo(value, 5);
-    });
   });
 });
 
