@@ -137,6 +137,9 @@ async function answer(
       samples: 1,
       maxTokens,
       temperature: flags.temperature ?? temperatureOf(opened),
+      // What the makers of a foreign model leave out of its samples; ours leave out nothing.
+      topP: opened.generation.topP ?? undefined,
+      topK: opened.generation.topK ?? undefined,
       key: [flags.seed, 'chat', turn],
       onToken: (_prompt, _sample, token) => {
         if (token === tokenizer.special.eos) return;

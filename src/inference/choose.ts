@@ -19,6 +19,15 @@ export interface Choosing {
   bias: ReadonlyMap<number, number> | null;
 }
 
+/** The rules of a request that says no more than these. */
+export const choosingOf = ({ temperature, topP = 1, topK = 0 }: Partial<Choosing> & { temperature: number }): Choosing => ({
+  temperature,
+  topP,
+  topK,
+  minP: 0,
+  bias: null,
+});
+
 /** True when `Backend.sample` does all that is asked for. */
 export function isPlain({ temperature, topP, topK, minP, bias }: Choosing): boolean {
   return (temperature === 0 || (topP === 1 && topK === 0 && minP === 0)) && bias === null;

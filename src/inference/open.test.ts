@@ -7,6 +7,7 @@ import { createModel, parseModelConfig } from '../models/index.js';
 import { createTask } from '../tasks/index.js';
 import { createReferenceBackend } from '../tensor/backends/reference.js';
 import { createCharacterTokenizer, tokenizerFiles } from '../tokenizers/character.js';
+import { createSampler } from './index.js';
 import { openModel, taskOf } from './open.js';
 
 let folder: string;
@@ -76,6 +77,69 @@ it('refuses tensors, and a tokenizer, of another model', async () => {
   await expect(openModel(path, { blas: false })).rejects.toThrow(/tokens and config\.json 9/);
   rmSync(join(path, 'tokenizer.json'));
   await expect(openModel(path, { blas: false })).rejects.toThrow(/has no tokenizer\.json/);
+});
+
+it('opens a DeepSeek-V3 with its layer of multi-token prediction, as released, and refuses one that promises the layer only', async () => {
+  const tokenizer = createCharacterTokenizer('0123456789+-=');
+  const config = {
+    model_type: 'deepseek_v3',
+    vocab_size: tokenizer.vocabularySize,
+    hidden_size: 8,
+    intermediate_size: 12,
+    num_hidden_layers: 2,
+    num_attention_heads: 2,
+    kv_lora_rank: 4,
+    qk_nope_head_dim: 4,
+    qk_rope_head_dim: 2,
+    v_head_dim: 4,
+    n_routed_experts: 4,
+    num_experts_per_tok: 2,
+    moe_intermediate_size: 4,
+    num_nextn_predict_layers: 1,
+    initializer_range: 0.4,
+  };
+  const backend = createReferenceBackend();
+  const model = createModel(backend, parseModelConfig(config));
+  model.store.initialize(3);
+  const tensors = await Promise.all(
+    model.store.parameters.map(async ({ spec, value }) => {
+      return { name: spec.name, shape: spec.shape, data: Float32Array.from(await backend.read(value)) };
+    }),
+  );
+  const path = join(folder, 'v3');
+  // Released folders have the shared embedding and head in that layer again.
+  const again = ['embed_tokens.weight', 'shared_head.head.weight'].map((name) => {
+    const shared = tensors.find((tensor) => tensor.name === 'model.embed_tokens.weight') as (typeof tensors)[0];
+    return { ...shared, name: `model.layers.2.${name}` };
+  });
+  await saveHuggingFace(path, { config, tensors: [...tensors, ...again], ...tokenizerFiles(tokenizer) });
+  const opened = await openModel(path, { blas: false });
+  for (const { spec, value } of opened.model.store.parameters) {
+    const want = tensors.find(({ name }) => name === spec.name)?.data;
+    expect(Float32Array.from(await opened.backend.read(value)), spec.name).toEqual(want);
+  }
+  const limits = { capacity: 2, maxPrompt: 4, maxTokens: 8, eos: -1, draft: 'mtp' } as const;
+  const prompt = opened.tokenizer.prompt('1+2');
+  const [drawn] = await createSampler(opened.backend, opened.model, limits).generate([prompt], {
+    samples: 1,
+    maxTokens: 8,
+    temperature: 0,
+    key: [],
+  });
+  expect(drawn.drafts?.offered).toBeGreaterThan(0);
+  await opened.close();
+
+  const without = tensors.filter(({ name }) => !name.startsWith('model.layers.2.'));
+  await saveHuggingFace(path, { config, tensors: without, ...tokenizerFiles(tokenizer) });
+  await expect(openModel(path, { blas: false })).rejects.toThrow(
+    /config\.json has num_nextn_predict_layers 1, and the tensor "model\.layers\.2\.\S+" is missing; set it to 0/,
+  );
+  await saveHuggingFace(path, {
+    config: { ...config, num_nextn_predict_layers: 0 },
+    tensors: without,
+    ...tokenizerFiles(tokenizer),
+  });
+  await (await openModel(path, { blas: false })).close();
 });
 
 it('refuses a tensor that the model would leave out', async () => {

@@ -38,10 +38,16 @@ const SHARED_MARGIN_BYTES = 1024 * 1024;
 /** What Reckoner writes into the `config.json` of the models that it trains. */
 const originSchema = z.object({ task: z.looseObject({ name: z.string().optional(), module: z.string().optional() }) });
 
-/** What a folder may have and a model not: a tied head again, angles that are computed, and layers of multi-token prediction. */
-function isExtra(name: string, { config }: Model): boolean {
+/** True for a tensor of multi-token prediction: its layer comes after the model's. */
+function isBeyond(name: string, { config }: Model): boolean {
   const layer = /^model\.layers\.(\d+)\./.exec(name);
-  if (layer && Number(layer[1]) >= config.num_hidden_layers) return true;
+  return layer !== null && Number(layer[1]) >= config.num_hidden_layers;
+}
+
+/** What a folder may have and a model not: a tied head again, angles that are computed, and layers of multi-token prediction. */
+function isExtra(name: string, model: Model): boolean {
+  const { config } = model;
+  if (isBeyond(name, model)) return true;
   return name.endsWith('.rotary_emb.inv_freq') || (name === 'lm_head.weight' && config.tie_word_embeddings);
 }
 
@@ -65,6 +71,11 @@ export function loadParameters(backend: Backend, model: Model, { folder, tensors
   const places = store.adapted ? store.frozen : store.parameters.map((p) => ({ ...p, bits: null }));
   refuseStrangers(places, model, folder, tensors);
   for (const { spec, value, bits } of places) {
+    if (!tensors.has(spec.name) && isBeyond(spec.name, model)) {
+      const promise = `config.json has num_nextn_predict_layers ${model.config.num_nextn_predict_layers}`;
+      const message = `${folder}: ${promise}, and the tensor ${JSON.stringify(spec.name)} is missing; set it to 0 to go without`;
+      throw new UserError('data', message, 'num_nextn_predict_layers');
+    }
     const shape = tensors.shape(spec.name);
     if (shape.join() !== spec.shape.join()) {
       const shapes = `[${shape.join(', ')}], and config.json says [${spec.shape.join(', ')}]`;

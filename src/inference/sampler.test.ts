@@ -110,6 +110,17 @@ describe('the sampler', () => {
     expect(tokensOf(other).map(String)).not.toEqual(one);
   });
 
+  it('leaves out what top-k and top-p leave out', async () => {
+    const { sampler } = setUp(createReferenceBackend());
+    const narrow = await sampler().generate(PROMPTS, { ...options, topK: 1 });
+    const greedy = await sampler().generate(PROMPTS, { ...options, temperature: 0 });
+    expect(tokensOf(narrow)).toEqual(tokensOf(greedy));
+    expect(narrow.flatMap(({ logProbabilities }) => logProbabilities).every((x) => x === 0)).toBe(true);
+    expect(tokensOf(await sampler().generate(PROMPTS, { ...options, topP: 1e-6 }))).toEqual(tokensOf(greedy));
+    const wide = await sampler().generate(PROMPTS, { ...options, topP: 0.999999999 });
+    expect(tokensOf(wide)).toEqual(tokensOf(await sampler().generate(PROMPTS, options)));
+  });
+
   it('computes a prompt once for all its samples', async () => {
     const plain = createReferenceBackend();
     let computed = 0;

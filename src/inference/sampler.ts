@@ -10,7 +10,8 @@
  */
 import { UserError } from '../base/errors.js';
 import type { KvCache, Model } from '../models/index.js';
-import type { Backend, Tensor } from '../tensor/backend.js';
+import type { Backend, HostArray, Tensor } from '../tensor/backend.js';
+import { type Choosing, choosingOf, isPlain, pick, weigh } from './choose.js';
 import { CacheLayout, type Sequence, uniformOf } from './sequence.js';
 import { createSpeculation } from './speculative.js';
 import { createSteps, RowTable } from './steps.js';
@@ -45,6 +46,9 @@ export interface GenerateOptions {
   maxTokens: number;
   /** 0 takes the most likely token. */
   temperature: number;
+  /** As in `Choosing`; without them every token may come. */
+  topP?: number;
+  topK?: number;
   /** Names the random stream, for example [seed, stage, step]. */
   key: readonly (number | string)[];
   /** Number of prompt i in the key; defaults to i. Lets ranks that hold parts of a batch draw what one rank would. */
@@ -79,6 +83,17 @@ export interface Sampler {
   generate(prompts: readonly (readonly number[])[], options: GenerateOptions): Promise<Completion[]>;
 }
 
+/** `Steps.draw` on the host, for rules that the device does not know. */
+function drawChosen(logits: HostArray, uniforms: Float32Array, choosing: Choosing) {
+  const vocabulary = logits.length / uniforms.length;
+  const drawn = Array.from(uniforms, (uniform, b) => {
+    const p = weigh(logits.subarray(b * vocabulary, (b + 1) * vocabulary), choosing, null);
+    const id = pick(p, uniform);
+    return { id, logProbability: Math.log(p.weights[id] / p.total) };
+  });
+  return { ids: drawn.map(({ id }) => id), logProbabilities: drawn.map(({ logProbability }) => logProbability) };
+}
+
 /** Puts a cache on the backend's stack; the caller releases it with its own mark. */
 export function createSampler(backend: Backend, model: Model, limits: SamplerOptions): Sampler {
   const { capacity, maxPrompt, maxTokens, eos } = limits;
@@ -106,7 +121,10 @@ export function createSampler(backend: Backend, model: Model, limits: SamplerOpt
         uniforms[b] = uniformOf(options, sequences[b], sequences[b].tokens.length);
       }
     }
-    const { ids, logProbabilities } = await steps.draw(logits, uniforms, options.temperature);
+    const choosing = choosingOf(options);
+    const { ids, logProbabilities } = isPlain(choosing)
+      ? await steps.draw(logits, uniforms, options.temperature)
+      : drawChosen(await backend.read(logits), uniforms, choosing);
     for (let b = 0; b < batch; b++) {
       sequences[b].tokens.push(ids[b]);
       sequences[b].logProbabilities.push(logProbabilities[b]);

@@ -15,7 +15,7 @@ import { UserError } from '../base/errors.js';
 import type { Model } from '../models/index.js';
 import type { Backend, Tensor } from '../tensor/backend.js';
 import { Tape, Variable } from '../tensor/tape.js';
-import { type Choosing, type Distribution, logSumExp, pick, weigh } from './choose.js';
+import { choosingOf, type Distribution, logSumExp, pick, weigh } from './choose.js';
 import { type CacheLayout, type Keyed, type Sequence, uniformOf } from './sequence.js';
 import { type PackedPrompt, RowTable, type Steps } from './steps.js';
 
@@ -35,6 +35,8 @@ export function residual(p: Distribution, q: Distribution): Distribution {
 /** What a round has to know of the generation it belongs to. */
 export interface SpeculationOptions extends Keyed {
   temperature: number;
+  topP?: number;
+  topK?: number;
   /** Most tokens in a completion. */
   limit: number;
   onToken?: (prompt: number, sample: number, token: number, logProbability: number) => void;
@@ -68,8 +70,6 @@ export function createSpeculation(backend: Backend, model: Model, steps: Steps, 
   const cache = predictor.createCache(layout.rows);
   const tape = new Tape(backend, false);
   const vocabulary = model.head.shape[0];
-
-  const choosingOf = (temperature: number): Choosing => ({ temperature, topP: 1, topK: 0, minP: 0, bias: null });
 
   /** The rows of logits, on the host. */
   async function read(hidden: Tensor): Promise<(row: number) => Float32Array | Float64Array> {
@@ -108,7 +108,7 @@ export function createSpeculation(backend: Backend, model: Model, steps: Steps, 
     const logits = await read(steps.select(out.value, last));
     last.forEach((i, row) => {
       const { sequence } = ahead[i];
-      const q = weigh(logits(row), choosingOf(options.temperature), null);
+      const q = weigh(logits(row), choosingOf(options), null);
       sequence.draft = { token: pick(q, uniformOf(options, sequence, sequence.tokens.length, 'draft')), q };
     });
   }
@@ -136,6 +136,7 @@ export function createSpeculation(backend: Backend, model: Model, steps: Steps, 
 
     async round(active, options) {
       const { temperature, limit } = options;
+      const choosing = choosingOf(options);
       // The model's word on the token after an end is not wanted.
       const reads = ({ draft }: Sequence): boolean => draft !== null && draft.token !== eos;
       const table = new RowTable(active.reduce((sum, sequence) => sum + (reads(sequence) ? 2 : 1), 0));
@@ -164,13 +165,13 @@ export function createSpeculation(backend: Backend, model: Model, steps: Steps, 
           options.onToken?.(s.prompt, s.sample, token, logProbability);
         };
         const draw = (from: ArrayLike<number>): void => {
-          const p = weigh(from, choosingOf(temperature), null);
+          const p = weigh(from, choosing, null);
           take(from, p, pick(p, uniformOf(options, s, s.tokens.length)));
         };
         const rows = reads(s) ? 2 : 1;
         if (draft === null) draw(logits(row));
         else {
-          const p = weigh(logits(row), choosingOf(temperature), null);
+          const p = weigh(logits(row), choosing, null);
           const a = acceptance(p, draft.q, draft.token);
           const stands = pick({ weights: Float64Array.of(a, 1 - a), total: 1 }, uniformOf(options, s, own, 'accept')) === 0;
           s.offered++;

@@ -1,6 +1,7 @@
 /**
  * @file What the HTTP thread and the inference thread say to each other. Plain data, cloned on its way.
  */
+import type { GenerationDefaults } from '../checkpoints/generation.js';
 import type { EngineStats } from '../inference/engine.js';
 import type { GenerationEvent, GenerationRequest } from '../inference/generator.js';
 
@@ -20,6 +21,8 @@ export interface ModelInfo {
   vocabularySize: number;
   /** Longest prompt and completion together, tokens. */
   contextLength: number;
+  /** What its makers say of sampling. */
+  generation: GenerationDefaults;
   parameters: number;
   /** What computes. */
   backend: string;

@@ -5,6 +5,7 @@
  * the answer, but is not supported here, is refused by name: an answer that silently ignored it would be wrong.
  */
 import { z } from 'zod';
+import type { GenerationDefaults } from '../checkpoints/generation.js';
 import type { ChatMessage, GenerationRequest } from '../inference/generator.js';
 import { BadRequest } from './errors.js';
 
@@ -104,6 +105,7 @@ type Common = { [K in keyof typeof common]?: z.infer<(typeof common)[K]> };
 function sampling(
   body: Common,
   maxTokens: number | null | undefined,
+  defaults: GenerationDefaults,
 ): Omit<GenerationRequest, 'input' | 'topLogProbabilities' | 'json'> {
   const stop = typeof body.stop === 'string' ? [body.stop] : (body.stop ?? []);
   return {
@@ -111,9 +113,9 @@ function sampling(
     maxTokens: maxTokens ?? null,
     stop: stop.filter((string) => string !== ''),
     seed: body.seed ?? null,
-    temperature: body.temperature ?? 1,
-    topP: body.top_p ?? 1,
-    topK: Math.max(0, body.top_k ?? 0),
+    temperature: body.temperature ?? defaults.temperature ?? 1,
+    topP: body.top_p ?? defaults.topP ?? 1,
+    topK: Math.max(0, body.top_k ?? defaults.topK ?? 0),
     minP: body.min_p ?? 0,
     logitBias: Object.entries(body.logit_bias ?? {}).map(([token, bias]) => [Number(token), bias]),
   };
@@ -126,7 +128,7 @@ const shared = (body: Common): Pick<ParsedRequest, 'model' | 'stream' | 'include
 });
 
 /** The body of `POST /v1/chat/completions`. @throws BadRequest */
-export function parseChat(body: unknown): ParsedRequest {
+export function parseChat(body: unknown, defaults: GenerationDefaults): ParsedRequest {
   const request = parse(chatSchema, body);
   const messages = request.messages.map(({ role, content }): ChatMessage => {
     const plain = typeof content === 'string' ? content : content.map((part) => part.text).join('');
@@ -142,7 +144,7 @@ export function parseChat(body: unknown): ParsedRequest {
     logprobs: request.logprobs ?? false,
     generation: {
       input: { messages },
-      ...sampling(request, request.max_completion_tokens ?? request.max_tokens),
+      ...sampling(request, request.max_completion_tokens ?? request.max_tokens, defaults),
       topLogProbabilities: request.logprobs ? (request.top_logprobs ?? 0) : null,
       json:
         format?.type === 'json_schema'
@@ -155,7 +157,7 @@ export function parseChat(body: unknown): ParsedRequest {
 }
 
 /** The body of `POST /v1/completions`. @throws BadRequest */
-export function parseCompletion(body: unknown): ParsedRequest {
+export function parseCompletion(body: unknown, defaults: GenerationDefaults): ParsedRequest {
   const request = parse(completionSchema, body);
   const { prompt } = request;
   const only = typeof prompt === 'string' || typeof prompt[0] === 'number' ? prompt : prompt[0];
@@ -164,7 +166,7 @@ export function parseCompletion(body: unknown): ParsedRequest {
     logprobs: typeof request.logprobs === 'number',
     generation: {
       input: typeof only === 'string' ? { text: only } : { tokens: only as number[] },
-      ...sampling(request, request.max_tokens),
+      ...sampling(request, request.max_tokens, defaults),
       topLogProbabilities: request.logprobs ?? null,
       json: null,
     },

@@ -147,7 +147,9 @@ export async function createService(options: ServiceOptions): Promise<Service> {
     const start = performance.now();
     const endpoint = c.req.path;
     const operation = kind === 'chat' ? 'chat' : 'text_completion';
-    const parsed = await readBody(c).then((body) => (kind === 'chat' ? parseChat(body) : parseCompletion(body)));
+    const parsed = await readBody(c).then((body) =>
+      (kind === 'chat' ? parseChat : parseCompletion)(body, engine.info.generation),
+    );
     demandModel(parsed.model);
     const { choices: count } = parsed.generation;
     admit(c, count);

@@ -71,6 +71,7 @@ try {
     info: {
       vocabularySize: config.vocab_size,
       contextLength,
+      generation: opened.generation,
       parameters: countParameters(config).total,
       backend: backend.fingerprint,
       cacheRows,
