@@ -53,7 +53,11 @@ export class Choice {
     for (const piece of this.splitter.push(text)) this.put(piece.part, piece.text);
     // A tag counts for the side that it opens or closes: the reasoning.
     const part = before === 'reasoning' || this.splitter.part === 'reasoning' ? 'reasoning' : 'content';
-    if (part === 'reasoning') this.reasoningTokens += tokens;
+    if (part === 'reasoning') {
+      this.reasoningTokens += tokens;
+      // A model that opened and closed its thinking has thought, if only nothing.
+      this.hasReasoned = true;
+    }
     this.reports[part].push(...reports);
     this.pending ||= text !== '' || reports.length > 0;
   }
