@@ -64,7 +64,7 @@ export const times = (x) => (x === null || x === undefined ? null : `${x.toFixed
 export const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
 /** A Llama decoder as `config.json` writes it: grouped-query attention two to one, hidden width ≈ 8/3 in steps of 32. */
-function decoder(width, layers, headDim) {
+export function decoder(width, layers, headDim) {
   const heads = width / headDim;
   return {
     model_type: 'llama',
