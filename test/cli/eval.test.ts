@@ -220,6 +220,30 @@ describe('a server that fails', () => {
     expect(error?.message).toMatch(/503: overloaded; 5 of 16 answers are in away\.jsonl; the same command goes on$/);
   }, 60_000);
 
+  it("is graded by a user's own task, from its file", async () => {
+    const mirrored = (length: number, start: string): string => {
+      const half = start.padEnd(Math.ceil(length / 2), 'a').slice(0, Math.ceil(length / 2));
+      return (
+        half +
+        [...half]
+          .reverse()
+          .join('')
+          .slice(length % 2)
+      );
+    };
+    const url = await start((_request, response, { messages }) => {
+      const [length, start] = messages[messages.length - 1].content.slice(0, -1).split(',');
+      // Every other answer is one letter short.
+      const content = `<answer>${mirrored(Number(length) - (requests % 2), start)}</answer>`;
+      response.end(JSON.stringify({ choices: [{ message: { content }, finish_reason: 'stop' }] }));
+    });
+    const module = fileURLToPath(new URL('../../examples/my-task/palindromes.ts', import.meta.url));
+    const own = ['--model', 'm', '--task', module, '--problems', '6', '--samples', '2', '--parallel', '1', '--out', 'own.jsonl'];
+    const { document } = await evaluate([url, ...own]);
+    expect(document).toMatchObject({ task: 'palindromes (palindromes.ts)', pass1: { mean: 0.5 }, tokens: null, usd: null });
+    expect(linesOf('own.jsonl')[1]).toMatchObject({ correct: false, wellFormed: true });
+  }, 60_000);
+
   it('gets the key of the variable that is named, and no other', async () => {
     const seen: (string | undefined)[] = [];
     const url = await start((request, response, body) => {
