@@ -25,6 +25,7 @@ import type { Transcript, TranscriptHeader } from '../evaluation/transcripts.js'
 import { openModel } from '../inference/open.js';
 import { type TaskReference, tasks } from '../tasks/index.js';
 import type { Task } from '../tasks/task.js';
+import { longestPrompt } from '../training/stage.js';
 import { type EvalDocument, SCHEMA_VERSION } from './documents.js';
 import { evalCompareCommand } from './eval-compare.js';
 import { createEvalProgress, renderEvaluation } from './eval-output.js';
@@ -165,7 +166,7 @@ async function ofModelHere(which: string | undefined, flags: EvalFlags): Promise
     }
     const { seed, samples, temperature, greedy = true } = flags;
     const problems = chooseProblems(task, seed, flags.problems);
-    const room = config.max_position_embeddings - (task.maxPromptLength + 1);
+    const room = config.max_position_embeddings - longestPrompt(tokenizer, task);
     const maxTokens = flags.maxTokens ?? Math.min(DEFAULT_MAX_TOKENS, room);
     const header: TranscriptHeader = {
       model: which ?? basename(folder),

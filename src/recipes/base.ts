@@ -5,17 +5,19 @@ import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../base/errors.js';
 import { hashOf, sha256File } from '../base/files.js';
-import { loadHuggingFace } from '../checkpoints/hugging-face.js';
+import { loadHuggingFace, type TokenizerFiles } from '../checkpoints/hugging-face.js';
 import { isAdapter } from '../checkpoints/peft.js';
 import { resolveModel } from '../checkpoints/run-folder.js';
 import { weightFiles } from '../checkpoints/weights.js';
-import { tokenizerFromJSON } from '../tokenizers/character.js';
+import { openTokenizer } from '../tokenizers/hugging-face.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
 
 export interface Base {
   folder: string;
   config: Record<string, unknown>;
   tokenizer: Tokenizer;
+  /** Its files, to go with what is trained. */
+  tokenizerFiles: TokenizerFiles;
   /** True when all matrices are BF16, so that they can be kept as they are. */
   bf16: boolean;
 }
@@ -36,14 +38,19 @@ export function openBase(from: string): Base {
   if (known) return known;
   const loaded = loadHuggingFace(folder);
   try {
-    const { tokenizerJson, tensors } = loaded;
+    const { tokenizerJson, chatTemplate, tensors } = loaded;
     if (tokenizerJson === null) throw new UserError('data', `init.from: ${tokenizerFile} is missing`, 'init.from');
     const { reckoner: _, torch_dtype: __, ...config } = loaded.config;
     const matrices = tensors.names.filter((name) => tensors.shape(name).length === 2);
     const base: Base = {
       folder,
       config,
-      tokenizer: tokenizerFromJSON(tokenizerJson),
+      tokenizer: openTokenizer({ ...loaded, tokenizerJson }),
+      tokenizerFiles: {
+        tokenizer: tokenizerJson,
+        tokenizerConfig: { ...loaded.tokenizerConfig, ...(chatTemplate === null ? {} : { chat_template: chatTemplate }) },
+        specialTokensMap: loaded.specialTokensMap ?? {},
+      },
       bf16: matrices.every((name) => tensors.dtype(name) === 'BF16'),
     };
     opened.set(key, base);

@@ -11,17 +11,19 @@ import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
 import { hashOf, readJson } from '../base/files.js';
+import type { TokenizerFiles } from '../checkpoints/hugging-face.js';
 import { adapterSchema, type ModelConfig, modelConfigSchema, parametersOf, planAdapter } from '../models/index.js';
 import { architectureOf } from '../planner/config.js';
 import type { Precision } from '../planner/layout.js';
 import { anchorTask, createTask, evaluationProblems, importDefault, stampTask } from '../tasks/index.js';
 import { problemAt, type Task } from '../tasks/task.js';
-import { createCharacterTokenizer } from '../tokenizers/character.js';
+import { createCharacterTokenizer, tokenizerFiles } from '../tokenizers/character.js';
 import { type Tokenizer, withUnusedIds } from '../tokenizers/tokenizer.js';
 import { losses } from '../training/losses.js';
 import { createSchedule } from '../training/schedules.js';
 import { createLengthLimit } from '../training/shaping.js';
 import { readExamples, sourcesOf, textOf } from '../training/sources.js';
+import { longestPrompt } from '../training/stage.js';
 import { openBase } from './base.js';
 import { type StageSpec, samplingOf, stageSchema, teacherOf } from './stages.js';
 
@@ -177,6 +179,8 @@ function partOfSchema(refuse: (path: (string | number)[], message: string) => vo
 export interface ResolvedRecipe {
   recipe: Recipe;
   tokenizer: Tokenizer;
+  /** What a folder has of it. */
+  tokenizerFiles: TokenizerFiles;
   /** One a stage. */
   tasks: Task[];
   /** The model in force at each stage. */
@@ -365,7 +369,7 @@ export function resolveRecipe(recipe: Recipe, where = recipe.name): ResolvedReci
       digests.push(hashOf(text));
     });
   });
-  const { tokenizer, base } = startOf(recipe, [...characters].join(''), where);
+  const { tokenizer, files, base } = startOf(recipe, [...characters].join(''), where);
   const modelAt = (given: Record<string, unknown>, path: string): ModelConfig => {
     const released = path === 'model' ? base : null;
     const vocabulary = given.vocab_size ?? released?.vocab_size ?? tokenizer.vocabularySize;
@@ -401,7 +405,7 @@ export function resolveRecipe(recipe: Recipe, where = recipe.name): ResolvedReci
     }
     const sampling = samplingOf(stage);
     if (sampling === null) return;
-    const longest = tasks[i].maxPromptLength + 1 + sampling.maxTokens;
+    const longest = longestPrompt(tokenizer, tasks[i]) + sampling.maxTokens;
     const positions = models[i].max_position_embeddings;
     if (longest > positions) {
       const field = `stages.${i}.${stage.kind === 'distill' ? 'sampling.' : ''}maxTokens`;
@@ -413,7 +417,7 @@ export function resolveRecipe(recipe: Recipe, where = recipe.name): ResolvedReci
   // With the hashes of the files that tasks are in: a resume with others is then another recipe.
   const resolved: Recipe = stampTask({ ...recipe, model: own, stages });
   const hash = digests.length === 0 ? hashOf(resolved) : hashOf([resolved, ...digests]);
-  return { recipe: resolved, tokenizer, tasks, models, taskOf, hash };
+  return { recipe: resolved, tokenizer, tokenizerFiles: files, tasks, models, taskOf, hash };
 }
 
 /** Files are named from where the recipe was read; a run may be resumed from elsewhere. */
@@ -447,21 +451,25 @@ function startOf(
   { init, adapter, model }: Recipe,
   alphabet: string,
   where: string,
-): { tokenizer: Tokenizer; base: Record<string, unknown> | null } {
-  if (!init) return { tokenizer: createCharacterTokenizer(alphabet), base: null };
+): { tokenizer: Tokenizer; files: TokenizerFiles; base: Record<string, unknown> | null } {
+  const own = () => {
+    const tokenizer = createCharacterTokenizer(alphabet);
+    return { tokenizer, files: tokenizerFiles(tokenizer), base: null };
+  };
+  if (!init) return own();
   try {
-    const { folder, config, tokenizer } = openBase(init.from);
+    const { folder, config, tokenizer, tokenizerFiles: files } = openBase(init.from);
     try {
       tokenizer.encode(alphabet);
     } catch (error) {
       const message = `init.from: ${folder} has another vocabulary than the recipe's tasks: ${(error as Error).message}`;
       throw new UserError('data', message, 'init.from');
     }
-    return { tokenizer: withUnusedIds(tokenizer), base: config };
+    return { tokenizer: withUnusedIds(tokenizer), files, base: config };
   } catch (error) {
     // A run that has begun has the weights in its checkpoints, and the model in its recipe.
     const gone = error instanceof UserError && error.code === 'usage' && !adapter && Object.keys(model).length > 0;
-    if (gone) return { tokenizer: createCharacterTokenizer(alphabet), base: null };
+    if (gone) return own();
     return partOf(where, 'init.from', () => {
       throw error;
     });

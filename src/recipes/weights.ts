@@ -23,7 +23,6 @@ import {
   ropeThetaOf,
 } from '../models/index.js';
 import type { Backend, Tensor } from '../tensor/backend.js';
-import { tokenizerFiles } from '../tokenizers/character.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
 import type { ResolvedRecipe } from './schema.js';
 import { type StageSpec, trains } from './stages.js';
@@ -152,7 +151,7 @@ export async function loadOtherModel(backend: Backend, tokenizer: Tokenizer, fro
 }
 
 /** Configuration and tokenizer, so that a snapshot, too, can be talked to and exported. */
-export function modelFiles(model: Model, { recipe, tokenizer }: ResolvedRecipe) {
+export function modelFiles(model: Model, { recipe, tokenizer, tokenizerFiles: files }: ResolvedRecipe) {
   const config: Record<string, unknown> = {
     ...explicitConfig(model.config),
     architectures: [architectureOf(model.config)],
@@ -163,7 +162,7 @@ export function modelFiles(model: Model, { recipe, tokenizer }: ResolvedRecipe) 
     // What the model was trained on, so that `chat` and `eval` know its prompts without the run.
     reckoner: { recipe: recipe.name, task: recipe.task },
   };
-  const { tokenizer: json, tokenizerConfig, specialTokensMap } = tokenizerFiles(tokenizer);
+  const { tokenizer: json, tokenizerConfig, specialTokensMap } = files;
   return {
     'config.json': config,
     'tokenizer.json': json,
@@ -186,7 +185,7 @@ export async function saveModel(folder: string, backend: Backend, model: Model, 
   const { bytes } = await saveHuggingFace(folder, {
     config: modelFiles(model, resolved)['config.json'],
     tensors: await toHost(backend, weightsOf(model)),
-    ...tokenizerFiles(resolved.tokenizer),
+    ...resolved.tokenizerFiles,
     dtype: 'F32',
   });
   return bytes;

@@ -89,6 +89,8 @@ async function stageUnderWatch(more: object, verify = byText, context: Partial<T
     },
   };
   const stage = createGrpo({ ...tiny, tokenizer }, options);
+  // It has looked at the alphabet.
+  prompts.length = 0;
   return {
     tiny,
     options,

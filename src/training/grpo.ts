@@ -30,7 +30,7 @@ import { type LossName, losses, RATIOS } from './losses.js';
 import { createOptimizer, gradientNormOf, optimizerSchema } from './optimizer.js';
 import { createSchedule, scheduleSchema } from './schedules.js';
 import { createLengthLimit, isConsistent, lengthScheduleSchema, overlongPenalty, overlongSchema } from './shaping.js';
-import { encodePrompt, progressAt, type SampleRecord, type Stage, type StageContext, slotsOf } from './stage.js';
+import { encodePrompt, longestPrompt, progressAt, type SampleRecord, type Stage, type StageContext, slotsOf } from './stage.js';
 
 const names = <T extends string>(table: Record<T, unknown>) => Object.keys(table) as [T, ...T[]];
 
@@ -126,7 +126,7 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
   const slots = slotsOf(backend, options.prompts);
   const sampler = createSampler(backend, model, {
     capacity: Math.max(1, Math.min(MAX_CAPACITY, slots.length * options.samples)),
-    maxPrompt: task.maxPromptLength + 1,
+    maxPrompt: longestPrompt(tokenizer, task),
     maxTokens: options.maxTokens,
     eos: tokenizer.special.eos,
     draft: options.draft,

@@ -13,7 +13,7 @@ import { hashString } from '../base/random.js';
 import { createSampler, generationFlops, MAX_CAPACITY } from '../inference/index.js';
 import { problemAt } from '../tasks/task.js';
 import { grade } from './grade.js';
-import { encodePrompt, progressAt, type SampleRecord, type Stage, type StageContext, slotsOf } from './stage.js';
+import { encodePrompt, longestPrompt, progressAt, type SampleRecord, type Stage, type StageContext, slotsOf } from './stage.js';
 
 export const rejectionSampleSchema = z.strictObject({
   steps: z.number().int().positive(),
@@ -42,7 +42,7 @@ export function createRejectionSample(context: StageContext, options: RejectionS
   const slots = slotsOf(backend, options.prompts);
   const sampler = createSampler(backend, model, {
     capacity: Math.max(1, Math.min(MAX_CAPACITY, slots.length * options.samples)),
-    maxPrompt: task.maxPromptLength + 1,
+    maxPrompt: longestPrompt(tokenizer, task),
     maxTokens: options.maxTokens,
     eos: tokenizer.special.eos,
   });

@@ -79,6 +79,15 @@ export function encodePrompt(tokenizer: Tokenizer, problem: Problem): number[] {
   return tokenizer.prompt(problem.prompt);
 }
 
+/**
+ * Most tokens of a prompt, with what stands around it: as many as its characters would be one by one, for what a tokenizer makes of a
+ * whole text is no longer.
+ */
+export function longestPrompt(tokenizer: Tokenizer, task: Task): number {
+  const each = Math.max(1, ...[...task.alphabet].map((character) => tokenizer.encode(character).length));
+  return tokenizer.prompt('').length + each * task.maxPromptLength;
+}
+
 /** How much of a stage is done when `step` (from 1) begins: 0 at the first step, 1 at the last. */
 export const progressAt = (step: number, steps: number): number => (steps > 1 ? (step - 1) / (steps - 1) : 0);
 
