@@ -9,7 +9,7 @@ import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { unzipSync } from 'fflate';
-import type { Browser, Page } from 'playwright-core';
+import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadHuggingFace } from '../../src/checkpoints/hugging-face.js';
 import { clean, launch, open, scratch } from './studio.js';
@@ -213,6 +213,42 @@ describe('a run in a tab', () => {
     expect(faults).toEqual([]);
     await close();
   });
+});
+
+it('trains on WebGPU, on a processor that plays a GPU, and agrees with WebAssembly', async () => {
+  const gpu = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: [
+      '--no-sandbox',
+      '--enable-unsafe-webgpu',
+      '--use-webgpu-adapter=swiftshader',
+      '--enable-features=Vulkan',
+      '--use-angle=swiftshader',
+    ],
+  });
+  try {
+    const { page, close } = await open(gpu);
+    await visit(page);
+    const stages = [{ id: 'sft', kind: 'sft', steps: 3, batch: 2, schedule: { kind: 'constant' } }];
+    const short = join(scratch, 'short.json');
+    writeFileSync(short, JSON.stringify({ ...RECIPE, stages }));
+    const losses: (number | undefined)[][] = [];
+    for (const backend of ['wasm', 'webgpu']) {
+      await page.getByLabel('Compute on').selectOption(backend);
+      await page.getByText('Or a recipe of your own').click();
+      await page.getByLabel('Recipe, JSON').setInputFiles(short);
+      await completed(page);
+      expect(await page.locator('.sub').innerText()).toContain(backend);
+      losses.push([...curve(await savedLog(page)).values()].map(({ loss }) => loss));
+      await page.getByRole('button', { name: 'Another run' }).click();
+      await page.getByRole('button', { name: 'Delete it' }).click();
+    }
+    expect(losses[0]).toHaveLength(3);
+    for (const [i, loss] of losses[1].entries()) expect(loss).toBeCloseTo(losses[0][i] as number, 3);
+    await close();
+  } finally {
+    await gpu.close();
+  }
 });
 
 it('is small: all that a first visit fetches, kernels included, compressed', () => {

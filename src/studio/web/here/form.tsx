@@ -1,7 +1,7 @@
 /**
  * @file What to train: a task, its reward, how long, on what.
  */
-import { useSignal } from '@preact/signals';
+import { signal, useSignal } from '@preact/signals';
 import type { BackendKind } from '../../../recipes/backend.js';
 import { Completion } from '../pages/rollouts.js';
 import { Card, Select } from '../ui.js';
@@ -21,13 +21,15 @@ const BACKENDS = [
   { value: 'wasm', name: 'Processor (WebAssembly)' },
 ] as const;
 
+/** Of the form and of a recipe of one's own. */
+const backend = signal<BackendKind | 'auto'>('auto');
+
 export function Form() {
   const name = useSignal('sums');
   const own = useSignal(false);
   const reward = useSignal(REWARD);
   const size = useSignal<Size>('minute');
   const seed = useSignal('1');
-  const backend = useSignal<BackendKind | 'auto'>('auto');
   const tasks = opened.value?.tasks ?? [];
   const task = tasks.find((one) => one.name === name.value);
   if (task === undefined) return null;
@@ -122,7 +124,7 @@ export function FromFile() {
     if (file === undefined) return;
     try {
       failed.value = null;
-      train({ kind: 'train-recipe', recipe: JSON.parse(await file.text()), backend: 'auto' });
+      train({ kind: 'train-recipe', recipe: JSON.parse(await file.text()), backend: backend.value });
     } catch (error) {
       failed.value = (error as Error).message;
     }

@@ -162,7 +162,8 @@ async function runTraining(options: Pick<TrainOptions, 'recipe' | 'resume' | 'ba
       ...options,
       version: __VERSION__,
       runs: RUNS,
-      workers: alone(options.recipe) ? 1 : undefined,
+      // Also where a run was begun in an isolated page and goes on in one that is not.
+      workers: alone(options.recipe) || !crossOriginIsolated ? 1 : undefined,
       // Another version of the browser counts as another processor, and there is nobody to add an option.
       allowDrift: true,
       blas: false,

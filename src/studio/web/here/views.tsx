@@ -21,7 +21,8 @@ const stepsOf = (stage: OpenRun['recipe']['stages'][number]): number =>
 
 export function statusOf({ state }: OpenRun, working: boolean): RunStatus {
   if (working) return 'running';
-  return state.ended?.reason ?? 'killed';
+  // A tab that is closed says nothing, and that is how one stops.
+  return state.ended?.reason ?? 'interrupted';
 }
 
 export function Run({ of }: { of: OpenRun }) {

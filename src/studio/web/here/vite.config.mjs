@@ -29,7 +29,7 @@ const staticFiles = {
 /** What the interpreter takes from Node, a page brings itself (docs/decisions/0057). */
 const alias = [
   { find: /^node:(.*)$/, replacement: `${here}node/$1.ts` },
-  { find: /^(jiti|yaml)$/, replacement: `${here}node/absent.ts` },
+  { find: /^(jiti|yaml|webgpu)$/, replacement: `${here}node/absent.ts` },
   { find: /^\.\/thread\.js$/, replacement: `${here}thread.ts` },
 ];
 const transform = { inject: { process: [`${here}node/process.ts`, 'default'], Buffer: [`${here}node/buffer.ts`, 'Buffer'] } };

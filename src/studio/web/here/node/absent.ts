@@ -1,7 +1,8 @@
-/** @file Packages that a page goes without: users' modules, and recipes in YAML. */
+/** @file Packages that a page goes without: users' modules, recipes in YAML, and WebGPU for Node. */
 const absent = (what: string) => (): never => {
   throw new Error(`a page cannot read ${what}`);
 };
 
 export const createJiti = absent('modules');
 export const parse = absent('YAML');
+export const create = absent('WebGPU from a package');
