@@ -5,14 +5,14 @@
  * other last bits in a batch of 16 than in one of 64. A server that promises the same output for the same seed cannot have that
  * (He et al. 2025, "Defeating Nondeterminism in LLM Inference"). Switched on, every product goes in blocks of one size, the last
  * one filled up with zeros; within one size the order of the sums is the same for every row, as the tests check on the library
- * that is there. Our own kernel needs no filling: up to 12 rows it takes each row by itself.
+ * that is there. Our own kernel needs no filling: up to four rows it takes each row by itself.
  */
 import type { Gemm } from './gemm.js';
 
 /** Rows of a block for a BLAS: enough that it is worth the call, few enough that one row is not paid for dearly. */
 const BLOCK = 16;
 /** Most rows that our own kernel takes as dot products (assembly/gemm.ts, DOT_ROWS). */
-const DOT_ROWS = 12;
+const DOT_ROWS = 4;
 
 export interface IndependentRows {
   gemm: Gemm;
