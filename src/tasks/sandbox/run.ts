@@ -8,13 +8,14 @@
  * examples never enter the interpreter at all; those of written tests live in a closure that nothing outside can name.
  *
  * Limits: work is counted by the interpreter (one interrupt about every 10,000 steps, also inside regular expressions), so the same
- * completion ends at the same place on every machine; memory and stack are the interpreter's own. Native loops that
+ * completion ends at the same place on every machine; the stack is the interpreter's own, and memory ends where its WebAssembly memory does. Native loops that
  * count nothing end with the thread (`index.ts`). There is no clock, and Math.random gives 0.5.
  */
 import variant from '@jitl/quickjs-wasmfile-release-sync';
 import {
   DefaultIntrinsics,
   newQuickJSWASMModuleFromVariant,
+  newVariant,
   type QuickJSContext,
   type QuickJSHandle,
   type QuickJSSyncVariant,
@@ -44,7 +45,10 @@ export interface SandboxResult {
 
 /** Interrupts of one completion, about a millisecond each. */
 export const WORK = 500;
-export const MEMORY_BYTES = 32 << 20;
+/** The interpreter's whole memory: what it grows to, its own 16 MB included, and stays at until its thread ends. */
+export const MEMORY_BYTES = 96 << 20;
+/** Its own limit. This build cannot ask how large an allocation became and counts 8 bytes for each, so it bounds their number: 2 million. */
+const ALLOCATION_BYTES = 16 << 20;
 export const STACK_BYTES = 256 << 10;
 /** Longest completion that is looked at, and longest result, characters. */
 export const MAX_CODE = 20_000;
@@ -106,11 +110,24 @@ const wrapTests = (tests: string, entry: string | null): string => `((candidate,
 
 let loaded: QuickJSWASMModule | null = null;
 
+const PAGE_BYTES = 65_536;
+
+function load(): Promise<QuickJSWASMModule> {
+  const wasmMemory = new WebAssembly.Memory({ initial: (16 << 20) / PAGE_BYTES, maximum: MEMORY_BYTES / PAGE_BYTES });
+  return newQuickJSWASMModuleFromVariant(newVariant(variant as unknown as QuickJSSyncVariant, { wasmMemory }));
+}
+
+/** What the interpreter of this thread holds. */
+export async function memoryBytes(): Promise<number> {
+  loaded ??= await load();
+  return loaded.getWasmMemory().buffer.byteLength;
+}
+
 /** Runs one completion. Never throws; after a fatal error of the interpreter the next completion gets a new one. */
 export async function runSandbox(job: SandboxJob): Promise<SandboxResult> {
   if (job.code.length > MAX_CODE) return { error: `more than ${MAX_CODE} characters of code` };
   if (job.entry !== null && !/^[A-Za-z_$][\w$]*$/.test(job.entry)) return { error: 'the entry is no name' };
-  loaded ??= await newQuickJSWASMModuleFromVariant(variant as unknown as QuickJSSyncVariant);
+  loaded ??= await load();
   try {
     return runIn(loaded, job);
   } catch (error) {
@@ -121,7 +138,7 @@ export async function runSandbox(job: SandboxJob): Promise<SandboxResult> {
 
 function runIn(quickjs: QuickJSWASMModule, job: SandboxJob): SandboxResult {
   const runtime = quickjs.newRuntime();
-  runtime.setMemoryLimit(MEMORY_BYTES);
+  runtime.setMemoryLimit(ALLOCATION_BYTES);
   runtime.setMaxStackSize(STACK_BYTES);
   let work = 0;
   runtime.setInterruptHandler(() => ++work > WORK);

@@ -4,6 +4,7 @@
  */
 import { expect, test } from 'vitest';
 import { canonical, sandbox } from './index.js';
+import { MEMORY_BYTES, memoryBytes, runSandbox } from './run.js';
 
 const add = { code: 'function f(a, b) { return a + b; }', entry: 'f', calls: ['[1,2]', '[40,2]'] };
 const right = { calls: [{ value: '3' }, { value: '42' }] };
@@ -124,6 +125,17 @@ test.each(Object.entries(hostile))('%s', async (_, code) => {
   expect(result.error ?? '').not.toContain('\n');
   expect(await sandbox(add)).toEqual(right);
   expect(process.memoryUsage().rss - before).toBeLessThan(500 << 20);
+});
+
+test('memory ends where the interpreter may not grow, whatever it is asked for', async () => {
+  for (const code of [
+    hostile['typed array bomb'],
+    'function f() { const a = []; for (;;) a.push("x".repeat(1 << 20) + a.length); }',
+  ]) {
+    const result = await runSandbox({ code, entry: 'f', calls: ['[1,2]'] });
+    expect(result).toEqual({ calls: [{ error: 'took too much memory' }] });
+  }
+  expect(await memoryBytes()).toBeLessThanOrEqual(MEMORY_BYTES);
 });
 
 const tests = `
