@@ -7,12 +7,12 @@
 // unseen text. Every run has one worker and takes at most three minutes. Resumable: every run is a run folder under
 // bench/results/ablations/; finished ones are read, torn ones are gone on with. `--report` runs nothing. Writes
 // bench/results/ablations.md and .json, and docs/images/ablations-moe.svg and -parts.svg.
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { lineChart } from './chart.mjs';
 import { demandBuild, describe, machine, root, table } from './harness.mjs';
+import { eventsOf, runIn } from './runs.mjs';
 
 process.chdir(root);
 demandBuild();
@@ -79,30 +79,8 @@ const variants = {
   fp8: { recipe: { numerics: 'fp8' } },
 };
 
-const eventsOf = (folder) =>
-  readFileSync(join(folder, 'events.jsonl'), 'utf8')
-    .split('\n')
-    .filter(Boolean)
-    .map((line) => JSON.parse(line));
-
 /** The folder of a run, run to its end; null where nothing may be run. */
-function runOf(name, recipe) {
-  const folder = join(results, name);
-  mkdirSync(folder, { recursive: true });
-  const found = readdirSync(folder).find((entry) => existsSync(join(folder, entry, 'recipe.json')));
-  const run = found && join(folder, found);
-  if (run && existsSync(join(run, 'model', 'config.json'))) return run;
-  if (flags.report) return null;
-  const file = join(folder, 'recipe.json');
-  writeFileSync(file, JSON.stringify(recipe, null, 2));
-  console.error(`── ${name}`);
-  const args = run ? ['--resume', run] : [file, '--workers', '1'];
-  execFileSync(process.execPath, ['dist/cli/main.js', 'train', ...args, '--runs', folder, '--json'], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-    env: { ...process.env, RECKONER_CALIBRATION: 'off' },
-  });
-  return runOf(name, recipe);
-}
+const runOf = (name, recipe) => runIn(join(results, name), recipe, !flags.report);
 
 const mean = (values) => values.reduce((sum, x) => sum + x, 0) / values.length;
 const rows = [];

@@ -6,11 +6,11 @@
 // Every run has one worker, takes at most three minutes, and has two optimizer updates a rollout: with one, ratios are 1, nothing is clipped, and
 // GSPO is GRPO. Resumable: every run is a run folder under bench/results/rl-variants/; finished ones are read, torn ones are gone on with.
 // `--report` runs nothing. Writes bench/results/rl-variants.md and .json.
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { demandBuild, describe, machine, root, table } from './harness.mjs';
+import { eventsOf, runIn } from './runs.mjs';
 
 process.chdir(root);
 demandBuild();
@@ -72,30 +72,8 @@ const variants = {
   'groups of 16': { loss: 'grpo', samples: 16, prompts: 8 },
 };
 
-const eventsOf = (folder) =>
-  readFileSync(join(folder, 'events.jsonl'), 'utf8')
-    .split('\n')
-    .filter(Boolean)
-    .map((line) => JSON.parse(line));
-
-/** The folder of a run, run to its end or to its limit; null where nothing may be run. */
-function runOf(name, recipe) {
-  const folder = join(results, name);
-  mkdirSync(folder, { recursive: true });
-  const found = readdirSync(folder).find((entry) => existsSync(join(folder, entry, 'recipe.json')));
-  const run = found && join(folder, found);
-  if (run && existsSync(join(run, 'model', 'config.json'))) return run;
-  if (flags.report) return null;
-  const file = join(folder, 'recipe.json');
-  writeFileSync(file, JSON.stringify(recipe, null, 2));
-  console.error(`── ${name}`);
-  const args = run ? ['--resume', run] : [file, '--workers', '1'];
-  execFileSync(process.execPath, ['dist/cli/main.js', 'train', ...args, '--runs', folder, '--json'], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-    env: { ...process.env, RECKONER_CALIBRATION: 'off' },
-  });
-  return runOf(name, recipe);
-}
+/** The folder of a run, run to its end; null where nothing may be run. */
+const runOf = (name, recipe) => runIn(join(results, name), recipe, !flags.report);
 
 // One checkpoint for all, with the evaluation that all start from.
 const base = runOf('base', { ...shared, name: 'base', seed: 1, stages: [sft, { ...evaluation, id: 'before' }] });

@@ -9,10 +9,7 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { DECODERS, demandBuild, describe, machine, median, root, table, whole } from './harness.mjs';
-
-const PROMPT = 16;
-const COMPLETION = 64;
-const GROUP = 16;
+import { COMPLETION, GROUP, openGeneration, PROMPT } from './sampling.mjs';
 
 const { values: flags } = parseArgs({
   options: {
@@ -24,9 +21,7 @@ const { values: flags } = parseArgs({
   },
 });
 demandBuild();
-const { createWasmBackend } = await import('../dist/tensor/backends/wasm/index.js');
-const { createModel, parseModelConfig } = await import('../dist/models/index.js');
-const { createSampler } = await import('../dist/inference/index.js');
+const { parseModelConfig } = await import('../dist/models/index.js');
 const { countParameters } = await import('../dist/usage/flops.js');
 
 /** A width of the benchmark's decoders, or a shipped recipe's model (its vocabulary, which the task decides, taken as 64). */
@@ -42,30 +37,14 @@ const engines = new Set();
 /** Median tokens per second of `model` at each batch size; batch sizes take turns. */
 async function measure(name, blas) {
   const config = configOf(name);
-  const backend = await createWasmBackend({ blas, sharedBytes: 4 * countParameters(config).total + 2 ** 20 });
-  engines.add(backend.fingerprint);
-  const model = createModel(backend, config);
-  model.store.initialize(1);
+  const model = await openGeneration(config, blas);
+  engines.add(model.fingerprint);
   const perSecond = batches.map(() => []);
-  const mark = backend.mark();
-  const once = async (batch, key) => {
-    const samples = Math.min(GROUP, batch);
-    const prompts = Array.from({ length: batch / samples }, (_, i) =>
-      Array.from({ length: PROMPT }, (_, j) => (i * 31 + j * 7) % config.vocab_size),
-    );
-    // A token that is never drawn ends sequences, so none ends early.
-    const sampler = createSampler(backend, model, { capacity: batch, maxPrompt: PROMPT, maxTokens: COMPLETION, eos: -1 });
-    const start = performance.now();
-    const completions = await sampler.generate(prompts, { samples, maxTokens: COMPLETION, temperature: 1, key: [key] });
-    const seconds = (performance.now() - start) / 1000;
-    backend.release(mark);
-    return completions.reduce((sum, { tokens }) => sum + tokens.length, 0) / seconds;
-  };
-  for (const batch of batches) await once(batch, 0);
+  for (const batch of batches) await model.generate(batch, 0);
   for (let round = 1; round <= Number(flags.rounds); round++) {
-    for (const [i, batch] of batches.entries()) perSecond[i].push(await once(batch, round));
+    for (const [i, batch] of batches.entries()) perSecond[i].push(await model.generate(batch, round));
   }
-  await backend.close();
+  await model.close();
   return {
     model: name,
     width: config.hidden_size,

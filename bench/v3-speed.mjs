@@ -4,11 +4,9 @@
 //   node bench/v3-speed.mjs [--widths 256,512] [--workers 1,2] [--rounds 7] [--json]
 import { parseArgs } from 'node:util';
 import { DECODERS, demandBuild, describe, machine, median, table, times, V3, whole } from './harness.mjs';
+import { COMPLETION, GROUP, openGeneration, PROMPT } from './sampling.mjs';
 import { BATCH, interleave, reckoner, SEQUENCE } from './step.mjs';
 
-const PROMPT = 16;
-const COMPLETION = 64;
-const GROUP = 16;
 const BATCHES = [1, 16, 64];
 
 const { values: flags } = parseArgs({
@@ -20,9 +18,7 @@ const { values: flags } = parseArgs({
   },
 });
 demandBuild();
-const { createWasmBackend } = await import('../dist/tensor/backends/wasm/index.js');
-const { createModel, parseModelConfig } = await import('../dist/models/index.js');
-const { createSampler } = await import('../dist/inference/index.js');
+const { parseModelConfig } = await import('../dist/models/index.js');
 const { countParameters } = await import('../dist/usage/flops.js');
 const numbers = (text) => text.split(',').map(Number);
 const rows = [];
@@ -45,7 +41,7 @@ for (const width of numbers(flags.widths)) {
       rows.push({ width, active, products, what, dense, v3, ratio: dense / v3 });
     }
     const sides = [];
-    for (const config of Object.values(pair)) sides.push(await sampling(config, blas));
+    for (const config of Object.values(pair)) sides.push(await openGeneration(config, blas));
     for (const batch of BATCHES) {
       const perSecond = [[], []];
       for (let round = 0; round <= Number(flags.rounds); round++) {
@@ -61,30 +57,6 @@ for (const width of numbers(flags.widths)) {
     }
     for (const side of sides) await side.close();
   }
-}
-
-/** A model of random weights that samples when asked: tokens per second, prefill in the time. */
-async function sampling(config, blas) {
-  const backend = await createWasmBackend({ blas, sharedBytes: 4 * countParameters(config).total + 2 ** 20 });
-  const model = createModel(backend, config);
-  model.store.initialize(1);
-  const mark = backend.mark();
-  return {
-    async generate(batch, key) {
-      const samples = Math.min(GROUP, batch);
-      const prompts = Array.from({ length: batch / samples }, (_, i) =>
-        Array.from({ length: PROMPT }, (_, j) => (i * 31 + j * 7) % config.vocab_size),
-      );
-      // A token that is never drawn ends sequences, so none ends early.
-      const sampler = createSampler(backend, model, { capacity: batch, maxPrompt: PROMPT, maxTokens: COMPLETION, eos: -1 });
-      const start = performance.now();
-      const completions = await sampler.generate(prompts, { samples, maxTokens: COMPLETION, temperature: 1, key: [key] });
-      const seconds = (performance.now() - start) / 1000;
-      backend.release(mark);
-      return completions.reduce((sum, { tokens }) => sum + tokens.length, 0) / seconds;
-    },
-    close: () => backend.close(),
-  };
 }
 
 const about = machine(`node bench/v3-speed.mjs ${process.argv.slice(2).join(' ')}`.trim());
