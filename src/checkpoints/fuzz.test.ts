@@ -105,7 +105,7 @@ it('config.json and generation_config.json: 30,000', () => {
   const texts = configs.map((config) => JSON.stringify({ ...sizes, ...config }));
   const sound = fuzz(
     'config',
-    40_000,
+    30_000,
     (random) => mutate(random.pick(texts), random),
     (text: string) => {
       const json = parseObject(text, 'config.json', 'model configuration');
@@ -113,7 +113,7 @@ it('config.json and generation_config.json: 30,000', () => {
       parseModelConfig(json);
     },
   );
-  between(sound, 200, 15_000);
+  between(sound, 200, 11_000);
 });
 
 it('tokenizer.json and a text: 8,000', () => {
@@ -123,7 +123,7 @@ it('tokenizer.json and a text: 8,000', () => {
   const text = JSON.stringify(small);
   const sound = fuzz(
     'tokenizer',
-    15_000,
+    8_000,
     (random) => mutate(text, random),
     (mutated: string) => {
       const json = parseObject(mutated, 'tokenizer.json', 'tokenizer');
@@ -131,7 +131,7 @@ it('tokenizer.json and a text: 8,000', () => {
       opened.decode(opened.encode('a1 <think>'));
     },
   );
-  between(sound, 100, 7_500);
+  between(sound, 60, 4_000);
 });
 
 it('the index: 2,000', () => {
@@ -141,7 +141,7 @@ it('the index: 2,000', () => {
   const text = JSON.stringify({ metadata: { total_size: 8 }, weight_map: { a: 'a.safetensors', b: 'b.safetensors' } });
   const sound = fuzz(
     'index',
-    5_000,
+    2_000,
     (random) => mutate(text, random),
     (mutated: string) => {
       writeFileSync(join(root, 'model.safetensors.index.json'), mutated);
@@ -150,5 +150,5 @@ it('the index: 2,000', () => {
       reader.close();
     },
   );
-  between(sound, 20, 1_200);
+  between(sound, 10, 480);
 });

@@ -98,7 +98,7 @@ export const evalDocument = z
       .extend({ cached: count.describe("Of the prompts, what was found in the endpoint's cache.") })
       .nullable()
       .describe('Over all completions, greedy ones included; with a model here a prompt counts once for all its samples.'),
-    seconds: z.number().min(0).describe('Of work here; of an endpoint, of all requests, which overlap.'),
+    seconds: z.number().min(0).describe('Of work here, on all workers at once; of an endpoint, of all requests, which overlap.'),
     usd: z.number().min(0).nullable().describe('Null where the price is not known.'),
     usdPerProblem: z.number().min(0).nullable().describe('For all its completions.'),
     usdPerCorrectAnswer: z
@@ -107,6 +107,8 @@ export const evalDocument = z
       .nullable()
       .describe('Cost over the number of correct completions, greedy ones included; null when there is none.'),
     pricing: priceOfTokens,
+    answers: z.object({ have: count, of: count }).describe('Completions in the file, and those of the whole evaluation.'),
+    stopped: z.enum(['max-usd']).nullable().describe('Why answers are missing; the same command with more to spend goes on.'),
     transcripts: z.string().describe('The file with every completion and its verdict.'),
   })
   .describe('reckoner eval <model|run|url> --task NAME --json');

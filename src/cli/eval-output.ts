@@ -98,6 +98,13 @@ export function renderEvaluation(document: EvalDocument, style: Style): string {
     rows.push(['prices', style.dim(`${source}${date === null ? '' : ` (${date})`}`)]);
   }
   rows.push(['transcripts', document.transcripts]);
+  const { have, of } = document.answers;
+  if (document.stopped !== null) {
+    rows.push([
+      'stopped',
+      `at --max-usd with ${formatCount(have)} of ${formatCount(of)} answers; with more, the same command goes on`,
+    ]);
+  }
   const title = `${style.bold(document.model)} on ${formatCount(problems)} unseen problems of ${style.bold(document.task)}, seed ${document.seed}`;
   return [title, ...rows.map(([name, text]) => `  ${name.padEnd(15)} ${text}`)].join('\n');
 }

@@ -42,6 +42,8 @@ const document: EvalDocument = {
   usdPerProblem: 1.4e-7,
   usdPerCorrectAnswer: 2.9e-8,
   pricing: null,
+  answers: { have: 5000, of: 5000 },
+  stopped: null,
   transcripts: 'runs/evaluations/r1-mini-sums-12345678.jsonl',
 };
 
@@ -72,6 +74,10 @@ it('renderEvaluation of an endpoint names prices, refusals, and what is not know
   expect(priced).toContain('  prices          a price list (2025-01)');
   const unknown = renderEvaluation({ ...document, usd: null, usdPerCorrectAnswer: null, length: null, tokens: null }, PLAIN);
   expect(unknown).toContain('  cost            not known; say what tokens cost with --usd-per-mtok');
+  const stopped = renderEvaluation({ ...document, answers: { have: 4321, of: 5000 }, stopped: 'max-usd' }, PLAIN);
+  expect(stopped.split('\n').at(-1)).toBe(
+    '  stopped         at --max-usd with 4,321 of 5,000 answers; with more, the same command goes on',
+  );
   expect(unknown).toContain('  length          not said by the endpoint, 0.1% cut off');
 });
 

@@ -7,22 +7,23 @@ import { UserError } from '../base/errors.js';
 import { RUNS, resolveModel } from '../checkpoints/run-folder.js';
 import { onlyModel } from '../evaluation/ask.js';
 import { baseUrl } from '../evaluation/endpoint.js';
+import { evaluateHere } from '../evaluation/here.js';
 import { catalogPricing, type Pricing } from '../evaluation/price.js';
 import { INSTRUCTION } from '../evaluation/questions.js';
 import { reportOf } from '../evaluation/report.js';
 import {
+  answersOf,
   chooseProblems,
   createEndpoint,
   DEFAULT_PROBLEMS,
   evaluateEndpoint,
-  evaluateHere,
   problemsHash,
   transcriptsPath,
   weightsHash,
 } from '../evaluation/run.js';
 import { chooseTask } from '../evaluation/task-choice.js';
 import type { Transcript, TranscriptHeader } from '../evaluation/transcripts.js';
-import { openModel } from '../inference/open.js';
+import { describeModel } from '../inference/share.js';
 import { type TaskReference, tasks } from '../tasks/index.js';
 import type { Task } from '../tasks/task.js';
 import { longestPrompt } from '../training/stage.js';
@@ -40,6 +41,7 @@ interface EvalFlags {
   maxTokens?: number;
   seed: number;
   out?: string;
+  workers?: number;
   blas: boolean;
   runs: string;
   json?: boolean;
@@ -49,6 +51,7 @@ interface EvalFlags {
   retries: number;
   timeout: number;
   usdPerMtok?: string;
+  maxUsd?: number;
   instruction: string | false;
   completions?: boolean;
 }
@@ -83,6 +86,11 @@ export function evalCommand(): Command {
     )
     .option('--seed <n>', 'chooses problems and samples', integerOption(0, 0xffffffff), 1)
     .option('--out <file>', 'transcripts, a JSON line each (default: in evaluations/ in the folder of runs)')
+    .option(
+      '--workers <n>',
+      'a model here: worker threads (default: one a core); the answers are the same',
+      integerOption(1, 256),
+    )
     .option('--no-blas', "use Reckoner's own matrix product although the system has a BLAS")
     .option('--runs <folder>', 'where runs are', RUNS)
     .option('--model <name>', "endpoint: the model's name there (default: the only one that it has)")
@@ -94,6 +102,7 @@ export function evalCommand(): Command {
       '--usd-per-mtok <in,out[,cached]>',
       'endpoint: dollars for a million tokens read, written, and read from its cache (default: what it says, or the catalog)',
     )
+    .option('--max-usd <amount>', 'endpoint: stop cleanly before all answers cost more; resumable', numberOption(0))
     .option('--instruction <text>', 'endpoint: the system message that says how to answer', INSTRUCTION)
     .option('--no-instruction', 'endpoint: send the problem alone')
     .option('--completions', 'endpoint: send the bare prompt to /completions, as to a base model')
@@ -103,7 +112,7 @@ export function evalCommand(): Command {
     command,
     'reckoner eval',
     'reckoner eval r1-mini --problems 200 --samples 16 --json',
-    'reckoner eval https://api.deepseek.com/v1 --model deepseek-reasoner --key DEEPSEEK_API_KEY --task gsm8k.jsonl --problems 100',
+    'reckoner eval https://api.deepseek.com/v1 --model deepseek-flash --key DEEPSEEK_API_KEY --task gsm8k.jsonl --max-usd 1',
     'reckoner eval compare runs/evaluations/*.jsonl --published "AIME 2024" --out accuracy-cost.html',
   );
   command.addCommand(evalCompareCommand());
@@ -115,6 +124,16 @@ async function runEval(which: string | undefined, flags: EvalFlags): Promise<voi
     ? await ofEndpoint(which as string, flags)
     : await ofModelHere(which, flags);
   const { model, seed, samples, temperature, maxTokens, pricing } = header;
+  const answers = { have: transcripts.length, of: answersOf(header) };
+  const report = reportOf(header, transcripts, task.voteOf);
+  if (report.problems === 0) {
+    const why = '--max-usd was reached before one problem had all its answers';
+    throw new UserError(
+      'state',
+      `${why}: ${answers.have} of ${answers.of} are in ${file}; with more, the same command goes on`,
+      '--max-usd',
+    );
+  }
   const document: EvalDocument = {
     schemaVersion: SCHEMA_VERSION,
     model,
@@ -124,8 +143,10 @@ async function runEval(which: string | undefined, flags: EvalFlags): Promise<voi
     samples,
     temperature,
     maxTokens,
-    ...reportOf(header, transcripts, task.voteOf),
+    ...report,
     pricing,
+    answers,
+    stopped: answers.have < answers.of ? 'max-usd' : null,
     transcripts: file,
   };
   if (flags.json) printDocument(document);
@@ -146,57 +167,62 @@ function labelOf(task: Task, { file, module }: TaskReference): string {
 }
 
 async function ofModelHere(which: string | undefined, flags: EvalFlags): Promise<Ended> {
-  for (const [flag, value] of Object.entries({ model: flags.model, key: flags.key, 'usd-per-mtok': flags.usdPerMtok })) {
+  const { model, key, usdPerMtok, maxUsd } = flags;
+  for (const [flag, value] of Object.entries({ model, key, 'usd-per-mtok': usdPerMtok, 'max-usd': maxUsd })) {
     if (value !== undefined) {
       throw new UserError('usage', `--${flag} is for an endpoint; name one by its URL, as https://host/v1`, `--${flag}`);
     }
   }
   const { folder, notes } = resolveModel(which, flags.runs);
   for (const text of notes) note(`note: ${text}`);
-  // Before the model is loaded: what is wrong with a task is said at once.
+  // Before the model is read: what is wrong with a task is said at once.
   if (flags.task !== undefined && !Object.hasOwn(tasks, flags.task)) chooseTask(flags.task, null);
-  const opened = await openModel(folder, { blas: flags.blas });
+  const described = describeModel(folder);
+  const { tokenizer, config } = described;
+  const { task, reference } = chooseTask(flags.task, described.task);
+  const foreign = [...task.alphabet].find((character) => !canEncode(tokenizer.encode, character));
+  if (foreign !== undefined) {
+    const known = described.task === null ? '' : `; it was trained on ${described.task.name}`;
+    throw new UserError('usage', `the model cannot read ${task.name}: it has no ${JSON.stringify(foreign)}${known}`, '--task');
+  }
+  const { seed, samples, temperature, greedy = true, workers, blas } = flags;
+  const problems = chooseProblems(task, seed, flags.problems);
+  const room = config.max_position_embeddings - longestPrompt(tokenizer, task);
+  const maxTokens = flags.maxTokens ?? Math.min(DEFAULT_MAX_TOKENS, room);
+  const header: TranscriptHeader = {
+    model: which ?? basename(folder),
+    at: weightsHash(folder),
+    task: labelOf(task, reference),
+    problemsHash: problemsHash(problems),
+    seed,
+    problems: problems.length,
+    samples,
+    temperature,
+    greedy,
+    maxTokens,
+    request: null,
+    pricing: null,
+  };
+  const file = flags.out ?? transcriptsPath(flags.runs, header);
+  const progress = createEvalProgress(process.stderr, header);
+  const run = { folder, described, reference, file, header, task, problems, maxTokens, workers, blas, progress };
   try {
-    const { tokenizer, config } = opened;
-    const { task, reference } = chooseTask(flags.task, opened.task);
-    const foreign = [...task.alphabet].find((character) => !canEncode(tokenizer.encode, character));
-    if (foreign !== undefined) {
-      const known = opened.task === null ? '' : `; it was trained on ${opened.task.name}`;
-      throw new UserError('usage', `the model cannot read ${task.name}: it has no ${JSON.stringify(foreign)}${known}`, '--task');
-    }
-    const { seed, samples, temperature, greedy = true } = flags;
-    const problems = chooseProblems(task, seed, flags.problems);
-    const room = config.max_position_embeddings - longestPrompt(tokenizer, task);
-    const maxTokens = flags.maxTokens ?? Math.min(DEFAULT_MAX_TOKENS, room);
-    const header: TranscriptHeader = {
-      model: which ?? basename(folder),
-      at: weightsHash(folder),
-      task: labelOf(task, reference),
-      problemsHash: problemsHash(problems),
-      seed,
-      problems: problems.length,
-      samples,
-      temperature,
-      greedy,
-      maxTokens,
-      request: null,
-      pricing: null,
-    };
-    const file = flags.out ?? transcriptsPath(flags.runs, header);
-    const progress = createEvalProgress(process.stderr, header);
-    try {
-      const transcripts = await evaluateHere(opened, { file, header, task, problems, maxTokens, progress });
-      return { header, file, transcripts, task };
-    } finally {
-      progress.done();
-    }
+    const transcripts = await evaluateHere({ ...run, signal: interruptSignal() });
+    return { header, file, transcripts, task };
   } finally {
-    await opened.close();
+    progress.done();
   }
 }
 
 async function ofEndpoint(address: string, flags: EvalFlags): Promise<Ended> {
   const url = baseUrl(address);
+  if (flags.workers !== undefined) {
+    throw new UserError(
+      'usage',
+      '--workers is for a model here; --parallel says how many requests are open at once',
+      '--workers',
+    );
+  }
   const { task, reference } = chooseTask(flags.task, null);
   const { seed, samples, temperature, greedy = false, maxTokens = null, instruction } = flags;
   const problems = chooseProblems(task, seed, flags.problems);
@@ -236,7 +262,8 @@ async function ofEndpoint(address: string, flags: EvalFlags): Promise<Ended> {
   const file = flags.out ?? transcriptsPath(flags.runs, header);
   progress = createEvalProgress(process.stderr, header);
   try {
-    const transcripts = await evaluateEndpoint({ file, header, task, problems, endpoint, parallel: flags.parallel, progress });
+    const { parallel, maxUsd } = flags;
+    const transcripts = await evaluateEndpoint({ file, header, task, problems, endpoint, parallel, maxUsd, progress });
     return { header, file, transcripts, task };
   } finally {
     progress.done();

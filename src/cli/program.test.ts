@@ -8,10 +8,12 @@ import { verbs } from './verbs.js';
 const silent = { out: () => {}, err: () => {} };
 
 describe('every verb', () => {
-  it.each(verbs.map((make) => make().name()))('%s has an example of itself and --json in its help', async (verb) => {
+  it.each(Object.keys(verbs))('%s has an example of itself and --json in its help', async (verb) => {
     let help = '';
-    const program = createProgram({ out: (text) => (help += text), err: () => {} });
-    await expect(program.parseAsync([verb, '--help'], { from: 'user' })).rejects.toThrow(CommanderError);
+    const args = [verb, '--help'];
+    const program = await createProgram(args, { out: (text) => (help += text), err: () => {} });
+    expect(program.commands.map((command) => command.name())).toEqual([verb]);
+    await expect(program.parseAsync(args, { from: 'user' })).rejects.toThrow(CommanderError);
     expect(help).toContain('--json');
     expect(help.split(/\nExamples?:\n/)[1]).toMatch(new RegExp(`^  \\$ (npx )?reckoner ${verb}`, 'm'));
     expect(help.endsWith('\n')).toBe(true);
@@ -36,12 +38,11 @@ describe('commander says in one line what was wrong, where, and what to do', () 
     [['train', '--seed'], "option '--seed <n>' argument missing; see reckoner train --help", '--seed'],
   ];
   it.each(cases)('%j', async (args, message, field) => {
-    const failure = await createProgram(silent)
-      .parseAsync(args, { from: 'user' })
-      .then(
-        () => null,
-        (error: CommanderError): Failure => usageFailure(error, args),
-      );
+    const program = await createProgram(args, silent);
+    const failure = await program.parseAsync(args, { from: 'user' }).then(
+      () => null,
+      (error: CommanderError): Failure => usageFailure(error, args),
+    );
     expect(failure).toEqual({ code: 'usage', ...(field === undefined ? {} : { field }), message, exitCode: 2 });
   });
 });
@@ -52,10 +53,10 @@ it('--json counts before -- only', () => {
   expect(wantsJson(['chat'])).toBe(false);
 });
 
-it('docs/reference/cli.md knows every option of every verb', () => {
+it('docs/reference/cli.md knows every option of every verb', async () => {
   const page = readFileSync(new URL('../../docs/reference/cli.md', import.meta.url), 'utf8');
-  for (const make of verbs) {
-    const verb = make();
+  for (const load of Object.values(verbs)) {
+    const verb = await load();
     const section = page.split(`\n## ${verb.name()}\n`)[1]?.split('\n## ')[0] ?? '';
     for (const { long } of verb.options) if (long !== '--json') expect(section, `${verb.name()} ${long}`).toContain(long);
   }

@@ -7,7 +7,7 @@
 import { Command, CommanderError } from 'commander';
 import { UserError } from '../base/errors.js';
 import { EXIT, type Failure, failureOf, listenForInterrupt, note, print, printDocument, printFailure } from './output.js';
-import { verbs } from './verbs.js';
+import { verbOf, verbs } from './verbs.js';
 import { packageVersion } from './version.js';
 
 /** Where help and commander's own messages go. */
@@ -18,8 +18,11 @@ interface Sink {
 
 const TERMINAL: Sink = { out: (text) => void process.stdout.write(text), err: (text) => void process.stderr.write(text) };
 
-/** The whole command line; `sink` receives help texts. */
-export function createProgram(sink: Sink = TERMINAL): Command {
+/**
+ * The command line; `sink` receives help texts.
+ * @param argv arguments without the program's name: where they name a verb, the others are left out
+ */
+export async function createProgram(argv: readonly string[], sink: Sink = TERMINAL): Promise<Command> {
   const program = new Command('reckoner')
     .description(
       'Train a small language model to reason, the way DeepSeek-R1 was trained, and account for every dollar that it took.',
@@ -29,7 +32,11 @@ export function createProgram(sink: Sink = TERMINAL): Command {
     .helpCommand('help [command]', 'show help for a command')
     .option('--no-color', 'no colours (so does NO_COLOR=1)')
     .addHelpText('after', '\nExample:\n  $ reckoner train r1-mini && reckoner chat r1-mini');
-  for (const verb of verbs) program.addCommand(verb().helpOption('-h, --help', 'show help'));
+  const named = verbOf(argv);
+  const wanted = named === undefined ? Object.values(verbs) : [verbs[named]];
+  for (const verb of await Promise.all(wanted.map((load) => load()))) {
+    program.addCommand(verb.helpOption('-h, --help', 'show help'));
+  }
   const all = (command: Command): Command[] => [command, ...command.commands.flatMap(all)];
   for (const command of all(program)) {
     command.exitOverride().showSuggestionAfterError(true);
@@ -55,7 +62,7 @@ export async function run(argv: readonly string[]): Promise<number> {
   if (argv.includes('--no-color')) process.env.NO_COLOR = '1';
   const help: string[] = [];
   const keep = (text: string): void => void help.push(text);
-  const program = createProgram({ out: keep, err: keep });
+  const program = await createProgram(argv, { out: keep, err: keep });
   listenForInterrupt(() => {
     const error = new UserError('interrupted', 'interrupted');
     printFailure(failureOf(error, packageVersion()), json);
@@ -92,7 +99,7 @@ function endOfCommander(error: CommanderError, text: string, argv: readonly stri
 
 /** Commander's message in one line, with the argument that was wrong and where to read more. */
 export function usageFailure(error: CommanderError, argv: readonly string[]): Failure {
-  const verb = verbs.map((make) => make().name()).find((name) => name === argv.find((part) => !part.startsWith('-')));
+  const verb = verbOf(argv);
   const text = error.message
     .replace(/^error: /, '')
     .replace(/\s*\n\s*/g, ' ')

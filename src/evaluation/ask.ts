@@ -24,6 +24,8 @@ export interface AskOptions {
   temperature: number;
   /** Requests at once. */
   parallel: number;
+  /** Asked before each question with the number of those that are open; where it says no, the rest is left. */
+  mayAsk?: (open: number) => boolean;
   onTranscript(transcript: Transcript): void;
 }
 
@@ -35,7 +37,7 @@ const REFUSALS = new Set([400, 413, 422]);
  * @throws UserError where the endpoint does not answer; what was answered until then has been passed on
  */
 export async function askQuestions(questions: readonly Question[], options: AskOptions): Promise<void> {
-  const { endpoint, asked, task, problems, seed, temperature, parallel, onTranscript } = options;
+  const { endpoint, asked, task, problems, seed, temperature, parallel, mayAsk, onTranscript } = options;
   const path = asked.api === 'chat' ? '/chat/completions' : '/completions';
   /** What the server wanted otherwise, applied to every further request. */
   const refusals: string[] = [];
@@ -105,21 +107,23 @@ export async function askQuestions(questions: readonly Question[], options: AskO
     }
   }
 
-  const queue = questions[Symbol.iterator]();
-  // One at first: what is wrong with all requests is found once, and not `parallel` times.
-  const first = queue.next();
-  if (!first.done) await one(first.value);
-  const workers = Array.from({ length: parallel }, async () => {
-    for (const question of queue) {
-      if (stopped !== null) return;
-      try {
-        await one(question);
-      } catch (error) {
-        stopped ??= error;
-        return;
+  let next = 0;
+  let open = 0;
+  /** Asks one after the other until `last`, or until it must not. */
+  async function askOn(last: number): Promise<void> {
+    try {
+      while (next < last && stopped === null && (mayAsk?.(open) ?? true)) {
+        open++;
+        await one(questions[next++]);
+        open--;
       }
+    } catch (error) {
+      stopped ??= error;
     }
-  });
+  }
+  // One at first: what is wrong with all requests is found once, and not `parallel` times.
+  await askOn(Math.min(1, questions.length));
+  const workers = Array.from({ length: parallel }, () => askOn(questions.length));
   await Promise.all(workers);
   if (stopped !== null) throw stopped;
 }

@@ -55,6 +55,9 @@ export interface EvaluationResult {
 
 /** Longest list that `Ranks.sum` takes. */
 const CHUNK = 1024;
+/** Sequences answered at once, and memory for their keys and values: whatever the machine, so that answers are the same. */
+const MAX_SEQUENCES = 128;
+const MAX_CACHE_BYTES = 512 * 1024 * 1024;
 /** How many of a task's problems are shown in the run's samples. */
 const SHOWN = 8;
 
@@ -88,9 +91,13 @@ export async function answerProblems(
 ): Promise<{ transcripts: Transcript[]; modelFlops: number }> {
   const prompts = own.map((i) => encodePrompt(tokenizer, problems[i]));
   const mark = backend.mark();
+  const maxPrompt = prompts.reduce((longest, prompt) => Math.max(longest, prompt.length), 1);
+  const { bytesPerToken } = model.createCache(1);
+  backend.release(mark);
+  const fitting = Math.floor(MAX_CACHE_BYTES / (bytesPerToken * (maxPrompt + options.maxTokens)));
   const sampler = createSampler(backend, model, {
-    capacity: Math.max(1, Math.min(128, own.length * options.samples)),
-    maxPrompt: prompts.reduce((longest, prompt) => Math.max(longest, prompt.length), 1),
+    capacity: Math.max(1, Math.min(MAX_SEQUENCES, fitting, own.length * options.samples)),
+    maxPrompt,
     maxTokens: options.maxTokens,
     eos: tokenizer.special.eos,
   });

@@ -1,17 +1,16 @@
 /**
- * @file An evaluation from beginning to end: of a model here or of an endpoint, gone on with where a file of transcripts has begun.
+ * @file An evaluation and its file of transcripts, gone on with where the file has begun; and that of an endpoint from beginning to end. That of a
+ * model here is in here.ts.
  */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../base/errors.js';
 import { hashOf, sha256File } from '../base/files.js';
-import type { OpenModel } from '../inference/open.js';
-import { createStopwatch } from '../inference/stopwatch.js';
 import { evaluationProblems } from '../tasks/dataset.js';
 import type { Problem, Task } from '../tasks/task.js';
 import { askQuestions } from './ask.js';
 import { createEndpoint, type Endpoint, type EndpointOptions } from './endpoint.js';
-import { answerProblems } from './evaluate.js';
+import { usdOf } from './price.js';
 import type { Asked } from './questions.js';
 import { openTranscripts, type Transcript, type TranscriptHeader } from './transcripts.js';
 
@@ -48,7 +47,8 @@ export function transcriptsPath(runs: string, header: TranscriptHeader): string 
   return join(runs, 'evaluations', `${slug(header.model)}-${slug(header.task)}-${hashOf(header).slice(0, 8)}.jsonl`);
 }
 
-interface Run {
+/** An evaluation and the file of its transcripts. */
+export interface EvaluationRun {
   file: string;
   header: TranscriptHeader;
   task: Task;
@@ -56,11 +56,19 @@ interface Run {
   progress?: Progress;
 }
 
+export const samplesOf = ({ samples, greedy }: Pick<TranscriptHeader, 'samples' | 'greedy'>): (number | null)[] => [
+  ...Array.from({ length: samples }, (_, i) => i),
+  ...(greedy ? [null] : []),
+];
+
+/** Answers of a whole evaluation. */
+export const answersOf = (header: TranscriptHeader): number => header.problems * samplesOf(header).length;
+
 /** Opens the file, and hands each transcript on to it and to whoever watches. */
-function openRun({ file, header, progress }: Run) {
+export function openRun({ file, header, progress }: Pick<EvaluationRun, 'file' | 'header' | 'progress'>) {
   const transcripts = openTranscripts(file, header);
   const all = [...transcripts.found];
-  const total = header.problems * (header.samples + (header.greedy ? 1 : 0));
+  const total = answersOf(header);
   const have = new Set(all.map(({ problem, sample }) => `${problem}/${sample}`));
   progress?.show(all, total);
   return {
@@ -78,66 +86,73 @@ function openRun({ file, header, progress }: Run) {
   };
 }
 
-const samplesOf = ({ samples, greedy }: TranscriptHeader): (number | null)[] => [
-  ...Array.from({ length: samples }, (_, i) => i),
-  ...(greedy ? [null] : []),
-];
-
-/** Of a model here, on one core. @returns all transcripts */
-export async function evaluateHere(opened: OpenModel, run: Run & { maxTokens: number }): Promise<Transcript[]> {
-  const { header, task, problems, maxTokens } = run;
-  const { samples, temperature, greedy, seed } = header;
-  const record = openRun(run);
-  try {
-    const left = problems.map((_, i) => i).filter((i) => samplesOf(header).some((sample) => !record.has(i, sample)));
-    if (left.length === 0) return record.all;
-    const stopwatch = createStopwatch();
-    let before = { seconds: 0, usd: 0 };
-    await answerProblems({ ...opened, task, seed }, problems, left, {
-      samples,
-      temperature,
-      greedy,
-      maxTokens,
-      onTranscript(transcript) {
-        // What went by since the one before is this one's: the sum is what all took.
-        const now = stopwatch.read();
-        record.add({ ...transcript, seconds: now.seconds - before.seconds, usd: now.usd - before.usd });
-        before = now;
-      },
-    });
-    return record.all;
-  } finally {
-    record.close();
-  }
+/** An error that says how many answers there are, and how to go on. */
+export function sayHowFar(error: unknown, { file, header }: Pick<EvaluationRun, 'file' | 'header'>, answers: number): unknown {
+  if (!(error instanceof UserError)) return error;
+  const goOn = `${answers} of ${answersOf(header)} answers are in ${file}; the same command goes on`;
+  return new UserError(error.code, `${error.message}; ${goOn}`, error.field);
 }
 
-export interface EndpointRun extends Run {
+export interface EndpointRun extends EvaluationRun {
   endpoint: Endpoint;
   parallel: number;
+  /** Ask nothing more that would take the dollars of all transcripts beyond this. */
+  maxUsd?: number;
 }
 
-/** Of an endpoint. @returns all transcripts */
+/** Of an endpoint. @returns all transcripts; not every question may have been asked where `maxUsd` was reached */
 export async function evaluateEndpoint(run: EndpointRun): Promise<Transcript[]> {
-  const { header, task, problems, endpoint, parallel, file } = run;
-  const { request, seed, temperature, model, maxTokens } = header;
+  const { header, task, problems, endpoint, parallel, maxUsd } = run;
+  const { request, seed, temperature, model, maxTokens, pricing } = header;
   const asked: Asked = { api: request?.api ?? 'chat', instruction: request?.instruction ?? null, model, maxTokens };
   const record = openRun(run);
-  const total = problems.length * samplesOf(header).length;
   try {
     const questions = problems.flatMap((_, problem) =>
       samplesOf(header)
         .filter((sample) => !record.has(problem, sample))
         .map((sample) => ({ problem, sample })),
     );
-    await askQuestions(questions, { endpoint, asked, task, problems, seed, temperature, parallel, onTranscript: record.add });
+    const mayAsk = maxUsd === undefined ? undefined : createBudget(maxUsd, () => record.all, pricing);
+    await askQuestions(questions, {
+      endpoint,
+      asked,
+      task,
+      problems,
+      seed,
+      temperature,
+      parallel,
+      mayAsk,
+      onTranscript: record.add,
+    });
     return record.all;
   } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    const goOn = `${record.all.length} of ${total} answers are in ${file}; the same command goes on`;
-    throw new UserError(error.code, `${error.message}; ${goOn}`, error.field);
+    throw sayHowFar(error, run, record.all.length);
   } finally {
     record.close();
   }
+}
+
+/**
+ * Whether one more question fits a budget when each that is still open costs what the answers so far cost on average.
+ * @throws UserError (usage) when nobody knows what an answer cost
+ */
+function createBudget(maxUsd: number, all: () => readonly Transcript[], pricing: TranscriptHeader['pricing']) {
+  let counted = 0;
+  let usd = 0;
+  return (open: number): boolean => {
+    const transcripts = all();
+    for (; counted < transcripts.length; counted++) {
+      const own = usdOf(transcripts[counted], pricing);
+      if (own === null) {
+        const message =
+          'the endpoint does not say what its answers cost, so --max-usd cannot be kept to; give prices with --usd-per-mtok';
+        throw new UserError('usage', message, '--max-usd');
+      }
+      usd += own;
+    }
+    const mean = counted === 0 ? 0 : usd / counted;
+    return usd < maxUsd && usd + (open + 1) * mean <= maxUsd;
+  };
 }
 
 export { createEndpoint, type EndpointOptions };

@@ -1,5 +1,5 @@
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { openTranscripts, readTranscripts, type Transcript, type TranscriptHeader } from './transcripts.js';
@@ -70,6 +70,23 @@ it('cuts half a last line, even half a first one', () => {
   }
   appendFileSync(file, '{"problem":1,"sam');
   expect(readTranscripts(file).transcripts).toEqual([transcript(0, 0)]);
+});
+
+it('is written by one at a time; a lock whose process is gone is taken over', () => {
+  const file = join(folder, 'locked.jsonl');
+  const lock = `${file}.lock`;
+  const open = openTranscripts(file, header);
+  expect(() => openTranscripts(file, header)).toThrow(
+    new RegExp(
+      `locked\\.jsonl is being written by process ${process.pid} since .*; stop it first, or delete .*locked\\.jsonl\\.lock if`,
+    ),
+  );
+  open.close();
+  expect(existsSync(lock)).toBe(false);
+  writeFileSync(lock, JSON.stringify({ pid: 2 ** 22 + 5, host: hostname(), started: '', time: 't' }));
+  openTranscripts(file, header).close();
+  expect(() => openTranscripts(file, { ...header, seed: 2 })).toThrow('another evaluation');
+  expect(existsSync(lock)).toBe(false);
 });
 
 it('refuses a file of another evaluation, naming what differs', () => {

@@ -4,12 +4,13 @@
  *
  * The first line says what was asked of whom; each further line is one completion with its verdict. Everything that is reported
  * is computed from them. A file is gone on with only when its first line says what the call says; half a last line, left by
- * a kill, is cut.
+ * a kill, is cut. One process at a time writes: it holds a lock beside the file, which is taken over when that process is gone.
  */
 import { closeSync, existsSync, openSync, readFileSync, truncateSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { UserError } from '../base/errors.js';
 import { canonicalJson, diskError, makeFolder } from '../base/files.js';
+import { takeLock } from '../base/lock.js';
 import type { Pricing } from './price.js';
 
 export const TRANSCRIPTS_VERSION = 1;
@@ -127,8 +128,22 @@ export function readTranscripts(file: string): { header: TranscriptHeader; trans
   return content;
 }
 
-/** Opens a file to add to it, new or begun. @throws UserError when it is of another evaluation */
+/**
+ * Opens a file to add to it, new or begun, and locks it until it is closed.
+ * @throws UserError when it is of another evaluation, or another process writes to it
+ */
 export function openTranscripts(file: string, header: TranscriptHeader): TranscriptFile {
+  makeFolder(dirname(file));
+  const unlock = takeLock(`${file}.lock`, file, '--out');
+  try {
+    return openLocked(file, header, unlock);
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+}
+
+function openLocked(file: string, header: TranscriptHeader, unlock: () => void): TranscriptFile {
   const begun = existsSync(file) ? readContent(file) : null;
   if (begun !== null) {
     for (const field of Object.keys(header) as (keyof TranscriptHeader)[]) {
@@ -140,7 +155,6 @@ export function openTranscripts(file: string, header: TranscriptHeader): Transcr
   }
   let handle: number;
   try {
-    makeFolder(dirname(file));
     if (existsSync(file)) truncateSync(file, begun?.wholeBytes ?? 0);
     handle = openSync(file, 'a');
   } catch (error) {
@@ -163,6 +177,9 @@ export function openTranscripts(file: string, header: TranscriptHeader): Transcr
       known.add(keyOf(transcript));
       write(transcript);
     },
-    close: () => closeSync(handle),
+    close() {
+      closeSync(handle);
+      unlock();
+    },
   };
 }

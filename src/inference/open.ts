@@ -10,7 +10,7 @@ import { createModel, frozenElements, type Model, type ModelConfig, parametersOf
 import { createTask, type TaskReference } from '../tasks/index.js';
 import type { Task } from '../tasks/task.js';
 import type { Backend } from '../tensor/backend.js';
-import { createWasmBackend } from '../tensor/backends/wasm/index.js';
+import { createWasmBackend, type GemmChoice, type Kernels, type WasmMemory } from '../tensor/backends/wasm/index.js';
 import { openTokenizer } from '../tokenizers/hugging-face.js';
 import { type Tokenizer, withUnusedIds } from '../tokenizers/tokenizer.js';
 import { countParameters } from '../usage/flops.js';
@@ -31,6 +31,17 @@ export interface OpenModel {
 export interface OpenModelOptions {
   /** False forces our own matrix product. */
   blas?: boolean;
+  /** One of several threads that share the weights (share.ts): rank 0 loads them, all wait for each other. */
+  share?: { model: SharedModel; rank: number };
+}
+
+/** The memory that threads share, and what multiplies matrices in all of them; structured-cloneable. */
+export interface SharedModel {
+  memory: WasmMemory;
+  choice: GemmChoice;
+  kernels: Kernels;
+  /** Room for the matrices of a model under an adapter that are kept as BF16. */
+  frozenBits?: SharedArrayBuffer;
 }
 
 const SHARED_MARGIN_BYTES = 1024 * 1024;
@@ -93,46 +104,67 @@ export function loadParameters(backend: Backend, model: Model, { folder, tensors
   }
 }
 
+/** What a folder says before its weights are read. */
+export interface Described extends Pick<OpenModel, 'config' | 'tokenizer' | 'generation' | 'task'> {
+  /** Of the weights, and of an adapter's. */
+  sharedBytes: number;
+  /** Matrices that are kept as BF16 outside the engine's memory, numbers. */
+  frozenBits: number;
+  trained: ReturnType<typeof readAdapter>;
+}
+
+/** @throws UserError (data) when a file is missing, damaged or of another model */
+export function describeFolder(folder: string, { loaded, adapter }: ReturnType<typeof openWithAdapter>): Described {
+  const config = parseModelConfig(loaded.config);
+  if (loaded.tokenizerJson === null)
+    throw new UserError('data', `${folder} has no tokenizer.json; copy it from where the model came`, folder);
+  const tokenizer = withUnusedIds(openTokenizer({ ...loaded, tokenizerJson: loaded.tokenizerJson }));
+  if (tokenizer.vocabularySize > config.vocab_size) {
+    const sizes = `${tokenizer.vocabularySize} tokens and config.json ${config.vocab_size}`;
+    throw new UserError('data', `${folder}: tokenizer.json has ${sizes}; the files are of different models`, folder);
+  }
+  const specs = parametersOf(config);
+  const { matrices } = frozenElements(specs);
+  const trained = adapter ? readAdapter(adapter, specs) : [];
+  // Under an adapter BF16 weights stay what they are.
+  const bf16 = adapter !== null && specs.every(({ name, shape }) => shape.length < 2 || loaded.tensors.dtype(name) === 'BF16');
+  const numbers = countParameters(config).total - (bf16 ? matrices : 0) + trained.reduce((sum, t) => sum + t.data.length, 0);
+  const origin = originSchema.safeParse(loaded.config.reckoner);
+  return {
+    config,
+    tokenizer,
+    generation: generationDefaults(loaded.generationConfig),
+    task: origin.success ? origin.data.task : null,
+    sharedBytes: 4 * numbers + SHARED_MARGIN_BYTES,
+    frozenBits: bf16 ? matrices : 0,
+    trained,
+  };
+}
+
 /**
  * Loads a model folder, or a run's snapshot, onto one CPU core.
  * @throws UserError (data) when a file is missing, damaged or of another model
  */
 export async function openModel(folder: string, options: OpenModelOptions = {}): Promise<OpenModel> {
-  const { loaded, adapter, close } = openWithAdapter(folder);
+  const files = openWithAdapter(folder);
   try {
-    const config = parseModelConfig(loaded.config);
-    if (loaded.tokenizerJson === null)
-      throw new UserError('data', `${folder} has no tokenizer.json; copy it from where the model came`, folder);
-    const tokenizer = withUnusedIds(openTokenizer({ ...loaded, tokenizerJson: loaded.tokenizerJson }));
-    if (tokenizer.vocabularySize > config.vocab_size) {
-      const sizes = `${tokenizer.vocabularySize} tokens and config.json ${config.vocab_size}`;
-      throw new UserError('data', `${folder}: tokenizer.json has ${sizes}; the files are of different models`, folder);
+    const { loaded, adapter } = files;
+    const { config, tokenizer, generation, task, sharedBytes, frozenBits, trained } = describeFolder(folder, files);
+    const share = options.share?.model;
+    const backend = await createWasmBackend(
+      share ? { ...share, rank: options.share?.rank } : { sharedBytes, blas: options.blas ?? true },
+    );
+    const bits = frozenBits > 0 ? new Uint16Array(share?.frozenBits ?? new ArrayBuffer(2 * frozenBits)) : undefined;
+    const model = createModel(backend, config, { adapter: adapter?.spec, frozenBits: bits });
+    if (backend.ranks.rank === 0) {
+      loadParameters(backend, model, loaded);
+      const byName = new Map(trained.map((tensor) => [tensor.name, tensor.data]));
+      if (adapter) for (const { spec, value } of model.store.parameters) backend.write(value, byName.get(spec.name) ?? []);
     }
-    const specs = parametersOf(config);
-    const { matrices } = frozenElements(specs);
-    const trained = adapter ? readAdapter(adapter, specs) : [];
-    // Under an adapter BF16 weights stay what they are.
-    const bf16 = adapter !== null && specs.every(({ name, shape }) => shape.length < 2 || loaded.tensors.dtype(name) === 'BF16');
-    const numbers = countParameters(config).total - (bf16 ? matrices : 0) + trained.reduce((sum, t) => sum + t.data.length, 0);
-    const sharedBytes = 4 * numbers + SHARED_MARGIN_BYTES;
-    const backend = await createWasmBackend({ sharedBytes, blas: options.blas ?? true });
-    const frozenBits = bf16 ? new Uint16Array(matrices) : undefined;
-    const model = createModel(backend, config, { adapter: adapter?.spec, frozenBits });
-    loadParameters(backend, model, loaded);
-    const byName = new Map(trained.map((tensor) => [tensor.name, tensor.data]));
-    if (adapter) for (const { spec, value } of model.store.parameters) backend.write(value, byName.get(spec.name) ?? []);
-    const origin = originSchema.safeParse(loaded.config.reckoner);
-    return {
-      backend,
-      model,
-      config,
-      tokenizer,
-      generation: generationDefaults(loaded.generationConfig),
-      task: origin.success ? origin.data.task : null,
-      close: () => backend.close(),
-    };
+    await backend.ranks.barrier();
+    return { backend, model, config, tokenizer, generation, task, close: () => backend.close() };
   } finally {
-    close();
+    files.close();
   }
 }
 

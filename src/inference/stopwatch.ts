@@ -1,7 +1,7 @@
 /**
- * @file Seconds and dollars of a stretch of work on one core, for verbs that run a model without a run folder.
+ * @file Seconds and dollars of a stretch of work, for verbs that run a model without a run folder.
  */
-import { createCostMeter, defaultPriceBook, type PriceBook } from '../ledger/index.js';
+import { createCostMeter, defaultPriceBook } from '../ledger/index.js';
 import { createMeter } from '../usage/meters.js';
 
 export interface Stopwatch {
@@ -9,10 +9,10 @@ export interface Stopwatch {
   read(): { seconds: number; usd: number };
 }
 
-/** Starts now. Priced as a run is: the machine and its electricity. */
-export function createStopwatch(prices: PriceBook = defaultPriceBook()): Stopwatch {
-  const meter = createMeter({ workers: 1 });
-  const cost = createCostMeter(prices);
+/** Starts now. Priced as a run is: the machine and its electricity. @param workers cores that are reserved */
+export function createStopwatch(workers = 1): Stopwatch {
+  const meter = createMeter({ workers });
+  const cost = createCostMeter(defaultPriceBook());
   let seconds = 0;
   return {
     read() {

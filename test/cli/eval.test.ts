@@ -2,7 +2,7 @@
  * @file `reckoner eval` as a user starts it: a model here, `reckoner serve`, servers that fail; killed and gone on with.
  */
 import { spawn } from 'node:child_process';
-import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -34,12 +34,12 @@ async function evaluate(args: readonly string[], env: Record<string, string> = {
 
 describe('a model here', () => {
   beforeAll(() => writeTinyModel(join(cwd, 'tiny')));
-  const args = ['tiny', '--problems', '10', '--samples', '3', '--max-tokens', '12'];
+  const args = ['tiny', '--problems', '30', '--samples', '3', '--max-tokens', '12'];
 
-  it('keeps every transcript, goes on from half a file, and says the same', async () => {
-    const whole = await evaluate([...args, '--out', 'whole.jsonl']);
+  it('keeps every transcript, goes on from half a file with other workers, and says the same', async () => {
+    const whole = await evaluate([...args, '--workers', '1', '--out', 'whole.jsonl']);
     const lines = linesOf('whole.jsonl');
-    expect(lines).toHaveLength(1 + 10 * 4);
+    expect(lines).toHaveLength(1 + 30 * 4);
     expect(lines[1]).toMatchObject({
       prompt: expect.stringMatching(/=$/),
       completion: expect.any(String),
@@ -48,7 +48,7 @@ describe('a model here', () => {
     // A kill leaves some lines and half of one.
     const text = readFileSync(join(cwd, 'whole.jsonl'), 'utf8').split('\n');
     writeFileSync(join(cwd, 'half.jsonl'), `${text.slice(0, 18).join('\n')}\n${text[18].slice(0, 20)}`);
-    const resumed = await evaluate([...args, '--out', 'half.jsonl']);
+    const resumed = await evaluate([...args, '--workers', '3', '--out', 'half.jsonl']);
     const measured = { seconds: 0, usd: 0, usdPerProblem: 0, usdPerCorrectAnswer: null, transcripts: '' };
     expect({ ...resumed.document, ...measured }).toEqual({ ...whole.document, ...measured });
     const byKey = (a: object, b: object): number => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1);
@@ -65,6 +65,23 @@ describe('a model here', () => {
     const other = await evaluate([...args, '--seed', '2', '--out', 'half.jsonl']);
     expect([other.code, other.error?.field]).toEqual([2, '--out']);
   }, 120_000);
+
+  it('is stopped by Ctrl-C with one line that says how to go on', async () => {
+    const long = ['eval', 'tiny', '--problems', '2000', '--samples', '16', '--max-tokens', '40', '--out', 'long.jsonl'];
+    const { code, stderr } = await reckoner(long, {
+      cwd,
+      onStart: (child) => {
+        const timer = setInterval(() => {
+          if (!existsSync(join(cwd, 'long.jsonl')) || linesOf('long.jsonl').length < 2) return;
+          clearInterval(timer);
+          child.kill('SIGINT');
+        }, 50);
+      },
+    });
+    expect(code).toBe(130);
+    expect(stderr).toMatch(/interrupted; [1-9]\d* of 34000 answers are in long\.jsonl; the same command goes on\n$/);
+    expect(existsSync(join(cwd, 'long.jsonl.lock'))).toBe(false);
+  }, 60_000);
 
   it('keeps them with the runs unless it is told otherwise', async () => {
     const { document } = await evaluate([...args, '--no-greedy']);
@@ -180,14 +197,14 @@ describe('a server that fails', () => {
     const port = (server.address() as AddressInfo).port;
     const call = ['eval', killed, ...args, '--out', 'killed.jsonl', '--json'];
     const child = spawn(process.execPath, [MAIN, ...call], { cwd, stdio: 'ignore' });
-    await new Promise<void>((resolve) => {
-      const timer = setInterval(() => {
-        // All places are waiting for answers that do not come.
-        if (requests < silent + 3) return;
-        clearInterval(timer);
-        child.once('exit', () => resolve());
-        child.kill('SIGKILL');
-      }, 20);
+    // Until all places are waiting for answers that do not come.
+    while (requests < silent + 3) await new Promise((resolve) => setTimeout(resolve, 20));
+    const second = await evaluate(call.slice(1, -1));
+    expect(second.error).toMatchObject({ code: 'state', field: '--out' });
+    expect(second.error?.message).toMatch(`killed.jsonl is being written by process ${child.pid} since`);
+    await new Promise((resolve) => {
+      child.once('exit', resolve);
+      child.kill('SIGKILL');
     });
     const had = linesOf('killed.jsonl').length - 1;
     expect(had).toBe(silent);
@@ -218,6 +235,29 @@ describe('a server that fails', () => {
     const { code, error } = await evaluate([url, ...args, '--retries', '0', '--out', 'away.jsonl']);
     expect(code).toBe(1);
     expect(error?.message).toMatch(/503: overloaded; 5 of 16 answers are in away\.jsonl; the same command goes on$/);
+  }, 60_000);
+
+  it('is asked no more than --max-usd pays for, and gone on with when there is more', async () => {
+    const url = await start(right);
+    // An answer is 10 tokens read and 20 written.
+    const priced = [...args, '--usd-per-mtok', '10,100', '--out', 'budget.jsonl'];
+    const five = await evaluate([url, ...priced, '--max-usd', '0.011']);
+    expect(five.document).toMatchObject({ stopped: 'max-usd', answers: { have: 5, of: 16 }, problems: 2 });
+    expect(requests).toBe(5);
+    const nine = await evaluate([url, ...priced, '--max-usd', '0.02']);
+    expect(nine.document.answers).toEqual({ have: 9, of: 16 });
+    const all = await evaluate([url, ...priced]);
+    expect(all.document).toMatchObject({ stopped: null, answers: { have: 16, of: 16 }, problems: 8 });
+    expect(requests).toBe(16);
+    const none = await evaluate([url, ...args, '--usd-per-mtok', '10,100', '--out', 'poor.jsonl', '--max-usd', '0.002']);
+    expect(none.error).toMatchObject({
+      code: 'state',
+      field: '--max-usd',
+      message: expect.stringContaining(': 1 of 16 are in poor'),
+    });
+    const unknown = await evaluate([url, ...args, '--out', 'unknown.jsonl', '--max-usd', '1']);
+    expect([unknown.code, unknown.error?.field]).toEqual([2, '--max-usd']);
+    expect(unknown.error?.message).toContain('give prices with --usd-per-mtok; 1 of 16 answers are in unknown.jsonl');
   }, 60_000);
 
   it("is graded by a user's own task, from its file", async () => {

@@ -6,9 +6,9 @@ import { useSignal } from '@preact/signals';
 import { type ComponentType, render } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { connected, followRuns, runs } from './client.js';
+import { Brand, Skip, ThemeButton } from './frame.js';
 import { Icon, type IconName } from './icons.js';
 import { go, path } from './router.js';
-import { setTheme, shown } from './theme.js';
 import { Problem, Waiting } from './ui.js';
 
 type Load = () => Promise<{ default: ComponentType<{ name: string }> }>;
@@ -70,20 +70,11 @@ function Frame() {
     };
   }, [page, path.value, Loaded, failed]);
   const loaded = Loaded.value;
-  const dark = shown.value === 'dark';
   return (
     <>
-      <a class="skip" href="#main">
-        Skip to the content
-      </a>
+      <Skip />
       <aside class="side">
-        <a class="brand" href="/">
-          <svg viewBox="0 0 32 32" width="22" height="22" aria-hidden="true">
-            <rect width="32" height="32" rx="8" />
-            <path d="M8 23V15M13.3 23V9M18.7 23v-6M24 23V12" />
-          </svg>
-          Reckoner
-        </a>
+        <Brand href="/" />
         <nav aria-label="Pages">
           {NAV.map(({ name: title, href, icon }) => (
             <a key={href} href={href} aria-current={`/${page === 'run' ? 'runs' : page}` === href ? 'page' : undefined}>
@@ -96,14 +87,7 @@ function Frame() {
           <span class={`link-state ${connected.value ? '' : 'lost'}`} role="status">
             {connected.value ? '' : 'Server not reached; trying again'}
           </span>
-          <button
-            type="button"
-            class="button quiet square"
-            onClick={() => setTheme(dark ? 'light' : 'dark')}
-            aria-label={dark ? 'Light colours' : 'Dark colours'}
-          >
-            <Icon name={dark ? 'sun' : 'moon'} />
-          </button>
+          <ThemeButton />
         </div>
       </aside>
       <main id="main" tabIndex={-1}>

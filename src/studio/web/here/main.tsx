@@ -4,8 +4,7 @@
 import '../styles.css';
 import './styles.css';
 import { render } from 'preact';
-import { Icon } from '../icons.js';
-import { setTheme, shown } from '../theme.js';
+import { Brand, Skip, ThemeButton } from '../frame.js';
 import { Page, Problem, Waiting } from '../ui.js';
 import { Form, FromFile } from './form.js';
 import { busy, note, open, opened, problem, run, version } from './link.js';
@@ -13,28 +12,12 @@ import { keepOffline } from './offline.js';
 import { Actions, Run } from './views.js';
 
 function Frame() {
-  const dark = shown.value === 'dark';
   return (
     <>
-      <a class="skip" href="#main">
-        Skip to the content
-      </a>
+      <Skip />
       <header class="top">
-        <a class="brand" href="./">
-          <svg viewBox="0 0 32 32" width="22" height="22" aria-hidden="true">
-            <rect width="32" height="32" rx="8" />
-            <path d="M8 23V15M13.3 23V9M18.7 23v-6M24 23V12" />
-          </svg>
-          Reckoner
-        </a>
-        <button
-          type="button"
-          class="button quiet square right"
-          onClick={() => setTheme(dark ? 'light' : 'dark')}
-          aria-label={dark ? 'Light colours' : 'Dark colours'}
-        >
-          <Icon name={dark ? 'sun' : 'moon'} />
-        </button>
+        <Brand href="./" />
+        <ThemeButton class="right" />
       </header>
       <main id="main" tabIndex={-1}>
         <Content />

@@ -5,12 +5,12 @@ import { useSignal } from '@preact/signals';
 import type { RunStatus } from '../../protocol.js';
 import { Answer } from '../answer.js';
 import { BillSheet } from '../bill-sheet.js';
-import { Chart } from '../chart.js';
 import { count, inOrder, metric, significant } from '../format.js';
 import { Completion } from '../pages/rollouts.js';
 import { Evaluations, type RunView, Stats, Timeline } from '../run-parts.js';
 import { Button, Status, Waiting } from '../ui.js';
 import { ask, bill, busy, download, forget, resume, samplesNow, saved, stop, stopping, turns, version } from './link.js';
+import { PacedChart } from './paced.js';
 import type { OpenRun, Sample } from './protocol.js';
 
 const VIEWS = ['Curves', 'Rollouts', 'Evaluations', 'Bill', 'Chat'] as const;
@@ -133,7 +133,7 @@ function Curves({ of: { state, name } }: { of: OpenRun }) {
       </div>
       <div class="charts">
         {metrics.slice(0, 9).map((one) => (
-          <Chart
+          <PacedChart
             key={`${stage.id} ${one}`}
             name={one}
             metric={metric(one)}

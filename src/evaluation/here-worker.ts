@@ -1,0 +1,38 @@
+/**
+ * @file One thread of an evaluation: opens the model, then answers the parts that it is given.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { UserError } from '../base/errors.js';
+import { openModel } from '../inference/open.js';
+import { evaluationProblems } from '../tasks/dataset.js';
+import { createTask } from '../tasks/index.js';
+import { answerProblems } from './evaluate.js';
+import type { FromThread, HereJob, ToThread } from './here.js';
+
+if (!parentPort) throw new Error('evaluation/here-worker.js runs in a worker thread only');
+const port = parentPort;
+const send = (message: FromThread): void => port.postMessage(message);
+
+const nextPart = (): Promise<number[] | null> => {
+  const answer = new Promise<number[] | null>((resolve) => port.once('message', ({ part }: ToThread) => resolve(part)));
+  send({ kind: 'free' });
+  return answer;
+};
+
+try {
+  const { folder, share, rank, task: reference, seed, problems: count, options } = workerData as HereJob;
+  const task = createTask(reference);
+  const problems = evaluationProblems(task, seed, count);
+  const opened = await openModel(folder, { share: { model: share, rank } });
+  const onTranscript: NonNullable<Parameters<typeof answerProblems>[3]['onTranscript']> = (transcript) =>
+    send({ kind: 'transcript', transcript });
+  for (let part = await nextPart(); part !== null; part = await nextPart()) {
+    await answerProblems({ ...opened, task, seed }, problems, part, { ...options, onTranscript });
+  }
+} catch (error) {
+  const known = error instanceof UserError;
+  const { message, stack } = error as Error;
+  const code = known ? error.code : ('bug' as const);
+  send({ kind: 'failed', error: { code, message, field: known ? error.field : undefined, stack } });
+}
+port.close();
