@@ -17,7 +17,7 @@ const good: DoctorDocument = {
     used: 'accelerate',
   },
   workers: 8,
-  gpu: null,
+  gpus: [],
   training: {
     recipe: 'r1-mini',
     secondsPerStep: 0.02,
@@ -66,6 +66,24 @@ it('says what training achieves, and that others use the machine', () => {
   expect(text).toMatch(/✓ training +60,000 tok\/s learned, 200,000 tok\/s written; r1-mini takes about 1\.7 min$/m);
   const busy = renderReport({ ...good, training: { ...good.training, slowdown: 2 } }, PLAIN);
   expect(busy).toMatch(/! training .*; the machine is in use: 2\.0 times slower than alone$/m);
+});
+
+it('lists every adapter, and what each was measured to do', () => {
+  const gpu = {
+    name: 'Acme Fast 1',
+    hardware: true,
+    halfPrecision: true,
+    subgroups: true,
+    matrixUnits: false,
+    largestTensorBytes: 2 ** 31,
+    gflops: 12345.67,
+    gigabytesPerSecond: 456.78,
+  };
+  const plays = { ...gpu, name: 'SwiftShader', hardware: false, halfPrecision: false, gflops: 0.5, gigabytesPerSecond: 2 };
+  const text = renderReport({ ...good, gpus: [gpu, plays] }, PLAIN);
+  expect(text).toMatch(/^✓ GPU +Acme Fast 1: 12345\.7 GFLOP\/s, 456\.8 GB\/s; f16, subgroups$/m);
+  expect(text).toMatch(/^✓ GPU +SwiftShader \(a processor that plays a GPU: for tests\): 0\.5 GFLOP\/s, 2\.0 GB\/s; subgroups$/m);
+  expect(renderReport(good, PLAIN)).toMatch(/^✓ GPU +none through WebGPU$/m);
 });
 
 it('blasAdvice knows the package managers', () => {

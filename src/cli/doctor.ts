@@ -11,7 +11,7 @@ import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { Command } from 'commander';
 import { RUNS } from '../checkpoints/run-folder.js';
-import { gpuAdvice, inspectGpu } from '../recipes/gpu.js';
+import { gpuAdvice, inspectGpus } from '../recipes/gpu.js';
 import { calibrateLocal, predictLocal } from '../recipes/predict.js';
 import { loadRecipe } from '../recipes/schema.js';
 import type { Backend } from '../tensor/backend.js';
@@ -202,7 +202,7 @@ export async function examine(runsFolder: string): Promise<DoctorDocument> {
     wasm: { simd: WebAssembly.validate(new Uint8Array(SIMD_PROBE)), relaxedSimd: hasRelaxedSimd() },
     matmul: await measure(),
     workers: availableParallelism(),
-    gpu: await inspectGpu(),
+    gpus: await inspectGpus(),
     training: await measureTraining(),
     energy: {
       measured: rapl !== null,
@@ -229,8 +229,7 @@ function trainingText(training: DoctorDocument['training']): string {
   return `${formatCount(trainingTokensPerSecond)} tok/s learned, ${formatCount(drawn)} tok/s written; ${recipe} takes about ${formatRough(wholeRun.value)}${busy}`;
 }
 
-function gpuText(gpu: DoctorDocument['gpu']): string {
-  if (!gpu) return 'none through WebGPU';
+function gpuText(gpu: DoctorDocument['gpus'][number]): string {
   const offers = [gpu.halfPrecision ? 'f16' : '', gpu.subgroups ? 'subgroups' : '', gpu.matrixUnits ? 'matrix units' : ''];
   const listed = offers.filter((word) => word !== '').join(', ');
   const kind = gpu.hardware ? '' : ' (a processor that plays a GPU: for tests)';
@@ -242,6 +241,7 @@ export function renderReport(report: DoctorDocument, style: Style): string {
   const { matmul, machine, runs, training } = report;
   const mark = (good: boolean): string => (good ? style.green('✓') : style.yellow('!'));
   const rate = (gflops: number): string => `${gflops.toFixed(1)} GFLOP/s a core`;
+  const gpus = report.gpus.length === 0 ? ['none through WebGPU'] : report.gpus.map(gpuText);
   const rows: [good: boolean, name: string, text: string][] = [
     [report.node.supported, 'Node', `${report.node.version} (20.19 or newer)`],
     [true, 'processor', `${machine.cpu}, ${machine.cores} ${machine.cores === 1 ? 'core' : 'cores'}, ${machine.platform}`],
@@ -254,7 +254,7 @@ export function renderReport(report: DoctorDocument, style: Style): string {
     [true, 'our kernel', `${matmul.kernel.name}: ${rate(matmul.kernel.gflops)}`],
     [matmul.blas !== null, 'BLAS', matmul.blas === null ? 'none found' : `${matmul.blas.name}: ${rate(matmul.blas.gflops)}`],
     [true, 'workers', `${report.workers}, one a core, with ${matmul.used}`],
-    [true, 'GPU', gpuText(report.gpu)],
+    ...gpus.map((text): [boolean, string, string] => [true, 'GPU', text]),
     [training.slowdown < 1.2, 'training', trainingText(training)],
     [report.energy.measured, 'energy', report.energy.source],
     [

@@ -157,19 +157,20 @@ export const doctorDocument = z
       used: z.string().describe('What training takes.'),
     }),
     workers: count.describe('Workers that training takes by default.'),
-    gpu: z
-      .object({
-        name: z.string(),
-        hardware: z.boolean().describe('False for a processor that plays a GPU.'),
-        halfPrecision: z.boolean(),
-        subgroups: z.boolean(),
-        matrixUnits: z.boolean(),
-        largestTensorBytes: count,
-        gflops: z.number().describe('A square product in f32.'),
-        gigabytesPerSecond: z.number().describe('Read and written by a copy.'),
-      })
-      .nullable()
-      .describe('What --backend webgpu takes, measured; null where there is none.'),
+    gpus: z
+      .array(
+        z.object({
+          name: z.string(),
+          hardware: z.boolean().describe('False for a processor that plays a GPU.'),
+          halfPrecision: z.boolean(),
+          subgroups: z.boolean(),
+          matrixUnits: z.boolean(),
+          largestTensorBytes: count,
+          gflops: z.number().describe('A square product in f32.'),
+          gigabytesPerSecond: z.number().describe('Read and written by a copy.'),
+        }),
+      )
+      .describe('The adapters of WebGPU, measured; --backend webgpu takes the first.'),
     training: z
       .object({
         recipe: z.string().describe('Whose model and batches were timed.'),

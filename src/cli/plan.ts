@@ -1,14 +1,17 @@
 /**
  * @file `reckoner plan`: what a recipe would take on a machine or cluster, with the layout, the interval and the reasons.
  */
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { UserError } from '../base/errors.js';
 import type { Quantity } from '../planner/cluster.js';
+import { BACKENDS, type BackendKind } from '../recipes/backend.js';
+import { inspectGpus } from '../recipes/gpu.js';
 import { parseLayout } from '../recipes/layout-text.js';
 import { type Plan, planRecipe } from '../recipes/plan.js';
-import { planLocal } from '../recipes/plan-local.js';
+import { coreName, LOCAL_GPU, type LocalDevice, planLocal } from '../recipes/plan-local.js';
 import { loadRecipe, shippedRecipes } from '../recipes/schema.js';
 import { readTarget } from '../recipes/target.js';
+import { PRECISIONS, type Precision, requireAdapter } from '../tensor/backends/webgpu/index.js';
 import { measure } from './doctor.js';
 import type { PlanDocument } from './documents.js';
 import { formatDuration, formatShare, formatUsd } from './format.js';
@@ -17,6 +20,8 @@ import { PLAIN, print, printDocument, type Style, styleFor, withExamples } from 
 interface Flags {
   on: string;
   layout?: string;
+  backend?: BackendKind;
+  precision?: Precision;
   json?: boolean;
 }
 
@@ -117,6 +122,7 @@ export function renderPlan(plan: Plan, style: Style = PLAIN): string {
   const { cluster, model, stages, total, sensitivity, published, notes, rejected } = plan;
   const { usdPerHour, goodput, pue, loadFactor } = cluster;
   const { parameters } = model;
+  const here = cluster.name === 'local' || cluster.name === LOCAL_GPU;
   const unit = cluster.name === 'local' ? 'core' : 'GPU';
   const mtp = parameters.mtp > 0 ? `, and ${short(parameters.mtp)} to predict further tokens` : '';
   const active = parameters.active < parameters.total ? `, ${short(parameters.active)} active for a token` : '';
@@ -131,7 +137,7 @@ export function renderPlan(plan: Plan, style: Style = PLAIN): string {
       `machine  ${cluster.count} × ${cluster.accelerator} at ${usd(usdPerHour.value)} an hour (${[range(usdPerHour, usd), usdPerHour.source].filter((part) => part !== '').join('; ')}${usdPerHour.date === '' ? '' : `, ${usdPerHour.date}`})`,
       '         ',
     ),
-    ...(unit === 'core'
+    ...(here
       ? []
       : wrap(
           `assumed  ${formatShare(goodput.value, 0)} of the time makes progress (${range(goodput, percent)}), ${formatShare(loadFactor.value, 0)} of nameplate power, PUE ${digits(pue.value)}`,
@@ -139,7 +145,7 @@ export function renderPlan(plan: Plan, style: Style = PLAIN): string {
         )),
     '',
   ];
-  const table = columns(unit === 'core' ? localRows(plan) : clusterRows(plan), 1);
+  const table = columns(here ? localRows(plan) : clusterRows(plan), 1);
   const last = table.length - 1;
   lines.push(style.bold(table[0]), ...table.slice(1, last));
   lines.push(style.dim('─'.repeat(Math.max(...table.map((line) => line.length)))), style.bold(table[last]), '');
@@ -180,7 +186,7 @@ export function renderPlan(plan: Plan, style: Style = PLAIN): string {
     '',
     ...wrap(
       style.dim(
-        unit === 'core'
+        here
           ? 'MFU counts the model’s operations, attention causally, against the best matrix products that were seen here.'
           : 'MFU counts the model’s operations, attention causally, against the 16-bit peak. GPU-hours include what is lost; a step does not. USD is rent: no staff, no failed experiments, no storage.',
       ),
@@ -208,6 +214,18 @@ function show(plan: Plan, { json }: Flags): void {
   else print(renderPlan(plan, styleFor(process.stdout)));
 }
 
+async function measureCore(): Promise<LocalDevice> {
+  const { kernel, blas } = await measure();
+  return { name: coreName(), gpu: false, peakFlops: 1e9 * Math.max(kernel.gflops, blas?.gflops ?? 0) };
+}
+
+/** @throws UserError where there is none */
+async function measureGpu(precision?: Precision): Promise<LocalDevice> {
+  await requireAdapter();
+  const [gpu] = await inspectGpus(precision);
+  return { name: gpu.name, gpu: true, peakFlops: 1e9 * gpu.gflops };
+}
+
 export function planCommand(): Command {
   const command = new Command('plan')
     .description(
@@ -216,17 +234,20 @@ export function planCommand(): Command {
     .argument('<recipe>', `a shipped recipe (${shippedRecipes().join(', ')}) or the path of a .json or .yaml file`)
     .requiredOption('--on <cluster>', 'local, <gpu>x<count> such as h800x2048, or a .yaml file; see docs/guides/plan.md')
     .option('--layout <parts>', 'parts of the layout that are given, such as "pp16 ep64 dualpipe"; the rest is searched for')
+    .addOption(new Option('--backend <name>', 'what computes, with --on local').choices(BACKENDS))
+    .addOption(new Option('--precision <name>', "of a GPU's matrix products").choices(PRECISIONS))
     .option('--json', 'print one JSON document')
     .action(async (name: string, flags: Flags) => {
       const recipe = loadRecipe(name);
       if (flags.on === 'local') {
         if (flags.layout !== undefined) throw new UserError('usage', '--layout is of clusters; leave it out', '--layout');
-        const measurePeak = async () => {
-          const { kernel, blas } = await measure();
-          return 1e9 * Math.max(kernel.gflops, blas?.gflops ?? 0);
-        };
-        show(await planLocal(recipe, { measurePeak }), flags);
+        const { backend = 'wasm', precision } = flags;
+        const measureDevice = backend === 'webgpu' ? () => measureGpu(precision) : measureCore;
+        show(await planLocal(recipe, { measureDevice, backend, precision }), flags);
         return;
+      }
+      for (const name of ['backend', 'precision'] as const) {
+        if (flags[name] !== undefined) throw new UserError('usage', `--${name} is of this machine; say --on local`, `--${name}`);
       }
       const target = readTarget(flags.on);
       if (flags.layout !== undefined) target.layout = { ...target.layout, ...parseLayout(flags.layout, '--layout') };
@@ -238,5 +259,6 @@ export function planCommand(): Command {
     'reckoner plan deepseek-v3 --on h800x2048 --layout "pp16 ep64 dualpipe" --json',
     'reckoner plan deepseek-r1 --on h200x512',
     'reckoner plan r1-mini --on local',
+    'reckoner plan r1-mini --on local --backend webgpu',
   );
 }

@@ -9,7 +9,7 @@
  * Where others use the machine, a step of a millisecond takes either that or ten more, and no short measurement has enough of
  * them for a mean. So the work is told from the waiting: the work of a piece is the lower quartile of the smaller of wall time and
  * processor time a worker (compilers and collectors have threads of their own, so processor time alone says too much), and how
- * much longer it takes on the wall is one factor of the whole calibration.
+ * much longer it takes on the wall is one factor of the whole calibration. Of a GPU's work the wall's clock alone knows.
  */
 import { createSampler } from '../inference/index.js';
 import { createModel, type Model, type ModelConfig, parseModelConfig } from '../models/index.js';
@@ -103,10 +103,13 @@ export function moment(): Moment {
   return { wall: performance.now() / 1000, cpu: (user + system) / 1e6 };
 }
 
-/** What lies between two moments on so many workers. */
-export function between(from: Moment, to: Moment, workers: number): { wall: number; work: number } {
+/**
+ * What lies between two moments on so many workers.
+ * @param onHost as of a `Backend`: how long a device works, only the wall's clock knows
+ */
+export function between(from: Moment, to: Moment, workers: number, onHost = true): { wall: number; work: number } {
   const wall = to.wall - from.wall;
-  return { wall, work: Math.min(wall, (to.cpu - from.cpu) / workers) };
+  return { wall, work: onHost ? Math.min(wall, (to.cpu - from.cpu) / workers) : wall };
 }
 
 /** The longest that one timed pass may take; a larger batch is timed in part. */
@@ -136,8 +139,8 @@ interface Books {
   work: number;
 }
 
-function book(books: Books, from: Moment, to: Moment, workers: number): number {
-  const { wall, work } = between(from, to, workers);
+function book(books: Books, from: Moment, to: Moment, { ranks, onHost }: Backend): number {
+  const { wall, work } = between(from, to, ranks.worldSize, onHost);
   books.wall += wall;
   books.work += work;
   return work;
@@ -166,7 +169,6 @@ function tokensOf(count: number, config: ModelConfig, salt: number): number[] {
 
 async function measureTraining(backend: Backend, model: Model, piece: TrainingPiece, books: Books): Promise<MeasuredTraining> {
   const { config } = model;
-  const { worldSize } = backend.ranks;
   const length = Math.min(piece.tokens, config.max_position_embeddings);
   const predictFrom = Math.max(1, length - piece.predicted);
   const sequence = (i: number): TrainingSequence => ({ tokens: tokensOf(length, config, i), predictFrom });
@@ -190,7 +192,7 @@ async function measureTraining(backend: Backend, model: Model, piece: TrainingPi
     const middle = moment();
     await gradientNormOf(backend, await optimizer.update(1e-6, ++step));
     const end = moment();
-    return { training: book(books, start, middle, worldSize), update: book(books, middle, end, worldSize) };
+    return { training: book(books, start, middle, backend), update: book(books, middle, end, backend) };
   }
 
   const few = Math.max(1, Math.ceil(piece.sequences / 16));
@@ -220,7 +222,6 @@ async function measureGeneration(
   books: Books,
 ): Promise<MeasuredGeneration> {
   const { config } = model;
-  const { worldSize } = backend.ranks;
   const { promptTokens, capacity } = piece;
   const most = Math.min(capacity, piece.prompts * piece.samples);
   const drawn = Math.min(DRAWN, config.max_position_embeddings - promptTokens);
@@ -239,8 +240,8 @@ async function measureGeneration(
     const start = moment();
     await sampler.generate(prompts, { samples, maxTokens: drawn, temperature: 1, key: ['calibration'], onToken });
     backend.release(mark);
-    const steps = ticks.slice(1).map((tick, i) => book(books, ticks[i], tick, worldSize));
-    const prefill = (await agree(backend, book(books, start, ticks[0], worldSize))) / prompts.length;
+    const steps = ticks.slice(1).map((tick, i) => book(books, ticks[i], tick, backend));
+    const prefill = (await agree(backend, book(books, start, ticks[0], backend))) / prompts.length;
     return { prefill, step: await agree(backend, typical(steps.length > 2 ? steps.slice(1) : steps)) };
   }
 

@@ -9,8 +9,11 @@ import {
   createWebGpuBackend,
   describeAdapter,
   findAdapter,
+  findAdapters,
+  type GpuAdapter,
   INSTALL_HINT,
   openGpu,
+  type Precision,
 } from '../tensor/backends/webgpu/index.js';
 import type { BackendKind } from './backend.js';
 
@@ -63,12 +66,16 @@ async function copyRate(backend: Backend, numbers: number): Promise<number> {
   return (8 * numbers) / seconds / 1e9;
 }
 
-/** The adapter that `--backend webgpu` takes, measured for about half a second; null where there is none. */
-export async function inspectGpu(): Promise<GpuReport | null> {
-  const adapter = await findAdapter();
-  if (!adapter) return null;
+/** Every adapter, measured for about half a second; the first is what `--backend webgpu` takes. */
+export async function inspectGpus(precision?: Precision): Promise<GpuReport[]> {
+  const reports: GpuReport[] = [];
+  for (const adapter of await findAdapters()) reports.push(await inspect(adapter, precision));
+  return reports;
+}
+
+async function inspect(adapter: GpuAdapter, precision?: Precision): Promise<GpuReport> {
   const description = describeAdapter(adapter);
-  const backend = await createWebGpuBackend({ adapter });
+  const backend = await createWebGpuBackend({ adapter, precision });
   try {
     const size = description.hardware ? 2048 : 256;
     return {

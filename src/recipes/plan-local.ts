@@ -1,7 +1,7 @@
 /**
  * @file `plan --on local`: this machine, timed for a moment at the recipe's own work, in the words of a plan for a cluster.
  *
- * A worker is a core. What is predicted, and how, is `predict.ts`; utilisation is against the best matrix products that were seen
+ * A worker is a core, or drives the GPU. What is predicted, and how, is `predict.ts`; utilisation is against the best matrix products that were seen
  * here.
  */
 import { cpus } from 'node:os';
@@ -10,18 +10,37 @@ import { priceOf } from '../catalog/catalog.js';
 import type { Quantity } from '../planner/cluster.js';
 import { medianOf } from '../planner/distribution.js';
 import { modelFlopsPerToken, parametersOf } from '../planner/index.js';
+import type { Precision } from '../tensor/backends/webgpu/index.js';
+import type { BackendKind } from './backend.js';
+import type { DescribedRecipe } from './describe.js';
 import { PLAN_SCHEMA_VERSION, type Plan, type PlannedStage } from './plan.js';
-import { calibrateLocal, predictLocal } from './predict.js';
+import { calibrateLocal, type LocalCalibration, predictLocal } from './predict.js';
 import { isTrainable, type Recipe } from './schema.js';
 import { stepsOf } from './stages.js';
 import { workOf } from './work.js';
 
+/** What computes: a core of the processor, or a GPU. */
+export interface LocalDevice {
+  name: string;
+  gpu: boolean;
+  /** FLOP/s seen at large matrix products. */
+  peakFlops: number;
+}
+
 export interface LocalOptions {
-  /** Measures FLOP/s of one core at large matrix products. */
-  measurePeak: () => Promise<number>;
+  /** Measures a core, or the GPU that `--backend webgpu` takes. */
+  measureDevice: () => Promise<LocalDevice>;
+  backend?: BackendKind;
+  precision?: Precision;
   workers?: number;
   blas?: boolean;
 }
+
+/** The cluster of such a plan on a GPU; on cores it is `local`. */
+export const LOCAL_GPU = 'the local GPU';
+
+/** A core of this machine, as it is called in a plan. */
+export const coreName = (): string => `${cpus()[0]?.model.trim() || process.arch}, one core`;
 
 const exactly = (value: number): Quantity => ({ value, low: value, high: value });
 const times = ({ value, low, high }: Quantity, factor: number): Quantity => ({
@@ -34,13 +53,23 @@ const per = (amount: number, { value, low, high }: Quantity): Quantity =>
   amount === 0 ? exactly(0) : { value: amount / value, low: amount / high, high: amount / low };
 
 /** @throws UserError for a recipe that cannot run here */
-export async function planLocal(recipe: Recipe, { measurePeak, workers, blas }: LocalOptions): Promise<Plan> {
+export async function planLocal(recipe: Recipe, { measureDevice, ...options }: LocalOptions): Promise<Plan> {
   if (!isTrainable(recipe)) {
     const message = `${recipe.name} cannot run on this machine: it has no task, for its data is not here; say --on h800x2048, or another cluster`;
     throw new UserError('usage', message, '--on');
   }
-  const peakFlops = await measurePeak();
-  const { calibration, described } = await calibrateLocal(recipe, { workers, blas });
+  const device = await measureDevice();
+  const { calibration, described } = await calibrateLocal(recipe, options);
+  return localPlan(recipe, calibration, described, device);
+}
+
+/** The plan that follows from what was measured. */
+export function localPlan(
+  recipe: Recipe,
+  calibration: LocalCalibration,
+  described: DescribedRecipe,
+  { name, gpu, peakFlops }: LocalDevice,
+): Plan {
   const plan = predictLocal(recipe, calibration, { described });
   const count = plan.workers;
   const steps = new Map(recipe.stages.map((stage) => [stage.id, stepsOf(stage)]));
@@ -58,7 +87,7 @@ export async function planLocal(recipe: Recipe, { measurePeak, workers, blas }: 
     return {
       id,
       kind: kind as PlannedStage['kind'],
-      layout: `${count} ${count === 1 ? 'worker' : 'workers'}`,
+      layout: gpu ? 'one GPU' : `${count} ${count === 1 ? 'worker' : 'workers'}`,
       tokens: tokens.value,
       gpuHours: times(seconds, count / 3600),
       days: times(seconds, 1 / 86400),
@@ -79,8 +108,8 @@ export async function planLocal(recipe: Recipe, { measurePeak, workers, blas }: 
     schemaVersion: PLAN_SCHEMA_VERSION,
     recipe: recipe.name,
     cluster: {
-      name: 'local',
-      accelerator: `${cpus()[0]?.model.trim() || process.arch}, one core (${calibration.fingerprint})`,
+      name: gpu ? LOCAL_GPU : 'local',
+      accelerator: `${name} (${calibration.fingerprint})`,
       count,
       usdPerHour: { value, low, high, source, date },
       pue: exactly(1),

@@ -3,9 +3,10 @@ import { Random } from '../base/random.js';
 import { createTask } from '../tasks/index.js';
 import { createWasmBackend } from '../tensor/backends/wasm/index.js';
 import { createCharacterTokenizer } from '../tokenizers/character.js';
-import { calibrateRank } from './calibrate.js';
+import { between, calibrateRank, type Measured } from './calibrate.js';
 import { describeRecipe } from './describe.js';
 import { drawLength, surveyLengths } from './lengths.js';
+import { LOCAL_GPU, localPlan } from './plan-local.js';
 import { type LocalCalibration, predictLocal } from './predict.js';
 import { loadRecipe, parseRecipe, resolveRecipe } from './schema.js';
 
@@ -136,5 +137,58 @@ describe('predictLocal', () => {
     const sum = plan.stages.reduce((total, stage) => total + stage.seconds.value, 0);
     expect(plan.total.seconds.value).toBeCloseTo(sum, 9);
     expect(() => predictLocal(tiny, calibration, { workers: 2 })).toThrow('on 1 workers');
+  });
+});
+
+describe('the rates of a GPU', () => {
+  const described = describeRecipe(resolveRecipe(tiny), 1);
+  /** A GPU that takes so long for everything, as if it had been measured. */
+  const calibrationOf = (seconds: number): LocalCalibration => ({
+    recipe: 'tiny',
+    workers: 1,
+    fingerprint: 'webgpu Acme Fast 1, kernels 2, f32',
+    seconds: 1,
+    startSeconds: 0,
+    slowdown: 1,
+    disk: { secondsPerFile: 0, secondsPerByte: 0 },
+    measured: described.request.pieces.map(({ kind, key }): Measured => {
+      if (kind === 'training') return { kind, key, tokens: 100, secondsPerToken: seconds / 100, secondsPerUpdate: seconds };
+      const decode = [1, 16].map((sequences) => ({ sequences, seconds }));
+      return { kind, key, prefillSecondsPerPrompt: seconds, decode, context: 10, secondsPerContextToken: 0 };
+    }),
+  });
+  const device = { name: 'Acme Fast 1', gpu: true, peakFlops: 2e12 };
+
+  it('are what a plan for this machine is made of', () => {
+    const calibration = calibrationOf(0.5);
+    const plan = localPlan(tiny, calibration, described, device);
+    expect([plan.cluster.name, plan.cluster.count]).toEqual([LOCAL_GPU, 1]);
+    expect(plan.cluster.accelerator).toBe('Acme Fast 1 (webgpu Acme Fast 1, kernels 2, f32)');
+    expect(plan.notes.join(' ')).toContain('the core that drives the GPU');
+    const [, sft] = plan.stages;
+    const { steps, expected, problems } = described.stages[0].local;
+    const task = problems * described.stages[0].secondsPerProblem;
+    const seconds = steps * (expected.trainedTokens * 0.005 + 0.5 + task);
+    expect(sft.gpuHours.value).toBeCloseTo(seconds / 3600, 9);
+    expect(sft.layout).toBe('one GPU');
+    const { modelFlops } = described.stages[0];
+    expect(sft.mfuCausal.value).toBeCloseTo(modelFlops.value / seconds / 2e12, 15);
+    // Ten times as slow a GPU takes ten times as long, but for the task's own work.
+    const slow = localPlan(tiny, calibrationOf(5), described, device);
+    expect(slow.total.days.value / plan.total.days.value).toBeCloseTo(10, 1);
+  });
+
+  it("are the wall clock's: the host waits, and its processor time says nothing", () => {
+    const [from, to] = [
+      { wall: 10, cpu: 1 },
+      { wall: 12, cpu: 1.25 },
+    ];
+    expect(between(from, to, 1)).toEqual({ wall: 2, work: 0.25 });
+    expect(between(from, to, 1, false)).toEqual({ wall: 2, work: 2 });
+  });
+
+  it('are told apart from those of cores', () => {
+    const cores = { ...calibrationOf(0.5), fingerprint: 'wasm relaxed 1, openblas' };
+    expect(predictLocal(tiny, cores, { described }).notes.join(' ')).not.toContain('GPU');
   });
 });

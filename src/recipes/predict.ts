@@ -7,16 +7,17 @@
  */
 import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { priceOf } from '../catalog/catalog.js';
 import { createCostMeter, defaultPriceBook, type PriceBook } from '../ledger/index.js';
 import type { Quantity } from '../planner/cluster.js';
 import { addQuantities, type LocalRates, predictStage, SPEED_RANGE, scaleQuantity } from '../planner/local.js';
+import type { Precision } from '../tensor/backends/webgpu/index.js';
 import type { Machine } from '../usage/events.js';
 import { describeMachine } from '../usage/meters.js';
 import type { Purpose, Usage } from '../usage/usage.js';
-import { abortPlan, type BackendKind, planBackend } from './backend.js';
+import { abortPlan, type BackendKind, backendOf, defaultWorkers, planBackend } from './backend.js';
 import type { Measured, RankCalibration } from './calibrate.js';
 import type { CalibrationJob } from './calibrate-worker.js';
 import { type DescribedRecipe, describeRecipe } from './describe.js';
@@ -213,6 +214,9 @@ export function predictLocal(recipe: Recipe, calibration: LocalCalibration, opti
       ...(stages.some(({ completionTokens }) => completionTokens)
         ? ["Lengths of completions are expected from the task's demonstrations; reinforcement learning changes them."]
         : []),
+      ...(backendOf(calibration.fingerprint).kind === 'webgpu'
+        ? ["Dollars and energy are those of the core that drives the GPU; the GPU's own are not known here and not in them."]
+        : []),
       `Dollars at the prices of ${prices.name} (${prices.mode}), without storage; energy at ${watts} W a busy core.`,
     ],
   };
@@ -224,14 +228,15 @@ export function predictLocal(recipe: Recipe, calibration: LocalCalibration, opti
  */
 export async function calibrateLocal(
   recipe: Recipe,
-  options: { workers?: number; blas?: boolean; backend?: BackendKind; folder?: string } = {},
+  options: { workers?: number; blas?: boolean; backend?: BackendKind; precision?: Precision; folder?: string } = {},
 ): Promise<{ calibration: LocalCalibration; described: DescribedRecipe }> {
   const start = performance.now();
   const resolved: ResolvedRecipe = resolveRecipe(recipe);
-  const workers = options.workers ?? availableParallelism();
+  const { backend: kind = 'wasm', blas = true, precision } = options;
+  const workers = options.workers ?? defaultWorkers(kind);
   const described = describeRecipe(resolved, workers);
   const { models } = resolved;
-  const plan = await planBackend({ kind: options.backend ?? 'wasm', workers, blas: options.blas ?? true, models });
+  const plan = await planBackend({ kind, workers, blas, precision, models });
   const disk = measureDisk(options.folder ?? tmpdir());
   const answers = await Promise.all(
     Array.from({ length: workers }, (_, rank) => {

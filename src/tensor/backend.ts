@@ -119,6 +119,18 @@ export interface AdamWOptions {
   step: number;
 }
 
+export interface MuonOptions {
+  lr: number;
+  /** Momentum, usually 0.95. */
+  beta: number;
+  /** Decoupled: the parameter shrinks by lr · weightDecay. */
+  weightDecay: number;
+  /** Looks one momentum step ahead. Default true. */
+  nesterov?: boolean;
+  /** Newton–Schulz iterations. Default 5. */
+  iterations?: number;
+}
+
 export interface MemoryUse {
   localBytes: number;
   /** Largest `localBytes` since the backend was made. */
@@ -147,6 +159,8 @@ export interface Backend {
   readonly name: string;
   /** What results rest on, for the snapshot: backend, kernel build, matrix-product library and version. */
   readonly fingerprint: string;
+  /** The host's own processor does the work; false where it waits for a device that does. */
+  readonly onHost: boolean;
   readonly ranks: Ranks;
 
   // ── memory ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -397,6 +411,11 @@ export interface Backend {
     gradientScale: Tensor,
     options: AdamWOptions,
   ): void;
+  /**
+   * Muon (operations/muon.ts), in place, on gradient · gradientScale[0]: of a matrix [rows, columns], or of each matrix of a stack
+   * [G, rows, columns]; all contiguous. The momentum is zeros before the first update.
+   */
+  muon(parameter: Tensor, momentum: Tensor, gradient: Tensor, gradientScale: Tensor, options: MuonOptions): void;
 }
 
 /** The number of elements. */

@@ -21,7 +21,6 @@ export { joinHeads } from './operations/join-heads.js';
 export { type LinearOptions, type LowRank, linear } from './operations/linear.js';
 export { groupedMatmulFp8, linearFp8 } from './operations/linear-fp8.js';
 export { batchedMatmul, matmul, type TransposeOptions } from './operations/matmul.js';
-export { type MuonOptions, muon } from './operations/muon.js';
 export { rmsNorm } from './operations/rms-norm.js';
 export { type RopeTable, type RopeTableOptions, rope, ropeInPlace, ropeTable, type Yarn } from './operations/rope.js';
 export { type BalanceOptions, type Routing, route } from './operations/route.js';

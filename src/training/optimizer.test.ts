@@ -2,7 +2,6 @@ import { expect, it } from 'vitest';
 import { ParameterStore } from '../models/index.js';
 import type { Backend } from '../tensor/backend.js';
 import { createReferenceBackend } from '../tensor/backends/reference.js';
-import { muon } from '../tensor/index.js';
 import { createOptimizer, gradientNormOf, type OptimizerSpec, optimizerSchema } from './optimizer.js';
 import { inRanks } from './testing.js';
 
@@ -126,7 +125,7 @@ it('is Muon on the hidden matrices and AdamW on the rest', async () => {
     for (const { from, parameter, momentum } of matrices) {
       const g = tensor(parameter.shape, gradient.slice(from, from + 12));
       const rates = { lr: 0.03 * multiplier, beta: 0.9, weightDecay: 0.1 };
-      muon(backend, { parameter, momentum, gradient: g, gradientScale, ...rates });
+      backend.muon(parameter, momentum, g, gradientScale, rates);
       hidden.push(...(await backend.read(parameter)));
     }
     closeTo(weights[k + 1], [...hidden, ...adam[k]], 1e-12);

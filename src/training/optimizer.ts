@@ -8,8 +8,7 @@
  */
 import { z } from 'zod';
 import type { Parameter, ParameterStore } from '../models/index.js';
-import { type Backend, sizeOf, type Tensor } from '../tensor/backend.js';
-import { muon } from '../tensor/index.js';
+import type { Backend, Tensor } from '../tensor/backend.js';
 
 export const optimizerSchema = z
   .strictObject({
@@ -49,6 +48,19 @@ export async function gradientNormOf(backend: Backend, squares: Tensor): Promise
   let sum = 0;
   for (const x of await backend.read(squares)) sum += x;
   return Math.sqrt(sum);
+}
+
+/** Stacks [G, rows, columns] of matrices of one shape that lie after each other, as experts do: one call updates them all. */
+function stacksOf(matrices: readonly Parameter[]): { offset: number; shape: [number, number, number] }[] {
+  const stacks: { offset: number; shape: [number, number, number] }[] = [];
+  for (const { offset, size, spec } of [...matrices].sort((a, b) => a.offset - b.offset)) {
+    const [rows, columns] = spec.shape;
+    const last = stacks.at(-1);
+    const follows = last?.shape[1] === rows && last.shape[2] === columns && last.offset + last.shape[0] * size === offset;
+    if (last && follows) last.shape[0]++;
+    else stacks.push({ offset, shape: [1, rows, columns] });
+  }
+  return stacks;
 }
 
 /** Muon's cost is the Newton–Schulz products': min(r, c)²·max(r, c) for an r × c matrix. */
@@ -99,6 +111,7 @@ export function createOptimizer(backend: Backend, store: ParameterStore, spec: O
         muonCost,
       )[rank]
     : [];
+  const stacks = stacksOf(matrices);
   const cut = (r: number): number => (r === worldSize ? adamSize : Math.floor((adamSize * r) / worldSize / 16) * 16);
   const from = cut(rank);
   const share = cut(rank + 1) - from;
@@ -107,25 +120,20 @@ export function createOptimizer(backend: Backend, store: ParameterStore, spec: O
   async function update(multiplier: number, step: number): Promise<Tensor> {
     store.completeGradients();
     await ranks.barrier();
-    const owned = matrices.map((p) => ({
-      parameter: p.value,
-      gradient: backend.view(gradients as Tensor, p.offset, p.spec.shape),
-      momentum: backend.view(momentum as Tensor, p.offset, p.spec.shape),
-    }));
+    const owned = matrices.map(({ offset, size }) => backend.view(gradients as Tensor, offset, [size]));
     const adamGradient = slice(gradients as Tensor, adamFrom + from);
-    for (const { gradient } of owned) ranks.reduce(gradient);
+    for (const gradient of owned) ranks.reduce(gradient);
     ranks.reduce(adamGradient);
     const mine = backend.view(squares, rank, [1]);
     backend.sumSquares(mine, adamGradient, false);
-    for (const { gradient } of owned) {
-      backend.sumSquares(mine, backend.view(gradient, 0, [sizeOf(gradient)]), true);
-    }
+    for (const gradient of owned) backend.sumSquares(mine, gradient, true);
     await ranks.barrier();
     backend.clipScale(clipScale, squares, spec.clip);
-    for (const o of owned) {
-      muon(backend, {
-        ...o,
-        gradientScale: clipScale,
+    for (const { offset, shape } of stacks) {
+      const [parameter, moving, gradient] = [store.flat, momentum as Tensor, gradients as Tensor].map((flat) =>
+        backend.view(flat, offset, shape),
+      );
+      backend.muon(parameter, moving, gradient, clipScale, {
         lr: spec.muonLr * multiplier,
         beta: spec.muonMomentum,
         weightDecay: spec.weightDecay,

@@ -6,37 +6,28 @@
  * about 1 (0.7–1.2: the coefficients trade accuracy for speed) with matrix products alone. On a matrix with more rows than
  * columns it runs on the transpose, which here means multiplying from the other side: nothing is moved.
  *
- * It is made of backend methods only, so every backend has it, and it never waits for the device: the norm that scales X
- * stays there.
+ * Made of the contract's other operations, as here, it is some thirty calls a matrix, which a processor does not mind. A backend for which
+ * a call is dear has its own. Neither waits for the device: the norm that scales X stays there.
  */
-import type { Backend, Tensor } from '../backend.js';
+import type { Backend, MuonOptions, Tensor } from '../backend.js';
 import { sizeOf } from '../backend.js';
 import { demand } from './reference-kernel.js';
 
-export interface MuonOptions {
-  /** [rows, columns], or a stack [G, rows, columns] of matrices that are updated one by one; changed in place. */
-  parameter: Tensor;
-  /** Of the parameter's shape; zeros before the first update; changed in place. */
-  momentum: Tensor;
-  gradient: Tensor;
-  /** f32 [1]: multiplies the gradient (the clipping factor). */
-  gradientScale: Tensor;
-  lr: number;
-  /** Momentum, usually 0.95. */
-  beta: number;
-  /** Decoupled: the parameter shrinks by lr · weightDecay. */
-  weightDecay: number;
-  /** Looks one momentum step ahead. Default true. */
-  nesterov?: boolean;
-  /** Newton–Schulz iterations. Default 5. */
-  iterations?: number;
-}
+/** Coefficients of X, AX and A²X. */
+export const NEWTON_SCHULZ = [3.4445, -4.775, 2.0315] as const;
+/** Added to the norm that the momentum is divided by. */
+export const MUON_EPSILON = 1e-7;
 
-const [a, b, c] = [3.4445, -4.775, 2.0315];
-
-/** One update. Scratch of five matrices at most is taken from the top of the stack and given back. */
-export function muon(backend: Backend, options: MuonOptions): void {
-  const { parameter, momentum, gradient, gradientScale, lr, beta, weightDecay, nesterov = true, iterations = 5 } = options;
+/** One update, with the contract's other operations. Scratch of five matrices at most is taken from the top of the stack and given back. */
+export function composeMuon(
+  backend: Backend,
+  parameter: Tensor,
+  momentum: Tensor,
+  gradient: Tensor,
+  gradientScale: Tensor,
+  options: MuonOptions,
+): void {
+  const { lr, beta, weightDecay, nesterov = true, iterations = 5 } = options;
   demand(parameter.shape.length >= 2, `muon: [${parameter.shape}] is no matrix; use AdamW`);
   const [rows, columns] = parameter.shape.slice(-2);
   const size = rows * columns;
@@ -62,6 +53,7 @@ function orthogonalize(backend: Backend, x: Tensor, iterations: number): Tensor 
   const [rows, columns] = x.shape;
   const tall = rows > columns;
   const side = Math.min(rows, columns);
+  const [a, b, c] = NEWTON_SCHULZ;
   const norm = backend.allocate('f32', [1]);
   const inverse = backend.allocate('f32', [1]);
   const gram = backend.allocate('f32', [side, side]);
@@ -70,7 +62,7 @@ function orthogonalize(backend: Backend, x: Tensor, iterations: number): Tensor 
   let next = backend.allocate('f32', [rows, columns]);
 
   backend.sumSquares(norm, x, false);
-  backend.inverseNorm(inverse, norm, 1e-7);
+  backend.inverseNorm(inverse, norm, MUON_EPSILON);
   backend.scaleBy(x, x, inverse);
   for (let i = 0; i < iterations; i++) {
     backend.matmul(gram, current, current, tall ? { transposeA: true } : { transposeB: true });

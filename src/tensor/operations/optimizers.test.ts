@@ -3,7 +3,6 @@ import { expect, it } from 'vitest';
 import { Random } from '../../base/random.js';
 import type { Backend, Tensor } from '../backend.js';
 import { createReferenceBackend } from '../backends/reference.js';
-import { muon } from './muon.js';
 
 function floats(backend: Backend, shape: number[], values: number[]): Tensor {
   const made = backend.allocate('f32', shape);
@@ -40,15 +39,8 @@ for (const [rows, columns] of [
     const parameter = floats(backend, [rows, columns], zeros);
     const gradient = floats(backend, [rows, columns], values);
     const before = backend.memory().localBytes;
-    muon(backend, {
-      parameter,
-      momentum: floats(backend, [rows, columns], zeros),
-      gradient,
-      gradientScale: floats(backend, [1], [1]),
-      lr: 1,
-      beta: 0.95,
-      weightDecay: 0,
-    });
+    const [momentum, gradientScale] = [floats(backend, [rows, columns], zeros), floats(backend, [1], [1])];
+    backend.muon(parameter, momentum, gradient, gradientScale, { lr: 1, beta: 0.95, weightDecay: 0 });
     // All scratch was given back: what is left is the momentum and the scale of this call.
     expect(backend.memory().localBytes - before).toBe(8 * (rows * columns + 1));
 

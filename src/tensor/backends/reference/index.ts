@@ -18,6 +18,7 @@ import { groupedMatmulReference } from '../../operations/grouped-matmul.js';
 import { joinHeadsBackwardReference, joinHeadsReference } from '../../operations/join-heads.js';
 import { crossEntropyLossReference, policyLossReference } from '../../operations/losses.js';
 import { matmulReference } from '../../operations/matmul.js';
+import { composeMuon } from '../../operations/muon.js';
 import { quantizeFp8Reference } from '../../operations/quantize-fp8.js';
 import { demand, type Minus, subtract } from '../../operations/reference-kernel.js';
 import { rmsNormBackwardReference, rmsNormReference } from '../../operations/rms-norm.js';
@@ -34,8 +35,9 @@ import { createMemory, floats, ints, matrix } from './memory.js';
 /** @param minus how differences of terms are taken; anything but the default is for the parity tests (`Minus`). */
 export function createReferenceBackend(minus: Minus = subtract): Backend {
   const memory = createMemory();
-  return {
+  const backend: Backend = {
     name: 'reference',
+    onHost: true,
     fingerprint: 'reference float64',
     ranks: {
       rank: 0,
@@ -324,7 +326,9 @@ export function createReferenceBackend(minus: Minus = subtract): Backend {
         minus,
       );
     },
+    muon: (...update) => composeMuon(backend, ...update),
   };
+  return backend;
 }
 
 const orient = ({ rows, columns }: { rows: number; columns: number }, transpose: boolean): [number, number] =>

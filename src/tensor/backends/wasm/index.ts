@@ -15,12 +15,14 @@ import type {
   Mark,
   MatmulOptions,
   MemoryUse,
+  MuonOptions,
   Placement,
   PolicyLossOptions,
   RouteOptions,
   Tensor,
 } from '../../backend.js';
 import { POLICY_METRICS } from '../../backend.js';
+import { composeMuon } from '../../operations/muon.js';
 import {
   ATTENTION_SCRATCH_BYTES,
   type AttentionContext,
@@ -119,6 +121,7 @@ function headsOf(method: string, k: Tensor, v: Tensor, up: Tensor, shared: Tenso
 
 class WasmBackend implements Backend {
   readonly name = 'wasm';
+  readonly onHost = true;
   readonly fingerprint: string;
   readonly ranks: WasmRanks;
   readonly gemm: Gemm;
@@ -959,5 +962,9 @@ class WasmBackend implements Backend {
       1 / Math.sqrt(1 - beta2 ** step),
       epsilon,
     );
+  }
+
+  muon(parameter: Tensor, momentum: Tensor, gradient: Tensor, gradientScale: Tensor, options: MuonOptions): void {
+    composeMuon(this, parameter, momentum, gradient, gradientScale, options);
   }
 }

@@ -17,20 +17,26 @@ let opened: Promise<Gpu | null> | null = null;
 /** True in a page or a browser's worker. */
 const inBrowser = (): boolean => !(globalThis as { process?: { versions?: { node?: string } } }).process?.versions?.node;
 
-async function findGpu(): Promise<Gpu | null> {
-  const own = (globalThis as { navigator?: { gpu?: Gpu } }).navigator?.gpu;
-  if (own) return own;
-  if (inBrowser()) return null;
+/**
+ * Dawn, from Node's package; null where the package is missing.
+ * @param options as in `backend=null`, a device that computes nothing
+ */
+export async function createDawn(...options: string[]): Promise<Gpu | null> {
   try {
     // A variable, so that bundlers and type checkers do not look for a package that need not be there.
     const name = 'webgpu';
     const { create } = (await import(name)) as { create(options: string[]): Gpu };
-    return create(DAWN_SWITCHES);
+    return create([...DAWN_SWITCHES, ...options]);
   } catch (error) {
     // Node's words for a package that is not there, and those of the test runner's loader.
     if (/Cannot find (package|module)|Could not resolve/.test((error as Error).message)) return null;
     throw new UserError('state', `The package webgpu does not load: ${(error as Error).message.split('\n')[0]}`);
   }
+}
+
+async function findGpu(): Promise<Gpu | null> {
+  const own = (globalThis as { navigator?: { gpu?: Gpu } }).navigator?.gpu;
+  return own ?? (inBrowser() ? null : createDawn());
 }
 
 /** WebGPU, or null where there is none. */
@@ -63,6 +69,19 @@ export function describeAdapter(adapter: GpuAdapter): AdapterDescription {
     matrixUnits: adapter.features.has('chromium-experimental-subgroup-matrix'),
     largestTensorBytes: Math.min(adapter.limits.maxBufferSize, adapter.limits.maxStorageBufferBindingSize),
   };
+}
+
+/** The adapters that WebGPU tells apart, the system's preferred one first: where there are two, the fast and the thrifty one. */
+export async function findAdapters(): Promise<GpuAdapter[]> {
+  const gpu = await openGpu();
+  if (!gpu) return [];
+  const asked = [{ powerPreference: 'high-performance' }, {}, { powerPreference: 'low-power' }] as const;
+  const found: GpuAdapter[] = [];
+  for (const options of asked) {
+    const adapter = await gpu.requestAdapter(options);
+    if (adapter && found.every((one) => describeAdapter(one).name !== describeAdapter(adapter).name)) found.push(adapter);
+  }
+  return found;
 }
 
 /** The system's preferred adapter, or null where there is none. */

@@ -7,13 +7,13 @@
  * nothing is added to by two groups and the order never changes.
  */
 import type { AttentionOptions } from '../../backend.js';
+import { DIMENSIONS, dimensions, FLOOR, type Shape, segmentBounds, shapeOf } from './attention-shape.js';
 import { type Context, THREADS } from './context.js';
 import { reductions } from './kernel.js';
 import type { GpuTensor } from './tensor.js';
 
 const TILE = 32;
 const STRIDE = TILE + 1;
-const FLOOR = '-3.4028234e38';
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 const SHARED = `var<workgroup> one: array<f32, ${TILE * STRIDE}>;
@@ -96,58 +96,10 @@ const PLACE = `  let scoreColumn = tid % ${TILE}u;
   let row = tid / 8u;
   let lane = tid % 8u;`;
 
-/** First and behind-last row of each row's own sequence: i32 [N] twice. */
-function segmentBounds(context: Context, bounds: GpuTensor, segments: GpuTensor, rows: number): void {
-  context.runner.run(
-    'segment bounds',
-    () => ({
-      operands: ['bounds', 'segments'],
-      parameters: { rows: 'u32', count: 'u32' },
-      threads: THREADS,
-      body: `  let n = group * ${THREADS}u + tid;
-  if (n >= $rows) { return; }
-  // The last segment that begins at or before n; empty ones come before it.
-  var low = 0u;
-  var high = $count;
-  while (high - low > 1u) {
-    let middle = (low + high) / 2u;
-    if (u32(ldi_segments(middle)) <= n) { low = middle; } else { high = middle; }
-  }
-  sti_bounds(n, ldi_segments(low));
-  sti_bounds($rows + n, ldi_segments(low + 1u));`,
-    }),
-    { bounds, segments },
-    { rows, count: segments.size - 1 },
-    Math.ceil(rows / THREADS),
-  );
-}
-
-interface Shape {
-  rows: number;
-  heads: number;
-  kvHeads: number;
-  dk: number;
-  dv: number;
-  scale: number;
-}
-
-const shapeOf = (q: GpuTensor, v: GpuTensor, { heads, kvHeads, scale }: AttentionOptions): Shape => ({
-  rows: q.rows,
-  heads,
-  kvHeads,
-  dk: q.columns / heads,
-  dv: v.columns / kvHeads,
-  scale,
-});
-
 /** A kernel is made for so many slices of 32 columns of keys and of values; everything else is a parameter. */
 const slicesOf = ({ dk, dv }: Shape): { dk: number; dv: number } => ({ dk: Math.ceil(dk / TILE), dv: Math.ceil(dv / TILE) });
 
 const key = (name: string, shape: Shape): string => `${name} ${slicesOf(shape).dk} ${slicesOf(shape).dv}`;
-
-const DIMENSIONS = { heads: 'u32', kvHeads: 'u32', dk: 'u32', dv: 'u32' } as const;
-
-const dimensions = ({ heads, kvHeads, dk, dv }: Shape) => ({ heads, kvHeads, dk, dv });
 
 export function attention(
   context: Context,
@@ -160,7 +112,7 @@ export function attention(
   options: AttentionOptions,
 ): void {
   const shape = shapeOf(q, v, options);
-  const { rows, heads, scale } = shape;
+  const { rows, heads } = shape;
   const slices = slicesOf(shape);
   if (rows === 0) return;
   context.withScratch(2 * rows, (bounds) => {
@@ -176,15 +128,13 @@ export function attention(
           operands: ['out', 'logSumExp', 'q', 'k', 'v', 'bounds'],
           parameters: {
             ...DIMENSIONS,
-            rows: 'u32',
             strideQ: 'u32',
             strideK: 'u32',
             strideV: 'u32',
             strideOut: 'u32',
-            scale: 'f32',
           },
           threads: THREADS,
-          declarations: `${SHARED}\nvar<workgroup> starts: array<u32, ${TILE}>;\n${reductions(8, THREADS)}`,
+          declarations: `${SHARED}\nvar<workgroup> starts: array<u32, ${TILE}>;\n${reductions(8, THREADS, context.features.subgroup)}`,
           body: `${PLACE}
   let i0 = wid.x * ${TILE}u;
   let head = wid.y;
@@ -239,12 +189,10 @@ ${store('o', 'out', 'i * $strideOut + head * $dv', '$dv', slices.dv, 'inverse * 
       { out, logSumExp, q, k, v, bounds },
       {
         ...dimensions(shape),
-        rows,
         strideQ: q.rowStride,
         strideK: k.rowStride,
         strideV: v.rowStride,
         strideOut: out.rowStride,
-        scale,
       },
       [Math.ceil(rows / TILE), heads, 1],
     );
@@ -265,7 +213,7 @@ export function attentionBackward(
   accumulate: { q: boolean; k: boolean; v: boolean },
 ): void {
   const shape = shapeOf(q, v, options);
-  const { rows, heads, kvHeads, scale } = shape;
+  const { rows, heads, kvHeads } = shape;
   const slices = slicesOf(shape);
   if (rows === 0) return;
   const { runner } = context;
@@ -277,7 +225,7 @@ export function attentionBackward(
       'attention, gradient times output',
       () => ({
         operands: ['scratch', 'dOut', 'out'],
-        parameters: { ...DIMENSIONS, rows: 'u32', strideD: 'u32', strideOut: 'u32' },
+        parameters: { ...DIMENSIONS, strideD: 'u32', strideOut: 'u32' },
         threads: THREADS,
         body: `  let item = group * ${THREADS}u + tid;
   if (item >= $rows * $heads) { return; }
@@ -288,18 +236,16 @@ export function attentionBackward(
   st_scratch(2u * $rows + item, total);`,
       }),
       { scratch, dOut, out },
-      { ...dimensions(shape), rows, strideD: dOut.rowStride, strideOut: out.rowStride },
+      { ...dimensions(shape), strideD: dOut.rowStride, strideOut: out.rowStride },
       Math.ceil((rows * heads) / THREADS),
     );
     const strides = { strideQ: q.rowStride, strideK: k.rowStride, strideV: v.rowStride, strideD: dOut.rowStride };
     const types = {
       ...DIMENSIONS,
-      rows: 'u32',
       strideQ: 'u32',
       strideK: 'u32',
       strideV: 'u32',
       strideD: 'u32',
-      scale: 'f32',
     } as const;
     runner.run(
       key('attention dq', shape),
@@ -347,7 +293,7 @@ ${store('g', 'dq', 'i * $strideDq + head * $dk', '$dk', slices.dk, '', '$addQ')}
         };
       },
       { dq: d.q, dOut, logSumExp, q, k, v, scratch },
-      { ...dimensions(shape), rows, ...strides, scale, strideDq: d.q.rowStride, addQ: Number(accumulate.q) },
+      { ...dimensions(shape), ...strides, strideDq: d.q.rowStride, addQ: Number(accumulate.q) },
       [tiles, heads, 1],
     );
     runner.run(
@@ -411,9 +357,7 @@ ${store('h', 'dv', 'j * $strideDv + kv * $dv', '$dv', slices.dv, '', '$addV')}
       { dk: d.k, dv: d.v, dOut, logSumExp, q, k, v, scratch },
       {
         ...dimensions(shape),
-        rows,
         ...strides,
-        scale,
         strideDk: d.k.rowStride,
         strideDv: d.v.rowStride,
         addK: Number(accumulate.k),
@@ -438,7 +382,7 @@ export function attentionCached(
   options: AttentionOptions,
 ): void {
   const shape = shapeOf(q, values, options);
-  const { rows, heads, dk, dv, scale } = shape;
+  const { rows, heads, dk, dv } = shape;
   if (rows === 0) return;
   let width = 1;
   while (width < dv && width < THREADS) width *= 2;
@@ -449,9 +393,9 @@ export function attentionCached(
     `attentionCached ${width} ${Math.ceil(dv / width)} ${room}`,
     () => ({
       operands: ['out', 'q', 'keys', 'values', 'prefixStart', 'prefixLength', 'ownStart', 'ownLength'],
-      parameters: { ...DIMENSIONS, strideQ: 'u32', strideK: 'u32', strideV: 'u32', strideOut: 'u32', scale: 'f32' },
+      parameters: { ...DIMENSIONS, strideQ: 'u32', strideK: 'u32', strideV: 'u32', strideOut: 'u32' },
       threads: THREADS,
-      declarations: `${reductions(THREADS, THREADS)}
+      declarations: `${reductions(THREADS, THREADS, context.features.subgroup)}
 var<workgroup> query: array<f32, ${room}>;
 var<workgroup> weights: array<f32, ${THREADS}>;
 var<workgroup> lies: array<u32, ${THREADS}>;
@@ -519,7 +463,6 @@ ${owned
       strideK: keys.rowStride,
       strideV: values.rowStride,
       strideOut: out.rowStride,
-      scale,
     },
     [rows, heads, 1],
   );

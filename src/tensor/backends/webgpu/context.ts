@@ -9,6 +9,13 @@ export interface Features {
   readonly half: boolean;
   /** Matrix units, and the shape that they multiply (f16 to f32). */
   readonly matrix: { readonly m: number; readonly n: number; readonly k: number; readonly subgroup: number } | null;
+  /** Threads after each other that can shuffle their registers: a power of two, the least that a subgroup has; 0 for none. */
+  readonly subgroup: number;
+  /**
+   * A processor plays the GPU. It runs a group's threads after each other, and changing from one to the next at a barrier costs more
+   * than the work between two: so kernels that share nothing, and need no barrier, take the place of those in tiles.
+   */
+  readonly plain: boolean;
 }
 
 export interface Context {
@@ -20,6 +27,14 @@ export interface Context {
 
 export const THREADS = 256;
 
+/** Threads that share a row of d numbers: a power of two, each with at least four of them where there are so many. */
+export function lanesFor(d: number, { plain, subgroup }: Features): number {
+  const most = plain ? Math.max(1, subgroup) : THREADS;
+  let lanes = 1;
+  while (lanes < most && 4 * lanes < d) lanes *= 2;
+  return lanes;
+}
+
 export interface Pointwise {
   /** Names the kernel. */
   name: string;
@@ -27,6 +42,8 @@ export interface Pointwise {
   columns: number;
   /** Matrices of that shape, strided or not: the body finds `at_<name>`, the index of its element. */
   matrices: Readonly<Record<string, GpuTensor>>;
+  /** Operands of which the first number is read alone. */
+  scalars?: Readonly<Record<string, GpuTensor>>;
   /** Other operands; a kernel with any is not vectorised. */
   others?: Readonly<Record<string, GpuTensor>>;
   parameters?: Readonly<Record<string, { type: ParameterType; value: number }>>;
@@ -39,7 +56,7 @@ export interface Pointwise {
 
 /** One thread an element, or four where all matrices lie so that four can be read at once. */
 export function pointwise(context: Context, options: Pointwise): void {
-  const { name, matrices, others = {}, parameters = {}, declarations, bf16, body } = options;
+  const { name, matrices, scalars = {}, others = {}, parameters = {}, declarations, bf16, body } = options;
   let { rows, columns } = options;
   if (rows * columns === 0) return;
   const operands = Object.entries(matrices);
@@ -66,7 +83,7 @@ export function pointwise(context: Context, options: Pointwise): void {
       );
       const suffix = vector ? 'v' : '';
       return {
-        operands: [...Object.keys(matrices), ...Object.keys(others)],
+        operands: [...Object.keys(matrices), ...Object.keys(scalars), ...Object.keys(others)],
         parameters: types,
         threads: THREADS,
         vector,
@@ -85,7 +102,7 @@ ${body({
 })}`,
       } satisfies KernelSource;
     },
-    { ...matrices, ...others },
+    { ...matrices, ...scalars, ...others },
     values,
     Math.ceil((rows * width) / THREADS),
   );

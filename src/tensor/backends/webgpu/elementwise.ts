@@ -96,54 +96,52 @@ export function scatterRows(context: Context, out: GpuTensor, a: GpuTensor, rows
 }
 
 /**
- * dTable[ids[n]] += dOut[n], in the order of n. One group a token; the group whose token is the first with its id adds up all
- * of that id's rows, and the others leave. Ids are looked through 256 at a time: each thread compares one and sets a bit.
+ * dTable[ids[n]] += dOut[n], in the order of n. Each token looks for the next one with its id; then the first with an id walks along
+ * the chain of all of them, a thread a column.
  */
 export function embeddingBackward(context: Context, dTable: GpuTensor, dOut: GpuTensor, ids: GpuTensor): void {
   const tokens = ids.size;
-  if (tokens * dTable.columns === 0) return;
-  context.runner.run(
-    'embeddingBackward',
-    () => ({
-      operands: ['dTable', 'dOut', 'ids'],
-      parameters: { tokens: 'u32', columns: 'u32' },
-      threads: THREADS,
-      declarations:
-        'var<workgroup> earlier: atomic<u32>;\nvar<workgroup> found: array<atomic<u32>, 8>;\nvar<workgroup> seen: array<u32, 8>;',
-      body: `  if (group >= $tokens) { return; }
-  let id = ldi_ids(group);
-  var hit = false;
-  for (var n = tid; n < group; n += ${THREADS}u) { hit = hit || ldi_ids(n) == id; }
-  if (hit) { atomicStore(&earlier, 1u); }
-  if (workgroupUniformLoad(&earlier) != 0u) { return; }
-  for (var base = group - group % ${THREADS}u; base < $tokens; base += ${THREADS}u) {
-    if (tid < 8u) { atomicStore(&found[tid], 0u); }
-    workgroupBarrier();
-    let n = base + tid;
-    if (n < $tokens && ldi_ids(min(n, $tokens - 1u)) == id) { atomicOr(&found[tid >> 5u], 1u << (tid & 31u)); }
-    workgroupBarrier();
-    if (tid < 8u) { seen[tid] = atomicLoad(&found[tid]); }
-    workgroupBarrier();
-    for (var column = tid; column < $columns; column += ${THREADS}u) {
-      let at = u32(id) * $columns + column;
-      var total = ld_dTable(at);
-      for (var word = 0u; word < 8u; word++) {
-        var left = seen[word];
-        while (left != 0u) {
-          let bit = firstTrailingBit(left);
-          left &= left - 1u;
-          total += ld_dOut((base + 32u * word + bit) * $columns + column);
-        }
-      }
-      st_dTable(at, total);
-    }
-    workgroupBarrier();
-  }`,
-    }),
-    { dTable, dOut, ids },
-    { tokens, columns: dTable.columns },
-    tokens,
-  );
+  const { columns } = dTable;
+  if (tokens * columns === 0) return;
+  context.withScratch(tokens, (next) => {
+    context.runner.run(
+      'embeddingBackward, chains',
+      () => ({
+        operands: ['next', 'ids'],
+        parameters: { tokens: 'u32' },
+        threads: THREADS,
+        // The number of the next token, `tokens` where there is none; the upper bit where there is an earlier one.
+        body: `  let n = group * ${THREADS}u + tid;
+  if (n >= $tokens) { return; }
+  let id = ldi_ids(n);
+  var after = n + 1u;
+  while (after < $tokens) { if (ldi_ids(after) == id) { break; } after++; }
+  var before = n;
+  while (before > 0u) { if (ldi_ids(before - 1u) == id) { break; } before--; }
+  put_next(n, after | select(0u, 0x80000000u, before > 0u));`,
+      }),
+      { next, ids },
+      { tokens },
+      Math.ceil(tokens / THREADS),
+    );
+    pointwise(context, {
+      name: 'embeddingBackward',
+      rows: tokens,
+      columns,
+      matrices: { dOut },
+      others: { dTable, next, ids },
+      parameters: { tokens: { type: 'u32', value: tokens } },
+      body: () => `  var n = raw_next(row);
+  if (n >= 0x80000000u) { return; }
+  let at = u32(ldi_ids(row)) * $width + column;
+  var total = ld_dTable(at) + ld_dOut(at_dOut);
+  while (n < $tokens) {
+    total += ld_dOut(n * $width + column);
+    n = raw_next(n) & 0x7fffffffu;
+  }
+  st_dTable(at, total);`,
+    });
+  });
 }
 
 /** See `Backend.rope`; `share` rows after each other have one position. */

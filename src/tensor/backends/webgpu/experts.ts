@@ -4,9 +4,8 @@
  */
 import { UserError } from '../../../base/errors.js';
 import type { RouteOptions } from '../../backend.js';
-import { type Context, pointwise, THREADS } from './context.js';
+import { type Context, lanesFor, pointwise, THREADS } from './context.js';
 import { reductions } from './kernel.js';
-import { lanesFor } from './norm.js';
 import type { GpuTensor } from './tensor.js';
 
 export function joinHeads(context: Context, k: GpuTensor, v: GpuTensor, up: GpuTensor, shared: GpuTensor, heads: number): void {
@@ -254,7 +253,7 @@ export function balanceLoss(
         operands: ['loss', 'scratch'],
         parameters: { tokens: 'u32', from: 'u32' },
         threads: THREADS,
-        declarations: reductions(THREADS, THREADS),
+        declarations: reductions(THREADS, THREADS, context.features.subgroup),
         body: `  var mine = 0.0;
   for (var n = tid; n < $tokens; n += ${THREADS}u) { mine += ld_scratch($from + n); }
   let total = sum(mine, tid);
@@ -413,14 +412,14 @@ export function combineRowsBackward(
     parameters: { topK: { type: 'u32', value: topK } },
     body: () => '  st_dY(u32(ldi_slots(row)) * $width + column, ld_weights(row) * ld_dOut(row / $topK * $width + column));',
   });
-  const lanes = lanesFor(width);
+  const lanes = lanesFor(width, context.features);
   context.runner.run(
     `combineRowsBackward, weights ${lanes}`,
     () => ({
       operands: ['dWeights', 'dOut', 'y', 'slots'],
       parameters: { choices: 'u32', width: 'u32', topK: 'u32' },
       threads: THREADS,
-      declarations: reductions(lanes, THREADS),
+      declarations: reductions(lanes, THREADS, context.features.subgroup),
       body: `  let i = group * ${THREADS / lanes}u + tid / ${lanes}u;
   let lane = tid % ${lanes}u;
   let inside = i < $choices;
@@ -449,7 +448,7 @@ export function quantizeFp8(context: Context, out: GpuTensor, a: GpuTensor, bloc
       operands: ['out', 'a'],
       parameters: { rows: 'u32', columns: 'u32', blockRows: 'u32', blockColumns: 'u32', across: 'u32', count: 'u32' },
       threads: THREADS,
-      declarations: `${reductions(THREADS, THREADS)}
+      declarations: `${reductions(THREADS, THREADS, context.features.subgroup)}
 fn power(e: i32) -> f32 { return bitcast<f32>(u32(e + 127) << 23u); }
 fn to_e4m3(x: f32) -> f32 {
   let e = max(-6, i32((bitcast<u32>(x) >> 23u) & 255u) - 127) - 3;

@@ -15,6 +15,7 @@ import type {
   Mark,
   MatmulOptions,
   MemoryUse,
+  MuonOptions,
   Placement,
   PolicyLossOptions,
   Ranks,
@@ -23,87 +24,42 @@ import type {
 } from '../../backend.js';
 import { POLICY_METRICS } from '../../backend.js';
 import { describeAdapter, requireAdapter } from './adapter.js';
-import * as attention from './attention.js';
-import type { Context, Features } from './context.js';
+import * as tiled from './attention.js';
+import * as plain from './attention-plain.js';
+import { type Context, type Features, THREADS } from './context.js';
+import { featuresOf, openDevice, threadsLieInOrder, type WebGpuBackendOptions, webGpuFingerprint } from './device.js';
 import * as elementwise from './elementwise.js';
 import * as experts from './experts.js';
-import type { GpuAdapter, GpuDevice } from './gpu.js';
+import type { GpuDevice } from './gpu.js';
 import { Slabs, Stacks } from './memory.js';
+import { muon } from './muon.js';
 import * as norm from './norm.js';
 import * as products from './products.js';
 import { Runner } from './runner.js';
 import { f32, f32OrFrozen, f32Strided, GpuTensor, i32, mismatch, mustFit, type Slab } from './tensor.js';
 import * as vocabulary from './vocabulary.js';
 
-export { type AdapterDescription, describeAdapter, findAdapter, INSTALL_HINT, openGpu, requireAdapter } from './adapter.js';
-
-/** `f32`: everything. `mixed`: operands of large products are scaled and rounded to f16; sums, weights and optimizer stay f32. */
-export type Precision = 'f32' | 'mixed';
-
-export const PRECISIONS = ['f32', 'mixed'] as const;
-
-export interface WebGpuBackendOptions {
-  /** Default: the system's preferred one. */
-  adapter?: GpuAdapter;
-  /** Default `f32`. */
-  precision?: Precision;
-  /** False keeps `mixed` off the matrix units. Default true. */
-  matrixUnits?: boolean;
-  /** Most bytes on the device. Default: no limit but the device's own. */
-  maxBytes?: number;
-}
-
-/** Other kernels, other bits: changes when their text changes what is computed. */
-const KERNELS = 1;
-
-/** The shape of matrix units that the kernels can use: f16 to f32, tiles of 32 × 32 × 32 made of it. */
-function matrixShape(adapter: GpuAdapter): Features['matrix'] {
-  const { subgroupMatrixConfigs = [], subgroupMinSize = 0, subgroupMaxSize = 0 } = adapter.info;
-  if (subgroupMinSize !== subgroupMaxSize || subgroupMinSize < 4 || subgroupMinSize > 64) return null;
-  for (const { componentType, resultComponentType, M, N, K } of subgroupMatrixConfigs) {
-    const right = componentType === 'f16' && resultComponentType === 'f32' && 32 % M === 0 && 32 % N === 0 && 32 % K === 0;
-    if (right) return { m: M, n: N, k: K, subgroup: subgroupMinSize };
-  }
-  return null;
-}
-
-function featuresOf(adapter: GpuAdapter, { precision = 'f32', matrixUnits = true }: WebGpuBackendOptions): Features {
-  const half = precision === 'mixed' && adapter.features.has('shader-f16');
-  const units = half && matrixUnits && adapter.features.has('chromium-experimental-subgroup-matrix');
-  return { half, matrix: units && adapter.features.has('subgroups') ? matrixShape(adapter) : null };
-}
-
-/** What `createWebGpuBackend` with these options will be called: the same on every run of the same device. */
-export function webGpuFingerprint(adapter: GpuAdapter, options: WebGpuBackendOptions = {}): string {
-  const { half, matrix } = featuresOf(adapter, options);
-  const tier = matrix ? `f16 units ${matrix.m}x${matrix.n}x${matrix.k}` : half ? 'f16' : 'f32';
-  return `webgpu ${describeAdapter(adapter).name}, kernels ${KERNELS}, ${tier}`;
-}
+export {
+  type AdapterDescription,
+  describeAdapter,
+  findAdapter,
+  findAdapters,
+  INSTALL_HINT,
+  openGpu,
+  requireAdapter,
+} from './adapter.js';
+export { PRECISIONS, type Precision, type WebGpuBackendOptions, webGpuFingerprint } from './device.js';
+export type { GpuAdapter } from './gpu.js';
 
 /** @throws UserError when there is no WebGPU, no adapter, or no device */
 export async function createWebGpuBackend(options: WebGpuBackendOptions = {}): Promise<Backend> {
   const adapter = options.adapter ?? (await requireAdapter());
   const features = featuresOf(adapter, options);
-  const requiredFeatures: string[] = [];
-  if (features.half) requiredFeatures.push('shader-f16');
-  if (features.matrix) requiredFeatures.push('subgroups', 'chromium-experimental-subgroup-matrix');
-  const { limits } = adapter;
-  const device = await adapter.requestDevice({
-    requiredFeatures,
-    requiredLimits: {
-      maxBufferSize: limits.maxBufferSize,
-      maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
-      maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
-      maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
-    },
-  });
-  return new WebGpuBackend(
-    device,
-    describeAdapter(adapter).name,
-    webGpuFingerprint(adapter, options),
-    features,
-    options.maxBytes,
-  );
+  const device = await openDevice(adapter, features);
+  const fingerprint = webGpuFingerprint(adapter, options);
+  const backend = new WebGpuBackend(device, describeAdapter(adapter).name, fingerprint, features, options.maxBytes);
+  await backend.settle();
+  return backend;
 }
 
 /** One rank: there is nobody to wait for. */
@@ -117,11 +73,13 @@ const ONE_RANK: Ranks = {
 
 class WebGpuBackend implements Backend {
   readonly name = 'webgpu';
+  readonly onHost = false;
   readonly ranks = ONE_RANK;
   private readonly slabs: Slabs;
   private readonly stacks: Stacks;
-  private readonly context: Context;
+  private context: Context;
   private readonly runner: Runner;
+  private readonly attentions: typeof tiled;
   /** Frozen matrices that are on the device already, by the numbers that they came from. */
   private readonly frozen = new WeakMap<Uint16Array, Slab>();
 
@@ -133,6 +91,7 @@ class WebGpuBackend implements Backend {
     maxBytes = Number.POSITIVE_INFINITY,
   ) {
     this.runner = new Runner(device, deviceName);
+    this.attentions = features.plain ? plain : tiled;
     const largest = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize);
     this.slabs = new Slabs(device, largest - (largest % 256), maxBytes);
     this.stacks = new Stacks(this.slabs);
@@ -145,6 +104,17 @@ class WebGpuBackend implements Backend {
         this.release(mark);
       },
     };
+  }
+
+  /** Looks whether threads shuffle as the kernels want; otherwise they do without. */
+  async settle(): Promise<void> {
+    const { features } = this.context;
+    if (features.subgroup === 0) return;
+    const mark = this.mark();
+    const out = this.allocate('i32', [THREADS]) as GpuTensor;
+    const inOrder = await threadsLieInOrder(this.runner, out, features.subgroup);
+    this.release(mark);
+    if (!inOrder) this.context = { ...this.context, features: { ...features, subgroup: 0 } };
   }
 
   // ── memory ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -364,7 +334,7 @@ class WebGpuBackend implements Backend {
     const [o, l, s] = [f32(method, out), f32(method, logSumExp), i32(method, segments)];
     const [tq, tk, tv] = [f32Strided(method, q), f32Strided(method, k), f32Strided(method, v)];
     mustFit(method, attentionFits(o, l, tq, tk, tv, s, options), { out, logSumExp, q, k, v, segments });
-    attention.attention(this.context, o, l, tq, tk, tv, s, options);
+    this.attentions.attention(this.context, o, l, tq, tk, tv, s, options);
   }
 
   attentionBackward(
@@ -390,7 +360,7 @@ class WebGpuBackend implements Backend {
       sameMatrix(gradients.k, tk) &&
       sameMatrix(gradients.v, tv);
     mustFit(method, right, { dq: d.q, dk: d.k, dv: d.v, dOut, out, logSumExp, q, k, v, segments });
-    attention.attentionBackward(this.context, gradients, g, o, l, tq, tk, tv, s, options, accumulate);
+    this.attentions.attentionBackward(this.context, gradients, g, o, l, tq, tk, tv, s, options, accumulate);
   }
 
   attentionCached(
@@ -417,7 +387,7 @@ class WebGpuBackend implements Backend {
       o.columns * kvHeads === tv.columns * heads &&
       Object.values(four).every((t) => t.size === tq.rows);
     mustFit(method, right, { out, q, keys, values, ...four });
-    attention.attentionCached(this.context, o, tq, tk, tv, four, options);
+    this.attentions.attentionCached(this.context, o, tq, tk, tv, four, options);
   }
 
   // ── latent attention and the mixture of experts ───────────────────────────────────────────────────────────────────
@@ -662,6 +632,15 @@ class WebGpuBackend implements Backend {
     const right = m.size === p.size && s.size === p.size && g.size === p.size && c.size === 1;
     mustFit('adamw', right, { parameter, firstMoment, secondMoment, gradient, gradientScale });
     elementwise.adamw(this.context, p, m, s, g, c, options);
+  }
+
+  muon(parameter: Tensor, momentum: Tensor, gradient: Tensor, gradientScale: Tensor, options: MuonOptions): void {
+    const [p, m, g, s] = [parameter, momentum, gradient, gradientScale].map((t) => f32('muon', t));
+    const right = p.shape.length >= 2 && m.size === p.size && g.size === p.size && s.size === 1;
+    mustFit('muon', right, { parameter, momentum, gradient, gradientScale });
+    const stack = [p.size / (p.shape[p.shape.length - 2] * p.columns) || 0, p.shape[p.shape.length - 2], p.columns];
+    const [ps, ms, gs] = [p, m, g].map((t) => this.part(t, 0, stack));
+    muon(this.context, ps, ms, gs, s, options, this.part);
   }
 
   /** A view that is known to fit. */

@@ -9,7 +9,8 @@
  * In a body, for an operand `a` and an index `i` of a number from the tensor's start:
  * - `ld_a(i)`, `st_a(i, x)`: a float; `ldi_a(i)`, `sti_a(i, x)`: an i32; `raw_a(i)`, `put_a(i, x)`: 32 bits
  * - `ldv_a(i)`, `stv_a(i, x)`: four floats, where the kernel is `vector` and i is a multiple of 4
- * - `$name`: a parameter; `tid`: the thread in its group; `group`: the group's number; `wid`: the same in three dimensions
+ * - `$name`: a parameter; `tid`: the thread in its group; `group`: the group's number; `wid`: the same in three dimensions;
+ *   `subgroup`: the subgroup's number in its group
  */
 
 export type ParameterType = 'u32' | 'f32';
@@ -40,17 +41,28 @@ export function wgsl(source: KernelSource, slots: readonly number[]): string {
   const { operands, parameters, threads, vector = false, bf16 = [], enable = [], declarations = '', body } = source;
   const names = Object.keys(parameters);
   if (operands.length + names.length > MOST_PARAMETERS) throw new Error(`${operands}: too many parameters`);
-  let text = `${declarations}\n@compute @workgroup_size(${threads})
-fn main(@builtin(local_invocation_index) tid: u32, @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let group = wid.x + groups.x * (wid.y + groups.y * wid.z);
-${body}
-}`;
+  const builtins = ['local_invocation_index) tid: u32', 'workgroup_id) wid: vec3u', 'num_workgroups) groups: vec3u'];
+  if (/\bsubgroup\b/.test(body)) builtins.push('subgroup_id) subgroup: u32');
+  // A body reads a parameter once, for some drivers look at a uniform again and again; a function reads it where it stands.
+  const given: string[] = [];
+  const replaced = { declarations, body };
   names.forEach((name, i) => {
     const word = component(operands.length + i);
-    text = text.replaceAll(new RegExp(`\\$${name}\\b`, 'g'), parameters[name] === 'f32' ? `bitcast<f32>(${word})` : word);
+    const value = parameters[name] === 'f32' ? `bitcast<f32>(${word})` : word;
+    const used = new RegExp(`\\$${name}\\b`, 'g');
+    if (used.test(body)) given.push(`  let given_${name} = ${value};`);
+    replaced.declarations = replaced.declarations.replaceAll(used, value);
+    replaced.body = replaced.body.replaceAll(used, `given_${name}`);
   });
+  const text = `${replaced.declarations}\n@compute @workgroup_size(${threads})
+fn main(${builtins.map((builtin) => `@builtin(${builtin}`).join(', ')}) {
+  let group = wid.x + groups.x * (wid.y + groups.y * wid.z);
+${given.join('\n')}
+${replaced.body}
+}`;
   const half = new Set(operands.map((name, i) => (bf16.includes(name) ? slots[i] : -1)));
-  const head = enable.map((name) => `enable ${name};`);
+  const subgroups = /\bsubgroupShuffle/.test(text) && !enable.includes('subgroups') ? ['subgroups'] : [];
+  const head = [...enable, ...subgroups].map((name) => `enable ${name};`);
   head.push('@group(0) @binding(0) var<uniform> P: array<vec4u, 16>;');
   for (let slot = 0; slot <= Math.max(...slots); slot++) {
     const wide = vector && !half.has(slot);
@@ -99,27 +111,63 @@ function halfAccess(name: string, slot: number, from: string): string[] {
   ];
 }
 
-/** WGSL that adds up (or otherwise joins) one number a thread over groups of `lanes` threads; every lane gets the result. */
-export function laneReduce(name: string, lanes: number, threads: number, join: (a: string, b: string) => string): string {
-  // A tree over powers of two: the order is fixed. `scratch` is one array for all; the last barrier keeps the next call off it.
-  const steps: string[] = [];
-  for (let width = lanes >> 1; width > 0; width >>= 1) {
-    steps.push(`  if ((tid & ${lanes - 1}u) < ${width}u) { scratch[tid] = ${join('scratch[tid]', `scratch[tid + ${width}u]`)}; }
-  workgroupBarrier();`);
+/** Numbers that a thread reads at once where threads meet in workgroup memory. */
+const RADIX = 16;
+
+type Join = (a: string, b: string) => string;
+
+/** The numbers joined in a tree of halves: with the one half further on, until one is left. */
+function tree(numbers: readonly string[], join: Join): string {
+  if (numbers.length === 1) return numbers[0];
+  const half = numbers.length / 2;
+  return tree(
+    numbers.slice(0, half).map((x, i) => join(x, numbers[half + i])),
+    join,
+  );
+}
+
+/**
+ * WGSL of one reduction. Halves of the lanes are joined, then halves of these: level by level through workgroup memory, each thread
+ * reading up to 16 numbers, and by shuffles from `subgroup` lanes on. Every lane has the result, and the order is that of one tree
+ * whatever the tier, so that the bits are the same with and without subgroups.
+ */
+function reduction(name: string, lanes: number, subgroup: number, join: Join): string {
+  const last = Math.max(1, Math.min(lanes, subgroup));
+  const lines: string[] = [];
+  let width = lanes;
+  let level = 0;
+  while (width > last) {
+    const next = Math.max(last, width / RADIX);
+    const array = `scratch${level % 2}`;
+    const first = next === 1 ? `base` : `base + (tid & ${next - 1}u)`;
+    const numbers = Array.from({ length: width / next }, (_, j) => `${array}[first + ${j * next}u]`);
+    if (level === 0) lines.push(`  let base = tid - (tid & ${lanes - 1}u);`);
+    lines.push(`  ${array}[tid] = v;
+  workgroupBarrier();
+  {
+    let first = ${first};
+    v = ${tree(numbers, join)};
+  }`);
+    width = next;
+    level++;
   }
+  // With two arrays by turns nobody writes what another still reads; with one alone there is nobody to wait for them.
+  if (level % 2 === 1) lines.push('  workgroupBarrier();');
+  for (; width > 1; width /= 2) lines.push(`  v = ${join('v', `subgroupShuffleXor(v, ${width / 2}u)`)};`);
   return `fn ${name}(x: f32, tid: u32) -> f32 {
-  scratch[tid] = x;
-  workgroupBarrier();
-${steps.join('\n')}
-  let result = scratch[tid & ${(~(lanes - 1) >>> 0) & (threads - 1)}u];
-  workgroupBarrier();
-  return result;
+  var v = x;
+${lines.join('\n')}
+  return v;
 }`;
 }
 
-/** Declarations of `sum` and `largest` over groups of `lanes` of `threads` threads. */
-export function reductions(lanes: number, threads: number): string {
-  return `var<workgroup> scratch: array<f32, ${threads}>;
-${laneReduce('sum', lanes, threads, (a, b) => `${a} + ${b}`)}
-${laneReduce('largest', lanes, threads, (a, b) => `max(${a}, ${b})`)}`;
+/**
+ * Declarations of `sum` and `largest` over groups of `lanes` of `threads` threads, to be called by all of them.
+ * @param subgroup lanes that can be shuffled, or 0; see `Features`
+ */
+export function reductions(lanes: number, threads: number, subgroup: number): string {
+  return `var<workgroup> scratch0: array<f32, ${threads}>;
+var<workgroup> scratch1: array<f32, ${threads}>;
+${reduction('sum', lanes, subgroup, (a, b) => `(${a} + ${b})`)}
+${reduction('largest', lanes, subgroup, (a, b) => `max(${a}, ${b})`)}`;
 }

@@ -6,6 +6,9 @@
  * whatever way the operand is stored (Volkov and Demmel 2008, "Benchmarking GPUs to tune dense linear algebra"). Batches, groups of
  * rows (mixture of experts), a split of the inner dimension, and frozen bf16 weights differ in where a tile begins alone.
  *
+ * `plain` tiles are not shared: each thread reads what it needs, neighbouring threads neighbouring columns, and no barrier is met (see
+ * `Features.plain`).
+ *
  * Tiers: f32; f16 operands, whose products are added in f16 over one slice and in f32 from slice to slice; and f16 operands through
  * matrix units, which add in f32.
  */
@@ -26,6 +29,8 @@ export const TILES = {
   medium: { rows: 64, columns: 64, slice: 16, threadRows: 4, threadColumns: 4 },
   small: { rows: 32, columns: 32, slice: 16, threadRows: 4, threadColumns: 4 },
   matrix: { rows: 64, columns: 64, slice: 32, threadRows: 0, threadColumns: 0 },
+  plain: { rows: 32, columns: 32, slice: 1, threadRows: 8, threadColumns: 4 },
+  plainFew: { rows: 4, columns: 64, slice: 1, threadRows: 4, threadColumns: 1 },
 } as const satisfies Record<string, Tile>;
 
 export type TileName = keyof typeof TILES;
@@ -41,7 +46,8 @@ export interface ProductShape {
   walk: Walk;
   transposeA: boolean;
   transposeB: boolean;
-  accumulate: boolean;
+  /** What a product is added to: nothing, what `out` holds, or β times the operand `more`, which lies as `out` does. */
+  addend: 'none' | 'out' | 'more';
   vector: boolean;
   bf16: boolean;
   tier: 'f32' | 'f16' | 'matrix';
@@ -50,8 +56,12 @@ export interface ProductShape {
 }
 
 export const nameOf = (s: ProductShape): string =>
-  `matmul ${s.tile} ${s.walk} ${s.transposeA ? 'A' : 'a'}${s.transposeB ? 'B' : 'b'}${s.accumulate ? ' accumulate' : ''}` +
+  `matmul ${s.tile} ${s.walk} ${s.transposeA ? 'A' : 'a'}${s.transposeB ? 'B' : 'b'}${s.addend === 'none' ? '' : ` + ${s.addend}`}` +
   `${s.vector ? ' vector' : ''}${s.bf16 ? ' bf16' : ''} ${s.tier}`;
+
+function addendText({ addend }: ProductShape, at: string, load = 'ld'): string {
+  return { none: '', out: `${load}_out(${at}) + `, more: `$beta * ${load}_more(${at}) + ` }[addend];
+}
 
 /** A 4×4 block of an operand: column j holds inner number j, over four rows of a (columns of b). */
 function blockLoader(name: 'a' | 'b', alongInner: boolean, vector: boolean, scaled: string): string {
@@ -75,9 +85,15 @@ ${lines.join('\n')}
 }`;
 }
 
-/** Where a tile begins: row0, column0, rows, first, end (of the inner dimension), and the operands' bases. */
-function walkText(walk: Walk, tile: Tile): string {
-  const plain = `  let row0 = wid.y * ${tile.rows}u;
+/**
+ * Where a tile begins: row0, column0, rows, first, end (of the inner dimension), and the operands' bases.
+ * @param alone each thread looks for itself, and none waits
+ */
+function walkText(walk: Walk, tile: Tile, alone: boolean): string {
+  const place = alone ? '  var walk: array<u32, 3>;\n' : '';
+  const ifFirst = alone ? '' : 'if (tid == 0u)';
+  const found = (i: number): string => (alone ? `walk[${i}]` : `workgroupUniformLoad(&walk[${i}])`);
+  const plain = `${walk === 'inner' ? place : ''}  let row0 = wid.y * ${tile.rows}u;
   let column0 = wid.x * ${tile.columns}u;
   let rows = $m;`;
   switch (walk) {
@@ -97,18 +113,18 @@ function walkText(walk: Walk, tile: Tile): string {
   let baseOut = wid.z * $batchOut;`;
     case 'inner':
       return `${plain}
-  if (tid == 0u) {
+  ${ifFirst} {
     walk[0] = u32(ldi_offsets(wid.z));
     walk[1] = u32(ldi_offsets(wid.z + 1u));
   }
-  let first = workgroupUniformLoad(&walk[0]);
-  let end = workgroupUniformLoad(&walk[1]);
+  let first = ${found(0)};
+  let end = ${found(1)};
   let baseA = 0u;
   let baseB = 0u;
   let baseOut = wid.z * $batchOut;`;
     case 'rows':
       // wid.y counts the tiles of all groups; the first thread finds the one that it falls into.
-      return `  if (tid == 0u) {
+      return `${place}  ${ifFirst} {
     var left = wid.y;
     walk[0] = $groups;
     var begin = 0u;
@@ -125,10 +141,10 @@ function walkText(walk: Walk, tile: Tile): string {
       begin = to;
     }
   }
-  let member = workgroupUniformLoad(&walk[0]);
+  let member = ${found(0)};
   if (member == $groups) { return; }
-  let row0 = workgroupUniformLoad(&walk[1]);
-  let rows = workgroupUniformLoad(&walk[2]);
+  let row0 = ${found(1)};
+  let rows = ${found(2)};
   let column0 = wid.x * ${tile.columns}u;
   let first = 0u;
   let end = $k;
@@ -145,7 +161,7 @@ function registerText(
   shape: ProductShape,
   tile: Tile,
 ): { threads: number; declarations: string; start: string; step: string; end: string } {
-  const { vector, accumulate, tier } = shape;
+  const { vector, tier } = shape;
   const across = tile.columns / tile.threadColumns;
   const down = tile.rows / tile.threadRows;
   const threads = across * down;
@@ -168,11 +184,10 @@ ${cells.map(({ i, j }) => `      ${to}_${i}_${j} += a${i >> 2}.${'xyzw'[i & 3]} 
     const column = `column0 + 4u * (tx + ${(j * bWidth) / bBlocks}u)`;
     return `  put_block(${row}, ${column}, rows, baseOut, factor * c_${i}_${j});`;
   });
-  const add = (load: string): string => (accumulate ? `${load} + ` : '');
   const putBlock = vector
-    ? `  if (column < $n) { stv_out(at, ${add('ldv_out(at)')}x); }`
+    ? `  if (column < $n) { stv_out(at, ${addendText(shape, 'at', 'ldv')}x); }`
     : range(4)
-        .map((c) => `  if (column + ${c}u < $n) { st_out(at + ${c}u, ${add(`ld_out(at + ${c}u)`)}x[${c}]); }`)
+        .map((c) => `  if (column + ${c}u < $n) { st_out(at + ${c}u, ${addendText(shape, `at + ${c}u`)}x[${c}]); }`)
         .join('\n');
   return {
     threads,
@@ -204,22 +219,23 @@ function unitText(
   shape: ProductShape,
   tile: Tile,
 ): { threads: number; declarations: string; start: string; step: string; end: string } {
-  const { unit, accumulate } = shape;
+  const { unit } = shape;
   if (!unit) throw new Error('matrix units without a shape');
   const { m, n, k, subgroup } = unit;
   const threads = 4 * subgroup;
-  const [down, across] = [tile.rows / 2 / m, tile.columns / 2 / n];
+  const [halfRows, halfColumns] = [tile.rows / 2, tile.columns / 2];
+  const [down, across] = [halfRows / m, halfColumns / n];
   const cells = range(down).flatMap((i) => range(across).map((j) => ({ i, j })));
   const left = `subgroup_matrix_left<f16, ${k}, ${m}>`;
   const right = `subgroup_matrix_right<f16, ${n}, ${k}>`;
   const steps = range(tile.slice / k).map((s) => {
     const lefts = range(down).map(
       (i) =>
-        `    let a${s}_${i} = subgroupMatrixLoad<${left}>(&tileA, ${s * k * tile.rows}u + halfRow + ${i * m}u, true, ${tile.rows}u);`,
+        `    let a${s}_${i} = subgroupMatrixLoad<${left}, col_major>(&tileA, ${s * k * tile.rows}u + halfRow + ${i * m}u, ${tile.rows}u);`,
     );
     const rights = range(across).map(
       (j) =>
-        `    let b${s}_${j} = subgroupMatrixLoad<${right}>(&tileB, ${s * k * tile.columns}u + halfColumn + ${j * n}u, false, ${tile.columns}u);`,
+        `    let b${s}_${j} = subgroupMatrixLoad<${right}, row_major>(&tileB, ${s * k * tile.columns}u + halfColumn + ${j * n}u, ${tile.columns}u);`,
     );
     const sums = cells.map(
       ({ i, j }) => `    c_${i}_${j} = subgroupMatrixMultiplyAccumulate(a${s}_${i}, b${s}_${j}, c_${i}_${j});`,
@@ -230,7 +246,7 @@ function unitText(
     threads,
     declarations: `var<workgroup> tileA: array<f16, ${tile.slice * tile.rows}>;
 var<workgroup> tileB: array<f16, ${tile.slice * tile.columns}>;
-var<workgroup> sums: array<f32, ${tile.rows * tile.columns}>;
+var<workgroup> sums: array<f32, ${halfRows * halfColumns}>;
 fn keep(index: u32, x: vec4f, first: bool) {
   let at = 4u * index;
   if (first) {
@@ -243,30 +259,100 @@ ${range(4)
   .join('\n')}
   }
 }`,
-    start: `  let quarter = tid / ${subgroup}u;
-  let halfRow = (quarter >> 1u) * ${tile.rows / 2}u;
-  let halfColumn = (quarter & 1u) * ${tile.columns / 2}u;
+    start: `  let halfRow = (subgroup >> 1u) * ${halfRows}u;
+  let halfColumn = (subgroup & 1u) * ${halfColumns}u;
 ${cells.map(({ i, j }) => `  var c_${i}_${j}: subgroup_matrix_result<f32, ${n}, ${m}>;`).join('\n')}`,
     step: steps.join('\n'),
-    end: `${cells
-      .map(
-        ({ i, j }) =>
-          `  subgroupMatrixStore(&sums, (halfRow + ${i * m}u) * ${tile.columns}u + halfColumn + ${j * n}u, c_${i}_${j}, false, ${tile.columns}u);`,
-      )
-      .join('\n')}
-  workgroupBarrier();
-  for (var e = tid; e < ${tile.rows * tile.columns}u; e += ${threads}u) {
-    let row = row0 + e / ${tile.columns}u;
-    let column = column0 + e % ${tile.columns}u;
-    if (row < rows && column < $n) {
-      let at = baseOut + row * $strideOut + column;
-      st_out(at, ${accumulate ? 'ld_out(at) + ' : ''}factor * sums[e]);
+    // A quarter after the other: workgroup memory is what limits how many groups a GPU holds at once.
+    end: `  for (var q = 0u; q < 4u; q++) {
+    if (subgroup == q) {
+${cells
+  .map(
+    ({ i, j }) => `      subgroupMatrixStore<row_major>(&sums, ${i * m * halfColumns + j * n}u, c_${i}_${j}, ${halfColumns}u);`,
+  )
+  .join('\n')}
     }
+    workgroupBarrier();
+    for (var e = tid; e < ${halfRows * halfColumns}u; e += ${threads}u) {
+      let row = row0 + (q >> 1u) * ${halfRows}u + e / ${halfColumns}u;
+      let column = column0 + (q & 1u) * ${halfColumns}u + e % ${halfColumns}u;
+      if (row < rows && column < $n) {
+        let at = baseOut + row * $strideOut + column;
+        st_out(at, ${addendText(shape, 'at')}factor * sums[e]);
+      }
+    }
+    workgroupBarrier();
   }`,
   };
 }
 
+const PARAMETERS = {
+  m: 'u32',
+  n: 'u32',
+  k: 'u32',
+  strideA: 'u32',
+  strideB: 'u32',
+  strideOut: 'u32',
+  batchA: 'u32',
+  batchB: 'u32',
+  batchOut: 'u32',
+  part: 'u32',
+  groups: 'u32',
+  alpha: 'f32',
+  beta: 'f32',
+} as const;
+
+const operandsOf = ({ walk, addend, tier }: ProductShape): string[] => [
+  'out',
+  'a',
+  'b',
+  ...(walk === 'rows' || walk === 'inner' ? ['offsets'] : []),
+  ...(tier === 'f32' ? [] : ['scales']),
+  ...(addend === 'more' ? ['more'] : []),
+];
+
+/** Each thread alone: some rows, and of each some columns that lie as far apart as the group is wide. */
+export function plainSource(shape: ProductShape): KernelSource {
+  const { walk, transposeA, transposeB, bf16 } = shape;
+  const tile = TILES[shape.tile];
+  const across = tile.columns / tile.threadColumns;
+  const [rows, columns] = [range(tile.threadRows), range(tile.threadColumns)];
+  const cells = rows.flatMap((i) => columns.map((j) => ({ i, j })));
+  // What lies outside reads the last row or column again, and is not written.
+  return {
+    operands: operandsOf(shape),
+    parameters: PARAMETERS,
+    threads: across * (tile.rows / tile.threadRows),
+    bf16: bf16 ? ['b'] : [],
+    body: `${walkText(walk, tile, true)}
+  let column = column0 + tid % ${across}u;
+  let row = row0 + tid / ${across}u * ${tile.threadRows}u;
+${rows.map((i) => `  var a${i} = baseA + min(row + ${i}u, rows - 1u)${transposeA ? ' + first * $strideA' : ' * $strideA + first'};`).join('\n')}
+${columns.map((j) => `  var b${j} = baseB + min(column + ${j * across}u, $n - 1u)${transposeB ? ' * $strideB + first' : ' + first * $strideB'};`).join('\n')}
+${cells.map(({ i, j }) => `  var c_${i}_${j} = 0.0;`).join('\n')}
+  for (var kk = first; kk < end; kk++) {
+${columns.map((j) => `    let y${j} = ld_b(b${j});\n    b${j} += ${transposeB ? '1u' : '$strideB'};`).join('\n')}
+${rows
+  .map(
+    (i) => `    let x${i} = ld_a(a${i});
+    a${i} += ${transposeA ? '$strideA' : '1u'};
+${columns.map((j) => `    c_${i}_${j} += x${i} * y${j};`).join('\n')}`,
+  )
+  .join('\n')}
+  }
+${cells
+  .map(
+    ({ i, j }) => `  if (row + ${i}u < rows && column + ${j * across}u < $n) {
+    let at = baseOut + (row + ${i}u) * $strideOut + column + ${j * across}u;
+    st_out(at, ${addendText(shape, 'at')}$alpha * c_${i}_${j});
+  }`,
+  )
+  .join('\n')}`,
+  };
+}
+
 export function productSource(shape: ProductShape): KernelSource {
+  if (shape.tile === 'plain' || shape.tile === 'plainFew') return plainSource(shape);
   const { walk, transposeA, transposeB, vector, bf16, tier } = shape;
   const tile = TILES[shape.tile];
   const { threads, declarations, start, step, end } = tier === 'matrix' ? unitText(shape, tile) : registerText(shape, tile);
@@ -285,21 +371,8 @@ export function productSource(shape: ProductShape): KernelSource {
       .map((r) => `        keep((4u * kb + ${r}u) * ${wide / 4}u + ib, x[${r}], ${first});`)
       .join('\n');
   return {
-    operands: ['out', 'a', 'b', ...(grouped ? ['offsets'] : []), ...(half ? ['scales'] : [])],
-    parameters: {
-      m: 'u32',
-      n: 'u32',
-      k: 'u32',
-      strideA: 'u32',
-      strideB: 'u32',
-      strideOut: 'u32',
-      batchA: 'u32',
-      batchB: 'u32',
-      batchOut: 'u32',
-      part: 'u32',
-      groups: 'u32',
-      alpha: 'f32',
-    },
+    operands: operandsOf(shape),
+    parameters: PARAMETERS,
     threads,
     vector,
     bf16: bf16 ? ['b'] : [],
@@ -308,7 +381,7 @@ export function productSource(shape: ProductShape): KernelSource {
 ${blockLoader('a', !transposeA, vector, scaleA)}
 ${blockLoader('b', transposeB, vector, scaleB)}
 ${grouped ? 'var<workgroup> walk: array<u32, 3>;' : ''}`,
-    body: `${walkText(walk, tile)}
+    body: `${walkText(walk, tile, false)}
   let factor = $alpha${half ? ' / (ld_scales(0u) * ld_scales(1u))' : ''};
 ${start}
   for (var k0 = first; k0 < end; k0 += ${tile.slice}u) {

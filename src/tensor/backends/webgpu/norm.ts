@@ -1,14 +1,7 @@
 /** @file Root-mean-square norm and its derivative, and the sums over whole tensors that optimizers want. */
-import { type Context, THREADS } from './context.js';
+import { type Context, lanesFor, THREADS } from './context.js';
 import { reductions } from './kernel.js';
 import type { GpuTensor } from './tensor.js';
-
-/** Threads that share a block of d numbers: a power of two, each with at least four of them where there are so many. */
-export function lanesFor(d: number): number {
-  let lanes = 1;
-  while (lanes < THREADS && 4 * lanes < d) lanes *= 2;
-  return lanes;
-}
 
 /** Text that leaves threads without a block idle but in step: barriers must be reached by all. */
 const blockText = (lanes: number): string => `  let block = group * ${THREADS / lanes}u + tid / ${lanes}u;
@@ -29,14 +22,14 @@ export function rmsNorm(
   const d = weight.size;
   const count = inverseRms.size;
   if (count === 0) return;
-  const lanes = lanesFor(d);
+  const lanes = lanesFor(d, context.features);
   context.runner.run(
     `rmsNorm ${lanes}`,
     () => ({
       operands: ['out', 'inverseRms', 'x', 'weight'],
       parameters: { count: 'u32', blocks: 'u32', d: 'u32', outStride: 'u32', xStride: 'u32', epsilon: 'f32' },
       threads: THREADS,
-      declarations: reductions(lanes, THREADS),
+      declarations: reductions(lanes, THREADS, context.features.subgroup),
       body: `${blockText(lanes)}
   let base = row * $xStride + head;
   var squares = 0.0;
@@ -64,7 +57,7 @@ export function rmsNormBackward(
   const d = weight.size;
   const count = inverseRms.size;
   const blocks = d === 0 ? 0 : x.columns / d;
-  const lanes = lanesFor(d);
+  const lanes = lanesFor(d, context.features);
   if (dx && count > 0) {
     context.runner.run(
       `rmsNormBackward ${lanes} ${accumulate.dx}`,
@@ -72,7 +65,7 @@ export function rmsNormBackward(
         operands: ['dx', 'dOut', 'x', 'weight', 'inverseRms'],
         parameters: { count: 'u32', blocks: 'u32', d: 'u32', dxStride: 'u32', dOutStride: 'u32', xStride: 'u32' },
         threads: THREADS,
-        declarations: reductions(lanes, THREADS),
+        declarations: reductions(lanes, THREADS, context.features.subgroup),
         body: `${blockText(lanes)}
   let base = row * $xStride + head;
   let fromD = row * $dOutStride + head;
@@ -154,38 +147,50 @@ export function addParts(
 }
 
 const PARTS = 256;
+/** Numbers that one group adds up alone. */
+const ALONE = 16384;
 
-/** out[0] = Σ x² (or +=): each thread a stride of the numbers, a tree in each group, and one group over the groups. */
+/** out[0] = Σ x² (or +=): each thread a stride of the numbers, then a tree; and one more group over the groups where there are several. */
 export function sumSquares(context: Context, out: GpuTensor, x: GpuTensor, accumulate: boolean): void {
-  const parts = Math.max(1, Math.min(PARTS, Math.ceil(x.size / (8 * THREADS))));
-  context.withScratch(PARTS, (scratch) => {
+  const { plain, subgroup } = context.features;
+  const lanes = plain ? Math.max(1, subgroup) : THREADS;
+  const before = accumulate ? 'ld_out(0u) + ' : '';
+  const declarations = reductions(lanes, lanes, subgroup);
+  const squares = (out: GpuTensor, parts: number, name: string, put: string): void =>
     context.runner.run(
-      'sum of squares',
+      name,
       () => ({
-        operands: ['scratch', 'x'],
+        operands: ['out', 'x'],
         parameters: { size: 'u32', step: 'u32' },
-        threads: THREADS,
-        declarations: reductions(THREADS, THREADS),
+        threads: lanes,
+        declarations,
         body: `  var squares = 0.0;
-  for (var i = group * ${THREADS}u + tid; i < $size; i += $step) { let v = ld_x(i); squares += v * v; }
+  for (var i = group * ${lanes}u + tid; i < $size; i += $step) { let v = ld_x(i); squares += v * v; }
   let total = sum(squares, tid);
-  if (tid == 0u) { st_scratch(group, total); }`,
+  if (tid == 0u) { ${put} }`,
       }),
-      { scratch, x },
-      { size: x.size, step: parts * THREADS },
+      { out, x },
+      { size: x.size, step: parts * lanes },
       parts,
     );
+  if (x.size <= ALONE) {
+    squares(out, 1, `sum of squares ${accumulate}`, `st_out(0u, ${before}total);`);
+    return;
+  }
+  const parts = Math.min(PARTS, Math.ceil(x.size / (plain ? ALONE / 4 : 8 * THREADS)));
+  context.withScratch(PARTS, (scratch) => {
+    squares(scratch, parts, 'sum of squares, parts', 'st_out(group, total);');
     context.runner.run(
-      `sum of groups ${accumulate}`,
+      `sum of squares, groups ${accumulate}`,
       () => ({
         operands: ['out', 'scratch'],
         parameters: { parts: 'u32' },
-        threads: THREADS,
-        declarations: reductions(THREADS, THREADS),
+        threads: lanes,
+        declarations,
         body: `  var mine = 0.0;
-  if (tid < $parts) { mine = ld_scratch(tid); }
+  for (var i = tid; i < $parts; i += ${lanes}u) { mine += ld_scratch(i); }
   let total = sum(mine, tid);
-  if (tid == 0u) { st_out(0u, ${accumulate ? 'ld_out(0u) + ' : ''}total); }`,
+  if (tid == 0u) { st_out(0u, ${before}total); }`,
       }),
       { out, scratch },
       { parts },

@@ -26,6 +26,9 @@ interface Call {
   transposeB: boolean;
   accumulate: boolean;
   alpha: number;
+  /** Added to the product, `beta` times; lies as `out` does. */
+  more?: GpuTensor;
+  beta?: number;
   walk: Walk;
   batches: number;
   batchA: number;
@@ -77,6 +80,21 @@ export function groupedMatmul(
   else product(context, { ...base, m, n: k, k: rows, transposeA: true, transposeB: false, walk: 'inner' });
 }
 
+/** out = alpha · a · b + beta · more, for each matrix of stacks [G, rows, columns]; `more` may be left out. */
+export function stackProduct(
+  context: Context,
+  out: GpuTensor,
+  a: GpuTensor,
+  b: GpuTensor,
+  options: MatmulOptions & { more?: GpuTensor; beta?: number },
+): void {
+  const { transposeA = false, transposeB = false, alpha = 1, more, beta } = options;
+  const [batches, m, n] = out.shape;
+  const k = a.shape[transposeA ? 1 : 2];
+  const sizes = { walk: 'batch', batches, batchA: m * k, batchB: n * k, batchOut: m * n } as const;
+  product(context, { out, a, b, m, n, k, transposeA, transposeB, accumulate: false, alpha, more, beta, ...sizes });
+}
+
 /** True when the tile loaders may read four numbers at once. */
 function vectorised(call: Call): boolean {
   const { out, a, b, m, n, k, transposeA, transposeB, batchA, batchB, batchOut, walk } = call;
@@ -95,19 +113,19 @@ function tileFor(m: number, n: number, batches: number): TileName {
 
 function product(context: Context, call: Call): void {
   const { runner, features } = context;
-  const { out, a, b, m, n, k, transposeA, transposeB, accumulate, alpha, walk, batches, offsets } = call;
+  const { out, a, b, m, n, k, transposeA, transposeB, accumulate, alpha, more, beta = 0, walk, batches, offsets } = call;
   if (m * n * batches === 0) return;
-  const vector = vectorised(call);
+  const vector = !features.plain && vectorised(call);
   const bf16 = b.dtype === 'bf16';
   const strides = {
     strideA: strideOf(a, transposeA ? m : k),
     strideB: strideOf(b, transposeB ? k : n),
     strideOut: strideOf(out, n),
   };
-  if (m <= FEW_ROWS && transposeB && !transposeA && walk === 'batch' && batches === 1) {
+  if (!features.plain && !more && m <= FEW_ROWS && transposeB && !transposeA && walk === 'batch' && batches === 1) {
     runner.run(
       `few rows ${m} ${accumulate} ${vector} ${bf16}`,
-      () => fewRowsSource(m, accumulate, vector, bf16, reductions(32, 256)),
+      () => fewRowsSource(m, accumulate, vector, bf16, reductions(32, 256, context.features.subgroup)),
       { out, a, b },
       { n, k, ...strides, alpha },
       Math.ceil(n / 8),
@@ -116,7 +134,8 @@ function product(context: Context, call: Call): void {
   }
   const half = features.half && m * n * k >= LEAST_HALF;
   const tier = !half ? 'f32' : features.matrix ? 'matrix' : 'f16';
-  const tile = tier === 'matrix' ? 'matrix' : tileFor(m, n, batches);
+  const plain = m <= TILES.plainFew.rows ? 'plainFew' : 'plain';
+  const tile = features.plain ? plain : tier === 'matrix' ? 'matrix' : tileFor(m, n, batches);
   const { rows, columns, slice } = TILES[tile];
   const across = Math.ceil(n / columns);
   const down = walk === 'rows' ? Math.ceil(m / rows) + batches : Math.ceil(m / rows);
@@ -125,18 +144,19 @@ function product(context: Context, call: Call): void {
     walk,
     transposeA,
     transposeB,
-    accumulate,
+    addend: more ? 'more' : accumulate ? 'out' : 'none',
     vector,
     bf16,
     tier,
     unit: tier === 'matrix' ? (features.matrix ?? undefined) : undefined,
   };
-  const sizes = { m, n, k, ...strides, batchA: call.batchA, batchB: call.batchB, batchOut: call.batchOut, part: 0, alpha };
+  const sizes = { m, n, k, ...strides, batchA: call.batchA, batchB: call.batchB, batchOut: call.batchOut, part: 0, alpha, beta };
   const launch = (scales: GpuTensor | null): void => {
     const tensors: Record<string, GpuTensor> = { out, a, b };
     if (offsets) tensors.offsets = offsets;
     if (scales) tensors.scales = scales;
-    const parts = walk === 'batch' && batches === 1 ? partsOf(across * down, k) : 1;
+    if (more) tensors.more = more;
+    const parts = walk === 'batch' && batches === 1 && !features.plain && !more ? partsOf(across * down, k) : 1;
     if (parts === 1) {
       const z = walk === 'rows' ? 1 : batches;
       runner.run(nameOf(shape), () => productSource(shape), tensors, { ...sizes, groups: batches }, [across, down, z]);
@@ -146,7 +166,7 @@ function product(context: Context, call: Call): void {
     const part = Math.ceil(k / parts / slice) * slice;
     const count = Math.ceil(k / part);
     context.withScratch(count * m * n, (scratch) => {
-      const split: ProductShape = { ...shape, walk: 'split', accumulate: false };
+      const split: ProductShape = { ...shape, walk: 'split', addend: 'none' };
       const values = { ...sizes, strideOut: n, batchOut: m * n, part, groups: 1, alpha: 1 };
       runner.run(nameOf(split), () => productSource(split), { ...tensors, out: scratch }, values, [across, down, count]);
       runner.run(
@@ -200,7 +220,7 @@ function withScales(context: Context, a: GpuTensor, b: GpuTensor, body: (scales:
           parameters: { size: 'u32', columns: 'u32', stride: 'u32' },
           threads: THREADS,
           bf16: bf16 ? ['x'] : [],
-          declarations: reductions(THREADS, THREADS),
+          declarations: reductions(THREADS, THREADS, context.features.subgroup),
           body: `  var most = 0.0;
   for (var i = group * ${THREADS}u + tid; i < $size; i += ${THREADS * SEARCHERS}u) {
     most = max(most, abs(ld_x(i / $columns * $stride + i % $columns)));

@@ -1,6 +1,6 @@
 /** @file What happens at the vocabulary: log-probabilities through chunks of logits, drawing a token, and the losses. */
 import { POLICY_METRICS, type PolicyLossOptions } from '../../backend.js';
-import { type Context, pointwise, THREADS } from './context.js';
+import { type Context, lanesFor, pointwise, THREADS } from './context.js';
 import { reductions } from './kernel.js';
 import { matmul } from './products.js';
 import type { GpuTensor } from './tensor.js';
@@ -44,21 +44,26 @@ export function tokenLogProbabilities(
 ): void {
   chunks(context, view, hidden, head, (from, rows, logits) => {
     matmul(context, logits, rows, head, { transposeB: true, alpha: 1 / temperature });
+    const lanes = lanesFor(head.rows, context.features);
     context.runner.run(
-      'log-probabilities of a chunk',
+      `log-probabilities of a chunk ${lanes}`,
       () => ({
         operands: ['logProbabilities', 'entropy', 'logSumExp', 'logits', 'targets'],
-        parameters: { from: 'u32', size: 'u32' },
+        parameters: { from: 'u32', rows: 'u32', size: 'u32' },
         threads: THREADS,
-        declarations: reductions(THREADS, THREADS),
-        body: `  let row = group * $size;
-  let n = $from + group;
+        declarations: reductions(lanes, THREADS, context.features.subgroup),
+        body: `  let block = group * ${THREADS / lanes}u + tid / ${lanes}u;
+  let lane = tid % ${lanes}u;
+  let inside = block < $rows;
+  let end = select(0u, $size, inside);
+  let row = block * $size;
+  let n = $from + block;
   var most = ${FLOOR};
-  for (var v = tid; v < $size; v += ${THREADS}u) { most = max(most, ld_logits(row + v)); }
+  for (var v = lane; v < end; v += ${lanes}u) { most = max(most, ld_logits(row + v)); }
   most = largest(most, tid);
   var total = 0.0;
   var weighted = 0.0;
-  for (var v = tid; v < $size; v += ${THREADS}u) {
+  for (var v = lane; v < end; v += ${lanes}u) {
     let z = ld_logits(row + v) - most;
     let e = exp(z);
     total += e;
@@ -66,7 +71,7 @@ export function tokenLogProbabilities(
   }
   total = sum(total, tid);
   weighted = sum(weighted, tid);
-  if (tid == 0u) {
+  if (inside && lane == 0u) {
     let logTotal = log(total);
     st_logSumExp(n, most + logTotal);
     st_logProbabilities(n, ld_logits(row + u32(ldi_targets(n))) - most - logTotal);
@@ -74,8 +79,8 @@ export function tokenLogProbabilities(
   }`,
       }),
       { ...out, logits, targets },
-      { from, size: head.rows },
-      [rows.rows, 1, 1],
+      { from, rows: rows.rows, size: head.rows },
+      Math.ceil(rows.rows / (THREADS / lanes)),
     );
   });
 }
@@ -116,8 +121,8 @@ export function tokenLogProbabilitiesBackward(
 }
 
 /**
- * One group a row. A thread owns a run of tokens: it adds up their probabilities, the sums are put after each other in the order of the
- * vocabulary, and the thread whose run holds the uniform looks for the token in it.
+ * Lanes share a row. Each owns a run of tokens: it adds up their probabilities, the sums are put after each other in the order of the
+ * vocabulary, and the first lane finds the run that holds the uniform and looks for the token in it.
  */
 export function sample(
   context: Context,
@@ -129,32 +134,35 @@ export function sample(
 ): void {
   const { rows, columns } = logits;
   if (rows === 0) return;
+  const { features } = context;
   const greedy = temperature === 0;
+  const lanes = features.plain ? 1 : lanesFor(columns, features);
   const finish = `    let z = ld_logits(row + u32(id)) * $inverse;
-    sti_ids(group, id);
-    st_logProbabilities(group, z - most - log(total));`;
+    sti_ids(block, id);
+    st_logProbabilities(block, z - most - log(total));`;
+  const meet = lanes > 1 ? '  workgroupBarrier();' : '';
   const choose = greedy
     ? `  var found = 0x7fffffff;
   for (var v = first; v < end; v++) { if (ld_logits(row + v) == most) { found = i32(v); break; } }
   at[tid] = found;
-  workgroupBarrier();
-  if (tid == 0u) {
+${meet}
+  if (inside && lane == 0u) {
     var id = 0x7fffffff;
-    for (var t = 0u; t < ${THREADS}u; t++) { id = min(id, at[t]); }
+    for (var t = 0u; t < ${lanes}u; t++) { id = min(id, at[tid + t]); }
     if (id == 0x7fffffff) { id = 0; }
 ${finish}
   }`
     : `  run[tid] = mine;
   at[tid] = last;
-  workgroupBarrier();
-  if (tid == 0u) {
+${meet}
+  if (inside && lane == 0u) {
     // Where the sum rounds to less than the uniform, the last possible token is meant.
-    let wanted = ld_uniforms(group) * total;
+    let wanted = ld_uniforms(block) * total;
     var before = 0.0;
     var id = 0;
-    for (var t = 0u; t < ${THREADS}u; t++) {
-      if (at[t] < 0) { continue; }
-      if (before + run[t] > wanted) {
+    for (var t = 0u; t < ${lanes}u; t++) {
+      if (at[tid + t] < 0) { continue; }
+      if (before + run[tid + t] > wanted) {
         var cumulative = before;
         for (var v = t * $part; v < min($size, t * $part + $part); v++) {
           let p = exp(ld_logits(row + v) * $inverse - most);
@@ -164,23 +172,26 @@ ${finish}
         }
         break;
       }
-      before += run[t];
-      id = at[t];
+      before += run[tid + t];
+      id = at[tid + t];
     }
 ${finish}
   }`;
   context.runner.run(
-    `sample ${greedy}`,
+    `sample ${greedy} ${lanes}`,
     () => ({
       operands: ['ids', 'logProbabilities', 'logits', 'uniforms'].slice(0, greedy ? 3 : 4),
-      parameters: { size: 'u32', part: 'u32', stride: 'u32', inverse: 'f32' },
+      parameters: { rows: 'u32', size: 'u32', part: 'u32', stride: 'u32', inverse: 'f32' },
       threads: THREADS,
-      declarations: `${reductions(THREADS, THREADS)}
+      declarations: `${reductions(lanes, THREADS, features.subgroup)}
 var<workgroup> run: array<f32, ${THREADS}>;
 var<workgroup> at: array<i32, ${THREADS}>;`,
-      body: `  let row = group * $stride;
-  let first = min($size, tid * $part);
-  let end = min($size, first + $part);
+      body: `  let block = group * ${THREADS / lanes}u + tid / ${lanes}u;
+  let lane = tid % ${lanes}u;
+  let inside = block < $rows;
+  let row = block * $stride;
+  let first = min($size, lane * $part);
+  let end = select(first, min($size, first + $part), inside);
   var most = ${FLOOR};
   for (var v = first; v < end; v++) { most = max(most, ld_logits(row + v) * $inverse); }
   most = largest(most, tid);
@@ -195,8 +206,14 @@ var<workgroup> at: array<i32, ${THREADS}>;`,
 ${choose}`,
     }),
     { ids, logProbabilities, logits, uniforms },
-    { size: columns, part: Math.ceil(columns / THREADS), stride: logits.rowStride, inverse: greedy ? 1 : 1 / temperature },
-    [rows, 1, 1],
+    {
+      rows,
+      size: columns,
+      part: Math.ceil(columns / lanes),
+      stride: logits.rowStride,
+      inverse: greedy ? 1 : 1 / temperature,
+    },
+    Math.ceil(rows / (THREADS / lanes)),
   );
 }
 
@@ -213,7 +230,7 @@ export function crossEntropyLoss(
       operands: ['d', 'loss', 'logProbabilities', 'weights'],
       parameters: { size: 'u32' },
       threads: THREADS,
-      declarations: reductions(THREADS, THREADS),
+      declarations: reductions(THREADS, THREADS, context.features.subgroup),
       body: `  var mine = 0.0;
   for (var n = tid; n < $size; n += ${THREADS}u) {
     let w = ld_weights(n);
@@ -249,7 +266,7 @@ export function policyLoss(
       operands: Object.keys(tensors),
       parameters: { size: 'u32', low: 'f32', high: 'f32', beta: 'f32' },
       threads: THREADS,
-      declarations: reductions(THREADS, THREADS),
+      declarations: reductions(THREADS, THREADS, context.features.subgroup),
       body: `${names.map((i) => `  var s${i} = 0.0;`).join('\n')}
   for (var n = tid; n < $size; n += ${THREADS}u) {
     let logRatio = ld_now(n) - ld_old(n);

@@ -1,5 +1,4 @@
 /** @file Cases: norms and optimizers. */
-import { muon } from '../../operations/muon.js';
 import type { OperationCase } from '../problem.js';
 
 export const optimizers: OperationCase[] = [
@@ -63,16 +62,10 @@ export const optimizers: OperationCase[] = [
           gradientScale: draw.from([1], () => draw.random.uniform()),
         },
         run({ backend, input, output }) {
-          muon(backend, {
-            parameter: output('parameter', shape, { initial: 'parameter' }),
-            momentum: output('momentum', shape, { initial: 'momentum' }),
-            gradient: input('gradient'),
-            gradientScale: input('gradientScale'),
-            lr: 0.02,
-            beta: 0.95,
-            weightDecay: 0.1,
-            nesterov,
-          });
+          const parameter = output('parameter', shape, { initial: 'parameter' });
+          const momentum = output('momentum', shape, { initial: 'momentum' });
+          const options = { lr: 0.02, beta: 0.95, weightDecay: 0.1, nesterov };
+          backend.muon(parameter, momentum, input('gradient'), input('gradientScale'), options);
         },
       };
     },
