@@ -18,7 +18,7 @@ const FLAGS = [
 /** A processor that plays a GPU takes a second to compile a kernel. */
 const PROBLEMS = 4;
 
-it('agrees with the reference on every operation', { timeout: 600_000 }, async () => {
+it('agrees with the reference on every operation, in tiles and without barriers', { timeout: 900_000 }, async () => {
   const entry = fileURLToPath(new URL('webgpu-page.ts', import.meta.url));
   const result = await build({
     configFile: false,
