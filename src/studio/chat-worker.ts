@@ -22,7 +22,7 @@ class Cancelled extends Error {}
 async function answer(request: ChatRequest, send: (event: ChatEvent) => void): Promise<void> {
   const opened = await opening;
   send({ type: 'loaded' });
-  const { backend, model, tokenizer, config } = opened;
+  const { backend, model, tokenizer, config, generation } = opened;
   const ids = tokenizer.prompt(request.prompt);
   const room = config.max_position_embeddings - ids.length;
   if (room < 1)
@@ -38,6 +38,9 @@ async function answer(request: ChatRequest, send: (event: ChatEvent) => void): P
       samples: 1,
       maxTokens,
       temperature: request.temperature,
+      // What the makers of a foreign model leave out of its samples; ours leave out nothing.
+      topP: generation.topP ?? undefined,
+      topK: generation.topK ?? undefined,
       key: [request.seed, 'chat', 0],
       onToken: (_prompt, _sample, token, logProbability) => {
         if (Atomics.load(cancelled, 0) === 1) throw new Cancelled();
