@@ -3,7 +3,8 @@ import { Random } from '../base/random.js';
 import type { RunEvent } from '../usage/events.js';
 import type { Purpose } from '../usage/usage.js';
 import { type Bill, type BilledRun, type BillLine, type Column, computeBill } from './bill.js';
-import { createCostMeter } from './cost-meter.js';
+import { costRates, createCostMeter } from './cost-meter.js';
+import { usdOf } from './cost-rates.js';
 import { Decimal, sum } from './money.js';
 import { type PriceBook, parsePriceBook } from './pricebook.js';
 import { billDocument } from './schema.js';
@@ -268,11 +269,14 @@ describe('property: a random log', () => {
       const run = randomRun(random, 'run');
       const book = random.pick(books);
       const meter = createCostMeter(book);
+      const rates = costRates(book);
+      let quick = 0;
       const halves: RunEvent[] = [];
       for (const event of run.events) {
         if (event.type !== 'usage') halves.push(event);
         else {
           meter.add(event.usage);
+          quick += usdOf(event.usage, rates);
           const { workerSeconds, energyJoules, storedBytes } = event.usage;
           // Halving a binary fraction is exact.
           const half = { workerSeconds: workerSeconds / 2, energyJoules: energyJoules / 2, storedBytes: storedBytes / 2 };
@@ -285,6 +289,7 @@ describe('property: a random log', () => {
       const split = computeBill([{ name: 'run', events: halves }], book).totals.full.usd;
       expect(total.minus(split).abs().lt('1e-9')).toBe(true);
       expect(total.minus(storage).minus(meter.exact).abs().lt('1e-9')).toBe(true);
+      expect(quick).toBeCloseTo(meter.usd, 6);
     }
   });
 });

@@ -3,6 +3,7 @@
  * storage, which is paid for after the run.
  */
 import type { Usage } from '../usage/usage.js';
+import type { CostRates } from './cost-rates.js';
 import { energyOf } from './lines.js';
 import { type Decimal, toUsd, ZERO } from './money.js';
 import { type PriceBook, unitPrices } from './pricebook.js';
@@ -14,6 +15,14 @@ export interface CostMeter {
   readonly usd: number;
   /** Dollars so far, exact. */
   readonly exact: string;
+}
+
+/** The same as plain numbers, for whoever goes through a million records to draw a curve. */
+export function costRates(book: PriceBook): CostRates {
+  const prices = unitPrices(book);
+  const workerSecond = (book.mode === 'rent' ? prices.rent : prices.depreciation).usd.toNumber() / 3600;
+  const joule = book.mode === 'own' ? prices.electricity.usd.toNumber() / 3_600_000 : 0;
+  return { workerSecond, estimatedWorkerSecond: workerSecond + joule * book.wattsPerBusyCore.value, joule };
 }
 
 export function createCostMeter(book: PriceBook): CostMeter {

@@ -12,7 +12,7 @@ export {
   ownershipTerms,
 } from './capital/index.js';
 export { CLAIMS, type ClaimDocument, claimText, evaluateClaim, readClaim } from './claims/index.js';
-export { type CostMeter, createCostMeter } from './cost-meter.js';
+export { type CostMeter, costRates, createCostMeter } from './cost-meter.js';
 export { BILL_FILE, loadPriceBook, priceBookOfRun, readRun, writeBill } from './files.js';
 export type { Gain } from './gain.js';
 export { keptEvents } from './lineage.js';

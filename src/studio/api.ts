@@ -55,7 +55,7 @@ export function createApi(options: { runs: string; version: string; command: rea
 
   const run = (name: string): Entry => {
     const entry = library.find(name);
-    if (entry === undefined) throw new HttpError(404, `there is no run ${name}; it may have been deleted`);
+    if (entry === undefined) throw new HttpError(404, `There is no run "${name}"; it may have been deleted.`);
     return entry;
   };
 
@@ -99,9 +99,12 @@ export function createApi(options: { runs: string; version: string; command: rea
     const { log } = entry;
     const from = Number(request.headers['last-event-id'] ?? url.searchParams.get('offset') ?? 0);
     const send = openStream(response);
-    const missed = Number.isSafeInteger(from) && from >= 0 ? log.since(from) : null;
-    if (missed === null) send({}, null, 'reset');
-    else if (missed.length > 0) send(missed, log.current().offset, 'events');
+    // Whoever has a sample waits for the whole; `reset` says that it is there.
+    if (log.current().progress === 1) {
+      const missed = Number.isSafeInteger(from) ? log.since(from) : null;
+      if (missed === null) send({}, null, 'reset');
+      else if (missed.length > 0) send(missed, log.current().offset, 'events');
+    }
     let status = '';
     const stop = log.subscribe((change) => {
       if (change.kind === 'events') send(change.events, change.offset, 'events');
@@ -109,7 +112,7 @@ export function createApi(options: { runs: string; version: string; command: rea
     });
     response.on('close', stop);
     repeat(response, FOLLOW_MS, async () => {
-      await log.refresh();
+      await log.look();
       const summary = library.find(entry.run.name) === undefined ? null : library.summary(entry);
       const { progress } = log.current();
       const now = JSON.stringify([summary?.status, summary?.hasModel, summary?.hasBill, Math.floor(progress * 50)]);
@@ -169,8 +172,7 @@ export function createApi(options: { runs: string; version: string; command: rea
         return listLive(response);
       case 'runs/…': {
         const entry = run(name);
-        const reading = entry.log.refresh();
-        if (entry.log.current().progress === 1) await reading;
+        await entry.log.look();
         return answer(library.detail(entry));
       }
       case 'runs/…/events':
@@ -178,7 +180,7 @@ export function createApi(options: { runs: string; version: string; command: rea
       case 'runs/…/samples': {
         const { samples } = run(name);
         const stage = url.searchParams.get('stage');
-        return answer(stage === null ? samples.steps() : samples.read(stage, Number(url.searchParams.get('step'))));
+        return answer(await (stage === null ? samples.steps() : samples.read(stage, Number(url.searchParams.get('step')))));
       }
       case 'runs/…/bill':
         return answer(await library.bill(run(name)));

@@ -4,7 +4,9 @@
 import { parentPort } from 'node:worker_threads';
 import { CLAIMS, evaluateClaim, readClaim } from '../ledger/index.js';
 import { planned, sampled } from '../recipes/claim-options.js';
+import { stepBack } from './background.js';
 
+stepBack();
 for (const claim of CLAIMS) {
   parentPort?.postMessage({ id: claim.id, document: evaluateClaim(readClaim(claim, claim.id), { planned, propagate: sampled }) });
 }

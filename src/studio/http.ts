@@ -8,7 +8,7 @@
  * - **Content-Security-Policy**: scripts, styles and connections from here alone; WebAssembly, and no `eval`.
  */
 import { timingSafeEqual } from 'node:crypto';
-import { createReadStream, existsSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join } from 'node:path';
 import { brotliCompress, constants, gzip } from 'node:zlib';
@@ -100,7 +100,7 @@ export function sendJson(request: IncomingMessage, response: ServerResponse, sta
     response.writeHead(status, { ...headers, 'content-length': text.length }).end(text);
     return;
   }
-  gzip(text, { level: 4 }, (error, packed) => {
+  gzip(text, { level: 1 }, (error, packed) => {
     if (error !== null) response.writeHead(500).end();
     else response.writeHead(status, { ...headers, 'content-encoding': 'gzip', 'content-length': packed.length }).end(packed);
   });
@@ -148,29 +148,29 @@ export function sendFile(request: IncomingMessage, response: ServerResponse, fol
   const headers = { 'content-type': type, 'cache-control': cache, vary: 'accept-encoding' };
   const packs = /^(text\/|application\/j|image\/svg)/.test(type);
   if (!packs || !/\bbr\b/.test(String(request.headers['accept-encoding'] ?? ''))) {
-    response.writeHead(200, { ...headers, 'content-length': statSync(file).size });
-    createReadStream(file).pipe(response);
+    // All of them are small, and each step of a stream would be a turn of the event loop.
+    const bytes = readFileSync(file);
+    response.writeHead(200, { ...headers, 'content-length': bytes.length }).end(bytes);
     return true;
   }
-  const key = `${file}\n${statSync(file).mtimeMs}`;
   const send = (packed: Buffer): void => {
     response.writeHead(200, { ...headers, 'content-encoding': 'br', 'content-length': packed.length }).end(packed);
   };
+  // The application is packed when it is built.
+  if (existsSync(`${file}.br`)) {
+    send(readFileSync(`${file}.br`));
+    return true;
+  }
+  const key = `${file}\n${statSync(file).mtimeMs}`;
   const known = packedFiles.get(key);
   if (known !== undefined) {
     send(known);
     return true;
   }
-  const parts: Buffer[] = [];
-  createReadStream(file)
-    .on('data', (part) => parts.push(part as Buffer))
-    .on('error', () => response.destroy())
-    .on('end', () => {
-      brotliCompress(Buffer.concat(parts), { params: { [constants.BROTLI_PARAM_QUALITY]: 8 } }, (error, packed) => {
-        if (error !== null) return response.destroy();
-        packedFiles.set(key, packed);
-        send(packed);
-      });
-    });
+  brotliCompress(readFileSync(file), { params: { [constants.BROTLI_PARAM_QUALITY]: 8 } }, (error, packed) => {
+    if (error !== null) return response.destroy();
+    packedFiles.set(key, packed);
+    send(packed);
+  });
   return true;
 }

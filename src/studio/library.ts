@@ -5,16 +5,17 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findRuns, holderOf, type RunFolder } from '../checkpoints/run-folder.js';
-import { computeBill, defaultPriceBook, priceBookOfRun, readRun } from '../ledger/index.js';
+import { defaultPriceBook, priceBookOfRun } from '../ledger/index.js';
 import { createTask } from '../tasks/index.js';
 import { problemAt } from '../tasks/task.js';
+import { billInThread } from './bill-thread.js';
 import { followLog, type LogFollower } from './log-follower.js';
 import type { BillView, Expected, ModelChoice, RunDetail, RunStatus, RunSummary } from './protocol.js';
 import { type RunState, thinned } from './run-state.js';
 import { indexSamples, type SampleIndex } from './samples.js';
 
-/** Buckets of a curve that the page gets: more than a chart has pixels. */
-const PAGE_LIMIT = 1024;
+/** Buckets of a curve that the page gets: as many as a chart has points to show, each with its least and greatest. */
+const PAGE_LIMIT = 512;
 const SPARK_LIMIT = 48;
 
 export interface Entry {
@@ -88,7 +89,8 @@ export function openLibrary(folder: string): Library {
   return {
     async list() {
       const found = scan();
-      await Promise.all(found.map(({ log }) => firstLook(log)));
+      // The newest first, one at a time, so that a page of a run that is asked for meanwhile comes soon.
+      for (const { log } of found.toReversed()) await log.look();
       return found.map(summary).reverse();
     },
     find: (name) => scan().find(({ run }) => run.name === name),
@@ -116,7 +118,7 @@ export function openLibrary(folder: string): Library {
     async bill({ run }) {
       if (existsSync(run.bill) && holderOf(run) === null)
         return { bill: JSON.parse(readFileSync(run.bill, 'utf8')), final: true };
-      return { bill: computeBill([await readRun(run.root)], priceBookOfRunOrDefault(run.root)), final: false };
+      return { bill: await billInThread(run.root, priceBookOfRunOrDefault(run.root)), final: false };
     },
     models: () =>
       scan()
@@ -131,13 +133,6 @@ export function openLibrary(folder: string): Library {
         }),
     noteFailure: (name, message) => void failures.set(name, message),
   };
-}
-
-/** Short logs whole; of a long one the sample, while the rest is read. */
-async function firstLook(log: LogFollower): Promise<void> {
-  const reading = log.refresh();
-  if (log.current().progress < 1) return;
-  await reading;
 }
 
 function priceBookOfRunOrDefault(root: string) {
@@ -198,7 +193,12 @@ function statusOf(run: RunFolder, state: RunState, failure?: string): { status: 
   const { ended } = state;
   if (ended !== null) return { status: ended.reason, message: ended.message ?? null };
   // A log that was just begun: its process takes the lock first, so there is none.
-  return { status: 'killed', message: failure ?? 'its process ended without a word; resume goes on from the last checkpoint' };
+  return {
+    status: 'killed',
+    message:
+      failure ??
+      'Its process ended without saying why: it was killed, or the machine stopped. Resume goes on from the last checkpoint.',
+  };
 }
 
 function forPage(state: RunState): RunState {

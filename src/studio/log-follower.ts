@@ -1,28 +1,26 @@
 /**
- * @file Follows one `events.jsonl`: reads what is there in slices that leave the server free, and then what is appended.
+ * @file Follows one `events.jsonl`: reads what is there, and then what is appended.
  *
  * Half a line waits for its other half. A file that shrank was cut or replaced (a resume cuts a torn line; a run was deleted and its
  * name given again): everything is read anew, and listeners hear `reset`. A log too long to read at once is shown from a sample of it
- * first: its head, its tail and lines at even distances between them, folded by the same code.
+ * first (log-sample.ts), while a thread reads the whole (log-thread.ts).
  */
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
-import { createCostMeter, type PriceBook } from '../ledger/index.js';
-import { problemOf } from '../usage/validate.js';
-import { addEvent, createRunState, type PricedEvent, type RunState } from './run-state.js';
+import { costRates, type PriceBook } from '../ledger/index.js';
+import { ownTurn } from './background.js';
+import { createFold, foldNext, NEWLINE, parseLines } from './log-fold.js';
+import { sampleLog } from './log-sample.js';
+import { foldInThread } from './log-thread.js';
+import type { PricedEvent, RunState } from './run-state.js';
 
-/** Buckets that the server keeps of a curve. */
-const CURVE_LIMIT = 4096;
-const SLICE_BYTES = 1 << 20;
 /** Longer logs are first shown from a sample. */
-const PREVIEW_FROM_BYTES = 8 << 20;
-const PREVIEW_EDGE_BYTES = 128 << 10;
-const PREVIEW_PIECES = 800;
-const PREVIEW_PIECE_BYTES = 2 << 10;
-const NEWLINE = 10;
+const LONG_BYTES = 2 << 20;
+/** A page that was away for longer takes the state anew. */
+const MISSED_BYTES = 1 << 20;
 
 export interface Followed {
   state: RunState;
-  /** Bytes of the log that the state has seen, up to a whole line. */
+  /** Bytes of the log that the state has seen, up to a whole line; −1 for a sample, which nothing can be added to. */
   offset: number;
   /** Share of the log that has been read; below 1 the state is a sample. */
   progress: number;
@@ -32,100 +30,119 @@ export interface Followed {
 export type Change = { kind: 'events'; events: PricedEvent[]; offset: number } | { kind: 'reset' } | { kind: 'gone' };
 
 export interface LogFollower {
+  /** Reads what is new. Resolves when there is something to show: all of it, or a sample of a long log. */
+  look(): Promise<void>;
   /** Reads what is new. Resolves when the end has been reached. */
   refresh(): Promise<void>;
   current(): Followed;
   /** The events from a byte offset that a listener has seen; null when it is not one of this log. */
   since(offset: number): PricedEvent[] | null;
   subscribe(listener: (change: Change) => void): () => void;
-  readonly listeners: number;
 }
 
 /** @param file the log; it need not exist yet */
 export function followLog(file: string, prices: PriceBook): LogFollower {
-  let state = createRunState();
-  let price = pricer(prices);
-  let offset = 0;
+  const rates = costRates(prices);
+  let fold = createFold();
   let size = 0;
   let inode = 0;
-  let malformed = 0;
   let preview: RunState | null = null;
+  /** Bytes that the thread has read. */
+  let read = 0;
   let working: Promise<void> | null = null;
+  let shown = Promise.resolve();
+  let show = (): void => {};
   const listeners = new Set<(change: Change) => void>();
   const tell = (change: Change): void => {
     for (const listener of listeners) listener(change);
   };
 
-  function reset(): void {
-    state = createRunState();
-    price = pricer(prices);
-    offset = 0;
-    malformed = 0;
-    preview = null;
-  }
-
-  async function read(): Promise<void> {
-    let handle: number;
+  /** Looks at the file. @returns whether there is something new in it */
+  function look(): boolean {
     try {
       const stat = statSync(file);
-      if (stat.size < offset || (inode !== 0 && stat.ino !== inode)) {
-        reset();
+      if (stat.size < fold.offset || (inode !== 0 && stat.ino !== inode)) {
+        fold = createFold();
         tell({ kind: 'reset' });
       }
       inode = stat.ino;
       size = stat.size;
-      if (size === offset) return;
-      handle = openSync(file, 'r');
+      return size > fold.offset;
     } catch {
       // Deleted, or not there yet.
       if (inode !== 0) {
-        inode = 0;
-        size = 0;
-        reset();
+        [inode, size, fold] = [0, 0, createFold()];
         tell({ kind: 'gone' });
       }
-      return;
-    }
-    try {
-      if (size - offset > PREVIEW_FROM_BYTES) preview = sample(handle, size, pricer(prices));
-      const first = offset === 0;
-      for (;;) {
-        const slice = readWhole(handle, offset, SLICE_BYTES);
-        if (slice === null) break;
-        const events = parseLines(slice, price);
-        malformed += events.malformed;
-        for (const event of events.parsed) addEvent(state, event, CURVE_LIMIT);
-        offset += slice.length;
-        if (!first && events.parsed.length > 0) tell({ kind: 'events', events: events.parsed, offset });
-        size = Math.max(size, fstatSync(handle).size);
-        // Requests have their turn between slices.
-        if (offset < size) await new Promise((resolve) => setImmediate(resolve));
-      }
-      if (preview !== null) {
-        preview = null;
-        tell({ kind: 'reset' });
-      } else if (first) tell({ kind: 'reset' });
-    } finally {
-      closeSync(handle);
+      return false;
     }
   }
 
-  return {
-    refresh() {
-      working ??= read().finally(() => {
+  async function readLong(handle: number): Promise<void> {
+    read = fold.offset;
+    preview = await sampleLog(handle, size, rates);
+    show();
+    const whole = await foldInThread({ file, size, fold, rates }, (offset) => {
+      read = offset;
+    });
+    // Where it was cut or replaced meanwhile, what was read is of another log; what is there now is read below.
+    const now = fstatSync(handle);
+    if (whole !== null && now.ino === statSync(file).ino && now.size >= whole.offset) fold = whole;
+  }
+
+  async function readNew(): Promise<void> {
+    if (!look()) return;
+    const handle = openSync(file, 'r');
+    const first = fold.offset === 0;
+    const long = size - fold.offset > LONG_BYTES;
+    try {
+      if (long) await readLong(handle);
+      else if (first) await ownTurn();
+      for (;;) {
+        const events = foldNext(handle, fold, rates);
+        if (events === null) break;
+        if (!first && !long && events.length > 0) tell({ kind: 'events', events, offset: fold.offset });
+        size = Math.max(size, fstatSync(handle).size);
+        // Requests have their turn between slices.
+        if (fold.offset < size) await ownTurn();
+      }
+    } finally {
+      closeSync(handle);
+      preview = null;
+    }
+    if (first || long) tell({ kind: 'reset' });
+  }
+
+  function refresh(): Promise<void> {
+    if (working !== null) return working;
+    shown = new Promise((resolve) => {
+      show = resolve;
+    });
+    working = readNew()
+      // Deleted between two calls: the next look says so.
+      .catch(() => {})
+      .finally(() => {
         working = null;
+        show();
       });
-      return working;
+    return working;
+  }
+
+  return {
+    look() {
+      void refresh();
+      return shown;
     },
+    refresh,
     current() {
-      const progress = preview === null || size === 0 ? 1 : Math.min(1, offset / size);
-      return { state: preview ?? state, offset, progress, malformed };
+      if (preview === null) return { ...fold, progress: 1 };
+      return { state: preview, offset: -1, progress: Math.min(0.99, read / size), malformed: 0 };
     },
     since(from) {
-      if (from > offset || preview !== null) return null;
+      const { offset } = fold;
+      if (from < 0 || from > offset || preview !== null) return null;
       if (from === offset) return [];
-      // A page that was away for long takes the state anew.
-      if (offset - from > SLICE_BYTES) return null;
+      if (offset - from > MISSED_BYTES) return null;
       const handle = openSync(file, 'r');
       try {
         const bytes = Buffer.alloc(offset - from);
@@ -135,7 +152,7 @@ export function followLog(file: string, prices: PriceBook): LogFollower {
           readSync(handle, before, 0, 1, from - 1);
           if (before[0] !== NEWLINE) return null;
         }
-        return parseLines(bytes, pricer(prices)).parsed;
+        return parseLines(bytes, rates).events;
       } finally {
         closeSync(handle);
       }
@@ -144,65 +161,5 @@ export function followLog(file: string, prices: PriceBook): LogFollower {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    get listeners() {
-      return listeners.size;
-    },
   };
-}
-
-type Pricer = (event: PricedEvent) => PricedEvent;
-
-function pricer(prices: PriceBook): Pricer {
-  return (event) => {
-    if (event.type !== 'usage') return event;
-    const meter = createCostMeter(prices);
-    meter.add(event.usage);
-    return { ...event, usd: meter.usd };
-  };
-}
-
-/** Bytes from `offset` up to the last newline within `most`; null when no whole line is there. A longer line widens the slice. */
-function readWhole(handle: number, offset: number, most: number): Buffer | null {
-  const bytes = Buffer.alloc(most);
-  const length = readSync(handle, bytes, 0, most, offset);
-  const end = bytes.lastIndexOf(NEWLINE, length - 1);
-  if (length > 0 && end >= 0) return bytes.subarray(0, end + 1);
-  return length === most ? readWhole(handle, offset, most * 2) : null;
-}
-
-function parseLines(bytes: Buffer, price: Pricer): { parsed: PricedEvent[]; malformed: number } {
-  const parsed: PricedEvent[] = [];
-  let malformed = 0;
-  for (const line of bytes.toString('utf8').split('\n')) {
-    if (line === '') continue;
-    try {
-      const event = JSON.parse(line) as PricedEvent;
-      if (problemOf(event) !== null) throw new Error('no event');
-      // Prices are ours to say.
-      parsed.push(price({ ...event, usd: undefined }));
-    } catch {
-      malformed++;
-    }
-  }
-  return { parsed, malformed };
-}
-
-/** A long log in some milliseconds, whatever its length. */
-function sample(handle: number, size: number, price: Pricer): RunState {
-  const state = createRunState();
-  const piece = (from: number, bytes: number): void => {
-    const buffer = Buffer.alloc(Math.min(bytes, size - from));
-    const length = readSync(handle, buffer, 0, buffer.length, from);
-    const start = from === 0 ? 0 : buffer.indexOf(NEWLINE) + 1;
-    const end = buffer.lastIndexOf(NEWLINE, length - 1) + 1;
-    if (end <= start) return;
-    for (const event of parseLines(buffer.subarray(start, end), price).parsed) addEvent(state, event, CURVE_LIMIT);
-  };
-  piece(0, PREVIEW_EDGE_BYTES);
-  const between = size - 2 * PREVIEW_EDGE_BYTES;
-  for (let i = 0; i < PREVIEW_PIECES; i++) {
-    piece(PREVIEW_EDGE_BYTES + Math.floor((i * between) / PREVIEW_PIECES), PREVIEW_PIECE_BYTES);
-  }
-  piece(size - PREVIEW_EDGE_BYTES, PREVIEW_EDGE_BYTES);
-  return state;
 }

@@ -34,7 +34,7 @@ export interface RunSummary {
 export interface RunDetail {
   summary: RunSummary;
   state: RunState;
-  /** Byte offset of the log that the state has seen. */
+  /** Byte offset of the log that the state has seen; −1 for a sample. */
   offset: number;
   progress: number;
   malformed: number;

@@ -2,6 +2,7 @@
  * @file `samples.jsonl`, by step: where in the file the rollouts of a step lie, so that a slider reads only those.
  */
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { ownTurn } from './background.js';
 
 export interface SampleStep {
   stage: string;
@@ -31,12 +32,12 @@ interface Entry extends SampleStep {
 
 export interface SampleIndex {
   /** Of the newest attempt that reached it, each step once, in order. */
-  steps(): SampleStep[];
-  read(stage: string, step: number): Sample[];
+  steps(): Promise<SampleStep[]>;
+  read(stage: string, step: number): Promise<Sample[]>;
 }
 
 const NEWLINE = 10;
-const SLICE_BYTES = 4 << 20;
+const SLICE_BYTES = 256 << 10;
 
 /** @param file need not exist */
 export function indexSamples(file: string): SampleIndex {
@@ -44,7 +45,17 @@ export function indexSamples(file: string): SampleIndex {
   let offset = 0;
   let inode = 0;
 
-  function refresh(): void {
+  let working: Promise<void> | null = null;
+
+  /** Reads what is new; those who ask meanwhile wait for the same reading. */
+  function refresh(): Promise<void> {
+    working ??= readNew().finally(() => {
+      working = null;
+    });
+    return working;
+  }
+
+  async function readNew(): Promise<void> {
     let handle: number;
     try {
       const { size, ino } = statSync(file);
@@ -61,17 +72,24 @@ export function indexSamples(file: string): SampleIndex {
       return;
     }
     try {
-      for (;;) {
-        const bytes = Buffer.alloc(SLICE_BYTES);
-        const length = readSync(handle, bytes, 0, SLICE_BYTES, offset);
-        const end = bytes.lastIndexOf(NEWLINE, length - 1) + 1;
-        if (length === 0 || end === 0) return;
+      for (let most = SLICE_BYTES; ; ) {
+        const bytes = Buffer.allocUnsafe(most);
+        const length = readSync(handle, bytes, 0, most, offset);
+        const end = length === 0 ? 0 : bytes.lastIndexOf(NEWLINE, length - 1) + 1;
+        // A line that is longer than the slice widens it.
+        if (end === 0 && length === most) {
+          most *= 2;
+          continue;
+        }
+        if (end === 0) return;
         for (let at = 0; at < end; ) {
           const next = bytes.indexOf(NEWLINE, at) + 1;
           note(bytes.toString('utf8', at, next - 1), offset + at, offset + next);
           at = next;
         }
         offset += end;
+        // Other requests have their turn between slices.
+        await ownTurn();
       }
     } finally {
       closeSync(handle);
@@ -95,12 +113,12 @@ export function indexSamples(file: string): SampleIndex {
   }
 
   return {
-    steps() {
-      refresh();
+    async steps() {
+      await refresh();
       return [...entries.values()].sort((a, b) => a.step - b.step).map(({ from: _, to: __, ...step }) => step);
     },
-    read(stage, step) {
-      refresh();
+    async read(stage, step) {
+      await refresh();
       const entry = entries.get(`${stage}\n${step}`);
       if (entry === undefined) return [];
       const handle = openSync(file, 'r');

@@ -15,7 +15,15 @@ let studio: Studio;
 beforeAll(async () => {
   mkdirSync(join(runs, NAME, 'checkpoints'), { recursive: true });
   mkdirSync(join(web, 'assets'), { recursive: true });
-  writeFileSync(join(web, 'index.html'), '<meta content="__STUDIO_TOKEN__">');
+  writeFileSync(join(web, 'index.html'), '<head><meta content="__STUDIO_TOKEN__"></head>');
+  mkdirSync(join(web, '.vite'));
+  const shared = { file: 'assets/shared.js' };
+  const page = { file: 'assets/run.js', css: ['assets/run.css'], imports: ['index.html', '_shared.js'] };
+  const entry = { file: 'assets/a.js', isEntry: true };
+  writeFileSync(
+    join(web, '.vite', 'manifest.json'),
+    JSON.stringify({ 'index.html': entry, '_shared.js': shared, 'pages/run.tsx': page }),
+  );
   writeFileSync(join(web, 'assets', 'a.js'), 'export {};');
   mkdirSync(join(folder, 'here'));
   writeFileSync(join(folder, 'here', 'index.html'), 'the page that trains in a tab');
@@ -177,12 +185,29 @@ describe('guards', () => {
     expect(headers['x-content-type-options']).toBe('nosniff');
     expect(body).toContain(studio.token);
   });
+
+  it('names at once what the page of an address will ask for, and nothing that the address made up', async () => {
+    const { body } = await ask(`/runs/${NAME}/rollouts`);
+    for (const file of ['run.js', 'shared.js'])
+      expect(body).toContain(`<link rel="modulepreload" crossorigin href="/assets/${file}">`);
+    expect(body).toContain('<link rel="stylesheet" crossorigin href="/assets/run.css">');
+    expect(body).toContain(`<link rel="preload" as="fetch" crossorigin href="/api/runs/${NAME}">`);
+    expect(body).not.toContain('assets/a.js');
+    for (const path of ['/runs/%22%3E%3Cscript%3E', '/runs/"><script>', "/runs/'onload='x", '/"><script>/x'])
+      expect((await ask(path)).body, path).not.toMatch(/<script|'onload/);
+  });
 });
 
 describe('runs', () => {
   it('lists them, with why one failed', async () => {
     const [run] = JSON.parse((await ask('/api/runs')).body);
     expect(run).toMatchObject({ name: NAME, status: 'failed', message: 'the disk is full', step: 1, steps: 3, hasModel: false });
+  });
+
+  it('gives the bill of a run that has none yet, as far as it has come', async () => {
+    const { bill, final } = JSON.parse((await ask(`/api/runs/${NAME}/bill`)).body);
+    expect(final).toBe(false);
+    expect(bill.totals).toMatchObject({ headline: { usd: '0' } });
   });
 
   it('gives rollouts by step, and waits for half a line', async () => {

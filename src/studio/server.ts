@@ -5,7 +5,7 @@
  * can be computed in the page (plans, charts, waterfalls) is computed there.
  */
 import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -15,6 +15,7 @@ import { UserError } from '../base/errors.js';
 import { RUNS } from '../checkpoints/run-folder.js';
 import { createApi } from './api.js';
 import { checkHost, checkOrigin, HttpError, SECURITY_HEADERS, sendFile, sendJson } from './http.js';
+import { createWebPage } from './web-page.js';
 
 /** The page that trains in a tab: static files of their own (web/here). */
 export const HERE = '/train-here';
@@ -54,6 +55,7 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
   }
   const token = randomBytes(24).toString('base64url');
   const api = createApi({ runs, version: options.version, command: options.command });
+  const page = createWebPage(web, token);
   const names = new Set([...LOOPBACK, host.toLowerCase(), ...(options.names ?? [])]);
   const server = createServer((request, response) => {
     void serve(request, response).catch((error) => refuse(request, response, error));
@@ -82,8 +84,7 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
     if (url.pathname !== '/index.html' && sendFile(request, response, web, url.pathname)) return;
     // Every other path is one of the application's own; a file that is missing is not.
     if (/\.[a-z0-9]+$/.test(url.pathname) && !url.pathname.startsWith('/runs/')) throw new HttpError(404, 'no such file');
-    const page = readFileSync(join(web, 'index.html'), 'utf8').replace('__STUDIO_TOKEN__', token);
-    response.writeHead(200, { 'content-type': 'text/html; charset=utf-8', 'cache-control': 'no-store' }).end(page);
+    response.writeHead(200, { 'content-type': 'text/html; charset=utf-8', 'cache-control': 'no-store' }).end(page(url.pathname));
   }
 
   await listen(server, host, port);

@@ -1,0 +1,45 @@
+/**
+ * @file The document that every path of the application gets: the built `index.html` with the token in it, and with what its page will
+ * ask for named at once. Without that a browser learns of the page's script when the frame runs, and of the run's state when the page does.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** Of Vite's manifest: the files of a module, and the modules that it imports. */
+type Manifest = Record<string, { file: string; css?: string[]; imports?: string[]; isEntry?: boolean }>;
+
+/** Makes the document for a path. @param web the built application */
+export function createWebPage(web: string, token: string): (pathname: string) => string {
+  return (pathname) => {
+    const document = readFileSync(join(web, 'index.html'), 'utf8').replace('__STUDIO_TOKEN__', token);
+    const manifest = manifestOf(web);
+    const [page = '', run] = pathname.split('/').filter(Boolean);
+    const module = page === 'runs' && run !== undefined ? 'run' : page;
+    const links = [...filesOf(manifest, `pages/${module}.tsx`)].map((file) =>
+      file.endsWith('.css')
+        ? `<link rel="stylesheet" crossorigin href="/${file}">`
+        : `<link rel="modulepreload" crossorigin href="/${file}">`,
+    );
+    // Encoded in the path as it is, so nothing in it can end the attribute.
+    if (module === 'run' && /^[\w%.~-]+$/.test(run))
+      links.push(`<link rel="preload" as="fetch" crossorigin href="/api/runs/${run}">`);
+    return document.replace('</head>', `${links.join('')}</head>`);
+  };
+}
+
+function manifestOf(web: string): Manifest {
+  try {
+    return JSON.parse(readFileSync(join(web, '.vite/manifest.json'), 'utf8')) as Manifest;
+  } catch {
+    return {};
+  }
+}
+
+/** What a module loads beside the entry, which the document names itself. */
+function filesOf(manifest: Manifest, module: string, found = new Set<string>()): Set<string> {
+  const entry = manifest[module];
+  if (entry === undefined || entry.isEntry || found.has(entry.file)) return found;
+  for (const file of [entry.file, ...(entry.css ?? [])]) found.add(file);
+  for (const next of entry.imports ?? []) filesOf(manifest, next, found);
+  return found;
+}
