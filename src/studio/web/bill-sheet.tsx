@@ -3,7 +3,7 @@
  */
 import type { Bill } from '../protocol.js';
 import { count, duration, percent, significant, usd } from './format.js';
-import { Button, Card, CopyLink, csv, Stat, save } from './ui.js';
+import { Button, Card, CopyLink, csv, Scroll, Stat, save } from './ui.js';
 import { savePng, Waterfall, type WaterfallRow } from './waterfall.js';
 
 const LABELS: Record<string, string> = { headline: 'Headline', full: 'Full' };
@@ -50,7 +50,7 @@ export function BillSheet({ name, bill, final, link }: { name: string; bill: Bil
       {bill.predicted !== null && <PredictedTable predicted={bill.predicted} />}
       {bill.gains.length > 0 && (
         <Card title="What accuracy cost" note="Dollars for each further correct answer per 1,000 problems." flush>
-          <div class="scroll" role="region" tabIndex={0} aria-label="Table of what accuracy cost">
+          <Scroll label="Table of what accuracy cost">
             <table>
               <thead>
                 <tr>
@@ -90,7 +90,7 @@ export function BillSheet({ name, bill, final, link }: { name: string; bill: Bil
                 ))}
               </tbody>
             </table>
-          </div>
+          </Scroll>
         </Card>
       )}
       {bill.notes.length > 0 && (
@@ -230,7 +230,7 @@ function PredictedTable({ predicted }: { predicted: NonNullable<Bill['predicted'
       note="Said before the first step, beside what came of it. Residual: measured over predicted, less one."
       flush
     >
-      <div class="scroll" role="region" tabIndex={0} aria-label="Table of what was predicted and measured">
+      <Scroll label="Table of what was predicted and measured">
         <table>
           <thead>
             <tr>
@@ -271,7 +271,7 @@ function PredictedTable({ predicted }: { predicted: NonNullable<Bill['predicted'
             })}
           </tbody>
         </table>
-      </div>
+      </Scroll>
     </Card>
   );
 }

@@ -5,8 +5,9 @@ import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
 import type { Curve } from '../run-state.js';
-import { compact, type Metric, usd as showUsd, significant } from './format.js';
+import { compact, count, type Metric, usd as showUsd, significant } from './format.js';
 import { shown } from './theme.js';
+import { inTurn } from './turns.js';
 
 export interface Series {
   name: string;
@@ -17,7 +18,17 @@ export interface Series {
 
 const HEIGHT = 168;
 
-const token = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+/** Colours and fonts of the styles; asking the browser for one makes it compute them all, so each is asked for once a theme. */
+const tokens = new Map<string, string>();
+function token(name: string): string {
+  const key = `${shown.value} ${name}`;
+  let value = tokens.get(key);
+  if (value === undefined) {
+    value = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+    tokens.set(key, value);
+  }
+  return value;
+}
 
 /** 0.8, 20, 60K, 1e−4. */
 function tickText(value: number): string {
@@ -26,6 +37,10 @@ function tickText(value: number): string {
     .replace(/(\.\d*?)0+(?=[A-Z]?$)/, '$1')
     .replace(/\.(?=[A-Z]?$)/, '');
 }
+
+/** Pixels of the axis at the left: most labels have few characters, small dollars have many. */
+const roomFor = (_: uPlot, labels: string[] | null): number =>
+  Math.max(52, ...(labels ?? []).map((label) => 14 + 6.4 * label.length));
 
 /** The table that uPlot takes: x, then of each series its mean, least and greatest, on the union of all x. */
 function table(series: readonly Series[]): uPlot.AlignedData {
@@ -56,22 +71,22 @@ export function Chart({
   // Another set of runs, or other colours, is another chart; new points are not.
   const shape = `${theme} ${series.map((one) => `${one.name}:${one.colour}`).join(' ')}`;
   const data = useMemo(() => table(series), [version, shape]);
+  const newest = useRef(data);
+  newest.current = data;
   useEffect(() => {
     const host = box.current;
     if (host === null) return;
     const [ink, grid, font] = [token('--muted'), token('--grid'), `11px ${token('--sans')}`];
     const axis = { stroke: ink, font, grid: { stroke: grid, width: 1 }, ticks: { show: false } };
     const short = name === 'usd' ? showUsd : (value: number): string => tickText(value);
-    const options: uPlot.Options = {
-      width: Math.max(120, host.clientWidth),
-      height: HEIGHT,
+    const options: Omit<uPlot.Options, 'width' | 'height'> = {
       padding: [8, 14, 0, 0],
       legend: { show: false },
       scales: { x: { time: false } },
       cursor: { sync: { key: sync }, points: { size: 6 }, drag: { x: true, y: false }, y: false },
       axes: [
         { ...axis, size: 24, gap: 4, space: 70, values: (_, ticks) => ticks.map((tick) => tickText(tick)) },
-        { ...axis, size: 52, gap: 6, space: 34, values: (_, ticks) => ticks.map(short) },
+        { ...axis, size: roomFor, gap: 6, space: 34, values: (_, ticks) => ticks.map(short) },
       ],
       series: [
         {},
@@ -108,13 +123,22 @@ export function Chart({
         ],
       },
     };
-    const made = new uPlot(options, data, host);
-    plot.current = made;
-    const resized = new ResizeObserver(() => made.setSize({ width: Math.max(120, host.clientWidth), height: HEIGHT }));
+    let size = { width: 0, height: HEIGHT };
+    let cancel: (() => void) | null = null;
+    // The observer knows the width without a layout of its own, and says it at once.
+    const resized = new ResizeObserver(([{ contentRect }]) => {
+      size = { width: Math.max(120, Math.floor(contentRect.width)), height: HEIGHT };
+      if (plot.current !== null) plot.current.setSize(size);
+      else
+        cancel ??= inTurn(() => {
+          plot.current = new uPlot({ ...options, ...size }, newest.current, host);
+        });
+    });
     resized.observe(host);
     return () => {
       resized.disconnect();
-      made.destroy();
+      cancel?.();
+      plot.current?.destroy();
       plot.current = null;
     };
   }, [shape, name, sync]);
@@ -133,7 +157,7 @@ export function Chart({
         class="chart-box"
         ref={box}
         role="img"
-        aria-label={`${metric.title}${last === null ? '' : `, now ${metric.show(last)}`} over ${compact(end ?? 0)} steps`}
+        aria-label={`${metric.title}${last === null ? '' : `, now ${metric.show(last)}`} over ${count(end ?? 0)} steps`}
       />
       <p class="chart-readout" aria-hidden="true" />
       <p class="chart-note">{metric.note}</p>

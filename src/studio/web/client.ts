@@ -33,18 +33,42 @@ export const runs = signal<RunSummary[] | null>(null);
 /** False while the server does not answer. */
 export const connected = signal(true);
 
+/**
+ * A browser opens six connections to a server, and each stream keeps one: a tab that nobody sees lets go of its own, and begins anew
+ * when it is seen. @returns a function that ends it
+ */
+function whileSeen(begin: () => void, leave: () => void): () => void {
+  const look = (): void => (document.visibilityState === 'visible' ? begin() : leave());
+  document.addEventListener('visibilitychange', look);
+  look();
+  return () => {
+    document.removeEventListener('visibilitychange', look);
+    leave();
+  };
+}
+
+let listed = false;
+
+/** Follows the list of runs; once is enough. A page of one run is shown before it is asked for. */
 export function followRuns(): void {
-  const source = new EventSource('/api/live');
-  source.onmessage = (message) => {
-    runs.value = JSON.parse(message.data);
-    connected.value = true;
+  if (listed) return;
+  listed = true;
+  let source: EventSource | null = null;
+  const begin = (): void => {
+    source?.close();
+    source = new EventSource('/api/live');
+    source.onmessage = (message) => {
+      runs.value = JSON.parse(message.data);
+      connected.value = true;
+    };
+    source.onopen = () => {
+      connected.value = true;
+    };
+    source.onerror = () => {
+      connected.value = false;
+    };
   };
-  source.onopen = () => {
-    connected.value = true;
-  };
-  source.onerror = () => {
-    connected.value = false;
-  };
+  whileSeen(begin, () => source?.close());
 }
 
 /** Most buckets of a curve in the page. */
@@ -52,7 +76,7 @@ const CURVE_LIMIT = 1024;
 
 export interface FollowedRun {
   detail: RunDetail;
-  /** Rises with every change: states are folded in place. */
+  /** Rises with every change of the state, which is folded in place. */
   version: number;
 }
 
@@ -63,31 +87,42 @@ export interface FollowedRun {
  */
 export function followRun(name: string, change: (run: FollowedRun) => void, failed: (message: string) => void): () => void {
   let source: EventSource | null = null;
-  let ended = false;
   let version = 0;
   let frame = 0;
-  let retry: ReturnType<typeof setTimeout> | undefined;
+  /** Rises when what is on its way is no longer wanted. */
+  let turn = 0;
   const base = `runs/${encodeURIComponent(name)}`;
 
-  async function start(): Promise<void> {
+  function leave(): void {
+    turn++;
+    cancelAnimationFrame(frame);
     source?.close();
+  }
+
+  async function begin(): Promise<void> {
+    leave();
+    const own = turn;
     let detail: RunDetail;
     try {
       detail = await get<RunDetail>(base);
     } catch (error) {
-      if (!ended) failed((error as Error).message);
+      if (own === turn) failed((error as Error).message);
       return;
+    } finally {
+      followRuns();
     }
-    if (ended) return;
+    if (own !== turn) return;
     const show = (): void => {
       cancelAnimationFrame(frame);
-      frame = requestAnimationFrame(() => change({ detail, version: ++version }));
+      frame = requestAnimationFrame(() => change({ detail, version }));
     };
+    version++;
     show();
     source = new EventSource(`/api/${base}/events?offset=${detail.offset}`);
     source.addEventListener('events', (message) => {
       const events = JSON.parse(message.data) as PricedEvent[];
       for (const event of events) addEvent(detail.state, event, CURVE_LIMIT);
+      version++;
       show();
     });
     source.addEventListener('summary', (message) => {
@@ -95,24 +130,14 @@ export function followRun(name: string, change: (run: FollowedRun) => void, fail
       detail = { ...detail, summary, progress };
       show();
     });
-    source.addEventListener('reset', () => {
-      source?.close();
-      clearTimeout(retry);
-      // A long log is read in the background; what has come so far is shown meanwhile.
-      retry = setTimeout(() => void start(), detail.progress < 1 ? 400 : 0);
-    });
+    // The log was cut or replaced, or a long one has now been read.
+    source.addEventListener('reset', () => void begin());
     source.addEventListener('gone', () => {
-      source?.close();
-      failed('this run has been deleted');
+      leave();
+      failed('This run has been deleted.');
     });
   }
-  void start();
-  return () => {
-    ended = true;
-    clearTimeout(retry);
-    cancelAnimationFrame(frame);
-    source?.close();
-  };
+  return whileSeen(() => void begin(), leave);
 }
 
 /** Streams an answer. Resolves when it has ended. */

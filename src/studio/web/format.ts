@@ -1,7 +1,18 @@
 /**
  * @file Numbers as people read them: units, few digits, no jumps in width (figures are tabular).
  */
-const plain = (value: number, digits: number): string => value.toLocaleString('en-US', { maximumFractionDigits: digits });
+const formats = new Map<string, Intl.NumberFormat>();
+
+/** Making a format takes longer than using it, and a page has hundreds of numbers. */
+function plain(value: number, least: number, most: number): string {
+  const key = `${least} ${most}`;
+  let format = formats.get(key);
+  if (format === undefined) {
+    format = new Intl.NumberFormat('en-US', { minimumFractionDigits: least, maximumFractionDigits: most });
+    formats.set(key, format);
+  }
+  return format.format(value);
+}
 
 /** Three significant digits with a suffix: 2.66M. */
 export function compact(value: number): string {
@@ -22,11 +33,9 @@ export function compact(value: number): string {
 export function significant(value: number, digits = 3): string {
   const size = Math.abs(value);
   if (size === 0) return '0';
-  if (size < 1e-4) return value.toExponential(1).replaceAll('-', '−');
-  const places = Math.max(0, digits - 1 - Math.floor(Math.log10(size)));
-  return value
-    .toLocaleString('en-US', { minimumFractionDigits: Math.min(places, 6), maximumFractionDigits: Math.min(places, 6) })
-    .replace('-', '−');
+  if (size < 1e-4) return scientific(value);
+  const places = Math.min(6, Math.max(0, digits - 1 - Math.floor(Math.log10(size))));
+  return plain(value, places, places).replace('-', '−');
 }
 
 /** Dollars: $5.58M, $12.40, $0.0068, $0.000054. */
@@ -41,17 +50,21 @@ export function usd(value: number): string {
   return `${sign}$${size.toFixed(Math.min(places, 9))}`;
 }
 
-export const percent = (share: number, digits = 1): string => `${(share * 100).toFixed(digits)}%`;
+/** What is more than nothing is never shown as nothing. */
+export function percent(share: number, digits = 1): string {
+  const text = (share * 100).toFixed(digits);
+  return share > 0 && Number(text) === 0 ? `<${(10 ** -digits).toFixed(digits)}%` : `${text}%`;
+}
 
-export const count = (value: number): string => plain(value, 0);
+export const count = (value: number): string => plain(value, 0, 0);
 
-/** 0:42, 5:07, 1:02:09, 65.8 days. */
+/** 3.1 s, 42 s, 5 min 7 s, 1 h 2 min, 65.8 days. */
 export function duration(seconds: number): string {
   if (seconds >= 86_400 * 2) return `${significant(seconds / 86_400)} days`;
+  if (seconds > 0 && seconds < 9.95) return `${significant(seconds, 2)} s`;
   const whole = Math.max(0, Math.round(seconds));
   const [h, m, s] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), whole % 60];
-  const two = (n: number): string => String(n).padStart(2, '0');
-  return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
+  return h > 0 ? `${h} h ${m} min` : m > 0 ? `${m} min ${s} s` : `${s} s`;
 }
 
 export function bytes(value: number): string {
@@ -66,16 +79,19 @@ export function bytes(value: number): string {
   return `${value} B`;
 }
 
+const TIME = new Intl.DateTimeFormat([], { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+const DAY = new Intl.DateTimeFormat([], { day: 'numeric', month: 'short', year: 'numeric' });
+
 /** In the reader's own time. */
 export function when(iso: string | null): string {
   if (iso === null) return '';
   const date = new Date(iso);
   const today = date.toDateString() === new Date().toDateString();
-  const time = date.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
-  return today
-    ? `today, ${time}`
-    : `${date.toLocaleDateString([], { day: 'numeric', month: 'short', year: 'numeric' })}, ${time}`;
+  const time = TIME.format(date);
+  return today ? `today, ${time}` : `${DAY.format(date)}, ${time}`;
 }
+
+const scientific = (value: number): string => value.toExponential(1).replaceAll('-', '−');
 
 export interface Metric {
   title: string;
@@ -91,17 +107,19 @@ const METRICS: Record<string, Metric> = {
   loss: { title: 'Loss', note: 'nats a token', show: (v) => significant(v) },
   kl: { title: 'KL', note: 'to the reference policy, nats a token', show: (v) => significant(v) },
   entropy: { title: 'Entropy', note: 'of the policy, nats a token', show: (v) => significant(v) },
+  maxVio: { title: 'Expert load', note: 'MaxVio: how far the busiest expert exceeds its share', show: (v) => significant(v) },
   tokensPerSecond: { title: 'Throughput', note: 'tokens a second', show: (v) => `${compact(v)} tok/s` },
   usd: { title: 'Cost', note: 'dollars since the run began', show: usd },
   gradientNorm: { title: 'Gradient norm', note: 'before clipping', show: (v) => significant(v) },
-  learningRate: { title: 'Learning rate', note: '', show: (v) => v.toExponential(2) },
+  learningRate: { title: 'Learning rate', note: 'of the step', show: scientific },
   clipFraction: { title: 'Clipped', note: 'share of tokens at the clip bounds', show: (v) => percent(v) },
-  policyShift: { title: 'Policy shift', note: 'from the policy that sampled, nats a token', show: (v) => v.toExponential(1) },
+  policyShift: { title: 'Policy shift', note: 'from the policy that sampled, nats a token', show: scientific },
+  sampleMismatch: { title: 'Sample mismatch', note: 'of sampling and training, nats a token', show: scientific },
+  consistent: { title: 'Consistent', note: 'share whose thinking ends in their answer', show: (v) => percent(v) },
   wellFormed: { title: 'Well formed', note: 'share of completions in the form asked for', show: (v) => percent(v) },
   truncated: { title: 'Truncated', note: 'share cut off at the longest length', show: (v) => percent(v) },
   silentGroups: { title: 'Silent groups', note: 'share whose rewards are all equal', show: (v) => percent(v) },
   mtpLoss: { title: 'MTP loss', note: 'of the tokens after the next, nats', show: (v) => significant(v) },
-  maxVio: { title: 'Expert load', note: 'MaxVio: how far the busiest expert exceeds its share', show: (v) => significant(v) },
   balanceLoss: { title: 'Balance loss', note: 'sequence-wise, weighted', show: (v) => significant(v) },
   draftAcceptance: { title: 'Draft acceptance', note: 'share of guessed tokens that stood', show: (v) => percent(v) },
 };

@@ -49,6 +49,9 @@ function Frame() {
   const { page, name } = pageOf(path.value);
   const Loaded = useSignal<{ page: string; View: ComponentType<{ name: string }> } | null>(null);
   const failed = useSignal<string | null>(null);
+  useEffect(() => {
+    if (page !== 'run') followRuns();
+  }, [page]);
   // Whoever has no run yet sees a bill that is known: DeepSeek's.
   useEffect(() => {
     if (path.value !== '/' || runs.value === null) return;
@@ -102,5 +105,4 @@ function Frame() {
   );
 }
 
-followRuns();
 render(<Frame />, document.getElementById('app') as HTMLElement);

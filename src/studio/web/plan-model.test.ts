@@ -3,7 +3,8 @@ import { planRecipe } from '../../recipes/plan.js';
 import { loadRecipe } from '../../recipes/schema.js';
 import { readTarget } from '../../recipes/target.js';
 import { workOf } from '../../recipes/work.js';
-import { planOf, type Settings } from './plan-model.js';
+import { planOf } from './plan-model.js';
+import type { Settings } from './plan-settings.js';
 
 const settings: Settings = {
   accelerator: 'h100',

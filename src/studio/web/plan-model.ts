@@ -4,32 +4,12 @@
  * At its defaults a plan is exactly `reckoner plan <recipe> --on <gpu>x<count>`.
  */
 import { costOf } from '../../catalog/costs.js';
-import { PLANNING } from '../../catalog/data/planning.js';
 import type { Quantity } from '../../planner/cluster.js';
-import { acceleratorIds, acceleratorOf } from '../../planner/hardware.js';
+import { acceleratorOf } from '../../planner/hardware.js';
 import { targetOf } from '../../recipes/cluster-target.js';
 import { type Plan, planWork } from '../../recipes/plan-work.js';
 import type { PlannableRecipe } from '../../recipes/stage-work.js';
-
-/** What was dragged; null is the catalog's or the recipe's own. */
-export interface Settings {
-  accelerator: string;
-  count: number;
-  usdPerHour: number | null;
-  /** Share of peak that the best matrix products reach: what moves MFU. */
-  efficiency: number | null;
-  goodput: number | null;
-  /** Tokens (or rounds) of every stage, as a factor. */
-  tokens: number;
-  /** Routed experts of a layer. */
-  experts: number | null;
-  /** Beside the final run: people, their years, and compute of everything over the final run. */
-  people: number;
-  months: number;
-  experiments: number;
-  /** Share of the hours of owned machines that somebody uses; null: rented by the hour. */
-  utilisation: number | null;
-}
+import type { Settings } from './plan-settings.js';
 
 export interface Around {
   experimentsUsd: Quantity;
@@ -40,20 +20,6 @@ export interface Around {
 }
 
 export type PlanAnswer = { ok: true; plan: Plan; around: Around; milliseconds: number } | { ok: false; message: string };
-
-export const accelerators = (): { id: string; name: string }[] =>
-  acceleratorIds().map((id) => ({ id, name: acceleratorOf(id)?.name ?? id }));
-
-/** What the sliders show before they are moved. */
-export function defaultsOf(accelerator: string) {
-  const known = acceleratorOf(accelerator);
-  const goodput = PLANNING.find(({ id }) => id === 'plan.goodput');
-  return {
-    usdPerHour: known?.usdPerHour.value ?? 2,
-    efficiency: known?.achievableFraction ?? 0.78,
-    goodput: goodput?.value ?? 0.93,
-  };
-}
 
 function changed(recipe: PlannableRecipe, { tokens, experts }: Settings): PlannableRecipe {
   const { architecture } = recipe;

@@ -2,7 +2,8 @@
  * @file Plans in a thread of the page: a search takes longer than a frame, and sliders do not wait.
  */
 import type { PlannableRecipe } from '../../recipes/stage-work.js';
-import { type PlanAnswer, planOf, type Settings } from './plan-model.js';
+import { type PlanAnswer, planOf } from './plan-model.js';
+import type { Settings } from './plan-settings.js';
 
 addEventListener('message', ({ data }: MessageEvent<{ id: number; recipe: PlannableRecipe; settings: Settings }>) => {
   const started = performance.now();

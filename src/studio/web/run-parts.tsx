@@ -3,7 +3,7 @@
  */
 import type { RunDetail } from '../protocol.js';
 import { bytes, compact, count, duration, percent, significant, usd } from './format.js';
-import { Card, Stat } from './ui.js';
+import { Card, Scroll, Stat } from './ui.js';
 
 /** What these parts read of a run. */
 export type RunView = Pick<RunDetail, 'state' | 'stages'> & { summary: Pick<RunDetail['summary'], 'steps' | 'status'> };
@@ -49,7 +49,7 @@ export function Stats({ detail }: { detail: RunView }) {
       <Stat
         name="Cost"
         value={usd(state.usd)}
-        note={expected === null || expected.high === 0 ? ' ' : `plan ${usd(expected.low)}–${usd(expected.high)}`}
+        note={expected === null || expected.high === 0 ? ' ' : `plan ${usd(expected.low)}–${usd(expected.high).slice(1)}`}
       />
     </dl>
   );
@@ -103,7 +103,7 @@ export function Evaluations({ detail }: { detail: Pick<RunDetail, 'state'> }) {
   if (detail.state.evaluations.length === 0) return <p class="waiting">Nothing has been evaluated yet.</p>;
   return (
     <Card title="Evaluations" note="On problems that training cannot have drawn; ± is the half-width of the 95% interval." flush>
-      <div class="scroll" role="region" tabIndex={0} aria-label="Table of evaluations">
+      <Scroll label="Table of evaluations">
         <table>
           <thead>
             <tr>
@@ -147,7 +147,7 @@ export function Evaluations({ detail }: { detail: Pick<RunDetail, 'state'> }) {
             ))}
           </tbody>
         </table>
-      </div>
+      </Scroll>
     </Card>
   );
 }

@@ -6,6 +6,7 @@ import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { RunStatus } from '../protocol.js';
 import { Icon, type IconName } from './icons.js';
+import { inTurn } from './turns.js';
 
 export function Page({
   title,
@@ -43,7 +44,7 @@ const STATUS: Record<RunStatus, { word: string; tone: string }> = {
   'max-minutes': { word: 'Stopped at its limit of time', tone: 'idle' },
   diverged: { word: 'Diverged', tone: 'bad' },
   failed: { word: 'Failed', tone: 'bad' },
-  killed: { word: 'Ended without a word', tone: 'bad' },
+  killed: { word: 'Ended unexpectedly', tone: 'bad' },
 };
 
 export function Status({ of }: { of: RunStatus }) {
@@ -134,6 +135,15 @@ export function Card({
   );
 }
 
+/** A table that may be wider than the screen: the keyboard must reach it to move it. */
+export function Scroll({ label, children }: { label: string; children: ComponentChildren }) {
+  return (
+    <div class="scroll" role="region" tabIndex={0} aria-label={label}>
+      {children}
+    </div>
+  );
+}
+
 /** What is being waited for, in words, and never before it has taken a while. */
 export function Waiting({ children }: { children: ComponentChildren }) {
   const late = useSignal(false);
@@ -148,6 +158,13 @@ export function Waiting({ children }: { children: ComponentChildren }) {
       {late.value ? children : ' '}
     </p>
   );
+}
+
+/** What is further down the page: built after what is seen first, in a turn of its own. */
+export function Later({ children }: { children: ComponentChildren }) {
+  const [ready, set] = useState(false);
+  useEffect(() => inTurn(() => set(true)), []);
+  return ready ? children : <div class="later" />;
 }
 
 export function Problem({ children }: { children: ComponentChildren }) {

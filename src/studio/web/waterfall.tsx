@@ -2,6 +2,7 @@
  * @file A waterfall that is read from top to bottom: what stands, and what each step adds to it. Each row opens to where it comes from.
  */
 import type { ComponentChildren } from 'preact';
+import { useState } from 'preact/hooks';
 import { usd } from './format.js';
 import { Icon } from './icons.js';
 import { save } from './ui.js';
@@ -37,41 +38,46 @@ function scaleOf(rows: readonly WaterfallRow[]): number {
 
 export function Waterfall({ rows, label }: { rows: WaterfallRow[]; label: string }) {
   const most = scaleOf(rows);
-  const x = (value: number): number => Math.max(0, Math.min(100, (value / most) * 100));
   return (
     <ul class="waterfall" aria-label={label}>
-      {rows.map((row, i) => {
-        const mid = row.total && i > 0 && i < rows.length - 1;
-        const [a, b] = [Math.min(row.from, row.to), Math.max(row.from, row.to)];
-        const whisker = row.total && row.low !== null && row.high !== null && row.low !== row.high;
-        return (
-          <li key={row.key}>
-            <details class={`fall ${toneOf(row)}${mid ? ' mid' : ''}`}>
-              <summary>
-                <span class="fall-label">
-                  <Icon name="chevron" />
-                  <span>{capital(row.label)}</span>
-                </span>
-                <svg class="fall-bar" viewBox="0 0 100 20" preserveAspectRatio="none" aria-hidden="true">
-                  <rect x={x(a)} y={2} width={Math.max(0.35, x(b) - x(a))} height={12} />
-                  {whisker && (
-                    <path
-                      d={`M${x(row.low as number)} 15.5V19.5M${x(row.low as number)} 17.5H${x(row.high as number)}M${x(row.high as number)} 15.5V19.5`}
-                      vector-effect="non-scaling-stroke"
-                    />
-                  )}
-                </svg>
-                <span class="fall-value">
-                  {signed(row)}
-                  <span class="note">{interval(row)}</span>
-                </span>
-              </summary>
-              <div class="fall-body">{row.body}</div>
-            </details>
-          </li>
-        );
-      })}
+      {rows.map((row, i) => (
+        <Fall key={row.key} row={row} most={most} mid={row.total && i > 0 && i < rows.length - 1} />
+      ))}
     </ul>
+  );
+}
+
+/** One row; what it opens to is built when it is opened. */
+function Fall({ row, most, mid }: { row: WaterfallRow; most: number; mid: boolean }) {
+  const [opened, setOpened] = useState(false);
+  const x = (value: number): number => Math.max(0, Math.min(100, (value / most) * 100));
+  const [a, b] = [Math.min(row.from, row.to), Math.max(row.from, row.to)];
+  const whisker = row.total && row.low !== null && row.high !== null && row.low !== row.high;
+  return (
+    <li>
+      <details class={`fall ${toneOf(row)}${mid ? ' mid' : ''}`} onToggle={() => setOpened(true)}>
+        <summary>
+          <span class="fall-label">
+            <Icon name="chevron" />
+            <span>{capital(row.label)}</span>
+          </span>
+          <svg class="fall-bar" viewBox="0 0 100 20" preserveAspectRatio="none" aria-hidden="true">
+            <rect x={x(a)} y={2} width={Math.max(0.35, x(b) - x(a))} height={12} />
+            {whisker && (
+              <path
+                d={`M${x(row.low as number)} 15.5V19.5M${x(row.low as number)} 17.5H${x(row.high as number)}M${x(row.high as number)} 15.5V19.5`}
+                vector-effect="non-scaling-stroke"
+              />
+            )}
+          </svg>
+          <span class="fall-value">
+            {signed(row)}
+            <span class="note">{interval(row)}</span>
+          </span>
+        </summary>
+        {opened && <div class="fall-body">{row.body}</div>}
+      </details>
+    </li>
   );
 }
 

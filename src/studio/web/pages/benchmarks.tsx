@@ -4,7 +4,7 @@
 import { MODEL_SCORES } from '../../../catalog/data/scores.js';
 import { runs } from '../client.js';
 import { percent, usd } from '../format.js';
-import { Button, Card, csv, Page, save, Waiting } from '../ui.js';
+import { Button, Card, csv, Later, Page, Scroll, save, Waiting } from '../ui.js';
 
 interface Point {
   key: string;
@@ -42,7 +42,6 @@ export default function Benchmarks() {
       joined,
     }),
   );
-  const priced = MODEL_SCORES.filter((row) => row.trainingUsd !== null && row.benchmark === 'AIME 2024');
   return (
     <Page
       title="Benchmarks"
@@ -85,7 +84,7 @@ export default function Benchmarks() {
           <Scatter points={points} label="Accuracy against training dollars, measured here" />
         )}
         {points.length > 0 && (
-          <div class="scroll">
+          <Scroll label="Table of what was measured here">
             <table>
               <thead>
                 <tr>
@@ -125,66 +124,101 @@ export default function Benchmarks() {
                 ))}
               </tbody>
             </table>
-          </div>
+          </Scroll>
         )}
       </Card>
-      <Card
-        title="Published"
-        note="By others. Final runs are at $2 an H800-hour, where they were published; they leave research and failed runs out. A problem is what its answers cost at the price of the day."
-      >
-        <Scatter
-          label="AIME 2024 against the dollars of the final runs, as published"
-          points={priced.map((row, i) => ({
-            key: row.model,
-            label: row.model,
-            usd: row.trainingUsd as number,
-            accuracy: row.score / 100,
-            half: 0,
-            colour: i + 1,
-            joined: false,
-          }))}
-        />
-        <div class="scroll">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Model</th>
-                <th scope="col">Benchmark</th>
-                <th scope="col" class="num">
-                  Score
-                </th>
-                <th scope="col" class="num">
-                  Final runs
-                </th>
-                <th scope="col" class="num">
-                  A problem
-                </th>
-                <th scope="col">Source</th>
-              </tr>
-            </thead>
-            <tbody>
-              {MODEL_SCORES.map((row) => (
-                <tr key={`${row.model} ${row.benchmark}`}>
-                  <th scope="row">{row.model}</th>
-                  <td>{row.benchmark}</td>
-                  <td class="num">
-                    {row.score}
-                    {row.unit === 'percent' ? '%' : ''}
-                  </td>
-                  <td class="num">
-                    {row.trainingUsd === null ? <span class="faint">not published</span> : usd(row.trainingUsd)}
-                  </td>
-                  <td class="num">{row.usdPerProblem === null ? <span class="faint">–</span> : usd(row.usdPerProblem)}</td>
-                  <td class="source">
-                    {row.definition}, {row.date}. {row.source}
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-      </Card>
+      <Later>
+        <Published />
+      </Later>
     </Page>
+  );
+}
+
+const AIME = MODEL_SCORES.filter((row) => row.trainingUsd !== null && row.benchmark === 'AIME 2024');
+const BY_PROBLEM = MODEL_SCORES.filter((row) => row.usdPerProblem !== null && row.benchmark === 'Aider polyglot');
+/** Many rows have one source; each is printed once. */
+const SOURCES = [...new Set(MODEL_SCORES.map(({ source }) => source))];
+
+const published = (rows: typeof MODEL_SCORES, usdOf: (row: (typeof MODEL_SCORES)[number]) => number | null): Point[] =>
+  rows.map((row, i) => ({
+    key: row.model,
+    label: row.model,
+    usd: usdOf(row) as number,
+    accuracy: row.score / 100,
+    half: 0,
+    colour: (i % 6) + 1,
+    joined: false,
+  }));
+
+function Published() {
+  return (
+    <Card
+      title="Published"
+      note="By others. Final runs are at $2 an H800-hour, where they were published; they leave research and failed runs out. A problem is what its answers cost at the price of the day."
+    >
+      <h3>AIME 2024, pass@1, against the dollars of the final runs</h3>
+      <Scatter
+        label="AIME 2024 against the dollars of the final runs, as published"
+        points={published(AIME, (row) => row.trainingUsd)}
+      />
+      <h3>Aider polyglot against the dollars of a problem</h3>
+      <Scatter
+        label="Aider polyglot against the dollars of a problem, as published"
+        points={published(BY_PROBLEM, (row) => row.usdPerProblem)}
+      />
+      <Later>
+        <Scores />
+      </Later>
+    </Card>
+  );
+}
+
+function Scores() {
+  return (
+    <>
+      <Scroll label="Table of published scores">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Model</th>
+              <th scope="col">Benchmark</th>
+              <th scope="col" class="num">
+                Score
+              </th>
+              <th scope="col" class="num">
+                Final runs
+              </th>
+              <th scope="col" class="num">
+                A problem
+              </th>
+              <th scope="col">What it is</th>
+            </tr>
+          </thead>
+          <tbody>
+            {MODEL_SCORES.map((row) => (
+              <tr key={`${row.model} ${row.benchmark}`}>
+                <th scope="row">{row.model}</th>
+                <td>{row.benchmark}</td>
+                <td class="num">
+                  {row.score}
+                  {row.unit === 'percent' ? '%' : ''}
+                </td>
+                <td class="num">{row.trainingUsd === null ? <span class="faint">not published</span> : usd(row.trainingUsd)}</td>
+                <td class="num">{row.usdPerProblem === null ? <span class="faint">–</span> : usd(row.usdPerProblem)}</td>
+                <td class="source">
+                  {row.definition}, {row.date} [{SOURCES.indexOf(row.source) + 1}]
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </Scroll>
+      <ol class="footnotes" aria-label="Sources">
+        {SOURCES.map((source) => (
+          <li key={source}>{source}</li>
+        ))}
+      </ol>
+    </>
   );
 }
 
@@ -199,10 +233,11 @@ function Scatter({ points, label }: { points: Point[]; label: string }) {
   const y = (share: number): number => 12 + (1 - share) * (HEIGHT - BOTTOM - 12);
   const ticks: number[] = [];
   for (let power = Math.floor(low); power <= high; power++)
-    for (const digit of [1, 3])
+    for (const digit of [1, 2, 5])
       if (power + Math.log10(digit) >= low && power + Math.log10(digit) <= high) ticks.push(digit * 10 ** power);
+  const labels = placeLabels(points.map((point) => ({ text: point.label, x: x(point.usd), y: y(point.accuracy) })));
   return (
-    <div class="scatter-box">
+    <div class="scatter-box" role="region" tabIndex={0} aria-label={label}>
       <svg class="scatter" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={label}>
         {[0, 0.25, 0.5, 0.75, 1].map((share) => (
           <g key={share}>
@@ -231,9 +266,14 @@ function Scatter({ points, label }: { points: Point[]; label: string }) {
               )}
               <circle cx={x(point.usd)} cy={y(point.accuracy)} r={4.5} />
               <title>{`${point.label}: ${percent(point.accuracy)} at ${usd(point.usd)}`}</title>
-              {points.length <= 8 && (
-                <text class="dot-label" x={x(point.usd) + 9} y={y(point.accuracy) + 4}>
-                  {point.label.replace(/^.*, /, '')}
+              {labels[i] !== null && (
+                <text
+                  class="dot-label"
+                  x={x(point.usd) + (labels[i] === 'end' ? -9 : 9)}
+                  y={y(point.accuracy) + 4}
+                  text-anchor={labels[i] as string}
+                >
+                  {point.label}
                 </text>
               )}
             </g>
@@ -242,4 +282,20 @@ function Scatter({ points, label }: { points: Point[]; label: string }) {
       </svg>
     </div>
   );
+}
+
+/** Right of its point, left of it, or nowhere, so that no two labels meet; the table and the point itself say it, too. */
+function placeLabels(labels: readonly { text: string; x: number; y: number }[]): ('start' | 'end' | null)[] {
+  const taken: { from: number; to: number; y: number }[] = labels.map(({ x, y }) => ({ from: x - 6, to: x + 6, y }));
+  return labels.map(({ text, x, y }) => {
+    const width = 12 + 6.3 * text.length;
+    for (const [anchor, from] of [['start', x + 7] as const, ['end', x - 7 - width] as const]) {
+      const to = from + width;
+      const meets = taken.some((other) => Math.abs(other.y - y) < 13 && from < other.to && to > other.from);
+      if (meets || from < LEFT || to > WIDTH) continue;
+      taken.push({ from, to, y });
+      return anchor;
+    }
+    return null;
+  });
 }

@@ -1,10 +1,12 @@
 /**
  * @file Bills and claims: what a published figure leaves out, step by step, and the bills of the runs made here.
  */
+import type { ComponentChildren } from 'preact';
+import { useState } from 'preact/hooks';
 import type { ClaimDocument } from '../../protocol.js';
 import { get, runs } from '../client.js';
 import { compact, duration, percent, significant, usd, when } from '../format.js';
-import { Button, Card, CopyLink, csv, Page, Problem, Stat, save, Tabs, useLoaded, Waiting } from '../ui.js';
+import { Button, Card, CopyLink, csv, Later, Page, Problem, Scroll, Stat, save, Tabs, useLoaded, Waiting } from '../ui.js';
 import { savePng, Waterfall, type WaterfallRow } from '../waterfall.js';
 
 type Figure = ClaimDocument['figures'][number];
@@ -44,7 +46,7 @@ function Bills() {
       note="Full column, storage apart; each opens to its headline, its lines and its prediction."
       flush
     >
-      <div class="scroll">
+      <Scroll label="Table of bills">
         <table>
           <thead>
             <tr>
@@ -71,7 +73,7 @@ function Bills() {
             ))}
           </tbody>
         </table>
-      </div>
+      </Scroll>
     </Card>
   );
 }
@@ -120,32 +122,56 @@ function Claim({ id }: { id: string }) {
         </ul>
       </section>
       {main.map((leg) => (
-        <Leg key={leg.title} title={leg.title} claim={claim} rows={rowsOf(leg.figures, figures, claim)} />
+        <Later key={leg.title}>
+          <Leg title={leg.title} claim={claim} figures={figures} ids={leg.figures} />
+        </Later>
       ))}
-      {claim.corrections.length > 0 && (
-        <Card title="Where the retelling goes wrong">
-          <ul class="corrections">
-            {claim.corrections.map(({ told, kind, instead }) => (
-              <li key={told}>
-                <p class="told">{told}</p>
-                <p class="note">{kind}</p>
-                <p>{instead}</p>
-              </li>
-            ))}
-          </ul>
-        </Card>
-      )}
+      <Later>
+        <Corrections claim={claim} />
+      </Later>
       {detail.length > 0 && (
-        <details class="further">
-          <summary>{detail.length} more reconciliations</summary>
-          {detail.map((leg) => (
-            <Leg key={leg.title} title={leg.title} claim={claim} rows={rowsOf(leg.figures, figures, claim)} />
-          ))}
-        </details>
+        <Later>
+          <Further count={detail.length}>
+            {detail.map((leg) => (
+              <Leg key={leg.title} title={leg.title} claim={claim} figures={figures} ids={leg.figures} />
+            ))}
+          </Further>
+        </Later>
       )}
-      <Checks claim={claim} />
-      <Assumptions claim={claim} />
+      <Later>
+        <Checks claim={claim} />
+      </Later>
+      <Later>
+        <Assumptions claim={claim} />
+      </Later>
     </>
+  );
+}
+
+function Corrections({ claim: { corrections } }: { claim: ClaimDocument }) {
+  if (corrections.length === 0) return null;
+  return (
+    <Card title="Where the retelling goes wrong">
+      <ul class="corrections">
+        {corrections.map(({ told, kind, instead }) => (
+          <li key={told}>
+            <p class="told">{told}</p>
+            <p class="note">{kind}</p>
+            <p>{instead}</p>
+          </li>
+        ))}
+      </ul>
+    </Card>
+  );
+}
+
+function Further({ count, children }: { count: number; children: ComponentChildren }) {
+  const [opened, setOpened] = useState(false);
+  return (
+    <details class="further" onToggle={() => setOpened(true)}>
+      <summary>{count} more reconciliations</summary>
+      {opened && children}
+    </details>
   );
 }
 
@@ -248,7 +274,10 @@ function FigureBody({ figure }: { figure: Figure }) {
   );
 }
 
-function Leg({ title, claim, rows }: { title: string; claim: ClaimDocument; rows: WaterfallRow[] }) {
+type LegProps = { title: string; claim: ClaimDocument; figures: ReadonlyMap<string, Figure>; ids: readonly string[] };
+
+function Leg({ title, claim, figures, ids }: LegProps) {
+  const rows = rowsOf(ids, figures, claim);
   const file = `${claim.claim}-${title
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')
@@ -293,7 +322,7 @@ function Checks({ claim }: { claim: ClaimDocument }) {
   if (claim.checks.length === 0) return null;
   return (
     <Card title="Checks" note="What follows from other published figures, beside what was published." flush>
-      <div class="scroll">
+      <Scroll label="Table of checks">
         <table>
           <thead>
             <tr>
@@ -328,7 +357,7 @@ function Checks({ claim }: { claim: ClaimDocument }) {
             ))}
           </tbody>
         </table>
-      </div>
+      </Scroll>
     </Card>
   );
 }
@@ -341,7 +370,7 @@ function Assumptions({ claim }: { claim: ClaimDocument }) {
       note={`${open.length} of ${claim.assumptions.length} quantities are not known exactly.`}
       flush
     >
-      <div class="scroll">
+      <Scroll label="Table of quantities">
         <table>
           <thead>
             <tr>
@@ -374,7 +403,7 @@ function Assumptions({ claim }: { claim: ClaimDocument }) {
             ))}
           </tbody>
         </table>
-      </div>
+      </Scroll>
     </Card>
   );
 }

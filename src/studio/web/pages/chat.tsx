@@ -7,6 +7,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import type { ModelChoice } from '../../protocol.js';
 import { Answer, type Reply } from '../answer.js';
 import { ask, get } from '../client.js';
+import { count } from '../format.js';
 import { query, setQuery } from '../router.js';
 import { Button, Card, Page, Problem, Select, useLoaded } from '../ui.js';
 
@@ -18,7 +19,9 @@ interface Turn {
 const ENDPOINT = 'endpoint';
 
 const keyOf = ({ run, step }: ModelChoice): string => `${run}${step === null ? '' : `@${step}`}`;
-const titleOf = ({ run, step }: ModelChoice): string => `${run}${step === null ? '' : `, step ${step.toLocaleString('en-US')}`}`;
+/** The date says little in a narrow list; the address has the whole name. */
+const titleOf = ({ run, step }: ModelChoice): string =>
+  `${run.replace(/^\d{4}-\d{2}-\d{2}-/, '')}${step === null ? '' : `, step ${count(step)}`}`;
 
 export default function Chat() {
   const models = useLoaded(() => get<ModelChoice[]>('models'), []);
@@ -30,16 +33,19 @@ export default function Chat() {
   const likely = useSignal(true);
   const wanted = query.value.get('run');
   const all = models.value ?? [];
-  const first =
-    query.value.get('a') ??
-    (wanted === null
-      ? undefined
-      : all.find(({ run }) => run === wanted && true) && keyOf(all.find(({ run }) => run === wanted) as ModelChoice));
-  const a = first ?? (all[0] === undefined ? ENDPOINT : keyOf(all[0]));
-  const b = query.value.get('b');
+  // The model that was asked for, that of the run that was, the newest; while they are looked for, none.
+  const model = all.find(({ run }) => run === wanted) ?? all[0];
+  /** What the address names, unless it is gone by now. */
+  const named = (parameter: string): string | null => {
+    const key = query.value.get(parameter);
+    return models.value === null || key === ENDPOINT || all.some((one) => keyOf(one) === key) ? key : null;
+  };
+  const a = named('a') ?? (model !== undefined ? keyOf(model) : models.value === null ? '' : ENDPOINT);
+  const b = named('b');
   const chosen = [a, ...(b === null ? [] : [b])];
   const example = all.find((model) => keyOf(model) === a)?.example ?? null;
   const choices = [
+    ...(a === '' ? [{ value: '', name: 'Looking for models…' }] : []),
     ...all.map((model) => ({ value: keyOf(model), name: titleOf(model) })),
     { value: ENDPOINT, name: 'An OpenAI-compatible endpoint' },
   ];
@@ -48,7 +54,7 @@ export default function Chat() {
 
   const send = async (): Promise<void> => {
     const text = prompt.value.trim() || example;
-    if (!text || busy.value !== null) return;
+    if (!text || a === '' || busy.value !== null) return;
     const left = new AbortController();
     busy.value = left;
     const replies = chosen.map((key): Reply => {
@@ -176,6 +182,8 @@ export default function Chat() {
             <p>
               {models.value === null ? (
                 'Looking for models…'
+              ) : a === ENDPOINT ? (
+                'Name the endpoint and its model above: reckoner serve, or whatever speaks the same language.'
               ) : example === null ? (
                 'Choose a model above. Runs of this machine appear there as soon as they have a checkpoint.'
               ) : (

@@ -8,9 +8,10 @@ import type { Plan } from '../../../recipes/plan-work.js';
 import type { RecipeChoice } from '../../protocol.js';
 import { get } from '../client.js';
 import { bytes, compact, count, duration, percent, significant, usd } from '../format.js';
-import { accelerators, defaultsOf, type PlanAnswer, type Settings } from '../plan-model.js';
+import type { PlanAnswer } from '../plan-model.js';
+import { accelerators, defaultsOf, type Settings } from '../plan-settings.js';
 import { query, setQuery } from '../router.js';
-import { Button, Card, CopyLink, Page, Problem, Select, Stat, useLoaded, Waiting } from '../ui.js';
+import { Button, Card, CopyLink, Later, Page, Problem, Scroll, Select, Stat, useLoaded, Waiting } from '../ui.js';
 
 /** Where a published recipe was run. */
 const HOME: Record<string, [string, number]> = { 'deepseek-v3': ['h800', 2048], 'deepseek-r1': ['h800', 512] };
@@ -119,6 +120,7 @@ export default function PlanPage() {
             value={settings.count}
             show={count}
             stops={COUNTS}
+            isDefault={!query.value.has('count')}
             onInput={(value) => set('count', value)}
           />
           <Slider
@@ -297,7 +299,7 @@ function Figures({ plan: { total, stages } }: { plan: Plan }) {
       <Stat name="Time" value={duration(total.days.value * 86_400)} note={range(total.days, (v) => duration(v * 86_400))} />
       <Stat name="Memory a GPU" value={most === null ? '–' : bytes(most.value)} note={most === null ? ' ' : range(most, bytes)} />
       <Stat name="Energy" value={`${compact(total.energyKwh.value)} kWh`} note={range(total.energyKwh, compact)} />
-      <Stat name="MFU" value={percent(stages[0].mfuCausal.value)} note={`${stages[0].id}; causal, of the 16-bit peak`} />
+      <Stat name="MFU" value={percent(stages[0].mfuCausal.value)} note={`${stages[0].id}, causal, BF16 peak`} />
     </dl>
   );
 }
@@ -331,8 +333,12 @@ function Answer({ answer, settings }: { answer: PlanAnswer; settings: Settings }
           </dl>
         </Card>
       )}
-      <Card title="Stages" note="With the best layout that was found for each." flush>
-        <div class="scroll">
+      <Card
+        title="Stages"
+        note="With the best layout that was found for each: ways of tensor (tp), pipeline (pp), data (dp), expert (ep) and context (cp) parallelism, and the size of a micro-batch (mb)."
+        flush
+      >
+        <Scroll label="Table of stages">
           <table>
             <thead>
               <tr>
@@ -373,11 +379,22 @@ function Answer({ answer, settings }: { answer: PlanAnswer; settings: Settings }
               ))}
             </tbody>
           </table>
-        </div>
+        </Scroll>
       </Card>
+      <Later>
+        <Further plan={plan} />
+      </Later>
+    </>
+  );
+}
+
+/** Below the fold. */
+function Further({ plan }: { plan: Plan }) {
+  return (
+    <>
       {plan.published.length > 0 && (
         <Card title="Beside what was published" note="No prediction reads these." flush>
-          <div class="scroll">
+          <Scroll label="Table of what was published">
             <table>
               <thead>
                 <tr>
@@ -409,7 +426,7 @@ function Answer({ answer, settings }: { answer: PlanAnswer; settings: Settings }
                 ))}
               </tbody>
             </table>
-          </div>
+          </Scroll>
         </Card>
       )}
       <div class="two">

@@ -17,6 +17,8 @@ import { RunBill } from './run-bill.js';
 /** Metrics that are drawn at once; the others are a click away. */
 const FIRST = 9;
 const COLOURS = 6;
+/** How often other runs that train are asked for their curves. */
+const OTHERS_MS = 4000;
 
 export default function Run({ name: route }: { name: string }) {
   const [name, view = 'curves'] = route.split('/');
@@ -77,7 +79,8 @@ export default function Run({ name: route }: { name: string }) {
       title={summary.recipe}
       sub={
         <>
-          <span class="mono">{name}</span> · {when(state.startedAt)} · seed {detail.seed} · {count(state.workers)} workers
+          <span class="mono">{name}</span> · {when(state.startedAt)} · seed {detail.seed} · {count(state.workers)}{' '}
+          {state.workers === 1 ? 'worker' : 'workers'}
         </>
       }
       actions={
@@ -107,8 +110,8 @@ export default function Run({ name: route }: { name: string }) {
         <Problem>{summary.message}</Problem>
       )}
       {detail.progress < 1 && (
-        <p class="notice" role="status">
-          A long log: this is a sample of it while the rest is read, {percent(detail.progress, 0)}.
+        <p class="notice afloat" role="status">
+          A long log: curves and sums are from a sample of it until all is read, {percent(detail.progress, 0)}.
         </p>
       )}
       <Stats detail={detail} />
@@ -137,17 +140,28 @@ function Curves({ detail, version, name }: { detail: RunDetail; version: number;
     .slice(0, COLOURS - 1);
   const all = useSignal(false);
   const key = chosen.join();
+  const fetched = useSignal(0);
   useEffect(() => {
-    for (const other of key.split(',').filter(Boolean)) {
-      if (others.value.has(other)) continue;
+    const load = (other: string): void => {
       get<RunDetail>(`runs/${encodeURIComponent(other)}`).then(
         (found) => {
           others.value = new Map(others.value).set(other, found);
+          fetched.value++;
         },
         () => {},
       );
-    }
-  }, [key, others]);
+    };
+    const names = key.split(',').filter(Boolean);
+    for (const other of names) if (!others.peek().has(other)) load(other);
+    // One that trains meanwhile moves, too; a stream for each would be more than a browser has connections.
+    let before: string[] = [];
+    const timer = setInterval(() => {
+      const live = (runs.peek() ?? []).filter(({ status }) => status === 'running').map((run) => run.name);
+      for (const other of names) if (live.includes(other) || before.includes(other)) load(other);
+      before = live;
+    }, OTHERS_MS);
+    return () => clearInterval(timer);
+  }, [key, others, fetched]);
   if (stage === undefined) return <p class="waiting">No step has been taken yet.</p>;
   const metrics = inOrder(Object.keys(stage.curves)).filter((metricName) => stage.curves[metricName].first.length > 0);
   const shownMetrics = all.value ? metrics : metrics.slice(0, FIRST);
@@ -211,7 +225,7 @@ function Curves({ detail, version, name }: { detail: RunDetail; version: number;
               name={metricName}
               metric={metric(metricName)}
               series={series}
-              version={version}
+              version={version + fetched.value}
               sync={path.value}
             />
           );

@@ -17,6 +17,9 @@ export function accuracyOf({ evaluations }: RunSummary): { from: number | null; 
   return { from: from === undefined || from === to ? null : from.results.pass1, to: to.results.pass1 };
 }
 
+/** Why it ended is worth a line in the list. */
+const BAD = new Set<RunSummary['status']>(['failed', 'diverged', 'killed']);
+
 function Row({ run }: { run: RunSummary }) {
   const accuracy = accuracyOf(run);
   const share = run.steps === 0 ? 0 : Math.min(1, run.step / run.steps);
@@ -33,6 +36,7 @@ function Row({ run }: { run: RunSummary }) {
           <span class="note">
             {run.status === 'running' && run.stage !== null ? `${run.stage} · ` : ''}
             {count(run.step)} of {count(run.steps)} steps
+            {BAD.has(run.status) && run.message !== null ? ` · ${run.message}` : ''}
           </span>
           {run.status === 'running' && <progress value={share} max={1} aria-label="Steps done" />}
         </span>

@@ -1,0 +1,42 @@
+import { expect, it } from 'vitest';
+import { duration, inOrder, metric, percent, usd } from './format.js';
+
+it.each([
+  [0, '0 s'],
+  [0.0831, '0.083 s'],
+  [9.96, '10 s'],
+  [59.7, '1 min 0 s'],
+  [343, '5 min 43 s'],
+  [61_634, '17 h 7 min'],
+  [65.8 * 86_400, '65.8 days'],
+])('%d seconds are %s', (seconds, text) => expect(duration(seconds)).toBe(text));
+
+it('what is more than nothing is not shown as nothing', () => {
+  expect([percent(0), percent(0.0004), percent(0.0006), percent(0.004, 0), percent(1)]).toEqual([
+    '0.0%',
+    '<0.1%',
+    '0.1%',
+    '<1%',
+    '100.0%',
+  ]);
+  expect(usd(5.4e-7)).toBe('$0.00000054');
+});
+
+it('the nine curves that say most come first, each layer of experts after them', () => {
+  const names = [
+    'maxVio.1',
+    'usd',
+    'gradientNorm',
+    'maxVio',
+    'tokensPerSecond',
+    'loss',
+    'reward',
+    'accuracy',
+    'length',
+    'entropy',
+    'kl',
+  ];
+  const nine = ['reward', 'accuracy', 'length', 'loss', 'kl', 'entropy', 'maxVio', 'tokensPerSecond', 'usd'];
+  expect(inOrder(names)).toEqual([...nine, 'gradientNorm', 'maxVio.1']);
+  expect(metric('maxVio.1').title).toBe('Expert load, layer 1');
+});
