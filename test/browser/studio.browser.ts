@@ -1,7 +1,7 @@
 /**
  * @file The studio in a real browser, on real runs made here.
  */
-import { appendFileSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
@@ -13,16 +13,33 @@ import { planned, sampled } from '../../src/recipes/claim-options.js';
 import { planRecipe } from '../../src/recipes/plan.js';
 import { loadRecipe } from '../../src/recipes/schema.js';
 import { readTarget } from '../../src/recipes/target.js';
-import { bytes, compact, duration, usd } from '../../src/studio/web/format.js';
-import { clean, launch, open, recipe, runs, type Server, scratch, serve, train, trainOn } from './studio.js';
+import { bytes, compact, duration, significant, usd } from '../../src/studio/web/format.js';
+import {
+  clean,
+  EXPERTS,
+  launch,
+  longestTask,
+  open,
+  recipe,
+  runs,
+  type Server,
+  scratch,
+  serve,
+  train,
+  trainOn,
+} from './studio.js';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 /** Compressed script of a first load, bytes; the goal of the issue is 400 KB. */
 const SCRIPT_BUDGET = 120_000;
 /** A good page has less than 0.1 (web.dev/cls). */
 const SHIFT_BUDGET = 0.05;
-/** Other programs share the machine in a test; the goal is 50 ms. */
-const TASK_BUDGET_MS = 300;
+/** What the browser calls a long task. */
+const TASK_BUDGET_MS = 50;
+/** Loads of a page, of which the best counts: a processor that other programs share has good and bad moments. */
+const LOADS = 3;
+/** Until a run of a million events shows its curves. */
+const OPENING_BUDGET_SECONDS = 1;
 
 let browser: Browser;
 let server: Server;
@@ -46,7 +63,15 @@ const at = (path: string): string => new URL(path, server.url).href;
 /** Until what the page waits for has come. */
 async function settle(page: Page): Promise<void> {
   await page.locator('h1').waitFor();
-  await page.waitForFunction(() => document.querySelector('main .waiting[role=status]') === null);
+  await page.waitForFunction(() => document.querySelector('main .waiting[role=status], main .later') === null);
+}
+/** @throws when the page's own tasks are too long each time */
+async function withinBudget(what: string, act: () => Promise<void>): Promise<void> {
+  const longest: number[] = [];
+  do longest.push(await longestTask(browser, server.url, act));
+  while ((longest.at(-1) as number) > TASK_BUDGET_MS && longest.length < LOADS);
+  console.log(`${what}: longest task ${longest.map((ms) => ms.toFixed(0)).join(', ')} ms of processor time`);
+  expect(Math.min(...longest), what).toBeLessThanOrEqual(TASK_BUDGET_MS);
 }
 const seen = (page: Page): Promise<{ shift: number; longest: number }> => page.evaluate('window.seen');
 
@@ -86,6 +111,7 @@ describe('claims', () => {
       await page.goto(other.url);
       await page.waitForURL('**/bill');
       await page.locator('.waterfall').first().waitFor();
+      await settle(page);
       const claim = evaluateClaim(
         readClaim(
           CLAIMS.find(({ id }) => id === 'deepseek'),
@@ -156,6 +182,32 @@ describe('runs', () => {
     await close();
   });
 
+  it('of a mixture of experts show how evenly its experts are used, over all and layer by layer', async () => {
+    const name = train(recipe('experts', 20, EXPERTS));
+    const events = readFileSync(join(runs, name, 'events.jsonl'), 'utf8')
+      .trim()
+      .split('\n');
+    const { values } = JSON.parse(events.findLast((line) => line.includes('"kind":"grpo"') && line.includes('maxVio')) ?? '{}');
+    expect(values.maxVio).toBeGreaterThan(0);
+    expect(values.maxVio).toBeCloseTo((values['maxVio.1'] + values['maxVio.2']) / 2, 9);
+    const { page, faults, close } = await open(browser);
+    await page.goto(at(`/runs/${name}?stage=grpo`));
+    const load = page.locator('.chart', { has: page.getByText('Expert load', { exact: true }) });
+    await load.locator('canvas').waitFor();
+    expect(await load.locator('.chart-value').innerText()).toBe(significant(values.maxVio));
+    expect(await load.locator('.chart-box').getAttribute('aria-label')).toContain('over 20 steps');
+    expect(await load.locator('.chart-note').innerText()).toContain('MaxVio');
+    await page.getByRole('button', { name: 'more curves' }).click();
+    for (const layer of [1, 2]) {
+      const one = page.locator('.chart', { has: page.getByText(`Expert load, layer ${layer}`) });
+      await one.locator('canvas').waitFor();
+      expect(await one.locator('.chart-value').innerText()).toBe(significant(values[`maxVio.${layer}`]));
+    }
+    expect(await page.locator('.chart-title', { hasText: 'Balance loss' }).count()).toBe(1);
+    expect(faults).toEqual([]);
+    await close();
+  });
+
   it('say why they failed', async () => {
     const { page, close } = await open(browser);
     await page.goto(at(`/runs/${failed}`));
@@ -195,6 +247,28 @@ describe('runs', () => {
     }
   });
 
+  it('are followed by the tabs that are seen alone: a browser has few connections', async () => {
+    const { page, faults, close } = await open(browser);
+    const tabs = [page, await page.context().newPage(), await page.context().newPage(), await page.context().newPage()];
+    for (const tab of tabs) {
+      await tab.goto(at(`/runs/${first}`));
+      await tab.locator('.chart canvas').first().waitFor({ timeout: 10_000 });
+      // As the browser does when another tab is in front.
+      await tab.evaluate(() => {
+        Object.defineProperty(document, 'visibilityState', { value: 'hidden', configurable: true });
+        document.dispatchEvent(new Event('visibilitychange'));
+      });
+    }
+    const again = page.waitForRequest((request) => request.url().includes('/events?offset='));
+    await page.evaluate(() => {
+      Object.defineProperty(document, 'visibilityState', { value: 'visible', configurable: true });
+      document.dispatchEvent(new Event('visibilitychange'));
+    });
+    await again;
+    expect(faults).toEqual([]);
+    await close();
+  });
+
   it('are started from the page', async () => {
     const { page, close } = await open(browser);
     await page.goto(at('/runs'));
@@ -210,7 +284,7 @@ describe('runs', () => {
     await close();
   });
 
-  it('with a million events open in about a second', async () => {
+  it('with a million events open in less than a second', async () => {
     const name = '2026-01-01-long-0001';
     cpSync(join(runs, first), join(runs, name), { recursive: true });
     const file = join(runs, name, 'events.jsonl');
@@ -223,14 +297,26 @@ describe('runs', () => {
       });
       appendFileSync(file, lines.join(''));
     }
+    appendFileSync(file, '{"type":"metr');
     const { page, close } = await open(browser);
-    const began = Date.now();
+    await page.addInitScript(() => {
+      new MutationObserver((_, observer) => {
+        if (document.querySelector('.chart canvas') === null) return;
+        observer.disconnect();
+        // Drawn with the next frame; times are from when the address was entered.
+        requestAnimationFrame(() => setTimeout(() => Object.assign(window, { curves: performance.now() / 1000 })));
+      }).observe(document, { childList: true, subtree: true });
+    });
     await page.goto(at(`/runs/${name}`));
-    await page.locator('.chart canvas').first().waitFor();
-    const seconds = (Date.now() - began) / 1000;
-    console.log(`a run of a million events: first curves after ${seconds.toFixed(2)} s`);
-    expect(seconds).toBeLessThan(3);
+    await page.waitForFunction(() => 'curves' in window);
     expect(await page.locator('.stat dd').first().innerText()).toBe('1,000,000');
+    await page.locator('.notice', { hasText: 'sample' }).waitFor({ state: 'detached', timeout: 60_000 });
+    const [curves, whole] = await page.evaluate<[number, number]>('[window.curves, performance.now() / 1000]');
+    console.log(`a run of a million events: curves after ${curves.toFixed(2)} s, every event after ${whole.toFixed(1)} s`);
+    expect(curves).toBeLessThan(OPENING_BUDGET_SECONDS);
+    expect(await page.locator('.stat dd').first().innerText()).toBe('1,000,000');
+    rmSync(join(runs, name), { recursive: true });
+    await page.locator('[role=alert]', { hasText: 'deleted' }).waitFor({ timeout: 10_000 });
     await close();
   });
 });
@@ -287,6 +373,28 @@ describe('chat', () => {
     expect(await page.locator('.token-readout').first().innerText()).toMatch(/probability \d+\.\d%/);
     expect(faults).toEqual([]);
     await close();
+  });
+
+  it('keeps to the generation_config.json of a model: one of the most likely token answers alike at any temperature', async () => {
+    const file = join(runs, second, 'model', 'generation_config.json');
+    const before = readFileSync(file, 'utf8');
+    writeFileSync(file, JSON.stringify({ ...JSON.parse(before), top_k: 1 }));
+    const { page, faults, close } = await open(browser);
+    await page.goto(at(`/chat?run=${second}`));
+    await page.getByLabel('Temperature').fill('20');
+    const answers: string[] = [];
+    for (const seed of ['1', '2', '3']) {
+      await page.getByLabel('Seed').fill(seed);
+      await page.locator('#prompt').fill('1+2=');
+      await page.getByRole('button', { name: 'Ask' }).click();
+      await page.locator('.reply-foot').nth(answers.length).waitFor({ timeout: 60_000 });
+      answers.push(await page.locator('.reply-text').nth(answers.length).innerText());
+    }
+    expect(answers[0].length).toBeGreaterThan(0);
+    expect(new Set(answers).size).toBe(1);
+    expect(faults).toEqual([]);
+    await close();
+    writeFileSync(file, before);
   });
 
   it('shows an answer as it comes: an endpoint that pauses in the middle', async () => {
@@ -360,7 +468,13 @@ describe('plan', () => {
     expect(notes[0]).toBe(`${usd(total.usd.low)} to ${usd(total.usd.high)}`);
     for (const { layout } of stages) expect(await page.locator('main').innerText()).toContain(layout);
     await page.getByLabel('Price of an hour').focus();
-    for (let i = 0; i < 20; i++) await page.keyboard.press('ArrowRight');
+    const drag = async (): Promise<void> => {
+      for (let i = 0; i < 20; i++) await page.keyboard.press('ArrowRight');
+      await page.waitForFunction(() => document.querySelector('.plan-out[aria-busy=true]') === null, undefined, {
+        timeout: 20_000,
+      });
+    };
+    await withinBudget('a price dragged', drag);
     await expect.poll(async () => (await values())[0], { timeout: 20_000 }).not.toBe(usd(total.usd.value));
     expect((await values())[1]).toBe(compact(total.gpuHours.value));
     await page.waitForFunction(() => location.search.includes('price='));
@@ -368,7 +482,6 @@ describe('plan', () => {
     await page.reload();
     await page.locator('.plan-stats').waitFor({ timeout: 30_000 });
     expect(await values()).toEqual(shown);
-    expect((await seen(page)).longest).toBeLessThan(TASK_BUDGET_MS);
     expect(faults).toEqual([]);
     await close();
   });
@@ -389,7 +502,8 @@ describe('plan', () => {
 it('benchmarks keep what was measured here and what was published apart', async () => {
   const { page, faults, close } = await open(browser);
   await page.goto(at('/benchmarks'));
-  await page.locator('.scatter').nth(1).waitFor();
+  await page.locator('.scatter').nth(2).waitFor();
+  await settle(page);
   const [measured, published] = await page.locator('.card').allInnerTexts();
   expect(measured).toContain(first);
   expect(measured).not.toContain('DeepSeek');
@@ -441,9 +555,14 @@ it('everything is reached by keyboard alone', async () => {
   await close();
 });
 
-describe.each(['light', 'dark'] as const)('accessibility, %s', (colorScheme) => {
+describe.each([
+  ['light', 1280],
+  ['dark', 1280],
+  ['light', 360],
+] as const)('accessibility, %s, %i pixels wide', (colorScheme, width) => {
   it('axe finds nothing on any page', async () => {
-    const { page, faults, close } = await open(browser, { colorScheme, reducedMotion: 'reduce' });
+    const viewport = { width, height: 800 };
+    const { page, faults, close } = await open(browser, { colorScheme, viewport, reducedMotion: 'reduce' });
     for (const path of pagesOf()) {
       await page.goto(at(path));
       await settle(page);
@@ -483,24 +602,24 @@ it('nothing is wider than a phone of 360 pixels', async () => {
 
 it('every page keeps its budgets: script, shifts and long tasks', async () => {
   for (const path of pagesOf()) {
-    const { page, close } = await open(browser);
-    await page.goto(at(path));
-    await settle(page);
-    await page.waitForTimeout(300);
-    const script = await page.evaluate(() =>
-      (performance.getEntriesByType('resource') as PerformanceResourceTiming[])
-        .filter(({ name }) => /\.js(\?|$)/.test(name))
-        .reduce((sum, { encodedBodySize }) => sum + encodedBodySize, 0),
-    );
-    const { shift, longest } = await seen(page);
-    console.log(
-      `${path.replace(first, '<run>').replace(second, '<run>')}: ${(script / 1000).toFixed(0)} kB of script, shift ${shift.toFixed(3)}, longest task ${longest.toFixed(0)} ms`,
-    );
-    expect(script, path).toBeGreaterThan(1000);
-    expect(script, path).toBeLessThan(SCRIPT_BUDGET);
-    expect(shift, path).toBeLessThan(SHIFT_BUDGET);
-    expect(longest, path).toBeLessThan(TASK_BUDGET_MS);
-    await close();
+    await withinBudget(path.replace(first, '<run>').replace(second, '<run>'), async () => {
+      const { page, close } = await open(browser);
+      await page.goto(at(path));
+      await settle(page);
+      await page.waitForTimeout(300);
+      const script = await page.evaluate(() =>
+        (performance.getEntriesByType('resource') as PerformanceResourceTiming[])
+          .filter(({ name }) => /\.js(\?|$)/.test(name))
+          .reduce((sum, { encodedBodySize }) => sum + encodedBodySize, 0),
+      );
+      const { shift, longest } = await seen(page);
+      await close();
+      const blocked = longest === 0 ? 'never blocked for 50 ms' : `blocked for ${longest.toFixed(0)} ms`;
+      console.log(`${(script / 1000).toFixed(0)} kB of script, shift ${shift.toFixed(3)}, ${blocked}`);
+      expect(script, path).toBeGreaterThan(1000);
+      expect(script, path).toBeLessThan(SCRIPT_BUDGET);
+      expect(shift, path).toBeLessThan(SHIFT_BUDGET);
+    });
   }
 });
 

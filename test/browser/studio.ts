@@ -16,17 +16,36 @@ const ENVIRONMENT = { ...process.env, RECKONER_CALIBRATION: 'off', NO_COLOR: '1'
 export const scratch = mkdtempSync(join(tmpdir(), 'reckoner-browser-'));
 export const runs = join(scratch, 'runs');
 
+const DENSE = {
+  model_type: 'llama',
+  hidden_size: 32,
+  intermediate_size: 64,
+  num_hidden_layers: 1,
+  num_attention_heads: 2,
+  max_position_embeddings: 64,
+};
+
+/** A mixture of experts in its second and third layer. */
+export const EXPERTS = {
+  ...DENSE,
+  model_type: 'deepseek_v3',
+  moe_intermediate_size: 16,
+  num_hidden_layers: 3,
+  first_k_dense_replace: 1,
+  n_routed_experts: 4,
+  num_experts_per_tok: 2,
+  n_shared_experts: 1,
+  num_key_value_heads: 2,
+  q_lora_rank: 16,
+  kv_lora_rank: 16,
+  qk_nope_head_dim: 8,
+  qk_rope_head_dim: 8,
+  v_head_dim: 8,
+};
+
 /** Every kind of stage, in seconds; `steps` of GRPO make it longer. */
-export function recipe(name: string, steps: number): string {
+export function recipe(name: string, steps: number, model: object = DENSE): string {
   const file = join(scratch, `${name}.json`);
-  const model = {
-    model_type: 'llama',
-    hidden_size: 32,
-    intermediate_size: 64,
-    num_hidden_layers: 1,
-    num_attention_heads: 2,
-    max_position_embeddings: 64,
-  };
   const stages = [
     { id: 'sft', kind: 'sft', steps: 120, batch: 16, schedule: { kind: 'constant' } },
     { id: 'before', kind: 'eval', problems: 40, maxTokens: 24 },
@@ -107,6 +126,44 @@ export async function open(
     }).observe({ type: 'longtask', buffered: true });
   });
   return { page, faults, close: () => context.close() };
+}
+
+interface TraceEvent {
+  name: string;
+  ph: string;
+  pid: number;
+  tid: number;
+  ts: number;
+  dur?: number;
+  tdur?: number;
+  args: { name?: string; data?: { url?: string } };
+}
+
+/**
+ * The longest task of a page's own, milliseconds of processor time: what `longtask` says on a machine that has nothing else to do, and
+ * the same on one that has.
+ * @param url where the page's scripts come from
+ */
+export async function longestTask(browser: Browser, url: string, act: () => Promise<void>): Promise<number> {
+  const session = await browser.newBrowserCDPSession();
+  const events: TraceEvent[] = [];
+  session.on('Tracing.dataCollected', ({ value }) => events.push(...(value as unknown as TraceEvent[])));
+  const categories = 'devtools.timeline,disabled-by-default-devtools.timeline';
+  await session.send('Tracing.start', {
+    transferMode: 'ReportEvents',
+    traceConfig: { includedCategories: categories.split(',') },
+  });
+  await act();
+  const complete = new Promise((resolve) => session.once('Tracing.tracingComplete', resolve));
+  await session.send('Tracing.end');
+  await complete;
+  await session.detach();
+  const place = ({ pid, tid }: TraceEvent): string => `${pid} ${tid}`;
+  const main = new Set(events.filter(({ name, args }) => name === 'thread_name' && args.name === 'CrRendererMain').map(place));
+  const own = new Set(events.filter((event) => main.has(place(event)) && event.args.data?.url?.startsWith(url)).map(place));
+  const tasks = events.filter((event) => event.ph === 'X' && event.name === 'RunTask' && own.has(place(event)));
+  if (tasks.length < 10) throw new Error('the trace has no tasks of the page');
+  return Math.max(...tasks.map(({ tdur = 0 }) => tdur)) / 1000;
 }
 
 export const clean = (): void => rmSync(scratch, { recursive: true, force: true });
