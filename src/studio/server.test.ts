@@ -193,6 +193,8 @@ describe('guards', () => {
     expect(body).toContain('<link rel="stylesheet" crossorigin href="/assets/run.css">');
     expect(body).toContain(`<link rel="preload" as="fetch" crossorigin href="/api/runs/${NAME}">`);
     expect(body).not.toContain('assets/a.js');
+    expect((await ask('/bill')).body).toContain('href="/api/claims/deepseek"');
+    expect((await ask('/bill/runs')).body).not.toContain('as="fetch"');
     for (const path of ['/runs/%22%3E%3Cscript%3E', '/runs/"><script>', "/runs/'onload='x", '/"><script>/x'])
       expect((await ask(path)).body, path).not.toMatch(/<script|'onload/);
   });

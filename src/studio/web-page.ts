@@ -13,18 +13,26 @@ export function createWebPage(web: string, token: string): (pathname: string) =>
   return (pathname) => {
     const document = readFileSync(join(web, 'index.html'), 'utf8').replace('__STUDIO_TOKEN__', token);
     const manifest = manifestOf(web);
-    const [page = '', run] = pathname.split('/').filter(Boolean);
-    const module = page === 'runs' && run !== undefined ? 'run' : page;
+    const [page = '', name] = pathname.split('/').filter(Boolean);
+    const module = page === 'runs' && name !== undefined ? 'run' : page;
     const links = [...filesOf(manifest, `pages/${module}.tsx`)].map((file) =>
       file.endsWith('.css')
         ? `<link rel="stylesheet" crossorigin href="/${file}">`
         : `<link rel="modulepreload" crossorigin href="/${file}">`,
     );
+    const data = dataOf(module, name);
     // Encoded in the path as it is, so nothing in it can end the attribute.
-    if (module === 'run' && /^[\w%.~-]+$/.test(run))
-      links.push(`<link rel="preload" as="fetch" crossorigin href="/api/runs/${run}">`);
+    if (data !== null && /^[\w%.~/-]+$/.test(data)) links.push(`<link rel="preload" as="fetch" crossorigin href="${data}">`);
     return document.replace('</head>', `${links.join('')}</head>`);
   };
+}
+
+/** What a page asks for before it can show anything. */
+function dataOf(page: string, name: string | undefined): string | null {
+  if (page === 'run') return `/api/runs/${name}`;
+  if (page === 'plan') return '/api/recipes';
+  if (page === 'chat') return '/api/models';
+  return page === 'bill' && name !== 'runs' ? `/api/claims/${name ?? 'deepseek'}` : null;
 }
 
 function manifestOf(web: string): Manifest {

@@ -75,6 +75,14 @@ export default function PlanPage() {
     else send();
   }, [key]);
 
+  // What it is and how long its description are known at once with the recipes; until then nothing is there that could move.
+  if (recipes.value === null && recipes.error === null) {
+    return (
+      <Page title="Plan">
+        <Waiting>Reading the recipes…</Waiting>
+      </Page>
+    );
+  }
   const known = defaultsOf(settings.accelerator);
   const moe = recipe?.work.architecture.moe ?? null;
   const set = (parameter: string, value: number | string | null): void =>
