@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { duration, inOrder, metric, percent, usd } from './format.js';
+import { duration, inOrder, metric, percent, typed, usd } from './format.js';
 
 it.each([
   [0, '0 s'],
@@ -39,4 +39,10 @@ it('the nine curves that say most come first, each layer of experts after them',
   const nine = ['reward', 'accuracy', 'length', 'loss', 'kl', 'entropy', 'maxVio', 'tokensPerSecond', 'usd'];
   expect(inOrder(names)).toEqual([...nine, 'gradientNorm', 'maxVio.1']);
   expect(metric('maxVio.1').title).toBe('Expert load, layer 1');
+});
+
+it('a field takes numbers as people write them, and says its name otherwise', () => {
+  expect([typed('Seed', ' 7 '), typed('Temperature', '0,6')]).toEqual([7, 0.6]);
+  expect(() => typed('Seed', 'seven')).toThrow('Seed: “seven” is not a number.');
+  expect(() => typed('Seed', ' ')).toThrow('Seed: nothing is not a number.');
 });

@@ -38,6 +38,14 @@ export function significant(value: number, digits = 3): string {
   return plain(value, places, places).replace('-', '−');
 }
 
+/** What was typed into a field. @throws Error that names the field */
+export function typed(label: string, text: string): number {
+  const value = text.trim() === '' ? Number.NaN : Number(text.trim().replace(',', '.'));
+  if (!Number.isFinite(value))
+    throw new Error(`${label}: ${text.trim() === '' ? 'nothing' : `“${text.trim()}”`} is not a number.`);
+  return value;
+}
+
 /** Dollars: $5.58M, $12.40, $0.0068, $0.000054. */
 export function usd(value: number): string {
   const sign = value < 0 ? '−' : '';

@@ -7,7 +7,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import type { ModelChoice } from '../../protocol.js';
 import { Answer, type Reply } from '../answer.js';
 import { ask, get } from '../client.js';
-import { count } from '../format.js';
+import { count, typed } from '../format.js';
 import { query, setQuery } from '../router.js';
 import { Button, Card, Page, Problem, Select, useLoaded } from '../ui.js';
 
@@ -92,9 +92,9 @@ export default function Chat() {
           const request = {
             ...to,
             prompt: text,
-            temperature: Number(temperature),
-            maxTokens: Math.round(Number(maxTokens)),
-            seed: Math.round(Number(seed)),
+            temperature: typed('Temperature', temperature),
+            maxTokens: Math.round(typed('Most tokens', maxTokens)),
+            seed: Math.round(typed('Seed', seed)),
           };
           await ask(
             request,

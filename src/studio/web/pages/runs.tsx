@@ -4,7 +4,7 @@
 import { useSignal } from '@preact/signals';
 import type { Machine, RunSummary } from '../../protocol.js';
 import { get, post, runs } from '../client.js';
-import { count, duration, percent, usd, when } from '../format.js';
+import { count, duration, percent, typed, usd, when } from '../format.js';
 import { go } from '../router.js';
 import { Button, Card, Page, Problem, Select, Spark, Status, useLoaded, Waiting } from '../ui.js';
 
@@ -73,12 +73,12 @@ function Start({ onClose }: { onClose: () => void }) {
   const begin = async (): Promise<void> => {
     state.value = { busy: true, error: null };
     try {
-      const limit = (text: string): number | undefined => (text.trim() === '' ? undefined : Number(text));
+      const limit = (label: string, text: string): number | undefined => (text.trim() === '' ? undefined : typed(label, text));
       const { run } = await post<{ run: string }>('runs', {
         recipe: recipe.value,
-        seed: limit(seed.value),
-        maxMinutes: limit(minutes.value),
-        maxUsd: limit(dollars.value),
+        seed: limit('Seed', seed.value),
+        maxMinutes: limit('Minutes', minutes.value),
+        maxUsd: limit('Dollars', dollars.value),
       });
       go(`/runs/${encodeURIComponent(run)}`);
     } catch (error) {
