@@ -175,6 +175,9 @@ describe('runs', () => {
     await page.locator('.menu-body label', { hasText: second.slice(-4) }).click();
     await page.waitForFunction((name) => location.search.includes(name), second);
     expect(await page.locator('.legend li').count()).toBe(2);
+    await page.keyboard.press('Escape');
+    expect(await page.locator('.menu[open]').count()).toBe(0);
+    expect(await page.evaluate(() => document.activeElement?.textContent)).toBe('Compare · 1');
     await page.getByRole('link', { name: 'Evaluations' }).click();
     await page.locator('tbody tr').nth(1).waitFor();
     expect(await page.locator('tbody th').allInnerTexts()).toEqual(['before', 'after']);

@@ -44,5 +44,5 @@ it('the nine curves that say most come first, each layer of experts after them',
 it('a field takes numbers as people write them, and says its name otherwise', () => {
   expect([typed('Seed', ' 7 '), typed('Temperature', '0,6')]).toEqual([7, 0.6]);
   expect(() => typed('Seed', 'seven')).toThrow('Seed: “seven” is not a number.');
-  expect(() => typed('Seed', ' ')).toThrow('Seed: nothing is not a number.');
+  expect(() => typed('Seed', ' ')).toThrow('Seed is empty.');
 });

@@ -40,9 +40,10 @@ export function significant(value: number, digits = 3): string {
 
 /** What was typed into a field. @throws Error that names the field */
 export function typed(label: string, text: string): number {
-  const value = text.trim() === '' ? Number.NaN : Number(text.trim().replace(',', '.'));
-  if (!Number.isFinite(value))
-    throw new Error(`${label}: ${text.trim() === '' ? 'nothing' : `“${text.trim()}”`} is not a number.`);
+  const said = text.trim();
+  if (said === '') throw new Error(`${label} is empty.`);
+  const value = Number(said.replace(',', '.'));
+  if (!Number.isFinite(value)) throw new Error(`${label}: “${said}” is not a number.`);
   return value;
 }
 

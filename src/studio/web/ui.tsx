@@ -135,6 +135,33 @@ export function Card({
   );
 }
 
+/** What opens under a button; Escape, and a click elsewhere, close it. */
+export function Menu({ title, children }: { title: ComponentChildren; children: ComponentChildren }) {
+  const box = useRef<HTMLDetailsElement>(null);
+  useEffect(() => {
+    const away = (event: PointerEvent): void => {
+      const menu = box.current;
+      if (menu?.open && !menu.contains(event.target as Node)) menu.open = false;
+    };
+    document.addEventListener('pointerdown', away);
+    return () => document.removeEventListener('pointerdown', away);
+  }, []);
+  return (
+    <details
+      class="menu right"
+      ref={box}
+      onKeyDown={(event) => {
+        if (event.key !== 'Escape') return;
+        event.currentTarget.open = false;
+        event.currentTarget.querySelector('summary')?.focus();
+      }}
+    >
+      <summary>{title}</summary>
+      <div class="menu-body">{children}</div>
+    </details>
+  );
+}
+
 /** A table that may be wider than the screen: the keyboard must reach it to move it. */
 export function Scroll({ label, children }: { label: string; children: ComponentChildren }) {
   return (

@@ -10,7 +10,7 @@ import { type FollowedRun, followRun, get, post, runs } from '../client.js';
 import { count, inOrder, metric, percent, when } from '../format.js';
 import { path, query, setQuery } from '../router.js';
 import { Evaluations, Stats, Timeline } from '../run-parts.js';
-import { Button, Card, Page, Problem, Status, Tabs, Waiting } from '../ui.js';
+import { Button, Card, Menu, Page, Problem, Status, Tabs, Waiting } from '../ui.js';
 import { Rollouts } from './rollouts.js';
 import { RunBill } from './run-bill.js';
 
@@ -189,26 +189,23 @@ function Curves({ detail, version, name }: { detail: RunDetail; version: number;
           </ul>
         )}
         {candidates.length > 0 && (
-          <details class="menu right">
-            <summary>Compare{chosen.length > 0 ? ` · ${chosen.length}` : ''}</summary>
-            <div class="menu-body">
-              {candidates.map((other) => {
-                const on = chosen.includes(other.name);
-                const next = on ? chosen.filter((one) => one !== other.name) : [...chosen, other.name];
-                return (
-                  <label key={other.name} class="check">
-                    <input
-                      type="checkbox"
-                      checked={on}
-                      disabled={!on && chosen.length >= COLOURS - 1}
-                      onChange={() => setQuery({ with: next.join(',') || null })}
-                    />
-                    {other.recipe} <span class="mono faint">{other.name.slice(-4)}</span>
-                  </label>
-                );
-              })}
-            </div>
-          </details>
+          <Menu title={`Compare${chosen.length > 0 ? ` · ${chosen.length}` : ''}`}>
+            {candidates.map((other) => {
+              const on = chosen.includes(other.name);
+              const next = on ? chosen.filter((one) => one !== other.name) : [...chosen, other.name];
+              return (
+                <label key={other.name} class="check">
+                  <input
+                    type="checkbox"
+                    checked={on}
+                    disabled={!on && chosen.length >= COLOURS - 1}
+                    onChange={() => setQuery({ with: next.join(',') || null })}
+                  />
+                  {other.recipe} <span class="mono faint">{other.name.slice(-4)}</span>
+                </label>
+              );
+            })}
+          </Menu>
         )}
       </div>
       <div class="charts">
