@@ -127,9 +127,12 @@ export default function Benchmarks() {
           </Scroll>
         )}
       </Card>
-      <Later>
-        <Published />
-      </Later>
+      {/* Not before what stands above it has its height. */}
+      {list !== null && (
+        <Later>
+          <Published />
+        </Later>
+      )}
     </Page>
   );
 }
