@@ -78,16 +78,19 @@ export function followLog(file: string, prices: PriceBook): LogFollower {
     }
   }
 
-  async function readLong(handle: number): Promise<void> {
+  /** @returns false when another log has taken its place meanwhile: the next look begins anew */
+  async function readLong(handle: number): Promise<boolean> {
     read = fold.offset;
     preview = await sampleLog(handle, size, rates);
     show();
     const whole = await foldInThread({ file, size, fold, rates }, (offset) => {
       read = offset;
     });
-    // Where it was cut or replaced meanwhile, what was read is of another log; what is there now is read below.
     const now = fstatSync(handle);
-    if (whole !== null && now.ino === statSync(file).ino && now.size >= whole.offset) fold = whole;
+    if (now.ino !== statSync(file).ino || (whole !== null && now.size < whole.offset)) return false;
+    // A thread that could not do its work leaves it to the slices.
+    if (whole !== null) fold = whole;
+    return true;
   }
 
   async function readNew(): Promise<void> {
@@ -96,8 +99,13 @@ export function followLog(file: string, prices: PriceBook): LogFollower {
     const first = fold.offset === 0;
     const long = size - fold.offset > LONG_BYTES;
     try {
-      if (long) await readLong(handle);
-      else if (first) await ownTurn();
+      if (long && !(await readLong(handle))) {
+        fold = createFold();
+        preview = null;
+        tell({ kind: 'reset' });
+        return;
+      }
+      if (first && !long) await ownTurn();
       for (;;) {
         const events = foldNext(handle, fold, rates);
         if (events === null) break;
