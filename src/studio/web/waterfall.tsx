@@ -117,6 +117,12 @@ export function savePng(name: string, title: string, source: string, rows: reado
     const mid = i > 0 && i < rows.length - 1;
     context.fillStyle = token(row.total ? (mid ? '--bar-mid' : '--bar-total') : row.value < 0 ? '--bar-less' : '--bar-more');
     context.fillRect(x(a), y + 7, Math.max(2, x(b) - x(a)), 18);
+    const { low, high } = row;
+    if (row.total && low !== null && high !== null && low !== high) {
+      context.fillStyle = token('--muted');
+      context.fillRect(x(low), y + 30, x(high) - x(low), 1);
+      for (const end of [low, high]) context.fillRect(x(end), y + 27.5, 1, 6);
+    }
     text(signed(row), 1000, y + 21, `${row.total ? 600 : 400} 14px`, '--ink', 'right');
     text(interval(row), 1015, y + 21, '400 12px', '--muted', 'left', 165);
   });

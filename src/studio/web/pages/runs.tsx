@@ -36,8 +36,8 @@ function Row({ run }: { run: RunSummary }) {
           <span class="note">
             {run.status === 'running' && run.stage !== null ? `${run.stage} · ` : ''}
             {count(run.step)} of {count(run.steps)} steps
-            {BAD.has(run.status) && run.message !== null ? ` · ${run.message}` : ''}
           </span>
+          {BAD.has(run.status) && run.message !== null && <span class="note">{run.message}</span>}
           {run.status === 'running' && <progress value={share} max={1} aria-label="Steps done" />}
         </span>
         <span class="run-spark">
