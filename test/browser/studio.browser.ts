@@ -1,7 +1,7 @@
 /**
  * @file The studio in a real browser, on real runs made here.
  */
-import { appendFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, cpSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
@@ -36,7 +36,7 @@ const SCRIPT_BUDGET = 120_000;
 const SHIFT_BUDGET = 0.05;
 /** What the browser calls a long task. */
 const TASK_BUDGET_MS = 50;
-/** Loads of a page, of which the best counts: a processor that other programs share has good and bad moments. */
+/** Loads of a page, of which the best counts: a machine that other programs share has good and bad moments. */
 const LOADS = 3;
 /** Until a run of a million events shows its curves. */
 const OPENING_BUDGET_SECONDS = 1;
@@ -288,19 +288,28 @@ describe('runs', () => {
   });
 
   it('with a million events open in less than a second', async () => {
-    const name = '2026-01-01-long-0001';
-    cpSync(join(runs, first), join(runs, name), { recursive: true });
-    const file = join(runs, name, 'events.jsonl');
-    const [started] = readFileSync(file, 'utf8').split('\n');
-    writeFileSync(file, `${started}\n`);
+    const log = join(scratch, 'long.jsonl');
+    const [started] = readFileSync(join(runs, first, 'events.jsonl'), 'utf8').split('\n');
+    writeFileSync(log, `${started}\n`);
     for (let i = 0; i < 100; i++) {
       const lines = Array.from({ length: 10_000 }, (_, j) => {
         const step = i * 10_000 + j + 1;
         return `{"type":"metrics","attempt":0,"step":${step},"time":"2026-01-01T00:00:00.000Z","stage":"sft","kind":"sft","stageStep":${step},"values":{"loss":${Math.exp(-step / 3e5)},"tokensPerSecond":1000}}\n`;
       });
-      appendFileSync(file, lines.join(''));
+      appendFileSync(log, lines.join(''));
     }
-    appendFileSync(file, '{"type":"metr');
+    appendFileSync(log, '{"type":"metr');
+    const seconds: number[] = [];
+    do seconds.push(await openLong(`2026-01-01-long-000${seconds.length}`, log));
+    while ((seconds.at(-1) as number) >= OPENING_BUDGET_SECONDS && seconds.length < LOADS);
+    expect(Math.min(...seconds)).toBeLessThan(OPENING_BUDGET_SECONDS);
+  });
+
+  /** Opens a run that the server has never seen, and deletes it. @returns seconds from the address to the curves */
+  async function openLong(name: string, log: string): Promise<number> {
+    cpSync(join(runs, first), join(runs, name), { recursive: true });
+    rmSync(join(runs, name, 'events.jsonl'));
+    linkSync(log, join(runs, name, 'events.jsonl'));
     const { page, close } = await open(browser);
     await page.addInitScript(() => {
       new MutationObserver((_, observer) => {
@@ -316,12 +325,12 @@ describe('runs', () => {
     await page.locator('.notice', { hasText: 'sample' }).waitFor({ state: 'detached', timeout: 60_000 });
     const [curves, whole] = await page.evaluate<[number, number]>('[window.curves, performance.now() / 1000]');
     console.log(`a run of a million events: curves after ${curves.toFixed(2)} s, every event after ${whole.toFixed(1)} s`);
-    expect(curves).toBeLessThan(OPENING_BUDGET_SECONDS);
     expect(await page.locator('.stat dd').first().innerText()).toBe('1,000,000');
     rmSync(join(runs, name), { recursive: true });
     await page.locator('[role=alert]', { hasText: 'deleted' }).waitFor({ timeout: 10_000 });
     await close();
-  });
+    return curves;
+  }
 });
 
 describe('rollouts', () => {
