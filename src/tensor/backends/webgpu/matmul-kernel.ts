@@ -6,9 +6,6 @@
  * whatever way the operand is stored (Volkov and Demmel 2008, "Benchmarking GPUs to tune dense linear algebra"). Batches, groups of
  * rows (mixture of experts), a split of the inner dimension, and frozen bf16 weights differ in where a tile begins alone.
  *
- * `plain` tiles are not shared: each thread reads what it needs, neighbouring threads neighbouring columns, and no barrier is met (see
- * `Features.plain`).
- *
  * Tiers: f32; f16 operands, whose products are added in f16 over one slice and in f32 from slice to slice; and f16 operands through
  * matrix units, which add in f32.
  */
@@ -59,7 +56,7 @@ export const nameOf = (s: ProductShape): string =>
   `matmul ${s.tile} ${s.walk} ${s.transposeA ? 'A' : 'a'}${s.transposeB ? 'B' : 'b'}${s.addend === 'none' ? '' : ` + ${s.addend}`}` +
   `${s.vector ? ' vector' : ''}${s.bf16 ? ' bf16' : ''} ${s.tier}`;
 
-function addendText({ addend }: ProductShape, at: string, load = 'ld'): string {
+export function addendText({ addend }: ProductShape, at: string, load = 'ld'): string {
   return { none: '', out: `${load}_out(${at}) + `, more: `$beta * ${load}_more(${at}) + ` }[addend];
 }
 
@@ -89,7 +86,7 @@ ${lines.join('\n')}
  * Where a tile begins: row0, column0, rows, first, end (of the inner dimension), and the operands' bases.
  * @param alone each thread looks for itself, and none waits
  */
-function walkText(walk: Walk, tile: Tile, alone: boolean): string {
+export function walkText(walk: Walk, tile: Tile, alone: boolean): string {
   const place = alone ? '  var walk: array<u32, 3>;\n' : '';
   const ifFirst = alone ? '' : 'if (tid == 0u)';
   const found = (i: number): string => (alone ? `walk[${i}]` : `workgroupUniformLoad(&walk[${i}])`);
@@ -154,7 +151,7 @@ function walkText(walk: Walk, tile: Tile, alone: boolean): string {
   }
 }
 
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 /** The sums in registers, and how they are written. */
 function registerText(
@@ -286,7 +283,7 @@ ${cells
   };
 }
 
-const PARAMETERS = {
+export const PARAMETERS = {
   m: 'u32',
   n: 'u32',
   k: 'u32',
@@ -302,7 +299,7 @@ const PARAMETERS = {
   beta: 'f32',
 } as const;
 
-const operandsOf = ({ walk, addend, tier }: ProductShape): string[] => [
+export const operandsOf = ({ walk, addend, tier }: ProductShape): string[] => [
   'out',
   'a',
   'b',
@@ -311,48 +308,7 @@ const operandsOf = ({ walk, addend, tier }: ProductShape): string[] => [
   ...(addend === 'more' ? ['more'] : []),
 ];
 
-/** Each thread alone: some rows, and of each some columns that lie as far apart as the group is wide. */
-export function plainSource(shape: ProductShape): KernelSource {
-  const { walk, transposeA, transposeB, bf16 } = shape;
-  const tile = TILES[shape.tile];
-  const across = tile.columns / tile.threadColumns;
-  const [rows, columns] = [range(tile.threadRows), range(tile.threadColumns)];
-  const cells = rows.flatMap((i) => columns.map((j) => ({ i, j })));
-  // What lies outside reads the last row or column again, and is not written.
-  return {
-    operands: operandsOf(shape),
-    parameters: PARAMETERS,
-    threads: across * (tile.rows / tile.threadRows),
-    bf16: bf16 ? ['b'] : [],
-    body: `${walkText(walk, tile, true)}
-  let column = column0 + tid % ${across}u;
-  let row = row0 + tid / ${across}u * ${tile.threadRows}u;
-${rows.map((i) => `  var a${i} = baseA + min(row + ${i}u, rows - 1u)${transposeA ? ' + first * $strideA' : ' * $strideA + first'};`).join('\n')}
-${columns.map((j) => `  var b${j} = baseB + min(column + ${j * across}u, $n - 1u)${transposeB ? ' * $strideB + first' : ' + first * $strideB'};`).join('\n')}
-${cells.map(({ i, j }) => `  var c_${i}_${j} = 0.0;`).join('\n')}
-  for (var kk = first; kk < end; kk++) {
-${columns.map((j) => `    let y${j} = ld_b(b${j});\n    b${j} += ${transposeB ? '1u' : '$strideB'};`).join('\n')}
-${rows
-  .map(
-    (i) => `    let x${i} = ld_a(a${i});
-    a${i} += ${transposeA ? '$strideA' : '1u'};
-${columns.map((j) => `    c_${i}_${j} += x${i} * y${j};`).join('\n')}`,
-  )
-  .join('\n')}
-  }
-${cells
-  .map(
-    ({ i, j }) => `  if (row + ${i}u < rows && column + ${j * across}u < $n) {
-    let at = baseOut + (row + ${i}u) * $strideOut + column + ${j * across}u;
-    st_out(at, ${addendText(shape, 'at')}$alpha * c_${i}_${j});
-  }`,
-  )
-  .join('\n')}`,
-  };
-}
-
 export function productSource(shape: ProductShape): KernelSource {
-  if (shape.tile === 'plain' || shape.tile === 'plainFew') return plainSource(shape);
   const { walk, transposeA, transposeB, vector, bf16, tier } = shape;
   const tile = TILES[shape.tile];
   const { threads, declarations, start, step, end } = tier === 'matrix' ? unitText(shape, tile) : registerText(shape, tile);
@@ -403,42 +359,5 @@ ${step}
     workgroupBarrier();
   }
 ${end}`,
-  };
-}
-
-/**
- * Few rows times a matrix stored by columns (decoding): 32 lanes share one column of the result, each walks along its part of the
- * inner dimension, and the lanes' sums are added in a tree.
- */
-export function fewRowsSource(rows: number, accumulate: boolean, vector: boolean, bf16: boolean, reduce: string): KernelSource {
-  const each = range(rows);
-  const [ld, type, dot] = vector
-    ? ['ldv', 4, (x: string, y: string) => `dot(${x}, ${y})`]
-    : ['ld', 1, (x: string, y: string) => `${x} * ${y}`];
-  return {
-    operands: ['out', 'a', 'b'],
-    parameters: { n: 'u32', k: 'u32', strideA: 'u32', strideB: 'u32', strideOut: 'u32', alpha: 'f32' },
-    threads: 256,
-    vector,
-    bf16: bf16 ? ['b'] : [],
-    declarations: reduce,
-    body: `  let column = group * 8u + tid / 32u;
-  let inside = column < $n;
-${each.map((i) => `  var c${i} = 0.0;`).join('\n')}
-  if (inside) {
-    for (var kk = ${type}u * (tid % 32u); kk < $k; kk += ${32 * type}u) {
-      let y = ${ld}_b(column * $strideB + kk);
-${each.map((i) => `      c${i} += ${dot(`${ld}_a(${i}u * $strideA + kk)`, 'y')};`).join('\n')}
-    }
-  }
-${each.map((i) => `  let s${i} = sum(c${i}, tid);`).join('\n')}
-  if (inside && tid % 32u == 0u) {
-${each
-  .map(
-    (i) =>
-      `    st_out(${i}u * $strideOut + column, ${accumulate ? `ld_out(${i}u * $strideOut + column) + ` : ''}$alpha * s${i});`,
-  )
-  .join('\n')}
-  }`,
   };
 }

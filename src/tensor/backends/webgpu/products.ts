@@ -2,7 +2,9 @@
 import type { GroupedKind, MatmulOptions } from '../../backend.js';
 import { type Context, THREADS } from './context.js';
 import { reductions } from './kernel.js';
-import { fewRowsSource, nameOf, type ProductShape, productSource, TILES, type TileName, type Walk } from './matmul-kernel.js';
+import { fewRowsSource } from './matmul-few-rows.js';
+import { nameOf, type ProductShape, productSource, TILES, type TileName, type Walk } from './matmul-kernel.js';
+import { plainSource } from './matmul-plain.js';
 import { type GpuTensor, mustFit } from './tensor.js';
 
 /** Rows up to which a product with a transposed b is decoding. */
@@ -136,6 +138,7 @@ function product(context: Context, call: Call): void {
   const tier = !half ? 'f32' : features.matrix ? 'matrix' : 'f16';
   const plain = m <= TILES.plainFew.rows ? 'plainFew' : 'plain';
   const tile = features.plain ? plain : tier === 'matrix' ? 'matrix' : tileFor(m, n, batches);
+  const sourceOf = features.plain ? plainSource : productSource;
   const { rows, columns, slice } = TILES[tile];
   const across = Math.ceil(n / columns);
   const down = walk === 'rows' ? Math.ceil(m / rows) + batches : Math.ceil(m / rows);
@@ -159,7 +162,7 @@ function product(context: Context, call: Call): void {
     const parts = walk === 'batch' && batches === 1 && !features.plain && !more ? partsOf(across * down, k) : 1;
     if (parts === 1) {
       const z = walk === 'rows' ? 1 : batches;
-      runner.run(nameOf(shape), () => productSource(shape), tensors, { ...sizes, groups: batches }, [across, down, z]);
+      runner.run(nameOf(shape), () => sourceOf(shape), tensors, { ...sizes, groups: batches }, [across, down, z]);
       return;
     }
     // A small result of a long product (a weight's gradient): parts of the sum side by side, then added in order.
