@@ -12,14 +12,14 @@ import { unzipSync } from 'fflate';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadHuggingFace } from '../../src/checkpoints/hugging-face.js';
-import { clean, launch, open, scratch } from './studio.js';
+import { clean, launch, longestTask, open, scratch } from './studio.js';
 
 const BUILT = fileURLToPath(new URL('../../dist/studio/here', import.meta.url));
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 /** Compressed bytes of all that a first visit fetches; the goal of the issue. */
 const SIZE_BUDGET = 1_000_000;
-/** Other programs share the machine in a test; the goal is 50 ms. */
-const TASK_BUDGET_MS = 300;
+/** Of processor time, a task of the page's own; the goal of the issue. */
+const TASK_BUDGET_MS = 50;
 const TYPES: Record<string, string> = {
   '.html': 'text/html',
   '.js': 'text/javascript',
@@ -162,22 +162,28 @@ describe('a run in a tab', () => {
     await visit(page);
     await begin(page);
     await page.getByText(/up to step \d/).waitFor();
-    await page.reload();
-    const goOn = page.getByRole('button', { name: 'Go on' });
-    await goOn.waitFor();
-    const midway = await shownStep(page);
+    let midway = 0;
+    const longest = await longestTask(browser, url, async () => {
+      await page.reload();
+      const goOn = page.getByRole('button', { name: 'Go on' });
+      await goOn.waitFor();
+      midway = await shownStep(page);
+      await goOn.click();
+      for (const view of ['Rollouts', 'Bill', 'Chat', 'Curves']) {
+        await page.getByRole('button', { name: view, exact: true }).click();
+        await page.waitForTimeout(200);
+      }
+      await completed(page);
+    });
     expect(midway).toBeGreaterThan(0);
     expect(midway).toBeLessThan(STEPS);
-    await goOn.click();
-    await completed(page);
     expect(await shownStep(page)).toBe(STEPS);
     const lines = await savedLog(page);
     expect(lines.filter(({ type }) => type === 'resumed')).toHaveLength(1);
     expect(lines.at(-1)).toMatchObject({ type: 'ended', reason: 'completed', attempt: 1 });
     expect(curve(lines)).toEqual(expected);
-    const longest = (await page.evaluate('window.seen')) as { longest: number };
-    console.log(`longest task of the page while it trains: ${longest.longest.toFixed(0)} ms`);
-    expect(longest.longest).toBeLessThan(TASK_BUDGET_MS);
+    console.log(`longest task of the page, reloaded and training: ${longest.toFixed(0)} ms of processor time`);
+    expect(longest).toBeLessThan(TASK_BUDGET_MS);
 
     // The newest copy is torn: the one before is taken.
     await page.evaluate(async () => {
@@ -249,6 +255,32 @@ it('trains on WebGPU, on a processor that plays a GPU, and agrees with WebAssemb
   } finally {
     await gpu.close();
   }
+});
+
+it('tries a reward that is typed into it before it trains', async () => {
+  const { page, faults, close } = await open(browser);
+  await visit(page);
+  await page.getByLabel('A reward of my own').check();
+  for (const [reward, said] of [
+    ['({ correct }) => {', 'SyntaxError'],
+    ['() => { while (true) {} }', 'ran too long'],
+    ['({ answer }) => answer', 'not a number'],
+  ]) {
+    await page.locator('textarea.code').fill(reward);
+    await page.getByRole('button', { name: 'Train', exact: true }).click();
+    await page.getByRole('alert').filter({ hasText: said }).waitFor();
+    expect(await page.getByRole('button', { name: 'Train', exact: true }).isVisible()).toBe(true);
+  }
+  await page.locator('textarea.code').fill('({ correct }) => correct');
+  await page.getByRole('button', { name: 'Train', exact: true }).click();
+  await page.locator('.status', { hasText: 'Running' }).waitFor();
+  // Once the machine has been timed, stages say how long they will take.
+  await page
+    .getByText(/^about \d/)
+    .first()
+    .waitFor();
+  expect(faults).toEqual([]);
+  await close();
 });
 
 it('is small: all that a first visit fetches, kernels included, compressed', () => {

@@ -23,13 +23,14 @@ const BACKENDS = [
 
 /** Of the form and of a recipe of one's own. */
 const backend = signal<BackendKind | 'auto'>('auto');
+// What was chosen and typed is still there when a run is refused, or forgotten.
+const name = signal('sums');
+const own = signal(false);
+const reward = signal(REWARD);
+const size = signal<Size>('minute');
+const seed = signal('1');
 
 export function Form() {
-  const name = useSignal('sums');
-  const own = useSignal(false);
-  const reward = useSignal(REWARD);
-  const size = useSignal<Size>('minute');
-  const seed = useSignal('1');
   const tasks = opened.value?.tasks ?? [];
   const task = tasks.find((one) => one.name === name.value);
   if (task === undefined) return null;

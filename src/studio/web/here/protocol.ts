@@ -3,7 +3,7 @@ import type { Bill } from '../../../ledger/bill.js';
 import type { BackendKind } from '../../../recipes/backend.js';
 import type { Recipe } from '../../../recipes/schema.js';
 import type { SampleRecord } from '../../../training/stage.js';
-import type { ChatEvent } from '../../protocol.js';
+import type { ChatEvent, Expected } from '../../protocol.js';
 import type { PricedEvent, RunState } from '../../run-state.js';
 import type { Choice } from './recipe.js';
 
@@ -27,6 +27,8 @@ export interface OpenRun {
   recipe: Recipe;
   state: RunState;
   samples: Sample[];
+  /** What each stage was expected to take; empty until the machine has been timed. */
+  plan: { id: string; seconds: Expected; usd: Expected }[];
   bill: Bill | null;
   /** There is something to download and to talk to. */
   hasModel: boolean;

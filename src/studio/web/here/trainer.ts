@@ -14,6 +14,7 @@ import { createCostMeter } from '../../../ledger/cost-meter.js';
 import { readRun } from '../../../ledger/files.js';
 import { defaultPriceBook } from '../../../ledger/pricebook.js';
 import type { BackendKind } from '../../../recipes/backend.js';
+import type { RunPlan } from '../../../recipes/predict.js';
 import { parseRecipe, type Recipe } from '../../../recipes/schema.js';
 import { type TrainOptions, train } from '../../../recipes/train.js';
 import { createTask, generated } from '../../../tasks/index.js';
@@ -28,7 +29,7 @@ import { addEvent, createRunState, type PricedEvent } from '../../run-state.js';
 import { existsSync, readdirSync, readFileSync } from './node/fs.js';
 import { join } from './node/path.js';
 import type { FromTrainer, OpenRun, Sample, TaskChoice, ToTrainer } from './protocol.js';
-import { recipeOf } from './recipe.js';
+import { type Choice, recipeOf } from './recipe.js';
 import { openStore, RUNS, type Store } from './runs.js';
 
 declare const __VERSION__: string;
@@ -73,7 +74,9 @@ async function open(): Promise<void> {
   const adapter = await findAdapter().catch(() => null);
   const device = adapter ? describeAdapter(adapter) : null;
   const said = device === null ? 'no WebGPU' : `${device.name}${device.hardware ? '' : ', a processor that plays a GPU'}`;
-  send({ kind: 'opened', device: said, notes, tasks: taskChoices(), run: await readOpenRun() });
+  const opened = await readOpenRun();
+  send({ kind: 'opened', device: said, notes, tasks: taskChoices(), run: opened });
+  if (opened !== null && store !== null) send({ kind: 'saved', step: opened.state.checkpoint ?? 0 });
 }
 
 /** Tasks that need no options, with a problem each; sums as r1-mini has them. */
@@ -101,6 +104,7 @@ async function readOpenRun(): Promise<OpenRun | null> {
     recipe,
     state,
     samples: newSamples().slice(-2000),
+    plan: planNow(),
     bill: await billNow(),
     hasModel: modelFolder() !== null,
     example: problemAt(task, recipe.seed, 'evaluation', 0).prompt,
@@ -115,6 +119,13 @@ function pricer(): (event: RunEvent) => PricedEvent {
     meter.add(event.usage);
     return { ...event, usd: meter.usd - before };
   };
+}
+
+function planNow(): OpenRun['plan'] {
+  const path = join(run as string, 'plan.json');
+  if (!existsSync(path)) return [];
+  const { stages } = JSON.parse(readFileSync(path, 'utf8') as string) as RunPlan;
+  return stages.map(({ id, seconds, usd }) => ({ id, seconds, usd }));
 }
 
 const billNow = async () => (run === null ? null : computeBill([await readRun(run)], prices));
@@ -174,6 +185,7 @@ async function runTraining(options: Pick<TrainOptions, 'recipe' | 'resume' | 'ba
         save(0);
         void readOpenRun().then((opened) => opened && send({ kind: 'run', run: opened }));
       },
+      onPlan: () => void readOpenRun().then((opened) => opened && send({ kind: 'run', run: opened })),
       onWarning: (message) => send({ kind: 'note', message: message.replace(/^auto takes/, 'Computes on') }),
       onEvent: (event) => {
         send({ kind: 'event', event: price(event) });
@@ -200,6 +212,16 @@ async function runTraining(options: Pick<TrainOptions, 'recipe' | 'resume' | 'ba
     await saving;
   }
   send({ kind: 'idle', run: await readOpenRun() });
+}
+
+/** A reward that cannot grade a right answer is said to be wrong before minutes of imitation. @throws Error */
+async function tryReward({ task: reference, reward }: Choice): Promise<void> {
+  if (reward === null) return;
+  const own = createTask({ name: 'scored', task: reference, reward });
+  const task = createTask(reference);
+  const problem = problemAt(task, 1, 'evaluation', 0);
+  const { reason } = await own.verify(problem, task.gold(problem) ?? '');
+  if (reason.startsWith('the reward ')) throw new Error(`asked about the answer that is shown, ${reason}`);
 }
 
 async function begin(recipe: unknown, backend: BackendKind | 'auto'): Promise<void> {
@@ -288,6 +310,7 @@ async function hear(message: ToTrainer): Promise<void> {
     case 'open':
       return open();
     case 'train':
+      await tryReward(message.choice);
       return begin(recipeOf(message.choice), message.choice.backend);
     case 'train-recipe':
       return begin(message.recipe, message.backend);

@@ -2,6 +2,7 @@
  * @file The run as it goes: figures, stages, curves, rollouts, evaluations, bill, chat.
  */
 import { useSignal } from '@preact/signals';
+import { useEffect, useRef } from 'preact/hooks';
 import type { RunStatus } from '../../protocol.js';
 import { Answer } from '../answer.js';
 import { BillSheet } from '../bill-sheet.js';
@@ -29,13 +30,13 @@ export function Run({ of }: { of: OpenRun }) {
   const view = useSignal<View>('Curves');
   // The run is changed in place; this says when.
   void version.value;
-  const { state, recipe } = of;
+  const { state, recipe, plan } = of;
   const stages = recipe.stages.map((stage) => ({
     id: stage.id,
     kind: stage.kind,
     steps: stepsOf(stage),
-    seconds: null,
-    usd: null,
+    seconds: plan.find(({ id }) => id === stage.id)?.seconds ?? null,
+    usd: plan.find(({ id }) => id === stage.id)?.usd ?? null,
   }));
   const steps = stages.reduce((sum, stage) => sum + stage.steps, 0);
   const detail: RunView = { state, stages, summary: { steps, status: statusOf(of, busy.value) } };
@@ -214,6 +215,11 @@ function Pane({ steps, start, title }: { steps: Sample[][]; start: number | null
 function Chat({ of }: { of: OpenRun }) {
   const prompt = useSignal('');
   const free = !busy.value && of.hasModel;
+  const end = useRef<HTMLDivElement>(null);
+  const answered = turns.value.filter(({ reply }) => reply.done !== null || reply.error !== null).length;
+  useEffect(() => {
+    if (turns.value.length > 0) end.current?.scrollIntoView({ block: 'nearest' });
+  }, [turns.value.length, answered]);
   const send = (): void => {
     if (!free || prompt.value.trim() === '') return;
     ask(prompt.value, 0.6);
@@ -276,6 +282,7 @@ function Chat({ of }: { of: OpenRun }) {
           </button>
         </div>
       </form>
+      <div ref={end} />
     </>
   );
 }

@@ -3,8 +3,7 @@ const timeOrigin = performance.now();
 const ignore = (): void => {};
 
 const process = {
-  /** The plan of a run asks for a calibration in threads of its own; a page goes without. */
-  env: { RECKONER_CALIBRATION: 'off' } as Record<string, string | undefined>,
+  env: {} as Record<string, string | undefined>,
   pid: 1,
   version: navigator.userAgent,
   versions: { v8: '' } as Record<string, string>,
