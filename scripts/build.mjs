@@ -1,11 +1,31 @@
 // Builds dist/: TypeScript to JavaScript with tsc, and the WASM kernels with AssemblyScript, twice (with and without
-// relaxed SIMD), and the web application with Vite. `--wasm` builds the kernels alone. Compilers run side by side, and each kernel file appears whole.
+// relaxed SIMD), and the web application with Vite. `--wasm` builds the kernels alone; `--if-changed` does nothing where dist/ was built from what is
+// there. Compilers run side by side, and each kernel file appears whole.
 import { spawn } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync, renameSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
+
+/** What the last whole build was made from. */
+const STAMP = 'dist/.built-from';
+
+/** A hash of all that a build reads. */
+function sources() {
+  const files = ['package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts/build.mjs'];
+  for (const entry of readdirSync('src', { recursive: true, withFileTypes: true })) {
+    if (entry.isFile() && !entry.name.endsWith('.test.ts')) files.push(`${entry.parentPath}/${entry.name}`);
+  }
+  const hash = createHash('sha256');
+  for (const file of files.sort()) hash.update(file).update('\0').update(readFileSync(file)).update('\0');
+  return hash.digest('hex');
+}
+
+const builtFrom = sources();
+if (process.argv.includes('--if-changed') && existsSync(STAMP) && readFileSync(STAMP, 'utf8') === builtFrom) process.exit(0);
+rmSync(STAMP, { force: true });
 
 const run = (script, ...args) =>
   new Promise((resolve, reject) => {
@@ -54,4 +74,5 @@ try {
 if (!process.argv.includes('--wasm')) {
   if (existsSync('dist/cli/main.js')) chmodSync('dist/cli/main.js', 0o755);
   if (existsSync('src/catalog/data')) cpSync('src/catalog/data', 'dist/catalog/data', { recursive: true });
+  writeFileSync(STAMP, builtFrom);
 }
