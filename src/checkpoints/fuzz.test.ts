@@ -43,6 +43,8 @@ function fuzz(name: string, count: number, make: (random: Random) => string | Ui
   const random = new Random(7, 'fuzz', name);
   // The tokenizer library speaks to the console of what it does not know.
   vi.spyOn(console, 'warn').mockImplementation(() => {});
+  // Most of the time goes into the traces of errors that nobody reads.
+  Error.stackTraceLimit = 5;
   let sound = 0;
   for (let i = 0; i < count; i++) {
     const input = make(random);

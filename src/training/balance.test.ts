@@ -73,9 +73,9 @@ describe('balancing', () => {
     const last = async (options: object) => {
       const on = await setUp(options);
       let sum = 0;
-      for (let i = 0; i < 60; i++) {
+      for (let i = 0; i < 36; i++) {
         const { maxVio } = await on.step();
-        if (i >= 40) sum += maxVio / 20;
+        if (i >= 24) sum += maxVio / 12;
       }
       return { maxVio: sum, biases: await on.biases() };
     };
