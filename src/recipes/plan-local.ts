@@ -109,7 +109,8 @@ export function localPlan(
     recipe: recipe.name,
     cluster: {
       name: gpu ? LOCAL_GPU : 'local',
-      accelerator: `${name} (${calibration.fingerprint})`,
+      // A GPU's fingerprint begins with its name.
+      accelerator: `${name} (${calibration.fingerprint.replace(`webgpu ${name}, `, '')})`,
       count,
       usdPerHour: { value, low, high, source, date },
       pue: exactly(1),

@@ -163,7 +163,7 @@ describe('the rates of a GPU', () => {
     const calibration = calibrationOf(0.5);
     const plan = localPlan(tiny, calibration, described, device);
     expect([plan.cluster.name, plan.cluster.count]).toEqual([LOCAL_GPU, 1]);
-    expect(plan.cluster.accelerator).toBe('Acme Fast 1 (webgpu Acme Fast 1, kernels 2, f32)');
+    expect(plan.cluster.accelerator).toBe('Acme Fast 1 (kernels 2, f32)');
     expect(plan.notes.join(' ')).toContain('the core that drives the GPU');
     const [, sft] = plan.stages;
     const { steps, expected, problems } = described.stages[0].local;
