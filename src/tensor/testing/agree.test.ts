@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Backend, rows, type Tensor } from '../backend.js';
 import { createReferenceBackend } from '../backends/reference.js';
+import { composeMuon } from '../operations/muon.js';
 import { disagreement, judge } from './agree.js';
 import { operationCases } from './cases/index.js';
 import { Draw, type Problem } from './problem.js';
@@ -90,7 +91,14 @@ const defects: [operation: string, what: string, defect: Defect][] = [
     (r) => ({ policyLoss: (d, m, p, o, f, a, w, x) => r.policyLoss(d, m, p, o, f, a, w, { ...x, clipHigh: x.clipLow }) }),
   ],
   ['adamw', 'is one step ahead', (r) => ({ adamw: (p, m, v, g, s, x) => r.adamw(p, m, v, g, s, { ...x, step: x.step + 1 }) })],
-  ['muon', 'takes the norm for its inverse', (r) => ({ inverseNorm: (o, s) => r.sumSquares(o, s, false) })],
+  [
+    'muon',
+    'takes the norm for its inverse',
+    (r) => {
+      const wrong: Backend = { ...r, inverseNorm: (o, s) => r.sumSquares(o, s, false) };
+      return { muon: (p, m, g, scale, options) => composeMuon(wrong, p, m, g, scale, options) };
+    },
+  ],
 ];
 
 const allButLast = (backend: Backend, tensor: Tensor): Tensor => rows(backend, tensor, 0, Math.max(0, tensor.shape[0] - 1));
