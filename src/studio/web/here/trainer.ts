@@ -221,7 +221,7 @@ async function tryReward({ task: reference, reward }: Choice): Promise<void> {
   const task = createTask(reference);
   const problem = problemAt(task, 1, 'evaluation', 0);
   const { reason } = await own.verify(problem, task.gold(problem) ?? '');
-  if (reason.startsWith('the reward ')) throw new Error(`asked about the answer that is shown, ${reason}`);
+  if (reason.startsWith('the reward ')) throw new Error(`${reason}; it was asked about the answer below`);
 }
 
 async function begin(recipe: unknown, backend: BackendKind | 'auto'): Promise<void> {
