@@ -1,9 +1,10 @@
 // R1's whole recipe, small, over three seeds: what each stage adds and costs, and whether distilling beats RL on the student.
 //
-//   node bench/full-recipe.mjs [--seeds 1,2,3] [--variants full,student,student-rl] [--workers 2] [--report] [--smoke]
+//   node bench/full-recipe.mjs [--seeds 1,2,3] [--variants full,student,student-rl,student-rl-long] [--workers 2] [--report] [--smoke]
 //
 // `full` is recipes/r1-full-mini.yaml. `student` is its student without distillation: the first stages of the recipe (pretrain, cold start) on the
-// small model. `student-rl` goes on from there with the recipe's last reinforcement learning instead of distillation.
+// small model. `student-rl` goes on from there with the recipe's last reinforcement learning instead of distillation, `student-rl-long` with
+// ten times the steps, which is more operations than distillation takes, the teacher's samples included.
 // Resumable: every run is a run folder under bench/results/full-recipe/; finished ones are read, torn ones are gone on with. `--report` runs
 // nothing, and shows unfinished runs as far as they are. `--smoke` runs every stage for a few steps on an easy task, to see that all of it
 // works, in a folder of its own. Writes bench/results/full-recipe.md and .json.
@@ -19,7 +20,7 @@ demandBuild();
 const { values: flags } = parseArgs({
   options: {
     seeds: { type: 'string', default: '1,2,3' },
-    variants: { type: 'string', default: 'full,student,student-rl' },
+    variants: { type: 'string', default: 'full,student,student-rl,student-rl-long' },
     workers: { type: 'string' },
     report: { type: 'boolean', default: false },
     smoke: { type: 'boolean', default: false },
@@ -58,13 +59,27 @@ const stage = (id) => full.stages.find((spec) => spec.id === id);
 const evaluations = (id) => full.stages.filter((spec) => spec.kind === 'eval' && spec.id.startsWith(`${id}-`));
 const student = stage('distill').model;
 
+/** How many times as many steps of reinforcement learning the student gets in `student-rl-long`. */
+const LONG = 10;
+const lengthen = ({ decay, ...schedule }, times) => ({ ...schedule, ...(decay ? { decay: times * decay } : {}) });
+
 function recipeOf(variant, seed, runs) {
   const name = `${variant}-${seed}`;
   if (variant === 'full') return { ...full, name, seed };
   const part = (ids) => ids.flatMap((id) => [stage(id), ...evaluations(id)]);
   if (variant === 'student') return { ...full, name, seed, model: student, stages: part(['pretrain', 'cold-start']) };
-  if (variant === 'student-rl') {
-    return { ...full, name, seed, model: student, init: { from: join(root, runs.student, 'model') }, stages: part(['rl-all']) };
+  if (variant.startsWith('student-rl')) {
+    const times = variant === 'student-rl-long' ? LONG : 1;
+    const longer = (spec) =>
+      spec.kind === 'grpo' ? { ...spec, steps: times * spec.steps, schedule: lengthen(spec.schedule, times) } : spec;
+    return {
+      ...full,
+      name,
+      seed,
+      model: student,
+      init: { from: join(root, runs.student, 'model') },
+      stages: part(['rl-all']).map(longer),
+    };
   }
   throw new Error(`no variant ${variant}`);
 }
@@ -82,7 +97,8 @@ function runOf(variant, seed, runs) {
   const found = readdirSync(folder).find((entry) => existsSync(join(folder, entry, 'recipe.json')));
   const run = found ? join(folder, found) : null;
   if (flags.report || (run && existsSync(join(run, 'model', 'config.json')))) return run;
-  if (variant === 'student-rl' && !runs.student) throw new Error('student-rl goes on from student; name both in --variants');
+  if (variant.startsWith('student-rl') && !runs.student)
+    throw new Error(`${variant} goes on from student; name both in --variants`);
   const file = join(folder, 'recipe.json');
   writeFileSync(file, JSON.stringify(recipeOf(variant, seed, runs), null, 2));
   console.error(`── ${variant}, seed ${seed}`);
@@ -180,6 +196,7 @@ const header = ['stage', 'seeds', 'countdown pass@1', 'tokens', 'sums pass@1', '
 const chains = [
   ['without either', { student: ['pretrain', 'cold-start'] }],
   ['reinforcement learning', { student: ['pretrain', 'cold-start'], 'student-rl': ['rl-all'] }],
+  [`reinforcement learning, ${LONG} times the steps`, { student: ['pretrain', 'cold-start'], 'student-rl-long': ['rl-all'] }],
   ['distillation', { full: ['distill'] }],
   ['distillation, the teacher counted', { full: stages('full') }],
 ];

@@ -118,6 +118,19 @@ describe('secondsLeft', () => {
     expect(lines[2]).toContain('left 1:14');
   });
 
+  it('takes the rate of a distillation from the steps that train, not from those that sample', () => {
+    const state = initialState('x', [{ id: 'student', kind: 'distill', steps: 104, preparingSteps: 4 }], 0);
+    reduceEvent(state, { ...base, type: 'stage-started', stage: 'student', kind: 'distill', steps: 104 });
+    for (let step = 1; step <= 4; step++) {
+      state.now += 5000;
+      reduceEvent(state, metrics('student', 'distill', step, { accuracy: 1 }));
+      expect(secondsLeft(state)).toBeNull();
+    }
+    state.now += 100;
+    reduceEvent(state, metrics('student', 'distill', 5, { loss: 1 }));
+    expect(secondsLeft(state)?.seconds).toBeCloseTo(9.9, 6);
+  });
+
   it('expects an evaluation to take as long as the one before it, for each completion', () => {
     const run = [
       { id: 'before', kind: 'eval', steps: 1, completions: 100 },

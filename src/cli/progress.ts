@@ -20,6 +20,8 @@ export interface ProgressStage {
   expectedSeconds?: number;
   /** Completions of an evaluation: once one has been timed, the others are expected to take as long for each completion. */
   completions?: number;
+  /** First steps that do something else than the others, a distillation's sampling: how long they take says nothing of those. */
+  preparingSteps?: number;
 }
 
 export interface ProgressOptions {
@@ -104,6 +106,7 @@ export function reduceEvent(state: ProgressState, event: RunEvent, style: Style 
         state.recent.push({ at: state.stageStartedAt, step: event.stageStep - 1 });
       }
       state.stageStep = event.stageStep;
+      if (event.stageStep === state.stages[state.current]?.preparingSteps) state.recent = [];
       state.recent.push({ at: state.now, step: event.stageStep });
       while (state.recent.length > RECENT && state.now - state.recent[1].at > RECENT_MS) state.recent.shift();
       for (const [name, value] of Object.entries(event.values)) {
@@ -206,7 +209,7 @@ export function secondsLeft(state: ProgressState): { seconds: number; scope: 'ru
   if (stage === undefined) return null;
   let seconds: number;
   const { recent } = state;
-  if (recent.length >= 2) {
+  if (recent.length >= 2 && state.stageStep >= (stage.preparingSteps ?? 0)) {
     const first = recent[0];
     const last = recent[recent.length - 1];
     const perStep = (last.at - first.at) / (last.step - first.step) / 1000;

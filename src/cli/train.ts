@@ -126,6 +126,7 @@ async function runTrain(recipeName: string, flags: TrainFlags, recipeGiven: bool
         kind: stage.kind,
         steps: stepsOf(stage),
         completions: stage.kind === 'eval' ? stage.problems * (stage.samples + (stage.greedy ? 1 : 0)) : undefined,
+        preparingSteps: stage.kind === 'distill' ? stage.sampling.steps : undefined,
       }));
       progress = createProgress({ stream: process.stderr, title: started.name, stages });
     },
