@@ -319,17 +319,20 @@ describe('runs', () => {
         requestAnimationFrame(() => setTimeout(() => Object.assign(window, { curves: performance.now() / 1000 })));
       }).observe(document, { childList: true, subtree: true });
     });
+    const began = Date.now();
     await page.goto(at(`/runs/${name}`));
+    await page.locator('.chart canvas').first().waitFor();
+    const outside = (Date.now() - began) / 1000;
     await page.waitForFunction(() => 'curves' in window);
     expect(await page.locator('.stat dd').first().innerText()).toBe('1,000,000');
     await page.locator('.notice', { hasText: 'sample' }).waitFor({ state: 'detached', timeout: 60_000 });
     const [curves, whole] = await page.evaluate<[number, number]>('[window.curves, performance.now() / 1000]');
-    console.log(`a run of a million events: curves after ${curves.toFixed(2)} s, every event after ${whole.toFixed(1)} s`);
+    console.log(`a run of a million events: curves after ${outside.toFixed(2)} s by the test's clock, ${curves.toFixed(2)} s by the page's; every event after ${whole.toFixed(1)} s`);
     expect(await page.locator('.stat dd').first().innerText()).toBe('1,000,000');
     rmSync(join(runs, name), { recursive: true });
     await page.locator('[role=alert]', { hasText: 'deleted' }).waitFor({ timeout: 10_000 });
     await close();
-    return curves;
+    return outside;
   }
 });
 
