@@ -327,7 +327,9 @@ describe('runs', () => {
     expect(await page.locator('.stat dd').first().innerText()).toBe('1,000,000');
     await page.locator('.notice', { hasText: 'sample' }).waitFor({ state: 'detached', timeout: 60_000 });
     const [curves, whole] = await page.evaluate<[number, number]>('[window.curves, performance.now() / 1000]');
-    console.log(`a run of a million events: curves after ${outside.toFixed(2)} s by the test's clock, ${curves.toFixed(2)} s by the page's; every event after ${whole.toFixed(1)} s`);
+    console.log(
+      `a run of a million events: curves after ${outside.toFixed(2)} s by the test's clock, ${curves.toFixed(2)} s by the page's; every event after ${whole.toFixed(1)} s`,
+    );
     expect(await page.locator('.stat dd').first().innerText()).toBe('1,000,000');
     rmSync(join(runs, name), { recursive: true });
     await page.locator('[role=alert]', { hasText: 'deleted' }).waitFor({ timeout: 10_000 });
