@@ -182,8 +182,11 @@ describe('a run in a tab', () => {
     expect(lines.filter(({ type }) => type === 'resumed')).toHaveLength(1);
     expect(lines.at(-1)).toMatchObject({ type: 'ended', reason: 'completed', attempt: 1 });
     expect(curve(lines)).toEqual(expected);
-    console.log(`longest task of the page, reloaded and training: ${longest.toFixed(0)} ms of processor time`);
-    expect(longest).toBeLessThan(TASK_BUDGET_MS);
+    const { processor, clock } = longest;
+    console.log(
+      `longest task of the page, reloaded and training: ${processor.toFixed(0)} ms of processor time, ${clock.toFixed(0)} by the clock`,
+    );
+    expect(processor).toBeLessThan(TASK_BUDGET_MS);
 
     // The newest copy is torn: the one before is taken.
     await page.evaluate(async () => {

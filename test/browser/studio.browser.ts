@@ -17,6 +17,7 @@ import { bytes, compact, duration, significant, usd } from '../../src/studio/web
 import {
   clean,
   EXPERTS,
+  type LongestTask,
   launch,
   longestTask,
   open,
@@ -67,11 +68,12 @@ async function settle(page: Page): Promise<void> {
 }
 /** @throws when the page's own tasks are too long each time */
 async function withinBudget(what: string, act: () => Promise<void>): Promise<void> {
-  const longest: number[] = [];
+  const longest: LongestTask[] = [];
   do longest.push(await longestTask(browser, server.url, act));
-  while ((longest.at(-1) as number) > TASK_BUDGET_MS && longest.length < LOADS);
-  console.log(`${what}: longest task ${longest.map((ms) => ms.toFixed(0)).join(', ')} ms of processor time`);
-  expect(Math.min(...longest), what).toBeLessThanOrEqual(TASK_BUDGET_MS);
+  while ((longest.at(-1) as LongestTask).processor > TASK_BUDGET_MS && longest.length < LOADS);
+  const list = (kind: keyof LongestTask): string => longest.map((task) => task[kind].toFixed(0)).join(', ');
+  console.log(`${what}: longest task ${list('processor')} ms of processor time, ${list('clock')} ms by the clock`);
+  expect(Math.min(...longest.map(({ processor }) => processor)), what).toBeLessThanOrEqual(TASK_BUDGET_MS);
 }
 const seen = (page: Page): Promise<{ shift: number; longest: number }> => page.evaluate('window.seen');
 
