@@ -6,7 +6,11 @@ const report = process.env.RECKONER_TEST_REPORT;
 
 export default defineConfig({
   // Examples import the package by its name.
-  resolve: { alias: [{ find: /^reckoner$/, replacement: fileURLToPath(new URL('src/index.ts', import.meta.url)) }] },
+  resolve: {
+    alias: [
+      { find: /^reckoner$/, replacement: fileURLToPath(new URL('src/index.ts', import.meta.url)) },
+    ],
+  },
   test: {
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
     testTimeout: 60_000,

@@ -1,12 +1,15 @@
-// What each part of DeepSeek-V3 is worth at small scale: one factor at a time, at equal active parameters and tokens, over three seeds.
+// What each part of DeepSeek-V3 is worth at small scale: one factor at a time, at equal active
+// parameters and tokens, over three seeds.
 //
 //   node bench/ablations.mjs [--seeds 1,2,3] [--only moe,mtp] [--report]
 //
-// `moe` is the model that the others differ from: latent attention, 3 of 16 experts and a shared one, balanced by biases and a small
-// sequence-wise loss, no prediction of further tokens, float32. Every example is drawn once, so that the loss of a step is that of
-// unseen text. Every run has one worker and takes at most three minutes. Resumable: every run is a run folder under
-// bench/results/ablations/; finished ones are read, torn ones are gone on with. `--report` runs nothing. Writes
-// bench/results/ablations.md and .json, and docs/images/ablations-moe.svg and -parts.svg.
+// `moe` is the model that the others differ from: latent attention, 3 of 16 experts and a shared
+// one, balanced by biases and a small sequence-wise loss, no prediction of further tokens, float32.
+// Every example is drawn once, so that the loss of a step is that of unseen text. Every run has one
+// worker and takes at most three minutes. Resumable: every run is a run folder under
+// bench/results/ablations/; finished ones are read, torn ones are gone on with. `--report` runs
+// nothing. Writes bench/results/ablations.md and .json, and docs/images/ablations-moe.svg and
+// -parts.svg.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -101,14 +104,26 @@ for (const seed of flags.seeds.split(',').map(Number)) {
       .filter((event) => event.type === 'metrics')
       .map(({ values }) => values);
     const last = steps.slice(-LAST);
-    const of = (key) => (last[0][key] === undefined ? null : mean(last.map((values) => values[key])));
+    const of = (key) =>
+      last[0][key] === undefined ? null : mean(last.map((values) => values[key]));
     const { active, total } = countParameters(
       parseModelConfig(JSON.parse(readFileSync(join(run, 'model', 'config.json'), 'utf8'))),
     );
     const seconds = steps.reduce((sum, values) => sum + values.seconds, 0);
     const losses = steps.map(({ loss }) => loss);
-    rows.push({ name, seed, loss: of('loss'), mtpLoss: of('mtpLoss'), maxVio: of('maxVio'), active, total, seconds, losses });
-    if (seconds > 60 * LIMIT_MINUTES) console.error(`${slug} took ${seconds.toFixed(0)} s, more than ${LIMIT_MINUTES} minutes`);
+    rows.push({
+      name,
+      seed,
+      loss: of('loss'),
+      mtpLoss: of('mtpLoss'),
+      maxVio: of('maxVio'),
+      active,
+      total,
+      seconds,
+      losses,
+    });
+    if (seconds > 60 * LIMIT_MINUTES)
+      console.error(`${slug} took ${seconds.toFixed(0)} s, more than ${LIMIT_MINUTES} minutes`);
   }
 }
 
@@ -142,7 +157,15 @@ const shown = Object.keys(variants).flatMap((name) => {
     ],
   ];
 });
-const header = ['variant', 'active parameters', 'loss', 'against moe, same seed', 'MTP loss', 'MaxVio', 'seconds'];
+const header = [
+  'variant',
+  'active parameters',
+  'loss',
+  'against moe, same seed',
+  'MTP loss',
+  'MaxVio',
+  'seconds',
+];
 const text = `${describe(machine(`node bench/ablations.mjs --seeds ${flags.seeds}`), false)}
 
 ${STEPS} steps; means over the last ${LAST} steps and the seeds (lowest – highest).
@@ -154,7 +177,9 @@ mkdirSync(results, { recursive: true });
 writeFileSync('bench/results/ablations.md', text);
 writeFileSync('bench/results/ablations.json', `${JSON.stringify(rows, null, 2)}\n`);
 
-/** The mean loss of the seeds, a point for every 20 steps; the first steps would flatten the rest. */
+/**
+ * The mean loss of the seeds, a point for every 20 steps; the first steps would flatten the rest.
+ */
 function chart(file, title, names) {
   const series = names.flatMap((name) => {
     const own = rows.filter((row) => row.name === name);
@@ -166,4 +191,9 @@ function chart(file, title, names) {
   if (series.length > 0) writeFileSync(file, lineChart({ title, xLabel: 'step', series }));
 }
 chart('docs/images/ablations-moe.svg', 'Loss, nats a token', ['moe', 'dense']);
-chart('docs/images/ablations-parts.svg', 'Loss, nats a token', ['moe', 'balancing off', 'mtp', 'fp8']);
+chart('docs/images/ablations-parts.svg', 'Loss, nats a token', [
+  'moe',
+  'balancing off',
+  'mtp',
+  'fp8',
+]);

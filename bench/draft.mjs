@@ -1,9 +1,11 @@
-// Tokens per second of rollouts with and without guesses by the module of multi-token prediction (docs/decisions/0050): a trained
-// DeepSeek-V3 answers problems of its task, on one core, in batches of 1, 4, 16, 64 and 256 sequences.
+// Tokens per second of rollouts with and without guesses by the module of multi-token prediction
+// (docs/decisions/0050): a trained DeepSeek-V3 answers problems of its task, on one core, in
+// batches of 1, 4, 16, 64 and 256 sequences.
 //
 //   node bench/draft.mjs MODEL [--batches 1,4,16,64,256] [--tokens 48] [--rounds 5] [--no-blas] [--json]
 //
-// MODEL is a run's model/ folder: what is guessed right depends on the weights. The two sides take turns; prefill is in the time.
+// MODEL is a run's model/ folder: what is guessed right depends on the weights. The two sides take
+// turns; prefill is in the time.
 import { parseArgs } from 'node:util';
 import { demandBuild, describe, machine, median, root, table, whole } from './harness.mjs';
 
@@ -29,12 +31,25 @@ const maxTokens = Number(flags.tokens);
 
 /** Seconds and completions of `batch` problems, one completion each. */
 async function once(batch, round, draft) {
-  const prompts = Array.from({ length: batch }, (_, i) => tokenizer.prompt(problemAt(task, round, 'evaluation', i).prompt));
+  const prompts = Array.from({ length: batch }, (_, i) =>
+    tokenizer.prompt(problemAt(task, round, 'evaluation', i).prompt),
+  );
   const maxPrompt = Math.max(...prompts.map((prompt) => prompt.length));
   const mark = backend.mark();
-  const sampler = createSampler(backend, model, { capacity: batch, maxPrompt, maxTokens, eos: tokenizer.special.eos, draft });
+  const sampler = createSampler(backend, model, {
+    capacity: batch,
+    maxPrompt,
+    maxTokens,
+    eos: tokenizer.special.eos,
+    draft,
+  });
   const start = performance.now();
-  const completions = await sampler.generate(prompts, { samples: 1, maxTokens, temperature: 1, key: [round] });
+  const completions = await sampler.generate(prompts, {
+    samples: 1,
+    maxTokens,
+    temperature: 1,
+    key: [round],
+  });
   const seconds = (performance.now() - start) / 1000;
   backend.release(mark);
   const total = (of) => completions.reduce((sum, completion) => sum + of(completion), 0);
@@ -61,12 +76,24 @@ for (const batch of flags.batches.split(',').map(Number)) {
       accepted += found.accepted;
     }
   }
-  rows.push({ batch, plain: median(perSecond.plain), mtp: median(perSecond.mtp), acceptance: accepted / offered });
+  rows.push({
+    batch,
+    plain: median(perSecond.plain),
+    mtp: median(perSecond.mtp),
+    acceptance: accepted / offered,
+  });
 }
 await backend.close();
 
 const about = machine(`node bench/draft.mjs ${process.argv.slice(2).join(' ')}`.trim());
-if (flags.json) console.log(JSON.stringify({ benchmark: 'draft', machine: about, engine: backend.fingerprint, rows }, null, 2));
+if (flags.json)
+  console.log(
+    JSON.stringify(
+      { benchmark: 'draft', machine: about, engine: backend.fingerprint, rows },
+      null,
+      2,
+    ),
+  );
 else {
   console.log('## Rollouts with a draft, tokens/s on one core\n');
   console.log(`${describe(about)}; ${backend.fingerprint}\n`);

@@ -1,5 +1,6 @@
-// What a frozen BF16 matrix costs against the same in float32: x [rows, 1024] · W [6144, 1024]ᵀ, W expanded tile by tile, by turns with
-// the float32 product, for the number of rows of decoding and of training. BLAS where there is one, and our own kernel.
+// What a frozen BF16 matrix costs against the same in float32: x [rows, 1024] · W [6144, 1024]ᵀ, W
+// expanded tile by tile, by turns with the float32 product, for the number of rows of decoding and
+// of training. BLAS where there is one, and our own kernel.
 //
 //   node bench/frozen-products.mjs [--rows 1,2,16,64,256,1024] [--rounds 9] [--json]
 import { parseArgs } from 'node:util';
@@ -22,7 +23,11 @@ const COPIES = 8;
 const about = machine('node bench/frozen-products.mjs');
 const results = [];
 for (const blas of [true, false]) {
-  const backend = await createWasmBackend({ sharedBytes: 1 << 20, localBytes: 600 * 2 ** 20, blas });
+  const backend = await createWasmBackend({
+    sharedBytes: 1 << 20,
+    localBytes: 600 * 2 ** 20,
+    blas,
+  });
   const numbers = Float32Array.from({ length: M * K }, (_, i) => Math.sin(i));
   const bits = toBfloat16(numbers);
   const f32 = Array.from({ length: COPIES }, () => {

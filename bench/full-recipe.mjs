@@ -1,12 +1,15 @@
-// R1's whole recipe, small, over three seeds: what each stage adds and costs, and whether distilling beats RL on the student.
+// R1's whole recipe, small, over three seeds: what each stage adds and costs, and whether
+// distilling beats RL on the student.
 //
 //   node bench/full-recipe.mjs [--seeds 1,2,3] [--variants full,student,student-rl,student-rl-long] [--workers 2] [--report] [--smoke]
 //
-// `full` is recipes/r1-full-mini.yaml. `student` is its student without distillation: the first stages of the recipe (pretrain, cold start) on the
-// small model. `student-rl` goes on from there with the recipe's last reinforcement learning instead of distillation, `student-rl-long` with
-// ten times the steps, which is more operations than distillation takes, the teacher's samples included.
-// Resumable: every run is a run folder under bench/results/full-recipe/; finished ones are read, torn ones are gone on with. `--report` runs
-// nothing, and shows unfinished runs as far as they are. `--smoke` runs every stage for a few steps on an easy task, to see that all of it
+// `full` is recipes/r1-full-mini.yaml. `student` is its student without distillation: the first
+// stages of the recipe (pretrain, cold start) on the small model. `student-rl` goes on from there
+// with the recipe's last reinforcement learning instead of distillation, `student-rl-long` with ten
+// times the steps, which is more operations than distillation takes, the teacher's samples
+// included. Resumable: every run is a run folder under bench/results/full-recipe/; finished ones
+// are read, torn ones are gone on with. `--report` runs nothing, and shows unfinished runs as far
+// as they are. `--smoke` runs every stage for a few steps on an easy task, to see that all of it
 // works, in a folder of its own. Writes bench/results/full-recipe.md and .json.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -31,7 +34,10 @@ const results = `bench/results/full-recipe${flags.smoke ? '-smoke' : ''}`;
 const shipped = parse(readFileSync('recipes/r1-full-mini.yaml', 'utf8'));
 const full = flags.smoke ? small(shipped) : shipped;
 
-/** The same stages, a model of the student's size, and steps enough for a few right answers: rejection sampling must find some. */
+/**
+ * The same stages, a model of the student's size, and steps enough for a few right answers:
+ * rejection sampling must find some.
+ */
 function small(recipe) {
   const easy = { count: 2, maximum: 9, target: [1, 18] };
   const ease = (task = {}) => {
@@ -39,14 +45,21 @@ function small(recipe) {
     return task.name === undefined || task.name === 'countdown' ? { ...easy, ...task } : task;
   };
   const easier = ({ mix, task, ...spec }) => {
-    const sources = mix?.map((source) => (source.task ? { ...source, task: ease(source.task) } : source));
+    const sources = mix?.map((source) =>
+      source.task ? { ...source, task: ease(source.task) } : source,
+    );
     return { ...spec, task: ease(task), ...(sources ? { mix: sources } : {}) };
   };
   const stages = recipe.stages.map(easier).map((spec) => {
     if (spec.kind === 'eval') return { ...spec, problems: 8, samples: 2, maxTokens: 100 };
     const sampling = { steps: 2, prompts: 16, samples: 4, maxTokens: 100 };
     if (spec.kind === 'rejection-sample') return { ...spec, ...sampling };
-    const few = { ...spec, schedule: { kind: 'constant' }, steps: spec.kind === 'pretrain' ? 150 : 10, batch: 32 };
+    const few = {
+      ...spec,
+      schedule: { kind: 'constant' },
+      steps: spec.kind === 'pretrain' ? 150 : 10,
+      batch: 32,
+    };
     if (spec.kind === 'distill') return { ...few, sampling };
     if (spec.kind !== 'grpo') return few;
     const { batch, ...rest } = few;
@@ -56,22 +69,29 @@ function small(recipe) {
 }
 
 const stage = (id) => full.stages.find((spec) => spec.id === id);
-const evaluations = (id) => full.stages.filter((spec) => spec.kind === 'eval' && spec.id.startsWith(`${id}-`));
+const evaluations = (id) =>
+  full.stages.filter((spec) => spec.kind === 'eval' && spec.id.startsWith(`${id}-`));
 const student = stage('distill').model;
 
 /** How many times as many steps of reinforcement learning the student gets in `student-rl-long`. */
 const LONG = 10;
-const lengthen = ({ decay, ...schedule }, times) => ({ ...schedule, ...(decay ? { decay: times * decay } : {}) });
+const lengthen = ({ decay, ...schedule }, times) => ({
+  ...schedule,
+  ...(decay ? { decay: times * decay } : {}),
+});
 
 function recipeOf(variant, seed, runs) {
   const name = `${variant}-${seed}`;
   if (variant === 'full') return { ...full, name, seed };
   const part = (ids) => ids.flatMap((id) => [stage(id), ...evaluations(id)]);
-  if (variant === 'student') return { ...full, name, seed, model: student, stages: part(['pretrain', 'cold-start']) };
+  if (variant === 'student')
+    return { ...full, name, seed, model: student, stages: part(['pretrain', 'cold-start']) };
   if (variant.startsWith('student-rl')) {
     const times = variant === 'student-rl-long' ? LONG : 1;
     const longer = (spec) =>
-      spec.kind === 'grpo' ? { ...spec, steps: times * spec.steps, schedule: lengthen(spec.schedule, times) } : spec;
+      spec.kind === 'grpo'
+        ? { ...spec, steps: times * spec.steps, schedule: lengthen(spec.schedule, times) }
+        : spec;
     return {
       ...full,
       name,
@@ -103,7 +123,9 @@ function runOf(variant, seed, runs) {
   writeFileSync(file, JSON.stringify(recipeOf(variant, seed, runs), null, 2));
   console.error(`── ${variant}, seed ${seed}`);
   const start = performance.now();
-  const args = run ? ['--resume', run] : [file, ...(flags.workers ? ['--workers', flags.workers] : [])];
+  const args = run
+    ? ['--resume', run]
+    : [file, ...(flags.workers ? ['--workers', flags.workers] : [])];
   execFileSync(process.execPath, ['dist/cli/main.js', 'train', ...args, '--runs', folder], {
     stdio: ['ignore', 'ignore', 'inherit'],
     env: { ...process.env, RECKONER_CALIBRATION: 'off' },
@@ -124,13 +146,17 @@ function stagesOf(run) {
     own.flops += event.usage.modelFlops;
     own.coreHours += event.usage.workerSeconds / 3600;
   }
-  const results = Object.fromEntries(events.filter(({ type }) => type === 'evaluation').map((e) => [e.stage, e.results]));
+  const results = Object.fromEntries(
+    events.filter(({ type }) => type === 'evaluation').map((e) => [e.stage, e.results]),
+  );
   const { stages } = JSON.parse(readFileSync(join(run, 'recipe.json'), 'utf8'));
   return stages
     .filter(({ kind }) => kind !== 'eval')
     .flatMap(({ id }) => {
       if (!usage[id]) return [];
-      return [{ id, ...usage[id], countdown: results[`${id}-countdown`], sums: results[`${id}-sums`] }];
+      return [
+        { id, ...usage[id], countdown: results[`${id}-countdown`], sums: results[`${id}-sums`] },
+      ];
     });
 }
 
@@ -139,7 +165,8 @@ for (const seed of flags.seeds.split(',').map(Number)) {
   const runs = {};
   for (const variant of flags.variants.split(',')) {
     runs[variant] = runOf(variant, seed, runs);
-    if (runs[variant]) for (const row of stagesOf(runs[variant])) rows.push({ variant, seed, ...row });
+    if (runs[variant])
+      for (const row of stagesOf(runs[variant])) rows.push({ variant, seed, ...row });
   }
 }
 
@@ -190,13 +217,28 @@ const shown = keys.map((key) => {
         ),
   ];
 });
-const header = ['stage', 'seeds', 'countdown pass@1', 'tokens', 'sums pass@1', 'tokens', 'model FLOPs', 'minutes', 'US cents'];
+const header = [
+  'stage',
+  'seeds',
+  'countdown pass@1',
+  'tokens',
+  'sums pass@1',
+  'tokens',
+  'model FLOPs',
+  'minutes',
+  'US cents',
+];
 
-/** What a student is in the end, and all that was spent for it. `ids`: of which stages, by variant. */
+/**
+ * What a student is in the end, and all that was spent for it. `ids`: of which stages, by variant.
+ */
 const chains = [
   ['without either', { student: ['pretrain', 'cold-start'] }],
   ['reinforcement learning', { student: ['pretrain', 'cold-start'], 'student-rl': ['rl-all'] }],
-  [`reinforcement learning, ${LONG} times the steps`, { student: ['pretrain', 'cold-start'], 'student-rl-long': ['rl-all'] }],
+  [
+    `reinforcement learning, ${LONG} times the steps`,
+    { student: ['pretrain', 'cold-start'], 'student-rl-long': ['rl-all'] },
+  ],
   ['distillation', { full: ['distill'] }],
   ['distillation, the teacher counted', { full: stages('full') }],
 ];
@@ -206,13 +248,21 @@ function stages(variant) {
 const students = chains.flatMap(([name, parts]) => {
   const own = [...new Set(rows.map(({ seed }) => seed))].flatMap((seed) => {
     const chain = Object.entries(parts).flatMap(([variant, ids]) =>
-      ids.map((id) => rows.find((row) => row.seed === seed && row.variant === variant && row.id === id)),
+      ids.map((id) =>
+        rows.find((row) => row.seed === seed && row.variant === variant && row.id === id),
+      ),
     );
     if (chain.length === 0 || chain.includes(undefined)) return [];
     const { countdown, sums } = chain[chain.length - 1];
     const total = (pick) => chain.reduce((sum, row) => sum + pick(row), 0);
-    const [flops, seconds, coreHours] = [total((row) => row.flops), total((row) => row.seconds), total((row) => row.coreHours)];
-    return countdown && sums ? [{ countdown, sums, flops, seconds, cents: 100 * coreHours * price }] : [];
+    const [flops, seconds, coreHours] = [
+      total((row) => row.flops),
+      total((row) => row.seconds),
+      total((row) => row.coreHours),
+    ];
+    return countdown && sums
+      ? [{ countdown, sums, flops, seconds, cents: 100 * coreHours * price }]
+      : [];
   });
   if (own.length === 0) return [];
   const of = (pick, format) => spread(own.map(pick), format);

@@ -1,16 +1,28 @@
-// Reckoner on a GPU beside PyTorch on the same one; started by bench/gpu.sh, which says what is measured and what it needs.
+// Reckoner on a GPU beside PyTorch on the same one; started by bench/gpu.sh, which says what is
+// measured and what it needs.
 //
 //   node bench/gpu.mjs --python PATH [--minutes 7.5] [--smoke]
 //
-// The two programs take turns on the device, one measurement each; a figure is the best of the rounds that its time allows, for a GPU that warms up
-// gets slower and not faster. What does not fit into the minutes is left out and said.
+// The two programs take turns on the device, one measurement each; a figure is the best of the
+// rounds that its time allows, for a GPU that warms up gets slower and not faster. What does not
+// fit into the minutes is left out and said.
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { decoder, demandBuild, describe, machine, root, table, times, V3, whole } from './harness.mjs';
+import {
+  decoder,
+  demandBuild,
+  describe,
+  machine,
+  root,
+  table,
+  times,
+  V3,
+  whole,
+} from './harness.mjs';
 
 const { values: flags } = parseArgs({
   options: {
@@ -20,7 +32,9 @@ const { values: flags } = parseArgs({
   },
 });
 demandBuild();
-const { createWebGpuBackend, describeAdapter, requireAdapter } = await import('../dist/tensor/backends/webgpu/index.js');
+const { createWebGpuBackend, describeAdapter, requireAdapter } = await import(
+  '../dist/tensor/backends/webgpu/index.js'
+);
 const { createModel, parseModelConfig } = await import('../dist/models/index.js');
 const { createOptimizer, optimizerSchema } = await import('../dist/training/optimizer.js');
 const { crossEntropyStep } = await import('../dist/training/backpropagate.js');
@@ -52,11 +66,15 @@ const TIERS = [
   ['matrix units', { precision: 'mixed', matrixUnits: true }],
 ];
 
-// ── PyTorch, one JSON line a request ────────────────────────────────────────────────────────────────────────────────
+// ── PyTorch, one JSON line a request ─────────────────────────────────────────────────────────────
 
-const python = spawn(flags.python, [`${root}bench/peers/gpu_peer.py`, ...(smoke ? ['--any-device'] : [])], {
-  stdio: ['pipe', 'pipe', 'inherit'],
-});
+const python = spawn(
+  flags.python,
+  [`${root}bench/peers/gpu_peer.py`, ...(smoke ? ['--any-device'] : [])],
+  {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  },
+);
 const waiting = [];
 createInterface({ input: python.stdout }).on('line', (line) => waiting.shift()?.(JSON.parse(line)));
 python.once('exit', () => {
@@ -85,7 +103,7 @@ async function attempt(what, seconds, measure) {
   }
 }
 
-// ── ours ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── ours ─────────────────────────────────────────────────────────────────────────────────────────
 
 // To be looked at: an adapter gives one device, so each backend asks for its own.
 const description = describeAdapter(await requireAdapter());
@@ -125,9 +143,16 @@ async function training(config, batch, length, options) {
     const model = createModel(backend, parseModelConfig(config));
     model.store.initialize(1);
     model.store.attachGradients();
-    const optimizer = createOptimizer(backend, model.store, optimizerSchema.parse({ matrices: 'adamw', lr: 1e-3 }));
+    const optimizer = createOptimizer(
+      backend,
+      model.store,
+      optimizerSchema.parse({ matrices: 'adamw', lr: 1e-3 }),
+    );
     const sequences = Array.from({ length: batch }, (_, b) => ({
-      tokens: Array.from({ length: length + 1 }, (_, t) => (31 * b + 7 * t + ((t * t) % 11)) % config.vocab_size),
+      tokens: Array.from(
+        { length: length + 1 },
+        (_, t) => (31 * b + 7 * t + ((t * t) % 11)) % config.vocab_size,
+      ),
       predictFrom: 1,
     }));
     let step = 0;
@@ -135,7 +160,9 @@ async function training(config, batch, length, options) {
       batch * length,
       async () => {
         model.store.resetGradients();
-        await crossEntropyStep(new Tape(backend), model, sequences, { weight: 1 / (batch * length) });
+        await crossEntropyStep(new Tape(backend), model, sequences, {
+          weight: 1 / (batch * length),
+        });
         await optimizer.update(1, ++step);
         await backend.sync();
       },
@@ -155,7 +182,12 @@ async function rollouts(config, batch, options) {
     const prompts = Array.from({ length: batch / samples }, (_, i) =>
       Array.from({ length: prompt }, (_, j) => (31 * i + 7 * j) % config.vocab_size),
     );
-    const sampler = createSampler(backend, model, { capacity: batch, maxPrompt: prompt, maxTokens: tokens, eos: -1 });
+    const sampler = createSampler(backend, model, {
+      capacity: batch,
+      maxPrompt: prompt,
+      maxTokens: tokens,
+      eos: -1,
+    });
     let key = 0;
     return await best(batch * tokens, () =>
       sampler.generate(prompts, { samples, maxTokens: tokens, temperature: 1, key: [key++] }),
@@ -167,7 +199,13 @@ async function rollouts(config, batch, options) {
 
 /** A few steps of every stage, in a file. */
 function tinyRecipe(folder) {
-  const model = { model_type: 'llama', hidden_size: 32, intermediate_size: 64, num_hidden_layers: 1, num_attention_heads: 2 };
+  const model = {
+    model_type: 'llama',
+    hidden_size: 32,
+    intermediate_size: 64,
+    num_hidden_layers: 1,
+    num_attention_heads: 2,
+  };
   const schedule = { kind: 'constant' };
   const stages = [
     { id: 'sft', kind: 'sft', steps: 2, batch: 2, schedule },
@@ -175,7 +213,10 @@ function tinyRecipe(folder) {
     { id: 'after', kind: 'eval', problems: 2, samples: 1, maxTokens: 4 },
   ];
   const file = join(folder, 'tiny.json');
-  writeFileSync(file, JSON.stringify({ name: 'tiny', model, task: { name: 'sums', maximum: 9 }, stages }));
+  writeFileSync(
+    file,
+    JSON.stringify({ name: 'tiny', model, task: { name: 'sums', maximum: 9 }, stages }),
+  );
   return file;
 }
 
@@ -214,14 +255,16 @@ function endToEnd() {
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line));
-    const accuracies = events.filter(({ type }) => type === 'evaluation').map(({ results }) => results.pass1);
+    const accuracies = events
+      .filter(({ type }) => type === 'evaluation')
+      .map(({ results }) => results.pass1);
     return { seconds, accuracies, ended: events.at(-1).reason, step: events.at(-1).step };
   } finally {
     rmSync(runs, { recursive: true, force: true });
   }
 }
 
-// ── the page ────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── the page ─────────────────────────────────────────────────────────────────────────────────────
 
 const digits = (value) => (value === null || value === undefined ? null : value.toPrecision(3));
 const ratio = (ours, theirs) => (ours && theirs ? times(ours / theirs) : null);
@@ -229,24 +272,36 @@ const versions = await ask({ kind: 'versions' });
 console.log(
   `## On a GPU\n\n${describe(machine('bench/gpu.sh'), false)}; ${description.name}; PyTorch ${versions.torch} on ${versions.device}\n`,
 );
-if (smoke) console.log('**A smoke test: tiny sizes, on whatever device there is. These figures mean nothing.**\n');
+if (smoke)
+  console.log(
+    '**A smoke test: tiny sizes, on whatever device there is. These figures mean nothing.**\n',
+  );
 
 const products = [];
 for (const side of SIZES) {
   const theirs = {};
   for (const dtype of ['f32', 'f16'])
     theirs[dtype] =
-      (await attempt(`cuBLAS ${dtype}, ${side}`, TURN, () => ask({ kind: 'matmul', side, dtype, seconds: TURN })))?.tflops ??
-      null;
+      (
+        await attempt(`cuBLAS ${dtype}, ${side}`, TURN, () =>
+          ask({ kind: 'matmul', side, dtype, seconds: TURN }),
+        )
+      )?.tflops ?? null;
   for (const [tier, options] of TIERS) {
-    const offered = tier === 'f32' || (tier === 'f16' ? description.halfPrecision : description.matrixUnits);
-    const ours = offered ? await attempt(`product ${side}, ${tier}`, TURN, () => product(side, options)) : null;
-    if (!offered && side === SIZES[0]) skipped.push(`products, ${tier}: the adapter does not offer it`);
+    const offered =
+      tier === 'f32' || (tier === 'f16' ? description.halfPrecision : description.matrixUnits);
+    const ours = offered
+      ? await attempt(`product ${side}, ${tier}`, TURN, () => product(side, options))
+      : null;
+    if (!offered && side === SIZES[0])
+      skipped.push(`products, ${tier}: the adapter does not offer it`);
     const peer = theirs[tier === 'f32' ? 'f32' : 'f16'];
     products.push([`${side}³, ${tier}`, digits(ours), digits(peer), ratio(ours, peer)]);
   }
 }
-console.log(`### Matrix products, 10¹² operations a second\n\n${table(['', 'Reckoner', 'cuBLAS', 'ratio'], products)}\n`);
+console.log(
+  `### Matrix products, 10¹² operations a second\n\n${table(['', 'Reckoner', 'cuBLAS', 'ratio'], products)}\n`,
+);
 
 const steps = [];
 for (const [name, config, batch, length] of DECODERS) {
@@ -256,9 +311,13 @@ for (const [name, config, batch, length] of DECODERS) {
         ask({ kind: 'train', config, batch, length, compiled, seconds: 2 * TURN }),
       )
     )?.tokensPerSecond ?? null;
-  const f32 = await attempt(`${name}, training, f32`, 3 * TURN, () => training(config, batch, length, {}));
+  const f32 = await attempt(`${name}, training, f32`, 3 * TURN, () =>
+    training(config, batch, length, {}),
+  );
   const mixed = description.halfPrecision
-    ? await attempt(`${name}, training, mixed`, 3 * TURN, () => training(config, batch, length, { precision: 'mixed' }))
+    ? await attempt(`${name}, training, mixed`, 3 * TURN, () =>
+        training(config, batch, length, { precision: 'mixed' }),
+      )
     : null;
   const [eager, compiled] = [await peer(false), await peer(true)];
   const size = `${(countParameters(config).total / 1e6).toFixed(0)}M`;
@@ -284,15 +343,19 @@ for (const batch of BATCHES)
     `${small}, batch ${batch}`,
     whole(await attempt(`rollouts, batch ${batch}`, 2 * TURN, () => rollouts(config, batch, {}))),
   ]);
-console.log(`### Rollouts, tokens/s\n\n${table(['prompt 16, completion 64', 'Reckoner'], decoding)}\n`);
+console.log(
+  `### Rollouts, tokens/s\n\n${table(['prompt 16, completion 64', 'Reckoner'], decoding)}\n`,
+);
 
 python.stdin.end();
 const run = await attempt('r1-mini from end to end', smoke ? 0 : 30, async () => endToEnd());
 if (run) {
-  const accuracy = run.accuracies.map((value) => `${(100 * value).toFixed(1)}%`).join(' → ') || 'not measured';
+  const accuracy =
+    run.accuracies.map((value) => `${(100 * value).toFixed(1)}%`).join(' → ') || 'not measured';
   console.log(
     `### r1-mini from end to end\n\n${run.seconds.toFixed(0)} s, ${run.ended} at step ${run.step}; accuracy, pass@1: ${accuracy}.\n`,
   );
 }
-if (skipped.length > 0) console.log(`Not measured:\n\n${skipped.map((text) => `- ${text}`).join('\n')}`);
+if (skipped.length > 0)
+  console.log(`Not measured:\n\n${skipped.map((text) => `- ${text}`).join('\n')}`);
 process.exit(0);

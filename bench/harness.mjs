@@ -1,4 +1,5 @@
-// What the benchmarks share: what machine this is, medians, Markdown tables, and the models that are measured.
+// What the benchmarks share: what machine this is, medians, Markdown tables, and the models that
+// are measured.
 import { existsSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
@@ -6,11 +7,14 @@ import { fileURLToPath } from 'node:url';
 export const root = fileURLToPath(new URL('..', import.meta.url));
 
 /** Seconds that all cores together have spent working. */
-const workSeconds = () => cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0) / 1000;
+const workSeconds = () =>
+  cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0) /
+  1000;
 
 /**
- * Cores that other programs keep busy, over a second before the start. Speeds measured beside other work are no speeds: a
- * program with two threads suffers more from it than one with one, so even ratios are wrong.
+ * Cores that other programs keep busy, over a second before the start. Speeds measured beside other
+ * work are no speeds: a program with two threads suffers more from it than one with one, so even
+ * ratios are wrong.
  */
 const busyCores = await (async () => {
   const before = workSeconds();
@@ -49,21 +53,28 @@ export function median(values) {
 
 /** A Markdown table; numbers are set right. */
 export function table(header, rows) {
-  const cells = [header, ...rows].map((row) => row.map((cell) => (cell === null || cell === undefined ? '–' : String(cell))));
+  const cells = [header, ...rows].map((row) =>
+    row.map((cell) => (cell === null || cell === undefined ? '–' : String(cell))),
+  );
   const widths = header.map((_, i) => Math.max(...cells.map((row) => row[i].length), 3));
   const right = header.map((_, i) => i > 0);
-  const line = (row) => `| ${row.map((cell, i) => (right[i] ? cell.padStart(widths[i]) : cell.padEnd(widths[i]))).join(' | ')} |`;
+  const line = (row) =>
+    `| ${row.map((cell, i) => (right[i] ? cell.padStart(widths[i]) : cell.padEnd(widths[i]))).join(' | ')} |`;
   const rule = `|${widths.map((w, i) => (right[i] ? ` ${'-'.repeat(w)}:` : ` ${'-'.repeat(w)} `)).join('|')}|`;
   return [line(cells[0]), rule, ...cells.slice(1).map(line)].join('\n');
 }
 
 /** 12345.6 → '12,346'. */
-export const whole = (x) => (x === null || x === undefined ? null : Math.round(x).toLocaleString('en-US'));
+export const whole = (x) =>
+  x === null || x === undefined ? null : Math.round(x).toLocaleString('en-US');
 export const times = (x) => (x === null || x === undefined ? null : `${x.toFixed(2)}×`);
 
 export const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
-/** A Llama decoder as `config.json` writes it: grouped-query attention two to one, hidden width ≈ 8/3 in steps of 32. */
+/**
+ * A Llama decoder as `config.json` writes it: grouped-query attention two to one, hidden width ≈
+ * 8/3 in steps of 32.
+ */
 export function decoder(width, layers, headDim) {
   const heads = width / headDim;
   return {
@@ -84,9 +95,16 @@ export function decoder(width, layers, headDim) {
 }
 
 /** The decoders that are measured, by width. */
-export const DECODERS = { 128: decoder(128, 4, 32), 256: decoder(256, 6, 32), 512: decoder(512, 8, 64) };
+export const DECODERS = {
+  128: decoder(128, 4, 32),
+  256: decoder(256, 6, 32),
+  512: decoder(512, 8, 64),
+};
 
-/** A DeepSeek-V3 with as many active parameters as the decoder of that width: 3 of 8 experts and a shared one, no prediction of further tokens. */
+/**
+ * A DeepSeek-V3 with as many active parameters as the decoder of that width: 3 of 8 experts and a
+ * shared one, no prediction of further tokens.
+ */
 function deepseek(width, layers, rank, latent, head, rope) {
   const { num_attention_heads, intermediate_size, ...dense } = DECODERS[width];
   return {
@@ -114,11 +132,18 @@ function deepseek(width, layers, rank, latent, head, rope) {
     num_nextn_predict_layers: 0,
   };
 }
-export const V3 = { 256: deepseek(256, 6, 128, 64, 32, 16), 512: deepseek(512, 8, 256, 128, 64, 32) };
+export const V3 = {
+  256: deepseek(256, 6, 128, 64, 32, 16),
+  512: deepseek(512, 8, 256, 128, 64, 32),
+};
 
-/** The Python that has PyTorch: `--python`, or the virtual environment that bench/peers/README.md makes; null when absent. */
+/**
+ * The Python that has PyTorch: `--python`, or the virtual environment that bench/peers/README.md
+ * makes; null when absent.
+ */
 export function findPython(given) {
-  const candidate = given ?? process.env.RECKONER_BENCH_PYTHON ?? `${root}bench/peers/.venv/bin/python`;
+  const candidate =
+    given ?? process.env.RECKONER_BENCH_PYTHON ?? `${root}bench/peers/.venv/bin/python`;
   return given !== undefined || existsSync(candidate) ? candidate : null;
 }
 

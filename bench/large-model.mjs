@@ -1,12 +1,14 @@
-// A model of Qwen3-0.6B's shape with random weights, by the commands a user types: it loads, answers, and takes a GRPO step that trains
-// a LoRA adapter over the frozen BF16 folder. Prints tokens per second, the time of each part and the peak memory of each process.
+// A model of Qwen3-0.6B's shape with random weights, by the commands a user types: it loads,
+// answers, and takes a GRPO step that trains a LoRA adapter over the frozen BF16 folder. Prints
+// tokens per second, the time of each part and the peak memory of each process.
 //
 //   node bench/large-model.mjs [--folder DIR] [--layers 28] [--tokens 256] [--workers 2] [--json]
 //
-// The folder (1.2 GB) is made where it is missing; without --folder in a temporary folder that is deleted at the end. The step is 4
-// completions of 256 tokens, two groups of two so that two workers share them, after one supervised step: from the base itself the
-// reference policy equals the policy and random weights earn no reward, so there would be no gradient. Random weights cost what trained
-// ones cost.
+// The folder (1.2 GB) is made where it is missing; without --folder in a temporary folder that is
+// deleted at the end. The step is 4 completions of 256 tokens, two groups of two so that two
+// workers share them, after one supervised step: from the base itself the reference policy equals
+// the policy and random weights earn no reward, so there would be no gradient. Random weights cost
+// what trained ones cost.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -27,7 +29,9 @@ demandBuild();
 const { saveHuggingFace } = await import('../dist/checkpoints/hugging-face.js');
 const { parametersOf, parseModelConfig } = await import('../dist/models/index.js');
 const { createTask } = await import('../dist/tasks/index.js');
-const { createCharacterTokenizer, tokenizerFiles } = await import('../dist/tokenizers/character.js');
+const { createCharacterTokenizer, tokenizerFiles } = await import(
+  '../dist/tokenizers/character.js'
+);
 
 const TASK = { name: 'sums', maximum: 99, terms: [2, 3] };
 const CONFIG = {
@@ -79,25 +83,38 @@ async function makeFolder(folder) {
   return saveHuggingFace(folder, { config, tensors, dtype: 'BF16', ...tokenizerFiles(tokenizer) });
 }
 
-/** Runs the command; gives its JSON document, wall seconds, and the most memory that the process held. */
+/**
+ * Runs the command; gives its JSON document, wall seconds, and the most memory that the process
+ * held.
+ */
 function reckoner(...args) {
   return new Promise((resolve, reject) => {
     const start = performance.now();
-    const child = spawn(process.execPath, [`${root}dist/cli/main.js`, ...args, '--json'], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [`${root}dist/cli/main.js`, ...args, '--json'], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     let [out, err, peakKb] = ['', '', 0];
     child.stdout.on('data', (chunk) => (out += chunk));
     child.stderr.on('data', (chunk) => (err += chunk));
     const watch = setInterval(() => {
       try {
-        peakKb = Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1] ?? peakKb);
+        peakKb = Number(
+          /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1] ?? peakKb,
+        );
       } catch {
         // Not Linux, or just gone.
       }
     }, 200);
     child.on('close', (code) => {
       clearInterval(watch);
-      if (code !== 0) reject(new Error(`reckoner ${args.join(' ')}: ${err.slice(-2000)}${out.slice(-2000)}`));
-      else resolve({ document: JSON.parse(out), seconds: (performance.now() - start) / 1000, peakGb: peakKb / 1e6 });
+      if (code !== 0)
+        reject(new Error(`reckoner ${args.join(' ')}: ${err.slice(-2000)}${out.slice(-2000)}`));
+      else
+        resolve({
+          document: JSON.parse(out),
+          seconds: (performance.now() - start) / 1000,
+          peakGb: peakKb / 1e6,
+        });
     });
   });
 }
@@ -108,11 +125,17 @@ try {
   const folder = flags.folder ?? join(scratch, 'base');
   if (!existsSync(join(folder, 'config.json'))) {
     const { parameters, bytes } = await makeFolder(folder);
-    console.error(`made ${folder}: ${(parameters / 1e6).toFixed(1)}M parameters, ${(bytes / 1e9).toFixed(2)} GB`);
+    console.error(
+      `made ${folder}: ${(parameters / 1e6).toFixed(1)}M parameters, ${(bytes / 1e9).toFixed(2)} GB`,
+    );
   }
   const chat = await reckoner('chat', folder, '--prompt', '12+34=', '--max-tokens', '32');
   const { seconds, tokens } = chat.document;
-  results.chat = { tokensPerSecond: tokens.completion / seconds, loadSeconds: chat.seconds - seconds, peakGb: chat.peakGb };
+  results.chat = {
+    tokensPerSecond: tokens.completion / seconds,
+    loadSeconds: chat.seconds - seconds,
+    peakGb: chat.peakGb,
+  };
 
   const recipe = {
     name: 'large',
@@ -136,13 +159,22 @@ try {
   };
   const file = join(scratch, 'large.json');
   writeFileSync(file, JSON.stringify(recipe));
-  const train = await reckoner('train', file, '--workers', flags.workers, '--runs', join(scratch, 'runs'));
+  const train = await reckoner(
+    'train',
+    file,
+    '--workers',
+    flags.workers,
+    '--runs',
+    join(scratch, 'runs'),
+  );
   const events = readFileSync(join(train.document.run.folder, 'events.jsonl'), 'utf8')
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line));
   const { values } = events.find((event) => event.type === 'metrics' && event.kind === 'grpo');
-  const usage = events.filter((event) => event.type === 'usage' && event.usage.stage === 'rl').map((event) => event.usage);
+  const usage = events
+    .filter((event) => event.type === 'usage' && event.usage.stage === 'rl')
+    .map((event) => event.usage);
   const sum = (name) => usage.reduce((total, part) => total + part[name], 0);
   results.step = {
     seconds: values.seconds,
@@ -163,13 +195,19 @@ if (flags.json) console.log(JSON.stringify(results, null, 2));
 else {
   const { chat, step } = results;
   const f = (x, digits = 1) => (x === undefined ? '' : x.toFixed(digits));
-  console.log(`${describe(machine(`node bench/large-model.mjs`))}\n\n${step.backend}, ${flags.workers} workers\n`);
+  console.log(
+    `${describe(machine(`node bench/large-model.mjs`))}\n\n${step.backend}, ${flags.workers} workers\n`,
+  );
   console.log(
     table(
       ['what', 'result', 'peak memory'],
       [
         ['loading the folder to chat', `${f(chat.loadSeconds)} s`, null],
-        ['one person chatting, one core', `${f(chat.tokensPerSecond, 2)} tokens/s`, `${f(chat.peakGb)} GB`],
+        [
+          'one person chatting, one core',
+          `${f(chat.tokensPerSecond, 2)} tokens/s`,
+          `${f(chat.peakGb)} GB`,
+        ],
         ['the GRPO step', `${f(step.seconds)} s, ${step.generated} tokens`, `${f(step.peakGb)} GB`],
         ['generated and trained on', `${f(step.generated / step.seconds, 2)} tokens/s`, null],
         ['model FLOP/s of the step', `${f(step.modelFlops / step.seconds / 1e9)} G`, null],

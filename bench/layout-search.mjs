@@ -2,17 +2,21 @@
 //
 //   node bench/layout-search.mjs [--rounds 15] [--json]
 //
-// `first` is the first search of a fresh process, before the compiler has seen it; then the least and the median of the rounds.
-// Seconds are those of the clock and, in brackets, of the processor: other work on the machine lengthens the first and not the
-// second. `layouts` counts all that were tried, those that cannot be built included; `timed` those whose memory and time
-// were computed.
+// `first` is the first search of a fresh process, before the compiler has seen it; then the least
+// and the median of the rounds. Seconds are those of the clock and, in brackets, of the processor:
+// other work on the machine lengthens the first and not the second. `layouts` counts all that were
+// tried, those that cannot be built included; `timed` those whose memory and time were computed.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { demandBuild, describe, machine, median, table } from './harness.mjs';
 
 const { values: flags } = parseArgs({
-  options: { rounds: { type: 'string', default: '15' }, json: { type: 'boolean', default: false }, only: { type: 'string' } },
+  options: {
+    rounds: { type: 'string', default: '15' },
+    json: { type: 'boolean', default: false },
+    only: { type: 'string' },
+  },
 });
 demandBuild();
 const planner = await import('../dist/planner/index.js');
@@ -27,7 +31,15 @@ const QUESTIONS = [
 function search([name, gpu, count, sequenceTokens, globalBatch, precision, memory]) {
   const { architecture } = planner.publishedModel(name);
   const accelerator = planner.acceleratorOf(gpu);
-  return planner.searchLayouts({ architecture, accelerator, count, sequenceTokens, globalBatch, precision, memory });
+  return planner.searchLayouts({
+    architecture,
+    accelerator,
+    count,
+    sequenceTokens,
+    globalBatch,
+    precision,
+    memory,
+  });
 }
 
 function timed(work) {
@@ -49,7 +61,9 @@ if (flags.only !== undefined) {
 const rounds = Number(flags.rounds);
 const pair = (clock, processor) => `${Math.round(clock)} (${Math.round(processor)})`;
 const searches = QUESTIONS.map((question, i) => {
-  const child = spawnSync(process.execPath, [fileURLToPath(import.meta.url), '--only', String(i)], { encoding: 'utf8' });
+  const child = spawnSync(process.execPath, [fileURLToPath(import.meta.url), '--only', String(i)], {
+    encoding: 'utf8',
+  });
   const first = JSON.parse(child.stdout);
   const runs = Array.from({ length: rounds }, () => timed(() => search(question)));
   const { tried, lost, best } = runs[0].result;
@@ -68,10 +82,16 @@ const searches = QUESTIONS.map((question, i) => {
 
 const names = Array.from({ length: 10 }, (_, i) => `input${i}`);
 const inputs = Object.fromEntries(names.map((name, i) => [name, { low: 1 + i, high: 2 + 2 * i }]));
-const draw = () => planner.propagate(inputs, (values) => ({ y: names.reduce((product, name) => product * values[name], 1) }));
+const draw = () =>
+  planner.propagate(inputs, (values) => ({
+    y: names.reduce((product, name) => product * values[name], 1),
+  }));
 for (let i = 0; i < 20; i++) draw();
 const draws = Array.from({ length: 50 }, () => timed(draw));
-const propagate = { leastMs: Math.min(...draws.map(({ ms }) => ms)), medianMs: median(draws.map(({ ms }) => ms)) };
+const propagate = {
+  leastMs: Math.min(...draws.map(({ ms }) => ms)),
+  medianMs: median(draws.map(({ ms }) => ms)),
+};
 
 if (flags.json) {
   console.log(JSON.stringify({ machine: machine(), searches, propagate }));

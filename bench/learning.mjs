@@ -1,10 +1,12 @@
-// Does reinforcement learning teach anything? The shipped recipes over three seeds, with controls at equal compute.
+// Does reinforcement learning teach anything? The shipped recipes over three seeds, with controls
+// at equal compute.
 //
 //   node bench/learning.mjs [--only sums,countdown] [--seeds 1,2,3] [--variants base,grpo,more-sft,…]
 //                           [--workers 1] [--report]
 //
-// Resumable: every run is a run folder under bench/results/learning/; finished ones are read, torn ones are gone on with.
-// `--report` runs nothing. Writes bench/results/learning.json and .md, and docs/images/<task>-length.svg.
+// Resumable: every run is a run folder under bench/results/learning/; finished ones are read, torn
+// ones are gone on with. `--report` runs nothing. Writes bench/results/learning.json and .md, and
+// docs/images/<task>-length.svg.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -49,14 +51,16 @@ function evaluations(base, label) {
 function flopsOf(folder) {
   const flops = {};
   for (const event of eventsOf(folder)) {
-    if (event.type === 'usage') flops[event.usage.stage] = (flops[event.usage.stage] ?? 0) + event.usage.modelFlops;
+    if (event.type === 'usage')
+      flops[event.usage.stage] = (flops[event.usage.stage] ?? 0) + event.usage.modelFlops;
   }
   return flops;
 }
 
 /**
- * The recipe of a variant. `base` is the recipe up to its reinforcement learning; the others start from the base's weights, and
- * the controls get as many FLOPs as GRPO used. (A stage's random numbers depend on seed, stage and step alone, so base and
+ * The recipe of a variant. `base` is the recipe up to its reinforcement learning; the others start
+ * from the base's weights, and the controls get as many FLOPs as GRPO used. (A stage's random
+ * numbers depend on seed, stage and step alone, so base and
  * `grpo` together are the shipped recipe, to the bit.)
  */
 function recipeOf(task, variant, seed, runs) {
@@ -81,17 +85,31 @@ function recipeOf(task, variant, seed, runs) {
   if (variant === 'grpo') return fromBase([grpo]);
   const budget = flopsOf(runs.grpo).grpo;
   const perSftStep = flopsOf(runs.base).sft / sft.steps;
-  const finish = (steps) => ({ kind: 'wsd', warmup: 10, decay: Math.max(1, Math.round(steps / 4)), final: 0.1 });
+  const finish = (steps) => ({
+    kind: 'wsd',
+    warmup: 10,
+    decay: Math.max(1, Math.round(steps / 4)),
+    final: 0.1,
+  });
   if (variant === 'more-sft') {
     const steps = Math.round(budget / perSftStep);
     return fromBase([{ ...sft, id: 'more-sft', steps, schedule: finish(steps) }]);
   }
   if (variant === 'rejection-sampling') {
-    // As many completions as GRPO samples, about a quarter of its compute; the rest goes into imitating the right ones.
+    // As many completions as GRPO samples, about a quarter of its compute; the rest goes into
+    // imitating the right ones.
     const steps = Math.round((budget * 0.75) / perSftStep);
     const { prompts, samples, maxTokens } = grpo;
     return fromBase([
-      { kind: 'rejection-sample', id: 'sample', steps: grpo.steps, prompts, samples, keep: samples, maxTokens },
+      {
+        kind: 'rejection-sample',
+        id: 'sample',
+        steps: grpo.steps,
+        prompts,
+        samples,
+        keep: samples,
+        maxTokens,
+      },
       { ...sft, id: 'imitate', from: 'sample', steps, schedule: finish(steps) },
     ]);
   }
@@ -102,7 +120,9 @@ function recipeOf(task, variant, seed, runs) {
 function runOf(task, variant, seed, runs) {
   const folder = join(results, 'learning', `${task}-${variant}-${seed}`);
   mkdirSync(folder, { recursive: true });
-  const existing = readdirSync(folder).filter((name) => existsSync(join(folder, name, 'recipe.json')));
+  const existing = readdirSync(folder).filter((name) =>
+    existsSync(join(folder, name, 'recipe.json')),
+  );
   const run = existing.length > 0 ? join(folder, existing[0]) : null;
   if (run && existsSync(join(run, 'model', 'config.json'))) return run;
   if (flags.report) return null;
@@ -111,9 +131,13 @@ function runOf(task, variant, seed, runs) {
   console.error(`\n── ${task} ${variant} seed ${seed}`);
   const args = run ? ['--resume', run] : [recipeFile];
   if (flags.workers && !run) args.push('--workers', flags.workers);
-  execFileSync(process.execPath, ['dist/cli/main.js', 'train', ...args, '--runs', folder, '--json'], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
+  execFileSync(
+    process.execPath,
+    ['dist/cli/main.js', 'train', ...args, '--runs', folder, '--json'],
+    {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    },
+  );
   return runOf(task, variant, seed, runs);
 }
 
@@ -127,16 +151,20 @@ for (const task of flags.only.split(',')) {
       if (!folder) continue;
       runs[variant] = folder;
       const events = eventsOf(folder);
-      const evaluationOf = (label) => events.findLast((e) => e.type === 'evaluation' && e.stage === label)?.results;
+      const evaluationOf = (label) =>
+        events.findLast((e) => e.type === 'evaluation' && e.stage === label)?.results;
       const flops = flopsOf(folder);
       const seconds = {};
       for (const { type, usage } of events) {
-        if (type === 'usage') seconds[usage.stage] = (seconds[usage.stage] ?? 0) + usage.wallSeconds;
+        if (type === 'usage')
+          seconds[usage.stage] = (seconds[usage.stage] ?? 0) + usage.wallSeconds;
       }
       for (const label of ['before', 'after']) {
         const four = evaluationOf(label);
         if (!four) continue;
-        const stages = Object.keys(flops).filter((stage) => ['grpo', 'more-sft', 'sample', 'imitate'].includes(stage));
+        const stages = Object.keys(flops).filter((stage) =>
+          ['grpo', 'more-sft', 'sample', 'imitate'].includes(stage),
+        );
         rows.push({
           task,
           variant,
@@ -186,7 +214,17 @@ writeFileSync(join(results, 'learning.json'), `${JSON.stringify(rows, null, 2)}\
 mkdirSync('docs/images', { recursive: true });
 for (const [task, series] of Object.entries(curves)) {
   const chart = (what, title) =>
-    lineChart({ title, xLabel: 'GRPO step', series: series.map((s) => ({ name: s.name, points: s[what] })) });
-  writeFileSync(`docs/images/${task}-length.svg`, chart('length', `${task}: mean response length, tokens`));
-  writeFileSync(`docs/images/${task}-accuracy.svg`, chart('accuracy', `${task}: share of right rollouts`));
+    lineChart({
+      title,
+      xLabel: 'GRPO step',
+      series: series.map((s) => ({ name: s.name, points: s[what] })),
+    });
+  writeFileSync(
+    `docs/images/${task}-length.svg`,
+    chart('length', `${task}: mean response length, tokens`),
+  );
+  writeFileSync(
+    `docs/images/${task}-accuracy.svg`,
+    chart('accuracy', `${task}: share of right rollouts`),
+  );
 }

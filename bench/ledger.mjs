@@ -1,10 +1,12 @@
-// Billing usage files against the same aggregate in plain DuckDB SQL: seconds, their ratio, and the highest resident size.
+// Billing usage files against the same aggregate in plain DuckDB SQL: seconds, their ratio, and the
+// highest resident size.
 //
 //   node bench/ledger.mjs [--rows 10000000] [--threads 2] [--cases focus-parquet,focus-csv,slurm,mixed] [--repeats 3]
 //
-// Each measurement is a process of its own, started with nothing loaded; files are made first, in a temporary folder. The SQL is
-// what somebody would write who trusts the files: it reads the same columns with the same exact types, with the same threads and
-// memory, and checks nothing. Billing also checks every row, looks for repeated ones, matches rules and hashes the file.
+// Each measurement is a process of its own, started with nothing loaded; files are made first, in a
+// temporary folder. The SQL is what somebody would write who trusts the files: it reads the same
+// columns with the same exact types, with the same threads and memory, and checks nothing. Billing
+// also checks every row, looks for repeated ones, matches rules and hashes the file.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -38,7 +40,7 @@ async function connect() {
   return connection;
 }
 
-// ── files ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── files ────────────────────────────────────────────────────────────────────────────────────────
 
 /** A month of hourly charges: 200 accounts, 8 services, a cost of six decimals. */
 const focusRows = (n) => `SELECT
@@ -53,7 +55,9 @@ const focusRows = (n) => `SELECT
   FROM range(${n}) AS r(i)`;
 
 /** Jobs of up to eight hours on up to eight GPUs, one in twenty failed. */
-const slurmRows = (n) => `SELECT i + 1 AS JobID, 'run-' || (i % 1000) AS JobName, 'team-' || (hash(i) % 50) AS Account,
+const slurmRows = (
+  n,
+) => `SELECT i + 1 AS JobID, 'run-' || (i % 1000) AS JobName, 'team-' || (hash(i) % 50) AS Account,
     CASE WHEN i % 20 = 0 THEN 'FAILED' ELSE 'COMPLETED' END AS State,
     strftime(TIMESTAMP '2026-09-01' + to_seconds((i * 2592000 // ${n})::BIGINT), '%Y-%m-%dT%H:%M:%S') AS Start,
     strftime(TIMESTAMP '2026-09-01' + to_seconds((i * 2592000 // ${n} + hash(i) % 28800 + 1)::BIGINT), '%Y-%m-%dT%H:%M:%S') AS "End",
@@ -76,14 +80,15 @@ const filesOf = (folder) => ({
   ],
 });
 
-// ── plain SQL ───────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── plain SQL ────────────────────────────────────────────────────────────────────────────────────
 
 const money =
   'sum(BilledCost::DECIMAL(38, 18)) AS amount, count(*), min(ChargePeriodStart::TIMESTAMP), max(ChargePeriodEnd::TIMESTAMP)';
 const charges = (scan) =>
   `SELECT SubAccountId, ServiceName, ServiceCategory, BillingCurrency, ${money} FROM ${scan} GROUP BY ALL`;
 const csv = (file) => `read_csv('${file}', types = {'BilledCost': 'DECIMAL(38, 18)'})`;
-const jobs = (file) => `read_csv('${file}', delim = '|', quote = '', header = true, all_varchar = true)`;
+const jobs = (file) =>
+  `read_csv('${file}', delim = '|', quote = '', header = true, all_varchar = true)`;
 const GPUS = "regexp_extract(AllocTRES, 'gres/gpu=(\\d+)', 1)::BIGINT";
 
 const SQL = {
@@ -103,7 +108,7 @@ const SQL = {
     UNION ALL SELECT SubAccountId, ServiceName, sum(BilledCost::DECIMAL(38, 18)) FROM read_parquet('${parquet}') WHERE SkuMeter NOT LIKE 'p5%' GROUP BY ALL`,
 };
 
-// ── one measurement, in a process of its own ────────────────────────────────────────────────────────────────────────
+// ── one measurement, in a process of its own ─────────────────────────────────────────────────────
 
 async function measure(how, name, paths) {
   const start = performance.now();
@@ -117,7 +122,10 @@ async function measure(how, name, paths) {
   } else {
     const { computeUsageBill } = await import('../dist/ledger/usage-bill.js');
     const { parseRules } = await import('../dist/ledger/allocation.js');
-    const rules = parseRules({ prices: { 'gpu-hour': { price: '1', source: 'the measurement' } } }, 'bench');
+    const rules = parseRules(
+      { prices: { 'gpu-hour': { price: '1', source: 'the measurement' } } },
+      'bench',
+    );
     const statement = await computeUsageBill(paths, { rules, threads, memoryBytes: MEMORY_BYTES });
     total = statement.totals.full.amount;
     const read = statement.imports.files.reduce((sum, file) => sum + file.rows, 0);
@@ -130,24 +138,30 @@ async function measure(how, name, paths) {
 function child(...args) {
   const script = fileURLToPath(import.meta.url);
   const options = ['--rows', flags.rows, '--threads', flags.threads];
-  const { status, stdout, stderr } = spawnSync(process.execPath, [script, ...options, ...args], { encoding: 'utf8' });
+  const { status, stdout, stderr } = spawnSync(process.execPath, [script, ...options, ...args], {
+    encoding: 'utf8',
+  });
   if (status !== 0) throw new Error(stderr);
   return stdout === '' ? null : JSON.parse(stdout);
 }
 
 async function make(name, folder) {
   const connection = await connect();
-  for (const [path, select, as] of filesOf(folder)[name]) await connection.run(`COPY (${select}) TO '${path}' (${as})`);
+  for (const [path, select, as] of filesOf(folder)[name])
+    await connection.run(`COPY (${select}) TO '${path}' (${as})`);
 }
 
-if (positionals[0] === 'measure') await measure(positionals[1], positionals[2], positionals.slice(3));
+if (positionals[0] === 'measure')
+  await measure(positionals[1], positionals[2], positionals.slice(3));
 else if (positionals[0] === 'make') await make(positionals[1], positionals[2]);
 else await main();
 
 async function main() {
   demandBuild();
   console.log(`## Ledger: ${whole(rows)} usage rows\n`);
-  console.log(`${describe(machine(`node bench/ledger.mjs --rows ${rows} --threads ${threads}`))}\n`);
+  console.log(
+    `${describe(machine(`node bench/ledger.mjs --rows ${rows} --threads ${threads}`))}\n`,
+  );
   const lines = [];
   const results = [];
   for (const name of flags.cases.split(',')) {
@@ -159,7 +173,8 @@ async function main() {
       const measured = { bill: [], sql: [] };
       // In turns, so that a disturbance meets both.
       for (let i = 0; i < Number(flags.repeats); i++) {
-        for (const how of ['sql', 'bill']) measured[how].push(child('measure', how, name, ...paths));
+        for (const how of ['sql', 'bill'])
+          measured[how].push(child('measure', how, name, ...paths));
       }
       const seconds = (how) => median(measured[how].map((one) => one.seconds));
       const memory = (how) => Math.max(...measured[how].map((one) => one.bytes)) / 1e6;
@@ -186,6 +201,12 @@ async function main() {
       rmSync(folder, { recursive: true, force: true });
     }
   }
-  console.log(table(['Files', 'Size', 'Bill', 'Plain SQL', 'Ratio', 'Bill, peak RSS', 'SQL, peak RSS'], lines));
-  if (process.env.RECKONER_BENCH_JSON) writeFileSync(process.env.RECKONER_BENCH_JSON, `${JSON.stringify(results, null, 2)}\n`);
+  console.log(
+    table(
+      ['Files', 'Size', 'Bill', 'Plain SQL', 'Ratio', 'Bill, peak RSS', 'SQL, peak RSS'],
+      lines,
+    ),
+  );
+  if (process.env.RECKONER_BENCH_JSON)
+    writeFileSync(process.env.RECKONER_BENCH_JSON, `${JSON.stringify(results, null, 2)}\n`);
 }

@@ -1,17 +1,28 @@
-// Generation speed of the server's engine against llama.cpp (node-llama-cpp) with the same weights, exported to GGUF in float32: tokens per
-// second with 1, 16 and 64 sequences at once, in turns.
+// Generation speed of the server's engine against llama.cpp (node-llama-cpp) with the same weights,
+// exported to GGUF in float32: tokens per second with 1, 16 and 64 sequences at once, in turns.
 //
 //   npm install --prefix bench --ignore-scripts && npm run build
 //   node bench/llama-speed.mjs [--widths 96,256,512] [--batches 1,16,64] [--rounds 5] [--json]
 //
-// Random weights, a prompt of 16 tokens and a completion of 64 that no token ends, drawn at temperature 1 on both sides. Ours computes on one
-// core, as `reckoner serve` does; llama.cpp does so on one thread and on two. Its scheduler, sampler and JavaScript are in its time, as
-// ours are in ours. --ignore-scripts: its binaries are npm packages, and its install script would look for others elsewhere.
+// Random weights, a prompt of 16 tokens and a completion of 64 that no token ends, drawn at
+// temperature 1 on both sides. Ours computes on one core, as `reckoner serve` does; llama.cpp does
+// so on one thread and on two. Its scheduler, sampler and JavaScript are in its time, as ours are
+// in ours. --ignore-scripts: its binaries are npm packages, and its install script would look for
+// others elsewhere.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { DECODERS, demandBuild, describe, machine, median, table, times, whole } from './harness.mjs';
+import {
+  DECODERS,
+  demandBuild,
+  describe,
+  machine,
+  median,
+  table,
+  times,
+  whole,
+} from './harness.mjs';
 
 const { values: flags } = parseArgs({
   options: {
@@ -27,15 +38,23 @@ const { saveGguf } = await import('../dist/checkpoints/gguf-model.js');
 const { loadHuggingFace, saveHuggingFace } = await import('../dist/checkpoints/hugging-face.js');
 const { loadParameters } = await import('../dist/inference/open.js');
 const { createEngine } = await import('../dist/inference/engine.js');
-const { architectureOf, createModel, explicitConfig, parametersOf, parseModelConfig } = await import('../dist/models/index.js');
+const { architectureOf, createModel, explicitConfig, parametersOf, parseModelConfig } =
+  await import('../dist/models/index.js');
 const { createWasmBackend } = await import('../dist/tensor/backends/wasm/index.js');
-const { createCharacterTokenizer, tokenizerFiles } = await import('../dist/tokenizers/character.js');
+const { createCharacterTokenizer, tokenizerFiles } = await import(
+  '../dist/tokenizers/character.js'
+);
 const { countParameters } = await import('../dist/usage/flops.js');
 
 const PROMPT = 16;
 const COMPLETION = 64;
-const tokenizer = createCharacterTokenizer(Array.from({ length: 249 }, (_, i) => String.fromCharCode(0x100 + i)).join(''));
-/** The model of the shipped recipe was of this size; the others are those of the training benchmarks. */
+const tokenizer = createCharacterTokenizer(
+  Array.from({ length: 249 }, (_, i) => String.fromCharCode(0x100 + i)).join(''),
+);
+/**
+ * The model of the shipped recipe was of this size; the others are those of the training
+ * benchmarks.
+ */
 const SMALL = {
   ...DECODERS[128],
   hidden_size: 96,
@@ -46,13 +65,21 @@ const SMALL = {
   head_dim: 16,
 };
 const batches = flags.batches.split(',').map(Number);
-const llama = await getLlama({ build: 'never', gpu: false, skipDownload: true, maxThreads: 2, logLevel: LlamaLogLevel.error });
+const llama = await getLlama({
+  build: 'never',
+  gpu: false,
+  skipDownload: true,
+  maxThreads: 2,
+  logLevel: LlamaLogLevel.error,
+});
 
 const promptOf = (i) => Array.from({ length: PROMPT }, (_, j) => 8 + ((i * 31 + j * 7) % 240));
 
 /** Our side: `generate(n, round)` gives tokens per second. */
 async function ours(folder, config) {
-  const backend = await createWasmBackend({ sharedBytes: 4 * countParameters(config).total + 2 ** 20 });
+  const backend = await createWasmBackend({
+    sharedBytes: 4 * countParameters(config).total + 2 ** 20,
+  });
   const model = createModel(backend, config);
   const loaded = loadHuggingFace(folder);
   loadParameters(backend, model, loaded);
@@ -61,7 +88,11 @@ async function ours(folder, config) {
     name: `Reckoner (${backend.fingerprint})`,
     async generate(n) {
       const mark = backend.mark();
-      const engine = createEngine(backend, model, { capacity: n, cacheRows: n * (PROMPT + COMPLETION), stops: [] });
+      const engine = createEngine(backend, model, {
+        capacity: n,
+        cacheRows: n * (PROMPT + COMPLETION),
+        stops: [],
+      });
       let drawn = 0;
       const start = performance.now();
       for (let i = 0; i < n; i++) {
@@ -95,7 +126,12 @@ async function theirs(file, threads) {
   return {
     name: `llama.cpp, ${threads} thread${threads > 1 ? 's' : ''}`,
     async generate(n, round) {
-      const context = await model.createContext({ sequences: n, contextSize: 128, batchSize: n * PROMPT, threads });
+      const context = await model.createContext({
+        sequences: n,
+        contextSize: 128,
+        batchSize: n * PROMPT,
+        threads,
+      });
       const one = async (i) => {
         const sequence = context.getSequence();
         let drawn = 0;
@@ -113,10 +149,14 @@ async function theirs(file, threads) {
         return drawn;
       };
       const start = performance.now();
-      const drawn = (await Promise.all(Array.from({ length: n }, (_, i) => one(i)))).reduce((a, b) => a + b, 0);
+      const drawn = (await Promise.all(Array.from({ length: n }, (_, i) => one(i)))).reduce(
+        (a, b) => a + b,
+        0,
+      );
       const seconds = (performance.now() - start) / 1000;
       await context.dispose();
-      if (drawn !== n * COMPLETION) throw new Error(`llama.cpp drew ${drawn} tokens of ${n * COMPLETION}`);
+      if (drawn !== n * COMPLETION)
+        throw new Error(`llama.cpp drew ${drawn} tokens of ${n * COMPLETION}`);
       return drawn / seconds;
     },
     close: () => model.dispose(),
@@ -142,7 +182,10 @@ const names = new Set();
 const temporary = mkdtempSync(join(tmpdir(), 'reckoner-llama-speed-'));
 try {
   for (const width of flags.widths.split(',').map(Number)) {
-    const config = parseModelConfig({ ...(DECODERS[width] ?? SMALL), vocab_size: tokenizer.vocabularySize });
+    const config = parseModelConfig({
+      ...(DECODERS[width] ?? SMALL),
+      vocab_size: tokenizer.vocabularySize,
+    });
     const folder = join(temporary, `model-${width}`);
     const tensors = parametersOf(config).map(({ name, shape }) => ({
       name,
@@ -167,9 +210,19 @@ try {
         }
       }
       const [reckoner, one, two] = perSecond.map(median);
-      process.stderr.write(`width ${width}, batch ${batch}: ${[reckoner, one, two].map(whole).join(', ')} tokens/s\n`);
+      process.stderr.write(
+        `width ${width}, batch ${batch}: ${[reckoner, one, two].map(whole).join(', ')} tokens/s\n`,
+      );
       const { total } = countParameters(config);
-      rows.push({ width, layers: config.num_hidden_layers, parameters: total, batch, reckoner, one, two });
+      rows.push({
+        width,
+        layers: config.num_hidden_layers,
+        parameters: total,
+        batch,
+        reckoner,
+        one,
+        two,
+      });
     }
     for (const side of sides) await side.close();
   }
@@ -179,11 +232,22 @@ try {
 }
 
 const about = machine(`node bench/llama-speed.mjs ${process.argv.slice(2).join(' ')}`.trim());
-if (flags.json) console.log(JSON.stringify({ benchmark: 'llama-speed', machine: about, rows }, null, 2));
+if (flags.json)
+  console.log(JSON.stringify({ benchmark: 'llama-speed', machine: about, rows }, null, 2));
 else {
   console.log('## Generation against llama.cpp, tokens/s\n');
-  console.log(`${describe(about)}\n\n${[...names].join('; ')}. Prompt ${PROMPT}, completion ${COMPLETION} tokens, float32.\n`);
-  const header = ['model', 'sequences', 'Reckoner, 1 core', 'llama.cpp, 1 thread', 'ratio', 'llama.cpp, 2 threads', 'ratio'];
+  console.log(
+    `${describe(about)}\n\n${[...names].join('; ')}. Prompt ${PROMPT}, completion ${COMPLETION} tokens, float32.\n`,
+  );
+  const header = [
+    'model',
+    'sequences',
+    'Reckoner, 1 core',
+    'llama.cpp, 1 thread',
+    'ratio',
+    'llama.cpp, 2 threads',
+    'ratio',
+  ];
   const cells = rows.map((r) => [
     `width ${r.width}, ${r.layers} layers, ${(r.parameters / 1e6).toFixed(1)}M`,
     r.batch,

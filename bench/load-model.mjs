@@ -1,10 +1,12 @@
 /**
- * How long a model folder of Qwen3-0.6B's shape (596M parameters, 1.19 GB in BF16, random numbers) takes to load, and how much
- * memory at most: into the engine as float32, and as BF16 bits, as weights under an adapter stay.
+ * How long a model folder of Qwen3-0.6B's shape (596M parameters, 1.19 GB in BF16, random numbers)
+ * takes to load, and how much memory at most: into the engine as float32, and as BF16 bits, as
+ * weights under an adapter stay.
  *
  *   npm run build && node bench/load-model.mjs [FOLDER]      makes the folder when it is not there, and keeps it
  *
- * Each way runs in a process of its own; the peak is the system's own figure for the process (maxrss).
+ * Each way runs in a process of its own; the peak is the system's own figure for the process
+ * (maxrss).
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
@@ -13,7 +15,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadHuggingFace, saveHuggingFace } from '../dist/checkpoints/hugging-face.js';
 import { loadParameters } from '../dist/inference/open.js';
-import { architectureOf, createModel, explicitConfig, parametersOf, parseModelConfig } from '../dist/models/index.js';
+import {
+  architectureOf,
+  createModel,
+  explicitConfig,
+  parametersOf,
+  parseModelConfig,
+} from '../dist/models/index.js';
 import { createWasmBackend } from '../dist/tensor/backends/wasm/index.js';
 import { countParameters } from '../dist/usage/flops.js';
 
@@ -32,16 +40,23 @@ const config = parseModelConfig({
 });
 
 /** The same million numbers again and again: what they are does not matter here. */
-const block = Float32Array.from({ length: 1 << 20 }, () => (Math.random() + Math.random() - 1) * 0.05);
+const block = Float32Array.from(
+  { length: 1 << 20 },
+  () => (Math.random() + Math.random() - 1) * 0.05,
+);
 function* numbers(count) {
-  for (let left = count; left > 0; left -= block.length) yield left < block.length ? block.subarray(0, left) : block;
+  for (let left = count; left > 0; left -= block.length)
+    yield left < block.length ? block.subarray(0, left) : block;
 }
 
 async function load(folder, kind) {
   const start = performance.now();
   const loaded = loadHuggingFace(folder);
   if (kind === 'f32') {
-    const backend = await createWasmBackend({ sharedBytes: 4 * countParameters(config).total + (1 << 20), blas: false });
+    const backend = await createWasmBackend({
+      sharedBytes: 4 * countParameters(config).total + (1 << 20),
+      blas: false,
+    });
     loadParameters(backend, createModel(backend, config), loaded);
   } else {
     const kept = loaded.tensors.names.map((name) => loaded.tensors.readBfloat16(name));
@@ -66,11 +81,17 @@ else {
   }
   const { size } = statSync(join(folder, 'model.safetensors'));
   for (const way of ['f32', 'bf16']) {
-    const { stdout, stderr } = spawnSync(process.execPath, [fileURLToPath(import.meta.url), folder, way], { encoding: 'utf8' });
+    const { stdout, stderr } = spawnSync(
+      process.execPath,
+      [fileURLToPath(import.meta.url), folder, way],
+      { encoding: 'utf8' },
+    );
     if (!stdout) throw new Error(stderr);
     const { seconds, peakBytes } = JSON.parse(stdout);
     const gigabytes = (bytes) => (bytes / 1e9).toFixed(2);
     const ratio = (peakBytes / size).toFixed(2);
-    console.log(`${way}: ${seconds.toFixed(1)} s, peak ${gigabytes(peakBytes)} GB = ${ratio} × the file's ${gigabytes(size)} GB`);
+    console.log(
+      `${way}: ${seconds.toFixed(1)} s, peak ${gigabytes(peakBytes)} GB = ${ratio} × the file's ${gigabytes(size)} GB`,
+    );
   }
 }

@@ -1,6 +1,7 @@
-// Matrix products: what a product costs on top of raw `cblas_sgemm` through the same FFI, and what share of its own limit the
-// WASM kernel reaches (the bare 6×8 micro-kernel on panels in the first-level cache). Everything is measured in one process,
-// in turns; each figure is a median over rounds of ratios within a round, so that a busy machine blurs them less.
+// Matrix products: what a product costs on top of raw `cblas_sgemm` through the same FFI, and what
+// share of its own limit the WASM kernel reaches (the bare 6×8 micro-kernel on panels in the
+// first-level cache). Everything is measured in one process, in turns; each figure is a median over
+// rounds of ratios within a round, so that a busy machine blurs them less.
 //
 //   node bench/matmul.mjs [--rounds 15] [--json]
 import { parseArgs } from 'node:util';
@@ -11,7 +12,9 @@ const { values: flags } = parseArgs({
 });
 demandBuild();
 const wasmFolder = '../dist/tensor/backends/wasm';
-const { createWasmBackend, createWasmMemory, hasRelaxedSimd, probeGemm } = await import(`${wasmFolder}/index.js`);
+const { createWasmBackend, createWasmMemory, hasRelaxedSimd, probeGemm } = await import(
+  `${wasmFolder}/index.js`
+);
 const { createGemm, GEMM_SCRATCH_BYTES } = await import(`${wasmFolder}/gemm.js`);
 const { loadKernels } = await import(`${wasmFolder}/load.js`);
 const { openBlas } = await import(`${wasmFolder}/blas.js`);
@@ -45,7 +48,9 @@ const scratch = backend.allocate('f32', [GEMM_SCRATCH_BYTES / 4]).storage;
 const kernels = [];
 for (const build of hasRelaxedSimd() ? ['plain', 'relaxed'] : ['plain']) {
   const { module, relaxed } = loadKernels(build);
-  const { exports } = new WebAssembly.Instance(module, { env: { memory: memory.memory, abort: () => {} } });
+  const { exports } = new WebAssembly.Instance(module, {
+    env: { memory: memory.memory, abort: () => {} },
+  });
   const gemm = await createGemm({
     exports,
     memory: memory.memory,
@@ -58,7 +63,10 @@ for (const build of hasRelaxedSimd() ? ['plain', 'relaxed'] : ['plain']) {
   kernels.push({ build, gemm, limit: exports.sgemmLimit });
 }
 
-/** Processor time of this process in seconds: on a busy machine, what one core does while it is ours. */
+/**
+ * Processor time of this process in seconds: on a busy machine, what one core does while it is
+ * ours.
+ */
 function processorSeconds() {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1e6;
@@ -101,7 +109,22 @@ function measure([name, transposeA, transposeB, m, n, k]) {
     contestants.raw = () => blas.sgemm(101, opA, opB, m, n, k, 1, pa, lda, pb, ldb, 0, pc, n);
   }
   for (const { build, gemm, limit } of kernels) {
-    contestants[build] = () => gemm.sgemm(transposeA, transposeB, m, n, k, 1, a.storage, lda, b.storage, ldb, 0, out.storage, n);
+    contestants[build] = () =>
+      gemm.sgemm(
+        transposeA,
+        transposeB,
+        m,
+        n,
+        k,
+        1,
+        a.storage,
+        lda,
+        b.storage,
+        ldb,
+        0,
+        out.storage,
+        n,
+      );
     contestants[`${build} limit`] = () => limit(LIMIT_REPEATS, LIMIT_INNER, scratch);
   }
   const names = Object.keys(contestants);
@@ -115,7 +138,8 @@ function measure([name, transposeA, transposeB, m, n, k]) {
     }
   }
   backend.release(mark);
-  const ratio = (x, y) => (speeds[x] && speeds[y] ? median(speeds[x].map((value, i) => value / speeds[y][i])) : null);
+  const ratio = (x, y) =>
+    speeds[x] && speeds[y] ? median(speeds[x].map((value, i) => value / speeds[y][i])) : null;
   return {
     product: name,
     size: [m, n, k],
@@ -131,7 +155,9 @@ function callCost() {
   const [a, b, c] = [0, 4, 8].map((offset) => scratch + offset);
   const cost = (body) => median(Array.from({ length: 9 }, () => time(body) * 1e6));
   return {
-    blas: blas && cost(() => blas.sgemm(101, 111, 111, 1, 1, 1, 1, base + a, 1, base + b, 1, 0, base + c, 1)),
+    blas:
+      blas &&
+      cost(() => blas.sgemm(101, 111, 111, 1, 1, 1, 1, base + a, 1, base + b, 1, 0, base + c, 1)),
     wasm: cost(() => kernels[0].gemm.sgemm(false, false, 1, 1, 1, 1, a, 1, b, 1, 0, c, 1)),
   };
 }
@@ -142,14 +168,26 @@ const call = callCost();
 await backend.close();
 
 if (flags.json) {
-  console.log(JSON.stringify({ schemaVersion: 1, machine: about, callMicroseconds: call, rows }, null, 2));
+  console.log(
+    JSON.stringify({ schemaVersion: 1, machine: about, callMicroseconds: call, rows }, null, 2),
+  );
 } else {
   const speed = (x) => (x === undefined ? null : x.toFixed(1));
   const share = (x) => (x === null ? null : `${(100 * x).toFixed(0)}%`);
   console.log(`## Matrix products\n\n${describe(about)}; matrix products: ${about.library}\n`);
   console.log(
     table(
-      ['product', 'm × n × k', 'backend', 'raw cblas', 'ratio', 'WASM', 'of its limit', 'WASM relaxed', 'of its limit'],
+      [
+        'product',
+        'm × n × k',
+        'backend',
+        'raw cblas',
+        'ratio',
+        'WASM',
+        'of its limit',
+        'WASM relaxed',
+        'of its limit',
+      ],
       rows.map(({ product, size, gflops, ...ratios }) => [
         product,
         size.join(' × '),
@@ -163,7 +201,11 @@ if (flags.json) {
       ]),
     ),
   );
-  const limits = kernels.map(({ build }) => `${build} ${speed(median(rows.map((row) => row.gflops[`${build} limit`])))}`);
+  const limits = kernels.map(
+    ({ build }) => `${build} ${speed(median(rows.map((row) => row.gflops[`${build} limit`])))}`,
+  );
   console.log(`\nGFLOP/s on one core. The bare micro-kernel: ${limits.join(', ')} GFLOP/s.`);
-  console.log(`A call: ${call.blas === null ? '' : `BLAS ${call.blas.toFixed(2)} µs, `}WASM ${call.wasm.toFixed(2)} µs.`);
+  console.log(
+    `A call: ${call.blas === null ? '' : `BLAS ${call.blas.toFixed(2)} µs, `}WASM ${call.wasm.toFixed(2)} µs.`,
+  );
 }

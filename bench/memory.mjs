@@ -1,6 +1,7 @@
-// Memory does not grow from step to step: after 500 steps of rollouts, policy updates and supervised updates, the arena's
-// high-water mark is what it was after 50, and the process has grown by at most 2% or 16 MB. Exits 1 otherwise.
-// The steps are made in a worker thread, with the limits that `train` gives its own.
+// Memory does not grow from step to step: after 500 steps of rollouts, policy updates and
+// supervised updates, the arena's high-water mark is what it was after 50, and the process has
+// grown by at most 2% or 16 MB. Exits 1 otherwise. The steps are made in a worker thread, with the
+// limits that `train` gives its own.
 //
 //   node bench/memory.mjs [--steps 500] [--early 50] [--no-blas] [--json]
 import { parseArgs } from 'node:util';
@@ -39,9 +40,18 @@ async function work() {
   const model = createModel(backend, config);
   model.store.initialize(1);
   model.store.attachGradients();
-  const optimizer = createOptimizer(backend, model.store, optimizerSchema.parse({ lr: 1e-3, muonLr: 2e-3 }));
+  const optimizer = createOptimizer(
+    backend,
+    model.store,
+    optimizerSchema.parse({ lr: 1e-3, muonLr: 2e-3 }),
+  );
   const capacity = PROMPTS * SAMPLES;
-  const sampler = createSampler(backend, model, { capacity, maxPrompt: PROMPT, maxTokens: COMPLETION, eos: -1 });
+  const sampler = createSampler(backend, model, {
+    capacity,
+    maxPrompt: PROMPT,
+    maxTokens: COMPLETION,
+    eos: -1,
+  });
 
   /** One step as GRPO makes it, then one supervised step; always the same number of tokens. */
   async function step(number) {
@@ -54,19 +64,30 @@ async function work() {
       temperature: 1,
       key: [number],
     });
-    const sequences = completions.map(({ prompt, tokens }) => ({ tokens: [...prompts[prompt], ...tokens], predictFrom: PROMPT }));
+    const sequences = completions.map(({ prompt, tokens }) => ({
+      tokens: [...prompts[prompt], ...tokens],
+      predictFrom: PROMPT,
+    }));
     const count = completions.length * COMPLETION;
     const targets = {
       old: Float32Array.from(completions.flatMap(({ logProbabilities }) => logProbabilities)),
       reference: null,
-      advantages: Float32Array.from({ length: count }, (_, i) => (Math.floor(i / COMPLETION) % 2 ? 1 : -1)),
+      advantages: Float32Array.from({ length: count }, (_, i) =>
+        Math.floor(i / COMPLETION) % 2 ? 1 : -1,
+      ),
       weights: new Float32Array(count).fill(1 / count),
     };
     model.store.resetGradients();
-    await policyStep(new Tape(backend), model, sequences, targets, 1, { clipLow: 0.2, clipHigh: 0.28, klCoefficient: 0 });
+    await policyStep(new Tape(backend), model, sequences, targets, 1, {
+      clipLow: 0.2,
+      clipHigh: 0.28,
+      klCoefficient: 0,
+    });
     await optimizer.update(1, 2 * number - 1);
     model.store.resetGradients();
-    const { loss } = await crossEntropyStep(new Tape(backend), model, sequences, { weight: 1 / count });
+    const { loss } = await crossEntropyStep(new Tape(backend), model, sequences, {
+      weight: 1 / count,
+    });
     await optimizer.update(1, 2 * number);
     if (!Number.isFinite(loss)) throw new Error(`the loss is ${loss} at step ${number}`);
   }
@@ -91,7 +112,8 @@ async function work() {
 async function report() {
   demandBuild();
   const { startThread } = await import('../dist/recipes/thread.js');
-  // As `train` does: the main thread opens the BLAS first, because the library reads its settings then.
+  // As `train` does: the main thread opens the BLAS first, because the library reads its settings
+  // then.
   const { openBlas } = await import('../dist/tensor/backends/wasm/blas.js');
   if (!flags['no-blas']) openBlas();
   const messages = await new Promise((resolve, reject) => {
@@ -114,17 +136,33 @@ async function report() {
 
   const about = machine(`node bench/memory.mjs ${process.argv.slice(2).join(' ')}`.trim());
   if (flags.json) {
-    console.log(JSON.stringify({ benchmark: 'memory', machine: about, engine, looks, passed }, null, 2));
+    console.log(
+      JSON.stringify({ benchmark: 'memory', machine: about, engine, looks, passed }, null, 2),
+    );
     return;
   }
   const mb = (bytes) => (bytes / 2 ** 20).toFixed(2);
   console.log('## Memory over steps\n');
   console.log(`${describe(about, false)}\n`);
-  console.log(`${engine}. Each step: ${PROMPTS * SAMPLES} rollouts, a policy update, a supervised update.\n`);
-  const rows = looks.map((l) => [l.step, mb(l.highWaterBytes), mb(l.localBytes), mb(l.residentBytes), mb(l.heapBytes)]);
+  console.log(
+    `${engine}. Each step: ${PROMPTS * SAMPLES} rollouts, a policy update, a supervised update.\n`,
+  );
+  const rows = looks.map((l) => [
+    l.step,
+    mb(l.highWaterBytes),
+    mb(l.localBytes),
+    mb(l.residentBytes),
+    mb(l.heapBytes),
+  ]);
   console.log(
     table(
-      ['step', 'arena high-water, MB', 'arena between steps, MB', 'resident, MB', "the thread's JavaScript heap in it, MB"],
+      [
+        'step',
+        'arena high-water, MB',
+        'arena between steps, MB',
+        'resident, MB',
+        "the thread's JavaScript heap in it, MB",
+      ],
       rows,
     ),
   );

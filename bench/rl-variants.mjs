@@ -1,11 +1,14 @@
-// Which variant of GRPO? From one shared supervised checkpoint, one factor at a time, over three seeds.
+// Which variant of GRPO? From one shared supervised checkpoint, one factor at a time, over three
+// seeds.
 //
 //   node bench/rl-variants.mjs [--seeds 1,2,3] [--only grpo,gspo] [--report]
 //
-// The loss first (GRPO, Dr. GRPO, DAPO, GSPO; groups of 8, no KL), then a KL weight, then groups of 4 and 16 with as many completions a step.
-// Every run has one worker, takes at most three minutes, and has two optimizer updates a rollout: with one, ratios are 1, nothing is clipped, and
-// GSPO is GRPO. Resumable: every run is a run folder under bench/results/rl-variants/; finished ones are read, torn ones are gone on with.
-// `--report` runs nothing. Writes bench/results/rl-variants.md and .json.
+// The loss first (GRPO, Dr. GRPO, DAPO, GSPO; groups of 8, no KL), then a KL weight, then groups of
+// 4 and 16 with as many completions a step. Every run has one worker, takes at most three minutes,
+// and has two optimizer updates a rollout: with one, ratios are 1, nothing is clipped, and GSPO is
+// GRPO. Resumable: every run is a run folder under bench/results/rl-variants/; finished ones are
+// read, torn ones are gone on with. `--report` runs nothing. Writes bench/results/rl-variants.md
+// and .json.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -76,7 +79,12 @@ const variants = {
 const runOf = (name, recipe) => runIn(join(results, name), recipe, !flags.report);
 
 // One checkpoint for all, with the evaluation that all start from.
-const base = runOf('base', { ...shared, name: 'base', seed: 1, stages: [sft, { ...evaluation, id: 'before' }] });
+const base = runOf('base', {
+  ...shared,
+  name: 'base',
+  seed: 1,
+  stages: [sft, { ...evaluation, id: 'before' }],
+});
 if (!base) throw new Error('there is no base yet; run without --report');
 const before = eventsOf(base).findLast((event) => event.type === 'evaluation').results;
 
@@ -98,16 +106,32 @@ for (const seed of flags.seeds.split(',').map(Number)) {
     const run = runOf(slug, recipe);
     if (!run) continue;
     const events = eventsOf(run);
-    const steps = events.filter((event) => event.type === 'metrics' && event.stage === 'grpo').map(({ values }) => values);
+    const steps = events
+      .filter((event) => event.type === 'metrics' && event.stage === 'grpo')
+      .map(({ values }) => values);
     const seconds = steps.reduce((sum, { seconds }) => sum + seconds, 0);
     const last = steps.slice(-10);
     const mean = (of) => last.reduce((sum, values) => sum + values[of], 0) / last.length;
-    const { pass1, greedy, length } = events.findLast((event) => event.type === 'evaluation').results;
+    const { pass1, greedy, length } = events.findLast(
+      (event) => event.type === 'evaluation',
+    ).results;
     const clipped = steps.reduce((sum, values) => sum + values.clipFraction, 0) / steps.length;
     const over = steps.reduce((sum, { accuracy }) => sum + accuracy, 0) / steps.length;
-    rows.push({ name, seed, over, pass1, greedy, length, entropy: mean('entropy'), clipped, seconds });
+    rows.push({
+      name,
+      seed,
+      over,
+      pass1,
+      greedy,
+      length,
+      entropy: mean('entropy'),
+      clipped,
+      seconds,
+    });
     if (seconds > 60 * LIMIT_MINUTES)
-      console.error(`${slug} took ${seconds.toFixed(0)} s of GRPO, more than ${LIMIT_MINUTES} minutes`);
+      console.error(
+        `${slug} took ${seconds.toFixed(0)} s of GRPO, more than ${LIMIT_MINUTES} minutes`,
+      );
   }
 }
 

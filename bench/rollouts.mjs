@@ -1,14 +1,24 @@
-// Tokens per second of rollouts: prompts prefilled, completions sampled at temperature 1 from a preallocated cache, with batches
-// of 1, 16, 64 and 256 sequences on one core.
+// Tokens per second of rollouts: prompts prefilled, completions sampled at temperature 1 from a
+// preallocated cache, with batches of 1, 16, 64 and 256 sequences on one core.
 //
 //   node bench/rollouts.mjs [--models r1-mini,128,256,512] [--batches 1,16,64,256] [--no-blas] [--rounds 5] [--json]
 //
-// Samples come in groups of up to 16 that share their prompt's cache, as in GRPO. Weights are random (speed does not depend on
-// them) and no sequence ends early, so every batch stays full. The prompt has 16 tokens, a completion 64. Prefill is in the
-// time; tokens counted are the generated ones.
+// Samples come in groups of up to 16 that share their prompt's cache, as in GRPO. Weights are
+// random (speed does not depend on them) and no sequence ends early, so every batch stays full. The
+// prompt has 16 tokens, a completion 64. Prefill is in the time; tokens counted are the generated
+// ones.
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { DECODERS, demandBuild, describe, machine, median, root, table, whole } from './harness.mjs';
+import {
+  DECODERS,
+  demandBuild,
+  describe,
+  machine,
+  median,
+  root,
+  table,
+  whole,
+} from './harness.mjs';
 import { COMPLETION, GROUP, openGeneration, PROMPT } from './sampling.mjs';
 
 const { values: flags } = parseArgs({
@@ -24,7 +34,10 @@ demandBuild();
 const { parseModelConfig } = await import('../dist/models/index.js');
 const { countParameters } = await import('../dist/usage/flops.js');
 
-/** A width of the benchmark's decoders, or a shipped recipe's model (its vocabulary, which the task decides, taken as 64). */
+/**
+ * A width of the benchmark's decoders, or a shipped recipe's model (its vocabulary, which the task
+ * decides, taken as 64).
+ */
 function configOf(name) {
   if (DECODERS[name]) return parseModelConfig(DECODERS[name]);
   const { model } = JSON.parse(readFileSync(`${root}recipes/${name}.json`, 'utf8'));
@@ -42,7 +55,8 @@ async function measure(name, blas) {
   const perSecond = batches.map(() => []);
   for (const batch of batches) await model.generate(batch, 0);
   for (let round = 1; round <= Number(flags.rounds); round++) {
-    for (const [i, batch] of batches.entries()) perSecond[i].push(await model.generate(batch, round));
+    for (const [i, batch] of batches.entries())
+      perSecond[i].push(await model.generate(batch, round));
   }
   await model.close();
   return {
@@ -59,20 +73,28 @@ const rows = [];
 for (const name of flags.models.split(',')) {
   for (const blas of flags['no-blas'] ? [false] : [false, true]) {
     rows.push(await measure(name, blas));
-    process.stderr.write(`${name}, ${blas ? 'BLAS' : 'WASM'}: ${JSON.stringify(rows.at(-1).tokensPerSecond)}\n`);
+    process.stderr.write(
+      `${name}, ${blas ? 'BLAS' : 'WASM'}: ${JSON.stringify(rows.at(-1).tokensPerSecond)}\n`,
+    );
   }
 }
 const about = machine(`node bench/rollouts.mjs ${process.argv.slice(2).join(' ')}`.trim());
 if (flags.json) {
-  console.log(JSON.stringify({ benchmark: 'rollouts', machine: about, engines: [...engines], rows }, null, 2));
+  console.log(
+    JSON.stringify({ benchmark: 'rollouts', machine: about, engines: [...engines], rows }, null, 2),
+  );
 } else {
   console.log('## Rollouts, tokens/s on one core\n');
   console.log(`${describe(about)}\n`);
-  console.log(`${[...engines].join('; ')}. Prompt ${PROMPT}, completion ${COMPLETION} tokens, groups of ${GROUP}.\n`);
+  console.log(
+    `${[...engines].join('; ')}. Prompt ${PROMPT}, completion ${COMPLETION} tokens, groups of ${GROUP}.\n`,
+  );
   const cells = rows.map((r) => [
     `${r.model.match(/^\d/) ? '' : `${r.model}: `}width ${r.width}, ${r.layers} layers, ${(r.parameters / 1e6).toFixed(1)}M`,
     r.products,
     ...batches.map((batch) => whole(r.tokensPerSecond[batch])),
   ]);
-  console.log(`${table(['model', 'products', ...batches.map((batch) => `batch ${batch}`)], cells)}\n`);
+  console.log(
+    `${table(['model', 'products', ...batches.map((batch) => `batch ${batch}`)], cells)}\n`,
+  );
 }

@@ -1,5 +1,6 @@
-// All benchmarks, one after the other, each printing its table: `npm run bench`. The machine should have nothing else to do; the
-// tables say when it had. Without PyTorch (bench/peers/README.md) the training step has no ratio. Exits 1 when one fails.
+// All benchmarks, one after the other, each printing its table: `npm run bench`. The machine should
+// have nothing else to do; the tables say when it had. Without PyTorch (bench/peers/README.md) the
+// training step has no ratio. Exits 1 when one fails.
 //
 //   node bench/run.mjs [--only matmul,training-step,rollouts,memory,ledger] [--python PATH]
 import { spawnSync } from 'node:child_process';
@@ -7,7 +8,10 @@ import { parseArgs } from 'node:util';
 import { demandBuild, findPython, root } from './harness.mjs';
 
 const { values: flags } = parseArgs({
-  options: { only: { type: 'string', default: 'matmul,training-step,rollouts,memory,ledger' }, python: { type: 'string' } },
+  options: {
+    only: { type: 'string', default: 'matmul,training-step,rollouts,memory,ledger' },
+    python: { type: 'string' },
+  },
 });
 demandBuild();
 const python = findPython(flags.python);

@@ -1,11 +1,12 @@
-// Load on the server: many clients at once, each streaming one completion after another, each text held against the one that its
-// prompt and seed give alone.
+// Load on the server: many clients at once, each streaming one completion after another, each text
+// held against the one that its prompt and seed give alone.
 //
 //   node bench/serve-load.mjs [--clients 200] [--seconds 600] [--batch 64] [--tokens 64] [--no-blas] [--json]
 //
-// A model of random weights (width 96, 3 layers, printable ASCII) behind a server on a port of this machine; the clients are in this
-// process, on its main thread, beside the server's. Reported: streams, how many were lost or wrong (the command fails if any was),
-// tokens per second, time to the first token, and the memory of the process after a quarter of the time and at the end.
+// A model of random weights (width 96, 3 layers, printable ASCII) behind a server on a port of this
+// machine; the clients are in this process, on its main thread, beside the server's. Reported:
+// streams, how many were lost or wrong (the command fails if any was), tokens per second, time to
+// the first token, and the memory of the process after a quarter of the time and at the end.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,14 +28,18 @@ const { saveHuggingFace } = await import('../dist/checkpoints/hugging-face.js');
 const { createModel, parseModelConfig } = await import('../dist/models/index.js');
 const { createService, listen } = await import('../dist/serve/index.js');
 const { createReferenceBackend } = await import('../dist/tensor/backends/reference.js');
-const { createCharacterTokenizer, tokenizerFiles } = await import('../dist/tokenizers/character.js');
+const { createCharacterTokenizer, tokenizerFiles } = await import(
+  '../dist/tokenizers/character.js'
+);
 
 const [clients, seconds, tokens] = [flags.clients, flags.seconds, flags.tokens].map(Number);
 /** Different prompts; each has its text computed alone before the load begins. */
 const PROMPTS = 50;
 
 const folder = mkdtempSync(join(tmpdir(), 'reckoner-load-'));
-const tokenizer = createCharacterTokenizer(Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i)).join(''));
+const tokenizer = createCharacterTokenizer(
+  Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i)).join(''),
+);
 const { bos, eos, pad } = tokenizer.special;
 const config = parseModelConfig({
   model_type: 'llama',
@@ -51,11 +56,19 @@ const model = createModel(backend, config);
 model.store.initialize(1);
 const tensors = await Promise.all(
   model.store.parameters.map(async ({ spec, value }) => {
-    return { name: spec.name, shape: spec.shape, data: Float32Array.from(await backend.read(value)) };
+    return {
+      name: spec.name,
+      shape: spec.shape,
+      data: Float32Array.from(await backend.read(value)),
+    };
   }),
 );
 const ids = { bos_token_id: bos, eos_token_id: eos, pad_token_id: pad };
-await saveHuggingFace(join(folder, 'model'), { config: { ...config, ...ids }, tensors, ...tokenizerFiles(tokenizer) });
+await saveHuggingFace(join(folder, 'model'), {
+  config: { ...config, ...ids },
+  tensors,
+  ...tokenizerFiles(tokenizer),
+});
 const service = await createService({
   folder: join(folder, 'model'),
   name: 'load',
@@ -86,7 +99,8 @@ async function stream(i, counts) {
     headers: { 'content-type': 'application/json' },
     body,
   });
-  if (response.status !== 200) throw new Error(`status ${response.status}: ${await response.text()}`);
+  if (response.status !== 200)
+    throw new Error(`status ${response.status}: ${await response.text()}`);
   let text = '';
   let rest = '';
   let ended = false;
@@ -139,7 +153,8 @@ clearTimeout(timer);
 const elapsed = (performance.now() - start) / 1000;
 const late = process.memoryUsage.rss();
 latencies.sort((a, b) => a - b);
-const quantile = (q) => latencies[Math.min(latencies.length - 1, Math.floor(q * latencies.length))] ?? 0;
+const quantile = (q) =>
+  latencies[Math.min(latencies.length - 1, Math.floor(q * latencies.length))] ?? 0;
 const result = {
   clients,
   seconds: elapsed,
@@ -154,7 +169,8 @@ const result = {
 await server.close();
 rmSync(folder, { recursive: true, force: true });
 const about = machine(`node bench/serve-load.mjs ${process.argv.slice(2).join(' ')}`.trim());
-if (flags.json) console.log(JSON.stringify({ benchmark: 'serve-load', machine: about, ...result }, null, 2));
+if (flags.json)
+  console.log(JSON.stringify({ benchmark: 'serve-load', machine: about, ...result }, null, 2));
 else {
   console.log('## Serving under load\n');
   console.log(`${describe(about)}\n\n${result.engine}.\n`);

@@ -1,4 +1,5 @@
-// What benchmarks of training steps share: our side of the comparison, on worker threads, and the turns that sides take.
+// What benchmarks of training steps share: our side of the comparison, on worker threads, and the
+// turns that sides take.
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
@@ -43,7 +44,9 @@ async function rank() {
   let step = 0;
   const doStep = async () => {
     model.store.resetGradients();
-    const { loss } = await crossEntropyStep(new Tape(backend), model, sequences, { weight: 1 / (BATCH * SEQUENCE) });
+    const { loss } = await crossEntropyStep(new Tape(backend), model, sequences, {
+      weight: 1 / (BATCH * SEQUENCE),
+    });
     await optimizer.update(1, ++step);
     return loss;
   };
@@ -71,7 +74,8 @@ export async function reckoner(config, workers, blas) {
     (_, rank) => new Worker(fileURLToPath(import.meta.url), { workerData: { config, plan, rank } }),
   );
   /** The next message of every rank. */
-  const answer = () => Promise.all(threads.map(async (thread) => (await once(thread, 'message'))[0]));
+  const answer = () =>
+    Promise.all(threads.map(async (thread) => (await once(thread, 'message'))[0]));
   const [{ fingerprint }] = await answer();
   return {
     fingerprint,
@@ -85,7 +89,8 @@ export async function reckoner(config, workers, blas) {
 }
 
 /**
- * Lets sides take turns and sets each side's `tokensPerSecond` (median over steps), `parameters` and `loss`.
+ * Lets sides take turns and sets each side's `tokensPerSecond` (median over steps), `parameters`
+ * and `loss`.
  *
  * @param sides `{name, run(steps)}`
  */
@@ -109,5 +114,9 @@ export async function interleave(sides, rounds, say) {
     }
   }
   for (const side of sides) side.tokensPerSecond = (BATCH * SEQUENCE) / median(side.seconds);
-  say(sides.map((s) => `${s.name} ${whole(s.tokensPerSecond)} tokens/s (loss ${s.loss.toFixed(3)})`).join(', '));
+  say(
+    sides
+      .map((s) => `${s.name} ${whole(s.tokensPerSecond)} tokens/s (loss ${s.loss.toFixed(3)})`)
+      .join(', '),
+  );
 }

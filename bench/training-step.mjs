@@ -1,23 +1,36 @@
-// Tokens per second of a full training step (forward, backward, gradient clipping, AdamW), one and two workers, WASM kernels
-// and BLAS, against PyTorch on the same cores.
+// Tokens per second of a full training step (forward, backward, gradient clipping, AdamW), one and
+// two workers, WASM kernels and BLAS, against PyTorch on the same cores.
 //
 //   node bench/training-step.mjs [--widths 128,256,512] [--workers 1,2] [--rounds 7] [--compile] [--python PATH] [--json]
 //
-// Every side runs in its own process or threads and waits for its turn: a round gives each side a few steps, in an order that
-// turns from round to round, so that a machine that slows down slows everybody. The figure is the median over all steps.
-// Both sides train the same architecture (the parameter counts are compared) on 8 sequences of 256 random tokens a step.
-// PyTorch runs with as many threads as we run workers; it leaves out gradient clipping, which we cannot switch off.
+// Every side runs in its own process or threads and waits for its turn: a round gives each side a
+// few steps, in an order that turns from round to round, so that a machine that slows down slows
+// everybody. The figure is the median over all steps. Both sides train the same architecture (the
+// parameter counts are compared) on 8 sequences of 256 random tokens a step. PyTorch runs with as
+// many threads as we run workers; it leaves out gradient clipping, which we cannot switch off.
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { DECODERS, demandBuild, describe, findPython, machine, root, table, times, whole } from './harness.mjs';
+import {
+  DECODERS,
+  demandBuild,
+  describe,
+  findPython,
+  machine,
+  root,
+  table,
+  times,
+  whole,
+} from './harness.mjs';
 import { BATCH, interleave, reckoner, SEQUENCE } from './step.mjs';
 
 await main();
 
 /** PyTorch's side: one Python process that answers requests. */
 function startPython(python) {
-  const child = spawn(python, [`${root}bench/peers/train_step.py`], { stdio: ['pipe', 'pipe', 'ignore'] });
+  const child = spawn(python, [`${root}bench/peers/train_step.py`], {
+    stdio: ['pipe', 'pipe', 'ignore'],
+  });
   const waiting = [];
   const fail = (message) => {
     for (const { reject } of waiting.splice(0)) reject(new Error(message));
@@ -29,7 +42,9 @@ function startPython(python) {
     else resolve(answer);
   });
   child.once('error', (error) => fail(`${python}: ${error.message}`));
-  child.once('exit', (code) => fail(`${python} ended with exit code ${code}; is torch installed there?`));
+  child.once('exit', (code) =>
+    fail(`${python} ended with exit code ${code}; is torch installed there?`),
+  );
   return {
     ask: (request) =>
       new Promise((resolve, reject) => {
@@ -61,21 +76,34 @@ async function main() {
   for (const width of numbers(flags.widths)) {
     for (const workers of numbers(flags.workers)) {
       const config = DECODERS[width];
-      const ours = { wasm: await reckoner(config, workers, false), blas: await reckoner(config, workers, true) };
+      const ours = {
+        wasm: await reckoner(config, workers, false),
+        blas: await reckoner(config, workers, true),
+      };
       const sides = Object.entries(ours).map(([name, side]) => ({ name, run: side.run }));
       for (const side of Object.values(ours)) fingerprints.add(side.fingerprint);
       for (const compile of torch === null ? [] : flags.compile ? [false, true] : [false]) {
         const request = { config, batch: BATCH, sequence: SEQUENCE, threads: workers, compile };
-        sides.push({ name: compile ? 'torchCompile' : 'torch', run: (steps) => torch.ask({ ...request, steps }) });
+        sides.push({
+          name: compile ? 'torchCompile' : 'torch',
+          run: (steps) => torch.ask({ ...request, steps }),
+        });
       }
       await interleave(sides, Number(flags.rounds), (text) =>
         process.stderr.write(`width ${width}, ${workers} worker(s): ${text}\n`),
       );
       const counts = new Set(sides.map((side) => side.parameters));
-      if (counts.size !== 1) throw new Error(`the sides train different models: ${[...counts].join(', ')} parameters`);
+      if (counts.size !== 1)
+        throw new Error(`the sides train different models: ${[...counts].join(', ')} parameters`);
       for (const side of Object.values(ours)) await side.close();
       const perSecond = Object.fromEntries(sides.map((side) => [side.name, side.tokensPerSecond]));
-      results.push({ width, layers: config.num_hidden_layers, workers, parameters: [...counts][0], ...perSecond });
+      results.push({
+        width,
+        layers: config.num_hidden_layers,
+        workers,
+        parameters: [...counts][0],
+        ...perSecond,
+      });
     }
   }
   torch?.close();
@@ -96,16 +124,28 @@ function report(results, about, versions, fingerprints, flags) {
     blasRatio: ratio(r.blas, r.torch),
     blasRatioToCompiled: ratio(r.blas, r.torchCompile),
   }));
-  const document = { benchmark: 'training-step', machine: about, peer: versions, engines: [...fingerprints], rows };
+  const document = {
+    benchmark: 'training-step',
+    machine: about,
+    peer: versions,
+    engines: [...fingerprints],
+    rows,
+  };
   if (flags.json) {
     console.log(JSON.stringify(document, null, 2));
     return;
   }
   console.log('## Training step (forward, backward, AdamW), tokens/s\n');
   console.log(`${describe(about)}\n`);
-  console.log(`Ours: ${[...fingerprints].join('; ')}. ${BATCH} × ${SEQUENCE} tokens a step, float32.`);
-  if (versions) console.log(`PyTorch ${versions.torch} (${versions.capability}), as many threads as workers.`);
-  else console.log('No PyTorch here, so there is no ratio; bench/peers/README.md says how to install it.');
+  console.log(
+    `Ours: ${[...fingerprints].join('; ')}. ${BATCH} × ${SEQUENCE} tokens a step, float32.`,
+  );
+  if (versions)
+    console.log(`PyTorch ${versions.torch} (${versions.capability}), as many threads as workers.`);
+  else
+    console.log(
+      'No PyTorch here, so there is no ratio; bench/peers/README.md says how to install it.',
+    );
   const compiled = rows.some((r) => r.torchCompile !== undefined);
   const header = ['decoder', 'workers', 'WASM', 'BLAS', 'PyTorch', 'WASM/PyTorch', 'BLAS/PyTorch'];
   if (compiled) header.push('torch.compile', 'BLAS/torch.compile');

@@ -1,16 +1,35 @@
-// How many GRPO steps a second, rollouts included, against TRL: the same small model and weights, task, batch, on the same two cores, by turns.
+// How many GRPO steps a second, rollouts included, against TRL: the same small model and weights,
+// task, batch, on the same two cores, by turns.
 //
 //   node bench/trl-speed.mjs [--python PATH] [--rounds 3] [--steps 10]
 //
-// A round is a run of ours of so many steps, then one step of TRL, which waits in between; its first step is a warm-up. Needs
-// bench/peers/requirements.txt. TRL samples with transformers' generate: vLLM, its fast sampler, is for GPUs.
+// A round is a run of ours of so many steps, then one step of TRL, which waits in between; its
+// first step is a warm-up. Needs bench/peers/requirements.txt. TRL samples with transformers'
+// generate: vLLM, its fast sampler, is for GPUs.
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { demandBuild, describe, findPython, machine, median, root, table, times } from './harness.mjs';
+import {
+  demandBuild,
+  describe,
+  findPython,
+  machine,
+  median,
+  root,
+  table,
+  times,
+} from './harness.mjs';
 
 process.chdir(root);
 demandBuild();
@@ -23,7 +42,8 @@ const { values: flags } = parseArgs({
   },
 });
 const python = findPython(flags.python);
-if (!python) throw new Error('no Python with TRL; see bench/peers/README.md, or name one with --python');
+if (!python)
+  throw new Error('no Python with TRL; see bench/peers/README.md, or name one with --python');
 const [rounds, steps, workers] = [flags.rounds, flags.steps, flags.workers].map(Number);
 const [PROMPTS, SAMPLES, MAX_TOKENS] = [16, 8, 48];
 
@@ -43,7 +63,15 @@ const constant = { kind: 'constant' };
 const base = {
   ...shared,
   name: 'base',
-  stages: [{ id: 'sft', kind: 'sft', steps: 600, batch: 64, schedule: { kind: 'wsd', warmup: 20, decay: 200, final: 0.1 } }],
+  stages: [
+    {
+      id: 'sft',
+      kind: 'sft',
+      steps: 600,
+      batch: 64,
+      schedule: { kind: 'wsd', warmup: 20, decay: 200, final: 0.1 },
+    },
+  ],
 };
 const grpo = {
   id: 'grpo',
@@ -63,10 +91,14 @@ function train(recipe, folder) {
   mkdirSync(folder, { recursive: true });
   const file = join(folder, `${recipe.name}.json`);
   writeFileSync(file, JSON.stringify(recipe));
-  execFileSync(process.execPath, ['dist/cli/main.js', 'train', file, '--workers', String(workers), '--runs', folder, '--json'], {
-    stdio: ['ignore', 'ignore', 'ignore'],
-    env: { ...process.env, RECKONER_CALIBRATION: 'off' },
-  });
+  execFileSync(
+    process.execPath,
+    ['dist/cli/main.js', 'train', file, '--workers', String(workers), '--runs', folder, '--json'],
+    {
+      stdio: ['ignore', 'ignore', 'ignore'],
+      env: { ...process.env, RECKONER_CALIBRATION: 'off' },
+    },
+  );
   return join(
     folder,
     readdirSync(folder).find((name) => existsSync(join(folder, name, 'recipe.json'))),
@@ -75,9 +107,18 @@ function train(recipe, folder) {
 
 /** TRL in a process of its own. Each call lets it take one step; the first one also starts it. */
 function startTrl(model) {
-  const flags = { model, steps: rounds + 1, prompts: PROMPTS, samples: SAMPLES, 'max-tokens': MAX_TOKENS, threads: workers };
+  const flags = {
+    model,
+    steps: rounds + 1,
+    prompts: PROMPTS,
+    samples: SAMPLES,
+    'max-tokens': MAX_TOKENS,
+    threads: workers,
+  };
   const args = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)]);
-  const child = spawn(python, ['bench/peers/trl_grpo.py', '--gated', ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(python, ['bench/peers/trl_grpo.py', '--gated', ...args], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   const lengths = [];
   const waiting = [];
   createInterface({ input: child.stdout }).on('line', (line) => {
@@ -126,7 +167,9 @@ try {
     sides.reckoner.push(...own);
     lengths.reckoner.push(...values.slice(2).map(({ length }) => length));
     sides.trl.push(await trl.step());
-    console.error(`round ${round + 1}: ${median(own).toFixed(3)} s, TRL ${sides.trl.at(-1).toFixed(1)} s`);
+    console.error(
+      `round ${round + 1}: ${median(own).toFixed(3)} s, TRL ${sides.trl.at(-1).toFixed(1)} s`,
+    );
   }
   await trl.ended;
   lengths.trl.push(...trl.lengths.slice(1));
@@ -138,11 +181,18 @@ try {
     `${(Math.min(...sides[name]) * 1000).toFixed(0)} – ${(Math.max(...sides[name]) * 1000).toFixed(0)}`,
     mean(lengths[name]).toFixed(1),
   ];
-  const versions = execFileSync(python, ['-c', 'import trl, torch; print(trl.__version__, torch.__version__)'], {
-    encoding: 'utf8',
-  });
+  const versions = execFileSync(
+    python,
+    ['-c', 'import trl, torch; print(trl.__version__, torch.__version__)'],
+    {
+      encoding: 'utf8',
+    },
+  );
   const [trlVersion, torchVersion] = versions.trim().split(' ');
-  const rows = [row('reckoner', 'Reckoner'), row('trl', `TRL ${trlVersion}, PyTorch ${torchVersion}`)];
+  const rows = [
+    row('reckoner', 'Reckoner'),
+    row('trl', `TRL ${trlVersion}, PyTorch ${torchVersion}`),
+  ];
   const text = `${describe(machine(`node bench/trl-speed.mjs --rounds ${rounds} --steps ${steps}`))}
 
 ${table(['side', 'steps/s', 'ms a step, median', 'range', 'tokens a completion'], rows)}

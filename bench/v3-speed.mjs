@@ -1,9 +1,20 @@
-// DeepSeek-V3 against a dense decoder of as many active parameters: a training step (forward, backward, clipping, AdamW) and
-// decoding, in turns, as a ratio of times. Without multi-token prediction: it trains another layer.
+// DeepSeek-V3 against a dense decoder of as many active parameters: a training step (forward,
+// backward, clipping, AdamW) and decoding, in turns, as a ratio of times. Without multi-token
+// prediction: it trains another layer.
 //
 //   node bench/v3-speed.mjs [--widths 256,512] [--workers 1,2] [--rounds 7] [--json]
 import { parseArgs } from 'node:util';
-import { DECODERS, demandBuild, describe, machine, median, table, times, V3, whole } from './harness.mjs';
+import {
+  DECODERS,
+  demandBuild,
+  describe,
+  machine,
+  median,
+  table,
+  times,
+  V3,
+  whole,
+} from './harness.mjs';
 import { COMPLETION, GROUP, openGeneration, PROMPT } from './sampling.mjs';
 import { BATCH, interleave, reckoner, SEQUENCE } from './step.mjs';
 
@@ -25,12 +36,15 @@ const rows = [];
 
 for (const width of numbers(flags.widths)) {
   const pair = { dense: parseModelConfig(DECODERS[width]), v3: parseModelConfig(V3[width]) };
-  const active = Object.fromEntries(Object.entries(pair).map(([name, config]) => [name, countParameters(config).active]));
+  const active = Object.fromEntries(
+    Object.entries(pair).map(([name, config]) => [name, countParameters(config).active]),
+  );
   for (const blas of [false, true]) {
     const products = blas ? 'BLAS' : 'WASM';
     for (const workers of numbers(flags.workers)) {
       const threads = {};
-      for (const [name, config] of Object.entries(pair)) threads[name] = await reckoner(config, workers, blas);
+      for (const [name, config] of Object.entries(pair))
+        threads[name] = await reckoner(config, workers, blas);
       const sides = Object.entries(threads).map(([name, side]) => ({ name, run: side.run }));
       const what = `training step, ${workers} worker${workers > 1 ? 's' : ''}`;
       await interleave(sides, Number(flags.rounds), (text) =>
@@ -52,7 +66,9 @@ for (const width of numbers(flags.widths)) {
       }
       const [dense, v3] = perSecond.map(median);
       const what = `decoding, batch ${batch}`;
-      process.stderr.write(`width ${width}, ${products}, ${what}: dense ${whole(dense)}, v3 ${whole(v3)} tokens/s\n`);
+      process.stderr.write(
+        `width ${width}, ${products}, ${what}: dense ${whole(dense)}, v3 ${whole(v3)} tokens/s\n`,
+      );
       rows.push({ width, active, products, what, dense, v3, ratio: dense / v3 });
     }
     for (const side of sides) await side.close();
@@ -60,7 +76,8 @@ for (const width of numbers(flags.widths)) {
 }
 
 const about = machine(`node bench/v3-speed.mjs ${process.argv.slice(2).join(' ')}`.trim());
-if (flags.json) console.log(JSON.stringify({ benchmark: 'v3-speed', machine: about, rows }, null, 2));
+if (flags.json)
+  console.log(JSON.stringify({ benchmark: 'v3-speed', machine: about, rows }, null, 2));
 else {
   console.log('## DeepSeek-V3 against a dense decoder\n');
   console.log(`${describe(about)}\n`);
@@ -75,5 +92,17 @@ else {
     whole(r.v3),
     times(r.ratio),
   ]);
-  console.log(table(['models', 'products', 'what', 'dense, tokens/s', 'DeepSeek-V3, tokens/s', 'time, V3 / dense'], cells));
+  console.log(
+    table(
+      [
+        'models',
+        'products',
+        'what',
+        'dense, tokens/s',
+        'DeepSeek-V3, tokens/s',
+        'time, V3 / dense',
+      ],
+      cells,
+    ),
+  );
 }

@@ -1,13 +1,18 @@
-// The losses of a recipe's first steps, on WASM and on WebGPU: they must agree. Build first; needs the package `webgpu`.
+// The losses of a recipe's first steps, on WASM and on WebGPU: they must agree. Build first; needs
+// the package `webgpu`.
 //
-// Training amplifies rounding, the more the larger its steps. So it is measured in two ways, and with a control: each backend on its own from the first
-// step to the last; WebGPU given WASM's weights and optimizer state before each step; and WASM against itself with another library of matrix products.
+// Training amplifies rounding, the more the larger its steps. So it is measured in two ways, and
+// with a control: each backend on its own from the first step to the last; WebGPU given WASM's
+// weights and optimizer state before each step; and WASM against itself with another library of
+// matrix products.
 //
 //   node bench/webgpu-losses.mjs [--steps 50] [--recipe r1-mini] [--batch N] [--warmup N] [--control] [--minutes 10]
 //
-// One worker each, with the recipe's own model, data, optimizer and schedule, unless `batch` or `warmup` say otherwise. `minutes` ends a run early where a
-// processor plays the GPU; `control` leaves WebGPU out. Prints the largest relative difference of losses for each of these, and whether WebGPU run
-// twice gives the same bits; exits 1 when one of WebGPU's differences is over 1e-3, the bits differ, or a run ended early.
+// One worker each, with the recipe's own model, data, optimizer and schedule, unless `batch` or
+// `warmup` say otherwise. `minutes` ends a run early where a processor plays the GPU; `control`
+// leaves WebGPU out. Prints the largest relative difference of losses for each of these, and
+// whether WebGPU run twice gives the same bits; exits 1 when one of WebGPU's differences is over
+// 1e-3, the bits differ, or a run ended early.
 import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
 
@@ -43,12 +48,29 @@ function open(backend) {
   const model = createModel(backend, parseModelConfig(recipe.model, 'recipe'));
   model.store.initialize(seed);
   const [task] = tasks;
-  const context = { backend, model, tokenizer, task, taskOf, stage: stages[0].id, seed, microBatchTokens, dataFolder: tmpdir() };
+  const context = {
+    backend,
+    model,
+    tokenizer,
+    task,
+    taskOf,
+    stage: stages[0].id,
+    seed,
+    microBatchTokens,
+    dataFolder: tmpdir(),
+  };
   const stage = createStage(context, stages, 0);
-  return { stage, backend, tensors: [model.store.flat, ...stage.state.map(({ tensor }) => tensor)] };
+  return {
+    stage,
+    backend,
+    tensors: [model.store.flat, ...stage.state.map(({ tensor }) => tensor)],
+  };
 }
 
-/** @param before what happens to a run when it has made `done` steps and before its next, and is not timed */
+/**
+ * @param before what happens to a run when it has made `done` steps and before its next, and is not
+ * timed
+ */
 async function lossesOn(backend, name, most, before = async () => {}) {
   const run = open(backend);
   const losses = [];
@@ -59,16 +81,22 @@ async function lossesOn(backend, name, most, before = async () => {}) {
     losses.push((await run.stage.step(losses.length + 1)).values.loss);
     spent += (performance.now() - start) / 1000;
   }
-  console.log(`${name}: ${losses.length} steps in ${spent.toFixed(1)} s, loss ${losses[0]} … ${losses.at(-1)}`);
+  console.log(
+    `${name}: ${losses.length} steps in ${spent.toFixed(1)} s, loss ${losses[0]} … ${losses.at(-1)}`,
+  );
   await backend.close();
   return losses;
 }
 
-const wasmBackend = (options) => createWasmBackend({ sharedBytes: 2 ** 28, localBytes: 2 ** 29, ...options });
+const wasmBackend = (options) =>
+  createWasmBackend({ sharedBytes: 2 ** 28, localBytes: 2 ** 29, ...options });
 const withBlas = await wasmBackend();
 const wasm = await lossesOn(withBlas, withBlas.fingerprint, asked);
 const withoutBlas = await wasmBackend({ blas: false });
-const own = withBlas.fingerprint === withoutBlas.fingerprint ? null : await lossesOn(withoutBlas, withoutBlas.fingerprint, asked);
+const own =
+  withBlas.fingerprint === withoutBlas.fingerprint
+    ? null
+    : await lossesOn(withoutBlas, withoutBlas.fingerprint, asked);
 
 /** WebGPU's losses by itself, again, and from WASM's weights before each step. */
 async function onGpu() {
@@ -83,18 +111,22 @@ async function onGpu() {
     asked,
     async (run, done) => {
       if (done > 0) await leader.stage.step(done);
-      for (const [i, tensor] of leader.tensors.entries()) run.backend.write(run.tensors[i], await leader.backend.read(tensor));
+      for (const [i, tensor] of leader.tensors.entries())
+        run.backend.write(run.tensors[i], await leader.backend.read(tensor));
     },
   );
   return { alone, stepwise, same: again.every((loss, i) => Object.is(loss, alone[i])) };
 }
 
-const differences = (losses) => losses.map((loss, i) => Math.abs(loss - wasm[i]) / Math.abs(wasm[i]));
+const differences = (losses) =>
+  losses.map((loss, i) => Math.abs(loss - wasm[i]) / Math.abs(wasm[i]));
 const worst = (losses) => Math.max(...differences(losses));
 const say = (name, losses) => {
   const parted = differences(losses).findIndex((x) => x > 1e-3);
   const text = parted < 0 ? '' : `, over 1e-3 from step ${parted + 1} on`;
-  console.log(`${name}: largest relative difference ${worst(losses).toExponential(1)} in ${losses.length} steps${text}`);
+  console.log(
+    `${name}: largest relative difference ${worst(losses).toExponential(1)} in ${losses.length} steps${text}`,
+  );
 };
 const gpu = flags.control ? null : await onGpu();
 if (own) say('WASM with its own products instead of BLAS', own);

@@ -1,10 +1,12 @@
-// Reckoner beside jax-js and TensorFlow.js, on WebAssembly and on WebGPU, in Node and in Chromium: matrix products, a training step of a small
-// decoder, rollouts. Build first; the peers come from bench/package.json (`npm install --prefix bench`), WebGPU in Node from `webgpu` there.
+// Reckoner beside jax-js and TensorFlow.js, on WebAssembly and on WebGPU, in Node and in Chromium:
+// matrix products, a training step of a small decoder, rollouts. Build first; the peers come from
+// bench/package.json (`npm install --prefix bench`), WebGPU in Node from `webgpu` there.
 //
 //   node bench/webgpu.mjs [--work r1-mini|tiny] [--sizes 128,256,512] [--seconds 0.3] [--rounds 3] [--only node|chromium] [--software] [--json]
 //
-// All sides of one host share a process and take turns; a figure is the median over rounds. `--software` uses SwiftShader, the processor that plays a
-// GPU and comes with Debian's chromium: its figures say how programs compare on it, and nothing about GPUs.
+// All sides of one host share a process and take turns; a figure is the median over rounds.
+// `--software` uses SwiftShader, the processor that plays a GPU and comes with Debian's chromium:
+// its figures say how programs compare on it, and nothing about GPUs.
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -76,20 +78,28 @@ function inNode() {
     ? {
         VK_ICD_FILENAMES: ICD,
         VK_DRIVER_FILES: ICD,
-        LD_LIBRARY_PATH: [CHROMIUM_LIBRARIES, process.env.LD_LIBRARY_PATH].filter(Boolean).join(':'),
+        LD_LIBRARY_PATH: [CHROMIUM_LIBRARIES, process.env.LD_LIBRARY_PATH]
+          .filter(Boolean)
+          .join(':'),
       }
     : {};
-  const started = spawn(process.execPath, [fileURLToPath(import.meta.url), '--child', ...process.argv.slice(2)], {
-    env: { ...process.env, ...software },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const started = spawn(
+    process.execPath,
+    [fileURLToPath(import.meta.url), '--child', ...process.argv.slice(2)],
+    {
+      env: { ...process.env, ...software },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   return new Promise((resolve, reject) => {
     let said = '';
     started.stdout.on('data', (part) => {
       said += part;
     });
     started.once('exit', (code) =>
-      code === 0 ? resolve(JSON.parse(said.trim().split('\n').at(-1))) : reject(new Error(`Node's side ended with ${code}`)),
+      code === 0
+        ? resolve(JSON.parse(said.trim().split('\n').at(-1)))
+        : reject(new Error(`Node's side ended with ${code}`)),
     );
   });
 }
@@ -120,9 +130,14 @@ async function inChromium() {
     response.setHeader('content-type', types[path.split('.').at(-1)] ?? 'text/html');
     response.setHeader('cross-origin-opener-policy', 'same-origin');
     response.setHeader('cross-origin-embedder-policy', 'require-corp');
-    if (path === '/') return response.end(`<!doctype html><title>bench</title><script type="module" src="/${entry}"></script>`);
-    if (path.startsWith('/kernels')) return response.end(readFileSync(`${root}dist/tensor/backends/wasm${path}`));
-    if (path.startsWith('/tfjs-backend-wasm')) return response.end(readFileSync(`${tensorflow}${path.slice(1)}`));
+    if (path === '/')
+      return response.end(
+        `<!doctype html><title>bench</title><script type="module" src="/${entry}"></script>`,
+      );
+    if (path.startsWith('/kernels'))
+      return response.end(readFileSync(`${root}dist/tensor/backends/wasm${path}`));
+    if (path.startsWith('/tfjs-backend-wasm'))
+      return response.end(readFileSync(`${tensorflow}${path.slice(1)}`));
     return response.end(files.get(path) ?? '');
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -161,14 +176,24 @@ async function main() {
   if (flags.only !== 'chromium') hosts.Node = await inNode();
   if (flags.only !== 'node') hosts.Chromium = await inChromium();
   if (flags.json) {
-    console.log(JSON.stringify({ schemaVersion: 1, machine: about, software: flags.software, hosts }, null, 2));
+    console.log(
+      JSON.stringify(
+        { schemaVersion: 1, machine: about, software: flags.software, hosts },
+        null,
+        2,
+      ),
+    );
     return;
   }
   console.log(
     `## WebAssembly and WebGPU\n\n${describe(about)}${flags.software ? '; WebGPU on SwiftShader, a processor that plays a GPU' : ''}\n`,
   );
   const number = (value) =>
-    value === undefined ? null : value >= 100 ? Math.round(value).toLocaleString('en-US') : value.toPrecision(2);
+    value === undefined
+      ? null
+      : value >= 100
+        ? Math.round(value).toLocaleString('en-US')
+        : value.toPrecision(2);
   const rows = Object.entries(hosts).flatMap(([host, sides]) =>
     Object.entries(sides).map(([name, found]) => [
       `${host}: ${name}`,
@@ -177,5 +202,15 @@ async function main() {
       number(found.rollout),
     ]),
   );
-  console.log(table(['', ...options.sizes.map((side) => `${side}³, GFLOP/s`), 'training, tokens/s', 'rollouts, tokens/s'], rows));
+  console.log(
+    table(
+      [
+        '',
+        ...options.sizes.map((side) => `${side}³, GFLOP/s`),
+        'training, tokens/s',
+        'rollouts, tokens/s',
+      ],
+      rows,
+    ),
+  );
 }

@@ -1,11 +1,13 @@
 /**
- * GRPO in one file: a small model learns arithmetic, first by imitation, then by reinforcement learning from right and wrong.
+ * GRPO in one file: a small model learns arithmetic, first by imitation, then by reinforcement
+ * learning from right and wrong.
  *
  *   npm install reckoner
  *   node grpo.ts            (Node 22.18 or later; on older ones: npx tsx grpo.ts)
  *
- * A few minutes on one core. Read it from the bottom: `main` has four lines. To change: the task, the reward, the group's size,
- * the loss. `reckoner train` does the same with checkpoints, many cores, progress and a bill.
+ * A few minutes on one core. Read it from the bottom: `main` has four lines. To change: the task,
+ * the reward, the group's size, the loss. `reckoner train` does the same with checkpoints, many
+ * cores, progress and a bill.
  */
 import {
   advantages,
@@ -33,7 +35,8 @@ const SAMPLES = 8; // Completions of each problem: a group.
 const MAX_TOKENS = 48;
 const BATCH = 64; // Demonstrations a step, while imitating.
 
-// A task draws problems, demonstrates them (well and badly) and grades any text. `defineTask` makes one of your own.
+// A task draws problems, demonstrates them (well and badly) and grades any text. `defineTask` makes
+// one of your own.
 const task = createTask({ name: 'sums', maximum: 9 });
 const tokenizer = createCharacterTokenizer(task.alphabet);
 const { bos, eos } = tokenizer.special;
@@ -41,7 +44,10 @@ const { bos, eos } = tokenizer.special;
 /** What the model sees of a problem: `9+4-5=`, after the token for the beginning. */
 const promptOf = (prompt: string): number[] => [bos, ...tokenizer.encode(prompt)];
 
-/** A model with its optimizer, in the memory of a backend. Memory is a stack: what is put there first stays. */
+/**
+ * A model with its optimizer, in the memory of a backend. Memory is a stack: what is put there
+ * first stays.
+ */
 async function createPolicy() {
   const backend = await createWasmBackend({ sharedBytes: 64 << 20 });
   const config = parseModelConfig({
@@ -57,26 +63,45 @@ async function createPolicy() {
   model.store.initialize(SEED);
   model.store.attachGradients();
   const capacity = PROMPTS * SAMPLES;
-  const sampler = createSampler(backend, model, { capacity, maxPrompt: task.maxPromptLength + 1, maxTokens: MAX_TOKENS, eos });
+  const sampler = createSampler(backend, model, {
+    capacity,
+    maxPrompt: task.maxPromptLength + 1,
+    maxTokens: MAX_TOKENS,
+    eos,
+  });
   return { backend, model, sampler };
 }
 type Policy = Awaited<ReturnType<typeof createPolicy>>;
 
-/** Imitation: raise the probability of every token of a demonstration. Half of them are hasty and mostly wrong. */
+/**
+ * Imitation: raise the probability of every token of a demonstration. Half of them are hasty and
+ * mostly wrong.
+ */
 async function imitate({ backend, model }: Policy, steps: number): Promise<void> {
   const mark = backend.mark();
-  const optimizer = createOptimizer(backend, model.store, optimizerSchema.parse({ matrices: 'muon', lr: 0.003, muonLr: 0.02 }));
+  const optimizer = createOptimizer(
+    backend,
+    model.store,
+    optimizerSchema.parse({ matrices: 'muon', lr: 0.003, muonLr: 0.02 }),
+  );
   for (let step = 1; step <= steps; step++) {
     const batch = Array.from({ length: BATCH }, (_, slot): TrainingSequence => {
       const index = (step - 1) * BATCH + slot;
       const problem = problemAt(task, SEED, 'train', index);
       const prompt = promptOf(problem.prompt);
-      const completion = tokenizer.encode(task.demonstrate(problem, new Random(SEED, 'demonstration', index)));
+      const completion = tokenizer.encode(
+        task.demonstrate(problem, new Random(SEED, 'demonstration', index)),
+      );
       return { tokens: [...prompt, ...completion, eos], predictFrom: prompt.length };
     });
-    const predicted = batch.reduce((sum, { tokens, predictFrom }) => sum + tokens.length - predictFrom, 0);
+    const predicted = batch.reduce(
+      (sum, { tokens, predictFrom }) => sum + tokens.length - predictFrom,
+      0,
+    );
     model.store.resetGradients();
-    const { loss } = await crossEntropyStep(new Tape(backend), model, batch, { weight: 1 / predicted });
+    const { loss } = await crossEntropyStep(new Tape(backend), model, batch, {
+      weight: 1 / predicted,
+    });
     // Warm up for 20 steps, stay, and slow down over the last quarter.
     await optimizer.update(Math.min(1, step / 20, (4 * (steps - step + 1)) / steps), step);
     if (step % 100 === 0) console.log(`imitation ${step}/${steps}  loss ${loss.toFixed(3)}`);
@@ -84,17 +109,30 @@ async function imitate({ backend, model }: Policy, steps: number): Promise<void>
   backend.release(mark);
 }
 
-/** Reinforcement: sample groups, grade them, and move towards what did better than its own group. */
+/**
+ * Reinforcement: sample groups, grade them, and move towards what did better than its own group.
+ */
 async function reinforce({ backend, model, sampler }: Policy, steps: number): Promise<number> {
   const mark = backend.mark();
-  const optimizer = createOptimizer(backend, model.store, optimizerSchema.parse({ matrices: 'adamw', lr: 4e-4 }));
+  const optimizer = createOptimizer(
+    backend,
+    model.store,
+    optimizerSchema.parse({ matrices: 'adamw', lr: 4e-4 }),
+  );
   const rewardsOfSteps: number[] = [];
   for (let step = 1; step <= steps; step++) {
     // Sample a group of completions for each problem.
-    const problems = Array.from({ length: PROMPTS }, (_, i) => problemAt(task, SEED, 'train', 1e6 + step * PROMPTS + i));
+    const problems = Array.from({ length: PROMPTS }, (_, i) =>
+      problemAt(task, SEED, 'train', 1e6 + step * PROMPTS + i),
+    );
     const prompts = problems.map(({ prompt }) => promptOf(prompt));
     const key = [SEED, 'rollout', step];
-    const completions = await sampler.generate(prompts, { samples: SAMPLES, maxTokens: MAX_TOKENS, temperature: 1, key });
+    const completions = await sampler.generate(prompts, {
+      samples: SAMPLES,
+      maxTokens: MAX_TOKENS,
+      temperature: 1,
+      key,
+    });
 
     // Grade: 1 for a right answer in the right form, 0 for everything else.
     const rewardOf = async ({ prompt, tokens, stop }: Completion): Promise<number> => {
@@ -104,9 +142,12 @@ async function reinforce({ backend, model, sampler }: Policy, steps: number): Pr
     const rewards = await Promise.all(completions.map(rewardOf));
 
     // A completion's advantage is how much better than its own group it did. No value network.
-    const advantageOf = problems.flatMap((_, i) => advantages['group-std'](rewards.slice(i * SAMPLES, (i + 1) * SAMPLES)));
+    const advantageOf = problems.flatMap((_, i) =>
+      advantages['group-std'](rewards.slice(i * SAMPLES, (i + 1) * SAMPLES)),
+    );
 
-    // Every token of a completion shares its advantage, and every token of the batch weighs the same.
+    // Every token of a completion shares its advantage, and every token of the batch weighs the
+    // same.
     const total = completions.reduce((sum, { tokens }) => sum + tokens.length, 0);
     const perToken = (value: (i: number) => number): Float32Array =>
       Float32Array.from(completions.flatMap(({ tokens }, i) => tokens.map(() => value(i))));
@@ -148,8 +189,15 @@ async function reinforce({ backend, model, sampler }: Policy, steps: number): Pr
 async function accuracy({ sampler }: Policy, count: number): Promise<number> {
   const problems = Array.from({ length: count }, (_, i) => problemAt(task, SEED, 'evaluation', i));
   const prompts = problems.map(({ prompt }) => promptOf(prompt));
-  const completions = await sampler.generate(prompts, { samples: 1, maxTokens: MAX_TOKENS, temperature: 0, key: [] });
-  const verdicts = await Promise.all(completions.map(({ tokens }, i) => task.verify(problems[i], tokenizer.decode(tokens))));
+  const completions = await sampler.generate(prompts, {
+    samples: 1,
+    maxTokens: MAX_TOKENS,
+    temperature: 0,
+    key: [],
+  });
+  const verdicts = await Promise.all(
+    completions.map(({ tokens }, i) => task.verify(problems[i], tokenizer.decode(tokens))),
+  );
   return verdicts.filter(({ correct }) => correct).length / count;
 }
 
@@ -159,7 +207,9 @@ export async function main({ imitation = 1400, reinforcement = 100, problems = 5
   const before = await accuracy(policy, problems);
   const reward = await reinforce(policy, reinforcement);
   const after = await accuracy(policy, problems);
-  console.log(`before ${(100 * before).toFixed(1)}%, after ${(100 * after).toFixed(1)}% of ${problems} unseen problems`);
+  console.log(
+    `before ${(100 * before).toFixed(1)}%, after ${(100 * after).toFixed(1)}% of ${problems} unseen problems`,
+  );
   await policy.backend.close();
   return { before, after, reward };
 }

@@ -1,9 +1,20 @@
-// Builds dist/: TypeScript to JavaScript with tsc, and the WASM kernels with AssemblyScript, twice (with and without
-// relaxed SIMD), and the web application with Vite. `--wasm` builds the kernels alone; `--if-changed` does nothing where dist/ was built from what is
-// there. Compilers run side by side, and each kernel file appears whole.
+// Builds dist/: TypeScript to JavaScript with tsc, and the WASM kernels with AssemblyScript, twice
+// (with and without relaxed SIMD), and the web application with Vite. `--wasm` builds the kernels
+// alone; `--if-changed` does nothing where dist/ was built from what is there. Compilers run side
+// by side, and each kernel file appears whole.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -14,24 +25,39 @@ const STAMP = 'dist/.built-from';
 
 /** A hash of all that a build reads. */
 function sources() {
-  const files = ['package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts/build.mjs'];
+  const files = [
+    'package.json',
+    'package-lock.json',
+    'tsconfig.json',
+    'tsconfig.build.json',
+    'scripts/build.mjs',
+  ];
   for (const entry of readdirSync('src', { recursive: true, withFileTypes: true })) {
-    if (entry.isFile() && !entry.name.endsWith('.test.ts')) files.push(`${entry.parentPath}/${entry.name}`);
+    if (entry.isFile() && !entry.name.endsWith('.test.ts'))
+      files.push(`${entry.parentPath}/${entry.name}`);
   }
   const hash = createHash('sha256');
-  for (const file of files.sort()) hash.update(file).update('\0').update(readFileSync(file)).update('\0');
+  for (const file of files.sort())
+    hash.update(file).update('\0').update(readFileSync(file)).update('\0');
   return hash.digest('hex');
 }
 
 const builtFrom = sources();
-if (process.argv.includes('--if-changed') && existsSync(STAMP) && readFileSync(STAMP, 'utf8') === builtFrom) process.exit(0);
+if (
+  process.argv.includes('--if-changed') &&
+  existsSync(STAMP) &&
+  readFileSync(STAMP, 'utf8') === builtFrom
+)
+  process.exit(0);
 rmSync(STAMP, { force: true });
 
 const run = (script, ...args) =>
   new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [script, ...args], { stdio: 'inherit' });
     child.on('error', reject);
-    child.on('exit', (code) => (code === 0 ? resolve() : reject(new Error(`${script} failed (${code})`))));
+    child.on('exit', (code) =>
+      code === 0 ? resolve() : reject(new Error(`${script} failed (${code})`)),
+    );
   });
 
 const assembly = 'src/tensor/backends/wasm/assembly';
@@ -44,9 +70,11 @@ async function buildKernels(name, features) {
     `${assembly}/index.ts`,
     ...['--outFile', partial],
     ...['--enable', 'simd', '--enable', 'threads', ...features],
-    // Ranks share one memory, which the caller makes (memory.ts); 65536 pages are the 4 GiB that WASM can address.
+    // Ranks share one memory, which the caller makes (memory.ts); 65536 pages are the 4 GiB that
+    // WASM can address.
     ...['--importMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536'],
-    // The stub runtime keeps no state in memory, so instances on several threads do not disturb each other.
+    // The stub runtime keeps no state in memory, so instances on several threads do not disturb
+    // each other.
     ...['--runtime', 'stub', '--noAssert', '-O3'],
   );
   renameSync(partial, `${wasmOut}/${name}.wasm`);
@@ -58,7 +86,8 @@ const kernels = [
   buildKernels('kernels-relaxed', ['--enable', 'relaxed-simd', '--use', 'RELAXED=1']),
 ];
 const jobs = [...kernels];
-const vite = (config) => run('node_modules/vite/bin/vite.js', 'build', '--config', config, '--logLevel', 'warn');
+const vite = (config) =>
+  run('node_modules/vite/bin/vite.js', 'build', '--config', config, '--logLevel', 'warn');
 if (!process.argv.includes('--wasm')) {
   jobs.push(run('node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'));
   jobs.push(vite('src/studio/web/vite.config.mjs'));
@@ -73,6 +102,7 @@ try {
 }
 if (!process.argv.includes('--wasm')) {
   if (existsSync('dist/cli/main.js')) chmodSync('dist/cli/main.js', 0o755);
-  if (existsSync('src/catalog/data')) cpSync('src/catalog/data', 'dist/catalog/data', { recursive: true });
+  if (existsSync('src/catalog/data'))
+    cpSync('src/catalog/data', 'dist/catalog/data', { recursive: true });
   writeFileSync(STAMP, builtFrom);
 }

@@ -1,17 +1,20 @@
 #!/usr/bin/env node
 /**
- * Fits the serving planner's parameters to a table of published measurements, and says how well it predicts sources that it was
- * not fitted to:
+ * Fits the serving planner's parameters to a table of published measurements, and says how well it
+ * predicts sources that it was not fitted to:
  *
  *     npm run build && node scripts/calibrate-serving.mjs measurements.csv… [--fit] [--leave-out]
  *
- * Without an option: the errors of the shipped calibration. `--fit` prints new parameters. `--leave-out` refits without each source in
- * turn, and within a source of 50 rows or more without each model × accelerator, and predicts what was left out.
+ * Without an option: the errors of the shipped calibration. `--fit` prints new parameters.
+ * `--leave-out` refits without each source in turn, and within a source of 50 rows or more without
+ * each model × accelerator, and predicts what was left out.
  *
- * The fit: coordinate search on logarithms. The loss of a row is log(1 + (e / 0.3)²), e the logarithm of measured over predicted,
- * so that a row whose definition was misread has little pull; a source of n configurations weighs √n; each parameter is held
- * near what is known of it apart from these rows (`PRIORS`: value, relative spread, bounds). Early software and models outside an
- * engine's tuned path are predicted but not fitted to; a second row of one configuration (1000/1000 beside 1024/1024) does not count.
+ * The fit: coordinate search on logarithms. The loss of a row is log(1 + (e / 0.3)²), e the
+ * logarithm of measured over predicted, so that a row whose definition was misread has little pull;
+ * a source of n configurations weighs √n; each parameter is held near what is known of it apart
+ * from these rows (`PRIORS`: value, relative spread, bounds). Early software and models outside an
+ * engine's tuned path are predicted but not fitted to; a second row of one configuration (1000/1000
+ * beside 1024/1024) does not count.
  */
 import { readFileSync } from 'node:fs';
 import { SERVING_CALIBRATION } from '../dist/planner/serving/calibration.js';
@@ -43,11 +46,14 @@ const PRIOR_WEIGHT = 3e-4;
 const options = process.argv.slice(2).filter((argument) => argument.startsWith('--'));
 const files = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 if (files.length === 0) {
-  console.error('usage: node scripts/calibrate-serving.mjs measurements.csv… [--fit] [--leave-out]');
+  console.error(
+    'usage: node scripts/calibrate-serving.mjs measurements.csv… [--fit] [--leave-out]',
+  );
   process.exit(2);
 }
 
-const lengths = (row) => [row.isl, row.osl].map((n) => (n === '' ? '' : Math.round(Number(n) / 128))).join('/');
+const lengths = (row) =>
+  [row.isl, row.osl].map((n) => (n === '' ? '' : Math.round(Number(n) / 128))).join('/');
 const configuration = (row) =>
   [
     row.source,
@@ -64,11 +70,17 @@ const configuration = (row) =>
 const seen = new Set();
 const all = files.flatMap((file) => parseCsv(readFileSync(file, 'utf8'), file).rows);
 const rows = all.filter((row) => {
-  if (!(Number(row.value) > 0) || 'skipped' in predictServingRow(row) || seen.has(configuration(row))) return false;
+  if (
+    !(Number(row.value) > 0) ||
+    'skipped' in predictServingRow(row) ||
+    seen.has(configuration(row))
+  )
+    return false;
   seen.add(configuration(row));
   return true;
 });
-const early = (row) => /untuned|early release|preview|nightly/i.test(row.note) || /vision|multimodal/i.test(row.model);
+const early = (row) =>
+  /untuned|early release|preview|nightly/i.test(row.note) || /vision|multimodal/i.test(row.model);
 const searched = (row) => /@/.test(row.phase);
 const fitted = rows.filter((row) => !early(row) && !searched(row));
 
@@ -87,7 +99,8 @@ function lossOf(set, calibration) {
     weights += weight;
   }
   let distance = 0;
-  for (const key of KEYS) distance += (Math.log(calibration[key] / PRIORS[key][0]) / PRIORS[key][1]) ** 2;
+  for (const key of KEYS)
+    distance += (Math.log(calibration[key] / PRIORS[key][0]) / PRIORS[key][1]) ** 2;
   return sum / weights + PRIOR_WEIGHT * distance;
 }
 
@@ -103,7 +116,10 @@ function calibrationFrom(set, rounds) {
       for (const sign of [1, -1]) {
         const trial = {
           ...calibration,
-          [key]: Math.min(highest, Math.max(lowest, calibration[key] * Math.exp(sign * steps[key]))),
+          [key]: Math.min(
+            highest,
+            Math.max(lowest, calibration[key] * Math.exp(sign * steps[key])),
+          ),
         };
         const loss = lossOf(set, trial);
         if (loss >= best) continue;
@@ -122,9 +138,12 @@ const percent = (fraction) => `${(100 * fraction).toFixed(0)}%`;
 
 function report(title, results) {
   const line = (name, list) => {
-    const relative = list.map(({ row, prediction }) => prediction.predicted / Number(row.value) - 1);
+    const relative = list.map(
+      ({ row, prediction }) => prediction.predicted / Number(row.value) - 1,
+    );
     const covered = list.filter(
-      ({ row, prediction }) => prediction.low <= Number(row.value) && Number(row.value) <= prediction.high,
+      ({ row, prediction }) =>
+        prediction.low <= Number(row.value) && Number(row.value) <= prediction.high,
     );
     const cells = [
       list.length,
@@ -136,7 +155,9 @@ function report(title, results) {
     ];
     console.log(`| ${name} | ${cells.join(' | ')} |`);
   };
-  const bySource = Map.groupBy ? Map.groupBy(results, (r) => r.row.source) : groupBy(results, (r) => r.row.source);
+  const bySource = Map.groupBy
+    ? Map.groupBy(results, (r) => r.row.source)
+    : groupBy(results, (r) => r.row.source);
   console.log(
     `\n${title}\n\n| | n | median error | 90th pct | bias | in interval | high/low |\n|---|---:|---:|---:|---:|---:|---:|`,
   );
@@ -146,7 +167,9 @@ function report(title, results) {
   }
   for (const [source, list] of bySource) line(source, list);
   const medians = [...bySource.values()].map((list) =>
-    middle(list.map(({ row, prediction }) => Math.abs(prediction.predicted / Number(row.value) - 1))),
+    middle(
+      list.map(({ row, prediction }) => Math.abs(prediction.predicted / Number(row.value) - 1)),
+    ),
   );
   line('all rows', results);
   console.log(

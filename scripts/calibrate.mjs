@@ -1,12 +1,13 @@
-// Fits the planner's achieved fractions to published training measurements, cross-validates them, and prints what to put into
-// src/planner/calibration.ts and docs/benchmarks.md (build first).
+// Fits the planner's achieved fractions to published training measurements, cross-validates them,
+// and prints what to put into src/planner/calibration.ts and docs/benchmarks.md (build first).
 //
 //   node scripts/calibrate.mjs ROWS.csv            the fit and the cross-validated errors, as Markdown
 //   node scripts/calibrate.mjs ROWS.csv --write    and writes the fit into src/planner/calibration.ts
 //
-// The method: every speed, utilisation and step time of a row is a step time. A configuration counts once however often it was
-// measured. Sources weigh as the square root of their configurations, so that one long table does not drown the others. Robust
-// (Huber) Gauss-Newton on the logarithm of each parameter, with a prior that holds those that the data do not tell.
+// The method: every speed, utilisation and step time of a row is a step time. A configuration
+// counts once however often it was measured. Sources weigh as the square root of their
+// configurations, so that one long table does not drown the others. Robust (Huber) Gauss-Newton on
+// the logarithm of each parameter, with a prior that holds those that the data do not tell.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { CALIBRATION, intervalFactor, PRIOR } from '../dist/planner/calibration.js';
@@ -17,7 +18,10 @@ import { settingOf } from '../dist/planner/validate/setting.js';
 import { fastest, predictTrainingRow } from '../dist/planner/validate/training.js';
 
 const NAMES = Object.keys(PRIOR);
-/** Reported by people who did not measure them, or of runs of months: they check the fit, but do not make it. */
+/**
+ * Reported by people who did not measure them, or of runs of months: they check the fit, but do not
+ * make it.
+ */
 const CONTEXT = /recalled|unverified|from memory|Epoch AI|\+\/-40% noise|run-to-run spread/i;
 const RUN = /gpu_hours|^days$|energy|wall_hours|time_to_train/;
 const HUBER = 0.25;
@@ -33,7 +37,8 @@ export function observations(rows) {
     const setting = settingOf(row);
     const { time, layout } = fastest(setting, CALIBRATION);
     const slower = /step_time|days_for/.test(row.measured_metric);
-    const target = time.step * (slower ? measured / prediction.predicted : prediction.predicted / measured);
+    const target =
+      time.step * (slower ? measured / prediction.predicted : prediction.predicted / measured);
     const { source, measured_metric, measured_value, unit, note, ...configuration } = row;
     const label = /lora|sft|fsdp|compile|asynctp|interleaved|1f1b/gi;
     found.push({
@@ -55,7 +60,9 @@ export function observations(rows) {
   // One configuration, one weight; a source weighs as the square root of its configurations.
   const times = countBy(found, ({ source, configuration }) => `${source} ${configuration}`);
   const perSource = new Map();
-  for (const { source, configuration } of new Map(found.map((one) => [`${one.source} ${one.configuration}`, one])).values()) {
+  for (const { source, configuration } of new Map(
+    found.map((one) => [`${one.source} ${one.configuration}`, one]),
+  ).values()) {
     void configuration;
     perSource.set(source, (perSource.get(source) ?? 0) + 1);
   }
@@ -74,7 +81,8 @@ function countBy(list, key) {
 }
 
 const residual = (one, calibration) =>
-  Math.log(stepTime(one.setting.work, one.setting.accelerator, one.layout, calibration).step) - one.target;
+  Math.log(stepTime(one.setting.work, one.setting.accelerator, one.layout, calibration).step) -
+  one.target;
 
 /** @returns the calibration that fits these observations best, starting from another */
 export function fitted(list, start = CALIBRATION, rounds = 12) {
@@ -86,7 +94,8 @@ export function fitted(list, start = CALIBRATION, rounds = 12) {
       const r = Math.abs(residual(one, candidate));
       sum += one.weight * (r < HUBER ? r * r : 2 * HUBER * r - HUBER * HUBER);
     }
-    for (const name of NAMES) sum += SCALE * (Math.log(candidate[name] / PRIOR[name].value) / PRIOR[name].deviation) ** 2;
+    for (const name of NAMES)
+      sum += SCALE * (Math.log(candidate[name] / PRIOR[name].value) / PRIOR[name].deviation) ** 2;
     return sum;
   };
   let damping = 1e-3;
@@ -160,9 +169,13 @@ function solve(matrix, vector) {
   return x;
 }
 
-/** Each configuration's residual under a fit that has not seen its source (dense) or its model and accelerator (experts). */
+/**
+ * Each configuration's residual under a fit that has not seen its source (dense) or its model and
+ * accelerator (experts).
+ */
 export function crossValidate(list, whole) {
-  const fold = (one) => (one.family === 'dense' ? `dense: ${one.source}` : `moe: ${one.model} on ${one.gpu}`);
+  const fold = (one) =>
+    one.family === 'dense' ? `dense: ${one.source}` : `moe: ${one.model} on ${one.gpu}`;
   const folds = [...new Set(list.map(fold))];
   for (const name of folds) {
     const calibration = fitted(
@@ -190,8 +203,10 @@ const percent = (value) => `${(100 * value).toFixed(1)}%`;
 const error = (logarithm) => Math.abs(Math.expm1(-logarithm));
 
 const covered = (chosen) =>
-  chosen.reduce((sum, { held, factor, once }) => sum + (Math.abs(held) <= Math.log(factor) ? once : 0), 0) /
-  chosen.reduce((sum, { once }) => sum + once, 0);
+  chosen.reduce(
+    (sum, { held, factor, once }) => sum + (Math.abs(held) <= Math.log(factor) ? once : 0),
+    0,
+  ) / chosen.reduce((sum, { once }) => sum + once, 0);
 
 function table(groups) {
   const lines = [
@@ -225,7 +240,11 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const list = observations(rows);
   const whole = fitted(list);
   const folds = crossValidate(list, whole);
-  console.log(JSON.stringify(Object.fromEntries(NAMES.map((name) => [name, Number(whole[name].toPrecision(3))]))));
+  console.log(
+    JSON.stringify(
+      Object.fromEntries(NAMES.map((name) => [name, Number(whole[name].toPrecision(3))])),
+    ),
+  );
   const measured = list.filter(({ context }) => !context);
   const dense = measured.filter(({ family }) => family === 'dense');
   const moe = measured.filter(({ family }) => family === 'moe');
@@ -242,9 +261,20 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   );
   if (flag === '--models') {
     const names = [...new Set(moe.map(({ model, gpu }) => `${model} on ${gpu}`))].sort();
-    console.log(table(names.map((name) => [name, moe.filter((one) => `${one.model} on ${one.gpu}` === name)])));
+    console.log(
+      table(
+        names.map((name) => [name, moe.filter((one) => `${one.model} on ${one.gpu}` === name)]),
+      ),
+    );
     const gpus = [...new Set(dense.map(({ gpu, row }) => `${gpu} ${row.precision}`))].sort();
-    console.log(table(gpus.map((name) => [name, dense.filter((one) => `${one.gpu} ${one.row.precision}` === name)])));
+    console.log(
+      table(
+        gpus.map((name) => [
+          name,
+          dense.filter((one) => `${one.gpu} ${one.row.precision}` === name),
+        ]),
+      ),
+    );
   }
   if (flag === '--write') {
     const path = fileURLToPath(new URL('../src/planner/calibration.ts', import.meta.url));

@@ -1,6 +1,7 @@
-// Holds the import order of the rooms under src/ (docs/decisions/0008): a room imports itself and the rooms below it, never
-// one above, and no files import each other in a circle. The planner and the ledger know models by their configuration alone,
-// so for them more is forbidden. Prints one line a violation; exits 1 when there is any.
+// Holds the import order of the rooms under src/ (docs/decisions/0008): a room imports itself and
+// the rooms below it, never one above, and no files import each other in a circle. The planner and
+// the ledger know models by their configuration alone, so for them more is forbidden. Prints one
+// line a violation; exits 1 when there is any.
 //
 //   node scripts/check-rooms.mjs [folder, default src]
 import { readdirSync, readFileSync } from 'node:fs';
@@ -11,15 +12,22 @@ import { fileURLToPath } from 'node:url';
 export const ROOMS = [
   'cli',
   'studio',
+  'browser',
   'serve',
   'recipes',
+  'train',
+  'plan',
+  'stages',
+  'recipe',
   'evaluation',
+  'policy',
   'training',
   'inference',
   'planner',
   'ledger',
   'checkpoints',
   'models',
+  'architecture',
   'tasks',
   'tokenizers',
   'tensor',
@@ -34,13 +42,15 @@ const FORBIDDEN = {
   ledger: ['checkpoints', 'models', 'tasks', 'tokenizers', 'tensor'],
 };
 
-/** Files outside every room: the public API, which may import everything and which nobody imports. */
+/**
+ * Files outside every room: the public API, which may import everything and which nobody imports.
+ */
 const ROOTS = ['index.ts', 'index.test.ts'];
 
 /**
- * Source text with comments blanked out (same length, same lines) and strings kept. A small scanner and not a parser: it knows
- * strings, templates and comments. A regular expression literal that holds a quote or `//` would confuse it until the end of
- * its line, so strings end at a line break.
+ * Source text with comments blanked out (same length, same lines) and strings kept. A small scanner
+ * and not a parser: it knows strings, templates and comments. A regular expression literal that
+ * holds a quote or `//` would confuse it until the end of its line, so strings end at a line break.
  */
 function withoutComments(text) {
   let out = '';
@@ -53,7 +63,8 @@ function withoutComments(text) {
       i = end;
     } else if (text[i] === "'" || text[i] === '"') {
       let end = i + 1;
-      while (end < text.length && text[end] !== text[i] && text[end] !== '\n') end += text[end] === '\\' ? 2 : 1;
+      while (end < text.length && text[end] !== text[i] && text[end] !== '\n')
+        end += text[end] === '\\' ? 2 : 1;
       out += text.slice(i, end + 1);
       i = end + 1;
     } else {
@@ -75,7 +86,10 @@ const PATTERNS = [
   { pattern: /\bnew\s+URL\s*\(\s*(['"])([^'"\n]+)\1\s*,\s*import\.meta\.url/g, loads: false },
 ];
 
-/** Every module named in `text`: { specifier, line, loads }; `loads` is false for a file that is only pointed at. */
+/**
+ * Every module named in `text`: { specifier, line, loads }; `loads` is false for a file that is
+ * only pointed at.
+ */
 export function importsOf(text) {
   const code = withoutComments(text);
   const found = [];
@@ -102,7 +116,13 @@ export function checkRooms(files) {
   /** './x.js' names './x.ts' (NodeNext); AssemblyScript names it without an ending. */
   const resolve = (from, specifier) => {
     const path = posix.normalize(posix.join(posix.dirname(from), specifier));
-    const candidates = [path, path.replace(/\.m?js$/, '.ts'), path.replace(/\.js$/, '.tsx'), `${path}.ts`, `${path}/index.ts`];
+    const candidates = [
+      path,
+      path.replace(/\.m?js$/, '.ts'),
+      path.replace(/\.js$/, '.tsx'),
+      `${path}.ts`,
+      `${path}/index.ts`,
+    ];
     return candidates.find((candidate) => files.has(candidate)) ?? path;
   };
   for (const [path, text] of [...files].sort(([a], [b]) => (a < b ? -1 : 1))) {
@@ -124,18 +144,27 @@ export function checkRooms(files) {
       if (room === '') continue;
       const targetRoom = roomOf(target);
       if (targetRoom === room) continue;
-      if (targetRoom === '') violations.push(`${where}: ${room} imports ${target}; only users of the package import it`);
-      else if (!ROOMS.includes(targetRoom)) violations.push(`${where}: ${room} imports ${target}, which belongs to no room`);
+      if (targetRoom === '')
+        violations.push(`${where}: ${room} imports ${target}; only users of the package import it`);
+      else if (!ROOMS.includes(targetRoom))
+        violations.push(`${where}: ${room} imports ${target}, which belongs to no room`);
       else if (ROOMS.indexOf(targetRoom) < ROOMS.indexOf(room))
-        violations.push(`${where}: ${room} imports ${target}; ${targetRoom} lies above ${room}, and imports go down only`);
+        violations.push(
+          `${where}: ${room} imports ${target}; ${targetRoom} lies above ${room}, and imports go down only`,
+        );
       else if (FORBIDDEN[room]?.includes(targetRoom))
-        violations.push(`${where}: ${room} imports ${target}; the ${room} knows models by their configuration alone`);
+        violations.push(
+          `${where}: ${room} imports ${target}; the ${room} knows models by their configuration alone`,
+        );
     }
   }
   return [...violations, ...circles(edges)];
 }
 
-/** One line for each circle of imports: depth-first, a circle is an edge back to a file that is still open. */
+/**
+ * One line for each circle of imports: depth-first, a circle is an edge back to a file that is
+ * still open.
+ */
 function circles(edges) {
   const found = [];
   const state = new Map();
@@ -145,7 +174,9 @@ function circles(edges) {
     open.push(path);
     for (const target of edges.get(path) ?? []) {
       if (state.get(target) === 'open')
-        found.push(`src/${path}: imports in a circle: ${[...open.slice(open.indexOf(target)), target].join(' → ')}`);
+        found.push(
+          `src/${path}: imports in a circle: ${[...open.slice(open.indexOf(target)), target].join(' → ')}`,
+        );
       else if (!state.has(target)) visit(target);
     }
     open.pop();
@@ -167,7 +198,9 @@ export function readSources(folder) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const violations = checkRooms(readSources(process.argv[2] ?? fileURLToPath(new URL('../src', import.meta.url))));
+  const violations = checkRooms(
+    readSources(process.argv[2] ?? fileURLToPath(new URL('../src', import.meta.url))),
+  );
   for (const line of violations) console.error(line);
   if (violations.length > 0) process.exitCode = 1;
 }

@@ -1,10 +1,11 @@
 /**
- * @file Kills training runs and looks at what is left: the harness of `test/crash/` and of `npm run soak`.
+ * @file Kills training runs and looks at what is left: the harness of `test/crash/` and of `npm run
+ * soak`.
  *
- * A run that is never stopped is the reference. Another one with the same recipe is cut by SIGKILL, at a fault point
- * (`RECKONER_FAULT`, see src/base/faults.ts) or at any moment, and resumed until it is complete. Nothing may tell the two
- * apart afterwards: not the weights, not the snapshots, not the data written on the way, not the curves, not the tokens that
- * the bill counts as kept.
+ * A run that is never stopped is the reference. Another one with the same recipe is cut by SIGKILL,
+ * at a fault point (`RECKONER_FAULT`, see src/base/faults.ts) or at any moment, and resumed until
+ * it is complete. Nothing may tell the two apart afterwards: not the weights, not the snapshots,
+ * not the data written on the way, not the curves, not the tokens that the bill counts as kept.
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -17,8 +18,8 @@ const MAIN = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
 const HANG_MS = 180_000;
 
 /**
- * Every kind of stage, in about a second of one core. The task is easy enough that a few of the samples are right, so that
- * there is something to reject and something to learn from.
+ * Every kind of stage, in about a second of one core. The task is easy enough that a few of the
+ * samples are right, so that there is something to reject and something to learn from.
  */
 export const TINY = {
   name: 'tiny',
@@ -97,7 +98,8 @@ export function writeRecipe(folder, recipe) {
 /**
  * Runs `reckoner …args` from dist/ and waits for its end.
  * @param {readonly string[]} args
- * @param {{fault?: string, env?: Record<string, string>, whileRunning?: (child: import('node:child_process').ChildProcess) => unknown}} [options]
+ * @param {{fault?: string, env?: Record<string, string>, whileRunning?: (child:
+ * import('node:child_process').ChildProcess) => unknown}} [options]
  *   `fault` is `RECKONER_FAULT`; `whileRunning` sees the process.
  * @returns {Promise<{code: number | null, signal: string | null, stdout: string, stderr: string}>}
  */
@@ -107,7 +109,10 @@ export function reckoner(args, { fault, env, whileRunning } = {}) {
   delete all.FORCE_COLOR;
   delete all.RECKONER_FAULT;
   if (fault !== undefined) all.RECKONER_FAULT = fault;
-  const child = spawn(process.execPath, [MAIN, ...args], { env: all, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    env: all,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const out = { stdout: '', stderr: '' };
   child.stdout.on('data', (chunk) => {
     out.stdout += chunk;
@@ -157,8 +162,8 @@ export const eventsOf = (run) => jsonLines(join(run, 'events.jsonl'));
 export const snapshotsOf = (run) => readdirSync(join(run, 'checkpoints')).sort();
 
 /**
- * What must not depend on where a run was cut, by name: hashes of the weights, of the last snapshots with their optimizer
- * states and of the data; the curves; evaluations; tokens by stage.
+ * What must not depend on where a run was cut, by name: hashes of the weights, of the last
+ * snapshots with their optimizer states and of the data; the curves; evaluations; tokens by stage.
  * @returns {Record<string, string>}
  */
 export function resultOf(run) {
@@ -166,7 +171,8 @@ export function resultOf(run) {
   // One more may be left where a kill came between a snapshot and the removal of the oldest.
   for (const name of snapshotsOf(run).slice(-4)) {
     for (const file of readdirSync(join(run, 'checkpoints', name))) {
-      if (file.endsWith('.safetensors')) result[`checkpoints/${name}/${file}`] = sha256(join(run, 'checkpoints', name, file));
+      if (file.endsWith('.safetensors'))
+        result[`checkpoints/${name}/${file}`] = sha256(join(run, 'checkpoints', name, file));
     }
   }
   const stages = join(run, 'stages');
@@ -174,7 +180,8 @@ export function resultOf(run) {
     result[`stages/${id}`] = sha256(join(stages, id, 'model.safetensors'));
   }
   const data = join(run, 'data');
-  for (const file of existsSync(data) ? readdirSync(data) : []) result[`data/${file}`] = sha256(join(data, file));
+  for (const file of existsSync(data) ? readdirSync(data) : [])
+    result[`data/${file}`] = sha256(join(data, file));
   const events = eventsOf(run);
   const last = new Map(events.filter((e) => e.type === 'metrics').map((e) => [e.step, e.attempt]));
   for (const { type, step, attempt, values } of events) {
@@ -186,13 +193,15 @@ export function resultOf(run) {
     if (type === 'evaluation') result[`evaluation ${stage}`] = JSON.stringify(results);
   const { work } = JSON.parse(readFileSync(join(run, 'bill.json'), 'utf8'));
   for (const { stage, tokensIn, tokensOut, modelFlops } of work) {
-    if (tokensIn + tokensOut > 0) result[`tokens ${stage}`] = `${tokensIn} in, ${tokensOut} out, ${modelFlops} FLOP`;
+    if (tokensIn + tokensOut > 0)
+      result[`tokens ${stage}`] = `${tokensIn} in, ${tokensOut} out, ${modelFlops} FLOP`;
   }
   return result;
 }
 
 /**
- * What is wrong with a finished run, in words: differences from the reference, and promises about its files that it breaks.
+ * What is wrong with a finished run, in words: differences from the reference, and promises about
+ * its files that it breaks.
  * @param {string} run
  * @param {Record<string, string>} reference of `resultOf`
  * @returns {string[]}
@@ -201,7 +210,8 @@ export function problemsOf(run, reference) {
   const problems = [];
   const result = resultOf(run);
   for (const name of new Set([...Object.keys(reference), ...Object.keys(result)])) {
-    if (result[name] !== reference[name]) problems.push(`${name} is ${result[name]} instead of ${reference[name]}`);
+    if (result[name] !== reference[name])
+      problems.push(`${name} is ${result[name]} instead of ${reference[name]}`);
   }
   const events = eventsOf(run);
   let attempt = -1;
@@ -210,29 +220,39 @@ export function problemsOf(run, reference) {
       attempt++;
       const begin = attempt === 0 ? 'started' : 'resumed';
       if (event.attempt !== attempt || event.type !== begin) {
-        problems.push(`events.jsonl line ${i + 1} should be attempt ${attempt}'s ${begin}, is ${event.attempt}'s ${event.type}`);
+        problems.push(
+          `events.jsonl line ${i + 1} should be attempt ${attempt}'s ${begin}, is ${event.attempt}'s ${event.type}`,
+        );
       }
     }
   });
   const end = events.at(-1);
-  if (end.type !== 'ended' || end.reason !== 'completed') problems.push(`the log ends with ${JSON.stringify(end)}`);
+  if (end.type !== 'ended' || end.reason !== 'completed')
+    problems.push(`the log ends with ${JSON.stringify(end)}`);
   // Supervised stages sample nothing.
   if (existsSync(join(run, 'samples.jsonl'))) jsonLines(join(run, 'samples.jsonl'));
   const bill = JSON.parse(readFileSync(join(run, 'bill.json'), 'utf8'));
   const killed = events.some(({ type, usage }) => type === 'usage' && usage.stage === 'lost');
   const lost = bill.lines.filter(({ status }) => status === 'lost');
   if (killed && lost.length === 0) problems.push('the bill has no lost work');
-  if (lost.some(({ columns }) => columns.join() !== 'full')) problems.push('lost work is not in full alone');
-  const left = readdirSync(run, { recursive: true }).filter((name) => /\.(tmp|old)-|\.lock|\.stale|rank\d/.test(name));
+  if (lost.some(({ columns }) => columns.join() !== 'full'))
+    problems.push('lost work is not in full alone');
+  const left = readdirSync(run, { recursive: true }).filter((name) =>
+    /\.(tmp|old)-|\.lock|\.stale|rank\d/.test(name),
+  );
   if (left.length > 0) problems.push(`left over: ${left.join(', ')}`);
   return problems;
 }
 
-/** How often each fault point was passed by one thread or all together, from the counts that `RECKONER_FAULT=count` prints. */
+/**
+ * How often each fault point was passed by one thread or all together, from the counts that
+ * `RECKONER_FAULT=count` prints.
+ */
 export function faultPoints(stderr) {
   const most = {};
   for (const [, json] of stderr.matchAll(/^reckoner-faults (.*)$/gm)) {
-    for (const [name, count] of Object.entries(JSON.parse(json).byName)) most[name] = Math.max(most[name] ?? 0, count);
+    for (const [name, count] of Object.entries(JSON.parse(json).byName))
+      most[name] = Math.max(most[name] ?? 0, count);
   }
   return most;
 }
@@ -251,7 +271,8 @@ export function createRandom(seed) {
 
 /**
  * Starts the recipe, or goes on with the run that is there.
- * @param {{runs: string, recipe: string, flags: readonly string[]}} job `flags` of the first start; a resume takes none
+ * @param {{runs: string, recipe: string, flags: readonly string[]}} job `flags` of the first start;
+ * a resume takes none
  * @param {Parameters<typeof reckoner>[1]} [options]
  */
 export function startOrResume({ runs, recipe, flags }, options) {
@@ -266,17 +287,20 @@ export function startOrResume({ runs, recipe, flags }, options) {
  */
 export async function uncut(job) {
   const call = await startOrResume(job, { fault: 'count' });
-  if (call.code !== 0) throw new Error(`the reference run failed (${call.code}): ${call.stdout}${call.stderr}`);
+  if (call.code !== 0)
+    throw new Error(`the reference run failed (${call.code}): ${call.stdout}${call.stderr}`);
   const run = onlyRun(job.runs);
   return { run, result: resultOf(run), points: faultPoints(call.stderr) };
 }
 
-/** Fault points of what happens once, in the order in which a run comes to them; all others recur. */
+/**
+ * Fault points of what happens once, in the order in which a run comes to them; all others recur.
+ */
 const ORDER = ['recipe', 'plan', null, 'file', 'model', 'bill'];
 
 /**
- * One fault for each point name, in an order in which one run can meet them all: `name:n`, with n drawn small, since a resumed
- * run counts anew.
+ * One fault for each point name, in an order in which one run can meet them all: `name:n`, with n
+ * drawn small, since a resumed run counts anew.
  * @param {Record<string, number>} points passes by name
  * @param {() => number} random
  */
@@ -290,16 +314,23 @@ export function drawFaults(points, random) {
       const recurs = rankOf(name) === ORDER.indexOf(null);
       // A checkpoint has some twenty writes, a step one pass of each of its points.
       const most = recurs ? Math.min(passes, name.startsWith('checkpoint.write') ? 25 : 3) : 1;
-      return { name, pass: 1 + Math.floor(random() * most), rank: rankOf(name), draw: recurs ? random() : 0 };
+      return {
+        name,
+        pass: 1 + Math.floor(random() * most),
+        rank: rankOf(name),
+        draw: recurs ? random() : 0,
+      };
     })
     .sort((a, b) => a.rank - b.rank || a.draw - b.draw)
     .map(({ name, pass }) => `${name}:${pass}`);
 }
 
 /**
- * Cuts a run at one fault after the other, each in a resume of what the one before left, and lets the last resume finish.
- * Where a run is over before it comes to its fault, it is looked at, and a new one meets the fault at its first pass.
- * @param {Parameters<typeof startOrResume>[0]} job its `runs` is the folder of the first run, and the stem of further ones
+ * Cuts a run at one fault after the other, each in a resume of what the one before left, and lets
+ * the last resume finish. Where a run is over before it comes to its fault, it is looked at, and a
+ * new one meets the fault at its first pass.
+ * @param {Parameters<typeof startOrResume>[0]} job its `runs` is the folder of the first run, and
+ * the stem of further ones
  * @param {readonly string[]} faults `name:n`
  * @param {Record<string, string>} reference
  * @param {(line: string) => void} [tell]
@@ -315,7 +346,8 @@ export async function cutAndResume(job, faults, reference, tell = () => {}) {
     if (result.signal === 'SIGKILL') done.kills++;
     // A kill may come when all is done.
     else if (result.code === 0 || result.stdout.includes('is complete;')) {
-      for (const problem of problemsOf(onlyRun(current.runs), reference)) done.problems.push(`${where}: ${problem}`);
+      for (const problem of problemsOf(onlyRun(current.runs), reference))
+        done.problems.push(`${where}: ${problem}`);
     } else {
       const said = `${result.stdout}${result.stderr}`.trim().slice(-500);
       done.problems.push(`${where}: exit ${result.code ?? result.signal}: ${said}`);

@@ -1,5 +1,5 @@
-// PNG with a palette: a screenshot of few colours in a quarter of the bytes. Reads 8-bit RGB and RGBA without interlacing, as browsers
-// write it; colours are chosen by median cut (Heckbert 1982).
+// PNG with a palette: a screenshot of few colours in a quarter of the bytes. Reads 8-bit RGB and
+// RGBA without interlacing, as browsers write it; colours are chosen by median cut (Heckbert 1982).
 import { deflateSync, inflateSync, crc32 as nativeCrc } from 'node:zlib';
 
 const SIGNATURE = Buffer.from([137, 80, 78, 71, 13, 10, 26, 10]);
@@ -14,7 +14,8 @@ function decode(png) {
     if (type === 'IHDR') {
       [width, height] = [body.readUInt32BE(0), body.readUInt32BE(4)];
       channels = { 2: 3, 6: 4 }[body[9]];
-      if (body[8] !== 8 || channels === undefined || body[12] !== 0) throw new Error('not an 8-bit RGB or RGBA image');
+      if (body[8] !== 8 || channels === undefined || body[12] !== 0)
+        throw new Error('not an 8-bit RGB or RGBA image');
     } else if (type === 'IDAT') data.push(body);
     at += 12 + length;
   }
@@ -43,25 +44,43 @@ function decode(png) {
 }
 
 function palette(counts) {
-  let boxes = [[...counts].map(([colour, count]) => ({ rgb: [colour >> 16, (colour >> 8) & 255, colour & 255], count }))];
+  let boxes = [
+    [...counts].map(([colour, count]) => ({
+      rgb: [colour >> 16, (colour >> 8) & 255, colour & 255],
+      count,
+    })),
+  ];
   const spread = (box) => {
-    const ranges = [0, 1, 2].map((i) => Math.max(...box.map(({ rgb }) => rgb[i])) - Math.min(...box.map(({ rgb }) => rgb[i])));
+    const ranges = [0, 1, 2].map(
+      (i) => Math.max(...box.map(({ rgb }) => rgb[i])) - Math.min(...box.map(({ rgb }) => rgb[i])),
+    );
     const axis = ranges.indexOf(Math.max(...ranges));
-    return { axis, score: ranges[axis] * Math.sqrt(box.reduce((sum, { count }) => sum + count, 0)) };
+    return {
+      axis,
+      score: ranges[axis] * Math.sqrt(box.reduce((sum, { count }) => sum + count, 0)),
+    };
   };
   while (boxes.length < 256) {
-    const scored = boxes.map((box) => ({ box, ...spread(box) })).filter(({ box, score }) => box.length > 1 && score > 0);
+    const scored = boxes
+      .map((box) => ({ box, ...spread(box) }))
+      .filter(({ box, score }) => box.length > 1 && score > 0);
     if (scored.length === 0) break;
     const { box, axis } = scored.reduce((a, b) => (b.score > a.score ? b : a));
     box.sort((a, b) => a.rgb[axis] - b.rgb[axis]);
     const half = box.reduce((sum, { count }) => sum + count, 0) / 2;
     let [cut, sum] = [0, 0];
     while (cut < box.length - 1 && sum < half) sum += box[cut++].count;
-    boxes = [...boxes.filter((one) => one !== box), box.slice(0, Math.max(1, cut)), box.slice(Math.max(1, cut))];
+    boxes = [
+      ...boxes.filter((one) => one !== box),
+      box.slice(0, Math.max(1, cut)),
+      box.slice(Math.max(1, cut)),
+    ];
   }
   return boxes.map((box) => {
     const total = box.reduce((sum, { count }) => sum + count, 0);
-    return [0, 1, 2].map((i) => Math.round(box.reduce((sum, { rgb, count }) => sum + rgb[i] * count, 0) / total));
+    return [0, 1, 2].map((i) =>
+      Math.round(box.reduce((sum, { rgb, count }) => sum + rgb[i] * count, 0) / total),
+    );
   });
 }
 
@@ -107,7 +126,9 @@ export function encodeIndexed(png) {
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
       const at = (y * width + x) * channels;
-      raw[y * (width + 1) + 1 + x] = nearest.get((pixels[at] << 16) | (pixels[at + 1] << 8) | pixels[at + 2]);
+      raw[y * (width + 1) + 1 + x] = nearest.get(
+        (pixels[at] << 16) | (pixels[at + 1] << 8) | pixels[at + 2],
+      );
     }
   }
   const header = Buffer.alloc(13);

@@ -1,8 +1,10 @@
-// Takes the pictures of docs/images/studio: every page, in light and dark, on real runs (build first).
+// Takes the pictures of docs/images/studio: every page, in light and dark, on real runs (build
+// first).
 //
 //   node scripts/screenshots.mjs [runs folder, default: one made here in a few minutes] [folder of the pictures]
 //
-// CHROMIUM names the browser; default /usr/bin/chromium. Pictures are reduced to 256 colours (png.mjs).
+// CHROMIUM names the browser; default /usr/bin/chromium. Pictures are reduced to 256 colours
+// (png.mjs).
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -19,22 +21,36 @@ let runs = process.argv[2];
 if (runs === undefined) {
   runs = mkdtempSync(join(tmpdir(), 'reckoner-screenshots-'));
   for (const seed of ['1', '2'])
-    spawnSync(process.execPath, [command, 'train', 'r1-mini', '--seed', seed, '--runs', runs], { stdio: 'inherit' });
+    spawnSync(process.execPath, [command, 'train', 'r1-mini', '--seed', seed, '--runs', runs], {
+      stdio: 'inherit',
+    });
 }
 if (!existsSync(runs)) throw new Error(`${runs} does not exist`);
 const names = readdirSync(runs).sort();
 const mini = names.filter((name) => name.includes('r1-mini')).at(0) ?? names[0];
-const other = names.find((name) => name !== mini && name.includes('r1-mini')) ?? names.find((name) => name !== mini);
+const other =
+  names.find((name) => name !== mini && name.includes('r1-mini')) ??
+  names.find((name) => name !== mini);
 
-const server = spawn(process.execPath, [command, 'studio', '--port', '0', '--runs', runs, '--json'], {
-  stdio: ['ignore', 'pipe', 'inherit'],
-});
-const { url } = JSON.parse(await new Promise((resolve) => server.stdout.once('data', (text) => resolve(String(text)))));
+const server = spawn(
+  process.execPath,
+  [command, 'studio', '--port', '0', '--runs', runs, '--json'],
+  {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  },
+);
+const { url } = JSON.parse(
+  await new Promise((resolve) => server.stdout.once('data', (text) => resolve(String(text)))),
+);
 const at = (path) => new URL(path, url).href;
 
 const pages = [
   { name: 'runs', path: '/runs', ready: '.run-row' },
-  { name: 'run', path: `/runs/${mini}?stage=grpo${other ? `&with=${other}` : ''}`, ready: '.chart canvas' },
+  {
+    name: 'run',
+    path: `/runs/${mini}?stage=grpo${other ? `&with=${other}` : ''}`,
+    ready: '.chart canvas',
+  },
   { name: 'rollouts', path: `/runs/${mini}/rollouts`, ready: '.rollouts li' },
   { name: 'run-bill', path: `/runs/${mini}/bill`, ready: '.waterfall' },
   { name: 'chat', path: `/chat?run=${mini}`, ready: '.ask', act: chat },
@@ -75,12 +91,19 @@ async function open(page) {
 }
 
 mkdirSync(out, { recursive: true });
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox'] });
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: ['--no-sandbox'],
+});
 try {
   for (const theme of ['light', 'dark']) {
     for (const phone of [false, true]) {
       const viewport = phone ? { width: 390, height: 844 } : { width: 1280, height: 860 };
-      const context = await browser.newContext({ viewport, colorScheme: theme, deviceScaleFactor: 1.5 });
+      const context = await browser.newContext({
+        viewport,
+        colorScheme: theme,
+        deviceScaleFactor: 1.5,
+      });
       const page = await context.newPage();
       for (const { name, path, ready, act } of pages) {
         if (phone && (theme === 'dark' || !['run', 'plan', 'claim'].includes(name))) continue;

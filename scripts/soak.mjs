@@ -1,18 +1,28 @@
 /**
- * @file `npm run soak`: kills a small training run at every pass of every fault point, and at random moments, and resumes it.
+ * @file `npm run soak`: kills a small training run at every pass of every fault point, and at
+ * random moments, and resumes it.
  *
  *   npm run soak                                    everything; about half an hour on two cores
  *   npm run soak -- --every 10 --random 20          each tenth pass of a point (the first ones always)
  *   npm run soak -- --workers 2 --every 0           random kills only
  *
- * Every run must end with the bits of one that was never stopped; see crash.mjs for what is compared. Prints a table and, as
- * its last line, `N passed, N failed`; the exit code is 1 when anything failed. Runs that failed are kept.
+ * Every run must end with the bits of one that was never stopped; see crash.mjs for what is
+ * compared. Prints a table and, as its last line, `N passed, N failed`; the exit code is 1 when
+ * anything failed. Runs that failed are kept.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { createRandom, onlyRun, problemsOf, startOrResume, TINY, uncut, writeRecipe } from './crash.mjs';
+import {
+  createRandom,
+  onlyRun,
+  problemsOf,
+  startOrResume,
+  TINY,
+  uncut,
+  writeRecipe,
+} from './crash.mjs';
 
 const { values: options } = parseArgs({
   options: {
@@ -85,15 +95,22 @@ function settle(what, runs, problems) {
     rmSync(runs, { recursive: true, force: true });
     return;
   }
-  failures.push(`${what}: ${problems[0]}${problems.length > 1 ? ` (and ${problems.length - 1} more)` : ''}; kept in ${runs}`);
+  failures.push(
+    `${what}: ${problems[0]}${problems.length > 1 ? ` (and ${problems.length - 1} more)` : ''}; kept in ${runs}`,
+  );
   tell(`FAILED ${failures.at(-1)}`);
 }
 
 function printTable(head, rows) {
   const cells = [head, ...rows].map((row) => row.map(String));
   const widths = head.map((_, i) => Math.max(...cells.map((row) => row[i].length)));
-  const line = (row) => row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('  ');
-  console.log([line(cells[0]), widths.map((w) => '-'.repeat(w)).join('  '), ...cells.slice(1).map(line)].join('\n'));
+  const line = (row) =>
+    row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('  ');
+  console.log(
+    [line(cells[0]), widths.map((w) => '-'.repeat(w)).join('  '), ...cells.slice(1).map(line)].join(
+      '\n',
+    ),
+  );
 }
 
 /** Every pass of every fault point: one kill, one resume. */
@@ -115,7 +132,8 @@ async function soakPoints(workers) {
       mkdirSync(runs);
       const call = await startOrResume({ ...job, runs }, { fault: `kill@${row.name}:${pass}` });
       if (call.signal === 'SIGKILL') row.kills++;
-      // The heartbeat's events come by the clock, so the last passes of their points may not happen.
+      // The heartbeat's events come by the clock, so the last passes of their points may not
+      // happen.
       else if (call.code === 0) row.missed++;
       const end = call.code === 0 ? call : await startOrResume({ ...job, runs });
       const over = end.code === 0 || end.stdout.includes('is complete;');
@@ -123,7 +141,10 @@ async function soakPoints(workers) {
       const problems = over ? problemsOf(onlyRun(runs), reference.result) : [said];
       if (problems.length === 0) row.equal++;
       settle(what, runs, problems);
-      tell(`${workers} worker${workers > 1 ? 's' : ''}: ${passed} passed, ${failures.length} failed`, false);
+      tell(
+        `${workers} worker${workers > 1 ? 's' : ''}: ${passed} passed, ${failures.length} failed`,
+        false,
+      );
     }),
   );
   tell(
@@ -141,7 +162,10 @@ async function soakPoints(workers) {
   );
 }
 
-/** Kills at random moments: a run is cut again and again until it is through, then another one is begun. */
+/**
+ * Kills at random moments: a run is cut again and again until it is through, then another one is
+ * begun.
+ */
 async function soakRandom(workers, wanted) {
   const random = createRandom(seed * 1000 + workers);
   const recipe = writeRecipe(folder, SOAK);
@@ -181,10 +205,13 @@ async function soakRandom(workers, wanted) {
   printTable(['run', 'kills', 'same bits', 'killed after'], rows);
 }
 
-console.log(`soak on ${cpus()[0]?.model.trim()}, ${cpus().length} cores, Node ${process.version}, seed ${seed}`);
+console.log(
+  `soak on ${cpus()[0]?.model.trim()}, ${cpus().length} cores, Node ${process.version}, seed ${seed}`,
+);
 for (const workers of workerCounts) await soakPoints(workers);
 const shares = workerCounts.map((_, i) => Math.floor((randomKills + i) / workerCounts.length));
-for (const [i, workers] of workerCounts.entries()) if (shares[i] > 0) await soakRandom(workers, shares[i]);
+for (const [i, workers] of workerCounts.entries())
+  if (shares[i] > 0) await soakRandom(workers, shares[i]);
 
 console.log(`\n${minutes()} minutes`);
 for (const failure of failures) console.log(`failed: ${failure}`);

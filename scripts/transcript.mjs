@@ -2,9 +2,10 @@
 //
 //   node scripts/transcript.mjs <run folder> [--readme README.md] [--check]
 //
-// Between `<!-- transcript:start -->` and `<!-- transcript:end -->` goes what the run printed, replayed from its events by the
-// code that printed it; between `<!-- cost:start -->` and `<!-- cost:end -->` what it took, from its bill. The same run gives
-// the same text. `--check` writes nothing and exits 1 when the file differs. Needs dist/ (npm run build).
+// Between `<!-- transcript:start -->` and `<!-- transcript:end -->` goes what the run printed,
+// replayed from its events by the code that printed it; between `<!-- cost:start -->` and `<!--
+// cost:end -->` what it took, from its bill. The same run gives the same text. `--check` writes
+// nothing and exits 1 when the file differs. Needs dist/ (npm run build).
 import { readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,7 +17,9 @@ const fail = (message) => {
 };
 
 const load = (path) =>
-  import(new URL(`../dist/${path}`, import.meta.url)).catch(() => fail('dist/ is missing or old; npm run build makes it'));
+  import(new URL(`../dist/${path}`, import.meta.url)).catch(() =>
+    fail('dist/ is missing or old; npm run build makes it'),
+  );
 const { evaluationsOf, learnedLines, nextLines, readSamples } = await load('cli/ending.js');
 const { formatDuration } = await load('cli/format.js');
 const { initialState, reduceEvent } = await load('cli/progress.js');
@@ -37,7 +40,15 @@ export async function readRunFolder(folder) {
   const recipe = readJson(join(folder, 'recipe.json'));
   const bill = readJson(join(folder, 'bill.json'));
   const name = basename(folder);
-  return { events, started, ended, recipe, bill, name, samples: readSamples(join(folder, 'samples.jsonl')) };
+  return {
+    events,
+    started,
+    ended,
+    recipe,
+    bill,
+    name,
+    samples: readSamples(join(folder, 'samples.jsonl')),
+  };
 }
 
 /** Lines that stay on the screen of a terminal: one a stage, one an evaluation. */
@@ -62,7 +73,11 @@ export function transcriptOf(run) {
     ],
     learnedLines(evaluationsOf(events), samples),
     [billText(bill, { width: WIDTH, brief: true })],
-    nextLines({ reason: ended.reason, step: ended.step, run: { name, root, model: `${root}/model` } }),
+    nextLines({
+      reason: ended.reason,
+      step: ended.step,
+      run: { name, root, model: `${root}/model` },
+    }),
   ];
   return `\`\`\`text\n${parts.map((lines) => lines.join('\n')).join('\n\n')}\n\`\`\``;
 }
@@ -70,23 +85,35 @@ export function transcriptOf(run) {
 /** What it took, in words. Amounts and their digits are those of the printed bill. */
 export function costOf(run) {
   const { events, started, bill, recipe } = run;
-  const seconds = events.reduce((sum, event) => sum + (event.type === 'usage' ? event.usage.wallSeconds : 0), 0);
+  const seconds = events.reduce(
+    (sum, event) => sum + (event.type === 'usage' ? event.usage.wallSeconds : 0),
+    0,
+  );
   const line = billText(bill, { width: WIDTH, brief: true }).replace(/\s+/g, ' ');
-  const match = line.match(/Headline (\S+) \((\S+) \.\. (\S+)\); full (\S+) \((\S+) \.\. (\S+?)\)(?:, (\S+) times that)?/);
+  const match = line.match(
+    /Headline (\S+) \((\S+) \.\. (\S+)\); full (\S+) \((\S+) \.\. (\S+?)\)(?:, (\S+) times that)?/,
+  );
   if (!match) fail('the bill does not say its totals as it used to');
   const [, headline, , , full, low, high, times] = match;
   const { cpu, cores, node } = started.machine;
   const bridge = bill.bridge.map(({ what }) => what);
-  const list = bridge.length > 1 ? `${bridge.slice(0, -1).join(', ')} and ${bridge.at(-1)}` : bridge.join('');
+  const list =
+    bridge.length > 1 ? `${bridge.slice(0, -1).join(', ')} and ${bridge.at(-1)}` : bridge.join('');
   const rows = [
-    ['time', `${formatDuration(seconds)} (${recipe.stages.map(({ id }) => id).join(' → ')}; installing not included)`],
+    [
+      'time',
+      `${formatDuration(seconds)} (${recipe.stages.map(({ id }) => id).join(' → ')}; installing not included)`,
+    ],
     [
       'machine',
       `${cpu.trim()}, ${counted(started.workers, 'worker')} on ${counted(cores, 'core')}, Node ${node.replace(/^v/, '')}`,
     ],
     ['engine', `\`${started.fingerprint}\``],
     ['headline', `**${headline}**: the core time of the training stages, at a rental price`],
-    ['full', `**${full}**${times === undefined ? '' : `, ${times} times the headline`}${list === '' ? '' : `: also ${list}`}`],
+    [
+      'full',
+      `**${full}**${times === undefined ? '' : `, ${times} times the headline`}${list === '' ? '' : `: also ${list}`}`,
+    ],
     ['interval of full', `${low} to ${high}, with every price at its low or high end`],
   ];
   return ['| | |', '|---|---|', ...rows.map(([what, text]) => `| ${what} | ${text} |`)].join('\n');
@@ -103,14 +130,19 @@ export function fill(text, marker, content) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { readme: { type: 'string', default: 'README.md' }, check: { type: 'boolean', default: false } },
+    options: {
+      readme: { type: 'string', default: 'README.md' },
+      check: { type: 'boolean', default: false },
+    },
   });
-  if (positionals.length !== 1) fail('give one run folder: node scripts/transcript.mjs runs/2026-11-23-r1-mini-7f3a');
+  if (positionals.length !== 1)
+    fail('give one run folder: node scripts/transcript.mjs runs/2026-11-23-r1-mini-7f3a');
   const run = await readRunFolder(positionals[0].replace(/\/+$/, ''));
   const old = readFileSync(values.readme, 'utf8');
   const text = fill(fill(old, 'transcript', transcriptOf(run)), 'cost', costOf(run));
   if (values.check) {
-    if (text !== old) fail(`${values.readme} is not what ${positionals[0]} printed; run this without --check`);
+    if (text !== old)
+      fail(`${values.readme} is not what ${positionals[0]} printed; run this without --check`);
   } else {
     writeFileSync(values.readme, text);
   }

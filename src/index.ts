@@ -6,10 +6,20 @@
 export { UserError } from './base/errors.js';
 export { Random } from './base/random.js';
 export { loadHuggingFace, saveHuggingFace } from './checkpoints/hugging-face.js';
-export { openRunFolder, type RunFolder, resolveModel, resolveRun } from './checkpoints/run-folder.js';
+export {
+  openRunFolder,
+  type RunFolder,
+  resolveModel,
+  resolveRun,
+} from './checkpoints/run-folder.js';
 export { type EvaluateOptions, type EvaluationResult, evaluate } from './evaluation/evaluate.js';
 export { passAtK, wilsonInterval } from './evaluation/statistics.js';
-export { type Completion, createSampler, type GenerateOptions, type Sampler } from './inference/index.js';
+export {
+  type Completion,
+  createSampler,
+  type GenerateOptions,
+  type Sampler,
+} from './inference/index.js';
 export {
   CLAIMS,
   type ClaimDocument,

@@ -1,5 +1,6 @@
 /**
- * @file The planner runs in a browser: nothing that it loads, directly or through others, needs Node.
+ * @file The planner runs in a browser: nothing that it loads, directly or through others, needs
+ * Node.
  */
 import { readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';

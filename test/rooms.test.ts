@@ -3,7 +3,8 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { checkRooms, importsOf, readSources } from '../scripts/check-rooms.mjs';
 
-const check = (files: Record<string, string>): string[] => checkRooms(new Map(Object.entries(files)));
+const check = (files: Record<string, string>): string[] =>
+  checkRooms(new Map(Object.entries(files)));
 
 test('the tree keeps the order', () => {
   expect(checkRooms(readSources(fileURLToPath(new URL('../src', import.meta.url))))).toEqual([]);
@@ -45,14 +46,21 @@ test('every form of import is seen, and nothing in comments', () => {
 });
 
 test('down is allowed, up is not', () => {
-  expect(check({ 'cli/main.ts': "import '../tensor/backend.js';", 'tensor/backend.ts': "import '../base/errors.js';" })).toEqual(
-    [],
-  );
+  expect(
+    check({
+      'cli/main.ts': "import '../tensor/backend.js';",
+      'tensor/backend.ts': "import '../base/errors.js';",
+    }),
+  ).toEqual([]);
   expect(check({ 'tensor/x.ts': "import type { Model } from '../models/llama.js';" })).toEqual([
     'src/tensor/x.ts:1: tensor imports models/llama.js; models lies above tensor, and imports go down only',
   ]);
-  expect(check({ 'base/x.ts': "\nexport * from '../usage/usage.js';" })[0]).toMatch(/^src\/base\/x\.ts:2: base imports usage/);
-  expect(check({ 'tensor/x.ts': "new URL('../training/worker.js', import.meta.url)" })).toHaveLength(1);
+  expect(check({ 'base/x.ts': "\nexport * from '../usage/usage.js';" })[0]).toMatch(
+    /^src\/base\/x\.ts:2: base imports usage/,
+  );
+  expect(
+    check({ 'tensor/x.ts': "new URL('../training/worker.js', import.meta.url)" }),
+  ).toHaveLength(1);
 });
 
 test('planner and ledger know models by configuration alone', () => {
@@ -61,15 +69,27 @@ test('planner and ledger know models by configuration alone', () => {
       expect(check({ [`${room}/x.ts`]: `import '../${lower}/y.js';` })).toEqual([
         `src/${room}/x.ts:1: ${room} imports ${lower}/y.js; the ${room} knows models by their configuration alone`,
       ]);
-  expect(check({ 'ledger/x.ts': "import '../usage/usage.js'; import '../catalog/prices.js';" })).toEqual([]);
+  expect(
+    check({ 'ledger/x.ts': "import '../usage/usage.js'; import '../catalog/prices.js';" }),
+  ).toEqual([]);
 });
 
 test('circles are found, across types and longer ways', () => {
   expect(
-    check({ 'tensor/a.ts': "import './b.js';", 'tensor/b.ts': "import './c.js';", 'tensor/c.ts': "import './a.js';" }),
-  ).toEqual(['src/tensor/c.ts: imports in a circle: tensor/a.ts → tensor/b.ts → tensor/c.ts → tensor/a.ts']);
+    check({
+      'tensor/a.ts': "import './b.js';",
+      'tensor/b.ts': "import './c.js';",
+      'tensor/c.ts': "import './a.js';",
+    }),
+  ).toEqual([
+    'src/tensor/c.ts: imports in a circle: tensor/a.ts → tensor/b.ts → tensor/c.ts → tensor/a.ts',
+  ]);
   expect(
-    check({ 'tensor/a.ts': "import './b.js'; import './c.js';", 'tensor/b.ts': "import './c.js';", 'tensor/c.ts': '' }),
+    check({
+      'tensor/a.ts': "import './b.js'; import './c.js';",
+      'tensor/b.ts': "import './c.js';",
+      'tensor/c.ts': '',
+    }),
   ).toEqual([]);
   expect(check({ 'tensor/a.ts': "new URL('./a.js', import.meta.url)" })).toEqual([]);
 });

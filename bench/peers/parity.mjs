@@ -3,12 +3,18 @@
  *
  *   node bench/peers/parity.mjs FOLDER   →   FOLDER/<name>/{config.json, model.safetensors, ours.json}
  *
- * parity.py runs it and compares with transformers. src/models/parity.test.ts makes the same models from the same seed.
+ * parity.py runs it and compares with transformers. src/models/parity.test.ts makes the same models
+ * from the same seed.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { saveHuggingFace } from '../../dist/checkpoints/hugging-face.js';
-import { architectureOf, createModel, explicitConfig, parseModelConfig } from '../../dist/models/index.js';
+import {
+  architectureOf,
+  createModel,
+  explicitConfig,
+  parseModelConfig,
+} from '../../dist/models/index.js';
 import { createReferenceBackend } from '../../dist/tensor/backends/reference.js';
 import { Tape } from '../../dist/tensor/tape.js';
 import { crossEntropyStep } from '../../dist/training/backpropagate.js';
@@ -93,7 +99,12 @@ export const CONFIGS = {
     num_key_value_heads: 1,
     rope_theta: 100,
     tie_word_embeddings: true,
-    rope_scaling: { rope_type: 'yarn', factor: 4, original_max_position_embeddings: 8, beta_fast: 2 },
+    rope_scaling: {
+      rope_type: 'yarn',
+      factor: 4,
+      original_max_position_embeddings: 8,
+      beta_fast: 2,
+    },
   },
   'qwen3-tied-five-heads': {
     ...common,
@@ -172,7 +183,8 @@ export const CONFIGS = {
     num_nextn_predict_layers: 1,
     rms_norm_eps: 1e-3,
   },
-  // As published: YaRN with equal mscales on compressed queries, two dense layers first; and the prediction module over all of it.
+  // As published: YaRN with equal mscales on compressed queries, two dense layers first; and the
+  // prediction module over all of it.
   'deepseek-v3-yarn-mtp-seven-heads': {
     ...common,
     model_type: 'deepseek_v3',
@@ -223,7 +235,8 @@ export const CONFIGS = {
 };
 
 /** Norms start at one and biases at zero, where a forgotten or doubled one would not be noticed. */
-export const vectorAt = (role, name, i) => (role === 'norm' ? 1 : 0) + 0.4 * Math.sin(i + name.length);
+export const vectorAt = (role, name, i) =>
+  (role === 'norm' ? 1 : 0) + 0.4 * Math.sin(i + name.length);
 
 /** What multi-token prediction counts in the loss, where a model has it. */
 export const MTP_WEIGHT = 0.3;
@@ -241,13 +254,19 @@ for (const [name, json] of Object.entries(CONFIGS)) {
     if (spec.role === 'norm' || spec.role === 'bias' || spec.role === 'buffer')
       backend.write(
         value,
-        Float32Array.from({ length: size }, (_, i) => (spec.role === 'buffer' ? biasAt(i) : vectorAt(spec.role, spec.name, i))),
+        Float32Array.from({ length: size }, (_, i) =>
+          spec.role === 'buffer' ? biasAt(i) : vectorAt(spec.role, spec.name, i),
+        ),
       );
   }
   const read = async (tensor) => Array.from(await backend.read(tensor));
   const tensors = [];
   for (const { spec, value } of model.store.parameters) {
-    tensors.push({ name: spec.name, shape: spec.shape, data: Float32Array.from(await read(value)) });
+    tensors.push({
+      name: spec.name,
+      shape: spec.shape,
+      data: Float32Array.from(await read(value)),
+    });
   }
   await saveHuggingFace(join(folder, name), {
     config: { ...explicitConfig(config), architectures: [architectureOf(config)] },

@@ -30,7 +30,13 @@ const common = {
 };
 /** The same as in src/inference/peft.test.ts. */
 const CONFIGS = {
-  qwen3: { ...common, model_type: 'qwen3', num_attention_heads: 6, num_key_value_heads: 3, head_dim: 6 },
+  qwen3: {
+    ...common,
+    model_type: 'qwen3',
+    num_attention_heads: 6,
+    num_key_value_heads: 3,
+    head_dim: 6,
+  },
   deepseek_v3: {
     ...common,
     model_type: 'deepseek_v3',
@@ -61,18 +67,32 @@ async function make(folder, family) {
   model.store.initialize(11);
   const tensors = [];
   for (const { spec, value } of model.store.parameters) {
-    tensors.push({ name: spec.name, shape: spec.shape, data: Float32Array.from(await backend.read(value)) });
+    tensors.push({
+      name: spec.name,
+      shape: spec.shape,
+      data: Float32Array.from(await backend.read(value)),
+    });
   }
   const base = join(folder, 'base');
   const json = { ...explicitConfig(config), architectures: [architectureOf(config)] };
-  await saveHuggingFace(base, { config: json, tensors, ...tokenizerFiles(createCharacterTokenizer('abcdef')) });
+  await saveHuggingFace(base, {
+    config: json,
+    tensors,
+    ...tokenizerFiles(createCharacterTokenizer('abcdef')),
+  });
   const specs = parametersOf(config);
   const parts = planAdapter(specs, adapter).specs.map(({ name, shape }, i) => ({
     name,
     shape,
-    data: Float32Array.from({ length: shape[0] * shape[1] }, (_, j) => Math.sin(3 * i + 1.7 * j) / 3),
+    data: Float32Array.from(
+      { length: shape[0] * shape[1] },
+      (_, j) => Math.sin(3 * i + 1.7 * j) / 3,
+    ),
   }));
-  await saveAdapter(join(folder, 'ours'), { config: adapterConfig(specs, adapter, base), tensors: parts });
+  await saveAdapter(join(folder, 'ours'), {
+    config: adapterConfig(specs, adapter, base),
+    tensors: parts,
+  });
 }
 
 async function logits(folder, sequences) {
@@ -84,7 +104,11 @@ async function logits(folder, sequences) {
       backend.write(tensor, data);
       return tensor;
     };
-    const input = { ids: upload(tokens), positions: upload(tokens.map((_, i) => i)), segments: upload([0, tokens.length]) };
+    const input = {
+      ids: upload(tokens),
+      positions: upload(tokens.map((_, i) => i)),
+      segments: upload([0, tokens.length]),
+    };
     const hidden = model.forward(new Tape(backend, false), input);
     const rows = backend.allocate('f32', [tokens.length, model.head.shape[0]]);
     backend.matmul(rows, hidden.value, model.head.value, { transposeB: true });

@@ -7,10 +7,17 @@ import { setWasmPaths, tf } from './web-tensorflow.mjs';
 
 setWasmPaths('/');
 const relaxed = hasRelaxedSimd();
-provideKernels(new Uint8Array(await (await fetch(relaxed ? '/kernels-relaxed.wasm' : '/kernels.wasm')).arrayBuffer()), relaxed);
+provideKernels(
+  new Uint8Array(
+    await (await fetch(relaxed ? '/kernels-relaxed.wasm' : '/kernels.wasm')).arrayBuffer(),
+  ),
+  relaxed,
+);
 const makers = ['wasm', 'webgpu'].flatMap((kind) => [
   () => reckoner(kind, modules),
   () => tensorflow(kind, { tf }),
   () => jaxjs(kind, { jax }),
 ]);
-Object.assign(globalThis, { measureAll: (options) => measure(makers, { ...options, say: (message) => console.log(message) }) });
+Object.assign(globalThis, {
+  measureAll: (options) => measure(makers, { ...options, say: (message) => console.log(message) }),
+});

@@ -1,9 +1,12 @@
-// The contestants of bench/webgpu.mjs, for Node and for a page: Reckoner, TensorFlow.js and jax-js, on WebAssembly and WebGPU.
+// The contestants of bench/webgpu.mjs, for Node and for a page: Reckoner, TensorFlow.js and jax-js,
+// on WebAssembly and WebGPU.
 //
-// Each trains the same Llama decoder (RMSNorm, rotary positions, causal attention, SwiGLU, an untied head) with Adam on the same number of
-// tokens. Written as each library's documents advise: tidy and fused kernels in TensorFlow.js, one `jit` around the whole step in jax-js.
-// Both get embeddings as a product with one-hot rows, for TensorFlow.js has no gradient of a lookup on WebAssembly. Neither has a key-value cache
-// that is written in place, so neither is measured at rollouts.
+// Each trains the same Llama decoder (RMSNorm, rotary positions, causal attention, SwiGLU, an
+// untied head) with Adam on the same number of tokens. Written as each library's documents advise:
+// tidy and fused kernels in TensorFlow.js, one `jit` around the whole step in jax-js. Both get
+// embeddings as a product with one-hot rows, for TensorFlow.js has no gradient of a lookup on
+// WebAssembly. Neither has a key-value cache that is written in place, so neither is measured at
+// rollouts.
 
 /** r1-mini's model, and one that a processor which plays a GPU gets through. */
 const WORK = {
@@ -16,7 +19,15 @@ const WORK = {
     length: 32,
     rollouts: { prompt: 8, samples: 16, tokens: 32 },
   },
-  tiny: { width: 32, hidden: 96, layers: 1, heads: 2, batch: 4, length: 16, rollouts: { prompt: 8, samples: 8, tokens: 8 } },
+  tiny: {
+    width: 32,
+    hidden: 96,
+    layers: 1,
+    heads: 2,
+    batch: 4,
+    length: 16,
+    rollouts: { prompt: 8, samples: 8, tokens: 8 },
+  },
 };
 
 let MODEL;
@@ -43,7 +54,8 @@ function take(name) {
   );
 }
 
-const noise = (count, scale = 1) => Float32Array.from({ length: count }, (_, i) => scale * Math.sin(1.7 * i + 0.3 * (i % 13)));
+const noise = (count, scale = 1) =>
+  Float32Array.from({ length: count }, (_, i) => scale * Math.sin(1.7 * i + 0.3 * (i % 13)));
 
 /** [BATCH · LENGTH, vocabulary] of inputs and of targets. */
 function oneHot(shift) {
@@ -57,20 +69,30 @@ function oneHot(shift) {
 function rotaryTables() {
   const half = MODEL.head_dim / 2;
   const angle = (i) => Math.floor(i / half) * 10000 ** (-(i % half) / half);
-  return ['cos', 'sin'].map((name) => Float32Array.from({ length: LENGTH * half }, (_, i) => Math[name](angle(i))));
+  return ['cos', 'sin'].map((name) =>
+    Float32Array.from({ length: LENGTH * half }, (_, i) => Math[name](angle(i))),
+  );
 }
 
 const maskNumbers = () =>
-  Float32Array.from({ length: LENGTH * LENGTH }, (_, i) => (i % LENGTH > Math.floor(i / LENGTH) ? -1e9 : 0));
+  Float32Array.from({ length: LENGTH * LENGTH }, (_, i) =>
+    i % LENGTH > Math.floor(i / LENGTH) ? -1e9 : 0,
+  );
 
-/** Shapes of the weights: embedding, of each layer seven matrices and two norms, the last norm, the head. */
+/**
+ * Shapes of the weights: embedding, of each layer seven matrices and two norms, the last norm, the
+ * head.
+ */
 function shapes() {
   const { vocab_size: v, hidden_size: d, intermediate_size: f, num_hidden_layers: layers } = MODEL;
   const layer = [[d], [d, d], [d, d], [d, d], [d, d], [d], [d, f], [d, f], [f, d]];
   return [[v, d], ...Array.from({ length: layers }, () => layer).flat(), [d], [d, v]];
 }
 
-/** Each is `{name, matmul(side) → run, train() → run, rollout() → run}`; a run is awaited, and what a side cannot do is absent. */
+/**
+ * Each is `{name, matmul(side) → run, train() → run, rollout() → run}`; a run is awaited, and what
+ * a side cannot do is absent.
+ */
 export async function reckoner(kind, modules) {
   const {
     createWasmBackend,
@@ -107,13 +129,19 @@ export async function reckoner(kind, modules) {
     },
     async train() {
       const { store } = opened();
-      const optimizer = createOptimizer(backend, store, optimizerSchema.parse({ matrices: 'adamw', lr: 1e-3 }));
+      const optimizer = createOptimizer(
+        backend,
+        store,
+        optimizerSchema.parse({ matrices: 'adamw', lr: 1e-3 }),
+      );
       const sequences = ids.map((tokens) => ({ tokens, predictFrom: 1 }));
       let step = 0;
       return async (calls) => {
         for (let i = 0; i < calls; i++) {
           store.resetGradients();
-          await crossEntropyStep(new Tape(backend), model, sequences, { weight: 1 / (BATCH * LENGTH) });
+          await crossEntropyStep(new Tape(backend), model, sequences, {
+            weight: 1 / (BATCH * LENGTH),
+          });
           await optimizer.update(1, ++step);
         }
         await backend.sync();
@@ -121,7 +149,12 @@ export async function reckoner(kind, modules) {
     },
     async rollout() {
       const { prompt, samples, tokens } = ROLLOUTS;
-      const sampler = createSampler(backend, opened(), { capacity: samples, maxPrompt: prompt, maxTokens: tokens, eos: -1 });
+      const sampler = createSampler(backend, opened(), {
+        capacity: samples,
+        maxPrompt: prompt,
+        maxTokens: tokens,
+        eos: -1,
+      });
       let call = 0;
       return async (calls) => {
         for (let i = 0; i < calls; i++)
@@ -139,11 +172,20 @@ export async function reckoner(kind, modules) {
 export async function tensorflow(kind, { tf }) {
   await tf.setBackend(kind);
   await tf.ready();
-  const { hidden_size: d, num_attention_heads: heads, head_dim: size, vocab_size: v, num_hidden_layers: layers } = MODEL;
-  const rms = (x, w) => tf.mul(tf.mul(x, tf.rsqrt(tf.add(tf.mean(tf.square(x), -1, true), 1e-6))), w);
+  const {
+    hidden_size: d,
+    num_attention_heads: heads,
+    head_dim: size,
+    vocab_size: v,
+    num_hidden_layers: layers,
+  } = MODEL;
+  const rms = (x, w) =>
+    tf.mul(tf.mul(x, tf.rsqrt(tf.add(tf.mean(tf.square(x), -1, true), 1e-6))), w);
   function train() {
     const weights = shapes().map((shape) =>
-      tf.variable(shape.length === 1 ? tf.ones(shape) : tf.tensor(noise(shape[0] * shape[1], 0.02), shape)),
+      tf.variable(
+        shape.length === 1 ? tf.ones(shape) : tf.tensor(noise(shape[0] * shape[1], 0.02), shape),
+      ),
     );
     const [input, target] = [0, 1].map((shift) => tf.tensor(oneHot(shift), [BATCH * LENGTH, v]));
     const [cos, sin] = rotaryTables().map((table) => tf.tensor(table, [LENGTH, size / 2]));
@@ -151,7 +193,10 @@ export async function tensorflow(kind, { tf }) {
     const split = (x) => tf.transpose(tf.reshape(x, [BATCH, LENGTH, heads, size]), [0, 2, 1, 3]);
     const rotate = (x) => {
       const [a, b] = tf.split(x, 2, -1);
-      return tf.concat([tf.sub(tf.mul(a, cos), tf.mul(b, sin)), tf.add(tf.mul(b, cos), tf.mul(a, sin))], -1);
+      return tf.concat(
+        [tf.sub(tf.mul(a, cos), tf.mul(b, sin)), tf.add(tf.mul(b, cos), tf.mul(a, sin))],
+        -1,
+      );
     };
     const loss = () => {
       const next = weights[Symbol.iterator]();
@@ -163,7 +208,10 @@ export async function tensorflow(kind, { tf }) {
         const k = rotate(split(tf.matMul(h, w())));
         const value = split(tf.matMul(h, w()));
         const scores = tf.softmax(tf.add(tf.mul(tf.matMul(q, k, false, true), size ** -0.5), mask));
-        const mixed = tf.reshape(tf.transpose(tf.matMul(scores, value), [0, 2, 1, 3]), [BATCH * LENGTH, d]);
+        const mixed = tf.reshape(tf.transpose(tf.matMul(scores, value), [0, 2, 1, 3]), [
+          BATCH * LENGTH,
+          d,
+        ]);
         x = tf.add(x, tf.matMul(mixed, w()));
         const g = rms(x, w());
         const gate = tf.matMul(g, w());
@@ -205,14 +253,24 @@ export async function jaxjs(kind, { jax }) {
   const devices = await jax.init(kind);
   if (!devices.includes(kind)) throw new Error(`no ${kind}`);
   const { numpy: np, nn, jit, valueAndGrad } = jax;
-  const { hidden_size: d, num_attention_heads: heads, head_dim: size, vocab_size: v, num_hidden_layers: layers } = MODEL;
+  const {
+    hidden_size: d,
+    num_attention_heads: heads,
+    head_dim: size,
+    vocab_size: v,
+    num_hidden_layers: layers,
+  } = MODEL;
   const array = (data, shape) => np.array(data, { device: kind }).reshape(shape);
-  const rms = (x, w) => x.ref.div(np.sqrt(np.square(x).mean(-1, { keepdims: true }).add(1e-6))).mul(w);
+  const rms = (x, w) =>
+    x.ref.div(np.sqrt(np.square(x).mean(-1, { keepdims: true }).add(1e-6))).mul(w);
   const split = (x) => np.transpose(x.reshape([BATCH, LENGTH, heads, size]), [0, 2, 1, 3]);
   function rotate(x, cos, sin) {
     const a = x.ref.slice([], [], [], [0, size / 2]);
     const b = x.slice([], [], [], [size / 2, size]);
-    return np.concatenate([a.ref.mul(cos.ref).sub(b.ref.mul(sin.ref)), b.mul(cos).add(a.mul(sin))], -1);
+    return np.concatenate(
+      [a.ref.mul(cos.ref).sub(b.ref.mul(sin.ref)), b.mul(cos).add(a.mul(sin))],
+      -1,
+    );
   }
   function loss(weights, { input, target, cos, sin, mask }) {
     const next = weights[Symbol.iterator]();
@@ -230,7 +288,9 @@ export async function jaxjs(kind, { jax }) {
           .add(mask.ref),
         -1,
       );
-      const mixed = np.transpose(np.matmul(scores, value), [0, 2, 1, 3]).reshape([BATCH * LENGTH, d]);
+      const mixed = np
+        .transpose(np.matmul(scores, value), [0, 2, 1, 3])
+        .reshape([BATCH * LENGTH, d]);
       x = x.add(np.matmul(mixed, w()));
       const g = rms(x.ref, w());
       const gate = nn.silu(np.matmul(g.ref, w()));
@@ -258,9 +318,12 @@ export async function jaxjs(kind, { jax }) {
     async train() {
       const start = () =>
         shapes().map((shape) =>
-          shape.length === 1 ? array(new Float32Array(shape[0]).fill(1), shape) : array(noise(shape[0] * shape[1], 0.02), shape),
+          shape.length === 1
+            ? array(new Float32Array(shape[0]).fill(1), shape)
+            : array(noise(shape[0] * shape[1], 0.02), shape),
         );
-      const zeros = () => shapes().map((shape) => array(new Float32Array(shape.reduce((x, y) => x * y)), shape));
+      const zeros = () =>
+        shapes().map((shape) => array(new Float32Array(shape.reduce((x, y) => x * y)), shape));
       const step = jit((weights, first, second, data) => {
         const [value, gradients] = valueAndGrad(loss)(
           weights.map((x) => x.ref),
@@ -268,7 +331,9 @@ export async function jaxjs(kind, { jax }) {
         );
         const m = gradients.map((g, i) => first[i].mul(0.9).add(g.ref.mul(0.1)));
         const s = gradients.map((g, i) => second[i].mul(0.95).add(np.square(g).mul(0.05)));
-        const next = weights.map((x, i) => x.sub(m[i].ref.mul(1e-3).div(np.sqrt(s[i].ref).add(1e-8))));
+        const next = weights.map((x, i) =>
+          x.sub(m[i].ref.mul(1e-3).div(np.sqrt(s[i].ref).add(1e-8))),
+        );
         return [value, next, m, s];
       });
       const data = {
@@ -292,8 +357,8 @@ export async function jaxjs(kind, { jax }) {
 }
 
 /**
- * Every side's figures: GFLOP/s of products, tokens a second of training and of rollouts; medians over rounds in which the sides take turns.
- * What a side fails at is told and left out.
+ * Every side's figures: GFLOP/s of products, tokens a second of training and of rollouts; medians
+ * over rounds in which the sides take turns. What a side fails at is told and left out.
  */
 export async function measure(makers, { work, sizes, seconds, rounds, say = () => {} }) {
   take(work);
@@ -306,7 +371,11 @@ export async function measure(makers, { work, sizes, seconds, rounds, say = () =
     }
   }
   const jobs = [
-    ...sizes.map((side) => ({ key: `matmul ${side}`, unit: (2 * side ** 3) / 1e9, open: (s) => s.matmul?.(side) })),
+    ...sizes.map((side) => ({
+      key: `matmul ${side}`,
+      unit: (2 * side ** 3) / 1e9,
+      open: (s) => s.matmul?.(side),
+    })),
     { key: 'train', unit: BATCH * LENGTH, open: (s) => s.train?.() },
     { key: 'rollout', unit: ROLLOUTS.samples * ROLLOUTS.tokens, open: (s) => s.rollout?.() },
   ];
@@ -348,7 +417,8 @@ export async function measure(makers, { work, sizes, seconds, rounds, say = () =
         one.speeds.push((unit * one.calls) / ((performance.now() - start) / 1000));
       }
     }
-    for (const { side, speeds } of running) results[side.name][key] = speeds.sort((a, b) => a - b)[speeds.length >> 1];
+    for (const { side, speeds } of running)
+      results[side.name][key] = speeds.sort((a, b) => a - b)[speeds.length >> 1];
   }
   return results;
 }

@@ -1,4 +1,5 @@
-// TensorFlow.js with the two backends that bench/webgpu.mjs measures, for a page; Node takes the packages' CommonJS.
+// TensorFlow.js with the two backends that bench/webgpu.mjs measures, for a page; Node takes the
+// packages' CommonJS.
 import * as tf from '@tensorflow/tfjs';
 import '@tensorflow/tfjs-backend-wasm';
 import '@tensorflow/tfjs-backend-webgpu';

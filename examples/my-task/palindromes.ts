@@ -1,7 +1,9 @@
 /**
- * Write a palindrome of a given length over a given number of letters, `5,2:` — for instance `abbba`.
+ * Write a palindrome of a given length over a given number of letters, `5,2:` — for instance
+ * `abbba`.
  *
- * A task whose answers are not unique, with two rewards: whether it is right, and how many different letters it uses.
+ * A task whose answers are not unique, with two rewards: whether it is right, and how many
+ * different letters it uses.
  */
 import { defineTask, type Sample, writeCompletion, z } from 'reckoner/tasks';
 import { isPalindrome, mirror } from './text.ts';
@@ -27,16 +29,21 @@ export default defineTask({
       maxPromptLength: String(longest).length + 6,
       generate(random) {
         const length = random.integer(4, longest);
-        const start = Array.from({ length: random.integer(1, Math.min(4, Math.ceil(length / 2))) }, () =>
-          random.pick([...LETTERS]),
+        const start = Array.from(
+          { length: random.integer(1, Math.min(4, Math.ceil(length / 2))) },
+          () => random.pick([...LETTERS]),
         ).join('');
         const prompt = `${length},${start}:`;
         return { key: prompt, prompt, data: { length, start } };
       },
       demonstrate({ data }, random) {
-        const half = data.start + Array.from({ length: 6 }, () => random.pick([...LETTERS])).join('');
+        const half =
+          data.start + Array.from({ length: 6 }, () => random.pick([...LETTERS])).join('');
         const right = mirror(half, data.length);
-        return writeCompletion('', random.chance(0.5) ? right : random.shuffle([...right]).join(''));
+        return writeCompletion(
+          '',
+          random.chance(0.5) ? right : random.shuffle([...right]).join(''),
+        );
       },
       gold: ({ data }) => writeCompletion('', mirror(data.start + LETTERS, data.length)),
       rewards: [
@@ -46,7 +53,12 @@ export default defineTask({
           weight: 4,
           score({ answer, problem }: Sample<Wish>) {
             const { length, start } = problem.data;
-            return answer !== null && answer.length === length && answer.startsWith(start) && isPalindrome(answer);
+            return (
+              answer !== null &&
+              answer.length === length &&
+              answer.startsWith(start) &&
+              isPalindrome(answer)
+            );
           },
         },
         {

@@ -42,13 +42,18 @@ describe('fault points', () => {
   it('count by name', () => {
     configureFaults('count');
     thrownAt(POINTS);
-    expect(faultCounts()).toEqual({ total: 5, writes: 4, byName: { 'a.write': 2, 'a.rename': 1, 'b.write': 2 } });
+    expect(faultCounts()).toEqual({
+      total: 5,
+      writes: 4,
+      byName: { 'a.write': 2, 'a.rename': 1, 'b.write': 2 },
+    });
   });
 
   it('kill the process at the Nth pass of a name', () => {
     const kill = process.kill;
     const killed: unknown[] = [];
-    process.kill = ((pid: number, signal: string) => killed.push([pid, signal, faultCounts().total])) as never;
+    process.kill = ((pid: number, signal: string) =>
+      killed.push([pid, signal, faultCounts().total])) as never;
     try {
       configureFaults('kill@b.write:2');
       thrownAt(POINTS);

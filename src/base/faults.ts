@@ -1,17 +1,21 @@
 /**
- * @file Fault points: the places where a crash or a full disk would hurt most, made reachable for tests.
+ * @file Fault points: the places where a crash or a full disk would hurt most, made reachable for
+ * tests.
  *
- * Code that writes calls `faultPoint(name)` before and after each write and rename; the trainer calls it around each step.
- * Without the environment variable `RECKONER_FAULT` a call costs one comparison. With it:
+ * Code that writes calls `faultPoint(name)` before and after each write and rename; the trainer
+ * calls it around each step. Without the environment variable `RECKONER_FAULT` a call costs one
+ * comparison. With it:
  *
- * - `RECKONER_FAULT=kill@17`                            SIGKILL at the 17th point that this process passes
- * - `RECKONER_FAULT=kill@checkpoint.rename.before:3`    SIGKILL at the third pass of the point with that name
- * - `RECKONER_FAULT=enospc@5`, `enospc@checkpoint.write.before:2`   the 5th *write* point (the 2nd of that name) throws
- *   ENOSPC, and so does every write point after it: a full disk stays full
- * - `RECKONER_FAULT=count`                              prints `reckoner-faults {json}` to stderr at exit: how many points
- *   of each name were passed, so that a test can draw from them
+ * - `RECKONER_FAULT=kill@17` SIGKILL at the 17th point that this process passes
+ * - `RECKONER_FAULT=kill@checkpoint.rename.before:3` SIGKILL at the third pass of the point with
+ *   that name
+ * - `RECKONER_FAULT=enospc@5`, `enospc@checkpoint.write.before:2` the 5th *write* point (the 2nd of
+ *   that name) throws ENOSPC, and so does every write point after it: a full disk stays full
+ * - `RECKONER_FAULT=count` prints `reckoner-faults {json}` to stderr at exit: how many points of
+ *   each name were passed, so that a test can draw from them
  *
- * Each thread counts its own passes; in a run only the first rank writes, so its count is the run's count.
+ * Each thread counts its own passes; in a run only the first rank writes, so its count is the run's
+ * count.
  */
 import { writeSync } from 'node:fs';
 
@@ -39,11 +43,17 @@ let counts: FaultCounts = { total: 0, writes: 0, byName: {} };
 function parse(spec: string): Fault {
   if (spec === 'count') return { action: 'count', name: null, at: 0 };
   const match = /^(kill|enospc)@(?:([A-Za-z][\w.-]*):)?([1-9]\d*)$/.exec(spec);
-  if (!match) throw new Error(`RECKONER_FAULT=${spec} is not count, kill@N, kill@name:N, enospc@N or enospc@name:N`);
+  if (!match)
+    throw new Error(
+      `RECKONER_FAULT=${spec} is not count, kill@N, kill@name:N, enospc@N or enospc@name:N`,
+    );
   return { action: match[1] as 'kill' | 'enospc', name: match[2] ?? null, at: Number(match[3]) };
 }
 
-/** Sets the fault of this thread and restarts its counts; for tests in one process. `undefined` switches faults off. */
+/**
+ * Sets the fault of this thread and restarts its counts; for tests in one process. `undefined`
+ * switches faults off.
+ */
 export function configureFaults(spec: string | undefined): void {
   fault = spec ? parse(spec) : null;
   passed = 0;
@@ -80,7 +90,10 @@ export function faultPoint(name: string, kind: FaultKind = 'point'): void {
   if (fault.action === 'kill') {
     if (passed === fault.at) process.kill(process.pid, 'SIGKILL');
   } else if (passed >= fault.at) {
-    throw Object.assign(new Error(`ENOSPC: no space left on device (fault point ${name})`), { code: 'ENOSPC', errno: -28 });
+    throw Object.assign(new Error(`ENOSPC: no space left on device (fault point ${name})`), {
+      code: 'ENOSPC',
+      errno: -28,
+    });
   }
 }
 

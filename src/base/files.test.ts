@@ -77,7 +77,9 @@ describe('writeFileAtomic', () => {
     writeFileSync(join(folder, `a.tmp-${process.ppid}`), 'half');
     writeFileSync(join(folder, `b.tmp-${GONE}`), 'half');
     writeFileAtomic(join(folder, 'a'), 'whole');
-    expect(readdirSync(folder).sort()).toEqual(['a', `a.tmp-${process.ppid}`, `b.tmp-${GONE}`].sort());
+    expect(readdirSync(folder).sort()).toEqual(
+      ['a', `a.tmp-${process.ppid}`, `b.tmp-${GONE}`].sort(),
+    );
     cleanFolder(folder);
     expect(readdirSync(folder).sort()).toEqual(['a', `a.tmp-${process.ppid}`].sort());
   });
@@ -102,7 +104,9 @@ describe('writeFileAtomic', () => {
 describe('writeFolderAtomic', () => {
   it('creates parents, replaces a folder that has files, and leaves nothing else', async () => {
     const path = join(folder, 'deep/model');
-    expect(await writeFolderAtomic(path, (at) => writeFileSync(join(at, 'one'), '1'))).toBeUndefined();
+    expect(
+      await writeFolderAtomic(path, (at) => writeFileSync(join(at, 'one'), '1')),
+    ).toBeUndefined();
     expect(
       await writeFolderAtomic(path, async (at) => {
         mkdirSync(join(at, 'sub'));
@@ -147,15 +151,21 @@ describe('readJson and hashes', () => {
   it('says in one line what is wrong', () => {
     const path = join(folder, 'r.json');
     expect(() => readJson(path, 'recipe')).toThrow(`cannot read recipe ${path}: it does not exist`);
-    expect(() => readJson(folder, 'recipe')).toThrow(`cannot read recipe ${folder}: it is a folder`);
+    expect(() => readJson(folder, 'recipe')).toThrow(
+      `cannot read recipe ${folder}: it is a folder`,
+    );
     writeFileSync(path, '{"a": \n}');
-    expect(() => readJson(path, 'recipe')).toThrow(/^recipe .*r\.json is not valid JSON at line 2, column 1: [^\n]*$/);
+    expect(() => readJson(path, 'recipe')).toThrow(
+      /^recipe .*r\.json is not valid JSON at line 2, column 1: [^\n]*$/,
+    );
     writeFileSync(path, '\ufeff{"a": 1}');
     expect(readJson(path)).toEqual({ a: 1 });
   });
 
   it('hashes a value whatever the order of its keys, and tells different values apart', () => {
-    expect(canonicalJson({ b: [1, { d: 1, c: 2 }], a: null })).toBe('{"a":null,"b":[1,{"c":2,"d":1}]}');
+    expect(canonicalJson({ b: [1, { d: 1, c: 2 }], a: null })).toBe(
+      '{"a":null,"b":[1,{"c":2,"d":1}]}',
+    );
     expect(hashOf({ a: 1, b: 2 })).toBe(hashOf({ b: 2, a: 1 }));
     expect(hashOf({ a: 1, b: 2 })).not.toBe(hashOf({ a: 2, b: 1 }));
     expect(canonicalJson(JSON.parse('{"__proto__": 1}'))).toBe('{"__proto__":1}');

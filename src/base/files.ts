@@ -1,13 +1,16 @@
 /**
  * @file Files that a crash cannot tear.
  *
- * A file or folder is written under a temporary name beside its place, flushed to the disk, then renamed: a rename within
- * one folder happens or does not (POSIX rename). Flushing the folder makes the new name survive a power cut as well. A
- * reader therefore sees the old content or the new, never a part. Temporaries that a killed process left behind carry its
- * process id in their name and are removed by the next writer of the same path.
+ * A file or folder is written under a temporary name beside its place, flushed to the disk, then
+ * renamed: a rename within one folder happens or does not (POSIX rename). Flushing the folder makes
+ * the new name survive a power cut as well. A reader therefore sees the old content or the new,
+ * never a part. Temporaries that a killed process left behind carry its process id in their name
+ * and are removed by the next writer of the same path.
  *
- * A folder cannot be renamed over another one that has files in it, so a folder that is replaced first steps aside as
- * `….old-<pid>`; a crash between the two renames is repaired by the next `recoverFolder` (every writer and opener calls it).
+ * A folder cannot be renamed over another one that has files in it, so a folder that is replaced
+ * first steps aside as
+ * `….old-<pid>`; a crash between the two renames is repaired by the next `recoverFolder` (every
+ * writer and opener calls it).
  */
 import { createHash } from 'node:crypto';
 import {
@@ -79,7 +82,10 @@ export function makeFolder(path: string): void {
   }
 }
 
-/** Makes a folder's own entries durable. Some systems cannot open a folder; there the rename alone has to do. */
+/**
+ * Makes a folder's own entries durable. Some systems cannot open a folder; there the rename alone
+ * has to do.
+ */
 function syncFolder(path: string): void {
   let handle: number;
   try {
@@ -90,7 +96,12 @@ function syncFolder(path: string): void {
   try {
     fsyncSync(handle);
   } catch (error) {
-    if (!['EINVAL', 'EPERM', 'EISDIR', 'EBADF', 'ENOTSUP'].includes((error as { code?: string }).code ?? '')) throw error;
+    if (
+      !['EINVAL', 'EPERM', 'EISDIR', 'EBADF', 'ENOTSUP'].includes(
+        (error as { code?: string }).code ?? '',
+      )
+    )
+      throw error;
   } finally {
     closeSync(handle);
   }
@@ -109,7 +120,8 @@ function* chunksOf(data: Content): Iterable<Uint8Array> {
 }
 
 /**
- * Writes a file in its final place and flushes it. Not atomic: for files inside a folder that is itself written atomically.
+ * Writes a file in its final place and flushes it. Not atomic: for files inside a folder that is
+ * itself written atomically.
  * @param label names the fault points.
  * @throws UserError (disk)
  */
@@ -166,8 +178,15 @@ function removeQuietly(path: string): void {
   }
 }
 
-/** Names in `folder` that are `base.<mark>-<pid>…` of a process that is gone, or of ours and not in use. */
-function leftovers(folder: string, base: string | null, mark: 'tmp' | 'old'): { path: string; original: string }[] {
+/**
+ * Names in `folder` that are `base.<mark>-<pid>…` of a process that is gone, or of ours and not in
+ * use.
+ */
+function leftovers(
+  folder: string,
+  base: string | null,
+  mark: 'tmp' | 'old',
+): { path: string; original: string }[] {
   let names: string[];
   try {
     names = readdirSync(folder);
@@ -180,15 +199,18 @@ function leftovers(folder: string, base: string | null, mark: 'tmp' | 'old'): { 
     if (!match || match[2] !== mark || (base !== null && match[1] !== base)) continue;
     const path = join(folder, name);
     const pid = Number(match[3]);
-    // Each thread knows its own temporaries only; those of the process's other threads are left alone.
-    if (pid === process.pid && Number(match[4] ?? 0) === threadId ? inUse.has(path) : isAlive(pid)) continue;
+    // Each thread knows its own temporaries only; those of the process's other threads are left
+    // alone.
+    if (pid === process.pid && Number(match[4] ?? 0) === threadId ? inUse.has(path) : isAlive(pid))
+      continue;
     found.push({ path, original: join(folder, match[1]) });
   }
   return found;
 }
 
 /**
- * Removes what killed writers left in a folder, and puts back a folder that was stepping aside when its writer died.
+ * Removes what killed writers left in a folder, and puts back a folder that was stepping aside when
+ * its writer died.
  * @param base only leftovers of this name; all when omitted.
  */
 export function cleanFolder(folder: string, base: string | null = null): void {
@@ -210,7 +232,8 @@ export function recoverFolder(path: string): void {
 
 /**
  * Replaces or creates a file in one step. Its folder must exist.
- * @param label names the fault points: `<label>.write.before`, `.write.torn`, `.write.after`, `.rename.before`, `.rename.after`.
+ * @param label names the fault points: `<label>.write.before`, `.write.torn`, `.write.after`,
+ * `.rename.before`, `.rename.after`.
  * @throws UserError (disk); the old file is then still there, whole.
  */
 export function writeFileAtomic(path: string, data: Content, label = 'file'): Written {
@@ -226,7 +249,9 @@ export function writeFileAtomic(path: string, data: Content, label = 'file'): Wr
     return written;
   } catch (error) {
     removeQuietly(temporary);
-    throw error instanceof UserError && error.field === temporary ? diskErrorFor(error, temporary, path) : diskError(error, path);
+    throw error instanceof UserError && error.field === temporary
+      ? diskErrorFor(error, temporary, path)
+      : diskError(error, path);
   } finally {
     inUse.delete(temporary);
   }
@@ -234,7 +259,11 @@ export function writeFileAtomic(path: string, data: Content, label = 'file'): Wr
 
 /** The same error, naming the path that the user knows instead of the temporary one. */
 function diskErrorFor(error: UserError, temporary: string, path: string): UserError {
-  return new UserError(error.code, error.message.replace(temporary, path), error.field?.replace(temporary, path));
+  return new UserError(
+    error.code,
+    error.message.replace(temporary, path),
+    error.field?.replace(temporary, path),
+  );
 }
 
 function syncTree(folder: string): void {
@@ -255,8 +284,8 @@ function syncTree(folder: string): void {
 }
 
 /**
- * Replaces or creates a whole folder in one step: `fill` writes into a temporary folder, which is flushed and renamed.
- * Parents are created. @returns what `fill` returned.
+ * Replaces or creates a whole folder in one step: `fill` writes into a temporary folder, which is
+ * flushed and renamed. Parents are created. @returns what `fill` returned.
  * @throws UserError (disk), or what `fill` threw; the old folder is then still there, whole.
  */
 export async function writeFolderAtomic<T>(
@@ -290,14 +319,19 @@ export async function writeFolderAtomic<T>(
     return result;
   } catch (error) {
     removeQuietly(temporary);
-    throw error instanceof UserError ? diskErrorFor(error, temporary, path) : diskError(error, path);
+    throw error instanceof UserError
+      ? diskErrorFor(error, temporary, path)
+      : diskError(error, path);
   } finally {
     inUse.delete(temporary);
     inUse.delete(aside);
   }
 }
 
-/** Removes a folder in one step for readers: it is renamed to a temporary first, which a later writer cleans if we die. */
+/**
+ * Removes a folder in one step for readers: it is renamed to a temporary first, which a later
+ * writer cleans if we die.
+ */
 export function removeFolderAtomic(path: string): void {
   const temporary = temporaryFor(path);
   inUse.add(temporary);
@@ -341,7 +375,12 @@ export function readJson(path: string, what = 'file'): unknown {
     text = readFileSync(path, 'utf8');
   } catch (error) {
     const code = (error as { code?: string }).code;
-    const why = code === 'ENOENT' ? 'it does not exist' : code === 'EISDIR' ? 'it is a folder' : (error as Error).message;
+    const why =
+      code === 'ENOENT'
+        ? 'it does not exist'
+        : code === 'EISDIR'
+          ? 'it is a folder'
+          : (error as Error).message;
     throw new UserError('data', `cannot read ${what} ${path}: ${why}`, path);
   }
   if (text.charCodeAt(0) === 0xfeff) text = text.slice(1);
@@ -350,7 +389,11 @@ export function readJson(path: string, what = 'file'): unknown {
   } catch (error) {
     const { line, column } = jsonErrorPlace(text);
     const why = (error as Error).message.replaceAll('\n', ' ');
-    throw new UserError('data', `${what} ${path} is not valid JSON at line ${line}, column ${column}: ${why}`, path);
+    throw new UserError(
+      'data',
+      `${what} ${path} is not valid JSON at line ${line}, column ${column}: ${why}`,
+      path,
+    );
   }
 }
 
@@ -359,12 +402,15 @@ export function canonicalJson(value: unknown): string {
   return JSON.stringify(value, (_key, part: unknown) => {
     if (part === null || typeof part !== 'object' || Array.isArray(part)) return part;
     // Entries rather than assignment, so that a key `__proto__` stays a key.
-    return Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
+    return Object.fromEntries(
+      Object.entries(part).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)),
+    );
   });
 }
 
 /** SHA-256 of text or bytes as they are, of anything else as canonical JSON. Hexadecimal. */
 export function hashOf(value: unknown): string {
-  const data = typeof value === 'string' || value instanceof Uint8Array ? value : canonicalJson(value);
+  const data =
+    typeof value === 'string' || value instanceof Uint8Array ? value : canonicalJson(value);
   return createHash('sha256').update(data).digest('hex');
 }

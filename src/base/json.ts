@@ -2,9 +2,10 @@
  * @file JSON from people and from strangers.
  *
  * Where it is broken: Node 20 says "Unexpected token" without a place, and a person needs the line.
- * A text is broken at the end of its longest beginning that could still become JSON. Whether a beginning could is what the
- * parser says of it: of a hopeless one it complains before its end, of a hopeful one at its end. So the place is found by
- * bisection, with some twenty calls of the parser.
+ * A text is broken at the end of its longest beginning that could still become JSON. Whether a
+ * beginning could is what the parser says of it: of a hopeless one it complains before its end, of
+ * a hopeful one at its end. So the place is found by bisection, with some twenty calls of the
+ * parser.
  */
 
 /** True when `text`, followed by something, may be JSON. */
@@ -20,7 +21,10 @@ function mayGoOn(text: string): boolean {
   }
 }
 
-/** Line and column, both from 1, of the first character that cannot be there; of the end where something is missing. */
+/**
+ * Line and column, both from 1, of the first character that cannot be there; of the end where
+ * something is missing.
+ */
 export function jsonErrorPlace(text: string): { line: number; column: number } {
   let good = 0;
   let bad = text.length + 1;
@@ -34,7 +38,10 @@ export function jsonErrorPlace(text: string): { line: number; column: number } {
   return { line, column: good - before.lastIndexOf('\n') };
 }
 
-/** What is wrong with a stranger's JSON before it is parsed, or null: nesting beyond `depth`, or a key twice in one object. */
+/**
+ * What is wrong with a stranger's JSON before it is parsed, or null: nesting beyond `depth`, or a
+ * key twice in one object.
+ */
 export interface JsonFault {
   kind: 'depth' | 'duplicate' | 'syntax';
   /** The key that occurs twice. */
@@ -42,8 +49,9 @@ export interface JsonFault {
 }
 
 /**
- * Walks a text before it is parsed: bounds the nesting, so that no reader of the value recurses without end, and finds keys that
- * occur twice in one object, which `JSON.parse` would silently merge. Leaves everything else to the parser.
+ * Walks a text before it is parsed: bounds the nesting, so that no reader of the value recurses
+ * without end, and finds keys that occur twice in one object, which `JSON.parse` would silently
+ * merge. Leaves everything else to the parser.
  */
 export function findJsonFault(text: string, depth: number): JsonFault | null {
   const keys: (Set<string> | null)[] = [];
@@ -82,4 +90,5 @@ export function findJsonFault(text: string, depth: number): JsonFault | null {
   return null;
 }
 
-const isSpace = (code: number): boolean => code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
+const isSpace = (code: number): boolean =>
+  code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;

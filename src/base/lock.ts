@@ -1,5 +1,6 @@
 /**
- * @file One writer at a time: a lock is a file that names the process which holds it, and is taken over when that process is gone.
+ * @file One writer at a time: a lock is a file that names the process which holds it, and is taken
+ * over when that process is gone.
  */
 import { linkSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
@@ -9,12 +10,17 @@ import { diskError, isAlive } from './files.js';
 interface Lock {
   pid: number;
   host: string;
-  /** Tells two processes with one id apart, where the system says when a process started (Linux). */
+  /**
+   * Tells two processes with one id apart, where the system says when a process started (Linux).
+   */
   started: string;
   time: string;
 }
 
-/** `<boot id>:<start time in clock ticks>` of a process, or an empty string where it cannot be known. */
+/**
+ * `<boot id>:<start time in clock ticks>` of a process, or an empty string where it cannot be
+ * known.
+ */
 function startedAt(pid: number): string {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
@@ -29,7 +35,9 @@ function startedAt(pid: number): string {
 function parseLock(text: string): Lock | null {
   try {
     const lock = JSON.parse(text) as Lock;
-    return Number.isInteger(lock.pid) && lock.pid > 0 && typeof lock.host === 'string' ? lock : null;
+    return Number.isInteger(lock.pid) && lock.pid > 0 && typeof lock.host === 'string'
+      ? lock
+      : null;
   } catch {
     return null;
   }
@@ -37,7 +45,8 @@ function parseLock(text: string): Lock | null {
 
 /** True when the process that wrote the lock is certainly gone. */
 function isStale(lock: Lock | null): boolean {
-  // A lock appears whole (it is linked into place), so one that cannot be read was torn by a crash of the machine.
+  // A lock appears whole (it is linked into place), so one that cannot be read was torn by a crash
+  // of the machine.
   if (lock === null) return true;
   if (lock.host !== hostname()) return false;
   if (!isAlive(lock.pid)) return true;
@@ -56,12 +65,18 @@ export function holderOfLock(path: string): number | null {
 }
 
 /**
- * Takes the lock at `path` for this process. @returns a function that gives it back; it is also given back when the process exits.
+ * Takes the lock at `path` for this process. @returns a function that gives it back; it is also
+ * given back when the process exits.
  * @param name what is written, for the error; `field` which argument named it
  * @throws UserError (state) when another process holds it.
  */
 export function takeLock(path: string, name: string, field: string): () => void {
-  const mine: Lock = { pid: process.pid, host: hostname(), started: startedAt(process.pid), time: new Date().toISOString() };
+  const mine: Lock = {
+    pid: process.pid,
+    host: hostname(),
+    started: startedAt(process.pid),
+    time: new Date().toISOString(),
+  };
   const text = `${JSON.stringify(mine)}\n`;
   const temporary = `${path}.tmp-${process.pid}`;
   try {
@@ -102,7 +117,10 @@ export function takeLock(path: string, name: string, field: string): () => void 
   return release;
 }
 
-/** Puts a lock in place if there is none: linked rather than written, so that nobody ever reads half of one. */
+/**
+ * Puts a lock in place if there is none: linked rather than written, so that nobody ever reads half
+ * of one.
+ */
 function placeLock(path: string, temporary: string, text: string): boolean {
   writeFileSync(temporary, text);
   try {
@@ -111,7 +129,8 @@ function placeLock(path: string, temporary: string, text: string): boolean {
   } catch (error) {
     const code = (error as { code?: string }).code ?? '';
     if (code === 'EEXIST') return false;
-    if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EINVAL', 'EMLINK'].includes(code)) throw error;
+    if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EINVAL', 'EMLINK'].includes(code))
+      throw error;
   }
   // A file system without links (FAT, some network shares).
   try {
@@ -123,7 +142,9 @@ function placeLock(path: string, temporary: string, text: string): boolean {
   }
 }
 
-/** Removes a stale lock; when another process has replaced it in the meantime, puts that one back. */
+/**
+ * Removes a stale lock; when another process has replaced it in the meantime, puts that one back.
+ */
 function takeAway(path: string, stale: string): void {
   const aside = `${path}.stale-${process.pid}`;
   try {

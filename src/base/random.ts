@@ -1,10 +1,11 @@
 /**
  * @file Random numbers keyed by what they are for.
  *
- * A stream is named by a list of integers, for example (seed, step, prompt, sample). Nothing is carried from one stream to
- * the next, so a resumed run, or one with another number of workers, draws the same numbers for the same purpose.
- * The generator is SplitMix-style hashing into a 32-bit state (xoshiro128**, Blackman and Vigna 2018); the key is mixed
- * with the finaliser of MurmurHash3.
+ * A stream is named by a list of integers, for example (seed, step, prompt, sample). Nothing is
+ * carried from one stream to the next, so a resumed run, or one with another number of workers,
+ * draws the same numbers for the same purpose. The generator is SplitMix-style hashing into a
+ * 32-bit state (xoshiro128**, Blackman and Vigna 2018); the key is mixed with the finaliser of
+ * MurmurHash3.
  */
 
 const rotateLeft = (x: number, k: number): number => (x << k) | (x >>> (32 - k));
@@ -36,7 +37,9 @@ export class Random {
     for (const part of key) {
       const word = typeof part === 'string' ? hashString(part) : part >>> 0;
       const high = typeof part === 'number' ? Math.floor(part / 0x1_0000_0000) >>> 0 : 0;
-      h = mix32((Math.imul(h, 5) + 0xe6546b64) ^ mix32(word + 0x9e3779b9) ^ mix32(high ^ 0x7f4a7c15));
+      h = mix32(
+        (Math.imul(h, 5) + 0xe6546b64) ^ mix32(word + 0x9e3779b9) ^ mix32(high ^ 0x7f4a7c15),
+      );
     }
     const next = (): number => {
       h = (h + 0x9e3779b9) | 0;
@@ -61,14 +64,20 @@ export class Random {
     return result;
   }
 
-  /** Uniform in [0, 1), in steps of 2^-24, so that it survives rounding to float32 and never becomes 1. */
+  /**
+   * Uniform in [0, 1), in steps of 2^-24, so that it survives rounding to float32 and never becomes
+   * 1.
+   */
   uniform(): number {
     return (this.uint32() >>> 8) / 16777216;
   }
 
   /** Uniform integer in [low, high], both included. */
   integer(low: number, high: number): number {
-    return low + Math.floor(((this.uint32() + this.uint32() / 4294967296) / 4294967296) * (high - low + 1));
+    return (
+      low +
+      Math.floor(((this.uint32() + this.uint32() / 4294967296) / 4294967296) * (high - low + 1))
+    );
   }
 
   /** Normal with mean 0 and standard deviation 1 (Box and Muller 1958). */

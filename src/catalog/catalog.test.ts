@@ -8,13 +8,15 @@ describe('catalog', () => {
       expect(priceSchema.safeParse(price).error?.issues ?? []).toEqual([]);
       expect(price.source.trim().length).toBeGreaterThan(7);
       expect(price.date).toMatch(/^\d{4}/);
-      if (price.basis !== 'published') expect(price.note, 'states what was assumed or computed').not.toBe('');
+      if (price.basis !== 'published')
+        expect(price.note, 'states what was assumed or computed').not.toBe('');
     },
   );
 
   it('has unique ids, and money in dollars only', () => {
     expect(new Set(PRICES.map((price) => price.id)).size).toBe(PRICES.length);
-    for (const price of PRICES) expect(price.currency).toBe(price.unit.startsWith('USD') ? 'USD' : '');
+    for (const price of PRICES)
+      expect(price.currency).toBe(price.unit.startsWith('USD') ? 'USD' : '');
   });
 
   it('refuses a price without a source, and one outside its own interval', () => {

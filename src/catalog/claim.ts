@@ -1,22 +1,29 @@
 /**
- * @file What a claim is: something said about a cost, and how to get from that figure to another that was also said.
+ * @file What a claim is: something said about a cost, and how to get from that figure to another
+ * that was also said.
  *
- * Two figures that seem to contradict each other are mostly both right about different things. A claim writes down what each
- * one is (its scope; whether it is a stock, at a date, or a flow, over a period), what it is computed from, and the step from one
- * to the next, with the reason for it. Nothing is a bare number: a quantity has a unit, an interval and a source, or a formula of
- * others. This schema refuses what lacks one of these; what needs arithmetic to find out (units, circles, stocks mixed with
- * flows) is refused by `src/ledger/claims`.
+ * Two figures that seem to contradict each other are mostly both right about different things. A
+ * claim writes down what each one is (its scope; whether it is a stock, at a date, or a flow, over
+ * a period), what it is computed from, and the step from one to the next, with the reason for it.
+ * Nothing is a bare number: a quantity has a unit, an interval and a source, or a formula of
+ * others. This schema refuses what lacks one of these; what needs arithmetic to find out (units,
+ * circles, stocks mixed with flows) is refused by `src/ledger/claims`.
  */
 import { z } from 'zod';
 
 export const CLAIM_ID = /^[a-z][a-z0-9]*([.-][a-z0-9]+)*$/;
 
-const id = z.string().regex(CLAIM_ID, 'use lower-case words joined by dots or hyphens, a letter first');
+const id = z
+  .string()
+  .regex(CLAIM_ID, 'use lower-case words joined by dots or hyphens, a letter first');
 const text = z.string({ error: 'say something here' }).trim().min(1, 'must not be empty');
 const date = z.string().regex(/^\d{4}(-\d{2}(-\d{2})?)?$/, 'use YYYY, YYYY-MM or YYYY-MM-DD');
-const amount = z.union([z.number(), z.string().regex(/^-?\d+(\.\d+)?$/, 'must be a number, or a decimal in quotes')], {
-  error: 'must be a number, or a decimal in quotes',
-});
+const amount = z.union(
+  [z.number(), z.string().regex(/^-?\d+(\.\d+)?$/, 'must be a number, or a decimal in quotes')],
+  {
+    error: 'must be a number, or a decimal in quotes',
+  },
+);
 const years = z.number().positive();
 const kind = z.enum(['stock', 'flow'], { error: 'must be stock or flow' });
 
@@ -24,13 +31,18 @@ export const claimBasisSchema = z.enum(['published', 'derived', 'predicted', 'as
   error: 'must be published, derived, predicted or assumed',
 });
 
-/** When money was, or is: a stock at a date (start and end are the same), or a flow over a period. */
+/**
+ * When money was, or is: a stock at a date (start and end are the same), or a flow over a period.
+ */
 export const periodSchema = z
   .strictObject({
     kind,
     start: date,
     end: date,
-    /** A recurring flow: of how many years it is. A flow that happened once, such as a training run, has none. */
+    /**
+     * A recurring flow: of how many years it is. A flow that happened once, such as a training run,
+     * has none.
+     */
     years: years.optional(),
     note: text.optional(),
   })
@@ -38,7 +50,10 @@ export const periodSchema = z
     message: 'ends before it starts',
     path: ['end'],
   })
-  .refine(({ kind, years }) => kind === 'flow' || years === undefined, { message: 'a stock has no years', path: ['years'] });
+  .refine(({ kind, years }) => kind === 'flow' || years === undefined, {
+    message: 'a stock has no years',
+    path: ['years'],
+  });
 
 export type Period = z.infer<typeof periodSchema>;
 
@@ -69,8 +84,16 @@ const given = z
   });
 /** A fact of the catalog, by its id; `what` says it in the claim's own words. */
 const catalogued = z.strictObject({ catalog: text, what: text.optional(), ...moneyKind });
-const computed = z.strictObject({ what: text, formula: text, unit: z.string(), note: text.optional() });
-/** What the planner predicts for a recipe on a cluster, in accelerator-hours. Without a planner, what needs it is left out. */
+const computed = z.strictObject({
+  what: text,
+  formula: text,
+  unit: z.string(),
+  note: text.optional(),
+});
+/**
+ * What the planner predicts for a recipe on a cluster, in accelerator-hours. Without a planner,
+ * what needs it is left out.
+ */
 const planned = z.strictObject({
   what: text,
   planned: z.strictObject({
@@ -88,10 +111,17 @@ const planned = z.strictObject({
 const quantity = z.unknown().transform((value, context): z.infer<typeof anyQuantity> => {
   // Not a plain union: its errors would not say which field was wrong.
   const has = (key: string): boolean => typeof value === 'object' && value !== null && key in value;
-  const schema = has('catalog') ? catalogued : has('formula') ? computed : has('planned') ? planned : given;
+  const schema = has('catalog')
+    ? catalogued
+    : has('formula')
+      ? computed
+      : has('planned')
+        ? planned
+        : given;
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  for (const issue of parsed.error.issues) context.addIssue({ ...issue, code: 'custom', message: messageOf(issue) });
+  for (const issue of parsed.error.issues)
+    context.addIssue({ ...issue, code: 'custom', message: messageOf(issue) });
   return z.NEVER;
 });
 const anyQuantity = z.union([given, catalogued, computed, planned]);
@@ -100,7 +130,9 @@ export type ClaimQuantity = z.infer<typeof anyQuantity>;
 /** What an issue says, where zod's own words help nobody. */
 function messageOf(issue: z.core.$ZodIssue): string {
   if (issue.code === 'unrecognized_keys') return `has no field ${issue.keys.join(', ')}`;
-  return issue.message.startsWith('Invalid input') ? issue.message.replace('Invalid input: ', '') : issue.message;
+  return issue.message.startsWith('Invalid input')
+    ? issue.message.replace('Invalid input: ', '')
+    : issue.message;
 }
 
 const figure = z
@@ -119,11 +151,14 @@ const figure = z
     source: text,
   })
   .superRefine(({ formula, usd, low, high }, context) => {
-    const issue = (message: string, path: string) => context.addIssue({ code: 'custom', message, path: [path] });
+    const issue = (message: string, path: string) =>
+      context.addIssue({ code: 'custom', message, path: [path] });
     if ((formula === undefined) === (usd === undefined)) issue('give either usd or formula', 'usd');
-    if (formula !== undefined && (low ?? high) !== undefined) issue('comes from the formula; leave it out', 'low');
+    if (formula !== undefined && (low ?? high) !== undefined)
+      issue('comes from the formula; leave it out', 'low');
     if (usd !== undefined && Number(low ?? usd) > Number(usd)) issue('must be at most usd', 'low');
-    if (usd !== undefined && Number(high ?? usd) < Number(usd)) issue('must be at least usd', 'high');
+    if (usd !== undefined && Number(high ?? usd) < Number(usd))
+      issue('must be at least usd', 'high');
   });
 
 const step = z.strictObject({
@@ -132,7 +167,10 @@ const step = z.strictObject({
   /** A few words for tables. */
   what: text,
   why: text,
-  /** How a stock becomes a flow, or a flow of one length one of another. Compulsory where that happens. */
+  /**
+   * How a stock becomes a flow, or a flow of one length one of another. Compulsory where that
+   * happens.
+   */
   converts: text.optional(),
   basis: claimBasisSchema,
   source: text,
@@ -154,14 +192,19 @@ export const claimSchema = z.strictObject({
   id,
   title: text,
   /** What was said: words or a summary of them, by whom, when, where it can be read. */
-  said: z.array(z.strictObject({ what: text, who: text, when: date, source: text })).min(1, 'say what was said'),
+  said: z
+    .array(z.strictObject({ what: text, who: text, when: date, source: text }))
+    .min(1, 'say what was said'),
   definitions: z.record(z.string(), text).default({}),
   quantities: z.record(id, quantity).default({}),
   figures: z.array(figure).min(1, 'a claim has at least one figure'),
   steps: z.array(step).default([]),
   checks: z.array(check).default([]),
   ratios: z.array(ratio).default([]),
-  /** Where the usual retelling goes wrong. Texts may hold `{id}` of a figure, ratio or quantity: its value is put there. */
+  /**
+   * Where the usual retelling goes wrong. Texts may hold `{id}` of a figure, ratio or quantity: its
+   * value is put there.
+   */
   corrections: z.array(z.strictObject({ told: text, kind: text, instead: text })).default([]),
   /** How it is printed: legs of figures, each joined to the next by a step. */
   path: z
@@ -176,6 +219,8 @@ export const claimSchema = z.strictObject({
 });
 
 /** As it is written. */
-export type ClaimFile = Omit<z.input<typeof claimSchema>, 'quantities'> & { quantities?: Record<string, ClaimQuantity> };
+export type ClaimFile = Omit<z.input<typeof claimSchema>, 'quantities'> & {
+  quantities?: Record<string, ClaimQuantity>;
+};
 export type Claim = z.infer<typeof claimSchema>;
 export { messageOf as claimIssueMessage };

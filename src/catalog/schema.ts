@@ -1,20 +1,24 @@
 /**
  * @file What a catalogued price is.
  *
- * A price is only as good as what stands beside it: who says so, when, where, and how far off it may be. The schema makes
- * these fields compulsory, so a number without a source cannot enter the catalog.
+ * A price is only as good as what stands beside it: who says so, when, where, and how far off it
+ * may be. The schema makes these fields compulsory, so a number without a source cannot enter the
+ * catalog.
  */
 import { z } from 'zod';
 
 /**
- * `published`: the source states the value. `derived`: arithmetic on published values, given in `note`. `assumed`: nobody
- * published it; `note` states the assumption and `source` names who makes it.
+ * `published`: the source states the value. `derived`: arithmetic on published values, given in
+ * `note`. `assumed`: nobody published it; `note` states the assumption and `source` names who makes
+ * it.
  */
 export const priceBasisSchema = z.enum(['published', 'derived', 'assumed']);
 
 export const priceSchema = z
   .strictObject({
-    id: z.string().regex(/^[a-z0-9]+([.-][a-z0-9]+)*$/, 'use lower-case words joined by dots or hyphens'),
+    id: z
+      .string()
+      .regex(/^[a-z0-9]+([.-][a-z0-9]+)*$/, 'use lower-case words joined by dots or hyphens'),
     /** What one unit of money buys, in words. */
     what: z.string().min(1),
     value: z.number().nonnegative(),

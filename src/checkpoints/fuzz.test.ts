@@ -1,6 +1,7 @@
 /**
- * @file 100,000 mutated files against everything that reads a stranger's model folder: each is read, or refused with a `UserError`
- * of one line; nothing else is thrown. Seeded, so a failure is found again; a case prints what it was.
+ * @file 100,000 mutated files against everything that reads a stranger's model folder: each is
+ * read, or refused with a `UserError` of one line; nothing else is thrown. Seeded, so a failure is
+ * found again; a case prints what it was.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -39,7 +40,12 @@ function mutate(text: string, random: Random): string {
 }
 
 /** Reads `count` mutations; returns how many were read. */
-function fuzz(name: string, count: number, make: (random: Random) => string | Uint8Array, read: (input: never) => void): number {
+function fuzz(
+  name: string,
+  count: number,
+  make: (random: Random) => string | Uint8Array,
+  read: (input: never) => void,
+): number {
   const random = new Random(7, 'fuzz', name);
   // The tokenizer library speaks to the console of what it does not know.
   vi.spyOn(console, 'warn').mockImplementation(() => {});
@@ -53,7 +59,8 @@ function fuzz(name: string, count: number, make: (random: Random) => string | Ui
       sound++;
     } catch (error) {
       const shown = typeof input === 'string' ? input : Buffer.from(input).toString('latin1');
-      if (!(error instanceof UserError)) throw new Error(`${name} ${i}: ${(error as Error).stack}\n${shown}`);
+      if (!(error instanceof UserError))
+        throw new Error(`${name} ${i}: ${(error as Error).stack}\n${shown}`);
       if (error.message.includes('\n') || error.message.length > 600)
         throw new Error(`${name} ${i} says: ${error.message}\n${shown}`);
     }
@@ -61,7 +68,9 @@ function fuzz(name: string, count: number, make: (random: Random) => string | Ui
   return sound;
 }
 
-/** Some mutations do no harm, and most do: a reader that takes all or nothing is not being tested. */
+/**
+ * Some mutations do no harm, and most do: a reader that takes all or nothing is not being tested.
+ */
 const between = (sound: number, low: number, high: number): void => {
   expect(sound).toBeGreaterThan(low);
   expect(sound).toBeLessThan(high);
@@ -79,7 +88,8 @@ it('safetensors: 60,000', () => {
     if (random.chance(0.4)) {
       // Bytes anywhere: length, header or data; sometimes cut.
       const bytes = Uint8Array.from(good);
-      for (let k = random.integer(1, 3); k > 0; k--) bytes[random.integer(0, bytes.length - 1)] = random.integer(0, 255);
+      for (let k = random.integer(1, 3); k > 0; k--)
+        bytes[random.integer(0, bytes.length - 1)] = random.integer(0, 255);
       return random.chance(0.2) ? bytes.subarray(0, random.integer(0, bytes.length)) : bytes;
     }
     const text = Buffer.from(mutate(header, random));
@@ -91,7 +101,8 @@ it('safetensors: 60,000', () => {
     const file = parseSafetensors(bytes);
     for (const name of file.tensors.keys()) {
       const { shape, data } = file.read(name);
-      if (data.length !== shape.reduce((x, y) => x * y, 1)) throw new Error(`${name}: ${data.length} numbers for [${shape}]`);
+      if (data.length !== shape.reduce((x, y) => x * y, 1))
+        throw new Error(`${name}: ${data.length} numbers for [${shape}]`);
     }
   });
   between(sound, 500, 30_000);
@@ -99,11 +110,31 @@ it('safetensors: 60,000', () => {
 
 it('config.json and generation_config.json: 30,000', () => {
   const configs = [
-    { model_type: 'llama', rope_scaling: { rope_type: 'llama3', factor: 8, low_freq_factor: 1, high_freq_factor: 4 } },
-    { model_type: 'qwen2', rope_parameters: { rope_type: 'yarn', factor: 4, rope_theta: 1e6 }, layer_types: ['full_attention'] },
-    { model_type: 'qwen3', head_dim: 4, tie_word_embeddings: true, eos_token_id: [1, 2], do_sample: true, temperature: 0.6 },
+    {
+      model_type: 'llama',
+      rope_scaling: { rope_type: 'llama3', factor: 8, low_freq_factor: 1, high_freq_factor: 4 },
+    },
+    {
+      model_type: 'qwen2',
+      rope_parameters: { rope_type: 'yarn', factor: 4, rope_theta: 1e6 },
+      layer_types: ['full_attention'],
+    },
+    {
+      model_type: 'qwen3',
+      head_dim: 4,
+      tie_word_embeddings: true,
+      eos_token_id: [1, 2],
+      do_sample: true,
+      temperature: 0.6,
+    },
   ];
-  const sizes = { vocab_size: 9, hidden_size: 8, intermediate_size: 6, num_hidden_layers: 1, num_attention_heads: 2 };
+  const sizes = {
+    vocab_size: 9,
+    hidden_size: 8,
+    intermediate_size: 6,
+    num_hidden_layers: 1,
+    num_attention_heads: 2,
+  };
   const texts = configs.map((config) => JSON.stringify({ ...sizes, ...config }));
   const sound = fuzz(
     'config',
@@ -119,8 +150,12 @@ it('config.json and generation_config.json: 30,000', () => {
 });
 
 it('tokenizer.json and a text: 8,000', () => {
-  const { tokenizer } = JSON.parse(readFileSync(new URL('../../test/fixtures/tokenizers/qwen.json', import.meta.url), 'utf8'));
-  const vocab = Object.fromEntries(Object.entries(tokenizer.model.vocab as Record<string, number>).slice(0, 12));
+  const { tokenizer } = JSON.parse(
+    readFileSync(new URL('../../test/fixtures/tokenizers/qwen.json', import.meta.url), 'utf8'),
+  );
+  const vocab = Object.fromEntries(
+    Object.entries(tokenizer.model.vocab as Record<string, number>).slice(0, 12),
+  );
   const small = { ...tokenizer, model: { ...tokenizer.model, vocab, merges: [] } };
   const text = JSON.stringify(small);
   const sound = fuzz(
@@ -138,9 +173,14 @@ it('tokenizer.json and a text: 8,000', () => {
 
 it('the index: 2,000', () => {
   for (const name of ['a', 'b']) {
-    writeSafetensors(join(root, `${name}.safetensors`), [{ name, shape: [1], data: Float32Array.of(1) }]);
+    writeSafetensors(join(root, `${name}.safetensors`), [
+      { name, shape: [1], data: Float32Array.of(1) },
+    ]);
   }
-  const text = JSON.stringify({ metadata: { total_size: 8 }, weight_map: { a: 'a.safetensors', b: 'b.safetensors' } });
+  const text = JSON.stringify({
+    metadata: { total_size: 8 },
+    weight_map: { a: 'a.safetensors', b: 'b.safetensors' },
+  });
   const sound = fuzz(
     'index',
     2_000,

@@ -1,5 +1,6 @@
 /**
- * @file `generation_config.json`: how the makers of a model mean it to be sampled. A field that makes no sense counts as not there.
+ * @file `generation_config.json`: how the makers of a model mean it to be sampled. A field that
+ * makes no sense counts as not there.
  */
 import type { Json } from './model-folder.js';
 

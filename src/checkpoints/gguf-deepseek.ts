@@ -1,9 +1,10 @@
 /**
  * @file DeepSeek-V3 in the words of GGUF: llama.cpp's `deepseek2`.
  *
- * It decodes on latents as we do, and wants the up-projection of keys and values as two tensors, the keys' transposed. The experts of a layer
- * are one tensor. Multi-token prediction is left out: it guesses ahead and changes no token. What llama.cpp would compute
- * otherwise than the model is refused.
+ * It decodes on latents as we do, and wants the up-projection of keys and values as two tensors,
+ * the keys' transposed. The experts of a layer are one tensor. Multi-token prediction is left out:
+ * it guesses ahead and changes no token. What llama.cpp would compute otherwise than the model is
+ * refused.
  */
 import { UserError } from '../base/errors.js';
 import { deepseekDimensions, yarnOf } from '../models/deepseek-v3-config.js';
@@ -19,20 +20,31 @@ function refuse(field: string, value: unknown, must: string): never {
   throw new UserError('data', `${field} ${value} has no key in GGUF; it must be ${must}`, field);
 }
 
-export function describeDeepseek(name: string, config: ModelConfig, reader: TensorReader, dtype: GgufDType): Described {
+export function describeDeepseek(
+  name: string,
+  config: ModelConfig,
+  reader: TensorReader,
+  dtype: GgufDType,
+): Described {
   const architecture = 'deepseek2';
   const d = deepseekDimensions(config);
   const { keys, tensors } = common(name, architecture, config, reader, dtype);
   if (config.rms_norm_eps !== LATENT_EPSILON)
     refuse('rms_norm_eps', config.rms_norm_eps, `${LATENT_EPSILON}, as that of latents`);
-  // What llama.cpp tells models with uncompressed queries by: DeepSeek-V2-Lite, GigaChat3 and Kanana-2.
+  // What llama.cpp tells models with uncompressed queries by: DeepSeek-V2-Lite, GigaChat3 and
+  // Kanana-2.
   const lite = d.layers === 26 || d.layers === 27 || (d.layers === 48 && d.vocabulary === 128256);
   if (lite !== (d.queryRank === null)) {
     const layers = `${d.layers} layers; llama.cpp takes ${lite ? 'none' : 'one'} for that many (deepseek2.attention.q_lora_rank)`;
-    throw new UserError('data', `q_lora_rank is ${d.queryRank} in a model of ${layers}`, 'q_lora_rank');
+    throw new UserError(
+      'data',
+      `q_lora_rank is ${d.queryRank} in a model of ${layers}`,
+      'q_lora_rank',
+    );
   }
   // It scores a group by its two best experts.
-  if (d.groups > 1 && d.groups === d.experts) refuse('n_group', d.groups, 'so few that a group has two experts');
+  if (d.groups > 1 && d.groups === d.experts)
+    refuse('n_group', d.groups, 'so few that a group has two experts');
   const head = d.nope + d.rope;
   Object.assign(
     keys,
@@ -77,7 +89,11 @@ export function describeDeepseek(name: string, config: ModelConfig, reader: Tens
     const out = new Float32Array(data.length);
     const block = d.nope * d.latent;
     for (let at = 0; at < data.length; at++) {
-      const [h, r, c] = [Math.floor(at / block), Math.floor((at % block) / d.latent), at % d.latent];
+      const [h, r, c] = [
+        Math.floor(at / block),
+        Math.floor((at % block) / d.latent),
+        at % d.latent,
+      ];
       out[h * block + c * d.nope + r] = data[at];
     }
     return out;
@@ -87,10 +103,15 @@ export function describeDeepseek(name: string, config: ModelConfig, reader: Tens
     const layer = `model.layers.${i}`;
     const attn = `${layer}.self_attn`;
     const mlp = `${layer}.mlp`;
-    const add = (to: string, from: string, as = dtype): void => void tensors.push(plain(reader, `blk.${i}.${to}`, from, as));
+    const add = (to: string, from: string, as = dtype): void =>
+      void tensors.push(plain(reader, `blk.${i}.${to}`, from, as));
     const roped = (to: string, from: string, heads: number, skip: number): void => {
       const full = `blk.${i}.${to}`;
-      tensors.push(d.interleaved ? plain(reader, full, from, dtype) : neighbours(reader, full, from, { heads, skip }, dtype));
+      tensors.push(
+        d.interleaved
+          ? plain(reader, full, from, dtype)
+          : neighbours(reader, full, from, { heads, skip }, dtype),
+      );
     };
     add('attn_norm.weight', `${layer}.input_layernorm.weight`);
     if (d.queryRank === null) roped('attn_q.weight', `${attn}.q_proj.weight`, d.heads, d.nope);
@@ -104,8 +125,12 @@ export function describeDeepseek(name: string, config: ModelConfig, reader: Tens
     const up = `${attn}.kv_b_proj.weight`;
     const keysOf = (data: Float32Array): Float32Array => transposed(ofHeads(data, 0, d.nope));
     const valuesOf = (data: Float32Array): Float32Array => ofHeads(data, d.nope, d.value);
-    tensors.push(made(reader, `blk.${i}.attn_k_b.weight`, up, [d.heads, d.latent, d.nope], dtype, keysOf));
-    tensors.push(made(reader, `blk.${i}.attn_v_b.weight`, up, [d.heads, d.value, d.latent], dtype, valuesOf));
+    tensors.push(
+      made(reader, `blk.${i}.attn_k_b.weight`, up, [d.heads, d.latent, d.nope], dtype, keysOf),
+    );
+    tensors.push(
+      made(reader, `blk.${i}.attn_v_b.weight`, up, [d.heads, d.value, d.latent], dtype, valuesOf),
+    );
     add('attn_output.weight', `${attn}.o_proj.weight`);
     add('ffn_norm.weight', `${layer}.post_attention_layernorm.weight`);
     if (i < d.denseLayers) {
@@ -115,7 +140,10 @@ export function describeDeepseek(name: string, config: ModelConfig, reader: Tens
     add('ffn_gate_inp.weight', `${mlp}.gate.weight`, 'F32');
     add('exp_probs_b.bias', `${mlp}.gate.e_score_correction_bias`);
     for (const p of ['gate', 'up', 'down']) {
-      const experts = Array.from({ length: d.experts }, (_, e) => `${mlp}.experts.${e}.${p}_proj.weight`);
+      const experts = Array.from(
+        { length: d.experts },
+        (_, e) => `${mlp}.experts.${e}.${p}_proj.weight`,
+      );
       const shape = [d.experts, ...reader.shape(experts[0])];
       tensors.push({
         name: `blk.${i}.ffn_${p}_exps.weight`,
@@ -131,13 +159,20 @@ export function describeDeepseek(name: string, config: ModelConfig, reader: Tens
   return { keys, tensors };
 }
 
-/** llama.cpp knows one of the two factors of sharpening, and takes the other to cancel it, as in the released configuration. */
+/**
+ * llama.cpp knows one of the two factors of sharpening, and takes the other to cancel it, as in the
+ * released configuration.
+ */
 function deepseekYarn(keys: Record<string, GgufValue>, config: ModelConfig): void {
   const scaled = yarnOf(config);
   if (scaled === null) return;
   const { yarn, mscaleAllDim } = scaled;
   if (!mscaleAllDim || Math.abs(yarn.attentionFactor - 1) > 1e-6) {
-    refuse('rope_scaling.mscale', `that differs from mscale_all_dim (${mscaleAllDim})`, 'equal to it, and both be there');
+    refuse(
+      'rope_scaling.mscale',
+      `that differs from mscale_all_dim (${mscaleAllDim})`,
+      'equal to it, and both be there',
+    );
   }
   const key = (name: string): string => `deepseek2.rope.scaling.${name}`;
   keys[key('type')] = 'yarn';

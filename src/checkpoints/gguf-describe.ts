@@ -1,5 +1,6 @@
 /**
- * @file What all models have in GGUF: the common keys, and tensors that are the folder's, as they are or put in another order.
+ * @file What all models have in GGUF: the common keys, and tensors that are the folder's, as they
+ * are or put in another order.
  */
 import { type ModelConfig, ropeThetaOf } from '../models/index.js';
 import type { GgufDType, GgufTensor, GgufValue } from './gguf.js';
@@ -13,9 +14,15 @@ export interface Described {
 export const f32 = (value: number): GgufValue => ({ f32: value });
 
 /** Vectors stay float32: llama.cpp adds and multiplies them as they are. */
-const typeOf = (shape: readonly number[], dtype: GgufDType): GgufDType => (shape.length < 2 ? 'F32' : dtype);
+const typeOf = (shape: readonly number[], dtype: GgufDType): GgufDType =>
+  shape.length < 2 ? 'F32' : dtype;
 
-export function plain(tensors: TensorReader, name: string, from: string, dtype: GgufDType): GgufTensor {
+export function plain(
+  tensors: TensorReader,
+  name: string,
+  from: string,
+  dtype: GgufDType,
+): GgufTensor {
   const shape = tensors.shape(from);
   return { name, shape, dtype: typeOf(shape, dtype), data: () => tensors.pieces(from) };
 }
@@ -39,7 +46,9 @@ export function made(
   };
 }
 
-/** Rows of each head, but for its first `skip`, from halves to neighbours: (0, d/2), (1, d/2 + 1), … */
+/**
+ * Rows of each head, but for its first `skip`, from halves to neighbours: (0, d/2), (1, d/2 + 1), …
+ */
 export function neighbours(
   tensors: TensorReader,
   name: string,
@@ -90,6 +99,7 @@ export function common(
     plain(tensors, 'output_norm.weight', 'model.norm.weight', dtype),
   ];
   // Without this tensor llama.cpp takes the embedding.
-  if (!config.tie_word_embeddings) list.push(plain(tensors, 'output.weight', 'lm_head.weight', dtype));
+  if (!config.tie_word_embeddings)
+    list.push(plain(tensors, 'output.weight', 'lm_head.weight', dtype));
   return { keys, tensors: list };
 }

@@ -1,14 +1,23 @@
 /**
- * @file A model in the words of GGUF: which key says a size, what a tensor is called, and how its rows are ordered.
+ * @file A model in the words of GGUF: which key says a size, what a tensor is called, and how its
+ * rows are ordered.
  *
- * Three architectures of llama.cpp: `llama`, `qwen2`/`qwen3`, and `deepseek2` (which is also DeepSeek-V3's). One thing is not a mere
- * name: llama.cpp rotates neighbouring pairs in `llama`, and Hugging Face's halves, so the rows of its query and key projections are
- * put in another order. What `deepseek2` wants otherwise is in gguf-deepseek.ts.
+ * Three architectures of llama.cpp: `llama`, `qwen2`/`qwen3`, and `deepseek2` (which is also
+ * DeepSeek-V3's). One thing is not a mere name: llama.cpp rotates neighbouring pairs in `llama`,
+ * and Hugging Face's halves, so the rows of its query and key projections are put in another order.
+ * What `deepseek2` wants otherwise is in gguf-deepseek.ts.
  */
 import { basename } from 'node:path';
 import { UserError } from '../base/errors.js';
 import { type Written, writeFileAtomic } from '../base/files.js';
-import { dimensionsOf, explicitConfig, type ModelConfig, parseModelConfig, ropeScalingOf, ropeThetaOf } from '../models/index.js';
+import {
+  dimensionsOf,
+  explicitConfig,
+  type ModelConfig,
+  parseModelConfig,
+  ropeScalingOf,
+  ropeThetaOf,
+} from '../models/index.js';
 import { divisorOf } from '../models/rope-scaling.js';
 import { ropeFrequencies } from '../tensor/operations/rope.js';
 import { templateIn } from '../tokenizers/chat-template.js';
@@ -21,7 +30,12 @@ import type { LoadedModel } from './hugging-face.js';
 import { elementsOf } from './safetensors.js';
 import type { TensorReader } from './weights.js';
 
-function describeLlama(name: string, config: ModelConfig, reader: TensorReader, dtype: GgufDType): Described {
+function describeLlama(
+  name: string,
+  config: ModelConfig,
+  reader: TensorReader,
+  dtype: GgufDType,
+): Described {
   const architecture = config.model_type;
   const { keys, tensors } = common(name, architecture, config, reader, dtype);
   const { layers, heads, kvHeads, headDim } = dimensionsOf(config);
@@ -33,9 +47,16 @@ function describeLlama(name: string, config: ModelConfig, reader: TensorReader, 
   if (scaling?.type === 'llama3') {
     // llama.cpp divides each pair's angle by this.
     const theta = ropeThetaOf(config);
-    const factors = ropeFrequencies(headDim, theta).map((w) => divisorOf('llama3', scaling.fields, w));
+    const factors = ropeFrequencies(headDim, theta).map((w) =>
+      divisorOf('llama3', scaling.fields, w),
+    );
     const data = Float32Array.from(factors);
-    tensors.push({ name: 'rope_freqs.weight', shape: [data.length], dtype: 'F32', data: () => [data] });
+    tensors.push({
+      name: 'rope_freqs.weight',
+      shape: [data.length],
+      dtype: 'F32',
+      data: () => [data],
+    });
   } else if (scaling) {
     keys[`${architecture}.rope.scaling.type`] = scaling.type;
     keys[`${architecture}.rope.scaling.factor`] = f32(scaling.fields.factor);
@@ -43,25 +64,36 @@ function describeLlama(name: string, config: ModelConfig, reader: TensorReader, 
   }
 
   const roped = (to: string, from: string, n: number): GgufTensor =>
-    architecture === 'llama' ? neighbours(reader, to, from, { heads: n }, dtype) : plain(reader, to, from, dtype);
+    architecture === 'llama'
+      ? neighbours(reader, to, from, { heads: n }, dtype)
+      : plain(reader, to, from, dtype);
   for (let i = 0; i < layers; i++) {
     const layer = `model.layers.${i}`;
-    const add = (to: string, from: string): void => void tensors.push(plain(reader, `blk.${i}.${to}`, `${layer}.${from}`, dtype));
+    const add = (to: string, from: string): void =>
+      void tensors.push(plain(reader, `blk.${i}.${to}`, `${layer}.${from}`, dtype));
     add('attn_norm.weight', 'input_layernorm.weight');
     tensors.push(roped(`blk.${i}.attn_q.weight`, `${layer}.self_attn.q_proj.weight`, heads));
     tensors.push(roped(`blk.${i}.attn_k.weight`, `${layer}.self_attn.k_proj.weight`, kvHeads));
     add('attn_v.weight', 'self_attn.v_proj.weight');
     add('attn_output.weight', 'self_attn.o_proj.weight');
-    if (architecture === 'qwen2') for (const p of ['q', 'k', 'v']) add(`attn_${p}.bias`, `self_attn.${p}_proj.bias`);
-    if (architecture === 'qwen3') for (const p of ['q', 'k']) add(`attn_${p}_norm.weight`, `self_attn.${p}_norm.weight`);
+    if (architecture === 'qwen2')
+      for (const p of ['q', 'k', 'v']) add(`attn_${p}.bias`, `self_attn.${p}_proj.bias`);
+    if (architecture === 'qwen3')
+      for (const p of ['q', 'k']) add(`attn_${p}_norm.weight`, `self_attn.${p}_norm.weight`);
     add('ffn_norm.weight', 'post_attention_layernorm.weight');
     for (const p of ['gate', 'up', 'down']) add(`ffn_${p}.weight`, `mlp.${p}_proj.weight`);
   }
   return { keys, tensors };
 }
 
-/** llama.cpp works out the sharpening from the factor by itself, so it can only be the usual one. */
-function yarnKeys(keys: Record<string, GgufValue>, architecture: string, fields: Record<string, number>): void {
+/**
+ * llama.cpp works out the sharpening from the factor by itself, so it can only be the usual one.
+ */
+function yarnKeys(
+  keys: Record<string, GgufValue>,
+  architecture: string,
+  fields: Record<string, number>,
+): void {
   const usual = fields.factor <= 1 ? 1 : 0.1 * Math.log(fields.factor) + 1;
   if (Math.abs(fields.attention - usual) > 1e-6) {
     const message = `rope_scaling.attention_factor ${fields.attention} has no key in GGUF; it must be left out or ${usual}`;
@@ -80,9 +112,15 @@ const DESCRIBE: Record<string, typeof describeLlama> = {
 };
 
 /** Keys and tensors of a model. @throws UserError (data) that names what GGUF has no word for */
-export function ggufModel(name: string, config: ModelConfig, tensors: TensorReader, dtype: GgufDType): Described {
+export function ggufModel(
+  name: string,
+  config: ModelConfig,
+  tensors: TensorReader,
+  dtype: GgufDType,
+): Described {
   const describe = DESCRIBE[config.model_type];
-  if (!describe) throw new UserError('data', `${config.model_type} cannot be written as GGUF`, 'model_type');
+  if (!describe)
+    throw new UserError('data', `${config.model_type} cannot be written as GGUF`, 'model_type');
   return describe(name, explicitConfig(config), tensors, dtype);
 }
 
@@ -98,7 +136,11 @@ export function saveGguf(
   const { folder, tokenizerJson, tokenizerConfig, chatTemplate, tensors: reader } = loaded;
   const config = parseModelConfig(loaded.config);
   if (tokenizerJson === null)
-    throw new UserError('data', `${folder} has no tokenizer.json; copy it from where the model came`, folder);
+    throw new UserError(
+      'data',
+      `${folder} has no tokenizer.json; copy it from where the model came`,
+      folder,
+    );
   const tokenizer = openTokenizer({ ...loaded, tokenizerJson });
   const { keys, tensors } = ggufModel(basename(folder), config, reader, dtype);
   const template = chatTemplate ?? templateIn(tokenizerConfig);

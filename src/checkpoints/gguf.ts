@@ -1,9 +1,10 @@
 /**
  * @file GGUF: the one-file format of llama.cpp. Writing only.
  *
- * Layout (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md), all little-endian: `GGUF`, version 3, the counts of tensors
- * and of keys; each key with its type and value; each tensor's name, sizes (innermost first), type and offset; then the data,
- * every tensor at a multiple of 32 bytes. Texts and lists carry their length in eight bytes. Numbers stream through in pieces.
+ * Layout (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md), all little-endian: `GGUF`,
+ * version 3, the counts of tensors and of keys; each key with its type and value; each tensor's
+ * name, sizes (innermost first), type and offset; then the data, every tensor at a multiple of 32
+ * bytes. Texts and lists carry their length in eight bytes. Numbers stream through in pieces.
  */
 import { UserError } from '../base/errors.js';
 import { toBfloat16, toFloat16 } from './numbers.js';
@@ -16,8 +17,17 @@ const VALUE = { u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9 } as const;
 const BYTES: Record<GgufDType, number> = { F32: 4, F16: 2, BF16: 2 };
 const ALIGNMENT = 32;
 
-/** A key's value: a whole number, `{ f32 }` for one that is not, a text, a truth, or a list of one of these. */
-export type GgufValue = number | { f32: number } | string | boolean | readonly string[] | { i32s: readonly number[] };
+/**
+ * A key's value: a whole number, `{ f32 }` for one that is not, a text, a truth, or a list of one
+ * of these.
+ */
+export type GgufValue =
+  | number
+  | { f32: number }
+  | string
+  | boolean
+  | readonly string[]
+  | { i32s: readonly number[] };
 
 export interface GgufTensor {
   name: string;
@@ -96,11 +106,17 @@ function writeValue(out: Bytes, value: GgufValue): void {
   }
 }
 
-const elements = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
+const elements = (shape: readonly number[]): number =>
+  shape.reduce((product, size) => product * size, 1);
 const padding = (bytes: number): number => (ALIGNMENT - (bytes % ALIGNMENT)) % ALIGNMENT;
 
-/** The bytes of a file, piece by piece. @throws UserError (data) when a number does not fit the type */
-export function* encodeGguf(keys: Record<string, GgufValue>, tensors: readonly GgufTensor[]): Generator<Uint8Array> {
+/**
+ * The bytes of a file, piece by piece. @throws UserError (data) when a number does not fit the type
+ */
+export function* encodeGguf(
+  keys: Record<string, GgufValue>,
+  tensors: readonly GgufTensor[],
+): Generator<Uint8Array> {
   const header = new Bytes();
   header.push(Buffer.from('GGUF'));
   header.u32(3);
@@ -127,10 +143,14 @@ export function* encodeGguf(keys: Record<string, GgufValue>, tensors: readonly G
     let count = 0;
     for (const piece of data()) {
       count += piece.length;
-      const stored = dtype === 'F32' ? piece : dtype === 'BF16' ? toBfloat16(piece) : halves(name, piece);
+      const stored =
+        dtype === 'F32' ? piece : dtype === 'BF16' ? toBfloat16(piece) : halves(name, piece);
       yield new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength);
     }
-    if (count !== elements(shape)) throw new Error(`gguf: ${name} has ${count} numbers, its shape [${shape}] ${elements(shape)}`);
+    if (count !== elements(shape))
+      throw new Error(
+        `gguf: ${name} has ${count} numbers, its shape [${shape}] ${elements(shape)}`,
+      );
     yield new Uint8Array(padding(count * BYTES[dtype]));
   }
 }
@@ -138,7 +158,11 @@ export function* encodeGguf(keys: Record<string, GgufValue>, tensors: readonly G
 function halves(name: string, piece: Float32Array): Uint16Array {
   const bits = toFloat16(piece);
   if (bits.some((x) => (x & 0x7c00) === 0x7c00)) {
-    throw new UserError('data', `${name} has numbers beyond ±65504, which F16 cannot hold; use bf16 or f32`, '--dtype');
+    throw new UserError(
+      'data',
+      `${name} has numbers beyond ±65504, which F16 cannot hold; use bf16 or f32`,
+      '--dtype',
+    );
   }
   return bits;
 }

@@ -30,7 +30,11 @@ const config = {
 };
 const tokenizer = {
   model: { type: 'WordLevel' },
-  added_tokens: ['<pad>', '<s>', '</s>', '<think>'].map((content, id) => ({ id, content, special: true })),
+  added_tokens: ['<pad>', '<s>', '</s>', '<think>'].map((content, id) => ({
+    id,
+    content,
+    special: true,
+  })),
 };
 const json = (path: string): unknown => JSON.parse(readFileSync(path, 'utf8'));
 
@@ -50,14 +54,23 @@ describe('model folders', () => {
     expect(names.every(isModelFile)).toBe(true);
     expect(isModelFile('model.safetensors.bak')).toBe(false);
     expect(saved).toMatchObject({ tensors: 2, parameters: 9 });
-    expect(saved.bytes).toBe(names.reduce((sum, name) => sum + readFileSync(join(folder, name)).length, 0));
-    expect(json(join(folder, 'special_tokens_map.json'))).toEqual({ bos_token: '<s>', eos_token: '</s>', pad_token: '<pad>' });
+    expect(saved.bytes).toBe(
+      names.reduce((sum, name) => sum + readFileSync(join(folder, name)).length, 0),
+    );
+    expect(json(join(folder, 'special_tokens_map.json'))).toEqual({
+      bos_token: '<s>',
+      eos_token: '</s>',
+      pad_token: '<pad>',
+    });
     expect(json(join(folder, 'tokenizer_config.json'))).toMatchObject({
       tokenizer_class: 'PreTrainedTokenizerFast',
       pad_token: '<pad>',
       model_max_length: 64,
     });
-    expect(json(join(folder, 'generation_config.json'))).toMatchObject({ eos_token_id: [2], pad_token_id: 0 });
+    expect(json(join(folder, 'generation_config.json'))).toMatchObject({
+      eos_token_id: [2],
+      pad_token_id: 0,
+    });
     const model = loadHuggingFace(folder);
     expect(model.config).toEqual({ ...config, torch_dtype: 'float32' });
     expect(model.tokenizerJson).toEqual(tokenizer);
@@ -71,7 +84,13 @@ describe('model folders', () => {
 
   it('write whole numbers as floats where transformers takes nothing else', async () => {
     const folder = join(root, 'model');
-    const own = { ...config, routed_scaling_factor: 1, rms_norm_eps: 1e-6, initializer_range: 0.02, first_k_dense_replace: 1 };
+    const own = {
+      ...config,
+      routed_scaling_factor: 1,
+      rms_norm_eps: 1e-6,
+      initializer_range: 0.02,
+      first_k_dense_replace: 1,
+    };
     await saveHuggingFace(folder, { config: own, tensors });
     const text = readFileSync(join(folder, 'config.json'), 'utf8');
     expect(text).toContain('"routed_scaling_factor": 1.0,');
@@ -82,7 +101,11 @@ describe('model folders', () => {
 
   it('hold BF16 when asked, and say so', async () => {
     const folder = join(root, 'model');
-    await saveHuggingFace(folder, { config: { ...config, dtype: 'float32' }, tensors, dtype: 'BF16' });
+    await saveHuggingFace(folder, {
+      config: { ...config, dtype: 'float32' },
+      tensors,
+      dtype: 'BF16',
+    });
     const model = loadHuggingFace(folder);
     expect(model.config).toMatchObject({ torch_dtype: 'bfloat16', dtype: 'bfloat16' });
     expect(model.tokenizerJson).toBeNull();
@@ -102,7 +125,9 @@ describe('model folders', () => {
     await saveHuggingFace(folder, { config, tensors, tokenizer });
     for (let n = 1; n <= writes; n++) {
       configureFaults(`enospc@${n}`);
-      await expect(saveHuggingFace(folder, { config, tensors: [tensors[0]], tokenizer })).rejects.toThrow('the disk is full');
+      await expect(
+        saveHuggingFace(folder, { config, tensors: [tensors[0]], tokenizer }),
+      ).rejects.toThrow('the disk is full');
       configureFaults(undefined);
       expect(readdirSync(root)).toEqual(['model']);
       expect(readFileSync(join(folder, 'model.safetensors')).equals(before)).toBe(true);
@@ -111,7 +136,13 @@ describe('model folders', () => {
 
   it('may be a snapshot', async () => {
     const folder = join(root, '000010');
-    const foundation = foundationHere({ version: '0', recipeHash: '', seed: 1, workers: 1, fingerprint: '' });
+    const foundation = foundationHere({
+      version: '0',
+      recipeHash: '',
+      seed: 1,
+      workers: 1,
+      fingerprint: '',
+    });
     const state = { ...foundation, step: 10, stageIndex: 0, stageStep: 10, attempt: 0 };
     await saveSnapshot(folder, {
       state,
@@ -127,7 +158,12 @@ describe('model folders', () => {
   it('are written in several files when large, with an index that other programs read', async () => {
     const folder = join(root, 'model');
     const three = [...tensors, { name: 'lm_head.weight', shape: [1], data: Float32Array.of(7) }];
-    const saved = await saveHuggingFace(folder, { config, tensors: three, shardBytes: 28, chatTemplate: '{{ 1 }}' });
+    const saved = await saveHuggingFace(folder, {
+      config,
+      tensors: three,
+      shardBytes: 28,
+      chatTemplate: '{{ 1 }}',
+    });
     expect(json(join(folder, 'model.safetensors.index.json'))).toEqual({
       metadata: { total_size: 40 },
       weight_map: {
@@ -147,9 +183,14 @@ describe('model folders', () => {
 
   it('packed for another program are refused', () => {
     const write = (quantization: object): void =>
-      writeFileSync(join(root, 'config.json'), JSON.stringify({ quantization_config: quantization }));
+      writeFileSync(
+        join(root, 'config.json'),
+        JSON.stringify({ quantization_config: quantization }),
+      );
     write({ quant_method: 'awq', bits: 4 });
-    expect(() => loadHuggingFace(root)).toThrow('its weights are in quantization "awq"; load a model in BF16');
+    expect(() => loadHuggingFace(root)).toThrow(
+      'its weights are in quantization "awq"; load a model in BF16',
+    );
     write({ quant_method: 'fp8', weight_block_size: [64, 64] });
     expect(() => loadHuggingFace(root)).toThrow('its weights are in FP8 in blocks of [64,64]');
   });
@@ -160,6 +201,8 @@ describe('model folders', () => {
     expect(() => loadHuggingFace(root)).toThrow('is not a JSON object');
     writeFileSync(join(root, 'config.json'), '{}');
     writeFileSync(join(root, 'pytorch_model.bin'), '');
-    expect(() => loadHuggingFace(root)).toThrow('would run code on loading; convert it to safetensors');
+    expect(() => loadHuggingFace(root)).toThrow(
+      'would run code on loading; convert it to safetensors',
+    );
   });
 });

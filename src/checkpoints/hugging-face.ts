@@ -1,10 +1,12 @@
 /**
- * @file Models as Hugging Face folders: what `transformers`, vLLM, llama.cpp's converter and everybody else read.
+ * @file Models as Hugging Face folders: what `transformers`, vLLM, llama.cpp's converter and
+ * everybody else read.
  *
  *   config.json  model.safetensors  tokenizer.json  tokenizer_config.json  special_tokens_map.json  generation_config.json
  *
- * Tensor names and layouts are Hugging Face's already (see `src/models`), so nothing is renamed here. A large model is written
- * in several files with an index, as other programs do; loading takes either, and a run's snapshot (weights.ts).
+ * Tensor names and layouts are Hugging Face's already (see `src/models`), so nothing is renamed
+ * here. A large model is written in several files with an index, as other programs do; loading
+ * takes either, and a run's snapshot (weights.ts).
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -21,12 +23,17 @@ export interface TokenizerFiles {
   tokenizer: Json;
   /** `tokenizer_config.json`; by default made from the two others. */
   tokenizerConfig?: Json;
-  /** `special_tokens_map.json`; by default made from the special ids in the model's configuration. */
+  /**
+   * `special_tokens_map.json`; by default made from the special ids in the model's configuration.
+   */
   specialTokensMap?: Json;
 }
 
 export interface HuggingFaceContent extends Partial<TokenizerFiles> {
-  /** `config.json`; should have `architectures` and the ids of special tokens. Its dtype field is set here. */
+  /**
+   * `config.json`; should have `architectures` and the ids of special tokens. Its dtype field is
+   * set here.
+   */
   config: Json;
   tensors: Iterable<TensorSource>;
   /** `chat_template.jinja`, for a template that is not in the tokenizer's configuration. */
@@ -34,12 +41,18 @@ export interface HuggingFaceContent extends Partial<TokenizerFiles> {
   /** `generation_config.json`; by default plain sampling with the configuration's special ids. */
   generationConfig?: Json;
   dtype?: SaveDType;
-  /** A model of more bytes is written in several files, each of at most that many or of one tensor. Default 5 GB. */
+  /**
+   * A model of more bytes is written in several files, each of at most that many or of one tensor.
+   * Default 5 GB.
+   */
   shardBytes?: number;
 }
 
 export interface SavedModel extends Written {
-  /** By name; `bytes` of the whole are the sum. `sha256` of the whole is that of the weights, or of their index. */
+  /**
+   * By name; `bytes` of the whole are the sum. `sha256` of the whole is that of the weights, or of
+   * their index.
+   */
   files: Record<string, Written>;
   tensors: number;
   parameters: number;
@@ -53,21 +66,39 @@ const WEIGHTS = 'model.safetensors';
 const INDEX = 'model.safetensors.index.json';
 const SHARD_BYTES = 5e9;
 
-const NAMES = ['config.json', 'generation_config.json', 'special_tokens_map.json', 'tokenizer.json', 'tokenizer_config.json'];
+const NAMES = [
+  'config.json',
+  'generation_config.json',
+  'special_tokens_map.json',
+  'tokenizer.json',
+  'tokenizer_config.json',
+];
 
-/** True for a file that `saveHuggingFace` may write: a folder with nothing else in it may be replaced. */
+/**
+ * True for a file that `saveHuggingFace` may write: a folder with nothing else in it may be
+ * replaced.
+ */
 export function isModelFile(name: string): boolean {
-  return [...NAMES, TEMPLATE, WEIGHTS, INDEX].includes(name) || /^model-\d{5}-of-\d{5}\.safetensors$/.test(name);
+  return (
+    [...NAMES, TEMPLATE, WEIGHTS, INDEX].includes(name) ||
+    /^model-\d{5}-of-\d{5}\.safetensors$/.test(name)
+  );
 }
 
-/** Fields that transformers demands to be floats, for whom 1 is none; JavaScript writes 1.0 as 1. */
-const FLOATS = /^( *"(?:routed_scaling_factor|rms_norm_eps|initializer_range|attention_dropout)": -?\d+)(,?)$/gm;
+/**
+ * Fields that transformers demands to be floats, for whom 1 is none; JavaScript writes 1.0 as 1.
+ */
+const FLOATS =
+  /^( *"(?:routed_scaling_factor|rms_norm_eps|initializer_range|attention_dropout)": -?\d+)(,?)$/gm;
 
-const jsonText = (value: unknown): string => `${JSON.stringify(value, null, 2).replace(FLOATS, '$1.0$2')}\n`;
+const jsonText = (value: unknown): string =>
+  `${JSON.stringify(value, null, 2).replace(FLOATS, '$1.0$2')}\n`;
 
 /** The text of each special token that the configuration names by id, found in `tokenizer.json`. */
 function specialTokens(config: Json, tokenizer: Json): Record<string, string> {
-  const added = Array.isArray(tokenizer.added_tokens) ? (tokenizer.added_tokens as { id?: unknown; content?: unknown }[]) : [];
+  const added = Array.isArray(tokenizer.added_tokens)
+    ? (tokenizer.added_tokens as { id?: unknown; content?: unknown }[])
+    : [];
   const tokens: Record<string, string> = {};
   for (const role of ['bos', 'eos', 'pad']) {
     const raw = config[`${role}_token_id`];
@@ -82,14 +113,21 @@ function defaultGenerationConfig(config: Json): Json {
   const ids = ['bos_token_id', 'eos_token_id', 'pad_token_id'].filter(
     (name) => config[name] !== undefined && config[name] !== null,
   );
-  return { ...Object.fromEntries(ids.map((name) => [name, config[name]])), do_sample: true, temperature: 1 };
+  return {
+    ...Object.fromEntries(ids.map((name) => [name, config[name]])),
+    do_sample: true,
+    temperature: 1,
+  };
 }
 
 /**
  * Writes a model folder in one step; one of the same name is replaced.
  * @throws UserError (disk)
  */
-export async function saveHuggingFace(folder: string, content: HuggingFaceContent): Promise<SavedModel> {
+export async function saveHuggingFace(
+  folder: string,
+  content: HuggingFaceContent,
+): Promise<SavedModel> {
   const { tokenizer, dtype = 'F32' } = content;
   const config: Json = { ...content.config, torch_dtype: TORCH_DTYPE[dtype] };
   // It would say that the weights still lie in blocks of 8 bits.
@@ -108,7 +146,9 @@ export async function saveHuggingFace(folder: string, content: HuggingFaceConten
       tokenizer_class: 'PreTrainedTokenizerFast',
       ...special,
       clean_up_tokenization_spaces: false,
-      ...(typeof config.max_position_embeddings === 'number' ? { model_max_length: config.max_position_embeddings } : {}),
+      ...(typeof config.max_position_embeddings === 'number'
+        ? { model_max_length: config.max_position_embeddings }
+        : {}),
     };
   }
   const tensors = [...content.tensors];
@@ -119,24 +159,40 @@ export async function saveHuggingFace(folder: string, content: HuggingFaceConten
       files[name] = writeFileDurably(join(temporary, name), jsonText(value), 'model');
     };
     for (const [name, value] of Object.entries(json)) put(name, value);
-    if (content.chatTemplate) files[TEMPLATE] = writeFileDurably(join(temporary, TEMPLATE), content.chatTemplate, 'model');
+    if (content.chatTemplate)
+      files[TEMPLATE] = writeFileDurably(join(temporary, TEMPLATE), content.chatTemplate, 'model');
     const shards = shardsOf(tensors, dtype, content.shardBytes ?? SHARD_BYTES);
     for (const { name, tensors: part } of shards) {
       const options = { dtype, metadata: { format: 'pt' }, label: 'model' };
       files[name] = writeSafetensors(join(temporary, name), part, options);
     }
     if (shards.length > 1) {
-      const map = shards.flatMap(({ name, tensors: part }) => part.map((tensor) => [tensor.name, name]));
-      put(INDEX, { metadata: { total_size: parameters * BYTES[dtype] }, weight_map: Object.fromEntries(map) });
+      const map = shards.flatMap(({ name, tensors: part }) =>
+        part.map((tensor) => [tensor.name, name]),
+      );
+      put(INDEX, {
+        metadata: { total_size: parameters * BYTES[dtype] },
+        weight_map: Object.fromEntries(map),
+      });
     }
     const bytes = Object.values(files).reduce((sum, file) => sum + file.bytes, 0);
-    return { bytes, sha256: files[shards.length > 1 ? INDEX : WEIGHTS].sha256, files, tensors: tensors.length, parameters };
+    return {
+      bytes,
+      sha256: files[shards.length > 1 ? INDEX : WEIGHTS].sha256,
+      files,
+      tensors: tensors.length,
+      parameters,
+    };
   };
   return writeFolderAtomic(folder, write, 'model');
 }
 
 /** Tensors in order, cut where a file would grow beyond `limit` bytes; a tensor is never cut. */
-function shardsOf(tensors: TensorSource[], dtype: SaveDType, limit: number): { name: string; tensors: TensorSource[] }[] {
+function shardsOf(
+  tensors: TensorSource[],
+  dtype: SaveDType,
+  limit: number,
+): { name: string; tensors: TensorSource[] }[] {
   const parts: TensorSource[][] = [[]];
   let bytes = 0;
   for (const tensor of tensors) {
@@ -150,7 +206,10 @@ function shardsOf(tensors: TensorSource[], dtype: SaveDType, limit: number): { n
   }
   if (parts.length === 1) return [{ name: WEIGHTS, tensors }];
   const digits = (n: number): string => String(n).padStart(5, '0');
-  return parts.map((part, i) => ({ name: `model-${digits(i + 1)}-of-${digits(parts.length)}.safetensors`, tensors: part }));
+  return parts.map((part, i) => ({
+    name: `model-${digits(i + 1)}-of-${digits(parts.length)}.safetensors`,
+    tensors: part,
+  }));
 }
 
 export interface LoadedModel {
@@ -185,18 +244,26 @@ export function loadHuggingFace(folder: string): LoadedModel {
     tokenizerConfig: optional('tokenizer_config.json'),
     specialTokensMap: optional('special_tokens_map.json'),
     generationConfig: optional('generation_config.json'),
-    chatTemplate: existsSync(join(folder, TEMPLATE)) ? readText(folder, TEMPLATE, 'chat template') : null,
+    chatTemplate: existsSync(join(folder, TEMPLATE))
+      ? readText(folder, TEMPLATE, 'chat template')
+      : null,
     tensors: openTensors(folder),
   };
 }
 
-/** Weights that were packed for one program cannot be read by another; DeepSeek's blocks of FP8 can. */
+/**
+ * Weights that were packed for one program cannot be read by another; DeepSeek's blocks of FP8 can.
+ */
 function checkQuantization(folder: string, config: Json): void {
-  const quantization = config.quantization_config as { quant_method?: unknown; weight_block_size?: unknown } | null | undefined;
+  const quantization = config.quantization_config as
+    | { quant_method?: unknown; weight_block_size?: unknown }
+    | null
+    | undefined;
   if (quantization === undefined || quantization === null) return;
   const { quant_method: method, weight_block_size: block } = quantization;
   if (method === 'fp8' && (block === undefined || String(block) === '128,128')) return;
-  const what = method === 'fp8' ? `FP8 in blocks of ${show(block)}` : `quantization ${show(method)}`;
+  const what =
+    method === 'fp8' ? `FP8 in blocks of ${show(block)}` : `quantization ${show(method)}`;
   throw new UserError(
     'data',
     `${folder}: its weights are in ${what}; load a model in BF16, or FP8 in blocks of 128 × 128`,

@@ -1,16 +1,25 @@
 /**
  * @file Adapters as PEFT writes them: `adapter_config.json` and `adapter_model.safetensors`.
  *
- * The tensors already have PEFT's names (see `src/models/adapter.ts`). `base_model_name_or_path` says which model the adapter is for; here
- * it must be a folder. What PEFT can do beyond plain LoRA (DoRA, ranks by layer, trained biases) changes the model in ways that
- * this program does not compute, so a file that asks for it is refused. Format: https://huggingface.co/docs/peft, checkpoint format.
+ * The tensors already have PEFT's names (see `src/models/adapter.ts`). `base_model_name_or_path`
+ * says which model the adapter is for; here it must be a folder. What PEFT can do beyond plain LoRA
+ * (DoRA, ranks by layer, trained biases) changes the model in ways that this program does not
+ * compute, so a file that asks for it is refused. Format: https://huggingface.co/docs/peft,
+ * checkpoint format.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
 import { type Written, writeFileDurably, writeFolderAtomic } from '../base/files.js';
-import { type AdapterSpec, ALL_LINEAR, adapterNames, type ParameterSpec, planAdapter, targetsOf } from '../models/index.js';
+import {
+  type AdapterSpec,
+  ALL_LINEAR,
+  adapterNames,
+  type ParameterSpec,
+  planAdapter,
+  targetsOf,
+} from '../models/index.js';
 import { type LoadedModel, loadHuggingFace } from './hugging-face.js';
 import { type Json, readObject, readObjectIfAny } from './model-folder.js';
 import type { NamedTensor } from './safetensors.js';
@@ -24,7 +33,11 @@ const WEIGHTS = 'adapter_model.safetensors';
 export const ADAPTER_FILES: readonly string[] = [CONFIG, WEIGHTS];
 
 /** `adapter_config.json` for an adapter of the model in folder `base`. */
-export function adapterConfig(specs: readonly ParameterSpec[], adapter: AdapterSpec, base: string): Json {
+export function adapterConfig(
+  specs: readonly ParameterSpec[],
+  adapter: AdapterSpec,
+  base: string,
+): Json {
   const targets = adapter.targets === ALL_LINEAR ? targetsOf(specs) : adapter.targets;
   return {
     peft_type: 'LORA',
@@ -60,7 +73,10 @@ export interface SavedAdapter extends Written {
   files: Record<string, Written>;
 }
 
-/** Writes an adapter's folder in one step; one of the same name is replaced. @throws UserError (disk) */
+/**
+ * Writes an adapter's folder in one step; one of the same name is replaced. @throws UserError
+ * (disk)
+ */
 export async function saveAdapter(
   folder: string,
   { config, tensors, json = {}, dtype = 'F32' }: AdapterContent,
@@ -68,18 +84,33 @@ export async function saveAdapter(
   const write = (temporary: string): SavedAdapter => {
     const files: Record<string, Written> = {};
     for (const [name, value] of Object.entries({ [CONFIG]: config, ...json })) {
-      files[name] = writeFileDurably(join(temporary, name), `${JSON.stringify(value, null, 2)}\n`, 'adapter');
+      files[name] = writeFileDurably(
+        join(temporary, name),
+        `${JSON.stringify(value, null, 2)}\n`,
+        'adapter',
+      );
     }
-    const weights = writeSafetensors(join(temporary, WEIGHTS), tensors, { dtype, metadata: { format: 'pt' }, label: 'adapter' });
+    const weights = writeSafetensors(join(temporary, WEIGHTS), tensors, {
+      dtype,
+      metadata: { format: 'pt' },
+      label: 'adapter',
+    });
     files[WEIGHTS] = weights;
-    return { files, bytes: Object.values(files).reduce((sum, { bytes }) => sum + bytes, 0), sha256: weights.sha256 };
+    return {
+      files,
+      bytes: Object.values(files).reduce((sum, { bytes }) => sum + bytes, 0),
+      sha256: weights.sha256,
+    };
   };
   return writeFolderAtomic(folder, write, 'adapter');
 }
 
 const nothing = (value: unknown): boolean =>
-  value === null || value === false || (typeof value === 'object' && Object.keys(value as object).length === 0);
-const none = (what: string) => z.unknown().refine(nothing, `must be unset: ${what} is not supported`).optional();
+  value === null ||
+  value === false ||
+  (typeof value === 'object' && Object.keys(value as object).length === 0);
+const none = (what: string) =>
+  z.unknown().refine(nothing, `must be unset: ${what} is not supported`).optional();
 
 const configSchema = z.looseObject({
   peft_type: z.literal('LORA'),
@@ -109,7 +140,10 @@ export interface LoadedAdapter {
 
 export const isAdapter = (folder: string): boolean => existsSync(join(folder, CONFIG));
 
-/** Opens an adapter's folder, or a snapshot of a run that trains one. @throws UserError (data) that names the file */
+/**
+ * Opens an adapter's folder, or a snapshot of a run that trains one. @throws UserError (data) that
+ * names the file
+ */
 export function loadAdapter(folder: string): LoadedAdapter {
   const path = join(folder, CONFIG);
   const parsed = configSchema.safeParse(readObject(folder, CONFIG, 'adapter configuration'));
@@ -117,19 +151,31 @@ export function loadAdapter(folder: string): LoadedAdapter {
     const [{ path: at, message }] = parsed.error.issues;
     throw new UserError('data', `${path}: ${at.join('.') || 'adapter'}: ${message}`, path);
   }
-  const { r, lora_alpha: alpha, target_modules: targets, base_model_name_or_path: base } = parsed.data;
+  const {
+    r,
+    lora_alpha: alpha,
+    target_modules: targets,
+    base_model_name_or_path: base,
+  } = parsed.data;
   if (!existsSync(join(base, 'config.json'))) {
     const message = `${path}: base_model_name_or_path: there is no model folder ${base}; download the model, and write where it is`;
     throw new UserError('data', message, path);
   }
   const file = [WEIGHTS, 'weights.safetensors'].find((name) => existsSync(join(folder, name)));
-  if (file === undefined) throw new UserError('data', `${folder} cannot be loaded: it has no ${WEIGHTS}`, folder);
+  if (file === undefined)
+    throw new UserError('data', `${folder} cannot be loaded: it has no ${WEIGHTS}`, folder);
   const spec: AdapterSpec = { kind: 'lora', rank: r, alpha, targets };
   return { folder, spec, base, config: parsed.data, tensors: openTensors(folder, file) };
 }
 
-/** All tensors of an adapter of a model with these parameters. @throws UserError (data) when they do not fit */
-export function readAdapter({ folder, spec, tensors }: LoadedAdapter, specs: readonly ParameterSpec[]): NamedTensor[] {
+/**
+ * All tensors of an adapter of a model with these parameters. @throws UserError (data) when they do
+ * not fit
+ */
+export function readAdapter(
+  { folder, spec, tensors }: LoadedAdapter,
+  specs: readonly ParameterSpec[],
+): NamedTensor[] {
   const wanted = planAdapter(specs, spec).specs;
   const known = new Set(wanted.map(({ name }) => name));
   const extra = tensors.names.find((name) => !known.has(name));
@@ -144,7 +190,11 @@ export function readAdapter({ folder, spec, tensors }: LoadedAdapter, specs: rea
     const tensor = tensors.read(name);
     if (tensor.shape.join() === shape.join()) return tensor;
     const shapes = `[${tensor.shape.join(', ')}], and the model wants [${shape.join(', ')}]`;
-    throw new UserError('data', `${folder}: ${name} is ${shapes}; the adapter is of another model or rank`, folder);
+    throw new UserError(
+      'data',
+      `${folder}: ${name} is ${shapes}; the adapter is of another model or rank`,
+      folder,
+    );
   });
 }
 
@@ -156,8 +206,8 @@ export interface ModelWithAdapter {
 }
 
 /**
- * Opens a model folder, a snapshot or an adapter's folder. An adapter's own tokenizer and origin, where it has them, stand in for the
- * base's.
+ * Opens a model folder, a snapshot or an adapter's folder. An adapter's own tokenizer and origin,
+ * where it has them, stand in for the base's.
  * @throws UserError (data)
  */
 export function openWithAdapter(folder: string): ModelWithAdapter {
@@ -192,7 +242,8 @@ export function openWithAdapter(folder: string): ModelWithAdapter {
 }
 
 /** Whether an adapter changes the weight of this name. */
-export const hasAdapterFor = ({ tensors }: LoadedAdapter, name: string): boolean => tensors.has(adapterNames(name).a);
+export const hasAdapterFor = ({ tensors }: LoadedAdapter, name: string): boolean =>
+  tensors.has(adapterNames(name).a);
 
 /** weight + (alpha / rank) · B·A; a weight without an adapter as it is. */
 export function mergeAdapter(weight: NamedTensor, adapter: LoadedAdapter): NamedTensor {

@@ -1,8 +1,25 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createRunFolder, findRuns, lockRun, openRunFolder, type RunFolder, resolveModel, resolveRun } from './run-folder.js';
+import {
+  createRunFolder,
+  findRuns,
+  lockRun,
+  openRunFolder,
+  type RunFolder,
+  resolveModel,
+  resolveRun,
+} from './run-folder.js';
 import { foundationHere, saveSnapshot, snapshotName } from './snapshot.js';
 
 let root: string;
@@ -22,7 +39,13 @@ function makeRun(name: string, age: number): RunFolder {
 }
 
 async function snapshot(run: RunFolder, step: number): Promise<string> {
-  const foundation = foundationHere({ version: '0', recipeHash: '', seed: 1, workers: 1, fingerprint: '' });
+  const foundation = foundationHere({
+    version: '0',
+    recipeHash: '',
+    seed: 1,
+    workers: 1,
+    fingerprint: '',
+  });
   const folder = join(run.checkpoints, snapshotName(step));
   const state = { ...foundation, step, stageIndex: 0, stageStep: step, attempt: 0 };
   await saveSnapshot(folder, { state, tensors: { weights: [] }, json: { 'config.json': {} } });
@@ -38,7 +61,9 @@ describe('run folders', () => {
   });
 
   it('stay under their root whatever the recipe is called', () => {
-    expect(createRunFolder(root, '../../etc/passwd', NOW, 1).name).toMatch(/^2026-11-23-etc-passwd-/);
+    expect(createRunFolder(root, '../../etc/passwd', NOW, 1).name).toMatch(
+      /^2026-11-23-etc-passwd-/,
+    );
     expect(createRunFolder(root, '…', NOW, 1).name).toMatch(/^2026-11-23-run-/);
   });
 
@@ -71,7 +96,11 @@ describe('resolveModel', () => {
     expect(() => resolveModel(run.name, root)).toThrow('no model and no usable checkpoint yet');
     const first = await snapshot(run, 10);
     const second = await snapshot(run, 20);
-    expect(resolveModel(run.name, root)).toMatchObject({ folder: second, kind: 'snapshot', step: 20 });
+    expect(resolveModel(run.name, root)).toMatchObject({
+      folder: second,
+      kind: 'snapshot',
+      step: 20,
+    });
     writeFileSync(join(second, 'weights.safetensors'), 'x');
     const found = resolveModel(undefined, root);
     expect(found).toMatchObject({ folder: first, kind: 'snapshot', step: 10 });
@@ -79,8 +108,16 @@ describe('resolveModel', () => {
     expect(found.notes[1]).toBe(`${run.name} has not ended; this is its checkpoint of step 10`);
     mkdirSync(run.model);
     writeFileSync(join(run.model, 'config.json'), '{}');
-    expect(resolveModel(run.root, root)).toMatchObject({ folder: run.model, kind: 'model', notes: [] });
-    expect(resolveModel(run.model, root)).toMatchObject({ folder: run.model, kind: 'model', run: null });
+    expect(resolveModel(run.root, root)).toMatchObject({
+      folder: run.model,
+      kind: 'model',
+      notes: [],
+    });
+    expect(resolveModel(run.model, root)).toMatchObject({
+      folder: run.model,
+      kind: 'model',
+      run: null,
+    });
   });
 
   it('takes the newest run that has a model, and explains what is neither', () => {
@@ -90,14 +127,19 @@ describe('resolveModel', () => {
     writeFileSync(join(old.model, 'config.json'), '{}');
     makeRun('young', 10);
     expect(resolveModel(undefined, root).folder).toBe(old.model);
-    expect(() => resolveModel(root, root)).toThrow('neither a model (no config.json) nor a run (no recipe.json)');
+    expect(() => resolveModel(root, root)).toThrow(
+      'neither a model (no config.json) nor a run (no recipe.json)',
+    );
   });
 });
 
 describe('the lock', () => {
   const lockOf = (run: RunFolder): string => join(run.root, 'run.lock');
   const write = (run: RunFolder, lock: object): void =>
-    writeFileSync(lockOf(run), JSON.stringify({ host: hostname(), started: '', time: 't', ...lock }));
+    writeFileSync(
+      lockOf(run),
+      JSON.stringify({ host: hostname(), started: '', time: 't', ...lock }),
+    );
 
   it('is held by one, and given back', () => {
     const run = makeRun('a', 0);

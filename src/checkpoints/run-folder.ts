@@ -3,8 +3,9 @@
  *
  *   runs/2026-11-23-r1-mini-7f3a/   recipe.json  plan.json  events.jsonl  samples.jsonl  checkpoints/  stages/  model/  bill.json
  *
- * Everything that a command needs is in the folder, so runs are moved with `mv` and read with `cat`. One process at a time
- * trains in a run: it holds `run.lock`, which names the process; a lock whose process is gone is taken over.
+ * Everything that a command needs is in the folder, so runs are moved with `mv` and read with
+ * `cat`. One process at a time trains in a run: it holds `run.lock`, which names the process; a
+ * lock whose process is gone is taken over.
  */
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { basename, isAbsolute, join, resolve, sep } from 'node:path';
@@ -49,10 +50,15 @@ function pathsOf(root: string): RunFolder {
 }
 
 /**
- * Makes a new run's folder (with `checkpoints/` in it), named by day (UTC), recipe and four hexadecimal digits; never one
- * that exists. @throws UserError (disk)
+ * Makes a new run's folder (with `checkpoints/` in it), named by day (UTC), recipe and four
+ * hexadecimal digits; never one that exists. @throws UserError (disk)
  */
-export function createRunFolder(root: string, recipeName: string, now: Date, seed: number): RunFolder {
+export function createRunFolder(
+  root: string,
+  recipeName: string,
+  now: Date,
+  seed: number,
+): RunFolder {
   makeFolder(root);
   const recipe =
     recipeName
@@ -84,8 +90,10 @@ function isRun(path: string): boolean {
 
 /** Opens a run by its path. @throws UserError (usage) when there is no run there. */
 export function openRunFolder(path: string): RunFolder {
-  if (!existsSync(path)) throw new UserError('usage', `no run at ${path}; ls ${RUNS}/ shows the runs there are`, 'run');
-  if (!isRun(path)) throw new UserError('usage', `${path} is not a run: it has no recipe.json`, 'run');
+  if (!existsSync(path))
+    throw new UserError('usage', `no run at ${path}; ls ${RUNS}/ shows the runs there are`, 'run');
+  if (!isRun(path))
+    throw new UserError('usage', `${path} is not a run: it has no recipe.json`, 'run');
   recoverFolder(join(path, 'model'));
   return pathsOf(path);
 }
@@ -100,20 +108,29 @@ export function findRuns(root: string = RUNS): RunFolder[] {
   }
   return names
     .filter((name) => isRun(join(root, name)))
-    .map((name) => ({ run: pathsOf(join(root, name)), time: statSync(join(root, name, 'recipe.json')).mtimeMs }))
+    .map((name) => ({
+      run: pathsOf(join(root, name)),
+      time: statSync(join(root, name, 'recipe.json')).mtimeMs,
+    }))
     .sort((a, b) => a.time - b.time || (a.run.name < b.run.name ? -1 : 1))
     .map(({ run }) => run);
 }
 
 /**
- * A run by path, by name under `root`, or by a part of its name that only one has; the newest when `which` is omitted.
+ * A run by path, by name under `root`, or by a part of its name that only one has; the newest when
+ * `which` is omitted.
  * @throws UserError (usage)
  */
 export function resolveRun(which: string | undefined, root: string = RUNS): RunFolder {
   const runs = findRuns(root);
   if (which === undefined) {
     const newest = runs.at(-1);
-    if (!newest) throw new UserError('usage', `there is no run in ${root}/ yet; "reckoner train" makes one`, 'run');
+    if (!newest)
+      throw new UserError(
+        'usage',
+        `there is no run in ${root}/ yet; "reckoner train" makes one`,
+        'run',
+      );
     return newest;
   }
   if (isRun(which)) return openRunFolder(which);
@@ -134,19 +151,25 @@ export function resolveRun(which: string | undefined, root: string = RUNS): RunF
 }
 
 export interface ResolvedModel {
-  /** A folder that `loadHuggingFace` reads: a model folder, or a snapshot with its `config.json`. */
+  /**
+   * A folder that `loadHuggingFace` reads: a model folder, or a snapshot with its `config.json`.
+   */
   folder: string;
   kind: 'model' | 'snapshot';
   run: RunFolder | null;
   /** The step of a snapshot. */
   step: number | null;
-  /** What a user should know: that the run has not ended, or that a damaged snapshot was passed over. */
+  /**
+   * What a user should know: that the run has not ended, or that a damaged snapshot was passed
+   * over.
+   */
   notes: string[];
 }
 
 /**
- * What a user means by a model: a Hugging Face folder; a run (its `model/`, else its newest sound snapshot) by path, name or
- * part of a name; the newest run that has either, when `which` is omitted.
+ * What a user means by a model: a Hugging Face folder; a run (its `model/`, else its newest sound
+ * snapshot) by path, name or part of a name; the newest run that has either, when `which` is
+ * omitted.
  * @throws UserError (usage) when there is none.
  */
 export function resolveModel(which?: string, root: string = RUNS): ResolvedModel {
@@ -156,8 +179,13 @@ export function resolveModel(which?: string, root: string = RUNS): ResolvedModel
       const found = modelOf(run);
       if (found) return found;
     }
-    const why = runs.length === 0 ? `there is no run in ${root}/ yet` : `no run in ${root}/ has a model yet`;
-    throw new UserError('usage', `${why}; "reckoner train" makes one, or give the path of a model folder`, 'model');
+    const why =
+      runs.length === 0 ? `there is no run in ${root}/ yet` : `no run in ${root}/ has a model yet`;
+    throw new UserError(
+      'usage',
+      `${why}; "reckoner train" makes one, or give the path of a model folder`,
+      'model',
+    );
   }
   if (existsSync(join(which, 'config.json')) || existsSync(join(which, 'adapter_config.json'))) {
     const snapshot = existsSync(join(which, 'snapshot.json'));
@@ -174,7 +202,11 @@ export function resolveModel(which?: string, root: string = RUNS): ResolvedModel
     run = resolveRun(which, root);
   } catch (error) {
     if (!(error instanceof UserError) || !existsSync(which)) throw error;
-    throw new UserError('usage', `${which} is neither a model (no config.json) nor a run (no recipe.json)`, 'model');
+    throw new UserError(
+      'usage',
+      `${which} is neither a model (no config.json) nor a run (no recipe.json)`,
+      'model',
+    );
   }
   const found = modelOf(run);
   if (!found)
@@ -188,7 +220,8 @@ export function resolveModel(which?: string, root: string = RUNS): ResolvedModel
 
 function modelOf(run: RunFolder): ResolvedModel | null {
   recoverFolder(run.model);
-  if (existsSync(join(run.model, 'config.json'))) return { folder: run.model, kind: 'model', run, step: null, notes: [] };
+  if (existsSync(join(run.model, 'config.json')))
+    return { folder: run.model, kind: 'model', run, step: null, notes: [] };
   const notes: string[] = [];
   const snapshot = latestSnapshot(run.checkpoints, (_folder, message) => notes.push(message));
   if (!snapshot || !existsSync(join(snapshot.folder, 'config.json'))) return null;
@@ -200,7 +233,8 @@ function modelOf(run: RunFolder): ResolvedModel | null {
 export const holderOf = (run: RunFolder): number | null => holderOfLock(lockOf(run));
 
 /**
- * Takes the run for this process. @returns a function that gives it back; it is also given back when the process exits.
+ * Takes the run for this process. @returns a function that gives it back; it is also given back
+ * when the process exits.
  * @throws UserError (state) when another process holds it.
  */
 export const lockRun = (run: RunFolder): (() => void) => takeLock(lockOf(run), run.root, 'run');

@@ -1,12 +1,15 @@
 /**
- * @file Writing safetensors files (the layout is in safetensors.ts), a tensor at a time and each in pieces, so that a model of any
- * size is written from a few megabytes of memory.
+ * @file Writing safetensors files (the layout is in safetensors.ts), a tensor at a time and each in
+ * pieces, so that a model of any size is written from a few megabytes of memory.
  */
 import { type Written, writeFileDurably } from '../base/files.js';
 import { toBfloat16 } from './numbers.js';
 import { ELEMENT_BYTES, elementsOf } from './safetensors.js';
 
-/** A tensor to write; its numbers may come in pieces, in order, each used before the next is asked for. */
+/**
+ * A tensor to write; its numbers may come in pieces, in order, each used before the next is asked
+ * for.
+ */
 export interface TensorSource {
   readonly name: string;
   readonly shape: readonly number[];
@@ -15,7 +18,11 @@ export interface TensorSource {
 
 export type SaveDType = 'F32' | 'BF16';
 
-function headerOf(tensors: readonly TensorSource[], dtype: SaveDType, metadata: Record<string, string>): Uint8Array {
+function headerOf(
+  tensors: readonly TensorSource[],
+  dtype: SaveDType,
+  metadata: Record<string, string>,
+): Uint8Array {
   const entries: [string, unknown][] = [];
   if (Object.keys(metadata).length > 0) entries.push(['__metadata__', metadata]);
   const names = new Set<string>(['__metadata__', '__proto__']);
@@ -66,5 +73,9 @@ export function writeSafetensors(
   tensors: readonly TensorSource[],
   options: { dtype?: SaveDType; metadata?: Record<string, string>; label?: string } = {},
 ): Written {
-  return writeFileDurably(path, encodeSafetensors(tensors, options.dtype, options.metadata), options.label ?? 'safetensors');
+  return writeFileDurably(
+    path,
+    encodeSafetensors(tensors, options.dtype, options.metadata),
+    options.label ?? 'safetensors',
+  );
 }

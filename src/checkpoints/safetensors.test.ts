@@ -31,11 +31,16 @@ function fileOf(header: string | object, dataBytes: number, declared?: bigint): 
   return bytes;
 }
 
-const f32 = (shape: unknown, begin: unknown, end: unknown): object => ({ dtype: 'F32', shape, data_offsets: [begin, end] });
+const f32 = (shape: unknown, begin: unknown, end: unknown): object => ({
+  dtype: 'F32',
+  shape,
+  data_offsets: [begin, end],
+});
 
 describe('16-bit numbers', () => {
   it('rounds to BF16 to nearest, ties to even', () => {
-    // 1 + 2⁻⁸ lies midway between 1 (0x3f80) and 1 + 2⁻⁷ (0x3f81): to the even one. 1 + 3·2⁻⁸ lies midway above 0x3f81.
+    // 1 + 2⁻⁸ lies midway between 1 (0x3f80) and 1 + 2⁻⁷ (0x3f81): to the even one. 1 + 3·2⁻⁸ lies
+    // midway above 0x3f81.
     const values = [
       1,
       1 + 2 ** -8,
@@ -54,12 +59,26 @@ describe('16-bit numbers', () => {
   });
 
   it('expands every finite BF16 to itself', () => {
-    const bits = Uint16Array.from({ length: 65536 }, (_, i) => i).filter((x) => (x & 0x7f80) !== 0x7f80);
+    const bits = Uint16Array.from({ length: 65536 }, (_, i) => i).filter(
+      (x) => (x & 0x7f80) !== 0x7f80,
+    );
     expect(toBfloat16(fromBfloat16(bits))).toEqual(bits);
   });
 
   it('expands F16 exactly', () => {
-    const bits = Uint16Array.of(0x3c00, 0xc000, 0x7bff, 0x0400, 0x03ff, 0x0001, 0x8000, 0x7c00, 0xfc00, 0x7e00, 0x3555);
+    const bits = Uint16Array.of(
+      0x3c00,
+      0xc000,
+      0x7bff,
+      0x0400,
+      0x03ff,
+      0x0001,
+      0x8000,
+      0x7c00,
+      0xfc00,
+      0x7e00,
+      0x3555,
+    );
     const values = [
       1,
       -2,
@@ -77,17 +96,43 @@ describe('16-bit numbers', () => {
   });
 
   it('rounds to F16 to nearest, ties to even, and every F16 to itself', () => {
-    const bits = Uint16Array.from({ length: 65536 }, (_, i) => i).filter((x) => (x & 0x7fff) <= 0x7c00);
+    const bits = Uint16Array.from({ length: 65536 }, (_, i) => i).filter(
+      (x) => (x & 0x7fff) <= 0x7c00,
+    );
     expect(toFloat16(fromFloat16(bits))).toEqual(bits);
-    // 1 + 2⁻¹¹ is midway between 1 and 1 + 2⁻¹⁰; 2⁻²⁵ midway between 0 and the smallest; 65520 midway to infinity.
-    const values = [1 + 2 ** -11, 1 + 3 * 2 ** -11, 1 + 2 ** -11 + 2 ** -23, 2 ** -25, 3 * 2 ** -25, -1e-9, 65519, 65520, -1e9];
-    expect([...toFloat16(Float32Array.from(values))]).toEqual([0x3c00, 0x3c02, 0x3c01, 0, 2, 0x8000, 0x7bff, 0x7c00, 0xfc00]);
+    // 1 + 2⁻¹¹ is midway between 1 and 1 + 2⁻¹⁰; 2⁻²⁵ midway between 0 and the smallest; 65520
+    // midway to infinity.
+    const values = [
+      1 + 2 ** -11,
+      1 + 3 * 2 ** -11,
+      1 + 2 ** -11 + 2 ** -23,
+      2 ** -25,
+      3 * 2 ** -25,
+      -1e-9,
+      65519,
+      65520,
+      -1e9,
+    ];
+    expect([...toFloat16(Float32Array.from(values))]).toEqual([
+      0x3c00, 0x3c02, 0x3c01, 0, 2, 0x8000, 0x7bff, 0x7c00, 0xfc00,
+    ]);
     expect(fromFloat16(toFloat16(Float32Array.of(Number.NaN)))[0]).toBeNaN();
   });
 
   it('knows every F8_E4M3', () => {
-    expect([0, 1, 7, 8, 0x38, 0x7e].map((x) => FLOAT8_E4M3[x])).toEqual([0, 2 ** -9, 7 * 2 ** -9, 2 ** -6, 1, 448]);
-    expect([FLOAT8_E4M3[0xb8], FLOAT8_E4M3[0x7f], FLOAT8_E4M3[0xff]]).toEqual([-1, Number.NaN, Number.NaN]);
+    expect([0, 1, 7, 8, 0x38, 0x7e].map((x) => FLOAT8_E4M3[x])).toEqual([
+      0,
+      2 ** -9,
+      7 * 2 ** -9,
+      2 ** -6,
+      1,
+      448,
+    ]);
+    expect([FLOAT8_E4M3[0xb8], FLOAT8_E4M3[0x7f], FLOAT8_E4M3[0xff]]).toEqual([
+      -1,
+      Number.NaN,
+      Number.NaN,
+    ]);
   });
 
   it('finds the first number that is none', () => {
@@ -100,7 +145,8 @@ describe('16-bit numbers', () => {
 
 describe('round trip', () => {
   const random = new Random(1, 'safetensors');
-  const numbers = (count: number): Float32Array => Float32Array.from({ length: count }, () => random.normal());
+  const numbers = (count: number): Float32Array =>
+    Float32Array.from({ length: count }, () => random.normal());
   const tensors: NamedTensor[] = [
     { name: 'model.embed_tokens.weight', shape: [7, 5], data: numbers(35) },
     { name: '0', shape: [], data: numbers(1) },
@@ -124,7 +170,11 @@ describe('round trip', () => {
   });
 
   it('rounds to BF16, from pieces as from a whole', () => {
-    const pieces = tensors.map(({ name, shape, data }) => ({ name, shape, data: [data.subarray(0, 1), data.subarray(1)] }));
+    const pieces = tensors.map(({ name, shape, data }) => ({
+      name,
+      shape,
+      data: [data.subarray(0, 1), data.subarray(1)],
+    }));
     const whole = Buffer.concat([...encodeSafetensors(tensors, 'BF16')]);
     expect(Buffer.concat([...encodeSafetensors(pieces, 'BF16')]).equals(whole)).toBe(true);
     const file = parseSafetensors(whole);
@@ -143,7 +193,9 @@ describe('round trip', () => {
 
   it('refuses to write what it could not read', () => {
     const wrong = [{ name: 'a', shape: [3], data: new Float32Array(2) }];
-    expect(() => [...encodeSafetensors(wrong)]).toThrow('a has 2 numbers, but its shape [3] holds 3');
+    expect(() => [...encodeSafetensors(wrong)]).toThrow(
+      'a has 2 numbers, but its shape [3] holds 3',
+    );
     const twice = [1, 2].map(() => ({ name: 'a', shape: [1], data: new Float32Array(1) }));
     expect(() => [...encodeSafetensors(twice)]).toThrow('used twice');
   });
@@ -152,36 +204,70 @@ describe('round trip', () => {
     const header = { b: { dtype: 'I64', shape: [1], data_offsets: [0, 8] }, a: f32([1], 8, 12) };
     const file = parseSafetensors(fileOf(header, 12));
     expect([...file.read('a').data]).toEqual([0]);
-    expect(() => file.read('b')).toThrow('tensor "b" is of type I64; F32, F16 and BF16 can be read');
+    expect(() => file.read('b')).toThrow(
+      'tensor "b" is of type I64; F32, F16 and BF16 can be read',
+    );
   });
 });
 
 describe('hostile files', () => {
   const cases: [string, Uint8Array, RegExp][] = [
     ['no length', new Uint8Array(7), /it has 7 bytes/],
-    ['a header beyond the file', fileOf('{}', 0, 100n), /header claims 100 bytes, but the file has 10/],
+    [
+      'a header beyond the file',
+      fileOf('{}', 0, 100n),
+      /header claims 100 bytes, but the file has 10/,
+    ],
     ['a header over the limit', fileOf('{}', 0, 100_000_001n), /more than 100000000/],
     ['a header of 2^64 − 1', fileOf('{}', 0, 2n ** 64n - 1n), /more than 100000000/],
     ['no JSON', fileOf('{"a":', 0), /not valid JSON/],
-    ['text that is not UTF-8', Buffer.concat([fileOf('', 0, 1n), Buffer.from([0xff])]), /not valid JSON/],
+    [
+      'text that is not UTF-8',
+      Buffer.concat([fileOf('', 0, 1n), Buffer.from([0xff])]),
+      /not valid JSON/,
+    ],
     ['a list', fileOf('[]', 0), /not a JSON object/],
     ['null', fileOf('null', 0), /not a JSON object/],
     ['deep nesting', fileOf(`{"a":${'['.repeat(1e6)}`, 0), /nested too deeply/],
     ['a tensor without description', fileOf({ a: 1 }, 0), /"a" has no description/],
-    ['an unknown type', fileOf({ a: { dtype: 'F33', shape: [0], data_offsets: [0, 0] } }, 0), /unknown type "F33"/],
-    ['a type from the prototype', fileOf({ a: { dtype: 'toString', shape: [0], data_offsets: [0, 0] } }, 0), /unknown type/],
+    [
+      'an unknown type',
+      fileOf({ a: { dtype: 'F33', shape: [0], data_offsets: [0, 0] } }, 0),
+      /unknown type "F33"/,
+    ],
+    [
+      'a type from the prototype',
+      fileOf({ a: { dtype: 'toString', shape: [0], data_offsets: [0, 0] } }, 0),
+      /unknown type/,
+    ],
     ['a negative dimension', fileOf({ a: f32([-1], 0, 4) }, 4), /impossible shape \[-1\]/],
     ['a fraction', fileOf({ a: f32([0.5, 2], 0, 4) }, 4), /impossible shape/],
     ['a shape of text', fileOf({ a: f32('4', 0, 4) }, 4), /impossible shape "4"/],
     ['too many dimensions', fileOf({ a: f32(Array(33).fill(1), 0, 4) }, 4), /impossible shape/],
     ['a huge shape', fileOf({ a: f32([2 ** 30, 2 ** 30], 0, 4) }, 4), /not the 4 bytes/],
-    ['a shape past all numbers', fileOf({ a: f32(Array(32).fill(2 ** 52), 0, 4) }, 4), /not the 4 bytes/],
-    ['one offset', fileOf({ a: { dtype: 'F32', shape: [1], data_offsets: [0] } }, 4), /impossible data_offsets/],
+    [
+      'a shape past all numbers',
+      fileOf({ a: f32(Array(32).fill(2 ** 52), 0, 4) }, 4),
+      /not the 4 bytes/,
+    ],
+    [
+      'one offset',
+      fileOf({ a: { dtype: 'F32', shape: [1], data_offsets: [0] } }, 4),
+      /impossible data_offsets/,
+    ],
     ['offsets reversed', fileOf({ a: f32([1], 4, 0) }, 4), /impossible data_offsets/],
-    ['data beyond the file', fileOf({ a: f32([2 ** 40], 0, 2 ** 42) }, 4), /ends at byte 4398046511104 of 4/],
+    [
+      'data beyond the file',
+      fileOf({ a: f32([2 ** 40], 0, 2 ** 42) }, 4),
+      /ends at byte 4398046511104 of 4/,
+    ],
     ['a shape smaller than its data', fileOf({ a: f32([1], 0, 8) }, 8), /not the 8 bytes/],
     ['an overlap', fileOf({ a: f32([2], 0, 8), b: f32([1], 4, 8) }, 8), /"b" overlaps/],
-    ['a gap', fileOf({ a: f32([1], 0, 4), b: f32([1], 8, 12) }, 12), /gap of 4 bytes before tensor "b"/],
+    [
+      'a gap',
+      fileOf({ a: f32([1], 0, 4), b: f32([1], 8, 12) }, 12),
+      /gap of 4 bytes before tensor "b"/,
+    ],
     ['a gap at the start', fileOf({ a: f32([1], 4, 8) }, 8), /gap of 4 bytes/],
     ['bytes at the end', fileOf({ a: f32([1], 0, 4) }, 6), /2 bytes at its end/],
     [
@@ -197,9 +283,21 @@ describe('hostile files', () => {
       ),
       /"a" occurs twice/,
     ],
-    ['a field twice', fileOf('{"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}', 4), /"dtype" occurs twice/],
-    ['__proto__', fileOf('{"__proto__":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', 4), /__proto__/],
-    ['metadata that is not text', fileOf({ __metadata__: { a: 1 } }, 0), /__metadata__ "a" is not text/],
+    [
+      'a field twice',
+      fileOf('{"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}', 4),
+      /"dtype" occurs twice/,
+    ],
+    [
+      '__proto__',
+      fileOf('{"__proto__":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', 4),
+      /__proto__/,
+    ],
+    [
+      'metadata that is not text',
+      fileOf({ __metadata__: { a: 1 } }, 0),
+      /__metadata__ "a" is not text/,
+    ],
     ['metadata that is a list', fileOf({ __metadata__: [] }, 0), /__metadata__ is not an object/],
   ];
   it.each(cases)('%s', (_name, bytes, message) => {
@@ -272,7 +370,8 @@ describe('hostile files', () => {
       if (i % 2 === 0) {
         // Bytes anywhere: length, header or data.
         bytes = Uint8Array.from(good);
-        for (let k = random.integer(1, 3); k > 0; k--) bytes[random.integer(0, bytes.length - 1)] = random.integer(0, 255);
+        for (let k = random.integer(1, 3); k > 0; k--)
+          bytes[random.integer(0, bytes.length - 1)] = random.integer(0, 255);
         if (random.chance(0.2)) bytes = bytes.subarray(0, random.integer(0, bytes.length));
       } else {
         // The header's text, with a length that fits.

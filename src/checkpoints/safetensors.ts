@@ -1,13 +1,15 @@
 /**
  * @file Safetensors: tensors in a file that can be read without running anything.
  *
- * Layout (https://github.com/huggingface/safetensors): eight bytes of header length N (little-endian), N bytes of JSON
- * `{name: {dtype, shape, data_offsets: [begin, end]}, __metadata__: {text: text}}`, then the data; offsets count from the
- * data's start. The data has no gap and no overlap. We pad the header with spaces to a multiple of eight bytes, so that
- * float32 data is aligned when the file is mapped.
+ * Layout (https://github.com/huggingface/safetensors): eight bytes of header length N
+ * (little-endian), N bytes of JSON
+ * `{name: {dtype, shape, data_offsets: [begin, end]}, __metadata__: {text: text}}`, then the data;
+ * offsets count from the data's start. The data has no gap and no overlap. We pad the header with
+ * spaces to a multiple of eight bytes, so that float32 data is aligned when the file is mapped.
  *
- * A file may come from a stranger. Every figure in its header is checked against the file's size before anything of that
- * size is allocated; nesting is bounded before the JSON is parsed; a fault is a `UserError` that names file and tensor.
+ * A file may come from a stranger. Every figure in its header is checked against the file's size
+ * before anything of that size is allocated; nesting is bounded before the JSON is parsed; a fault
+ * is a `UserError` that names file and tensor.
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { UserError } from '../base/errors.js';
@@ -34,9 +36,15 @@ export interface SafetensorsFile {
   /** In the order of their data in the file. */
   readonly tensors: ReadonlyMap<string, TensorEntry>;
   readonly metadata: ReadonlyMap<string, string>;
-  /** One tensor as float32, from F32, F16 or BF16. @throws UserError (data) when it is missing or of another type. */
+  /**
+   * One tensor as float32, from F32, F16 or BF16. @throws UserError (data) when it is missing or of
+   * another type.
+   */
   read(name: string): NamedTensor;
-  /** Fills `target` with a tensor's bytes as they are stored, from byte `from` of the tensor on. @throws UserError (data) */
+  /**
+   * Fills `target` with a tensor's bytes as they are stored, from byte `from` of the tensor on.
+   * @throws UserError (data)
+   */
   readBytes(name: string, from: number, target: Uint8Array): void;
   close(): void;
 }
@@ -47,7 +55,10 @@ const MAX_DIMENSIONS = 32;
 /** The file, a tensor, its shape, and one to spare. */
 const MAX_DEPTH = 4;
 
-/** Bytes of an element of every type whose elements are whole bytes; F32, F16 and BF16 are the ones that `read` takes. */
+/**
+ * Bytes of an element of every type whose elements are whole bytes; F32, F16 and BF16 are the ones
+ * that `read` takes.
+ */
 // biome-ignore format: one line a width
 export const ELEMENT_BYTES: Readonly<Record<string, number>> = {
   BOOL: 1, U8: 1, I8: 1, F8_E4M3: 1, F8_E5M2: 1, F8_E8M0: 1,
@@ -74,13 +85,19 @@ export function show(value: unknown): string {
   return text.length > 80 ? `${text.slice(0, 77)}…` : text;
 }
 
-const isCount = (x: unknown): x is number => typeof x === 'number' && Number.isSafeInteger(x) && x >= 0;
+const isCount = (x: unknown): x is number =>
+  typeof x === 'number' && Number.isSafeInteger(x) && x >= 0;
 
 function isPlainObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function checkedEntry(name: string, raw: unknown, dataBytes: number, fail: (why: string) => never): TensorEntry {
+function checkedEntry(
+  name: string,
+  raw: unknown,
+  dataBytes: number,
+  fail: (why: string) => never,
+): TensorEntry {
   if (!isPlainObject(raw)) return fail(`tensor ${show(name)} has no description`);
   const { dtype, shape, data_offsets: offsets } = raw;
   if (typeof dtype !== 'string' || !Object.hasOwn(ELEMENT_BYTES, dtype)) {
@@ -89,11 +106,19 @@ function checkedEntry(name: string, raw: unknown, dataBytes: number, fail: (why:
   if (!Array.isArray(shape) || shape.length > MAX_DIMENSIONS || !shape.every(isCount)) {
     return fail(`tensor ${show(name)} has the impossible shape ${show(shape)}`);
   }
-  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount) || offsets[0] > offsets[1]) {
+  if (
+    !Array.isArray(offsets) ||
+    offsets.length !== 2 ||
+    !offsets.every(isCount) ||
+    offsets[0] > offsets[1]
+  ) {
     return fail(`tensor ${show(name)} has the impossible data_offsets ${show(offsets)}`);
   }
   const [begin, end] = offsets as [number, number];
-  if (end > dataBytes) return fail(`tensor ${show(name)} ends at byte ${end} of ${dataBytes}: the file is truncated or altered`);
+  if (end > dataBytes)
+    return fail(
+      `tensor ${show(name)} ends at byte ${end} of ${dataBytes}: the file is truncated or altered`,
+    );
   const elementBytes = ELEMENT_BYTES[dtype];
   const bytes = elementsOf(shape as number[]) * elementBytes;
   if (bytes !== end - begin) {
@@ -101,8 +126,14 @@ function checkedEntry(name: string, raw: unknown, dataBytes: number, fail: (why:
       `tensor ${show(name)} has shape ${show(shape)} of ${dtype}, which is not the ${end - begin} bytes of its data_offsets`,
     );
   }
-  if (begin % elementBytes !== 0) return fail(`tensor ${show(name)} starts at byte ${begin}, which is not aligned for ${dtype}`);
-  return { dtype, shape: Object.freeze((shape as number[]).map((dimension) => dimension + 0)), begin, end };
+  if (begin % elementBytes !== 0)
+    return fail(`tensor ${show(name)} starts at byte ${begin}, which is not aligned for ${dtype}`);
+  return {
+    dtype,
+    shape: Object.freeze((shape as number[]).map((dimension) => dimension + 0)),
+    begin,
+    end,
+  };
 }
 
 function parse(path: string, source: ByteSource): SafetensorsFile {
@@ -116,16 +147,21 @@ function parse(path: string, source: ByteSource): SafetensorsFile {
     return bytes;
   };
   const declared = new DataView(read(0, 8).buffer).getBigUint64(0, true);
-  if (declared > BigInt(MAX_HEADER_BYTES)) fail(`its header claims ${declared} bytes, more than ${MAX_HEADER_BYTES}`);
+  if (declared > BigInt(MAX_HEADER_BYTES))
+    fail(`its header claims ${declared} bytes, more than ${MAX_HEADER_BYTES}`);
   const headerBytes = Number(declared);
   if (8 + headerBytes > source.size)
-    fail(`its header claims ${headerBytes} bytes, but the file has ${source.size}: it is truncated`);
+    fail(
+      `its header claims ${headerBytes} bytes, but the file has ${source.size}: it is truncated`,
+    );
   const dataStart = 8 + headerBytes;
   const dataBytes = source.size - dataStart;
 
   let header: unknown;
   try {
-    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(read(8, headerBytes));
+    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(
+      read(8, headerBytes),
+    );
     const fault = findJsonFault(text, MAX_DEPTH);
     if (fault?.kind === 'depth') fail('its header is nested too deeply');
     if (fault?.kind === 'duplicate') fail(`the name ${show(fault.key)} occurs twice`);
@@ -143,7 +179,8 @@ function parse(path: string, source: ByteSource): SafetensorsFile {
     if (name === '__metadata__') {
       if (!isPlainObject(raw)) return fail('its __metadata__ is not an object');
       for (const [key, value] of Object.entries(raw)) {
-        if (typeof value !== 'string' || key === '__proto__') return fail(`its __metadata__ ${show(key)} is not text`);
+        if (typeof value !== 'string' || key === '__proto__')
+          return fail(`its __metadata__ ${show(key)} is not text`);
         metadata.set(key, value);
       }
     } else {
@@ -154,10 +191,12 @@ function parse(path: string, source: ByteSource): SafetensorsFile {
   let covered = 0;
   for (const [name, { begin, end }] of entries) {
     if (begin < covered) return fail(`tensor ${show(name)} overlaps another one`);
-    if (begin > covered) return fail(`there is a gap of ${begin - covered} bytes before tensor ${show(name)}`);
+    if (begin > covered)
+      return fail(`there is a gap of ${begin - covered} bytes before tensor ${show(name)}`);
     covered = end;
   }
-  if (covered !== dataBytes) return fail(`${dataBytes - covered} bytes at its end belong to no tensor`);
+  if (covered !== dataBytes)
+    return fail(`${dataBytes - covered} bytes at its end belong to no tensor`);
 
   const tensors = new Map(entries);
   const entryOf = (name: string): TensorEntry => {
@@ -172,14 +211,23 @@ function parse(path: string, source: ByteSource): SafetensorsFile {
     read(name) {
       const { dtype, shape, begin, end } = entryOf(name);
       if (!['F32', 'F16', 'BF16'].includes(dtype))
-        throw new UserError('data', `${path}: tensor ${show(name)} is of type ${dtype}; F32, F16 and BF16 can be read`, path);
+        throw new UserError(
+          'data',
+          `${path}: tensor ${show(name)} is of type ${dtype}; F32, F16 and BF16 can be read`,
+          path,
+        );
       const { buffer } = read(dataStart + begin, end - begin);
       if (dtype === 'F32') return { name, shape, data: new Float32Array(buffer) };
-      return { name, shape, data: (dtype === 'BF16' ? fromBfloat16 : fromFloat16)(new Uint16Array(buffer)) };
+      return {
+        name,
+        shape,
+        data: (dtype === 'BF16' ? fromBfloat16 : fromFloat16)(new Uint16Array(buffer)),
+      };
     },
     readBytes(name, from, target) {
       const { begin, end } = entryOf(name);
-      if (from < 0 || begin + from + target.length > end) throw new Error(`readBytes: beyond the end of ${name}`);
+      if (from < 0 || begin + from + target.length > end)
+        throw new Error(`readBytes: beyond the end of ${name}`);
       source.readInto(dataStart + begin + from, target);
     },
     close: () => source.close(),
@@ -205,7 +253,10 @@ export function openSafetensors(path: string): SafetensorsFile {
     // Non-blocking, so that a named pipe is refused below instead of being waited for.
     handle = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   } catch (error) {
-    const why = (error as { code?: string }).code === 'ENOENT' ? 'it does not exist' : (error as Error).message;
+    const why =
+      (error as { code?: string }).code === 'ENOENT'
+        ? 'it does not exist'
+        : (error as Error).message;
     throw new UserError('data', `cannot read ${path}: ${why}`, path);
   }
   try {
@@ -218,8 +269,15 @@ export function openSafetensors(path: string): SafetensorsFile {
         let done = 0;
         while (done < target.length) {
           // Linux reads at most 2 GiB − 4 KiB at once.
-          const count = readSync(handle, target, done, Math.min(target.length - done, 1 << 30), offset + done);
-          if (count === 0) throw new UserError('data', `${path} became shorter while it was read`, path);
+          const count = readSync(
+            handle,
+            target,
+            done,
+            Math.min(target.length - done, 1 << 30),
+            offset + done,
+          );
+          if (count === 0)
+            throw new UserError('data', `${path} became shorter while it was read`, path);
           done += count;
         }
       },

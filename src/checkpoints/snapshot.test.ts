@@ -36,11 +36,24 @@ afterEach(() => {
   rmSync(checkpoints, { recursive: true, force: true });
 });
 
-const FOUNDATION = foundationHere({ version: '0.1.0', recipeHash: 'abc', seed: 1, workers: 2, fingerprint: 'wasm relaxed' });
+const FOUNDATION = foundationHere({
+  version: '0.1.0',
+  recipeHash: 'abc',
+  seed: 1,
+  workers: 2,
+  fingerprint: 'wasm relaxed',
+});
 
 function content(step: number): SnapshotContent {
   return {
-    state: { ...FOUNDATION, step, stageIndex: 1, stageStep: 3, attempt: 0, data: { position: 17, rates: [0.1, 1e-300] } },
+    state: {
+      ...FOUNDATION,
+      step,
+      stageIndex: 1,
+      stageStep: 3,
+      attempt: 0,
+      data: { position: 17, rates: [0.1, 1e-300] },
+    },
     tensors: {
       weights: [
         { name: 'model.norm.weight', shape: [3], data: Float32Array.of(step, 1e-40, -0) },
@@ -109,7 +122,9 @@ describe('snapshots', () => {
         act();
         expect(() => loadSnapshot(good), `${name} ${damage}`).toThrow(UserError);
         const rejected: string[] = [];
-        const latest = latestSnapshot(checkpoints, (folder, message) => rejected.push(`${folder}: ${message}`));
+        const latest = latestSnapshot(checkpoints, (folder, message) =>
+          rejected.push(`${folder}: ${message}`),
+        );
         expect(latest?.state.step, `${name} ${damage}`).toBe(100);
         expect(rejected).toHaveLength(1);
         expect(rejected[0]).toContain(good);
@@ -146,7 +161,9 @@ describe('snapshots', () => {
     rmSync(folderOf(200), { recursive: true });
     for (let n = 1; n <= writes; n++) {
       configureFaults(`enospc@${n}`);
-      await expect(save(200)).rejects.toThrow(/^cannot write [^\n]*000200\/[a-z.]+: the disk is full/);
+      await expect(save(200)).rejects.toThrow(
+        /^cannot write [^\n]*000200\/[a-z.]+: the disk is full/,
+      );
       configureFaults(undefined);
       expect(readdirSync(checkpoints)).toEqual(['000100']);
     }
@@ -175,7 +192,11 @@ describe('drift', () => {
   it('names each thing that results rest on and that differs', () => {
     expect(checkDrift(content(1).state, FOUNDATION)).toEqual([]);
     const now = { ...FOUNDATION, workers: 4, node: 'v99.0.0', recipeHash: 'def' };
-    expect(checkDrift(content(1).state, now).map(({ name }) => name)).toEqual(['recipeHash', 'workers', 'node']);
+    expect(checkDrift(content(1).state, now).map(({ name }) => name)).toEqual([
+      'recipeHash',
+      'workers',
+      'node',
+    ]);
     expect(() => refuseDrift(content(1).state, now, false)).toThrow(
       `the recipe was changed; workers was 2 and is 4; Node was ${process.version} and is v99.0.0. Restore what changed, or add --allow-drift`,
     );

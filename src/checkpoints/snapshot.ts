@@ -8,11 +8,12 @@
  *   config.json, …          small JSON files, so that the folder can be chatted with before the run has ended
  *   snapshot.json           the position (stage, step, seed), what the results rest on, and the size and SHA-256 of each file
  *
- * It is written under a temporary name, flushed and renamed, so it exists whole or not at all; `snapshot.json` carries a
- * digest of itself. What a disk did to it later is found on loading, and the snapshot before it is used instead.
+ * It is written under a temporary name, flushed and renamed, so it exists whole or not at all;
+ * `snapshot.json` carries a digest of itself. What a disk did to it later is found on loading, and
+ * the snapshot before it is used instead.
  *
- * Bit-for-bit resumption rests on more than these numbers: backend, worker count, Node, processor. `checkDrift` names what
- * differs, for the refusal that `--allow-drift` lifts.
+ * Bit-for-bit resumption rests on more than these numbers: backend, worker count, Node, processor.
+ * `checkDrift` names what differs, for the refusal that `--allow-drift` lifts.
  */
 import { readdirSync, statSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -55,7 +56,10 @@ export interface Foundation {
   base?: string;
 }
 
-/** A position in a run. Trainers add what else they need, as JSON: finite numbers, text, lists, objects. */
+/**
+ * A position in a run. Trainers add what else they need, as JSON: finite numbers, text, lists,
+ * objects.
+ */
 export interface SnapshotState extends Foundation {
   /** Global step: optimizer or rollout steps done so far, over all stages. */
   step: number;
@@ -107,7 +111,9 @@ export function snapshotName(step: number): string {
   return String(step).padStart(6, '0');
 }
 
-/** What this process's results rest on; the caller knows recipe, seed, workers, backend and version. */
+/**
+ * What this process's results rest on; the caller knows recipe, seed, workers, backend and version.
+ */
 export function foundationHere(
   known: Pick<Foundation, 'version' | 'recipeHash' | 'seed' | 'workers' | 'fingerprint' | 'base'>,
 ): Foundation {
@@ -138,13 +144,22 @@ export async function saveSnapshot(folder: string, content: SnapshotContent): Pr
   const write = (temporary: string): Written => {
     const files: Record<string, Written> = {};
     for (const [file, list] of Object.entries(tensors)) {
-      if (!FILE_NAME.test(file) || file.includes('.')) throw new Error(`snapshot: ${file} is not a usable file name`);
+      if (!FILE_NAME.test(file) || file.includes('.'))
+        throw new Error(`snapshot: ${file} is not a usable file name`);
       const name = `${file}.safetensors`;
-      files[name] = writeSafetensors(join(temporary, name), list, { label: 'checkpoint', metadata: { format: 'pt' } });
+      files[name] = writeSafetensors(join(temporary, name), list, {
+        label: 'checkpoint',
+        metadata: { format: 'pt' },
+      });
     }
     for (const [name, value] of Object.entries(json)) {
-      if (!FILE_NAME.test(name) || name === MANIFEST) throw new Error(`snapshot: ${name} is not a usable file name`);
-      files[name] = writeFileDurably(join(temporary, name), `${JSON.stringify(value, null, 2)}\n`, 'checkpoint');
+      if (!FILE_NAME.test(name) || name === MANIFEST)
+        throw new Error(`snapshot: ${name} is not a usable file name`);
+      files[name] = writeFileDurably(
+        join(temporary, name),
+        `${JSON.stringify(value, null, 2)}\n`,
+        'checkpoint',
+      );
     }
     const body = { schemaVersion: SNAPSHOT_SCHEMA_VERSION, state, files };
     const digest = hashOf(canonicalJson(body));
@@ -165,15 +180,26 @@ function readManifest(folder: string): Manifest {
   const refuse = (why: string): never => {
     throw new UserError('data', `snapshot ${folder} cannot be used: ${why}`, path);
   };
-  if (typeof manifest !== 'object' || manifest === null || typeof manifest.schemaVersion !== 'number')
+  if (
+    typeof manifest !== 'object' ||
+    manifest === null ||
+    typeof manifest.schemaVersion !== 'number'
+  )
     return refuse(`${MANIFEST} is not one of Reckoner's`);
   if (manifest.schemaVersion !== SNAPSHOT_SCHEMA_VERSION) {
-    return refuse(`its format is version ${manifest.schemaVersion}, and this Reckoner reads version ${SNAPSHOT_SCHEMA_VERSION}`);
+    return refuse(
+      `its format is version ${manifest.schemaVersion}, and this Reckoner reads version ${SNAPSHOT_SCHEMA_VERSION}`,
+    );
   }
   const { digest, ...body } = manifest;
-  if (digest !== hashOf(canonicalJson(body))) return refuse(`${MANIFEST} was altered (its digest does not match)`);
+  if (digest !== hashOf(canonicalJson(body)))
+    return refuse(`${MANIFEST} was altered (its digest does not match)`);
   const isObject = (part: unknown): boolean => typeof part === 'object' && part !== null;
-  if (!isObject(manifest.state) || !isObject(manifest.files) || !Object.values(manifest.files ?? {}).every(isObject)) {
+  if (
+    !isObject(manifest.state) ||
+    !isObject(manifest.files) ||
+    !Object.values(manifest.files ?? {}).every(isObject)
+  ) {
     return refuse(`${MANIFEST} lacks its state or its files`);
   }
   return manifest as Manifest;
@@ -187,7 +213,11 @@ export function loadSnapshot(folder: string): Snapshot {
   recoverFolder(folder);
   const manifest = readManifest(folder);
   const refuse = (name: string, why: string): never => {
-    throw new UserError('data', `snapshot ${folder} cannot be used: ${name} ${why}`, join(folder, name));
+    throw new UserError(
+      'data',
+      `snapshot ${folder} cannot be used: ${name} ${why}`,
+      join(folder, name),
+    );
   };
   let bytes = statSync(join(folder, MANIFEST)).size;
   for (const [name, expected] of Object.entries(manifest.files)) {
@@ -195,7 +225,8 @@ export function loadSnapshot(folder: string): Snapshot {
     const path = join(folder, name);
     const size = statSync(path, { throwIfNoEntry: false })?.size;
     if (size === undefined) refuse(name, 'is missing');
-    if (size !== expected.bytes) refuse(name, `has ${size} bytes instead of ${expected.bytes}: it was truncated or altered`);
+    if (size !== expected.bytes)
+      refuse(name, `has ${size} bytes instead of ${expected.bytes}: it was truncated or altered`);
     let actual: Written;
     try {
       actual = sha256File(path);
@@ -209,7 +240,8 @@ export function loadSnapshot(folder: string): Snapshot {
     .filter((name) => name.endsWith('.safetensors'))
     .map((name) => name.slice(0, -'.safetensors'.length));
   const open = (file: string): SafetensorsFile => {
-    if (!files.includes(file)) throw new UserError('data', `snapshot ${folder} has no ${file}.safetensors`, folder);
+    if (!files.includes(file))
+      throw new UserError('data', `snapshot ${folder} has no ${file}.safetensors`, folder);
     return openSafetensors(join(folder, `${file}.safetensors`));
   };
   return {
@@ -266,11 +298,16 @@ export function latestSnapshot(
 }
 
 /**
- * Removes all but the newest `keep` snapshots (at least one) up to `currentStep`, and every later one: after a resume those
- * are of a future that did not happen, or were refused, and must not push out the good ones. Each is first renamed, so that
- * a crash leaves no half snapshot under a snapshot's name. @returns the folders removed.
+ * Removes all but the newest `keep` snapshots (at least one) up to `currentStep`, and every later
+ * one: after a resume those are of a future that did not happen, or were refused, and must not push
+ * out the good ones. Each is first renamed, so that a crash leaves no half snapshot under a
+ * snapshot's name. @returns the folders removed.
  */
-export function pruneSnapshots(checkpoints: string, keep: number, currentStep = Number.POSITIVE_INFINITY): string[] {
+export function pruneSnapshots(
+  checkpoints: string,
+  keep: number,
+  currentStep = Number.POSITIVE_INFINITY,
+): string[] {
   const list = listSnapshots(checkpoints);
   const kept = new Set(list.filter(({ step }) => step <= currentStep).slice(-Math.max(1, keep)));
   const removed: string[] = [];
@@ -303,16 +340,23 @@ const FOUNDATION_WORDS: Record<keyof Foundation, string> = {
   base: 'the base model',
 };
 
-/** What results rest on and differs between a snapshot and now; empty when a resumed run will have the same bits. */
+/**
+ * What results rest on and differs between a snapshot and now; empty when a resumed run will have
+ * the same bits.
+ */
 export function checkDrift(saved: Foundation, now: Foundation): Drift[] {
   const names = Object.keys(FOUNDATION_WORDS) as (keyof Foundation)[];
-  return names.filter((name) => saved[name] !== now[name]).map((name) => ({ name, saved: saved[name], now: now[name] }));
+  return names
+    .filter((name) => saved[name] !== now[name])
+    .map((name) => ({ name, saved: saved[name], now: now[name] }));
 }
 
 /** What differs, in words. */
 export function describeDrift(drift: readonly Drift[]): string {
   const parts = drift.map(({ name, saved, now }) =>
-    name === 'recipeHash' ? 'the recipe was changed' : `${FOUNDATION_WORDS[name]} was ${saved} and is ${now}`,
+    name === 'recipeHash'
+      ? 'the recipe was changed'
+      : `${FOUNDATION_WORDS[name]} was ${saved} and is ${now}`,
   );
   return parts.join('; ');
 }

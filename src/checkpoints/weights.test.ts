@@ -29,12 +29,19 @@ function write(path: string, tensors: Record<string, Stored>): void {
   const json = Buffer.from(JSON.stringify(header));
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(json.length));
-  const data = Object.values(tensors).map((t) => Buffer.from(t.data.buffer, t.data.byteOffset, t.data.byteLength));
+  const data = Object.values(tensors).map((t) =>
+    Buffer.from(t.data.buffer, t.data.byteOffset, t.data.byteLength),
+  );
   writeFileSync(path, Buffer.concat([length, json, ...data]));
 }
 
-const single = (tensors: Record<string, Stored>): void => write(join(root, 'model.safetensors'), tensors);
-const f32 = (values: number[]): Stored => ({ dtype: 'F32', shape: [values.length], data: Float32Array.from(values) });
+const single = (tensors: Record<string, Stored>): void =>
+  write(join(root, 'model.safetensors'), tensors);
+const f32 = (values: number[]): Stored => ({
+  dtype: 'F32',
+  shape: [values.length],
+  data: Float32Array.from(values),
+});
 
 describe('the tensors of a folder', () => {
   it('come as float32 whatever they are stored as, and as BF16 bits', () => {
@@ -58,10 +65,14 @@ describe('the tensors of a folder', () => {
   it('come in pieces that make up the whole', () => {
     const size = (1 << 20) + 12345;
     const values = Float32Array.from({ length: size }, (_, i) => Math.fround(Math.sin(i)));
-    single({ a: { dtype: 'F32', shape: [size], data: values }, b: { dtype: 'BF16', shape: [size], data: toBfloat16(values) } });
+    single({
+      a: { dtype: 'F32', shape: [size], data: values },
+      b: { dtype: 'BF16', shape: [size], data: toBfloat16(values) },
+    });
     const reader = openTensors(root);
     expect([...reader.pieces('a')].map((piece) => piece.length)).toEqual([1 << 20, 12345]);
-    const same = (a: Float32Array, b: Float32Array): boolean => Buffer.from(a.buffer).equals(Buffer.from(b.buffer));
+    const same = (a: Float32Array, b: Float32Array): boolean =>
+      Buffer.from(a.buffer).equals(Buffer.from(b.buffer));
     expect(same(reader.read('a').data, values)).toBe(true);
     expect(same(reader.read('b').data, fromBfloat16(toBfloat16(values)))).toBe(true);
     reader.close();
@@ -87,7 +98,9 @@ describe('the tensors of a folder', () => {
       [5, 256],
     ] as const) {
       const i = row * columns + column;
-      expect(data[i]).toBe(FLOAT8_E4M3[bits[i]] * scales[Math.floor(row / 128) * 3 + Math.floor(column / 128)]);
+      expect(data[i]).toBe(
+        FLOAT8_E4M3[bits[i]] * scales[Math.floor(row / 128) * 3 + Math.floor(column / 128)],
+      );
     }
     expect(reader.readBfloat16('w.weight')).toEqual(toBfloat16(data));
     reader.close();
@@ -104,11 +117,17 @@ describe('the tensors of a folder', () => {
       integers: { dtype: 'I8', shape: [4], data: new Uint8Array(4) },
     });
     const reader = openTensors(root);
-    expect(() => reader.read('none')).toThrow('"none" is F8_E4M3, and there is no "none_scale_inv" to scale it by');
+    expect(() => reader.read('none')).toThrow(
+      '"none" is F8_E4M3, and there is no "none_scale_inv" to scale it by',
+    );
     expect(() => reader.read('wrong')).toThrow('its scales are [2,1] and not [1,1]');
     expect(() => reader.read('vector')).toThrow('its shape [4] is no matrix');
-    expect(() => reader.read('integers')).toThrow('is of type I8; F32, F16, BF16 and block-scaled F8_E4M3 can be read');
-    expect(() => reader.read('missing')).toThrow('has no tensor "missing"; is config.json of another model?');
+    expect(() => reader.read('integers')).toThrow(
+      'is of type I8; F32, F16, BF16 and block-scaled F8_E4M3 can be read',
+    );
+    expect(() => reader.read('missing')).toThrow(
+      'has no tensor "missing"; is config.json of another model?',
+    );
     reader.close();
   });
 
@@ -120,7 +139,9 @@ describe('the tensors of a folder', () => {
       c_scale_inv: { dtype: 'F32', shape: [1, 1], data: Float32Array.of(1) },
     });
     const reader = openTensors(root);
-    expect(() => reader.read('a')).toThrow('tensor "a" has NaN or infinity at element 1; the file is damaged');
+    expect(() => reader.read('a')).toThrow(
+      'tensor "a" has NaN or infinity at element 1; the file is damaged',
+    );
     expect(() => reader.readBfloat16('a')).toThrow('at element 1');
     expect(() => reader.readBfloat16('b')).toThrow('tensor "b" has NaN or infinity at element 2');
     expect(() => reader.read('b')).toThrow('at element 2');
@@ -151,7 +172,9 @@ describe('a folder of several files', () => {
     expect(() => openTensors(root)).toThrow('says that "x" is in a.safetensors');
     copyFileSync(join(root, 'a.safetensors'), join(root, 'c.safetensors'));
     index({ a: 'a.safetensors', c: 'c.safetensors' });
-    expect(() => openTensors(root)).toThrow(/c\.safetensors has tensor "a", and so has .*a\.safetensors/);
+    expect(() => openTensors(root)).toThrow(
+      /c\.safetensors has tensor "a", and so has .*a\.safetensors/,
+    );
     index({ a: 'gone.safetensors' });
     expect(() => openTensors(root)).toThrow('gone.safetensors: it does not exist');
   });
@@ -176,7 +199,10 @@ describe('a folder of several files', () => {
     }
     writeFileSync(join(root, 'model.safetensors.index.json'), `{"weight_map":${'['.repeat(1e6)}`);
     expect(() => openTensors(root)).toThrow('is nested more than 64 deep');
-    writeFileSync(join(root, 'model.safetensors.index.json'), '{"weight_map":{"a":"a.safetensors","a":"b.safetensors"}}');
+    writeFileSync(
+      join(root, 'model.safetensors.index.json'),
+      '{"weight_map":{"a":"a.safetensors","a":"b.safetensors"}}',
+    );
     expect(() => openTensors(root)).toThrow('has the key "a" twice');
     writeFileSync(join(root, 'model.safetensors.index.json'), Buffer.from([0x7b, 0xff, 0x7d]));
     expect(() => openTensors(root)).toThrow('it is not UTF-8 text');

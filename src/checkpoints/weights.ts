@@ -1,17 +1,26 @@
 /**
  * @file The tensors of a model folder, converted on demand.
  *
- * A folder has one safetensors file, or several with an index that says which tensor is in which. Opening it reads the headers
- * alone. A tensor comes in pieces of a few megabytes, so that a model goes into an engine's memory without ever being in
- * memory twice; as float32; or as BF16 bits, for weights that stay frozen. Stored types are F32, F16, BF16, and F8_E4M3 in blocks
- * of 128 × 128 with a scale each in `<name>_scale_inv` (DeepSeek-V3 technical report, arXiv:2412.19437, section 3.3, and its
- * released files): such a pair is one tensor here. A weight that is NaN or infinite is an error of the file, and said so.
+ * A folder has one safetensors file, or several with an index that says which tensor is in which.
+ * Opening it reads the headers alone. A tensor comes in pieces of a few megabytes, so that a model
+ * goes into an engine's memory without ever being in memory twice; as float32; or as BF16 bits, for
+ * weights that stay frozen. Stored types are F32, F16, BF16, and F8_E4M3 in blocks of 128 × 128
+ * with a scale each in `<name>_scale_inv` (DeepSeek-V3 technical report, arXiv:2412.19437, section
+ * 3.3, and its released files): such a pair is one tensor here. A weight that is NaN or infinite is
+ * an error of the file, and said so.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../base/errors.js';
 import { fileIn, isPlainName, readObject } from './model-folder.js';
-import { FLOAT8_E4M3, firstNotFinite, firstNotFiniteBfloat16, fromBfloat16, fromFloat16, toBfloat16 } from './numbers.js';
+import {
+  FLOAT8_E4M3,
+  firstNotFinite,
+  firstNotFiniteBfloat16,
+  fromBfloat16,
+  fromFloat16,
+  toBfloat16,
+} from './numbers.js';
 import {
   ELEMENT_BYTES,
   elementsOf,
@@ -31,7 +40,9 @@ export interface TensorReader {
   shape(name: string): readonly number[];
   /** As stored: `F32`, `F16`, `BF16`, `F8_E4M3`, or another that cannot be read. */
   dtype(name: string): string;
-  /** As float32, row-major, in pieces. A piece is overwritten by the next one: use or copy it first. */
+  /**
+   * As float32, row-major, in pieces. A piece is overwritten by the next one: use or copy it first.
+   */
   pieces(name: string): Iterable<Float32Array>;
   /** The whole as float32. */
   read(name: string): NamedTensor;
@@ -52,8 +63,14 @@ interface Located {
   entry: TensorEntry;
 }
 
-/** The files that hold a model's tensors, and what the index says of each tensor (null where there is no index). */
-export function weightFiles(folder: string): { names: string[]; index: Map<string, string> | null } {
+/**
+ * The files that hold a model's tensors, and what the index says of each tensor (null where there
+ * is no index).
+ */
+export function weightFiles(folder: string): {
+  names: string[];
+  index: Map<string, string> | null;
+} {
   for (const name of ['model.safetensors', 'weights.safetensors']) {
     if (existsSync(join(folder, name))) return { names: [name], index: null };
   }
@@ -73,14 +90,22 @@ export function weightFiles(folder: string): { names: string[]; index: Map<strin
   const index = new Map(Object.entries(map as Record<string, unknown>));
   for (const file of index.values()) {
     if (!isPlainName(file) || !file.endsWith('.safetensors')) {
-      throw new UserError('data', `index ${path} names ${show(file)}, which is not a safetensors file beside it`, path);
+      throw new UserError(
+        'data',
+        `index ${path} names ${show(file)}, which is not a safetensors file beside it`,
+        path,
+      );
     }
   }
-  return { names: [...new Set(index.values() as Iterable<string>)].sort(), index: index as Map<string, string> };
+  return {
+    names: [...new Set(index.values() as Iterable<string>)].sort(),
+    index: index as Map<string, string>,
+  };
 }
 
 function locate(folder: string, opened: SafetensorsFile[], only?: string): Map<string, Located> {
-  const { names, index } = only === undefined ? weightFiles(folder) : { names: [only], index: null };
+  const { names, index } =
+    only === undefined ? weightFiles(folder) : { names: [only], index: null };
   const located = new Map<string, Located>();
   for (const name of names) {
     fileIn(folder, name);
@@ -89,7 +114,11 @@ function locate(folder: string, opened: SafetensorsFile[], only?: string): Map<s
     for (const [tensor, entry] of file.tensors) {
       const other = located.get(tensor);
       if (other) {
-        throw new UserError('data', `${file.path} has tensor ${show(tensor)}, and so has ${other.file.path}`, file.path);
+        throw new UserError(
+          'data',
+          `${file.path} has tensor ${show(tensor)}, and so has ${other.file.path}`,
+          file.path,
+        );
       }
       located.set(tensor, { file, entry });
     }
@@ -98,12 +127,19 @@ function locate(folder: string, opened: SafetensorsFile[], only?: string): Map<s
     const there = located.get(tensor);
     if (there?.file.path === join(folder, name)) continue;
     const path = join(folder, 'model.safetensors.index.json');
-    throw new UserError('data', `index ${path} says that ${show(tensor)} is in ${name}, and it is not`, path);
+    throw new UserError(
+      'data',
+      `index ${path} says that ${show(tensor)} is in ${name}, and it is not`,
+      path,
+    );
   }
   return located;
 }
 
-/** Opens the tensors of a model folder or a snapshot, or of one file in it. @throws UserError (data) that names the file */
+/**
+ * Opens the tensors of a model folder or a snapshot, or of one file in it. @throws UserError (data)
+ * that names the file
+ */
 export function openTensors(folder: string, file?: string): TensorReader {
   const opened: SafetensorsFile[] = [];
   const close = (): void => {
@@ -120,24 +156,39 @@ export function openTensors(folder: string, file?: string): TensorReader {
   const find = (name: string): Located => {
     const found = located.get(name);
     if (found) return found;
-    throw new UserError('data', `${folder} has no tensor ${show(name)}; is config.json of another model?`, folder);
+    throw new UserError(
+      'data',
+      `${folder} has no tensor ${show(name)}; is config.json of another model?`,
+      folder,
+    );
   };
   const notFinite = (name: string, at: number): never => {
     const { path } = find(name).file;
-    throw new UserError('data', `${path}: tensor ${show(name)} has NaN or infinity at element ${at}; the file is damaged`, path);
+    throw new UserError(
+      'data',
+      `${path}: tensor ${show(name)} has NaN or infinity at element ${at}; the file is damaged`,
+      path,
+    );
   };
 
   /** Scales of a block-scaled tensor, row-major over blocks. */
   function scalesOf(name: string, { file, entry }: Located): Float32Array {
     const fail = (why: string): never => {
-      throw new UserError('data', `${file.path}: tensor ${show(name)} is F8_E4M3, and ${why}`, file.path);
+      throw new UserError(
+        'data',
+        `${file.path}: tensor ${show(name)} is F8_E4M3, and ${why}`,
+        file.path,
+      );
     };
-    if (!located.has(name + SCALE_SUFFIX)) return fail(`there is no ${show(name + SCALE_SUFFIX)} to scale it by`);
+    if (!located.has(name + SCALE_SUFFIX))
+      return fail(`there is no ${show(name + SCALE_SUFFIX)} to scale it by`);
     if (entry.shape.length !== 2) return fail(`its shape ${show(entry.shape)} is no matrix's`);
     const blocks = entry.shape.map((size) => Math.ceil(size / BLOCK));
     const scale = read(name + SCALE_SUFFIX);
     if (scale.shape.join() !== blocks.join()) {
-      return fail(`its scales are ${show(scale.shape)} and not ${show(blocks)}, one for each block of ${BLOCK} × ${BLOCK}`);
+      return fail(
+        `its scales are ${show(scale.shape)} and not ${show(blocks)}, one for each block of ${BLOCK} × ${BLOCK}`,
+      );
     }
     return scale.data;
   }
@@ -149,12 +200,19 @@ export function openTensors(folder: string, file?: string): TensorReader {
     const scales = dtype === 'F8_E4M3' ? scalesOf(name, found) : null;
     if (!scales && !READABLE.includes(dtype)) {
       const known = `${READABLE.join(', ')} and block-scaled F8_E4M3`;
-      throw new UserError('data', `${file.path}: tensor ${show(name)} is of type ${dtype}; ${known} can be read`, file.path);
+      throw new UserError(
+        'data',
+        `${file.path}: tensor ${show(name)} is of type ${dtype}; ${known} can be read`,
+        file.path,
+      );
     }
     const size = elementsOf(shape);
     const columns = shape[shape.length - 1] ?? 1;
     // Rows of a block-scaled tensor are decoded whole.
-    const length = Math.min(size, scales ? Math.max(1, Math.floor(PIECE / columns)) * columns : PIECE);
+    const length = Math.min(
+      size,
+      scales ? Math.max(1, Math.floor(PIECE / columns)) * columns : PIECE,
+    );
     const bytes = ELEMENT_BYTES[dtype];
     const out = new Float32Array(length);
     const stored = dtype === 'F32' ? new Uint8Array(out.buffer) : new Uint8Array(length * bytes);
@@ -200,7 +258,8 @@ export function openTensors(folder: string, file?: string): TensorReader {
   }
 
   const isScale = (name: string): boolean =>
-    name.endsWith(SCALE_SUFFIX) && located.get(name.slice(0, -SCALE_SUFFIX.length))?.entry.dtype === 'F8_E4M3';
+    name.endsWith(SCALE_SUFFIX) &&
+    located.get(name.slice(0, -SCALE_SUFFIX.length))?.entry.dtype === 'F8_E4M3';
   return {
     names: [...located.keys()].filter((name) => !isScale(name)),
     has: (name) => located.has(name),
@@ -214,7 +273,13 @@ export function openTensors(folder: string, file?: string): TensorReader {
 }
 
 /** Rows `firstRow` … of a block-scaled matrix: each number times the scale of its block. */
-function dequantize(out: Float32Array, stored: Uint8Array, scales: Float32Array, columns: number, firstRow: number): void {
+function dequantize(
+  out: Float32Array,
+  stored: Uint8Array,
+  scales: Float32Array,
+  columns: number,
+  firstRow: number,
+): void {
   const blocksAcross = Math.ceil(columns / BLOCK);
   for (let i = 0, row = firstRow; i < out.length; row++) {
     const rowOfScales = Math.floor(row / BLOCK) * blocksAcross;

@@ -1,9 +1,10 @@
 /**
  * @file Accuracy against cost, as a table and as a picture that stands alone.
  *
- * Dollars a problem are on a logarithmic axis, since models differ by orders of magnitude. What was measured here is a filled
- * circle with its 95% interval, what others published an open diamond; a colour is a benchmark, and only marks of one colour
- * answer the same questions. Rows without a cost are in the table alone.
+ * Dollars a problem are on a logarithmic axis, since models differ by orders of magnitude. What was
+ * measured here is a filled circle with its 95% interval, what others published an open diamond; a
+ * colour is a benchmark, and only marks of one colour answer the same questions. Rows without a
+ * cost are in the table alone.
  */
 import type { ComparisonRow } from '../evaluation/compare.js';
 import { htmlPage, htmlTable } from '../ledger/outputs/html.js';
@@ -18,9 +19,20 @@ const DETAIL = ['model', 'benchmark', 'what the number is', 'date', 'source'];
 function cellsOf(row: ComparisonRow): string[] {
   const { accuracy, kind, usdPerProblem, trainingUsd } = row;
   const interval =
-    kind === 'measured' && accuracy !== null ? `${formatShare(accuracy.low)} – ${formatShare(accuracy.high)}` : '–';
-  const usd = (value: number | null): string => (value === null ? '–' : formatUsd(value).replace(/\.00$/, ''));
-  return [row.model, row.benchmark, row.score, interval, usd(usdPerProblem), usd(trainingUsd), kind];
+    kind === 'measured' && accuracy !== null
+      ? `${formatShare(accuracy.low)} – ${formatShare(accuracy.high)}`
+      : '–';
+  const usd = (value: number | null): string =>
+    value === null ? '–' : formatUsd(value).replace(/\.00$/, '');
+  return [
+    row.model,
+    row.benchmark,
+    row.score,
+    interval,
+    usd(usdPerProblem),
+    usd(trainingUsd),
+    kind,
+  ];
 }
 
 const detailOf = ({ model, benchmark, definition, date, source }: ComparisonRow): string[] => {
@@ -32,17 +44,24 @@ export function comparisonText(rows: readonly ComparisonRow[], style: Style): st
   const cells = [HEAD, ...rows.map(cellsOf)];
   const widths = HEAD.map((_, i) => Math.max(...cells.map((row) => stripStyle(row[i]).length)));
   const lines = cells.map((row, r) => {
-    const line = row.map((cell, i) => (RIGHT[i] ? cell.padStart(widths[i]) : cell.padEnd(widths[i]))).join('  ');
+    const line = row
+      .map((cell, i) => (RIGHT[i] ? cell.padStart(widths[i]) : cell.padEnd(widths[i])))
+      .join('  ');
     return r === 0 ? style.dim(line.trimEnd()) : line.trimEnd();
   });
   return lines.join('\n');
 }
 
 export function comparisonMarkdown(rows: readonly ComparisonRow[]): string {
-  const line = (row: readonly string[]): string => `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  const line = (row: readonly string[]): string =>
+    `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
   const rule = `|${RIGHT.map((right) => (right ? '---:' : '---')).join('|')}|`;
   const table = [line(HEAD), rule, ...rows.map((row) => line(cellsOf(row)))];
-  const details = [line(DETAIL), `|${DETAIL.map(() => '---').join('|')}|`, ...rows.map((row) => line(detailOf(row)))];
+  const details = [
+    line(DETAIL),
+    `|${DETAIL.map(() => '---').join('|')}|`,
+    ...rows.map((row) => line(detailOf(row))),
+  ];
   return [...table, '', ...details, ''].join('\n');
 }
 
@@ -56,7 +75,10 @@ const SVG_STYLE = `
 ${Array.from({ length: COLOURS }, (_, i) => `.plot .c${i + 1} { stroke: var(--p${i + 1}); fill: var(--p${i + 1}); }`).join(' ')}
 .plot .published { fill: none; stroke-width: 2; } .plot .whisker { stroke-width: 1.5; } .plot .c1 text, .plot g text { stroke: none; }`;
 
-type Placed = ComparisonRow & { accuracy: NonNullable<ComparisonRow['accuracy']>; usdPerProblem: number };
+type Placed = ComparisonRow & {
+  accuracy: NonNullable<ComparisonRow['accuracy']>;
+  usdPerProblem: number;
+};
 
 const placeable = (row: ComparisonRow): row is Placed =>
   row.accuracy !== null && row.usdPerProblem !== null && row.usdPerProblem > 0;
@@ -66,8 +88,12 @@ export function comparisonSvg(rows: readonly ComparisonRow[]): string | null {
   const points = rows.filter(placeable);
   if (points.length === 0) return null;
   const powers = points.map(({ usdPerProblem }) => Math.log10(usdPerProblem));
-  const [low, high] = [Math.floor(Math.min(...powers) - 0.15), Math.ceil(Math.max(...powers) + 0.15)];
-  const x = (usd: number): number => LEFT + ((Math.log10(usd) - low) / (high - low)) * (WIDTH - LEFT - RIGHT_EDGE);
+  const [low, high] = [
+    Math.floor(Math.min(...powers) - 0.15),
+    Math.ceil(Math.max(...powers) + 0.15),
+  ];
+  const x = (usd: number): number =>
+    LEFT + ((Math.log10(usd) - low) / (high - low)) * (WIDTH - LEFT - RIGHT_EDGE);
   const y = (share: number): number => TOP + (1 - share) * (HEIGHT - TOP - BOTTOM);
   const fixed = (value: number): string => value.toFixed(1);
   const benchmarks = [...new Set(points.map(({ benchmark }) => benchmark))];
@@ -84,7 +110,10 @@ export function comparisonSvg(rows: readonly ComparisonRow[]): string | null {
     const [cx, cy] = [x(point.usdPerProblem), y(point.accuracy.mean)];
     const colour = `c${(benchmarks.indexOf(point.benchmark) % COLOURS) + 1}`;
     const { low: from, high: to } = point.accuracy;
-    const whisker = to > from ? `<path class="whisker ${colour}" d="M${fixed(cx)} ${fixed(y(to))}V${fixed(y(from))}"/>` : '';
+    const whisker =
+      to > from
+        ? `<path class="whisker ${colour}" d="M${fixed(cx)} ${fixed(y(to))}V${fixed(y(from))}"/>`
+        : '';
     const shape =
       point.kind === 'measured'
         ? `<circle class="${colour}" cx="${fixed(cx)}" cy="${fixed(cy)}" r="4.5"/>`

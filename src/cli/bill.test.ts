@@ -48,12 +48,18 @@ describe('reckoner bill', () => {
 
   it('takes prices of one’s own', async () => {
     const file = join(folder, 'prices.json');
-    writeFileSync(file, JSON.stringify({ rentUsdPerCoreHour: { value: 1, source: 'my landlord' } }));
+    writeFileSync(
+      file,
+      JSON.stringify({ rentUsdPerCoreHour: { value: 1, source: 'my landlord' } }),
+    );
     const text = await bill(folder, '--prices', file);
     expect(text).toMatch(/Total +\$2\.00 +\$2\.00/);
     expect(text).toContain('my landlord');
     writeFileSync(file, JSON.stringify({ rentUsdPerCoreHour: 'cheap' }));
-    await expect(bill(folder, '--prices', file)).rejects.toMatchObject({ code: 'usage', field: 'rentUsdPerCoreHour' });
+    await expect(bill(folder, '--prices', file)).rejects.toMatchObject({
+      code: 'usage',
+      field: 'rentUsdPerCoreHour',
+    });
   });
 
   it('the same run named twice is billed once; a folder without a run is refused', async () => {
@@ -62,7 +68,9 @@ describe('reckoner bill', () => {
   });
 
   it('finds a run by its name in a folder', async () => {
-    expect(JSON.parse(await bill('--runs', join(folder, '..'), basename(folder), '--json')).runs[0].name).toBe(basename(folder));
+    expect(
+      JSON.parse(await bill('--runs', join(folder, '..'), basename(folder), '--json')).runs[0].name,
+    ).toBe(basename(folder));
   });
 });
 
@@ -91,26 +99,35 @@ describe('reckoner bill --usage', () => {
     const both = JSON.parse(await bill(folder, ...files(), '--json'));
     // The job, the run's core time, and the storage of its folder.
     expect(both.totals.headline.amount).toBe('80.0816');
-    expect(both.lines.map((line: { source: string; kind: string }) => `${line.source} ${line.kind}`).sort()).toEqual([
-      'run cpu',
-      'run storage',
-      'slurm gpu',
-    ]);
+    expect(
+      both.lines
+        .map((line: { source: string; kind: string }) => `${line.source} ${line.kind}`)
+        .sort(),
+    ).toEqual(['run cpu', 'run storage', 'slurm gpu']);
   });
 
-  it.each(['text', 'markdown', 'csv', 'focus-csv', 'html'] as const)('prints %s, of usage and of runs', async (format) => {
-    expect(await bill(...files(), '--format', format)).toContain('80');
-    printed = '';
-    expect(await bill(folder, '--format', format)).toContain('0.08');
-  });
+  it.each(['text', 'markdown', 'csv', 'focus-csv', 'html'] as const)(
+    'prints %s, of usage and of runs',
+    async (format) => {
+      expect(await bill(...files(), '--format', format)).toContain('80');
+      printed = '';
+      expect(await bill(folder, '--format', format)).toContain('0.08');
+    },
+  );
 
   it('writes files, parquet among them', async () => {
     vi.spyOn(process.stderr, 'write').mockImplementation(() => true);
     const out = join(folder, 'bill.parquet');
     expect(await bill(...files(), '--format', 'parquet', '--out', out)).toBe('');
     expect(readFileSync(out).subarray(0, 4).toString()).toBe('PAR1');
-    await expect(bill(...files(), '--format', 'parquet')).rejects.toMatchObject({ code: 'usage', field: '--out' });
-    await expect(bill(folder, '--allocate', 'rules.json')).rejects.toMatchObject({ code: 'usage', field: '--allocate' });
+    await expect(bill(...files(), '--format', 'parquet')).rejects.toMatchObject({
+      code: 'usage',
+      field: '--out',
+    });
+    await expect(bill(folder, '--allocate', 'rules.json')).rejects.toMatchObject({
+      code: 'usage',
+      field: '--allocate',
+    });
     await expect(bill('--usage', join(folder, 'none.csv'))).rejects.toMatchObject({ code: 'data' });
   });
 });

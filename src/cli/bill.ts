@@ -1,17 +1,36 @@
 /**
- * @file `reckoner bill`: what a run cost, headline and full; with usage files, what everything in them cost and for whom.
+ * @file `reckoner bill`: what a run cost, headline and full; with usage files, what everything in
+ * them cost and for whom.
  */
 import { basename, resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { UserError } from '../base/errors.js';
 import { readJson } from '../base/files.js';
 import { RUNS, resolveRun } from '../checkpoints/run-folder.js';
-import { type Bill, billMarkdown, billText, computeBill, loadPriceBook, priceBookOfRun, readRun } from '../ledger/index.js';
+import {
+  type Bill,
+  billMarkdown,
+  billText,
+  computeBill,
+  loadPriceBook,
+  priceBookOfRun,
+  readRun,
+} from '../ledger/index.js';
 import type { StatementFormat } from '../ledger/outputs/index.js';
 import { note, print, printDocument, styleFor, withExamples } from './output.js';
 
-/** Those of `src/ledger/outputs`, which is loaded when it is needed: `train` prints bills as well, and starts without it. */
-const FORMATS: readonly StatementFormat[] = ['text', 'markdown', 'csv', 'focus-csv', 'html', 'parquet'];
+/**
+ * Those of `src/ledger/outputs`, which is loaded when it is needed: `train` prints bills as well,
+ * and starts without it.
+ */
+const FORMATS: readonly StatementFormat[] = [
+  'text',
+  'markdown',
+  'csv',
+  'focus-csv',
+  'html',
+  'parquet',
+];
 
 interface Options {
   prices?: string;
@@ -31,24 +50,51 @@ export function billCommand(): Command {
         'Further runs are billed to full as tried on the way to the first. With --usage, bill what Slurm, OpenCost and FOCUS ' +
         'exports say was used and charged.',
     )
-    .argument('[runs...]', 'folders, names or parts of names of runs; default: the newest, and none with --usage')
-    .option('--prices <book>', 'rent or own, from the catalog, or a JSON file with prices of your own (default: as trained)')
+    .argument(
+      '[runs...]',
+      'folders, names or parts of names of runs; default: the newest, and none with --usage',
+    )
+    .option(
+      '--prices <book>',
+      'rent or own, from the catalog, or a JSON file with prices of your own (default: as trained)',
+    )
     .option('--runs <folder>', 'where runs are kept', RUNS)
-    .option('--usage <files...>', 'usage files: sacct (parsable, JSON), OpenCost (JSON, CSV), FOCUS (CSV, Parquet)')
-    .option('--allocate <rules>', 'a JSON file that says which usage belongs to which model, and for what')
-    .addOption(new Option('--format <format>', 'how to print it').choices(FORMATS).default(undefined, 'text'))
+    .option(
+      '--usage <files...>',
+      'usage files: sacct (parsable, JSON), OpenCost (JSON, CSV), FOCUS (CSV, Parquet)',
+    )
+    .option(
+      '--allocate <rules>',
+      'a JSON file that says which usage belongs to which model, and for what',
+    )
+    .addOption(
+      new Option('--format <format>', 'how to print it')
+        .choices(FORMATS)
+        .default(undefined, 'text'),
+    )
     .option('--out <file>', 'write it to a file (default: print it; parquet needs a file)')
     .option('--markdown', 'print Markdown; the same as --format markdown')
     .option('--json', 'print one JSON document')
     .action(async (names: string[], options: Options) => {
       if (options.allocate !== undefined && options.usage === undefined) {
-        throw new UserError('usage', '--allocate needs usage to allocate; name the files with --usage', '--allocate');
+        throw new UserError(
+          'usage',
+          '--allocate needs usage to allocate; name the files with --usage',
+          '--allocate',
+        );
       }
       const format = options.format ?? (options.markdown ? 'markdown' : 'text');
       if (format === 'parquet' && options.out === undefined) {
-        throw new UserError('usage', 'parquet is not for the terminal; name a file with --out', '--out');
+        throw new UserError(
+          'usage',
+          'parquet is not for the terminal; name a file with --out',
+          '--out',
+        );
       }
-      const bill = options.usage !== undefined && names.length === 0 ? undefined : await billOfRuns(names, options);
+      const bill =
+        options.usage !== undefined && names.length === 0
+          ? undefined
+          : await billOfRuns(names, options);
       if (options.usage === undefined) await showRuns(bill as Bill, format, options);
       else await showUsage(bill, options.usage, format, options);
     });
@@ -64,13 +110,17 @@ export function billCommand(): Command {
 async function billOfRuns(names: readonly string[], options: Options): Promise<Bill> {
   const wanted = names.length === 0 ? [undefined] : names;
   const folders = [...new Set(wanted.map((name) => resolve(resolveRun(name, options.runs).root)))];
-  const book = options.prices === undefined ? priceBookOfRun(folders[0]) : loadPriceBook(options.prices);
+  const book =
+    options.prices === undefined ? priceBookOfRun(folders[0]) : loadPriceBook(options.prices);
   const runs = [];
   for (const folder of folders) runs.push(await readRun(folder));
   return computeBill(runs, book);
 }
 
-/** A run's own bill has tables of its own on the terminal; every other output is that of a statement. */
+/**
+ * A run's own bill has tables of its own on the terminal; every other output is that of a
+ * statement.
+ */
 async function showRuns(bill: Bill, format: StatementFormat, options: Options): Promise<void> {
   const text = format === 'text' || format === 'markdown';
   if (options.out !== undefined || (!text && !options.json)) {
@@ -87,7 +137,12 @@ async function showRuns(bill: Bill, format: StatementFormat, options: Options): 
   }
 }
 
-async function showUsage(bill: Bill | undefined, files: string[], format: StatementFormat, options: Options): Promise<void> {
+async function showUsage(
+  bill: Bill | undefined,
+  files: string[],
+  format: StatementFormat,
+  options: Options,
+): Promise<void> {
   const [{ computeUsageBill }, { NO_RULES, parseRules }] = await Promise.all([
     import('../ledger/usage-bill.js'),
     import('../ledger/allocation.js'),
@@ -112,6 +167,11 @@ async function show(
     await writeStatement(statement, format, out);
     if (!json) note(`written to ${out}`);
   } else if (format !== 'parquet') {
-    print(formatStatement(statement, format, { style: styleFor(process.stdout), width: process.stdout.columns }).trimEnd());
+    print(
+      formatStatement(statement, format, {
+        style: styleFor(process.stdout),
+        width: process.stdout.columns,
+      }).trimEnd(),
+    );
   }
 }

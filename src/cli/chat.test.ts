@@ -4,7 +4,10 @@ import { PLAIN, styleFor } from './output.js';
 
 describe('partsOf', () => {
   it('finds thinking and answer', () => {
-    expect(partsOf('<think>1+2=3</think><answer>3</answer>')).toEqual({ thinking: '1+2=3', answer: '3' });
+    expect(partsOf('<think>1+2=3</think><answer>3</answer>')).toEqual({
+      thinking: '1+2=3',
+      answer: '3',
+    });
     expect(partsOf('<think></think><answer></answer>')).toEqual({ thinking: '', answer: '' });
   });
   it('says null where there is none, and ends a part at the next tag', () => {
@@ -28,11 +31,13 @@ describe('the transcript', () => {
 
   it('sets the thinking apart, however the text arrives', () => {
     const text = '<think>12+7=19\n19-5=14</think><answer>14</answer>';
-    for (const size of [1, 2, 5, 100]) expect(written(text, size)).toBe('│ 12+7=19\n│ 19-5=14\n14\n');
+    for (const size of [1, 2, 5, 100])
+      expect(written(text, size)).toBe('│ 12+7=19\n│ 19-5=14\n14\n');
   });
 
   it('shows a smaller-than sign that is no tag', () => {
-    for (const size of [1, 3, 50]) expect(written('<think>1<2</think>a<b', size)).toBe('│ 1<2\na<b\n');
+    for (const size of [1, 3, 50])
+      expect(written('<think>1<2</think>a<b', size)).toBe('│ 1<2\na<b\n');
   });
 
   it('dims the thinking and makes the answer bold', () => {

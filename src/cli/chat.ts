@@ -1,8 +1,9 @@
 /**
- * @file `reckoner chat`: talk to a model. The thinking is shown apart from the answer, as it is written.
+ * @file `reckoner chat`: talk to a model. The thinking is shown apart from the answer, as it is
+ * written.
  *
- * A model of a task knows one kind of prompt; the prompt of every turn stands alone. An empty line asks a problem that
- * training cannot have seen, and the task's verifier grades the answer.
+ * A model of a task knows one kind of prompt; the prompt of every turn stands alone. An empty line
+ * asks a problem that training cannot have seen, and the task's verifier grades the answer.
  */
 import { createInterface } from 'node:readline';
 import { Command } from 'commander';
@@ -15,7 +16,15 @@ import { type Problem, problemAt, type Task } from '../tasks/task.js';
 import { grade } from '../training/grade.js';
 import { type ChatDocument, SCHEMA_VERSION } from './documents.js';
 import { formatUsd } from './format.js';
-import { integerOption, note, numberOption, printDocument, type Style, styleFor, withExamples } from './output.js';
+import {
+  integerOption,
+  note,
+  numberOption,
+  printDocument,
+  type Style,
+  styleFor,
+  withExamples,
+} from './output.js';
 
 interface ChatFlags {
   prompt?: string;
@@ -30,9 +39,17 @@ interface ChatFlags {
 const TEMPERATURE = 0.6;
 
 /** Tags of the completion form, by what follows them. */
-const TAGS = { '<think>': 'thinking', '</think>': 'text', '<answer>': 'answer', '</answer>': 'text' } as const;
+const TAGS = {
+  '<think>': 'thinking',
+  '</think>': 'text',
+  '<answer>': 'answer',
+  '</answer>': 'text',
+} as const;
 
-/** The parts of a completion; also of one that was cut off or has not the form: a part ends where the next tag begins. */
+/**
+ * The parts of a completion; also of one that was cut off or has not the form: a part ends where
+ * the next tag begins.
+ */
 export function partsOf(text: string): { thinking: string | null; answer: string | null } {
   const after = (open: string): string | null => {
     const at = text.indexOf(open);
@@ -50,7 +67,10 @@ export interface Transcript {
   end(): void;
 }
 
-/** Writes a completion as it grows: the thinking dim and behind a bar, the answer bold, on lines of their own. */
+/**
+ * Writes a completion as it grows: the thinking dim and behind a bar, the answer bold, on lines of
+ * their own.
+ */
 export function createTranscript(write: (text: string) => void, style: Style): Transcript {
   let shown = 0;
   let part: 'text' | 'thinking' | 'answer' = 'text';
@@ -86,7 +106,9 @@ export function createTranscript(write: (text: string) => void, style: Style): T
           shown = end;
           continue;
         }
-        const tag = Object.keys(TAGS).find((candidate) => text.startsWith(candidate, open)) as keyof typeof TAGS | undefined;
+        const tag = Object.keys(TAGS).find((candidate) => text.startsWith(candidate, open)) as
+          | keyof typeof TAGS
+          | undefined;
         if (tag !== undefined) {
           breakLine();
           part = TAGS[tag];
@@ -131,7 +153,12 @@ async function answer(
   const stopwatch = createStopwatch();
   const mark = backend.mark();
   try {
-    const sampler = createSampler(backend, model, { capacity: 1, maxPrompt: ids.length, maxTokens, eos: tokenizer.special.eos });
+    const sampler = createSampler(backend, model, {
+      capacity: 1,
+      maxPrompt: ids.length,
+      maxTokens,
+      eos: tokenizer.special.eos,
+    });
     const drawn: number[] = [];
     const [completion] = await sampler.generate([ids], {
       samples: 1,
@@ -147,7 +174,12 @@ async function answer(
         onText?.(tokenizer.decode(drawn));
       },
     });
-    return { completion, text: tokenizer.decode(completion.tokens), promptTokens: ids.length, ...stopwatch.read() };
+    return {
+      completion,
+      text: tokenizer.decode(completion.tokens),
+      promptTokens: ids.length,
+      ...stopwatch.read(),
+    };
   } finally {
     backend.release(mark);
   }
@@ -158,14 +190,20 @@ function temperatureOf({ task, generation }: OpenModel): number {
   return task === null ? (generation.temperature ?? TEMPERATURE) : TEMPERATURE;
 }
 
-/** Token ids; a character that the model has never seen ends in a line that says what it has seen. */
+/**
+ * Token ids; a character that the model has never seen ends in a line that says what it has seen.
+ */
 function encode(opened: OpenModel, prompt: string): number[] {
   try {
     return opened.tokenizer.prompt(prompt);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     const example = exampleOf(opened);
-    throw new UserError('usage', `${error.message}${example === null ? '' : `; try ${JSON.stringify(example)}`}`, '--prompt');
+    throw new UserError(
+      'usage',
+      `${error.message}${example === null ? '' : `; try ${JSON.stringify(example)}`}`,
+      '--prompt',
+    );
   }
 }
 
@@ -176,7 +214,10 @@ function exampleOf(opened: OpenModel): string | null {
 export function chatCommand(): Command {
   const command = new Command('chat')
     .description('talk to a model; the thinking is shown apart from the answer')
-    .argument('[model]', 'a run (folder, name or part of its name) or a model folder; default: the newest run')
+    .argument(
+      '[model]',
+      'a run (folder, name or part of its name) or a model folder; default: the newest run',
+    )
     .option('--prompt <text>', 'answer this and end')
     .option(
       '--temperature <t>',
@@ -193,7 +234,8 @@ export function chatCommand(): Command {
 }
 
 async function runChat(which: string | undefined, flags: ChatFlags): Promise<void> {
-  if (flags.json && flags.prompt === undefined) throw new UserError('usage', '--json needs --prompt', '--prompt');
+  if (flags.json && flags.prompt === undefined)
+    throw new UserError('usage', '--json needs --prompt', '--prompt');
   const { folder, notes } = resolveModel(which, flags.runs);
   for (const text of notes) note(`note: ${text}`);
   const opened = await openModel(folder, { blas: flags.blas });
@@ -205,12 +247,21 @@ async function runChat(which: string | undefined, flags: ChatFlags): Promise<voi
   }
 }
 
-async function answerOnce(opened: OpenModel, name: string, prompt: string, flags: ChatFlags): Promise<void> {
+async function answerOnce(
+  opened: OpenModel,
+  name: string,
+  prompt: string,
+  flags: ChatFlags,
+): Promise<void> {
   if (!flags.json) {
-    const transcript = createTranscript((text) => process.stdout.write(text), styleFor(process.stdout));
+    const transcript = createTranscript(
+      (text) => process.stdout.write(text),
+      styleFor(process.stdout),
+    );
     const { completion } = await answer(opened, prompt, flags, 0, transcript.show);
     transcript.end();
-    if (completion.stop === 'length') note(`note: cut off at ${completion.tokens.length} tokens; --max-tokens allows more`);
+    if (completion.stop === 'length')
+      note(`note: cut off at ${completion.tokens.length} tokens; --max-tokens allows more`);
     return;
   }
   const { completion, text, promptTokens, seconds, usd } = await answer(opened, prompt, flags, 0);
@@ -240,13 +291,17 @@ async function converse(opened: OpenModel, name: string, flags: ChatFlags): Prom
   });
   lines.on('SIGINT', () => lines.close());
   if (interactive) {
-    const hint = task === null ? '' : `; a prompt is like ${exampleOf(opened)}, and an empty line asks an unseen problem`;
+    const hint =
+      task === null
+        ? ''
+        : `; a prompt is like ${exampleOf(opened)}, and an empty line asks an unseen problem`;
     process.stdout.write(`${style.bold(name)}${style.dim(`${hint}. Ctrl-D ends.`)}\n`);
     lines.prompt();
   }
   let turn = 0;
   for await (const line of lines) {
-    const problem = line.trim() === '' && task !== null ? problemAt(task, flags.seed, 'evaluation', turn) : null;
+    const problem =
+      line.trim() === '' && task !== null ? problemAt(task, flags.seed, 'evaluation', turn) : null;
     const prompt = problem?.prompt ?? line.trim();
     if (prompt !== '') {
       try {
@@ -280,7 +335,9 @@ async function turnOf(
   if (completion.stop === 'length') about.unshift('cut off');
   if (problem !== null && task !== null) {
     const { verdict } = await grade(task, opened.tokenizer, problem, completion);
-    about.unshift(verdict.correct ? style.green('✓ right') : `${style.red('✗ wrong')}: ${verdict.reason}`);
+    about.unshift(
+      verdict.correct ? style.green('✓ right') : `${style.red('✗ wrong')}: ${verdict.reason}`,
+    );
   }
   note(style.dim(about.join(' · ')));
 }

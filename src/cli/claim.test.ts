@@ -35,15 +35,15 @@ describe('reckoner claim', () => {
     expect(document.claim).toBe('deepseek');
     const headline = document.figures.find(({ id }: { id: string }) => id === 'v3-headline');
     expect(headline.usd).toBe(5_576_000);
-    // From first principles, with its error: within a factor of 1.5 of what was counted, and inside its own interval.
+    // From first principles, with its error: within a factor of 1.5 of what was counted, and inside
+    // its own interval.
     const planned = document.figures.find(({ id }: { id: string }) => id === 'v3-planned');
     expect(planned.basis).toBe('predicted');
     expect(planned.usd / headline.usd).toBeGreaterThan(1 / 1.5);
     expect(planned.usd / headline.usd).toBeLessThan(1.5);
-    expect(document.steps.find(({ from }: { from: string }) => from === 'v3-planned').usd).toBeCloseTo(
-      headline.usd - planned.usd,
-      2,
-    );
+    expect(
+      document.steps.find(({ from }: { from: string }) => from === 'v3-planned').usd,
+    ).toBeCloseTo(headline.usd - planned.usd, 2);
     expect(document.leftOut).toEqual([]);
     // $1.39 and $3.42 are the 5% and 95% quantiles of the price.
     expect(headline.low / (2_788_000 * 1.39)).toBeCloseTo(1, 2);
@@ -60,14 +60,27 @@ describe('reckoner claim', () => {
   it('--list lists', async () => {
     expect(await claim('--list')).toMatch(/^deepseek +Six million/);
     printed = '';
-    expect(claimListDocument.safeParse(JSON.parse(await claim('--list', '--json'))).error?.issues ?? []).toEqual([]);
-    await expect(claim('deepseek', '--list')).rejects.toMatchObject({ code: 'usage', field: '--list' });
+    expect(
+      claimListDocument.safeParse(JSON.parse(await claim('--list', '--json'))).error?.issues ?? [],
+    ).toEqual([]);
+    await expect(claim('deepseek', '--list')).rejects.toMatchObject({
+      code: 'usage',
+      field: '--list',
+    });
   });
 
   it('reads a file of one’s own, and names the field that is wrong', async () => {
     const file = join(folder, 'mine.json');
     const period = { kind: 'flow', start: '2025', end: '2025' };
-    const figure = { id: 'run', what: 'my run', usd: 12.5, basis: 'published', scope: 'one run', period, source: 'an invoice' };
+    const figure = {
+      id: 'run',
+      what: 'my run',
+      usd: 12.5,
+      basis: 'published',
+      scope: 'one run',
+      period,
+      source: 'an invoice',
+    };
     const mine = {
       id: 'mine',
       title: 'Mine',
@@ -75,7 +88,11 @@ describe('reckoner claim', () => {
       figures: [figure],
     };
     writeFileSync(file, JSON.stringify(mine));
-    expect(JSON.parse(await claim(file, '--json')).figures[0]).toMatchObject({ usd: 12.5, usdExact: '12.5', formula: null });
+    expect(JSON.parse(await claim(file, '--json')).figures[0]).toMatchObject({
+      usd: 12.5,
+      usdExact: '12.5',
+      formula: null,
+    });
     const yaml = join(folder, 'mine.yaml');
     writeFileSync(yaml, `# mine\n${JSON.stringify(mine)}\n`);
     printed = '';
@@ -84,8 +101,14 @@ describe('reckoner claim', () => {
     await expect(claim(yaml)).rejects.toMatchObject({ code: 'data', field: yaml });
     printed = '';
     expect(await claim(file)).toMatch(/my run +\$12\.5/);
-    writeFileSync(file, JSON.stringify({ ...mine, figures: [{ ...figure, period: { ...period, kind: 'lump' } }] }));
-    await expect(claim(file)).rejects.toMatchObject({ code: 'usage', field: 'figures.0.period.kind' });
+    writeFileSync(
+      file,
+      JSON.stringify({ ...mine, figures: [{ ...figure, period: { ...period, kind: 'lump' } }] }),
+    );
+    await expect(claim(file)).rejects.toMatchObject({
+      code: 'usage',
+      field: 'figures.0.period.kind',
+    });
     await expect(claim(join(folder, 'none.json'))).rejects.toMatchObject({ code: 'data' });
     await expect(claim('openai')).rejects.toThrow(/no claim "openai"; there are deepseek, /);
   });

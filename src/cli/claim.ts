@@ -1,12 +1,19 @@
 /**
- * @file `reckoner claim`: a published figure of what a model cost, and every step from it to another.
+ * @file `reckoner claim`: a published figure of what a model cost, and every step from it to
+ * another.
  */
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { parse as parseYaml } from 'yaml';
 import { UserError } from '../base/errors.js';
 import { readJson } from '../base/files.js';
-import { CLAIM_SCHEMA_VERSION, CLAIMS, claimText, evaluateClaim, readClaim } from '../ledger/claims/index.js';
+import {
+  CLAIM_SCHEMA_VERSION,
+  CLAIMS,
+  claimText,
+  evaluateClaim,
+  readClaim,
+} from '../ledger/claims/index.js';
 import { planned, sampled } from '../recipes/claim-options.js';
 import { print, printDocument, type Style, styleFor, withExamples } from './output.js';
 
@@ -24,14 +31,18 @@ export function claimCommand(): Command {
       'Reconcile published figures of what a model cost: each figure with its scope, period, interval and source, each step ' +
         'from one to the next, and where the usual retelling goes wrong.',
     )
-    .argument('[claim]', `a claim that ships, or a JSON or YAML file with one of your own (default: ${DEFAULT})`)
+    .argument(
+      '[claim]',
+      `a claim that ships, or a JSON or YAML file with one of your own (default: ${DEFAULT})`,
+    )
     .option('--list', 'list the claims that ship')
     .option('--all', 'also print the assumptions that have no interval')
     .option('--json', 'print one JSON document')
     .action((which: string | undefined, flags: Flags) => {
       const style = styleFor(process.stdout);
       if (flags.list) {
-        if (which !== undefined) throw new UserError('usage', `--list takes no claim; leave out ${which}`, '--list');
+        if (which !== undefined)
+          throw new UserError('usage', `--list takes no claim; leave out ${which}`, '--list');
         list(style, flags.json === true);
         return;
       }
@@ -39,7 +50,12 @@ export function claimCommand(): Command {
       if (flags.json) printDocument(document);
       else print(claimText(document, { style, width: process.stdout.columns, all: flags.all }));
     });
-  return withExamples(command, 'reckoner claim', 'reckoner claim llama-3.1-405b --json', 'reckoner claim --list');
+  return withExamples(
+    command,
+    'reckoner claim',
+    'reckoner claim llama-3.1-405b --json',
+    'reckoner claim --list',
+  );
 }
 
 /** A claim by id, or the file of a path. @throws UserError */
@@ -82,7 +98,8 @@ function list(style: Style, json: boolean): void {
   }
   const width = Math.max(...claims.map(({ id }) => id.length));
   const lines = claims.map(
-    ({ id, title, who, when }) => `${style.bold(id.padEnd(width))}  ${title} ${style.dim(`(${who}, ${when})`)}`,
+    ({ id, title, who, when }) =>
+      `${style.bold(id.padEnd(width))}  ${title} ${style.dim(`(${who}, ${when})`)}`,
   );
   print(lines.join('\n'));
 }

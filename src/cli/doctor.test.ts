@@ -8,7 +8,13 @@ const good: DoctorDocument = {
   schemaVersion: 1,
   version: '0.1.0',
   node: { version: 'v22.12.0', supported: true },
-  machine: { cpu: 'Test', cores: 8, memoryBytes: 32e9, freeMemoryBytes: 16e9, platform: 'darwin-arm64' },
+  machine: {
+    cpu: 'Test',
+    cores: 8,
+    memoryBytes: 32e9,
+    freeMemoryBytes: 16e9,
+    platform: 'darwin-arm64',
+  },
   wasm: { simd: true, relaxedSimd: true },
   matmul: {
     size: 512,
@@ -44,26 +50,43 @@ describe('advice', () => {
 
   it('names the package of a missing BLAS', () => {
     const none = { ...good, matmul: { ...good.matmul, blas: null, used: 'wasm-relaxed' } };
-    expect(adviceFor(none, 'apk add openblas')).toEqual(['a BLAS library makes training faster: apk add openblas']);
-    expect(adviceFor({ ...none, wasm: { simd: true, relaxedSimd: false } }, 'x')[1]).toContain('Node 22');
+    expect(adviceFor(none, 'apk add openblas')).toEqual([
+      'a BLAS library makes training faster: apk add openblas',
+    ]);
+    expect(adviceFor({ ...none, wasm: { simd: true, relaxedSimd: false } }, 'x')[1]).toContain(
+      'Node 22',
+    );
   });
 
   it('notices a slow BLAS, a full disk and a folder that cannot be written', () => {
-    const slow = { ...good, matmul: { ...good.matmul, blas: { name: 'reference blas', gflops: 3 } } };
+    const slow = {
+      ...good,
+      matmul: { ...good.matmul, blas: { name: 'reference blas', gflops: 3 } },
+    };
     expect(adviceFor(slow, 'x')[0]).toContain('reference blas');
-    expect(adviceFor({ ...good, runs: { ...good.runs, freeBytes: 5e6 } }, null)[0]).toContain('only 5.0 MB are free');
-    expect(adviceFor({ ...good, runs: { ...good.runs, writable: false } }, null)[0]).toContain('cannot be written');
+    expect(adviceFor({ ...good, runs: { ...good.runs, freeBytes: 5e6 } }, null)[0]).toContain(
+      'only 5.0 MB are free',
+    );
+    expect(adviceFor({ ...good, runs: { ...good.runs, writable: false } }, null)[0]).toContain(
+      'cannot be written',
+    );
   });
 
   it('comes first on how to run at all', () => {
-    const old = { ...good, node: { version: 'v18.0.0', supported: false }, runs: { ...good.runs, writable: false } };
+    const old = {
+      ...good,
+      node: { version: 'v18.0.0', supported: false },
+      runs: { ...good.runs, writable: false },
+    };
     expect(adviceFor(old, null)[0]).toContain('Node 20.19');
   });
 });
 
 it('says what training achieves, and that others use the machine', () => {
   const text = renderReport(good, PLAIN);
-  expect(text).toMatch(/✓ training +60,000 tok\/s learned, 200,000 tok\/s written; r1-mini takes about 1\.7 min$/m);
+  expect(text).toMatch(
+    /✓ training +60,000 tok\/s learned, 200,000 tok\/s written; r1-mini takes about 1\.7 min$/m,
+  );
   const busy = renderReport({ ...good, training: { ...good.training, slowdown: 2 } }, PLAIN);
   expect(busy).toMatch(/! training .*; the machine is in use: 2\.0 times slower than alone$/m);
 });
@@ -79,17 +102,32 @@ it('lists every adapter, and what each was measured to do', () => {
     gflops: 12345.67,
     gigabytesPerSecond: 456.78,
   };
-  const plays = { ...gpu, name: 'SwiftShader', hardware: false, halfPrecision: false, gflops: 0.5, gigabytesPerSecond: 2 };
+  const plays = {
+    ...gpu,
+    name: 'SwiftShader',
+    hardware: false,
+    halfPrecision: false,
+    gflops: 0.5,
+    gigabytesPerSecond: 2,
+  };
   const text = renderReport({ ...good, gpus: [gpu, plays] }, PLAIN);
   expect(text).toMatch(/^✓ GPU +Acme Fast 1: 12345\.7 GFLOP\/s, 456\.8 GB\/s; f16, subgroups$/m);
-  expect(text).toMatch(/^✓ GPU +SwiftShader \(a processor that plays a GPU: for tests\): 0\.5 GFLOP\/s, 2\.0 GB\/s; subgroups$/m);
+  expect(text).toMatch(
+    /^✓ GPU +SwiftShader \(a processor that plays a GPU: for tests\): 0\.5 GFLOP\/s, 2\.0 GB\/s; subgroups$/m,
+  );
   expect(renderReport(good, PLAIN)).toMatch(/^✓ GPU +none through WebGPU$/m);
 });
 
 it('blasAdvice knows the package managers', () => {
-  expect(blasAdvice('linux', 'NAME="Debian"\nID=debian\n')).toBe('sudo apt-get install libopenblas0-pthread');
-  expect(blasAdvice('linux', 'ID=linuxmint\nID_LIKE="ubuntu debian"\n')).toBe('sudo apt-get install libopenblas0-pthread');
-  expect(blasAdvice('linux', 'ID="rocky"\nID_LIKE="rhel centos fedora"\n')).toBe('sudo dnf install openblas-serial');
+  expect(blasAdvice('linux', 'NAME="Debian"\nID=debian\n')).toBe(
+    'sudo apt-get install libopenblas0-pthread',
+  );
+  expect(blasAdvice('linux', 'ID=linuxmint\nID_LIKE="ubuntu debian"\n')).toBe(
+    'sudo apt-get install libopenblas0-pthread',
+  );
+  expect(blasAdvice('linux', 'ID="rocky"\nID_LIKE="rhel centos fedora"\n')).toBe(
+    'sudo dnf install openblas-serial',
+  );
   expect(blasAdvice('linux', 'ID=arch\n')).toBe('sudo pacman -S openblas');
   expect(blasAdvice('linux', '')).toContain("system's package manager");
   expect(blasAdvice('darwin', '')).toBeNull();

@@ -1,9 +1,9 @@
 /**
  * @file `reckoner doctor`: what this machine has, how fast it is, and what would make it faster.
  *
- * Matrix products decide how fast training is, so they are measured, not guessed: our WASM kernel and the system's BLAS, one
- * core each, on the same matrices. What training makes of them is measured too, with steps of a recipe's own model on all workers.
- * Everything else is looked up.
+ * Matrix products decide how fast training is, so they are measured, not guessed: our WASM kernel
+ * and the system's BLAS, one core each, on the same matrices. What training makes of them is
+ * measured too, with steps of a recipe's own model on all workers. Everything else is looked up.
  */
 import { accessSync, constants, existsSync, readFileSync, statfsSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -29,11 +29,21 @@ const POWERCAP = '/sys/class/powercap';
 const SIZE = 512;
 const MEASURE_MS = 300;
 
-/** Billions of floating-point operations a second of square products on one core; the best of several rounds. */
-export async function measureMatmul(backend: Backend, size = SIZE, milliseconds = MEASURE_MS): Promise<number> {
+/**
+ * Billions of floating-point operations a second of square products on one core; the best of
+ * several rounds.
+ */
+export async function measureMatmul(
+  backend: Backend,
+  size = SIZE,
+  milliseconds = MEASURE_MS,
+): Promise<number> {
   const mark = backend.mark();
   const [out, a, b] = [0, 1, 2].map(() => backend.allocate('f32', [size, size]));
-  const data = Float32Array.from({ length: size * size }, (_, i) => ((i * 2654435761) % 1000) / 1000 - 0.5);
+  const data = Float32Array.from(
+    { length: size * size },
+    (_, i) => ((i * 2654435761) % 1000) / 1000 - 0.5,
+  );
   backend.write(a, data);
   backend.write(b, data);
   const round = async (): Promise<number> => {
@@ -54,17 +64,23 @@ export async function measureMatmul(backend: Backend, size = SIZE, milliseconds 
 /** The recipe that is timed: the one that `train` takes when none is named. */
 const TIMED = 'r1-mini';
 
-/** Real steps and real decoding at the recipe's own shapes, on as many workers as training takes. */
+/**
+ * Real steps and real decoding at the recipe's own shapes, on as many workers as training takes.
+ */
 async function measureTraining(): Promise<DoctorDocument['training']> {
   const recipe = loadRecipe(TIMED);
   const { calibration, described } = await calibrateLocal(recipe);
   const { measured, slowdown, workers } = calibration;
   const [stage] = described.stages;
-  const training = measured.find((rates) => rates.kind === 'training' && rates.key === stage.trainingKey);
+  const training = measured.find(
+    (rates) => rates.kind === 'training' && rates.key === stage.trainingKey,
+  );
   const decoding = measured.find((rates) => rates.kind === 'generation');
-  if (training?.kind !== 'training' || decoding?.kind !== 'generation') throw new Error(`${TIMED} was not timed`);
+  if (training?.kind !== 'training' || decoding?.kind !== 'generation')
+    throw new Error(`${TIMED} was not timed`);
   const { steps, expected } = stage.local;
-  const secondsPerStep = slowdown * (expected.trainedTokens * training.secondsPerToken + training.secondsPerUpdate);
+  const secondsPerStep =
+    slowdown * (expected.trainedTokens * training.secondsPerToken + training.secondsPerUpdate);
   const perSecond = (amount: number): number => amount / steps / secondsPerStep;
   return {
     recipe: TIMED,
@@ -82,12 +98,17 @@ async function measureTraining(): Promise<DoctorDocument['training']> {
 
 /** (func (result v128) i8x16.popcnt (i8x16.splat 0)): valid where the engine has SIMD. */
 const SIMD_PROBE = [
-  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11,
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15,
+  253, 98, 11,
 ];
 
 export async function measure(): Promise<DoctorDocument['matmul']> {
   const measureWith = async (choice: GemmChoice): Promise<{ name: string; gflops: number }> => {
-    const backend = await createWasmBackend({ choice, sharedBytes: 65536, localBytes: 4 * 4 * SIZE * SIZE });
+    const backend = await createWasmBackend({
+      choice,
+      sharedBytes: 65536,
+      localBytes: 4 * 4 * SIZE * SIZE,
+    });
     try {
       return { name: choice.name, gflops: round1(await measureMatmul(backend)) };
     } finally {
@@ -96,10 +117,12 @@ export async function measure(): Promise<DoctorDocument['matmul']> {
   };
   const used = await probeGemm();
   const kernel = await measureWith(await probeGemm({ blas: false }));
-  // Also a library that training would not take, being slower than the kernel: that is worth knowing.
+  // Also a library that training would not take, being slower than the kernel: that is worth
+  // knowing.
   const asked = process.env.RECKONER_BLAS;
   const found = asked === 'off' ? null : openBlas(asked || undefined);
-  const blas = found === null ? null : await measureWith({ library: found.library, name: found.name });
+  const blas =
+    found === null ? null : await measureWith({ library: found.library, name: found.name });
   return { size: SIZE, kernel, blas, used: used.name };
 }
 
@@ -143,7 +166,8 @@ function inspectRuns(folder: string): DoctorDocument['runs'] {
 /** What to type to get a fast BLAS, or null where the system brings its own. */
 export function blasAdvice(platform: string, osRelease: string): string | null {
   if (platform === 'darwin') return null;
-  if (platform === 'win32') return 'put libopenblas.dll (https://github.com/OpenMathLib/OpenBLAS/releases) in a folder on PATH';
+  if (platform === 'win32')
+    return 'put libopenblas.dll (https://github.com/OpenMathLib/OpenBLAS/releases) in a folder on PATH';
   const like = /^ID(?:_LIKE)?=.*$/gm;
   const ids = (osRelease.match(like) ?? []).join(' ').toLowerCase();
   if (/debian|ubuntu/.test(ids)) return 'sudo apt-get install libopenblas0-pthread';
@@ -163,24 +187,40 @@ function osRelease(): string {
 }
 
 /** What would help, most useful first. A pure function of the rest of the report. */
-export function adviceFor(report: Omit<DoctorDocument, 'advice'>, install: string | null): string[] {
+export function adviceFor(
+  report: Omit<DoctorDocument, 'advice'>,
+  install: string | null,
+): string[] {
   const advice: string[] = [];
   const { matmul, node, wasm, runs, energy, machine } = report;
-  if (!node.supported) advice.push(`install Node 20.19 or newer (this is ${node.version}): https://nodejs.org`);
-  if (!runs.writable) advice.push(`${runs.folder} cannot be written; use another folder with train --runs`);
+  if (!node.supported)
+    advice.push(`install Node 20.19 or newer (this is ${node.version}): https://nodejs.org`);
+  if (!runs.writable)
+    advice.push(`${runs.folder} cannot be written; use another folder with train --runs`);
   if (runs.freeBytes !== null && runs.freeBytes < 1e9) {
     advice.push(`only ${formatBytes(runs.freeBytes)} are free for runs; free at least 1 GB`);
   }
-  if (matmul.blas === null && install !== null) advice.push(`a BLAS library makes training faster: ${install}`);
+  if (matmul.blas === null && install !== null)
+    advice.push(`a BLAS library makes training faster: ${install}`);
   if (matmul.blas !== null && matmul.blas.gflops < 1.1 * matmul.kernel.gflops && install !== null) {
-    advice.push(`the BLAS found (${matmul.blas.name}) is no faster than the built-in kernel; a tuned one is: ${install}`);
+    advice.push(
+      `the BLAS found (${matmul.blas.name}) is no faster than the built-in kernel; a tuned one is: ${install}`,
+    );
   }
   if (matmul.blas === null && !wasm.relaxedSimd)
     advice.push('Node 22 or newer has relaxed SIMD, which makes the built-in kernel faster');
   if (machine.freeMemoryBytes < 1e9)
-    advice.push(`only ${formatBytes(machine.freeMemoryBytes)} of memory are free; close other programs`);
-  if (!energy.measured && machine.platform.startsWith('linux') && existsSync(`${POWERCAP}/intel-rapl:0`)) {
-    advice.push(`energy is estimated; to measure it: sudo chmod a+r ${POWERCAP}/intel-rapl:*/energy_uj`);
+    advice.push(
+      `only ${formatBytes(machine.freeMemoryBytes)} of memory are free; close other programs`,
+    );
+  if (
+    !energy.measured &&
+    machine.platform.startsWith('linux') &&
+    existsSync(`${POWERCAP}/intel-rapl:0`)
+  ) {
+    advice.push(
+      `energy is estimated; to measure it: sudo chmod a+r ${POWERCAP}/intel-rapl:*/energy_uj`,
+    );
   }
   return advice;
 }
@@ -206,7 +246,8 @@ export async function examine(runsFolder: string): Promise<DoctorDocument> {
     training: await measureTraining(),
     energy: {
       measured: rapl !== null,
-      source: rapl === null ? 'estimated from reserved core-seconds' : `RAPL: ${rapl.domains.join(', ')}`,
+      source:
+        rapl === null ? 'estimated from reserved core-seconds' : `RAPL: ${rapl.domains.join(', ')}`,
     },
     runs: inspectRuns(runsFolder),
     terminal: {
@@ -225,12 +266,17 @@ export async function examine(runsFolder: string): Promise<DoctorDocument> {
 function trainingText(training: DoctorDocument['training']): string {
   const { trainingTokensPerSecond, decoding, recipe, wholeRun, slowdown } = training;
   const drawn = decoding[decoding.length - 1].tokensPerSecond;
-  const busy = slowdown < 1.2 ? '' : `; the machine is in use: ${slowdown.toFixed(1)} times slower than alone`;
+  const busy =
+    slowdown < 1.2 ? '' : `; the machine is in use: ${slowdown.toFixed(1)} times slower than alone`;
   return `${formatCount(trainingTokensPerSecond)} tok/s learned, ${formatCount(drawn)} tok/s written; ${recipe} takes about ${formatRough(wholeRun.value)}${busy}`;
 }
 
 function gpuText(gpu: DoctorDocument['gpus'][number]): string {
-  const offers = [gpu.halfPrecision ? 'f16' : '', gpu.subgroups ? 'subgroups' : '', gpu.matrixUnits ? 'matrix units' : ''];
+  const offers = [
+    gpu.halfPrecision ? 'f16' : '',
+    gpu.subgroups ? 'subgroups' : '',
+    gpu.matrixUnits ? 'matrix units' : '',
+  ];
   const listed = offers.filter((word) => word !== '').join(', ');
   const kind = gpu.hardware ? '' : ' (a processor that plays a GPU: for tests)';
   return `${gpu.name}${kind}: ${gpu.gflops.toFixed(1)} GFLOP/s, ${gpu.gigabytesPerSecond.toFixed(1)} GB/s${listed ? `; ${listed}` : ''}`;
@@ -244,15 +290,27 @@ export function renderReport(report: DoctorDocument, style: Style): string {
   const gpus = report.gpus.length === 0 ? ['none through WebGPU'] : report.gpus.map(gpuText);
   const rows: [good: boolean, name: string, text: string][] = [
     [report.node.supported, 'Node', `${report.node.version} (20.19 or newer)`],
-    [true, 'processor', `${machine.cpu}, ${machine.cores} ${machine.cores === 1 ? 'core' : 'cores'}, ${machine.platform}`],
+    [
+      true,
+      'processor',
+      `${machine.cpu}, ${machine.cores} ${machine.cores === 1 ? 'core' : 'cores'}, ${machine.platform}`,
+    ],
     [
       machine.freeMemoryBytes >= 1e9,
       'memory',
       `${formatBytes(machine.memoryBytes)}, ${formatBytes(machine.freeMemoryBytes)} free`,
     ],
-    [report.wasm.simd, 'WASM', `SIMD ${yes(report.wasm.simd)}, relaxed SIMD ${yes(report.wasm.relaxedSimd)}`],
+    [
+      report.wasm.simd,
+      'WASM',
+      `SIMD ${yes(report.wasm.simd)}, relaxed SIMD ${yes(report.wasm.relaxedSimd)}`,
+    ],
     [true, 'our kernel', `${matmul.kernel.name}: ${rate(matmul.kernel.gflops)}`],
-    [matmul.blas !== null, 'BLAS', matmul.blas === null ? 'none found' : `${matmul.blas.name}: ${rate(matmul.blas.gflops)}`],
+    [
+      matmul.blas !== null,
+      'BLAS',
+      matmul.blas === null ? 'none found' : `${matmul.blas.name}: ${rate(matmul.blas.gflops)}`,
+    ],
     [true, 'workers', `${report.workers}, one a core, with ${matmul.used}`],
     ...gpus.map((text): [boolean, string, string] => [true, 'GPU', text]),
     [training.slowdown < 1.2, 'training', trainingText(training)],
@@ -270,8 +328,11 @@ export function renderReport(report: DoctorDocument, style: Style): string {
         : 'output is not a terminal',
     ],
   ];
-  const lines = rows.map(([good, name, text]) => `${mark(good)} ${style.bold(name.padEnd(11))} ${text}`);
-  if (report.advice.length > 0) lines.push('', ...report.advice.map((text) => `${style.cyan('→')} ${text}`));
+  const lines = rows.map(
+    ([good, name, text]) => `${mark(good)} ${style.bold(name.padEnd(11))} ${text}`,
+  );
+  if (report.advice.length > 0)
+    lines.push('', ...report.advice.map((text) => `${style.cyan('→')} ${text}`));
   else lines.push('', 'Nothing that we know of would make this machine faster.');
   return lines.join('\n');
 }

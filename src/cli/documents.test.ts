@@ -7,13 +7,18 @@ const folder = new URL('../../docs/schema/', import.meta.url);
 it.each(Object.entries(jsonSchemas()))(
   'docs/schema/%s.json is up to date (npm run build && node scripts/schemas.mjs)',
   (name, schema) => {
-    expect(JSON.parse(readFileSync(new URL(`${name}.json`, folder), 'utf8'))).toEqual(JSON.parse(JSON.stringify(schema)));
+    expect(JSON.parse(readFileSync(new URL(`${name}.json`, folder), 'utf8'))).toEqual(
+      JSON.parse(JSON.stringify(schema)),
+    );
   },
 );
 
 it('every schema has a version, and every file a schema', () => {
   for (const [name, schema] of Object.entries(jsonSchemas())) {
-    const { $schema, properties } = schema as { $schema: string; properties: Record<string, { const?: number }> };
+    const { $schema, properties } = schema as {
+      $schema: string;
+      properties: Record<string, { const?: number }>;
+    };
     expect($schema).toBe('https://json-schema.org/draft/2020-12/schema');
     if (name !== 'error') expect(properties.schemaVersion.const).toBe(1);
   }

@@ -1,8 +1,9 @@
 /**
- * @file The documents that `--json` prints, as schemas. `scripts/schemas.mjs` writes them to `docs/schema/`, and the tests hold
- * real outputs to them.
+ * @file The documents that `--json` prints, as schemas. `scripts/schemas.mjs` writes them to
+ * `docs/schema/`, and the tests hold real outputs to them.
  *
- * `schemaVersion` rises when a field changes its meaning or goes away; new fields may come at any time.
+ * `schemaVersion` rises when a field changes its meaning or goes away; new fields may come at any
+ * time.
  */
 import { z } from 'zod';
 import { claimDocument, claimListDocument } from '../ledger/claims/index.js';
@@ -11,7 +12,9 @@ import { statementDocument } from '../ledger/statement-schema.js';
 
 export const SCHEMA_VERSION = 1;
 
-const schemaVersion = z.literal(SCHEMA_VERSION).describe('Rises when a field changes its meaning or goes away.');
+const schemaVersion = z
+  .literal(SCHEMA_VERSION)
+  .describe('Rises when a field changes its meaning or goes away.');
 const count = z.int().min(0);
 const share = z.number().min(0).max(1);
 
@@ -20,14 +23,20 @@ export const errorDocument = z
     error: z.object({
       code: z
         .enum(['usage', 'data', 'state', 'interrupted', 'diverged', 'disk', 'internal'])
-        .describe('What kind of failure: wrong arguments, a bad file, a run that cannot go on, Ctrl-C, …, or a bug.'),
+        .describe(
+          'What kind of failure: wrong arguments, a bad file, a run that cannot go on, Ctrl-C, …, or a bug.',
+        ),
       field: z.string().optional().describe('The option, recipe field or file that was wrong.'),
       message: z.string().describe('One line: what was wrong, where, and what to do.'),
     }),
   })
-  .describe('What every command prints with --json when it fails; the exit code is 1, 2 (usage) or 130 (interrupted).');
+  .describe(
+    'What every command prints with --json when it fails; the exit code is 1, 2 (usage) or 130 (interrupted).',
+  );
 
-const stopReason = z.enum(['eos', 'length']).describe('eos: the model ended; length: it was cut off.');
+const stopReason = z
+  .enum(['eos', 'length'])
+  .describe('eos: the model ended; length: it was cut off.');
 const tokens = z.object({ prompt: count, completion: count });
 
 export const chatDocument = z
@@ -35,13 +44,24 @@ export const chatDocument = z
     schemaVersion,
     model: z.string().describe('The model as it was named, a folder or a run.'),
     prompt: z.string(),
-    thinking: z.string().nullable().describe('What stands between <think> and </think>; null where there is none.'),
-    answer: z.string().nullable().describe('What stands between <answer> and </answer>; null where there is none.'),
+    thinking: z
+      .string()
+      .nullable()
+      .describe('What stands between <think> and </think>; null where there is none.'),
+    answer: z
+      .string()
+      .nullable()
+      .describe('What stands between <answer> and </answer>; null where there is none.'),
     text: z.string().describe('The whole completion as it was written.'),
     tokens,
     stopReason,
     seconds: z.number().min(0).describe('Wall seconds of generation, loading not included.'),
-    usd: z.number().min(0).describe('Those seconds on one core at the prices of the catalog, as in the full column of the bill.'),
+    usd: z
+      .number()
+      .min(0)
+      .describe(
+        'Those seconds on one core at the prices of the catalog, as in the full column of the bill.',
+      ),
   })
   .describe('reckoner chat <model|run> --prompt TEXT --json');
 
@@ -60,7 +80,9 @@ const priceOfTokens = z
     date: z.string().nullable(),
   })
   .nullable()
-  .describe("Of an endpoint's tokens; null where each completion's dollars were measured, or nobody knows.");
+  .describe(
+    "Of an endpoint's tokens; null where each completion's dollars were measured, or nobody knows.",
+  );
 
 export const evalDocument = z
   .object({
@@ -73,42 +95,68 @@ export const evalDocument = z
     samples: count.describe('Sampled completions of each problem.'),
     temperature: z.number().min(0),
     maxTokens: count.nullable().describe('Null leaves it to the endpoint.'),
-    pass1: estimate.describe('Share of sampled completions that are correct, averaged over samples; interval over problems.'),
+    pass1: estimate.describe(
+      'Share of sampled completions that are correct, averaged over samples; interval over problems.',
+    ),
     passAtK: z
       .array(estimate.extend({ k: count }))
-      .describe('Unbiased pass@k (Chen et al. 2021) for k = 1, 2, 4, … up to the number of samples; interval over problems.'),
-    majority: estimate.describe('Share of problems whose most frequent sampled answer is correct; Wilson interval.'),
+      .describe(
+        'Unbiased pass@k (Chen et al. 2021) for k = 1, 2, 4, … up to the number of samples; interval over problems.',
+      ),
+    majority: estimate.describe(
+      'Share of problems whose most frequent sampled answer is correct; Wilson interval.',
+    ),
     greedy: estimate
       .nullable()
-      .describe('Share of problems that are solved at temperature 0; Wilson interval. Null where none was asked for.'),
+      .describe(
+        'Share of problems that are solved at temperature 0; Wilson interval. Null where none was asked for.',
+      ),
     format: estimate.describe(
       'Share of sampled completions of the form <think>…</think><answer>…</answer>; interval over problems.',
     ),
     length: z
       .object({ mean: z.number(), low: z.number(), high: z.number() })
       .nullable()
-      .describe('Mean tokens of a sampled completion, 95% interval over problems; null where an endpoint does not say.'),
+      .describe(
+        'Mean tokens of a sampled completion, 95% interval over problems; null where an endpoint does not say.',
+      ),
     stopReasons: z
       .object({ eos: share, length: share, refused: share })
-      .describe('Shares of sampled completions; refused: the endpoint would not answer the problem.'),
+      .describe(
+        'Shares of sampled completions; refused: the endpoint would not answer the problem.',
+      ),
     parts: z
       .array(z.object({ part: z.string(), problems: count, pass1: estimate }))
       .describe('Of a mix or a curriculum: pass@1 of each part.'),
     tokens: tokens
       .extend({ cached: count.describe("Of the prompts, what was found in the endpoint's cache.") })
       .nullable()
-      .describe('Over all completions, greedy ones included; with a model here a prompt counts once for all its samples.'),
-    seconds: z.number().min(0).describe('Of work here, on all workers at once; of an endpoint, of all requests, which overlap.'),
+      .describe(
+        'Over all completions, greedy ones included; with a model here a prompt counts once for all its samples.',
+      ),
+    seconds: z
+      .number()
+      .min(0)
+      .describe(
+        'Of work here, on all workers at once; of an endpoint, of all requests, which overlap.',
+      ),
     usd: z.number().min(0).nullable().describe('Null where the price is not known.'),
     usdPerProblem: z.number().min(0).nullable().describe('For all its completions.'),
     usdPerCorrectAnswer: z
       .number()
       .min(0)
       .nullable()
-      .describe('Cost over the number of correct completions, greedy ones included; null when there is none.'),
+      .describe(
+        'Cost over the number of correct completions, greedy ones included; null when there is none.',
+      ),
     pricing: priceOfTokens,
-    answers: z.object({ have: count, of: count }).describe('Completions in the file, and those of the whole evaluation.'),
-    stopped: z.enum(['max-usd']).nullable().describe('Why answers are missing; the same command with more to spend goes on.'),
+    answers: z
+      .object({ have: count, of: count })
+      .describe('Completions in the file, and those of the whole evaluation.'),
+    stopped: z
+      .enum(['max-usd'])
+      .nullable()
+      .describe('Why answers are missing; the same command with more to spend goes on.'),
     transcripts: z.string().describe('The file with every completion and its verdict.'),
   })
   .describe('reckoner eval <model|run|url> --task NAME --json');
@@ -121,10 +169,18 @@ export const evalCompareDocument = z
         model: z.string(),
         benchmark: z.string(),
         kind: z.enum(['measured', 'published']),
-        accuracy: estimate.nullable().describe('A share; without an interval where none was published. Null for a rating.'),
+        accuracy: estimate
+          .nullable()
+          .describe('A share; without an interval where none was published. Null for a rating.'),
         score: z.string().describe('As it is said: a percentage or a rating.'),
-        usdPerProblem: z.number().nullable().describe('Of answers: what the completions of one problem cost.'),
-        trainingUsd: z.number().nullable().describe('Of the final training runs, where it was published.'),
+        usdPerProblem: z
+          .number()
+          .nullable()
+          .describe('Of answers: what the completions of one problem cost.'),
+        trainingUsd: z
+          .number()
+          .nullable()
+          .describe('Of the final training runs, where it was published.'),
         definition: z.string(),
         date: z.string(),
         source: z.string(),
@@ -149,7 +205,9 @@ export const doctorDocument = z
     wasm: z.object({ simd: z.boolean(), relaxedSimd: z.boolean() }),
     matmul: z.object({
       size: count.describe('Side of the square matrices.'),
-      kernel: z.object({ name: z.string(), gflops: z.number() }).describe('Our own SIMD kernel, one core.'),
+      kernel: z
+        .object({ name: z.string(), gflops: z.number() })
+        .describe('Our own SIMD kernel, one core.'),
       blas: z
         .object({ name: z.string(), gflops: z.number() })
         .nullable()
@@ -174,20 +232,36 @@ export const doctorDocument = z
     training: z
       .object({
         recipe: z.string().describe('Whose model and batches were timed.'),
-        secondsPerStep: z.number().describe('Of the first supervised stage: forward, backward and update; on all workers.'),
-        trainingTokensPerSecond: z.number().describe('Forward, backward and update, all workers together.'),
+        secondsPerStep: z
+          .number()
+          .describe('Of the first supervised stage: forward, backward and update; on all workers.'),
+        trainingTokensPerSecond: z
+          .number()
+          .describe('Forward, backward and update, all workers together.'),
         trainingGflops: z.number().describe('Model FLOPs of that, all workers together.'),
         decoding: z
           .array(z.object({ sequences: count, tokensPerSecond: z.number() }))
           .describe('Tokens drawn, all workers together, by sequences decoded at once on each.'),
-        slowdown: z.number().describe('Wall seconds a second of work while it was timed; above 1 others use the machine.'),
-        wholeRun: z.object({ value: z.number(), low: z.number(), high: z.number() }).describe('Seconds of the recipe, 90%.'),
+        slowdown: z
+          .number()
+          .describe(
+            'Wall seconds a second of work while it was timed; above 1 others use the machine.',
+          ),
+        wholeRun: z
+          .object({ value: z.number(), low: z.number(), high: z.number() })
+          .describe('Seconds of the recipe, 90%.'),
       })
-      .describe('What the machine achieves at work rather than at its best, timed for a second or two.'),
+      .describe(
+        'What the machine achieves at work rather than at its best, timed for a second or two.',
+      ),
     energy: z.object({ measured: z.boolean(), source: z.string() }),
     runs: z.object({ folder: z.string(), writable: z.boolean(), freeBytes: count.nullable() }),
     terminal: z.object({ interactive: z.boolean(), columns: count.nullable(), color: z.boolean() }),
-    advice: z.array(z.string()).describe('What would make it faster or better, most useful first; empty when nothing would.'),
+    advice: z
+      .array(z.string())
+      .describe(
+        'What would make it faster or better, most useful first; empty when nothing would.',
+      ),
   })
   .describe('reckoner doctor --json');
 
@@ -215,7 +289,13 @@ export const trainDocument = z
       .nullable()
       .describe("High-water marks of rank 0's own memory and of the shared one."),
     evaluations: z
-      .array(z.object({ stage: z.string(), task: z.string(), results: z.record(z.string(), z.number()) }))
+      .array(
+        z.object({
+          stage: z.string(),
+          task: z.string(),
+          results: z.record(z.string(), z.number()),
+        }),
+      )
       .describe('In the order in which they were made.'),
     totals: z
       .object({ headlineUsd: z.string(), fullUsd: z.string() })
@@ -244,7 +324,9 @@ export const validateDocument = z
     schemaVersion,
     rows: count.describe('Rows of the table, without its header.'),
     predicted: count.describe('Rows that were predicted; with those skipped it makes rows.'),
-    skipped: z.array(z.object({ row: count.describe('From 1, without the header.'), reason: z.string() })),
+    skipped: z.array(
+      z.object({ row: count.describe('From 1, without the header.'), reason: z.string() }),
+    ),
     groups: z.array(
       z.object({
         by: z.enum(['metric', 'family', 'gpu', 'source']),
@@ -252,8 +334,12 @@ export const validateDocument = z
         n: count,
         medianAbsError: fraction,
         p90AbsError: fraction,
-        bias: fraction.describe('Median of predicted / measured - 1; positive when predictions are too high.'),
-        coverage90: share.describe('Share of the figures that lie inside the stated 90% intervals.'),
+        bias: fraction.describe(
+          'Median of predicted / measured - 1; positive when predictions are too high.',
+        ),
+        coverage90: share.describe(
+          'Share of the figures that lie inside the stated 90% intervals.',
+        ),
       }),
     ),
     predictions: z
@@ -287,7 +373,9 @@ export const planDocument = z
       name: z.string().describe('As --on names it.'),
       accelerator: z.string(),
       count,
-      usdPerHour: predicted.extend({ source: z.string(), date: z.string() }).describe('Rent of one accelerator.'),
+      usdPerHour: predicted
+        .extend({ source: z.string(), date: z.string() })
+        .describe('Rent of one accelerator.'),
       pue: predicted,
       loadFactor: predicted.describe('Mean power over nameplate power.'),
       goodput: predicted.describe('Share of the time that makes progress.'),
@@ -303,17 +391,34 @@ export const planDocument = z
     stages: z.array(
       z.object({
         id: z.string(),
-        kind: z.enum(['pretrain', 'sft', 'grpo', 'rejection-sample', 'distill', 'eval', 'overhead']),
-        layout: z.string().describe('As --layout takes it; where a stage samples, with the layout of the rollout.'),
-        tokens: z.number().min(0).describe('Of examples, or of prompts and completions at the median of their lengths.'),
+        kind: z.enum([
+          'pretrain',
+          'sft',
+          'grpo',
+          'rejection-sample',
+          'distill',
+          'eval',
+          'overhead',
+        ]),
+        layout: z
+          .string()
+          .describe('As --layout takes it; where a stage samples, with the layout of the rollout.'),
+        tokens: z
+          .number()
+          .min(0)
+          .describe('Of examples, or of prompts and completions at the median of their lengths.'),
         gpuHours: predicted.describe('With what is lost to failures and waiting.'),
         days: predicted.describe('Likewise.'),
-        stepSeconds: predicted.describe('An optimizer step, or a round of sampling and learning, when nothing fails.'),
+        stepSeconds: predicted.describe(
+          'An optimizer step, or a round of sampling and learning, when nothing fails.',
+        ),
         tokensPerSecondPerGpu: predicted,
         mfuCausal: utilisation('attention counted causally'),
         mfuNonCausal: utilisation('attention counted in full'),
         hfu: utilisation('attention counted causally, with what the backward pass computes again'),
-        memoryBytesPerGpu: predicted.nullable().describe('At the peak, on the rank that needs most; null for local.'),
+        memoryBytesPerGpu: predicted
+          .nullable()
+          .describe('At the peak, on the rank that needs most; null for local.'),
         energyKwh: predicted.describe("Of the servers and their share of the building's overhead."),
         usd: predicted.describe('Rent.'),
         samplingShare: share.nullable().describe('Of the time; null where it is not told apart.'),
@@ -321,14 +426,18 @@ export const planDocument = z
     ),
     rejected: z
       .array(z.object({ stage: z.string(), layout: z.string(), reason: z.string() }))
-      .describe('The nearest losers of each kind (slower, too large), and the rules that others break.'),
+      .describe(
+        'The nearest losers of each kind (slower, too large), and the rules that others break.',
+      ),
     total: z.object({ gpuHours: predicted, days: predicted, energyKwh: predicted, usd: predicted }),
     sensitivity: z
       .array(
         z.object({
           input: z.string(),
           what: z.string(),
-          share: share.describe("Of the variance of the total's ranks that this input alone explains."),
+          share: share.describe(
+            "Of the variance of the total's ranks that this input alone explains.",
+          ),
           rank: z.number().describe("Spearman's correlation with the total in USD."),
         }),
       )
@@ -391,7 +500,15 @@ export const documents = {
   error: errorDocument,
 };
 
-/** The JSON Schema (draft 2020-12) of each document. New fields are allowed, as `schemaVersion` promises. */
+/**
+ * The JSON Schema (draft 2020-12) of each document. New fields are allowed, as `schemaVersion`
+ * promises.
+ */
 export function jsonSchemas(): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(documents).map(([name, schema]) => [name, z.toJSONSchema(schema, { io: 'input' })]));
+  return Object.fromEntries(
+    Object.entries(documents).map(([name, schema]) => [
+      name,
+      z.toJSONSchema(schema, { io: 'input' }),
+    ]),
+  );
 }

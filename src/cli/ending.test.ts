@@ -23,7 +23,11 @@ const sample = (stage: string, prompt: string, correct: boolean, tokens = 9) => 
 
 describe('the ending of a run', () => {
   it('takes the last result of a stage that was evaluated again after a resume', () => {
-    const found = evaluationsOf([evaluation('before', 0.4), evaluation('before', 0.5, 1), evaluation('after', 0.9, 1)]);
+    const found = evaluationsOf([
+      evaluation('before', 0.4),
+      evaluation('before', 0.5, 1),
+      evaluation('after', 0.9, 1),
+    ]);
     expect(found.map(({ stage, results }) => [stage, results.pass1])).toEqual([
       ['before', 0.5],
       ['after', 0.9],
@@ -31,7 +35,9 @@ describe('the ending of a run', () => {
   });
 
   it('puts sampled and greedy accuracy side by side', () => {
-    expect(evaluationLines(evaluationsOf([evaluation('before', 0.4805), evaluation('after', 0.962)]))).toEqual([
+    expect(
+      evaluationLines(evaluationsOf([evaluation('before', 0.4805), evaluation('after', 0.962)])),
+    ).toEqual([
       'before  48.0% ± 1.2 sampled,  97.8% greedy, 12.6 tokens; 1000 unseen problems',
       'after   96.2% ± 1.2 sampled,  97.8% greedy, 12.6 tokens; 1000 unseen problems',
     ]);
@@ -72,11 +78,15 @@ describe('the ending of a run', () => {
       `Go on:          npx reckoner train --resume ${name}`,
       `The whole bill: npx reckoner bill ${name}`,
     ]);
-    expect(nextLines({ reason: 'diverged', step: 9, run })).toEqual([`The whole bill: npx reckoner bill ${name}`]);
+    expect(nextLines({ reason: 'diverged', step: 9, run })).toEqual([
+      `The whole bill: npx reckoner bill ${name}`,
+    ]);
   });
 
   it('calls a run elsewhere by its path', () => {
     const run = { name: 'r', root: '/tmp/x/r', model: '/tmp/x/r/model' };
-    expect(nextLines({ reason: 'interrupted', step: 9, run })[1]).toBe('Go on:          npx reckoner train --resume /tmp/x/r');
+    expect(nextLines({ reason: 'interrupted', step: 9, run })[1]).toBe(
+      'Go on:          npx reckoner train --resume /tmp/x/r',
+    );
   });
 });

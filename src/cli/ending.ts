@@ -1,6 +1,7 @@
 /**
- * @file What a run ends with on the screen: how good the model is before and after, one problem in its own words, and where to go
- * from here. A pure function of what is in the run folder, so that the README's transcript is made by the same code.
+ * @file What a run ends with on the screen: how good the model is before and after, one problem in
+ * its own words, and where to go from here. A pure function of what is in the run folder, so that
+ * the README's transcript is made by the same code.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -69,19 +70,27 @@ export function evaluationLines(evaluations: readonly Evaluated[], style: Style 
 }
 
 /**
- * One problem before and after. What the model failed before and solves now shows most, and of those the one that it thinks about
- * longest; where there is none, the longest of the others.
+ * One problem before and after. What the model failed before and solves now shows most, and of
+ * those the one that it thinks about longest; where there is none, the longest of the others.
  */
-export function beforeAndAfter(evaluations: readonly Evaluated[], samples: readonly Sample[], style: Style = PLAIN): string[] {
+export function beforeAndAfter(
+  evaluations: readonly Evaluated[],
+  samples: readonly Sample[],
+  style: Style = PLAIN,
+): string[] {
   const first = evaluations[0]?.stage;
   const last = evaluations.at(-1)?.stage;
   if (first === undefined || last === undefined || first === last) return [];
   const of = (stage: string): Map<string, Sample> =>
-    new Map(samples.filter((sample) => sample.stage === stage).map((sample) => [sample.prompt, sample]));
+    new Map(
+      samples.filter((sample) => sample.stage === stage).map((sample) => [sample.prompt, sample]),
+    );
   const before = of(first);
   const after = of(last);
   const prompts = [...before.keys()].filter((prompt) => after.has(prompt));
-  const learned = prompts.filter((prompt) => !before.get(prompt)?.correct && after.get(prompt)?.correct);
+  const learned = prompts.filter(
+    (prompt) => !before.get(prompt)?.correct && after.get(prompt)?.correct,
+  );
   const tokens = (prompt: string): number => after.get(prompt)?.tokens ?? 0;
   const [shown] = (learned.length > 0 ? learned : prompts).sort((a, b) => tokens(b) - tokens(a));
   if (shown === undefined) return [];
@@ -99,24 +108,44 @@ export function beforeAndAfter(evaluations: readonly Evaluated[], samples: reado
 }
 
 /** What the model could do and can do now. */
-export function learnedLines(evaluations: readonly Evaluated[], samples: readonly Sample[], style: Style = PLAIN): string[] {
+export function learnedLines(
+  evaluations: readonly Evaluated[],
+  samples: readonly Sample[],
+  style: Style = PLAIN,
+): string[] {
   const parts = [evaluationLines(evaluations, style), beforeAndAfter(evaluations, samples, style)];
-  return parts.filter((part) => part.length > 0).flatMap((part, i) => (i === 0 ? part : ['', ...part]));
+  return parts
+    .filter((part) => part.length > 0)
+    .flatMap((part, i) => (i === 0 ? part : ['', ...part]));
 }
 
-const STOPPED: Partial<Record<StopReason, string>> = { 'max-usd': 'reached --max-usd', 'max-minutes': 'reached --max-minutes' };
+const STOPPED: Partial<Record<StopReason, string>> = {
+  'max-usd': 'reached --max-usd',
+  'max-minutes': 'reached --max-minutes',
+};
 
-/** What to type next. A run outside the usual folder is not found by its name, so it is called by its path. */
+/**
+ * What to type next. A run outside the usual folder is not found by its name, so it is called by
+ * its path.
+ */
 export function nextLines(
-  { reason, step, run }: { reason: StopReason; step: number; run: Pick<RunFolder, 'name' | 'root' | 'model'> },
+  {
+    reason,
+    step,
+    run,
+  }: { reason: StopReason; step: number; run: Pick<RunFolder, 'name' | 'root' | 'model'> },
   style: Style = PLAIN,
 ): string[] {
   const which = run.root === join(RUNS, run.name) ? run.name : run.root;
-  const rows: [what: string, command: string][] = [['The whole bill', `npx reckoner bill ${which}`]];
+  const rows: [what: string, command: string][] = [
+    ['The whole bill', `npx reckoner bill ${which}`],
+  ];
   if (reason === 'completed') rows.unshift(['Talk to it', `npx reckoner chat ${which}`]);
   // A run that diverged says so, and what to do, as an error.
   else if (reason !== 'diverged') rows.unshift(['Go on', `npx reckoner train --resume ${which}`]);
   const lines = rows.map(([what, command]) => `${`${what}:`.padEnd(16)}${style.bold(command)}`);
   if (reason === 'completed') return [`${'The model:'.padEnd(16)}${run.model}`, ...lines];
-  return reason === 'diverged' ? lines : [`Stopped at step ${step}: ${STOPPED[reason] ?? reason}.`, ...lines];
+  return reason === 'diverged'
+    ? lines
+    : [`Stopped at step ${step}: ${STOPPED[reason] ?? reason}.`, ...lines];
 }

@@ -6,12 +6,22 @@ import type { Progress } from '../evaluation/run.js';
 import type { Estimate } from '../evaluation/statistics.js';
 import type { Transcript, TranscriptHeader } from '../evaluation/transcripts.js';
 import type { EvalDocument } from './documents.js';
-import { formatCount, formatDuration, formatNumber, formatRough, formatShare, formatUsd } from './format.js';
+import {
+  formatCount,
+  formatDuration,
+  formatNumber,
+  formatRough,
+  formatShare,
+  formatUsd,
+} from './format.js';
 import type { Style } from './output.js';
 
 const BAR = 24;
 
-/** `━━━━━━──────── 512/4,000 · 62.1% right · $0.0012 · 2 min left`. @param seconds since `first` completions were there */
+/**
+ * `━━━━━━──────── 512/4,000 · 62.1% right · $0.0012 · 2 min left`. @param seconds since `first`
+ * completions were there
+ */
 export function progressLine(
   transcripts: readonly Transcript[],
   total: number,
@@ -27,7 +37,9 @@ export function progressLine(
     const own = usdOf(transcript, pricing);
     usd = usd === null || own === null ? null : usd + own;
   }
-  const parts = [`${'━'.repeat(filled)}${'─'.repeat(BAR - filled)} ${formatCount(done)}/${formatCount(total)}`];
+  const parts = [
+    `${'━'.repeat(filled)}${'─'.repeat(BAR - filled)} ${formatCount(done)}/${formatCount(total)}`,
+  ];
   if (done > 0) parts.push(`${formatShare(right / done)} right`);
   if (usd !== null && usd > 0) parts.push(formatUsd(usd));
   if (done > first) parts.push(`${formatRough(((total - done) * seconds) / (done - first))} left`);
@@ -64,16 +76,26 @@ export function createEvalProgress(
 /** The document for people. */
 export function renderEvaluation(document: EvalDocument, style: Style): string {
   const { pass1, majority, greedy, samples, problems, length, stopReasons, tokens } = document;
-  const range = ({ low, high }: Estimate): string => style.dim(`95%: ${formatShare(low)} – ${formatShare(high)}`);
-  const interval = (estimate: Estimate): string => `${style.bold(formatShare(estimate.mean).padStart(6))}  ${range(estimate)}`;
+  const range = ({ low, high }: Estimate): string =>
+    style.dim(`95%: ${formatShare(low)} – ${formatShare(high)}`);
+  const interval = (estimate: Estimate): string =>
+    `${style.bold(formatShare(estimate.mean).padStart(6))}  ${range(estimate)}`;
   const rows: [name: string, text: string][] = [];
-  rows.push(['pass@1', `${interval(pass1)}${style.dim(`, mean of ${samples} at temperature ${document.temperature}`)}`]);
-  for (const { k, ...estimate } of document.passAtK) if (k > 1) rows.push([`pass@${k}`, interval(estimate)]);
+  rows.push([
+    'pass@1',
+    `${interval(pass1)}${style.dim(`, mean of ${samples} at temperature ${document.temperature}`)}`,
+  ]);
+  for (const { k, ...estimate } of document.passAtK)
+    if (k > 1) rows.push([`pass@${k}`, interval(estimate)]);
   if (samples > 2) rows.push([`majority of ${samples}`, interval(majority)]);
   if (greedy !== null) rows.push(['greedy', interval(greedy)]);
-  rows.push(['right form', `${formatShare(document.format.mean).padStart(6)}  ${range(document.format)}`]);
+  rows.push([
+    'right form',
+    `${formatShare(document.format.mean).padStart(6)}  ${range(document.format)}`,
+  ]);
   const cut = `${formatShare(stopReasons.length)} cut off`;
-  const refused = stopReasons.refused > 0 ? `, ${formatShare(stopReasons.refused)} refused by the endpoint` : '';
+  const refused =
+    stopReasons.refused > 0 ? `, ${formatShare(stopReasons.refused)} refused by the endpoint` : '';
   const mean =
     length === null
       ? 'not said by the endpoint'
@@ -83,7 +105,10 @@ export function renderEvaluation(document: EvalDocument, style: Style): string {
   if (tokens !== null) {
     const cached = tokens.cached > 0 ? ` (${formatCount(tokens.cached)} from the cache)` : '';
     const took = `${formatDuration(document.seconds)}${document.endpoint === null ? '' : ' of requests'}`;
-    rows.push(['tokens', `${formatCount(tokens.prompt)} read${cached}, ${formatCount(tokens.completion)} written in ${took}`]);
+    rows.push([
+      'tokens',
+      `${formatCount(tokens.prompt)} read${cached}, ${formatCount(tokens.completion)} written in ${took}`,
+    ]);
   }
   const each = document.usdPerCorrectAnswer;
   const unknown = 'not known; say what tokens cost with --usd-per-mtok';

@@ -2,7 +2,12 @@ import { expect, it } from 'vitest';
 import type { ComparisonRow } from '../evaluation/compare.js';
 import { powersUpTo } from '../evaluation/report.js';
 import type { Transcript } from '../evaluation/transcripts.js';
-import { comparisonHtml, comparisonMarkdown, comparisonSvg, comparisonText } from './accuracy-cost.js';
+import {
+  comparisonHtml,
+  comparisonMarkdown,
+  comparisonSvg,
+  comparisonText,
+} from './accuracy-cost.js';
 import type { EvalDocument } from './documents.js';
 import { parsePrices } from './eval.js';
 import { progressLine, renderEvaluation } from './eval-output.js';
@@ -66,15 +71,28 @@ it('renderEvaluation says what was asked and what it cost', () => {
 it('renderEvaluation of an endpoint names prices, refusals, and what is not known', () => {
   const pricing = { ...parsePrices('0.55,2.19'), source: 'a price list', date: '2025-01' };
   const priced = renderEvaluation(
-    { ...document, endpoint: 'http://x/v1', pricing, stopReasons: { eos: 0.9, length: 0, refused: 0.1 } },
+    {
+      ...document,
+      endpoint: 'http://x/v1',
+      pricing,
+      stopReasons: { eos: 0.9, length: 0, refused: 0.1 },
+    },
     PLAIN,
   );
   expect(priced).toContain('10.0% refused by the endpoint');
   expect(priced).toContain('written in 0:12 of requests');
   expect(priced).toContain('  prices          a price list (2025-01)');
-  const unknown = renderEvaluation({ ...document, usd: null, usdPerCorrectAnswer: null, length: null, tokens: null }, PLAIN);
-  expect(unknown).toContain('  cost            not known; say what tokens cost with --usd-per-mtok');
-  const stopped = renderEvaluation({ ...document, answers: { have: 4321, of: 5000 }, stopped: 'max-usd' }, PLAIN);
+  const unknown = renderEvaluation(
+    { ...document, usd: null, usdPerCorrectAnswer: null, length: null, tokens: null },
+    PLAIN,
+  );
+  expect(unknown).toContain(
+    '  cost            not known; say what tokens cost with --usd-per-mtok',
+  );
+  const stopped = renderEvaluation(
+    { ...document, answers: { have: 4321, of: 5000 }, stopped: 'max-usd' },
+    PLAIN,
+  );
   expect(stopped.split('\n').at(-1)).toBe(
     '  stopped         at --max-usd with 4,321 of 5,000 answers; with more, the same command goes on',
   );
@@ -82,7 +100,11 @@ it('renderEvaluation of an endpoint names prices, refusals, and what is not know
 });
 
 it('parsePrices takes two or three numbers', () => {
-  expect(parsePrices('0.55,2.19')).toMatchObject({ inputUsdPerMtok: 0.55, cachedInputUsdPerMtok: 0.55, outputUsdPerMtok: 2.19 });
+  expect(parsePrices('0.55,2.19')).toMatchObject({
+    inputUsdPerMtok: 0.55,
+    cachedInputUsdPerMtok: 0.55,
+    outputUsdPerMtok: 2.19,
+  });
   expect(parsePrices('0.55, 2.19, 0.14')).toMatchObject({ cachedInputUsdPerMtok: 0.14 });
   for (const wrong of ['1', '1,2,3,4', '1,', 'a,b', '-1,2', '1,Infinity']) {
     expect(() => parsePrices(wrong)).toThrow('takes two or three numbers');
@@ -131,8 +153,12 @@ it('the comparison marks what was measured and what was published', () => {
   expect(svg.match(/class="published c2"/g)).toHaveLength(1);
   expect(svg.match(/class="whisker/g)).toHaveLength(1);
   // A hundredfold cost is two decades to the right of three (10⁻⁴ … 1).
-  const [measuredX] = [...svg.matchAll(/<circle class="c1" cx="([\d.]+)"/g)].map(([, x]) => Number(x));
-  const [publishedX] = [...svg.matchAll(/class="published c2" style="fill:none" d="M([\d.]+)/g)].map(([, x]) => Number(x));
+  const [measuredX] = [...svg.matchAll(/<circle class="c1" cx="([\d.]+)"/g)].map(([, x]) =>
+    Number(x),
+  );
+  const [publishedX] = [
+    ...svg.matchAll(/class="published c2" style="fill:none" d="M([\d.]+)/g),
+  ].map(([, x]) => Number(x));
   expect(publishedX - measuredX).toBeCloseTo(((860 - 52 - 190) * 2) / 4, 0);
   expect(comparisonMarkdown([row])).toContain('pass@1 \\| four samples');
 });

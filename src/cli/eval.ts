@@ -1,5 +1,6 @@
 /**
- * @file `reckoner eval`: how often a model is right on problems that training cannot have seen, and what an answer costs.
+ * @file `reckoner eval`: how often a model is right on problems that training cannot have seen, and
+ * what an answer costs.
  */
 import { basename } from 'node:path';
 import { Command } from 'commander';
@@ -30,7 +31,16 @@ import { longestPrompt } from '../training/stage.js';
 import { type EvalDocument, SCHEMA_VERSION } from './documents.js';
 import { evalCompareCommand } from './eval-compare.js';
 import { createEvalProgress, renderEvaluation } from './eval-output.js';
-import { integerOption, interruptSignal, note, numberOption, print, printDocument, styleFor, withExamples } from './output.js';
+import {
+  integerOption,
+  interruptSignal,
+  note,
+  numberOption,
+  print,
+  printDocument,
+  styleFor,
+  withExamples,
+} from './output.js';
 
 interface EvalFlags {
   task?: string;
@@ -74,7 +84,11 @@ export function evalCommand(): Command {
       `what to ask: ${Object.keys(tasks).join(', ')}; a .jsonl of problems; a .ts or .js that exports a task; or a task with ` +
         'options as JSON (default: what the model was trained on)',
     )
-    .option('--problems <n>', `distinct problems (default: ${DEFAULT_PROBLEMS}, or as many as the file has)`, integerOption(1))
+    .option(
+      '--problems <n>',
+      `distinct problems (default: ${DEFAULT_PROBLEMS}, or as many as the file has)`,
+      integerOption(1),
+    )
     .option('--samples <k>', 'sampled completions of each problem', integerOption(1, 1024), 4)
     .option('--temperature <t>', 'of the samples', numberOption(0.01, 100), 1)
     .option('--greedy', 'also decode each problem once at temperature 0 (default for a model here)')
@@ -85,7 +99,10 @@ export function evalCommand(): Command {
       integerOption(1),
     )
     .option('--seed <n>', 'chooses problems and samples', integerOption(0, 0xffffffff), 1)
-    .option('--out <file>', 'transcripts, a JSON line each (default: in evaluations/ in the folder of runs)')
+    .option(
+      '--out <file>',
+      'transcripts, a JSON line each (default: in evaluations/ in the folder of runs)',
+    )
     .option(
       '--workers <n>',
       'a model here: worker threads (default: one a core); the answers are the same',
@@ -93,17 +110,33 @@ export function evalCommand(): Command {
     )
     .option('--no-blas', "use Reckoner's own matrix product although the system has a BLAS")
     .option('--runs <folder>', 'where runs are', RUNS)
-    .option('--model <name>', "endpoint: the model's name there (default: the only one that it has)")
+    .option(
+      '--model <name>',
+      "endpoint: the model's name there (default: the only one that it has)",
+    )
     .option('--key <variable>', 'endpoint: the environment variable that holds the API key')
     .option('--parallel <n>', 'endpoint: requests at once', integerOption(1, 1024), 8)
-    .option('--retries <n>', 'endpoint: times that a failed request is tried again', integerOption(0, 100), 8)
+    .option(
+      '--retries <n>',
+      'endpoint: times that a failed request is tried again',
+      integerOption(0, 100),
+      8,
+    )
     .option('--timeout <seconds>', 'endpoint: for one answer', numberOption(1, 86_400), 600)
     .option(
       '--usd-per-mtok <in,out[,cached]>',
       'endpoint: dollars for a million tokens read, written, and read from its cache (default: what it says, or the catalog)',
     )
-    .option('--max-usd <amount>', 'endpoint: stop cleanly before all answers cost more; resumable', numberOption(0))
-    .option('--instruction <text>', 'endpoint: the system message that says how to answer', INSTRUCTION)
+    .option(
+      '--max-usd <amount>',
+      'endpoint: stop cleanly before all answers cost more; resumable',
+      numberOption(0),
+    )
+    .option(
+      '--instruction <text>',
+      'endpoint: the system message that says how to answer',
+      INSTRUCTION,
+    )
     .option('--no-instruction', 'endpoint: send the problem alone')
     .option('--completions', 'endpoint: send the bare prompt to /completions, as to a base model')
     .option('--json', 'print one JSON document')
@@ -168,9 +201,18 @@ function labelOf(task: Task, { file, module }: TaskReference): string {
 
 async function ofModelHere(which: string | undefined, flags: EvalFlags): Promise<Ended> {
   const { model, key, usdPerMtok, maxUsd } = flags;
-  for (const [flag, value] of Object.entries({ model, key, 'usd-per-mtok': usdPerMtok, 'max-usd': maxUsd })) {
+  for (const [flag, value] of Object.entries({
+    model,
+    key,
+    'usd-per-mtok': usdPerMtok,
+    'max-usd': maxUsd,
+  })) {
     if (value !== undefined) {
-      throw new UserError('usage', `--${flag} is for an endpoint; name one by its URL, as https://host/v1`, `--${flag}`);
+      throw new UserError(
+        'usage',
+        `--${flag} is for an endpoint; name one by its URL, as https://host/v1`,
+        `--${flag}`,
+      );
     }
   }
   const { folder, notes } = resolveModel(which, flags.runs);
@@ -183,7 +225,11 @@ async function ofModelHere(which: string | undefined, flags: EvalFlags): Promise
   const foreign = [...task.alphabet].find((character) => !canEncode(tokenizer.encode, character));
   if (foreign !== undefined) {
     const known = described.task === null ? '' : `; it was trained on ${described.task.name}`;
-    throw new UserError('usage', `the model cannot read ${task.name}: it has no ${JSON.stringify(foreign)}${known}`, '--task');
+    throw new UserError(
+      'usage',
+      `the model cannot read ${task.name}: it has no ${JSON.stringify(foreign)}${known}`,
+      '--task',
+    );
   }
   const { seed, samples, temperature, greedy = true, workers, blas } = flags;
   const problems = chooseProblems(task, seed, flags.problems);
@@ -205,7 +251,19 @@ async function ofModelHere(which: string | undefined, flags: EvalFlags): Promise
   };
   const file = flags.out ?? transcriptsPath(flags.runs, header);
   const progress = createEvalProgress(process.stderr, header);
-  const run = { folder, described, reference, file, header, task, problems, maxTokens, workers, blas, progress };
+  const run = {
+    folder,
+    described,
+    reference,
+    file,
+    header,
+    task,
+    problems,
+    maxTokens,
+    workers,
+    blas,
+    progress,
+  };
   try {
     const transcripts = await evaluateHere({ ...run, signal: interruptSignal() });
     return { header, file, transcripts, task };
@@ -230,7 +288,11 @@ async function ofEndpoint(address: string, flags: EvalFlags): Promise<Ended> {
   if (flags.key !== undefined) {
     key = process.env[flags.key]?.trim();
     if (key === undefined || key === '') {
-      throw new UserError('usage', `the environment variable ${flags.key} is empty; set it to the API key`, '--key');
+      throw new UserError(
+        'usage',
+        `the environment variable ${flags.key} is empty; set it to the API key`,
+        '--key',
+      );
     }
   }
   const given = flags.usdPerMtok === undefined ? null : parsePrices(flags.usdPerMtok);
@@ -242,7 +304,8 @@ async function ofEndpoint(address: string, flags: EvalFlags): Promise<Ended> {
     retries: flags.retries,
     timeoutSeconds: flags.timeout,
     signal: interruptSignal(),
-    onRetry: (why, seconds) => progress?.say(style.dim(`trying again in ${seconds.toFixed(1)} s: ${why}`)),
+    onRetry: (why, seconds) =>
+      progress?.say(style.dim(`trying again in ${seconds.toFixed(1)} s: ${why}`)),
   });
   const model = flags.model ?? (await onlyModel(endpoint));
   const header: TranscriptHeader = {
@@ -256,14 +319,25 @@ async function ofEndpoint(address: string, flags: EvalFlags): Promise<Ended> {
     temperature,
     greedy,
     maxTokens,
-    request: flags.completions ? { api: 'completions', instruction: null } : { api: 'chat', instruction: instruction || null },
+    request: flags.completions
+      ? { api: 'completions', instruction: null }
+      : { api: 'chat', instruction: instruction || null },
     pricing: given ?? catalogPricing(url, model),
   };
   const file = flags.out ?? transcriptsPath(flags.runs, header);
   progress = createEvalProgress(process.stderr, header);
   try {
     const { parallel, maxUsd } = flags;
-    const transcripts = await evaluateEndpoint({ file, header, task, problems, endpoint, parallel, maxUsd, progress });
+    const transcripts = await evaluateEndpoint({
+      file,
+      header,
+      task,
+      problems,
+      endpoint,
+      parallel,
+      maxUsd,
+      progress,
+    });
     return { header, file, transcripts, task };
   } finally {
     progress.done();
@@ -274,11 +348,21 @@ async function ofEndpoint(address: string, flags: EvalFlags): Promise<Ended> {
 export function parsePrices(text: string): Pricing {
   const numbers = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
   const [inputUsdPerMtok, outputUsdPerMtok, cachedInputUsdPerMtok = inputUsdPerMtok] = numbers;
-  if (numbers.length < 2 || numbers.length > 3 || !numbers.every((number) => number >= 0 && Number.isFinite(number))) {
+  if (
+    numbers.length < 2 ||
+    numbers.length > 3 ||
+    !numbers.every((number) => number >= 0 && Number.isFinite(number))
+  ) {
     const message = `--usd-per-mtok takes two or three numbers, as 0.55,2.19,0.14 (read, written, read from the cache), not ${text}`;
     throw new UserError('usage', message, '--usd-per-mtok');
   }
-  return { inputUsdPerMtok, cachedInputUsdPerMtok, outputUsdPerMtok, source: 'given with --usd-per-mtok', date: null };
+  return {
+    inputUsdPerMtok,
+    cachedInputUsdPerMtok,
+    outputUsdPerMtok,
+    source: 'given with --usd-per-mtok',
+    date: null,
+  };
 }
 
 function canEncode(encode: (text: string) => number[], character: string): boolean {

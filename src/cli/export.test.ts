@@ -17,7 +17,11 @@ beforeEach(async () => {
   run = createRunFolder(join(root, 'runs'), 'mini', new Date(0), 1);
   writeFileSync(run.recipe, '{}');
   const tokenizer = { model: {}, added_tokens: [{ id: 3, content: '</s>' }] };
-  await saveHuggingFace(run.model, { config: { model_type: 'llama', eos_token_id: 3 }, tensors, tokenizer });
+  await saveHuggingFace(run.model, {
+    config: { model_type: 'llama', eos_token_id: 3 },
+    tensors,
+    tokenizer,
+  });
 });
 afterEach(() => {
   vi.restoreAllMocks();
@@ -67,7 +71,9 @@ describe('reckoner export', () => {
     });
     const model = loadHuggingFace(out);
     expect(model.config).toMatchObject({ torch_dtype: 'bfloat16', eos_token_id: 3 });
-    expect(model.tensors.read('model.norm.weight').data).toEqual(fromBfloat16(toBfloat16(tensors[0].data)));
+    expect(model.tensors.read('model.norm.weight').data).toEqual(
+      fromBfloat16(toBfloat16(tensors[0].data)),
+    );
     model.tensors.close();
   });
 
@@ -75,13 +81,17 @@ describe('reckoner export', () => {
     const out = join(root, 'out');
     await expect(call('--to', 'onnx', '--out', out)).rejects.toThrow('--to onnx: choose from hf');
     await expect(call('--to', 'toString', '--out', out)).rejects.toThrow('choose from hf');
-    await expect(call('--dtype', 'f16', '--out', out)).rejects.toThrow('--dtype f16: choose from f32, bf16');
+    await expect(call('--dtype', 'f16', '--out', out)).rejects.toThrow(
+      '--dtype f16: choose from f32, bf16',
+    );
     await expect(call('--out', '')).rejects.toThrow('--out is empty');
     await expect(call()).rejects.toThrow("required option '--out <path>' not specified");
     await expect(call('--out', run.model)).rejects.toThrow('is the folder that is exported');
     mkdirSync(out);
     writeFileSync(join(out, 'thesis.tex'), '');
-    await expect(call('--out', out)).rejects.toThrow('has other files in it (thesis.tex); give a new folder');
+    await expect(call('--out', out)).rejects.toThrow(
+      'has other files in it (thesis.tex); give a new folder',
+    );
     await expect(call('--out', join(out, 'thesis.tex'))).rejects.toThrow('is a file');
     expect(readdirSync(out)).toEqual(['thesis.tex']);
     await expect(call('nothing', '--out', join(root, 'x'))).rejects.toThrow('no run at nothing');
@@ -90,8 +100,15 @@ describe('reckoner export', () => {
   it('writes an adapter by itself, and merges it into its base', async () => {
     const base = join(root, 'base');
     const name = 'model.layers.0.self_attn.q_proj';
-    const weight = { name: `${name}.weight`, shape: [2, 3], data: Float32Array.of(1, 2, 3, 4, 5, 6) };
-    await saveHuggingFace(base, { config: { model_type: 'llama', vocab_size: 4 }, tensors: [weight, ...tensors] });
+    const weight = {
+      name: `${name}.weight`,
+      shape: [2, 3],
+      data: Float32Array.of(1, 2, 3, 4, 5, 6),
+    };
+    await saveHuggingFace(base, {
+      config: { model_type: 'llama', vocab_size: 4 },
+      tensors: [weight, ...tensors],
+    });
     const config = {
       peft_type: 'LORA',
       base_model_name_or_path: base,
@@ -101,8 +118,16 @@ describe('reckoner export', () => {
       use_dora: false,
     };
     const parts = [
-      { name: `base_model.model.${name}.lora_A.weight`, shape: [1, 3], data: Float32Array.of(1, 0, -1) },
-      { name: `base_model.model.${name}.lora_B.weight`, shape: [2, 1], data: Float32Array.of(0.5, 10) },
+      {
+        name: `base_model.model.${name}.lora_A.weight`,
+        shape: [1, 3],
+        data: Float32Array.of(1, 0, -1),
+      },
+      {
+        name: `base_model.model.${name}.lora_B.weight`,
+        shape: [2, 1],
+        data: Float32Array.of(0.5, 10),
+      },
     ];
     const adapter = join(root, 'adapter');
     await saveAdapter(adapter, { config, tensors: parts });
@@ -114,16 +139,27 @@ describe('reckoner export', () => {
     merged.tensors.close();
 
     const out = join(root, 'peft');
-    expect(await call(adapter, '--to', 'peft', '--out', out)).toContain('5 parameters in 2 tensors');
+    expect(await call(adapter, '--to', 'peft', '--out', out)).toContain(
+      '5 parameters in 2 tensors',
+    );
     const again = loadAdapter(out);
     expect(again.spec).toEqual({ kind: 'lora', rank: 1, alpha: 2, targets: ['q_proj'] });
     expect(parts.map(({ name: part }) => again.tensors.read(part))).toEqual(parts);
     again.tensors.close();
 
-    await expect(call('mini', '--to', 'peft', '--out', join(root, 'x'))).rejects.toThrow('has no adapter');
+    await expect(call('mini', '--to', 'peft', '--out', join(root, 'x'))).rejects.toThrow(
+      'has no adapter',
+    );
     await saveAdapter(adapter, { config: { ...config, use_dora: true }, tensors: parts });
-    await expect(call(adapter, '--out', join(root, 'x'))).rejects.toThrow('use_dora: must be unset: DoRA is not supported');
-    await saveAdapter(adapter, { config: { ...config, base_model_name_or_path: 'Qwen/Qwen3-0.6B' }, tensors: parts });
-    await expect(call(adapter, '--out', join(root, 'x'))).rejects.toThrow('there is no model folder Qwen/Qwen3-0.6B; download');
+    await expect(call(adapter, '--out', join(root, 'x'))).rejects.toThrow(
+      'use_dora: must be unset: DoRA is not supported',
+    );
+    await saveAdapter(adapter, {
+      config: { ...config, base_model_name_or_path: 'Qwen/Qwen3-0.6B' },
+      tensors: parts,
+    });
+    await expect(call(adapter, '--out', join(root, 'x'))).rejects.toThrow(
+      'there is no model folder Qwen/Qwen3-0.6B; download',
+    );
   });
 });

@@ -1,9 +1,10 @@
 /**
  * @file `reckoner export`: a run's model in a format that other programs read.
  *
- * The model folder of a run is a Hugging Face folder already; exporting copies it, re-encodes its numbers when asked, and
- * makes one from a checkpoint when the run has not ended. Of a run that trained an adapter, the folder is PEFT's: `--to peft` copies
- * that, `--to hf` merges the adapter into the model that it belongs to.
+ * The model folder of a run is a Hugging Face folder already; exporting copies it, re-encodes its
+ * numbers when asked, and makes one from a checkpoint when the run has not ended. Of a run that
+ * trained an adapter, the folder is PEFT's: `--to peft` copies that, `--to hf` merges the adapter
+ * into the model that it belongs to.
  */
 import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
@@ -59,7 +60,8 @@ const EXPORTERS: Record<string, (job: ExportJob) => Promise<Exported>> = {
 };
 
 async function exportHuggingFace({ source, out, dtype }: ExportJob): Promise<Exported> {
-  if (dtype === 'F16') throw new UserError('usage', '--dtype f16: choose from f32, bf16', '--dtype');
+  if (dtype === 'F16')
+    throw new UserError('usage', '--dtype f16: choose from f32, bf16', '--dtype');
   checkFolder(out, source);
   const { loaded: model, adapter, close } = openWithAdapter(source);
   const { tensors: reader } = model;
@@ -68,7 +70,10 @@ async function exportHuggingFace({ source, out, dtype }: ExportJob): Promise<Exp
     const tensors: TensorSource[] = reader.names.map((name) => ({
       name,
       shape: reader.shape(name),
-      data: adapter && hasAdapterFor(adapter, name) ? merged(reader, name, adapter) : reader.pieces(name),
+      data:
+        adapter && hasAdapterFor(adapter, name)
+          ? merged(reader, name, adapter)
+          : reader.pieces(name),
     }));
     return await saveHuggingFace(out, {
       config: model.config,
@@ -86,12 +91,17 @@ async function exportHuggingFace({ source, out, dtype }: ExportJob): Promise<Exp
 }
 
 /** Read when asked for: one at a time. */
-function* merged(reader: TensorReader, name: string, adapter: LoadedAdapter): Generator<Float32Array> {
+function* merged(
+  reader: TensorReader,
+  name: string,
+  adapter: LoadedAdapter,
+): Generator<Float32Array> {
   yield mergeAdapter(reader.read(name), adapter).data;
 }
 
 async function exportPeft({ source, out, dtype }: ExportJob): Promise<Exported> {
-  if (dtype === 'F16') throw new UserError('usage', '--dtype f16: choose from f32, bf16', '--dtype');
+  if (dtype === 'F16')
+    throw new UserError('usage', '--dtype f16: choose from f32, bf16', '--dtype');
   checkFolder(out, source);
   const { loaded, adapter, close } = openWithAdapter(source);
   try {
@@ -110,8 +120,15 @@ async function exportPeft({ source, out, dtype }: ExportJob): Promise<Exported> 
       'tokenizer_config.json': loaded.tokenizerConfig,
       'special_tokens_map.json': loaded.specialTokensMap,
     };
-    const json = Object.fromEntries(Object.entries(tokenizer).filter(([, value]) => value !== null));
-    const { files, bytes } = await saveAdapter(out, { config, tensors, json: { ...json, 'config.json': loaded.config }, dtype });
+    const json = Object.fromEntries(
+      Object.entries(tokenizer).filter(([, value]) => value !== null),
+    );
+    const { files, bytes } = await saveAdapter(out, {
+      config,
+      tensors,
+      json: { ...json, 'config.json': loaded.config },
+      dtype,
+    });
     return { tensors: tensors.length, parameters, bytes, files };
   } finally {
     close();
@@ -120,14 +137,20 @@ async function exportPeft({ source, out, dtype }: ExportJob): Promise<Exported> 
 
 /** One file for llama.cpp. */
 async function exportGguf({ source, out, dtype }: ExportJob): Promise<Exported> {
-  if (existsSync(out) && !statSync(out).isFile()) throw new UserError('usage', `--out ${out} is a folder; give a file`, '--out');
+  if (existsSync(out) && !statSync(out).isFile())
+    throw new UserError('usage', `--out ${out} is a folder; give a file`, '--out');
   const { loaded, adapter, close } = openWithAdapter(source);
   try {
     const { tensors: reader } = loaded;
-    const read = (name: string) => (adapter ? mergeAdapter(reader.read(name), adapter) : reader.read(name));
+    const read = (name: string) =>
+      adapter ? mergeAdapter(reader.read(name), adapter) : reader.read(name);
     const pieces = (name: string) =>
       adapter && hasAdapterFor(adapter, name) ? merged(reader, name, adapter) : reader.pieces(name);
-    const { tensors, parameters, written } = saveGguf(out, { ...loaded, tensors: { ...reader, read, pieces } }, dtype);
+    const { tensors, parameters, written } = saveGguf(
+      out,
+      { ...loaded, tensors: { ...reader, read, pieces } },
+      dtype,
+    );
     return { tensors, parameters, bytes: written.bytes, files: { [basename(out)]: written } };
   } finally {
     close();
@@ -136,17 +159,28 @@ async function exportGguf({ source, out, dtype }: ExportJob): Promise<Exported> 
 
 function pick<T>(table: Record<string, T>, value: string, option: string): T {
   if (Object.hasOwn(table, value)) return table[value];
-  throw new UserError('usage', `${option} ${value}: choose from ${Object.keys(table).join(', ')}`, option);
+  throw new UserError(
+    'usage',
+    `${option} ${value}: choose from ${Object.keys(table).join(', ')}`,
+    option,
+  );
 }
 
 /** The folder is replaced as a whole, so it must hold nothing but an earlier export. */
 function checkFolder(out: string, source: string): void {
   if (!existsSync(out)) return;
-  if (!statSync(out).isDirectory()) throw new UserError('usage', `--out ${out} is a file; give a folder`, '--out');
+  if (!statSync(out).isDirectory())
+    throw new UserError('usage', `--out ${out} is a file; give a folder`, '--out');
   if (realpathSync(out) === realpathSync(source)) {
-    throw new UserError('usage', `--out ${out} is the folder that is exported; give another one`, '--out');
+    throw new UserError(
+      'usage',
+      `--out ${out} is the folder that is exported; give another one`,
+      '--out',
+    );
   }
-  const foreign = readdirSync(out).filter((name) => !isModelFile(name) && !ADAPTER_FILES.includes(name));
+  const foreign = readdirSync(out).filter(
+    (name) => !isModelFile(name) && !ADAPTER_FILES.includes(name),
+  );
   if (foreign.length > 0) {
     throw new UserError(
       'usage',
@@ -159,13 +193,24 @@ function checkFolder(out: string, source: string): void {
 async function exportModel(which: string | undefined, options: ExportOptions): Promise<void> {
   const exporter = pick(EXPORTERS, options.to, '--to');
   const dtype = pick(DTYPES, options.dtype, '--dtype');
-  if (options.out.trim() === '') throw new UserError('usage', '--out is empty; give a folder', '--out');
+  if (options.out.trim() === '')
+    throw new UserError('usage', '--out is empty; give a folder', '--out');
   const { folder: source, notes } = resolveModel(which, options.runs);
   for (const text of notes) note(`note: ${text}`);
   const out = resolve(options.out);
   const { tensors, parameters, bytes, files } = await exporter({ source, out, dtype });
   if (options.json) {
-    printDocument({ schemaVersion: 1, format: options.to, source, out, dtype: options.dtype, tensors, parameters, bytes, files });
+    printDocument({
+      schemaVersion: 1,
+      format: options.to,
+      source,
+      out,
+      dtype: options.dtype,
+      tensors,
+      parameters,
+      bytes,
+      files,
+    });
     return;
   }
   print(
@@ -182,7 +227,10 @@ async function exportModel(which: string | undefined, options: ExportOptions): P
 export function exportCommand(): Command {
   const command = new Command('export')
     .description('write a model in a format that other programs read')
-    .argument('[run]', 'a run (folder, name or part of its name) or a model folder; default: the newest run')
+    .argument(
+      '[run]',
+      'a run (folder, name or part of its name) or a model folder; default: the newest run',
+    )
     .option(
       '--to <format>',
       `the format: ${Object.keys(EXPORTERS).join(', ')} (a Hugging Face folder; an adapter; a file for llama.cpp)`,

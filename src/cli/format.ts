@@ -1,5 +1,6 @@
 /**
- * @file Numbers for people: durations, dollars, counts, shares, sizes. Pure functions; the same text in every locale.
+ * @file Numbers for people: durations, dollars, counts, shares, sizes. Pure functions; the same
+ * text in every locale.
  */
 
 /** `0:07`, `12:34`, `1:02:03`. */
@@ -8,7 +9,9 @@ export function formatDuration(seconds: number): string {
   const two = (value: number): string => String(value).padStart(2, '0');
   const hours = Math.floor(total / 3600);
   const minutes = Math.floor(total / 60) % 60;
-  return hours > 0 ? `${hours}:${two(minutes)}:${two(total % 60)}` : `${minutes}:${two(total % 60)}`;
+  return hours > 0
+    ? `${hours}:${two(minutes)}:${two(total % 60)}`
+    : `${minutes}:${two(total % 60)}`;
 }
 
 /** `45 s`, `12 min`, `3.4 h`, `2.5 days`: for what is only known roughly. */
@@ -57,7 +60,10 @@ export function formatBytes(bytes: number): string {
   return `${unit === 0 || value >= 99.5 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
 }
 
-/** About four significant digits, without an exponent where it can be helped: for losses, rewards and rates. */
+/**
+ * About four significant digits, without an exponent where it can be helped: for losses, rewards
+ * and rates.
+ */
 export function formatNumber(value: number): string {
   if (!Number.isFinite(value)) return String(value);
   const size = Math.abs(value);
@@ -75,8 +81,8 @@ function group(digits: string): string {
 const BARS = '▁▂▃▄▅▆▇█';
 
 /**
- * A curve in one line of at most `width` characters; longer series are averaged in equal parts. A flat one is drawn at
- * middle height.
+ * A curve in one line of at most `width` characters; longer series are averaged in equal parts. A
+ * flat one is drawn at middle height.
  */
 export function sparkline(values: readonly number[], width: number): string {
   const finite = values.filter(Number.isFinite);
@@ -89,5 +95,7 @@ export function sparkline(values: readonly number[], width: number): string {
   });
   const low = Math.min(...points);
   const range = Math.max(...points) - low;
-  return points.map((point) => BARS[range === 0 ? 3 : Math.round(((point - low) / range) * (BARS.length - 1))]).join('');
+  return points
+    .map((point) => BARS[range === 0 ? 3 : Math.round(((point - low) / range) * (BARS.length - 1))])
+    .join('');
 }

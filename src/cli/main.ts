@@ -1,10 +1,12 @@
 #!/usr/bin/env node
 /**
- * @file The `reckoner` command. Checks what must hold before anything else is loaded, then hands over to `program.ts`.
+ * @file The `reckoner` command. Checks what must hold before anything else is loaded, then hands
+ * over to `program.ts`.
  */
 import module from 'node:module';
 
-// A reader that has seen enough (`| head`) is no error; nor does training stop because nobody watches its progress.
+// A reader that has seen enough (`| head`) is no error; nor does training stop because nobody
+// watches its progress.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
   throw error;
@@ -15,7 +17,9 @@ process.stderr.on('error', (error: NodeJS.ErrnoException) => {
 
 const [major, minor] = process.versions.node.split('.').map(Number);
 if (major < 20 || (major === 20 && minor < 19)) {
-  process.stderr.write(`error: reckoner needs Node 20.19 or newer, and this is ${process.version}; see https://nodejs.org\n`);
+  process.stderr.write(
+    `error: reckoner needs Node 20.19 or newer, and this is ${process.version}; see https://nodejs.org\n`,
+  );
   process.exit(1);
 }
 // Node 22 keeps compiled code between calls: half the start-up time.

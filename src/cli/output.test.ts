@@ -12,25 +12,37 @@ describe('failureOf', () => {
     ['disk', 1],
     ['diverged', 1],
   ])('%s ends with %i', (code, exitCode) => {
-    expect(failureOf(new UserError(code, 'a\n  b', 'x'), '1')).toEqual({ code, field: 'x', message: 'a b', exitCode });
+    expect(failureOf(new UserError(code, 'a\n  b', 'x'), '1')).toEqual({
+      code,
+      field: 'x',
+      message: 'a b',
+      exitCode,
+    });
   });
 
   it('knows what the system says about disks and files', () => {
-    const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
+    const full = Object.assign(new Error('ENOSPC: no space left on device, write'), {
+      code: 'ENOSPC',
+    });
     expect(failureOf(full, '1')).toMatchObject({
       code: 'disk',
       message: 'the disk is full; free some space and try again',
       exitCode: 1,
     });
     const denied = Object.assign(new Error('EACCES'), { code: 'EACCES', path: '/runs/x' });
-    expect(failureOf(denied, '1')).toMatchObject({ field: '/runs/x', message: '/runs/x: permission denied; check who owns it' });
+    expect(failureOf(denied, '1')).toMatchObject({
+      field: '/runs/x',
+      message: '/runs/x: permission denied; check who owns it',
+    });
   });
 
   it('calls everything else a bug, in one line', () => {
     const failure = failureOf(new TypeError('x is\nundefined'), '0.1.0');
     expect(failure.code).toBe('internal');
     expect(failure.exitCode).toBe(1);
-    expect(failure.message).toMatch(/^TypeError: x is undefined \(a bug in reckoner 0\.1\.0: please report/);
+    expect(failure.message).toMatch(
+      /^TypeError: x is undefined \(a bug in reckoner 0\.1\.0: please report/,
+    );
     expect(failure.message).not.toContain('\n');
     expect(failureOf('text', '1').message).toMatch(/^text \(a bug/);
   });
@@ -42,7 +54,8 @@ describe('options', () => {
     expect(numberOption(0)('1e-3')).toBe(0.001);
     for (const text of ['', '0', '9', '1.5', '1e1', 'x', '0x3'])
       expect(() => integerOption(1, 8)(text)).toThrow(InvalidArgumentError);
-    for (const text of ['', ' ', '-1', 'NaN', 'x']) expect(() => numberOption(0)(text)).toThrow(InvalidArgumentError);
+    for (const text of ['', ' ', '-1', 'NaN', 'x'])
+      expect(() => numberOption(0)(text)).toThrow(InvalidArgumentError);
     expect(() => integerOption(1)('0')).toThrow('It must be a whole number of at least 1.');
     expect(() => numberOption(0, 1)('2')).toThrow('It must be a number from 0 to 1.');
   });

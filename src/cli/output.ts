@@ -1,8 +1,10 @@
 /**
  * @file What the command prints, where, and with which exit code.
  *
- * - With `--json`, stdout carries exactly one JSON document, on failure `{error: {code, field?, message}}`.
- * - Otherwise results go to stdout; notes and progress always go to stderr; an error is one line on stderr.
+ * - With `--json`, stdout carries exactly one JSON document, on failure `{error: {code, field?,
+ *   message}}`.
+ * - Otherwise results go to stdout; notes and progress always go to stderr; an error is one line on
+ *   stderr.
  * - Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted.
  *
  * Colour follows https://no-color.org and the terminal; there are few styles, so no dependency.
@@ -12,7 +14,7 @@ import { UserError } from '../base/errors.js';
 
 export const EXIT = { success: 0, failure: 1, usage: 2, interrupted: 130 } as const;
 
-// ── style ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── style ────────────────────────────────────────────────────────────────────────────────────────
 
 const CODES = {
   bold: [1, 22],
@@ -25,7 +27,9 @@ const CODES = {
   cyan: [36, 39],
 } as const;
 
-/** Wraps text in terminal styles; every function returns its text unchanged where styles are off. */
+/**
+ * Wraps text in terminal styles; every function returns its text unchanged where styles are off.
+ */
 export type Style = Record<keyof typeof CODES, (text: string) => string>;
 
 const styleWith = (on: boolean): Style =>
@@ -38,7 +42,10 @@ const styleWith = (on: boolean): Style =>
 
 export const PLAIN: Style = styleWith(false);
 
-/** Styles for a stream: on for a terminal, unless NO_COLOR, `--no-color` or TERM=dumb says otherwise. */
+/**
+ * Styles for a stream: on for a terminal, unless NO_COLOR, `--no-color` or TERM=dumb says
+ * otherwise.
+ */
 export function styleFor(stream: { isTTY?: boolean }, env: NodeJS.ProcessEnv = process.env): Style {
   if (env.NO_COLOR !== undefined && env.NO_COLOR !== '') return PLAIN;
   const forced = env.FORCE_COLOR !== undefined && env.FORCE_COLOR !== '' && env.FORCE_COLOR !== '0';
@@ -51,9 +58,11 @@ export function stripStyle(text: string): string {
   return text.replace(/\x1b\[[0-9;?]*[A-Za-z]/g, '');
 }
 
-// ── printing ────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── printing ─────────────────────────────────────────────────────────────────────────────────────
 
-/** The one JSON document of a `--json` call. Numbers that JSON lacks (NaN, infinities) become null. */
+/**
+ * The one JSON document of a `--json` call. Numbers that JSON lacks (NaN, infinities) become null.
+ */
 export function printDocument(document: unknown): void {
   process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
 }
@@ -68,7 +77,7 @@ export function note(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-// ── options ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── options ──────────────────────────────────────────────────────────────────────────────────────
 
 const inRange = (value: number, low: number, high: number, what: string): number => {
   if (value >= low && value <= high) return value;
@@ -77,9 +86,13 @@ const inRange = (value: number, low: number, high: number, what: string): number
 };
 
 /** A parser for commander: a whole number within bounds. */
-export function integerOption(low = 0, high: number = Number.MAX_SAFE_INTEGER): (text: string) => number {
+export function integerOption(
+  low = 0,
+  high: number = Number.MAX_SAFE_INTEGER,
+): (text: string) => number {
   const top = high === Number.MAX_SAFE_INTEGER ? Infinity : high;
-  return (text) => inRange(/^[+-]?\d+$/.test(text) ? Number(text) : Number.NaN, low, top, 'a whole number');
+  return (text) =>
+    inRange(/^[+-]?\d+$/.test(text) ? Number(text) : Number.NaN, low, top, 'a whole number');
 }
 
 /** A parser for commander: a number within bounds. */
@@ -90,16 +103,20 @@ export function numberOption(low = 0, high = Infinity): (text: string) => number
 /** Ends a verb's help with examples that work. */
 export function withExamples(command: Command, ...examples: string[]): Command {
   const title = examples.length === 1 ? 'Example:' : 'Examples:';
-  return command.addHelpText('after', `\n${title}\n${examples.map((example) => `  $ ${example}`).join('\n')}`);
+  return command.addHelpText(
+    'after',
+    `\n${title}\n${examples.map((example) => `  $ ${example}`).join('\n')}`,
+  );
 }
 
-// ── Ctrl-C ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Ctrl-C ───────────────────────────────────────────────────────────────────────────────────────
 
 let interrupt: AbortController | null = null;
 
 /**
- * A signal that is aborted by the first Ctrl-C (or SIGTERM), for verbs that have something to bring to an end; they then throw
- * a `UserError` with code `interrupted`. A second Ctrl-C, or the first when nobody asked for the signal, ends at once.
+ * A signal that is aborted by the first Ctrl-C (or SIGTERM), for verbs that have something to bring
+ * to an end; they then throw a `UserError` with code `interrupted`. A second Ctrl-C, or the first
+ * when nobody asked for the signal, ends at once.
  */
 export function interruptSignal(): AbortSignal {
   interrupt ??= new AbortController();
@@ -116,7 +133,7 @@ export function listenForInterrupt(end: () => void): void {
   process.on('SIGTERM', listener);
 }
 
-// ── errors ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── errors ───────────────────────────────────────────────────────────────────────────────────────
 
 /** An error as the command tells it. */
 export interface Failure {
@@ -143,13 +160,19 @@ const oneLine = (text: string): string => text.replace(/\s*\n\s*/g, ' ').trim();
 /** Says what went wrong in one line. Anything that nobody foresaw is called a bug. */
 export function failureOf(error: unknown, version: string): Failure {
   if (error instanceof UserError) {
-    const exitCode = { usage: EXIT.usage, interrupted: EXIT.interrupted }[error.code as string] ?? EXIT.failure;
+    const exitCode =
+      { usage: EXIT.usage, interrupted: EXIT.interrupted }[error.code as string] ?? EXIT.failure;
     return { code: error.code, field: error.field, message: oneLine(error.message), exitCode };
   }
   const system = error as { code?: unknown; path?: unknown; message?: unknown } | null | undefined;
   const advice = typeof system?.code === 'string' ? SYSTEM_ADVICE[system.code] : undefined;
   if (advice !== undefined && typeof system?.path === 'string') {
-    return { code: advice[0], field: system.path, message: `${system.path}: ${advice[1]}`, exitCode: EXIT.failure };
+    return {
+      code: advice[0],
+      field: system.path,
+      message: `${system.path}: ${advice[1]}`,
+      exitCode: EXIT.failure,
+    };
   }
   if (advice !== undefined) return { code: advice[0], message: advice[1], exitCode: EXIT.failure };
   const what = error instanceof Error ? `${error.name}: ${oneLine(error.message)}` : String(error);
@@ -165,5 +188,6 @@ export function printFailure(failure: Failure, json: boolean, error?: unknown): 
   const { code, field, message } = failure;
   if (json) printDocument({ error: { code, ...(field === undefined ? {} : { field }), message } });
   else note(`${styleFor(process.stderr).red('error:')} ${message}`);
-  if (process.env.RECKONER_DEBUG === '1' && error instanceof Error && error.stack !== undefined) note(error.stack);
+  if (process.env.RECKONER_DEBUG === '1' && error instanceof Error && error.stack !== undefined)
+    note(error.stack);
 }

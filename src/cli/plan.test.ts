@@ -7,7 +7,10 @@ import { planDocument } from './documents.js';
 import { renderPlan, short } from './plan.js';
 
 describe('reckoner plan', () => {
-  const target = { ...readTarget('h800x2048'), layout: parseLayout('tp1 pp16 ep64 mb1 selective dualpipe', '--layout') };
+  const target = {
+    ...readTarget('h800x2048'),
+    layout: parseLayout('tp1 pp16 ep64 mb1 selective dualpipe', '--layout'),
+  };
   const recipe = loadRecipe('deepseek-v3');
   const plan = planRecipe(
     { ...recipe, stages: recipe.stages.slice(0, 1), published: recipe.published?.slice(0, 1) },
@@ -23,7 +26,9 @@ describe('reckoner plan', () => {
     const lines = text.split('\n');
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(100);
     expect(lines[0]).toBe('deepseek-v3 on h800x2048');
-    expect(text).toMatch(/671B parameters, 37\.6B active for a token, and 11\.6B to predict further tokens/);
+    expect(text).toMatch(
+      /671B parameters, 37\.6B active for a token, and 11\.6B to predict further tokens/,
+    );
     expect(text).toMatch(/^pretrain +14\.8T +\d\.\d\dM +\d\.\d\dM to \d\.\d\dM/m);
     expect(text).toMatch(/^pretraining +2\.66M +\d\.\d\dM +[+-]\d+(\.\d)?% +yes$/m);
     expect(text).toContain('tp1 pp16 dp128 ep64 mb1 selective recompute dualpipe');

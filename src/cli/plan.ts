@@ -1,5 +1,6 @@
 /**
- * @file `reckoner plan`: what a recipe would take on a machine or cluster, with the layout, the interval and the reasons.
+ * @file `reckoner plan`: what a recipe would take on a machine or cluster, with the layout, the
+ * interval and the reasons.
  */
 import { Command, Option } from 'commander';
 import { UserError } from '../base/errors.js';
@@ -52,7 +53,8 @@ function digits(value: number): string {
 
 const range = ({ low, high }: Quantity, form: (value: number) => string = short): string =>
   low === high ? '' : `${form(low)} to ${form(high)}`;
-const elapsed = (days: number): string => (days < 1 ? formatDuration(days * 86400) : `${digits(days)} days`);
+const elapsed = (days: number): string =>
+  days < 1 ? formatDuration(days * 86400) : `${digits(days)} days`;
 const usd = (value: number): string => `$${short(value)}`;
 
 /** Cells of equal width; `left` columns align left. */
@@ -92,9 +94,27 @@ function clusterRows({ stages, total }: Plan): string[][] {
     usd(stage.usd.value),
     range(stage.usd, usd),
   ]);
-  const sum = ['total', '', short(total.gpuHours.value), range(total.gpuHours), elapsed(total.days.value), '', ''];
+  const sum = [
+    'total',
+    '',
+    short(total.gpuHours.value),
+    range(total.gpuHours),
+    elapsed(total.days.value),
+    '',
+    '',
+  ];
   return [
-    ['stage', 'tokens', 'GPU-hours', '90% interval', 'time', 'MFU', 'GB/GPU', 'USD', '90% interval'],
+    [
+      'stage',
+      'tokens',
+      'GPU-hours',
+      '90% interval',
+      'time',
+      'MFU',
+      'GB/GPU',
+      'USD',
+      '90% interval',
+    ],
     ...rows,
     [...sum, usd(total.usd.value), range(total.usd, usd)],
   ];
@@ -102,7 +122,12 @@ function clusterRows({ stages, total }: Plan): string[][] {
 
 /** The same for this machine, where minutes say more than core-hours. */
 function localRows({ stages, total }: Plan): string[][] {
-  const row = (id: string, tokens: string, mfu: string, { days, usd: cost }: Pick<Plan['total'], 'days' | 'usd'>): string[] => [
+  const row = (
+    id: string,
+    tokens: string,
+    mfu: string,
+    { days, usd: cost }: Pick<Plan['total'], 'days' | 'usd'>,
+  ): string[] => [
     id,
     tokens,
     elapsed(days.value),
@@ -112,7 +137,9 @@ function localRows({ stages, total }: Plan): string[][] {
   ];
   return [
     ['stage', 'tokens', 'time', '90% interval', 'MFU', 'USD'],
-    ...stages.map((stage) => row(stage.id, short(stage.tokens), formatShare(stage.mfuCausal.value), stage)),
+    ...stages.map((stage) =>
+      row(stage.id, short(stage.tokens), formatShare(stage.mfuCausal.value), stage),
+    ),
     row('total', '', '', total),
   ];
 }
@@ -125,7 +152,8 @@ export function renderPlan(plan: Plan, style: Style = PLAIN): string {
   const here = cluster.name === 'local' || cluster.name === LOCAL_GPU;
   const unit = cluster.name === 'local' ? 'core' : 'GPU';
   const mtp = parameters.mtp > 0 ? `, and ${short(parameters.mtp)} to predict further tokens` : '';
-  const active = parameters.active < parameters.total ? `, ${short(parameters.active)} active for a token` : '';
+  const active =
+    parameters.active < parameters.total ? `, ${short(parameters.active)} active for a token` : '';
   const lines = [
     style.bold(`${plan.recipe} on ${cluster.name}`),
     ...wrap(
@@ -148,7 +176,11 @@ export function renderPlan(plan: Plan, style: Style = PLAIN): string {
   const table = columns(here ? localRows(plan) : clusterRows(plan), 1);
   const last = table.length - 1;
   lines.push(style.bold(table[0]), ...table.slice(1, last));
-  lines.push(style.dim('─'.repeat(Math.max(...table.map((line) => line.length)))), style.bold(table[last]), '');
+  lines.push(
+    style.dim('─'.repeat(Math.max(...table.map((line) => line.length)))),
+    style.bold(table[last]),
+    '',
+  );
 
   const [head, ...named] = columns(
     [
@@ -162,7 +194,8 @@ export function renderPlan(plan: Plan, style: Style = PLAIN): string {
     1,
   );
   lines.push(style.bold(`${head}  layout`));
-  for (const [i, line] of named.entries()) lines.push(...wrap(`${line}  ${stages[i].layout}`, ' '.repeat(line.length + 2)));
+  for (const [i, line] of named.entries())
+    lines.push(...wrap(`${line}  ${stages[i].layout}`, ' '.repeat(line.length + 2)));
 
   if (published.length > 0) {
     const compared = published.map(({ what, gpuHours, predicted, relativeError }) => [
@@ -172,13 +205,18 @@ export function renderPlan(plan: Plan, style: Style = PLAIN): string {
       `${relativeError < 0 ? '' : '+'}${percent(relativeError)}`,
       predicted.low <= gpuHours && gpuHours <= predicted.high ? 'yes' : 'no',
     ]);
-    const [title, ...body] = columns([['GPU-hours', 'published', 'predicted', 'error', 'in the interval'], ...compared], 1);
+    const [title, ...body] = columns(
+      [['GPU-hours', 'published', 'predicted', 'error', 'in the interval'], ...compared],
+      1,
+    );
     lines.push('', style.bold(title), ...body);
-    for (const source of new Set(published.map((one) => one.source))) lines.push(...wrap(style.dim(`source: ${source}`)));
+    for (const source of new Set(published.map((one) => one.source)))
+      lines.push(...wrap(style.dim(`source: ${source}`)));
   }
   if (sensitivity.length > 0) {
     lines.push('', style.bold('What the total in USD depends on'));
-    for (const { what, share } of sensitivity.slice(0, 6)) lines.push(`${percent(share).padStart(6)}  ${what}`);
+    for (const { what, share } of sensitivity.slice(0, 6))
+      lines.push(`${percent(share).padStart(6)}  ${what}`);
   }
   lines.push(...whyOthersLost(plan, rejected, style));
   for (const text of notes) lines.push('', ...wrap(`note: ${text}`));
@@ -204,8 +242,13 @@ function whyOthersLost({ stages }: Plan, rejected: Plan['rejected'], style: Styl
   if (stage === undefined) return [];
   const losers = rejected.filter((loser) => loser.stage === stage);
   const kinds = [/^slower/, /^memory/, /^(?!slower|memory)/];
-  const shown = kinds.flatMap((kind) => losers.filter(({ reason }) => kind.test(reason)).slice(0, SHOWN));
-  const [head, ...rows] = [`Why other layouts of ${stage} lost`, ...shown.map(({ layout, reason }) => `${layout}: ${reason}`)];
+  const shown = kinds.flatMap((kind) =>
+    losers.filter(({ reason }) => kind.test(reason)).slice(0, SHOWN),
+  );
+  const [head, ...rows] = [
+    `Why other layouts of ${stage} lost`,
+    ...shown.map(({ layout, reason }) => `${layout}: ${reason}`),
+  ];
   return ['', style.bold(head), ...rows.flatMap((row) => wrap(`  ${row}`, '      '))];
 }
 
@@ -216,7 +259,11 @@ function show(plan: Plan, { json }: Flags): void {
 
 async function measureCore(): Promise<LocalDevice> {
   const { kernel, blas } = await measure();
-  return { name: coreName(), gpu: false, peakFlops: 1e9 * Math.max(kernel.gflops, blas?.gflops ?? 0) };
+  return {
+    name: coreName(),
+    gpu: false,
+    peakFlops: 1e9 * Math.max(kernel.gflops, blas?.gflops ?? 0),
+  };
 }
 
 /** @throws UserError where there is none */
@@ -231,26 +278,38 @@ export function planCommand(): Command {
     .description(
       'What a recipe would take on a machine or cluster: the best layout, GPU-hours, days, energy, dollars, with intervals.',
     )
-    .argument('<recipe>', `a shipped recipe (${shippedRecipes().join(', ')}) or the path of a .json or .yaml file`)
-    .requiredOption('--on <cluster>', 'local, <gpu>x<count> such as h800x2048, or a .yaml file; see docs/guides/plan.md')
-    .option('--layout <parts>', 'parts of the layout that are given, such as "pp16 ep64 dualpipe"; the rest is searched for')
+    .argument(
+      '<recipe>',
+      `a shipped recipe (${shippedRecipes().join(', ')}) or the path of a .json or .yaml file`,
+    )
+    .requiredOption(
+      '--on <cluster>',
+      'local, <gpu>x<count> such as h800x2048, or a .yaml file; see docs/guides/plan.md',
+    )
+    .option(
+      '--layout <parts>',
+      'parts of the layout that are given, such as "pp16 ep64 dualpipe"; the rest is searched for',
+    )
     .addOption(new Option('--backend <name>', 'what computes, with --on local').choices(BACKENDS))
     .addOption(new Option('--precision <name>', "of a GPU's matrix products").choices(PRECISIONS))
     .option('--json', 'print one JSON document')
     .action(async (name: string, flags: Flags) => {
       const recipe = loadRecipe(name);
       if (flags.on === 'local') {
-        if (flags.layout !== undefined) throw new UserError('usage', '--layout is of clusters; leave it out', '--layout');
+        if (flags.layout !== undefined)
+          throw new UserError('usage', '--layout is of clusters; leave it out', '--layout');
         const { backend = 'wasm', precision } = flags;
         const measureDevice = backend === 'webgpu' ? () => measureGpu(precision) : measureCore;
         show(await planLocal(recipe, { measureDevice, backend, precision }), flags);
         return;
       }
       for (const name of ['backend', 'precision'] as const) {
-        if (flags[name] !== undefined) throw new UserError('usage', `--${name} is of this machine; say --on local`, `--${name}`);
+        if (flags[name] !== undefined)
+          throw new UserError('usage', `--${name} is of this machine; say --on local`, `--${name}`);
       }
       const target = readTarget(flags.on);
-      if (flags.layout !== undefined) target.layout = { ...target.layout, ...parseLayout(flags.layout, '--layout') };
+      if (flags.layout !== undefined)
+        target.layout = { ...target.layout, ...parseLayout(flags.layout, '--layout') };
       show(planRecipe(recipe, target), flags);
     });
   return withExamples(

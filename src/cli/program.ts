@@ -1,12 +1,22 @@
 /**
  * @file The program: its verbs, and how a call ends.
  *
- * Every verb is one file that exports a function giving a commander `Command`. Here they are put together, and whatever a
- * verb or commander throws becomes one line (or one JSON document) and an exit code.
+ * Every verb is one file that exports a function giving a commander `Command`. Here they are put
+ * together, and whatever a verb or commander throws becomes one line (or one JSON document) and an
+ * exit code.
  */
 import { Command, CommanderError } from 'commander';
 import { UserError } from '../base/errors.js';
-import { EXIT, type Failure, failureOf, listenForInterrupt, note, print, printDocument, printFailure } from './output.js';
+import {
+  EXIT,
+  type Failure,
+  failureOf,
+  listenForInterrupt,
+  note,
+  print,
+  printDocument,
+  printFailure,
+} from './output.js';
 import { verbOf, verbs } from './verbs.js';
 import { packageVersion } from './version.js';
 
@@ -16,13 +26,19 @@ interface Sink {
   err(text: string): void;
 }
 
-const TERMINAL: Sink = { out: (text) => void process.stdout.write(text), err: (text) => void process.stderr.write(text) };
+const TERMINAL: Sink = {
+  out: (text) => void process.stdout.write(text),
+  err: (text) => void process.stderr.write(text),
+};
 
 /**
  * The command line; `sink` receives help texts.
  * @param argv arguments without the program's name: where they name a verb, the others are left out
  */
-export async function createProgram(argv: readonly string[], sink: Sink = TERMINAL): Promise<Command> {
+export async function createProgram(
+  argv: readonly string[],
+  sink: Sink = TERMINAL,
+): Promise<Command> {
   const program = new Command('reckoner')
     .description(
       'Train a small language model to reason, the way DeepSeek-R1 was trained, and account for every dollar that it took.',
@@ -79,7 +95,12 @@ export async function run(argv: readonly string[]): Promise<number> {
   }
 }
 
-function endOfCommander(error: CommanderError, text: string, argv: readonly string[], json: boolean): number {
+function endOfCommander(
+  error: CommanderError,
+  text: string,
+  argv: readonly string[],
+  json: boolean,
+): number {
   if (error.exitCode === 0) {
     const key = error.code === 'commander.version' ? 'version' : 'help';
     if (json) printDocument({ schemaVersion: 1, [key]: text.trimEnd() });
@@ -90,7 +111,15 @@ function endOfCommander(error: CommanderError, text: string, argv: readonly stri
     // No verb was given: the help says what there is, and the exit code that nothing was done.
     if (!json) note(text.trimEnd());
     else
-      printFailure({ code: 'usage', field: 'command', message: 'no command; see reckoner --help', exitCode: EXIT.usage }, true);
+      printFailure(
+        {
+          code: 'usage',
+          field: 'command',
+          message: 'no command; see reckoner --help',
+          exitCode: EXIT.usage,
+        },
+        true,
+      );
     return EXIT.usage;
   }
   printFailure(usageFailure(error, argv), json, undefined);
@@ -109,12 +138,22 @@ export function usageFailure(error: CommanderError, argv: readonly string[]): Fa
   const field =
     error.code === 'commander.unknownCommand'
       ? 'command'
-      : (flags?.split(/[ ,|]+/).find((part) => part.startsWith('--')) ?? flags ?? /argument '([^']+)'/.exec(text)?.[1]);
+      : (flags?.split(/[ ,|]+/).find((part) => part.startsWith('--')) ??
+        flags ??
+        /argument '([^']+)'/.exec(text)?.[1]);
   const message = `${text}; see reckoner ${verb === undefined ? '' : `${verb} `}--help`;
-  return { code: 'usage', ...(field === undefined ? {} : { field }), message, exitCode: EXIT.usage };
+  return {
+    code: 'usage',
+    ...(field === undefined ? {} : { field }),
+    message,
+    exitCode: EXIT.usage,
+  };
 }
 
-/** Ends the process once stdout and stderr have taken everything, whatever timers or workers are left. */
+/**
+ * Ends the process once stdout and stderr have taken everything, whatever timers or workers are
+ * left.
+ */
 export function flushThenExit(code: number): void {
   process.stdout.write('', () => process.stderr.write('', () => process.exit(code)));
 }

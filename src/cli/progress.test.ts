@@ -18,7 +18,12 @@ const stages = [
   { id: 'base', kind: 'sft', steps: 4 },
   { id: 'reason', kind: 'grpo', steps: 100 },
 ];
-const metrics = (stage: string, kind: string, stageStep: number, values: Record<string, number>): RunEvent => ({
+const metrics = (
+  stage: string,
+  kind: string,
+  stageStep: number,
+  values: Record<string, number>,
+): RunEvent => ({
   ...base,
   type: 'metrics',
   stage,
@@ -68,7 +73,8 @@ describe('renderProgress', () => {
 
   it('never exceeds the terminal, at any width', () => {
     for (const columns of [20, 40, 60, 80, 200]) {
-      for (const line of renderProgress(midway(), columns)) expect(line.length).toBeLessThanOrEqual(columns);
+      for (const line of renderProgress(midway(), columns))
+        expect(line.length).toBeLessThanOrEqual(columns);
     }
   });
 
@@ -81,7 +87,10 @@ describe('renderProgress', () => {
   });
 
   it('has something to say before the first stage', () => {
-    expect(renderProgress(initialState('x', stages, 0), 80)).toEqual([' x · starting', ' elapsed 0:00']);
+    expect(renderProgress(initialState('x', stages, 0), 80)).toEqual([
+      ' x · starting',
+      ' elapsed 0:00',
+    ]);
   });
 });
 
@@ -119,8 +128,18 @@ describe('secondsLeft', () => {
   });
 
   it('takes the rate of a distillation from the steps that train, not from those that sample', () => {
-    const state = initialState('x', [{ id: 'student', kind: 'distill', steps: 104, preparingSteps: 4 }], 0);
-    reduceEvent(state, { ...base, type: 'stage-started', stage: 'student', kind: 'distill', steps: 104 });
+    const state = initialState(
+      'x',
+      [{ id: 'student', kind: 'distill', steps: 104, preparingSteps: 4 }],
+      0,
+    );
+    reduceEvent(state, {
+      ...base,
+      type: 'stage-started',
+      stage: 'student',
+      kind: 'distill',
+      steps: 104,
+    });
     for (let step = 1; step <= 4; step++) {
       state.now += 5000;
       reduceEvent(state, metrics('student', 'distill', step, { accuracy: 1 }));
@@ -141,7 +160,13 @@ describe('secondsLeft', () => {
     reduceEvent(state, { ...base, type: 'stage-started', stage: 'before', kind: 'eval', steps: 1 });
     state.now = 2000;
     reduceEvent(state, { ...base, type: 'stage-ended', stage: 'before', kind: 'eval' });
-    reduceEvent(state, { ...base, type: 'stage-started', stage: 'reason', kind: 'grpo', steps: 10 });
+    reduceEvent(state, {
+      ...base,
+      type: 'stage-started',
+      stage: 'reason',
+      kind: 'grpo',
+      steps: 10,
+    });
     state.now = 3000;
     reduceEvent(state, metrics('reason', 'grpo', 1, { reward: 1 }));
     expect(secondsLeft(state)).toEqual({ seconds: 9 + 6, scope: 'run' });
@@ -165,7 +190,13 @@ describe('secondsLeft', () => {
 
   it('counts from where a resumed stage went on', () => {
     const state = initialState('x', stages, 0);
-    reduceEvent(state, { ...base, type: 'stage-started', stage: 'reason', kind: 'grpo', steps: 100 });
+    reduceEvent(state, {
+      ...base,
+      type: 'stage-started',
+      stage: 'reason',
+      kind: 'grpo',
+      steps: 100,
+    });
     for (const step of [51, 52]) {
       state.now += 1000;
       reduceEvent(state, metrics('reason', 'grpo', step, { reward: 1 }));
@@ -177,9 +208,9 @@ describe('secondsLeft', () => {
 describe('lines that stay', () => {
   it('say how a stage ended and what an evaluation found', () => {
     const state = midway();
-    expect(reduceEvent(state, { ...base, type: 'stage-ended', stage: 'reason', kind: 'grpo' })).toBe(
-      '✓ reason · 40 steps · reward 0.887 ▁▂▃▄▅▆▇█ · length 18.88 ▁▂▃▄▅▆▇█ · 0:20',
-    );
+    expect(
+      reduceEvent(state, { ...base, type: 'stage-ended', stage: 'reason', kind: 'grpo' }),
+    ).toBe('✓ reason · 40 steps · reward 0.887 ▁▂▃▄▅▆▇█ · length 18.88 ▁▂▃▄▅▆▇█ · 0:20');
     expect(
       reduceEvent(state, {
         ...base,
@@ -190,7 +221,9 @@ describe('lines that stay', () => {
         results: { pass1: 0.962, greedy: 0.98, length: 19.04 },
       }),
     ).toBe('◆ after GRPO · sums · pass@1 96.2% · greedy 98.0% · mean length 19.04');
-    expect(reduceEvent(state, { ...base, type: 'stage-ended', stage: 'after', kind: 'eval' })).toBeNull();
+    expect(
+      reduceEvent(state, { ...base, type: 'stage-ended', stage: 'after', kind: 'eval' }),
+    ).toBeNull();
     expect(reduceEvent(state, { ...base, type: 'warning', message: 'slow' })).toBe('warning: slow');
     expect(reduceEvent(state, { ...base, type: 'ended', reason: 'completed' })).toBeNull();
   });
@@ -203,7 +236,10 @@ it('truncate cuts text and keeps styles', () => {
 });
 
 describe('createProgress', () => {
-  function record(isTTY: boolean): { stream: PassThrough & { isTTY?: boolean; columns?: number }; text: () => string } {
+  function record(isTTY: boolean): {
+    stream: PassThrough & { isTTY?: boolean; columns?: number };
+    text: () => string;
+  } {
     const stream: PassThrough & { isTTY?: boolean; columns?: number } = new PassThrough();
     stream.isTTY = isTTY;
     stream.columns = 80;

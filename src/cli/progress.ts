@@ -1,26 +1,42 @@
 /**
  * @file Live progress of a run, on stderr.
  *
- * On a terminal: a block of a few lines, redrawn at most four times a second, above it a line for each stage that has ended.
- * Elsewhere: a plain line every few seconds. Both are drawn from one state, which run events update; drawing is a pure
- * function of it, so tests compare text.
+ * On a terminal: a block of a few lines, redrawn at most four times a second, above it a line for
+ * each stage that has ended. Elsewhere: a plain line every few seconds. Both are drawn from one
+ * state, which run events update; drawing is a pure function of it, so tests compare text.
  *
- * The training loop may keep the event loop busy for a whole step. So a redraw happens on every event that is late enough,
- * and a timer only keeps the clock ticking in between.
+ * The training loop may keep the event loop busy for a whole step. So a redraw happens on every
+ * event that is late enough, and a timer only keeps the clock ticking in between.
  */
 import type { RunEvent } from '../usage/events.js';
-import { formatCount, formatDuration, formatNumber, formatShare, formatUsd, sparkline } from './format.js';
+import {
+  formatCount,
+  formatDuration,
+  formatNumber,
+  formatShare,
+  formatUsd,
+  sparkline,
+} from './format.js';
 import { PLAIN, type Style, stripStyle, styleFor } from './output.js';
 
 export interface ProgressStage {
   id: string;
   kind: string;
   steps: number;
-  /** How long the stage should take; with it for all later stages, the time left is that of the whole run. */
+  /**
+   * How long the stage should take; with it for all later stages, the time left is that of the
+   * whole run.
+   */
   expectedSeconds?: number;
-  /** Completions of an evaluation: once one has been timed, the others are expected to take as long for each completion. */
+  /**
+   * Completions of an evaluation: once one has been timed, the others are expected to take as long
+   * for each completion.
+   */
   completions?: number;
-  /** First steps that do something else than the others, a distillation's sampling: how long they take says nothing of those. */
+  /**
+   * First steps that do something else than the others, a distillation's sampling: how long they
+   * take says nothing of those.
+   */
   preparingSteps?: number;
 }
 
@@ -36,7 +52,10 @@ export interface Progress {
   update(event: RunEvent): void;
   /** What the run has cost so far. */
   cost(usd: number): void;
-  /** How long stages should take, by id: with it the time left is that of the whole run from the beginning. Keeps the line. */
+  /**
+   * How long stages should take, by id: with it the time left is that of the whole run from the
+   * beginning. Keeps the line.
+   */
   expect(seconds: ReadonlyMap<string, number>, line: string): void;
   /** Ctrl-C was pressed: says that it was understood, since the step goes on to its end. */
   stopping(): void;
@@ -68,14 +87,21 @@ const REDRAW_MS = 250;
 const PLAIN_LINE_MS = 5000;
 /** Numbers shown are means over this many steps: single batches are noisy. */
 const SMOOTHING = 10;
-/** The rate for the time left is that of the last so many steps, or of the last while, whichever is longer. */
+/**
+ * The rate for the time left is that of the last so many steps, or of the last while, whichever is
+ * longer.
+ */
 const RECENT = 20;
 const RECENT_MS = 30_000;
 const STOPPING = 'stopping after this step; Ctrl-C again ends at once';
 /** Characters of the curves in the line that a finished stage leaves behind. */
 const STAGE_CURVE = 8;
 
-export function initialState(title: string, stages: readonly ProgressStage[], now: number): ProgressState {
+export function initialState(
+  title: string,
+  stages: readonly ProgressStage[],
+  now: number,
+): ProgressState {
   return {
     title,
     stages,
@@ -93,13 +119,18 @@ export function initialState(title: string, stages: readonly ProgressStage[], no
 }
 
 /** Takes an event into the state; returns a line worth keeping on the screen, or null. */
-export function reduceEvent(state: ProgressState, event: RunEvent, style: Style = PLAIN): string | null {
+export function reduceEvent(
+  state: ProgressState,
+  event: RunEvent,
+  style: Style = PLAIN,
+): string | null {
   switch (event.type) {
     case 'stage-started':
       startStage(state, event.stage, event.kind, event.steps);
       return null;
     case 'metrics': {
-      if (state.stages[state.current]?.id !== event.stage) startStage(state, event.stage, event.kind, event.stageStep);
+      if (state.stages[state.current]?.id !== event.stage)
+        startStage(state, event.stage, event.kind, event.stageStep);
       // After a resume the first step that is seen is not the first one of the stage.
       if (state.recent.length === 0) {
         state.stageFirstStep = event.stageStep - 1;
@@ -108,7 +139,8 @@ export function reduceEvent(state: ProgressState, event: RunEvent, style: Style 
       state.stageStep = event.stageStep;
       if (event.stageStep === state.stages[state.current]?.preparingSteps) state.recent = [];
       state.recent.push({ at: state.now, step: event.stageStep });
-      while (state.recent.length > RECENT && state.now - state.recent[1].at > RECENT_MS) state.recent.shift();
+      while (state.recent.length > RECENT && state.now - state.recent[1].at > RECENT_MS)
+        state.recent.shift();
       for (const [name, value] of Object.entries(event.values)) {
         const values = state.history.get(name);
         if (values === undefined) state.history.set(name, [value]);
@@ -134,7 +166,8 @@ export function reduceEvent(state: ProgressState, event: RunEvent, style: Style 
     case 'warning':
       return `${style.yellow('warning:')} ${event.message}`;
     case 'ended':
-      // Of the reasons to stop before the end, those that the user gave are told with what to do next.
+      // Of the reasons to stop before the end, those that the user gave are told with what to do
+      // next.
       if (event.reason !== 'diverged' && event.reason !== 'failed') return null;
       return `${style.yellow(event.reason)}${event.message ? `: ${event.message}` : ''}`;
     default:
@@ -146,10 +179,15 @@ export function reduceEvent(state: ProgressState, event: RunEvent, style: Style 
 function expectLike(state: ProgressState, seconds: number): void {
   const { kind, completions } = state.stages[state.current] ?? {};
   if (completions === undefined) return;
-  const like = (stage: ProgressStage, i: number): stage is ProgressStage & { completions: number } =>
+  const like = (
+    stage: ProgressStage,
+    i: number,
+  ): stage is ProgressStage & { completions: number } =>
     i > state.current && stage.kind === kind && stage.completions !== undefined;
   state.stages = state.stages.map((stage, i) =>
-    like(stage, i) ? { ...stage, expectedSeconds: (seconds * stage.completions) / completions } : stage,
+    like(stage, i)
+      ? { ...stage, expectedSeconds: (seconds * stage.completions) / completions }
+      : stage,
   );
 }
 
@@ -169,12 +207,19 @@ function startStage(state: ProgressState, id: string, kind: string, steps: numbe
   state.recent = [];
 }
 
-function evaluationLine(label: string, task: string, results: Record<string, number>, style: Style): string {
+function evaluationLine(
+  label: string,
+  task: string,
+  results: Record<string, number>,
+  style: Style,
+): string {
   const known: [name: string, text: string][] = [
     ['pass1', 'pass@1'],
     ['greedy', 'greedy'],
   ];
-  const parts = known.filter(([name]) => name in results).map(([name, text]) => `${text} ${formatShare(results[name])}`);
+  const parts = known
+    .filter(([name]) => name in results)
+    .map(([name, text]) => `${text} ${formatShare(results[name])}`);
   if ('length' in results) parts.push(`mean length ${formatNumber(results.length)}`);
   return `${style.cyan('◆')} ${label} · ${task} · ${parts.join(' · ')}`;
 }
@@ -188,8 +233,9 @@ function latest(state: ProgressState, name: string): number | null {
 }
 
 /**
- * What a stage is judged by, as text: reward where there is one, else loss; accuracy; length. With curves of so many
- * characters, and then without the accuracy, which says much the same as the reward.
+ * What a stage is judged by, as text: reward where there is one, else loss; accuracy; length. With
+ * curves of so many characters, and then without the accuracy, which says much the same as the
+ * reward.
  */
 function headline(state: ProgressState, curve = 0): string[] {
   const judged = state.history.has('reward') ? 'reward' : 'loss';
@@ -203,8 +249,13 @@ function headline(state: ProgressState, curve = 0): string[] {
   return out;
 }
 
-/** Seconds that are left, and whether that is of the whole run or of this stage; null when nothing is known yet. */
-export function secondsLeft(state: ProgressState): { seconds: number; scope: 'run' | 'stage' } | null {
+/**
+ * Seconds that are left, and whether that is of the whole run or of this stage; null when nothing
+ * is known yet.
+ */
+export function secondsLeft(
+  state: ProgressState,
+): { seconds: number; scope: 'run' | 'stage' } | null {
   const stage = state.stages[state.current];
   if (stage === undefined) return null;
   let seconds: number;
@@ -221,7 +272,10 @@ export function secondsLeft(state: ProgressState): { seconds: number; scope: 'ru
   }
   const later = state.stages.slice(state.current + 1);
   if (later.some((next) => next.expectedSeconds === undefined)) return { seconds, scope: 'stage' };
-  return { seconds: later.reduce((sum, next) => sum + (next.expectedSeconds ?? 0), seconds), scope: 'run' };
+  return {
+    seconds: later.reduce((sum, next) => sum + (next.expectedSeconds ?? 0), seconds),
+    scope: 'run',
+  };
 }
 
 function footer(state: ProgressState): string[] {
@@ -230,13 +284,18 @@ function footer(state: ProgressState): string[] {
   if (rate !== null) parts.push(`${formatCount(rate)} tok/s`);
   parts.push(`elapsed ${formatDuration((state.now - state.startedAt) / 1000)}`);
   const left = secondsLeft(state);
-  if (left !== null) parts.push(`${left.scope === 'run' ? 'left' : 'stage left'} ${formatDuration(left.seconds)}`);
+  if (left !== null)
+    parts.push(`${left.scope === 'run' ? 'left' : 'stage left'} ${formatDuration(left.seconds)}`);
   if (state.usd !== null) parts.push(`cost ${formatUsd(state.usd)}`);
   return parts;
 }
 
 /** The block for a terminal of so many columns; no line is wider. */
-export function renderProgress(state: ProgressState, columns: number, style: Style = PLAIN): string[] {
+export function renderProgress(
+  state: ProgressState,
+  columns: number,
+  style: Style = PLAIN,
+): string[] {
   const width = Math.max(20, columns - 2);
   const stage = state.stages[state.current];
   const lines: string[] = [];
@@ -380,7 +439,10 @@ export function createProgress(options: ProgressOptions): Progress {
     },
     expect(seconds, line) {
       if (finished) return;
-      state.stages = state.stages.map((stage) => ({ ...stage, expectedSeconds: seconds.get(stage.id) ?? stage.expectedSeconds }));
+      state.stages = state.stages.map((stage) => ({
+        ...stage,
+        expectedSeconds: seconds.get(stage.id) ?? stage.expectedSeconds,
+      }));
       state.now = now();
       if (live) draw(line);
       else stream.write(`${line}\n`);

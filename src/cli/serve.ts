@@ -1,14 +1,31 @@
 /**
- * @file `reckoner serve`: a model behind an OpenAI-compatible HTTP server, and `serve keys` for who may use it.
+ * @file `reckoner serve`: a model behind an OpenAI-compatible HTTP server, and `serve keys` for who
+ * may use it.
  */
 import { mkdirSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { Command } from 'commander';
 import { UserError } from '../base/errors.js';
 import { RUNS, resolveModel } from '../checkpoints/run-folder.js';
-import { addKey, createService, demandLoopbackOrKeys, listen, readKeys, removeKey } from '../serve/index.js';
+import {
+  addKey,
+  createService,
+  demandLoopbackOrKeys,
+  listen,
+  readKeys,
+  removeKey,
+} from '../serve/index.js';
 import { SCHEMA_VERSION, type ServeDocument } from './documents.js';
-import { integerOption, interruptSignal, note, numberOption, print, printDocument, styleFor, withExamples } from './output.js';
+import {
+  integerOption,
+  interruptSignal,
+  note,
+  numberOption,
+  print,
+  printDocument,
+  styleFor,
+  withExamples,
+} from './output.js';
 
 interface ServeFlags {
   name?: string;
@@ -30,19 +47,40 @@ const USAGE_FILE = 'serve-usage.jsonl';
 
 export function serveCommand(): Command {
   const command = new Command('serve')
-    .description('an OpenAI-compatible server: chat, completions, streaming, JSON by a schema, the cost of each request')
-    .argument('[model]', 'a run (folder, name or part of its name) or a model folder; default: the newest run')
+    .description(
+      'an OpenAI-compatible server: chat, completions, streaming, JSON by a schema, the cost of each request',
+    )
+    .argument(
+      '[model]',
+      'a run (folder, name or part of its name) or a model folder; default: the newest run',
+    )
     .option('--name <name>', 'what clients call the model (default: the name of the run or folder)')
-    .option('--host <address>', 'where to listen; others than this machine need --keys', '127.0.0.1')
+    .option(
+      '--host <address>',
+      'where to listen; others than this machine need --keys',
+      '127.0.0.1',
+    )
     .option('--port <n>', 'port; 0 takes a free one', integerOption(0, 65535), 8080)
     .option('--keys <file>', 'API keys, as "serve keys add" writes them')
-    .option('--requests-per-minute <n>', 'for each key; without keys, for all together', numberOption(0.1))
+    .option(
+      '--requests-per-minute <n>',
+      'for each key; without keys, for all together',
+      numberOption(0.1),
+    )
     .option('--batch <n>', 'completions written at once', integerOption(1, 1024), 64)
     .option('--queue <n>', 'completions that may wait; more get status 429', integerOption(0), 256)
     .option('--cache-mb <n>', 'memory for keys and values', integerOption(1, 3000), 512)
-    .option('--usage <file>', `what each request used and cost, a JSON line each (default: ${USAGE_FILE} in the folder of runs)`)
+    .option(
+      '--usage <file>',
+      `what each request used and cost, a JSON line each (default: ${USAGE_FILE} in the folder of runs)`,
+    )
     .option('--no-usage', 'keep no such record')
-    .option('--grace <seconds>', 'how long answers may take to end after Ctrl-C', numberOption(0), 10)
+    .option(
+      '--grace <seconds>',
+      'how long answers may take to end after Ctrl-C',
+      numberOption(0),
+      10,
+    )
     .option('--no-blas', "use Reckoner's own matrix product although the system has a BLAS")
     .option('--runs <folder>', 'where runs are', RUNS)
     .option('--json', 'print one JSON document, {url, pid}, once it is ready')
@@ -85,19 +123,30 @@ async function runServe(which: string | undefined, flags: ServeFlags): Promise<v
   });
   let server: Awaited<ReturnType<typeof listen>>;
   try {
-    server = await listen(service, { host: flags.host, port: flags.port, hasKeys: keys.length > 0 });
+    server = await listen(service, {
+      host: flags.host,
+      port: flags.port,
+      hasKeys: keys.length > 0,
+    });
   } catch (error) {
     await service.close(0);
     throw error;
   }
-  const document: ServeDocument = { schemaVersion: SCHEMA_VERSION, url: server.url, pid: process.pid, model: name };
+  const document: ServeDocument = {
+    schemaVersion: SCHEMA_VERSION,
+    url: server.url,
+    pid: process.pid,
+    model: name,
+  };
   if (flags.json) printDocument(document);
   else {
     const style = styleFor(process.stdout);
     const { parameters, backend, contextLength } = service.engine.info;
     print(`${style.bold(name)} at ${style.cyan(`${server.url}/v1`)}`);
     print(
-      style.dim(`${parameters.toLocaleString('en')} parameters, ${contextLength} tokens of context, ${backend}. Ctrl-C ends.`),
+      style.dim(
+        `${parameters.toLocaleString('en')} parameters, ${contextLength} tokens of context, ${backend}. Ctrl-C ends.`,
+      ),
     );
     if (usageFile !== null) print(style.dim(`What each request cost: ${usageFile}`));
   }
@@ -105,7 +154,8 @@ async function runServe(which: string | undefined, flags: ServeFlags): Promise<v
     if (interrupted.aborted) resolveEnd();
     interrupted.addEventListener('abort', () => resolveEnd(), { once: true });
   });
-  if (!flags.json) note('closing: answers that are being written may end; Ctrl-C again ends at once');
+  if (!flags.json)
+    note('closing: answers that are being written may end; Ctrl-C again ends at once');
   await server.close(flags.grace);
 }
 
@@ -128,7 +178,9 @@ function keysCommand(): Command {
     .option(...file)
     .action((flags: { file: string }) => {
       for (const { name, created, requestsPerMinute } of readKeys(flags.file)) {
-        print(`${name}  ${created}${requestsPerMinute === undefined ? '' : `  ${requestsPerMinute} requests a minute`}`);
+        print(
+          `${name}  ${created}${requestsPerMinute === undefined ? '' : `  ${requestsPerMinute} requests a minute`}`,
+        );
       }
     });
   keys

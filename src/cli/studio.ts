@@ -26,8 +26,16 @@ export function studioCommand(): Command {
     .description('the web application: watch runs, talk to models, plan, and read bills and claims')
     .option('--port <n>', 'the port; 0 takes one that is free', integerOption(0, 65535), 4000)
     .option('--host <address>', 'the address to listen on', '127.0.0.1')
-    .option('--public', 'allow an address that other machines reach; whoever opens the page can start runs')
-    .option('--allow-host <name>', 'a further name that the page is opened under (repeatable)', collect, [] as string[])
+    .option(
+      '--public',
+      'allow an address that other machines reach; whoever opens the page can start runs',
+    )
+    .option(
+      '--allow-host <name>',
+      'a further name that the page is opened under (repeatable)',
+      collect,
+      [] as string[],
+    )
     .option('--runs <folder>', 'where runs are', RUNS)
     .option('--json', 'print one ready document and nothing else')
     .action(runStudio);
@@ -47,8 +55,20 @@ async function runStudio(flags: Flags): Promise<void> {
   }
   const signal = interruptSignal();
   const command = [process.execPath, fileURLToPath(new URL('./main.js', import.meta.url))];
-  const studio = await startStudio({ version: packageVersion(), command, runs, host, port, names: allowHost });
-  if (flags.json) printDocument({ schemaVersion: SCHEMA_VERSION, url: studio.url, pid: process.pid } satisfies StudioDocument);
+  const studio = await startStudio({
+    version: packageVersion(),
+    command,
+    runs,
+    host,
+    port,
+    names: allowHost,
+  });
+  if (flags.json)
+    printDocument({
+      schemaVersion: SCHEMA_VERSION,
+      url: studio.url,
+      pid: process.pid,
+    } satisfies StudioDocument);
   else note(`Reckoner studio: ${studio.url}\nCtrl-C stops it; runs go on.`);
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve();

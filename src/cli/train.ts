@@ -1,5 +1,6 @@
 /**
- * @file `reckoner train`: runs a recipe, shows it learning, and ends with what it can do now and what it cost.
+ * @file `reckoner train`: runs a recipe, shows it learning, and ends with what it can do now and
+ * what it cost.
  */
 import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
@@ -48,20 +49,40 @@ interface TrainFlags {
 
 export function trainCommand(): Command {
   const command = new Command('train')
-    .description('run a recipe: train a model from random weights, with live progress; ends with the bill')
-    .argument('[recipe]', `a shipped recipe (${trainableRecipes().join(', ')}) or the path of a .json or .yaml file`, 'r1-mini')
+    .description(
+      'run a recipe: train a model from random weights, with live progress; ends with the bill',
+    )
+    .argument(
+      '[recipe]',
+      `a shipped recipe (${trainableRecipes().join(', ')}) or the path of a .json or .yaml file`,
+      'r1-mini',
+    )
     .option('--resume [run]', 'go on with a run that stopped (default: the newest)')
-    .option('--from <stage>', 'with --resume: run this stage and the later ones again, from what the earlier ones left')
-    .option('--data <file>', 'learn from this JSONL file in supervised stages: text, chats, or prompts with answers')
+    .option(
+      '--from <stage>',
+      'with --resume: run this stage and the later ones again, from what the earlier ones left',
+    )
+    .option(
+      '--data <file>',
+      'learn from this JSONL file in supervised stages: text, chats, or prompts with answers',
+    )
     .option('--allow-drift', 'resume although something that the result rests on has changed')
     .option('--seed <n>', "override the recipe's seed", integerOption(0, 0xffffffff))
-    .option('--workers <n>', 'worker threads, one a core (default: all cores)', integerOption(1, 256))
+    .option(
+      '--workers <n>',
+      'worker threads, one a core (default: all cores)',
+      integerOption(1, 256),
+    )
     .addOption(
       new Option('--backend <name>', 'what computes; auto: a GPU where it is measured to be faster')
         .choices(['auto', ...BACKENDS])
         .default(undefined, 'wasm'),
     )
-    .addOption(new Option('--precision <name>', "of a GPU's matrix products").choices([...PRECISIONS]).default(undefined, 'f32'))
+    .addOption(
+      new Option('--precision <name>', "of a GPU's matrix products")
+        .choices([...PRECISIONS])
+        .default(undefined, 'f32'),
+    )
     .option('--no-blas', "use Reckoner's own matrix product although the system has a BLAS")
     .option('--max-usd <amount>', 'stop cleanly at this cost; resumable', numberOption(0))
     .option('--max-minutes <n>', 'stop cleanly after this time; resumable', numberOption(0))
@@ -69,9 +90,18 @@ export function trainCommand(): Command {
     .option('--runs <folder>', 'where runs are kept', 'runs')
     .option('--json', 'print the summary as one JSON document')
     .action(async (recipe: string, flags: TrainFlags) => {
-      process.exitCode = await runTrain(recipe, flags, command.processedArgs.length > 0 && command.args.length > 0);
+      process.exitCode = await runTrain(
+        recipe,
+        flags,
+        command.processedArgs.length > 0 && command.args.length > 0,
+      );
     });
-  return withExamples(command, 'reckoner train', 'reckoner train countdown --seed 2 --max-minutes 10', 'reckoner train --resume');
+  return withExamples(
+    command,
+    'reckoner train',
+    'reckoner train countdown --seed 2 --max-minutes 10',
+    'reckoner train --resume',
+  );
 }
 
 /** `≈ 4.1 min, $0.0040 (3.2–5.9 min)`: what the run will take, and the 90% interval. */
@@ -81,22 +111,41 @@ export function planLine({ seconds, usd }: Pick<RunPlan['total'], 'seconds' | 'u
   return `≈ ${formatRough(seconds.value)}, ${formatUsd(usd.value)} (${high.endsWith(` ${unit}`) ? amount : low}–${high})`;
 }
 
-async function runTrain(recipeName: string, flags: TrainFlags, recipeGiven: boolean): Promise<number> {
+async function runTrain(
+  recipeName: string,
+  flags: TrainFlags,
+  recipeGiven: boolean,
+): Promise<number> {
   const resuming = flags.resume !== undefined;
   if (resuming && (recipeGiven || flags.seed !== undefined)) {
     const field = recipeGiven ? 'recipe' : 'seed';
-    throw new UserError('usage', `--resume goes on with the run's own recipe and seed; leave out the ${field}`, field);
+    throw new UserError(
+      'usage',
+      `--resume goes on with the run's own recipe and seed; leave out the ${field}`,
+      field,
+    );
   }
   if (flags.from !== undefined && !resuming) {
-    throw new UserError('usage', '--from begins again within a run; say which with --resume', '--from');
+    throw new UserError(
+      'usage',
+      '--from begins again within a run; say which with --resume',
+      '--from',
+    );
   }
   if (flags.data !== undefined && resuming) {
-    throw new UserError('usage', "--resume goes on with the run's own data; leave out --data", '--data');
+    throw new UserError(
+      'usage',
+      "--resume goes on with the run's own data; leave out --data",
+      '--data',
+    );
   }
   let recipe = resuming ? undefined : loadRecipe(recipeName);
   if (recipe && flags.seed !== undefined) recipe = { ...recipe, seed: flags.seed };
   if (recipe && flags.data !== undefined) recipe = withData(recipe, flags.data);
-  const prices = flags.prices === undefined ? defaultPriceBook() : parsePriceBook(readJson(flags.prices, 'prices'), flags.prices);
+  const prices =
+    flags.prices === undefined
+      ? defaultPriceBook()
+      : parsePriceBook(readJson(flags.prices, 'prices'), flags.prices);
   let progress: Progress | null = null;
   const signal = interruptSignal();
   signal.addEventListener('abort', () => progress?.stopping());
@@ -120,12 +169,19 @@ async function runTrain(recipeName: string, flags: TrainFlags, recipeGiven: bool
       const style = styleFor(process.stderr);
       const from = fromStep > 0 ? `, from step ${fromStep}` : '';
       note(`${style.bold(started.name)} ${style.dim(`→ ${run.root}${from}`)}`);
-      note(style.dim(`${workers} worker${workers === 1 ? '' : 's'}, seed ${started.seed}, ${fingerprint}`));
+      note(
+        style.dim(
+          `${workers} worker${workers === 1 ? '' : 's'}, seed ${started.seed}, ${fingerprint}`,
+        ),
+      );
       const stages = started.stages.map((stage) => ({
         id: stage.id,
         kind: stage.kind,
         steps: stepsOf(stage),
-        completions: stage.kind === 'eval' ? stage.problems * (stage.samples + (stage.greedy ? 1 : 0)) : undefined,
+        completions:
+          stage.kind === 'eval'
+            ? stage.problems * (stage.samples + (stage.greedy ? 1 : 0))
+            : undefined,
         preparingSteps: stage.kind === 'distill' ? stage.sampling.steps : undefined,
       }));
       progress = createProgress({ stream: process.stderr, title: started.name, stages });

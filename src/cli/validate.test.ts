@@ -23,7 +23,11 @@ writeFileSync(
 it('prints a document that its schema accepts, with every row predicted or skipped', () => {
   const document = validateDocument.parse({ schemaVersion: SCHEMA_VERSION, ...validateFile(file) });
   expect(document.predicted + document.skipped.length).toBe(document.rows);
-  expect(document.predictions[0]).toMatchObject({ row: 1, metric: 'tokens_per_s_per_gpu', measured: 12000 });
+  expect(document.predictions[0]).toMatchObject({
+    row: 1,
+    metric: 'tokens_per_s_per_gpu',
+    measured: 12000,
+  });
 });
 
 it('shows errors by group and why rows were skipped', () => {
@@ -34,6 +38,8 @@ it('shows errors by group and why rows were skipped', () => {
 });
 
 it('says in one line what is wrong with a file', () => {
-  expect(() => validateFile(join(folder, 'nothing.csv'))).toThrow(/nothing\.csv: there is no such file; give a CSV/);
+  expect(() => validateFile(join(folder, 'nothing.csv'))).toThrow(
+    /nothing\.csv: there is no such file; give a CSV/,
+  );
   expect(() => validateFile(folder)).toThrow(/it is a folder/);
 });

@@ -17,7 +17,11 @@ export function validateFile(file: string): ValidationReport {
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     const why =
-      code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'it is a folder' : (code ?? 'it cannot be read');
+      code === 'ENOENT'
+        ? 'there is no such file'
+        : code === 'EISDIR'
+          ? 'it is a folder'
+          : (code ?? 'it cannot be read');
     throw new UserError('data', `${file}: ${why}; give a CSV of published measurements`, 'rows');
   }
   return validate(text, file);
@@ -40,9 +44,15 @@ export function renderValidation(report: ValidationReport, style: Style = PLAIN)
   for (const [by, heading] of headings) {
     const members = groups.filter((group) => group.by === by);
     if (members.length === 0) continue;
-    lines.push('', style.bold(`${heading.padEnd(KEY_WIDTH)}     n  median error  90th pct     bias  in interval`));
+    lines.push(
+      '',
+      style.bold(
+        `${heading.padEnd(KEY_WIDTH)}     n  median error  90th pct     bias  in interval`,
+      ),
+    );
     for (const { key, n, medianAbsError, p90AbsError, bias, coverage90 } of members) {
-      const name = key.length > KEY_WIDTH ? `${key.slice(0, KEY_WIDTH - 1)}…` : key.padEnd(KEY_WIDTH);
+      const name =
+        key.length > KEY_WIDTH ? `${key.slice(0, KEY_WIDTH - 1)}…` : key.padEnd(KEY_WIDTH);
       const numbers = [
         String(n).padStart(6),
         percent(medianAbsError).padStart(14),
@@ -58,8 +68,10 @@ export function renderValidation(report: ValidationReport, style: Style = PLAIN)
     for (const { reason } of skipped) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
     lines.push('', style.bold('skipped'));
     const ordered = [...reasons].sort(([, a], [, b]) => b - a);
-    for (const [reason, times] of ordered.slice(0, 12)) lines.push(`${String(times).padStart(6)}  ${reason}`);
-    if (ordered.length > 12) lines.push(`        and ${ordered.length - 12} more reasons; --json lists each row`);
+    for (const [reason, times] of ordered.slice(0, 12))
+      lines.push(`${String(times).padStart(6)}  ${reason}`);
+    if (ordered.length > 12)
+      lines.push(`        and ${ordered.length - 12} more reasons; --json lists each row`);
   }
   return lines.join('\n');
 }
@@ -69,12 +81,20 @@ export function validateCommand(): Command {
     .description(
       'Predict every row of a table of published measurements and report the errors: by metric, model family, accelerator, source.',
     )
-    .argument('<rows.csv>', 'a table of training or of serving measurements; docs/guides/validate.md says which columns')
+    .argument(
+      '<rows.csv>',
+      'a table of training or of serving measurements; docs/guides/validate.md says which columns',
+    )
     .option('--json', 'print one JSON document')
     .action((file: string, options: { json?: boolean }) => {
       const report = validateFile(file);
-      if (options.json) printDocument({ schemaVersion: SCHEMA_VERSION, ...report } satisfies ValidateDocument);
+      if (options.json)
+        printDocument({ schemaVersion: SCHEMA_VERSION, ...report } satisfies ValidateDocument);
       else print(renderValidation(report, styleFor(process.stdout)));
     });
-  return withExamples(command, 'reckoner validate measurements.csv', 'reckoner validate measurements.csv --json');
+  return withExamples(
+    command,
+    'reckoner validate measurements.csv',
+    'reckoner validate measurements.csv --json',
+  );
 }

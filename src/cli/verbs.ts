@@ -1,6 +1,6 @@
 /**
- * @file The table of verbs, in the order of the help. A verb's file, and all that it needs, is loaded when it is wanted: to load
- * all of them takes twice as long as most calls do.
+ * @file The table of verbs, in the order of the help. A verb's file, and all that it needs, is
+ * loaded when it is wanted: to load all of them takes twice as long as most calls do.
  */
 import type { Command } from 'commander';
 

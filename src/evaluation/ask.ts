@@ -1,5 +1,6 @@
 /**
- * @file An endpoint asked all problems: some at a time, each answer graded and written down as it comes.
+ * @file An endpoint asked all problems: some at a time, each answer graded and written down as it
+ * comes.
  */
 import { UserError } from '../base/errors.js';
 import { Random } from '../base/random.js';
@@ -24,7 +25,10 @@ export interface AskOptions {
   temperature: number;
   /** Requests at once. */
   parallel: number;
-  /** Asked before each question with the number of those that are open; where it says no, the rest is left. */
+  /**
+   * Asked before each question with the number of those that are open; where it says no, the rest
+   * is left.
+   */
   mayAsk?: (open: number) => boolean;
   onTranscript(transcript: Transcript): void;
 }
@@ -34,10 +38,15 @@ const REFUSALS = new Set([400, 413, 422]);
 
 /**
  * Asks the questions, in order, `parallel` at once.
- * @throws UserError where the endpoint does not answer; what was answered until then has been passed on
+ * @throws UserError where the endpoint does not answer; what was answered until then has been
+ * passed on
  */
-export async function askQuestions(questions: readonly Question[], options: AskOptions): Promise<void> {
-  const { endpoint, asked, task, problems, seed, temperature, parallel, mayAsk, onTranscript } = options;
+export async function askQuestions(
+  questions: readonly Question[],
+  options: AskOptions,
+): Promise<void> {
+  const { endpoint, asked, task, problems, seed, temperature, parallel, mayAsk, onTranscript } =
+    options;
   const path = asked.api === 'chat' ? '/chat/completions' : '/completions';
   /** What the server wanted otherwise, applied to every further request. */
   const refusals: string[] = [];
@@ -55,7 +64,11 @@ export async function askQuestions(questions: readonly Question[], options: AskO
       try {
         const { json, tries, seconds } = await endpoint.ask('POST', path, body);
         const answer = readAnswer(json, asked.api);
-        if (answer === null) throw new EndpointError(200, 'the endpoint answers with no completion; is it OpenAI-compatible?');
+        if (answer === null)
+          throw new EndpointError(
+            200,
+            'the endpoint answers with no completion; is it OpenAI-compatible?',
+          );
         const { completion, stop, promptTokens, cachedTokens, completionTokens, usd } = answer;
         const verdict = await task.verify(problem, completion);
         const cut = stop === 'length';
@@ -68,7 +81,9 @@ export async function askQuestions(questions: readonly Question[], options: AskO
           reward: cut ? 0 : verdict.reward,
           correct: !cut && verdict.correct,
           wellFormed: verdict.wellFormed,
-          reason: cut ? `cut off at ${completionTokens ?? 'the last of its'} tokens` : verdict.reason,
+          reason: cut
+            ? `cut off at ${completionTokens ?? 'the last of its'} tokens`
+            : verdict.reason,
           stop,
           promptTokens,
           ...(cachedTokens > 0 ? { cachedTokens } : {}),
@@ -86,7 +101,8 @@ export async function askQuestions(questions: readonly Question[], options: AskO
           body = adapted;
           continue;
         }
-        // A server that has refused everything so far does not like the request, whichever the problem.
+        // A server that has refused everything so far does not like the request, whichever the
+        // problem.
         if (answered === 0) throw error;
         onTranscript({
           ...common,
@@ -128,12 +144,18 @@ export async function askQuestions(questions: readonly Question[], options: AskO
   if (stopped !== null) throw stopped;
 }
 
-/** The only model of an endpoint. @throws UserError (usage) where there are several, or it does not say */
+/**
+ * The only model of an endpoint. @throws UserError (usage) where there are several, or it does not
+ * say
+ */
 export async function onlyModel(endpoint: Endpoint): Promise<string> {
   const { json } = await endpoint.ask('GET', '/models');
   const data = (json as { data?: unknown } | null)?.data;
-  const names = (Array.isArray(data) ? data : []).flatMap(({ id }: { id?: unknown }) => (typeof id === 'string' ? [id] : []));
+  const names = (Array.isArray(data) ? data : []).flatMap(({ id }: { id?: unknown }) =>
+    typeof id === 'string' ? [id] : [],
+  );
   if (names.length === 1) return names[0];
-  const known = names.length === 0 ? '' : `: ${names.slice(0, 10).join(', ')}${names.length > 10 ? ', …' : ''}`;
+  const known =
+    names.length === 0 ? '' : `: ${names.slice(0, 10).join(', ')}${names.length > 10 ? ', …' : ''}`;
   throw new UserError('usage', `name the endpoint's model with --model${known}`, '--model');
 }

@@ -1,5 +1,6 @@
 /**
- * @file Accuracy beside cost: evaluations made here and published results as rows of one table, each marked as what it is.
+ * @file Accuracy beside cost: evaluations made here and published results as rows of one table,
+ * each marked as what it is.
  */
 import { MODEL_SCORES, type ModelScore } from '../catalog/data/scores.js';
 import { reportOf } from './report.js';
@@ -30,7 +31,8 @@ export function measuredRow(
   date: string,
 ): ComparisonRow {
   const { problems, pass1, usdPerProblem } = reportOf(header, transcripts);
-  const unfinished = problems < header.problems ? `, unfinished: ${problems} of ${header.problems} problems` : '';
+  const unfinished =
+    problems < header.problems ? `, unfinished: ${problems} of ${header.problems} problems` : '';
   const { samples, temperature, greedy } = header;
   const count = `${samples} sample${samples === 1 ? '' : 's'}${greedy ? ' and a greedy one' : ''}`;
   return {
@@ -47,7 +49,9 @@ export function measuredRow(
   };
 }
 
-export const publishedBenchmarks = (): string[] => [...new Set(MODEL_SCORES.map(({ benchmark }) => benchmark))];
+export const publishedBenchmarks = (): string[] => [
+  ...new Set(MODEL_SCORES.map(({ benchmark }) => benchmark)),
+];
 
 export function publishedRows(benchmarks: readonly string[]): ComparisonRow[] {
   return MODEL_SCORES.filter(({ benchmark }) => benchmarks.includes(benchmark)).map(publishedRow);

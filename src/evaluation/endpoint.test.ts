@@ -1,11 +1,20 @@
-/** @file Against a small server that misbehaves as it is told, with waits that are noted down and not waited. */
+/**
+ * @file Against a small server that misbehaves as it is told, with waits that are noted down and
+ * not waited.
+ */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { evaluationProblems } from '../tasks/dataset.js';
 import { createTask, type Problem } from '../tasks/index.js';
 import { askQuestions, onlyModel } from './ask.js';
-import { baseUrl, createEndpoint, type EndpointOptions, messageOf, retryAfter } from './endpoint.js';
+import {
+  baseUrl,
+  createEndpoint,
+  type EndpointOptions,
+  messageOf,
+  retryAfter,
+} from './endpoint.js';
 import type { Transcript } from './transcripts.js';
 
 type Handler = (request: IncomingMessage, response: ServerResponse, body: string) => void;
@@ -69,7 +78,9 @@ describe('an endpoint', () => {
       json({ fine: true }),
     ];
     const reasons: string[] = [];
-    const answer = await endpoint({ onRetry: (why) => void reasons.push(why) }).ask('POST', '/x', { q: 1 });
+    const answer = await endpoint({ onRetry: (why) => void reasons.push(why) }).ask('POST', '/x', {
+      q: 1,
+    });
     expect(answer).toMatchObject({ json: { fine: true }, tries: 6 });
     expect(reasons).toEqual([
       '500: ill',
@@ -86,7 +97,11 @@ describe('an endpoint', () => {
   });
 
   it('waits as long as Retry-After says, and lets all requests wait', async () => {
-    handlers = [status(429, '{"error":{"message":"slow down"}}', { 'retry-after': '40' }), json(1), json(2)];
+    handlers = [
+      status(429, '{"error":{"message":"slow down"}}', { 'retry-after': '40' }),
+      json(1),
+      json(2),
+    ];
     const one = endpoint();
     expect(await one.ask('GET', '/x')).toMatchObject({ json: 1, tries: 2 });
     // A second request finds the door still closed: the clock has not moved, since nobody slept.
@@ -98,9 +113,13 @@ describe('an endpoint', () => {
 
   it('gives up after its retries, or where it would wait too long', async () => {
     otherwise = status(502, '{"message":"bad gateway"}');
-    await expect(endpoint({ retries: 2 }).ask('GET', '/x')).rejects.toThrow('/v1/x, tried 3 times: 502: bad gateway');
+    await expect(endpoint({ retries: 2 }).ask('GET', '/x')).rejects.toThrow(
+      '/v1/x, tried 3 times: 502: bad gateway',
+    );
     handlers = [status(429, 'come tomorrow', { 'retry-after': '86400' })];
-    await expect(endpoint().ask('GET', '/x')).rejects.toThrow('asks to wait 86400 s (429: come tomorrow)');
+    await expect(endpoint().ask('GET', '/x')).rejects.toThrow(
+      'asks to wait 86400 s (429: come tomorrow)',
+    );
   });
 
   it('does not ask again what will not change, and shows no key', async () => {
@@ -122,11 +141,17 @@ describe('an endpoint', () => {
   it('ends at once when it is told to', async () => {
     const stop = new AbortController();
     otherwise = () => stop.abort();
-    await expect(endpoint({ signal: stop.signal }).ask('GET', '/x')).rejects.toMatchObject({ code: 'interrupted' });
+    await expect(endpoint({ signal: stop.signal }).ask('GET', '/x')).rejects.toMatchObject({
+      code: 'interrupted',
+    });
   });
 
   it('names its only model', async () => {
-    handlers = [json({ data: [{ id: 'a' }] }), json({ data: [{ id: 'a' }, { id: 'b' }] }), json([])];
+    handlers = [
+      json({ data: [{ id: 'a' }] }),
+      json({ data: [{ id: 'a' }, { id: 'b' }] }),
+      json([]),
+    ];
     const one = endpoint();
     expect(await onlyModel(one)).toBe('a');
     await expect(onlyModel(one)).rejects.toThrow("name the endpoint's model with --model: a, b");
@@ -212,18 +237,32 @@ describe('askQuestions', () => {
   it('counts what was cut off as wrong, whatever it says', async () => {
     otherwise = (request, response, body) => {
       const { messages } = JSON.parse(body) as { messages: { content: string }[] };
-      const gold = task.gold(problems.find(({ prompt }) => prompt === messages[0].content) as Problem);
-      json({ choices: [{ message: { content: gold }, finish_reason: 'length' }] })(request, response, body);
+      const gold = task.gold(
+        problems.find(({ prompt }) => prompt === messages[0].content) as Problem,
+      );
+      json({ choices: [{ message: { content: gold }, finish_reason: 'length' }] })(
+        request,
+        response,
+        body,
+      );
     };
     const [first] = await ask();
-    expect(first).toMatchObject({ correct: false, reward: 0, answer: null, stop: 'length', completionTokens: null });
+    expect(first).toMatchObject({
+      correct: false,
+      reward: 0,
+      answer: null,
+      stop: 'length',
+      completionTokens: null,
+    });
   });
 
   it('learns once which fields a server wants', async () => {
     otherwise = (request, response, body) => {
       const sent = JSON.parse(body) as object;
-      if ('max_tokens' in sent) status(400, '{"error":{"message":"use max_completion_tokens"}}')(request, response, body);
-      else if ('seed' in sent) status(400, '{"error":{"message":"unknown field: seed"}}')(request, response, body);
+      if ('max_tokens' in sent)
+        status(400, '{"error":{"message":"use max_completion_tokens"}}')(request, response, body);
+      else if ('seed' in sent)
+        status(400, '{"error":{"message":"unknown field: seed"}}')(request, response, body);
       else right(request, response, body);
     };
     const transcripts = await ask();
@@ -238,7 +277,11 @@ describe('askQuestions', () => {
         ? status(400, '{"error":{"message":"content policy"}}')(request, response, body)
         : right(request, response, body);
     const transcripts = await ask();
-    expect(transcripts[5]).toMatchObject({ stop: 'refused', correct: false, reason: expect.stringContaining('content policy') });
+    expect(transcripts[5]).toMatchObject({
+      stop: 'refused',
+      correct: false,
+      reason: expect.stringContaining('content policy'),
+    });
     expect(transcripts.filter(({ correct }) => correct)).toHaveLength(problems.length - 1);
   });
 

@@ -1,12 +1,16 @@
 /**
- * @file A model behind an OpenAI-compatible HTTP interface: one request, and what happens when it fails.
+ * @file A model behind an OpenAI-compatible HTTP interface: one request, and what happens when it
+ * fails.
  *
- * A request is tried again when trying again may help: the connection broke, the server is busy (429) or ill (500 and above),
- * or what it sent is no JSON. The wait doubles from one second to a minute, with jitter, so that parallel requests do not come
- * back together (Brooker 2015, AWS Architecture Blog, "Exponential backoff and jitter"); `Retry-After` makes it longer, and then
- * holds for all requests, since a limit is on the caller. Anything else is an answer: 401 will be 401 again.
+ * A request is tried again when trying again may help: the connection broke, the server is busy
+ * (429) or ill (500 and above), or what it sent is no JSON. The wait doubles from one second to a
+ * minute, with jitter, so that parallel requests do not come back together (Brooker 2015, AWS
+ * Architecture Blog, "Exponential backoff and jitter"); `Retry-After` makes it longer, and then
+ * holds for all requests, since a limit is on the caller. Anything else is an answer: 401 will be
+ * 401 again.
  *
- * Node's own http and not `fetch`, which gives up on an answer that has not begun after five minutes: models think for longer.
+ * Node's own http and not `fetch`, which gives up on an answer that has not begun after five
+ * minutes: models think for longer.
  */
 import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
@@ -36,8 +40,15 @@ export interface EndpointOptions {
 }
 
 export interface Endpoint {
-  /** The JSON of an answer with status 200, and the tries that it took. @throws EndpointError when trying again did not help */
-  ask(method: 'GET' | 'POST', path: string, body?: unknown): Promise<{ json: unknown; tries: number; seconds: number }>;
+  /**
+   * The JSON of an answer with status 200, and the tries that it took. @throws EndpointError when
+   * trying again did not help
+   */
+  ask(
+    method: 'GET' | 'POST',
+    path: string,
+    body?: unknown,
+  ): Promise<{ json: unknown; tries: number; seconds: number }>;
 }
 
 /** Why an endpoint has not answered. Status 0: no answer at all. */
@@ -60,7 +71,11 @@ export function baseUrl(text: string): string {
     throw new UserError('usage', `${text} is no address; write it as https://host/v1`, '[model]');
   }
   if (url.username !== '' || url.password !== '') {
-    throw new UserError('usage', 'the address holds a password; give a key with --key VARIABLE instead', '[model]');
+    throw new UserError(
+      'usage',
+      'the address holds a password; give a key with --key VARIABLE instead',
+      '[model]',
+    );
   }
   const path = url.pathname.replace(/\/+$/, '').replace(/\/(chat\/)?completions$/, '');
   return `${url.origin}${path === '' ? '/v1' : path}`;
@@ -72,7 +87,9 @@ interface Reply {
   text: string;
 }
 
-/** Seconds of a `Retry-After` header: a number, or a date (RFC 9110, section 10.2.3); null for none. */
+/**
+ * Seconds of a `Retry-After` header: a number, or a date (RFC 9110, section 10.2.3); null for none.
+ */
 export function retryAfter(header: string | undefined, nowMs: number): number | null {
   if (header === undefined) return null;
   const text = header.trim();
@@ -81,11 +98,19 @@ export function retryAfter(header: string | undefined, nowMs: number): number | 
   return Number.isNaN(date) ? null : Math.max(0, (date - nowMs) / 1000);
 }
 
-function send(url: string, method: string, body: string | null, options: EndpointOptions): Promise<Reply> {
+function send(
+  url: string,
+  method: string,
+  body: string | null,
+  options: EndpointOptions,
+): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const limit = AbortSignal.timeout(options.timeoutSeconds * 1000);
     const signal = options.signal ? AbortSignal.any([options.signal, limit]) : limit;
-    const headers: Record<string, string> = { accept: 'application/json', 'user-agent': 'reckoner' };
+    const headers: Record<string, string> = {
+      accept: 'application/json',
+      'user-agent': 'reckoner',
+    };
     if (options.key !== undefined) headers.authorization = `Bearer ${options.key}`;
     if (body !== null) {
       headers['content-type'] = 'application/json';
@@ -93,13 +118,16 @@ function send(url: string, method: string, body: string | null, options: Endpoin
     }
     const make = url.startsWith('https:') ? requestHttps : requestHttp;
     const fail = (error: Error): void =>
-      reject(limit.aborted ? new Error(`no whole answer within ${options.timeoutSeconds} s`) : error);
+      reject(
+        limit.aborted ? new Error(`no whole answer within ${options.timeoutSeconds} s`) : error,
+      );
     const call = make(url, { method, headers, signal }, (response) => {
       const pieces: Buffer[] = [];
       let bytes = 0;
       response.on('data', (piece: Buffer) => {
         bytes += piece.length;
-        if (bytes > MAX_ANSWER_BYTES) call.destroy(new Error(`an answer of more than ${MAX_ANSWER_BYTES} bytes`));
+        if (bytes > MAX_ANSWER_BYTES)
+          call.destroy(new Error(`an answer of more than ${MAX_ANSWER_BYTES} bytes`));
         else pieces.push(piece);
       });
       response.on('error', fail);
@@ -117,7 +145,9 @@ function send(url: string, method: string, body: string | null, options: Endpoin
   });
 }
 
-/** What a server says of an error: OpenAI's shape where it has it, else the beginning of the text. */
+/**
+ * What a server says of an error: OpenAI's shape where it has it, else the beginning of the text.
+ */
 export function messageOf(text: string): string {
   let said: unknown;
   try {
@@ -166,11 +196,17 @@ export function createEndpoint(options: EndpointOptions): Endpoint {
           const { code, message } = error as { code?: string; message: string };
           why = code === undefined || message.includes(code) ? message : `${message} (${code})`;
         }
-        if (tries > retries) throw new EndpointError(status, `${address}, tried ${tries} times: ${why}`);
+        if (tries > retries)
+          throw new EndpointError(status, `${address}, tried ${tries} times: ${why}`);
         if (asked !== null && asked > LONGEST_RETRY_AFTER_SECONDS) {
-          throw new EndpointError(status, `${address} asks to wait ${Math.ceil(asked)} s (${why}); try again then`);
+          throw new EndpointError(
+            status,
+            `${address} asks to wait ${Math.ceil(asked)} s (${why}); try again then`,
+          );
         }
-        const backOff = Math.min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (tries - 1)) * (0.5 + Math.random() / 2);
+        const backOff =
+          Math.min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (tries - 1)) *
+          (0.5 + Math.random() / 2);
         const seconds = asked === null ? backOff : Math.max(asked, asked + backOff / 4);
         if (asked !== null) heldUntil = Math.max(heldUntil, Date.now() + asked * 1000);
         options.onRetry?.(why, seconds);

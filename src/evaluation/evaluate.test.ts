@@ -10,9 +10,10 @@ const PROBLEMS = 8;
 const SAMPLES = 5;
 
 /**
- * A model of random weights, a tokenizer that spells every completion as a well-formed one whose answer is its length modulo
- * 3, and a task in which 1 is right. `graded` lists the answers in the order in which they were graded; null is one with a
- * token that spells nothing, which is malformed.
+ * A model of random weights, a tokenizer that spells every completion as a well-formed one whose
+ * answer is its length modulo 3, and a task in which 1 is right. `graded` lists the answers in the
+ * order in which they were graded; null is one with a token that spells nothing, which is
+ * malformed.
  */
 async function evaluation(more: Partial<EvaluateOptions> = {}) {
   const sums = createTask({ name: 'sums' });
@@ -47,7 +48,15 @@ async function evaluation(more: Partial<EvaluateOptions> = {}) {
   const model = createModel(backend, config);
   model.store.initialize(5);
   const before = backend.memory().localBytes;
-  const options = { problems: PROBLEMS, samples: SAMPLES, temperature: 1, passAt: 3, greedy: false, maxTokens: 150, ...more };
+  const options = {
+    problems: PROBLEMS,
+    samples: SAMPLES,
+    temperature: 1,
+    passAt: 3,
+    greedy: false,
+    maxTokens: 150,
+    ...more,
+  };
   const result = await evaluate({ backend, model, tokenizer, task, seed: 1 }, options);
   expect(backend.memory().localBytes).toBe(before);
   return { ...result, graded };
@@ -56,18 +65,22 @@ async function evaluation(more: Partial<EvaluateOptions> = {}) {
 it('counts what the task graded, problem by problem', async () => {
   const { results, correct, graded, tokensOut } = await evaluation();
   expect(graded).toHaveLength(PROBLEMS * SAMPLES);
-  const groups = Array.from({ length: PROBLEMS }, (_, i) => graded.slice(i * SAMPLES, (i + 1) * SAMPLES));
+  const groups = Array.from({ length: PROBLEMS }, (_, i) =>
+    graded.slice(i * SAMPLES, (i + 1) * SAMPLES),
+  );
   const counts = groups.map((answers) => answers.filter((answer) => answer === '1').length);
   expect(correct).toEqual(counts);
   // Something must be right and something wrong for the rest to mean anything.
   expect(new Set(counts).size).toBeGreaterThan(2);
-  const mean = (values: number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const mean = (values: number[]): number =>
+    values.reduce((sum, value) => sum + value, 0) / values.length;
   expect(results.pass1).toBeCloseTo(mean(counts) / SAMPLES, 12);
   // pass@3: the share of the ten triples of five samples that hold a right one
   const triples = counts.map((c) => {
     let hits = 0;
     for (let a = 0; a < 5; a++)
-      for (let b = a + 1; b < 5; b++) for (let d = b + 1; d < 5; d++) hits += a < c || b < c || d < c ? 1 : 0;
+      for (let b = a + 1; b < 5; b++)
+        for (let d = b + 1; d < 5; d++) hits += a < c || b < c || d < c ? 1 : 0;
     return hits / 10;
   });
   expect(results.pass3).toBeCloseTo(mean(triples), 12);
@@ -75,10 +88,16 @@ it('counts what the task graded, problem by problem', async () => {
   const winners = groups.map((answers) => {
     const voters = answers.filter((answer) => answer !== null);
     const votes = (answer: string): number => voters.filter((other) => other === answer).length;
-    return voters.reduce((best, answer) => (votes(answer) > votes(best) ? answer : best), voters[0]);
+    return voters.reduce(
+      (best, answer) => (votes(answer) > votes(best) ? answer : best),
+      voters[0],
+    );
   });
   expect(results.majority).toBeCloseTo(mean(winners.map((answer) => (answer === '1' ? 1 : 0))), 12);
-  expect(results.wellFormed).toBeCloseTo(graded.filter((answer) => answer !== null).length / graded.length, 12);
+  expect(results.wellFormed).toBeCloseTo(
+    graded.filter((answer) => answer !== null).length / graded.length,
+    12,
+  );
   expect(results.truncated).toBe(0);
   expect(results.length).toBeCloseTo(tokensOut / (PROBLEMS * SAMPLES), 12);
   expect(results.greedy).toBeUndefined();

@@ -1,9 +1,10 @@
 /**
  * @file Evaluating a model on problems that training cannot have seen.
  *
- * pass@1 is sampled at a temperature and averaged over k samples, as DeepSeek-R1 reports it; pass@k is the unbiased
- * estimator of Chen et al. 2021; greedy stands beside them, since a model can look better by merely becoming sure. Every rank
- * takes every worldSize-th problem; the results are the same on all ranks.
+ * pass@1 is sampled at a temperature and averaged over k samples, as DeepSeek-R1 reports it; pass@k
+ * is the unbiased estimator of Chen et al. 2021; greedy stands beside them, since a model can look
+ * better by merely becoming sure. Every rank takes every worldSize-th problem; the results are the
+ * same on all ranks.
  */
 import { z } from 'zod';
 import { type Completion, createSampler, generationFlops } from '../inference/index.js';
@@ -49,13 +50,19 @@ export interface EvaluationResult {
   modelFlops: number;
   /** Correct samples of each problem. */
   correct: number[];
-  /** The greedy completions of the first few problems, or the first samples where nothing was decoded greedily. */
+  /**
+   * The greedy completions of the first few problems, or the first samples where nothing was
+   * decoded greedily.
+   */
   samples: SampleRecord[];
 }
 
 /** Longest list that `Ranks.sum` takes. */
 const CHUNK = 1024;
-/** Sequences answered at once, and memory for their keys and values: whatever the machine, so that answers are the same. */
+/**
+ * Sequences answered at once, and memory for their keys and values: whatever the machine, so that
+ * answers are the same.
+ */
 const MAX_SEQUENCES = 128;
 const MAX_CACHE_BYTES = 512 * 1024 * 1024;
 /** How many of a task's problems are shown in the run's samples. */
@@ -128,7 +135,12 @@ export async function answerProblems(
   const { maxTokens, onTranscript } = options;
   const transcripts: Transcript[] = [];
   let modelFlops = 0;
-  const pass = async (samples: number, temperature: number, key: (string | number)[], greedy: boolean): Promise<void> => {
+  const pass = async (
+    samples: number,
+    temperature: number,
+    key: (string | number)[],
+    greedy: boolean,
+  ): Promise<void> => {
     const graded: Promise<void>[] = [];
     const completions = await sampler.generate(prompts, {
       samples,
@@ -141,10 +153,12 @@ export async function answerProblems(
       },
     });
     await Promise.all(graded);
-    if (!onTranscript) transcripts.push(...(await Promise.all(completions.map((c) => transcriptOf(c, greedy)))));
+    if (!onTranscript)
+      transcripts.push(...(await Promise.all(completions.map((c) => transcriptOf(c, greedy)))));
     const lengths: number[][] = prompts.map(() => []);
     for (const { prompt, tokens } of completions) lengths[prompt].push(tokens.length);
-    for (const [i, prompt] of prompts.entries()) modelFlops += generationFlops(model.config, prompt.length, lengths[i]);
+    for (const [i, prompt] of prompts.entries())
+      modelFlops += generationFlops(model.config, prompt.length, lengths[i]);
   };
   await pass(options.samples, options.temperature, [seed, 'evaluate'], false);
   if (options.greedy) await pass(1, 0, [], true);
@@ -153,7 +167,10 @@ export async function answerProblems(
 }
 
 /** Puts caches on the backend's stack and takes them off again. */
-export async function evaluate(context: EvaluateContext, options: EvaluateOptions): Promise<EvaluationResult> {
+export async function evaluate(
+  context: EvaluateContext,
+  options: EvaluateOptions,
+): Promise<EvaluationResult> {
   const { backend, task, seed } = context;
   const problems = evaluationProblems(task, seed, options.problems);
   const own = slotsOf(backend, problems.length);
@@ -205,9 +222,13 @@ export async function evaluate(context: EvaluateContext, options: EvaluateOption
     const k = options.passAt;
     results[`pass${k}`] = correct.reduce((sum, c) => sum + passAtK(options.samples, c, k), 0) / n;
   }
-  const shown = transcripts.filter(({ sample }) => (options.greedy ? sample === null : sample === 0)).slice(0, SHOWN);
-  const samples = shown.map(({ prompt, completion, reward, correct, reason, completionTokens }): SampleRecord => {
-    return { prompt, completion, reward, correct, reason, tokens: completionTokens ?? 0 };
-  });
+  const shown = transcripts
+    .filter(({ sample }) => (options.greedy ? sample === null : sample === 0))
+    .slice(0, SHOWN);
+  const samples = shown.map(
+    ({ prompt, completion, reward, correct, reason, completionTokens }): SampleRecord => {
+      return { prompt, completion, reward, correct, reason, tokens: completionTokens ?? 0 };
+    },
+  );
   return { results, tokensIn: allIn, tokensOut: allOut, modelFlops: allFlops, correct, samples };
 }

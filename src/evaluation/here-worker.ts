@@ -14,18 +14,29 @@ const port = parentPort;
 const send = (message: FromThread): void => port.postMessage(message);
 
 const nextPart = (): Promise<number[] | null> => {
-  const answer = new Promise<number[] | null>((resolve) => port.once('message', ({ part }: ToThread) => resolve(part)));
+  const answer = new Promise<number[] | null>((resolve) =>
+    port.once('message', ({ part }: ToThread) => resolve(part)),
+  );
   send({ kind: 'free' });
   return answer;
 };
 
 try {
-  const { folder, share, rank, task: reference, seed, problems: count, options } = workerData as HereJob;
+  const {
+    folder,
+    share,
+    rank,
+    task: reference,
+    seed,
+    problems: count,
+    options,
+  } = workerData as HereJob;
   const task = createTask(reference);
   const problems = evaluationProblems(task, seed, count);
   const opened = await openModel(folder, { share: { model: share, rank } });
-  const onTranscript: NonNullable<Parameters<typeof answerProblems>[3]['onTranscript']> = (transcript) =>
-    send({ kind: 'transcript', transcript });
+  const onTranscript: NonNullable<Parameters<typeof answerProblems>[3]['onTranscript']> = (
+    transcript,
+  ) => send({ kind: 'transcript', transcript });
   for (let part = await nextPart(); part !== null; part = await nextPart()) {
     await answerProblems({ ...opened, task, seed }, problems, part, { ...options, onTranscript });
   }

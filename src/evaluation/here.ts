@@ -1,9 +1,11 @@
 /**
- * @file A model here, evaluated on several cores: a thread each, with the weights in memory that all share.
+ * @file A model here, evaluated on several cores: a thread each, with the weights in memory that
+ * all share.
  *
- * The problems are dealt out in parts, to whichever thread is free. A part is answered as one batch by one thread, and which problems
- * are in it depends on their number alone; random numbers are keyed by problem and sample. So the answers are the same, to the last
- * bit, however many threads there are. What differs is the order of the transcripts, which nothing that is reported looks at.
+ * The problems are dealt out in parts, to whichever thread is free. A part is answered as one batch
+ * by one thread, and which problems are in it depends on their number alone; random numbers are
+ * keyed by problem and sample. So the answers are the same, to the last bit, however many threads
+ * there are. What differs is the order of the transcripts, which nothing that is reported looks at.
  */
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
@@ -15,7 +17,10 @@ import type { TaskReference } from '../tasks/index.js';
 import { type EvaluationRun, openRun, samplesOf, sayHowFar } from './run.js';
 import type { Transcript } from './transcripts.js';
 
-/** What a thread is told when it starts; structured-cloneable, so tasks go by name or by the path of their module. */
+/**
+ * What a thread is told when it starts; structured-cloneable, so tasks go by name or by the path of
+ * their module.
+ */
 export interface HereJob {
   folder: string;
   share: SharedModel;
@@ -33,13 +38,22 @@ export type FromThread =
   /** Has the model, or has answered its part. */
   | { kind: 'free' }
   | { kind: 'transcript'; transcript: Transcript }
-  | { kind: 'failed'; error: { code: ErrorCode | 'bug'; message: string; field?: string; stack?: string } };
+  | {
+      kind: 'failed';
+      error: { code: ErrorCode | 'bug'; message: string; field?: string; stack?: string };
+    };
 
-/** Sampled completions of a part: a batch that is worth its overhead, and parts enough to keep many cores busy until the end. */
+/**
+ * Sampled completions of a part: a batch that is worth its overhead, and parts enough to keep many
+ * cores busy until the end.
+ */
 const PART_COMPLETIONS = { least: 32, most: 256 };
 const PARTS = 16;
 
-/** Numbers of problems, in parts that depend on how many problems and samples there are, and on nothing else. */
+/**
+ * Numbers of problems, in parts that depend on how many problems and samples there are, and on
+ * nothing else.
+ */
 export function partsOf(problems: number, samples: number): number[][] {
   const { least, most } = PART_COMPLETIONS;
   const completions = Math.min(most, Math.max(least, Math.ceil((problems * samples) / PARTS)));
@@ -68,12 +82,16 @@ export async function evaluateHere(run: HereRun): Promise<Transcript[]> {
   const { problems, samples, temperature, greedy, seed } = header;
   const record = openRun(run);
   try {
-    const wanting = (i: number): boolean => samplesOf(header).some((sample) => !record.has(i, sample));
+    const wanting = (i: number): boolean =>
+      samplesOf(header).some((sample) => !record.has(i, sample));
     const parts = partsOf(problems, samples)
       .map((part) => part.filter(wanting))
       .filter((part) => part.length > 0);
     if (parts.length === 0) return record.all;
-    const threads = Math.min(parts.length, run.workers ?? Math.min(availableParallelism(), roomForThreads(described)));
+    const threads = Math.min(
+      parts.length,
+      run.workers ?? Math.min(availableParallelism(), roomForThreads(described)),
+    );
     const share = await shareModel(described, { threads, blas });
     const options = { samples, temperature, greedy, maxTokens };
     const job = { folder, share, task: reference, seed, problems, options };
@@ -86,7 +104,11 @@ export async function evaluateHere(run: HereRun): Promise<Transcript[]> {
       (transcript) => {
         // What went by since the one before is this one's: the sum is what all took.
         const now = (stopwatch as NonNullable<typeof stopwatch>).read();
-        record.add({ ...transcript, seconds: now.seconds - before.seconds, usd: now.usd - before.usd });
+        record.add({
+          ...transcript,
+          seconds: now.seconds - before.seconds,
+          usd: now.usd - before.usd,
+        });
         before = now;
       },
       () => {
@@ -101,7 +123,10 @@ export async function evaluateHere(run: HereRun): Promise<Transcript[]> {
   }
 }
 
-/** Deals the parts out until none is left. @throws what a thread could not do, or UserError (interrupted); no thread is left then */
+/**
+ * Deals the parts out until none is left. @throws what a thread could not do, or UserError
+ * (interrupted); no thread is left then
+ */
 async function runThreads(
   jobs: readonly HereJob[],
   parts: readonly number[][],
@@ -110,7 +135,9 @@ async function runThreads(
   onReady: () => void,
 ): Promise<void> {
   // From the sources (as tests run) the threads are still those of the build folder.
-  const url = new URL(import.meta.url.replace(/\/src\/(evaluation\/)here\.ts.*$/, '/dist/$1here.js'));
+  const url = new URL(
+    import.meta.url.replace(/\/src\/(evaluation\/)here\.ts.*$/, '/dist/$1here.js'),
+  );
   const queue = parts[Symbol.iterator]();
   let failure: Error | null = null;
   const workers: Worker[] = [];
@@ -133,7 +160,11 @@ async function runThreads(
           if (message.kind === 'transcript') onTranscript(message.transcript);
           else if (message.kind === 'failed') {
             const { code, message: text, field, stack } = message.error;
-            fail(code === 'bug' ? Object.assign(new Error(text), { stack }) : new UserError(code, text, field));
+            fail(
+              code === 'bug'
+                ? Object.assign(new Error(text), { stack })
+                : new UserError(code, text, field),
+            );
           } else {
             onReady();
             const { value: part, done } = queue.next();

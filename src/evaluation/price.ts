@@ -1,5 +1,6 @@
 /**
- * @file What the tokens of an endpoint cost: as the user says, as the server says, or as the catalog has it.
+ * @file What the tokens of an endpoint cost: as the user says, as the server says, or as the
+ * catalog has it.
  */
 import { API_PRICES } from '../catalog/data/api-prices.js';
 
@@ -30,12 +31,19 @@ interface Used {
   usd: number | null;
 }
 
-/** Dollars of a completion: as measured, or its tokens at their prices; null where neither is known. */
+/**
+ * Dollars of a completion: as measured, or its tokens at their prices; null where neither is known.
+ */
 export function usdOf(used: Used, pricing: Pricing | null): number | null {
   if (pricing === null) return used.usd;
   const { promptTokens, cachedTokens = 0, completionTokens } = used;
   if (promptTokens === null || completionTokens === null) return null;
   const fresh = Math.max(0, promptTokens - cachedTokens);
   const { inputUsdPerMtok, cachedInputUsdPerMtok, outputUsdPerMtok } = pricing;
-  return (fresh * inputUsdPerMtok + cachedTokens * cachedInputUsdPerMtok + completionTokens * outputUsdPerMtok) / 1e6;
+  return (
+    (fresh * inputUsdPerMtok +
+      cachedTokens * cachedInputUsdPerMtok +
+      completionTokens * outputUsdPerMtok) /
+    1e6
+  );
 }

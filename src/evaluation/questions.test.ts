@@ -3,10 +3,30 @@ import { adapt, bodyOf, completionOf, readAnswer } from './questions.js';
 
 describe('completionOf', () => {
   it.each([
-    ['the form itself', '<think>a</think><answer>4</answer>', null, '<think>a</think><answer>4</answer>'],
-    ['what the instruction asks for', 'Two and two.\n<answer>4</answer>', null, '<think>Two and two.</think><answer>4</answer>'],
-    ['thinking apart', 'So <answer> 4 </answer>', 'Hm.', '<think>Hm.\nSo</think><answer>4</answer>'],
-    ['the last answer counts', '<answer>3</answer> no: <answer>4</answer>', null, '<think>3 no:</think><answer>4</answer>'],
+    [
+      'the form itself',
+      '<think>a</think><answer>4</answer>',
+      null,
+      '<think>a</think><answer>4</answer>',
+    ],
+    [
+      'what the instruction asks for',
+      'Two and two.\n<answer>4</answer>',
+      null,
+      '<think>Two and two.</think><answer>4</answer>',
+    ],
+    [
+      'thinking apart',
+      'So <answer> 4 </answer>',
+      'Hm.',
+      '<think>Hm.\nSo</think><answer>4</answer>',
+    ],
+    [
+      'the last answer counts',
+      '<answer>3</answer> no: <answer>4</answer>',
+      null,
+      '<think>3 no:</think><answer>4</answer>',
+    ],
     [
       'a boxed answer',
       'It is \\boxed{\\frac{1}{2}}.',
@@ -16,10 +36,17 @@ describe('completionOf', () => {
     ['tags that the server took apart', '4', '2+2', '<think>2+2</think><answer>4</answer>'],
     ['thinking that did not end', '', '2+2', '<think>2+2'],
     ['no answer at all', 'It is 4.', null, 'It is 4.'],
-    ['tags in the thinking', '<answer>4</answer>', 'a </think> b', '<think>a  b</think><answer>4</answer>'],
+    [
+      'tags in the thinking',
+      '<answer>4</answer>',
+      'a </think> b',
+      '<think>a  b</think><answer>4</answer>',
+    ],
     ['an answer that does not end', '<answer>4', null, '<answer>4'],
     ['a box that does not close', '\\boxed{4', null, '\\boxed{4'],
-  ])('%s', (_what, content, reasoning, expected) => expect(completionOf(content, reasoning)).toBe(expected));
+  ])('%s', (_what, content, reasoning, expected) =>
+    expect(completionOf(content, reasoning)).toBe(expected),
+  );
 });
 
 it('readAnswer takes usage as OpenAI, DeepSeek and reckoner serve write it', () => {
@@ -34,15 +61,34 @@ it('readAnswer takes usage as OpenAI, DeepSeek and reckoner serve write it', () 
     completionTokens: 5,
     usd: null,
   });
-  expect(readAnswer({ choices, usage: { ...usage, prompt_tokens_details: { cached_tokens: 8 } } }, 'chat')?.cachedTokens).toBe(8);
-  expect(readAnswer({ choices, usage: { ...usage, prompt_cache_hit_tokens: 6 } }, 'chat')?.cachedTokens).toBe(6);
+  expect(
+    readAnswer(
+      { choices, usage: { ...usage, prompt_tokens_details: { cached_tokens: 8 } } },
+      'chat',
+    )?.cachedTokens,
+  ).toBe(8);
+  expect(
+    readAnswer({ choices, usage: { ...usage, prompt_cache_hit_tokens: 6 } }, 'chat')?.cachedTokens,
+  ).toBe(6);
   expect(readAnswer({ choices, usage: { ...usage, cost_usd: 0.01 } }, 'chat')?.usd).toBe(0.01);
-  expect(readAnswer({ choices }, 'chat')).toMatchObject({ promptTokens: null, completionTokens: null });
-  expect(readAnswer({ choices: [{ text: 'x', finish_reason: 'length' }] }, 'completions')).toMatchObject({
+  expect(readAnswer({ choices }, 'chat')).toMatchObject({
+    promptTokens: null,
+    completionTokens: null,
+  });
+  expect(
+    readAnswer({ choices: [{ text: 'x', finish_reason: 'length' }] }, 'completions'),
+  ).toMatchObject({
     completion: 'x',
     stop: 'length',
   });
-  for (const wrong of [null, {}, { choices: [] }, { choices: [{}] }, { choices: [{ text: 4 }] }, 'x']) {
+  for (const wrong of [
+    null,
+    {},
+    { choices: [] },
+    { choices: [{}] },
+    { choices: [{ text: 4 }] },
+    'x',
+  ]) {
     expect(readAnswer(wrong, 'chat')).toBeNull();
   }
 });
@@ -60,7 +106,10 @@ it('a body has what was asked, and is adapted to what a server refuses', () => {
       { role: 'user', content: '1+1=' },
     ],
   });
-  const renamed = adapt(body, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.");
+  const renamed = adapt(
+    body,
+    "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.",
+  );
   expect(renamed).toMatchObject({ max_completion_tokens: 9, seed: 7 });
   expect(renamed).not.toHaveProperty('max_tokens');
   expect(adapt(body, 'unknown field `seed`')).not.toHaveProperty('seed');

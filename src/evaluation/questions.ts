@@ -1,17 +1,23 @@
 /**
  * @file A problem as an endpoint is asked it, and its answer as a task grades it.
  *
- * By default a problem is a user's message, after an instruction that says which form the answer must have. What comes back is
- * written as the completion that tasks know, `<think>…</think><answer>…</answer>`: the thinking is what the endpoint gives apart
- * (DeepSeek's `reasoning_content`) and what stands before the answer; the answer is what stands between the tags, or in
- * the last `\boxed{…}`, or, where the server has taken tags apart as `reckoner serve` does, all of the content. With
- * `--completions` the bare prompt goes out and the text that comes back is graded as it is, as that of a model here.
+ * By default a problem is a user's message, after an instruction that says which form the answer
+ * must have. What comes back is written as the completion that tasks know,
+ * `<think>…</think><answer>…</answer>`: the thinking is what the endpoint gives apart (DeepSeek's
+ * `reasoning_content`) and what stands before the answer; the answer is what stands between the
+ * tags, or in the last `\boxed{…}`, or, where the server has taken tags apart as `reckoner serve`
+ * does, all of the content. With
+ * `--completions` the bare prompt goes out and the text that comes back is graded as it is, as that
+ * of a model here.
  */
 import { z } from 'zod';
 import { parseCompletion, writeCompletion } from '../tasks/completion.js';
 import type { TranscriptStop } from './transcripts.js';
 
-/** For models that have not been trained on the form. Reckoner's own do not see it: their template has no place for it. */
+/**
+ * For models that have not been trained on the form. Reckoner's own do not see it: their template
+ * has no place for it.
+ */
 export const INSTRUCTION =
   'Solve the problem. Think first if it helps. End with the final answer alone, without explanation, between <answer> and </answer>.';
 
@@ -23,19 +29,33 @@ export interface Asked {
 }
 
 /** The body of a request. */
-export function bodyOf(asked: Asked, prompt: string, temperature: number, seed: number): Record<string, unknown> {
+export function bodyOf(
+  asked: Asked,
+  prompt: string,
+  temperature: number,
+  seed: number,
+): Record<string, unknown> {
   const { api, model, instruction, maxTokens } = asked;
-  const common = { model, temperature, seed, ...(maxTokens === null ? {} : { max_tokens: maxTokens }) };
+  const common = {
+    model,
+    temperature,
+    seed,
+    ...(maxTokens === null ? {} : { max_tokens: maxTokens }),
+  };
   if (api === 'completions') return { ...common, prompt };
   const system = instruction === null ? [] : [{ role: 'system', content: instruction }];
   return { ...common, messages: [...system, { role: 'user', content: prompt.trim() }] };
 }
 
 /**
- * The body as a server may want it that has just refused it, or null. Models differ in two fields: newer ones of OpenAI call the
- * longest completion `max_completion_tokens`, and some servers know no `seed`.
+ * The body as a server may want it that has just refused it, or null. Models differ in two fields:
+ * newer ones of OpenAI call the longest completion `max_completion_tokens`, and some servers know
+ * no `seed`.
  */
-export function adapt(body: Record<string, unknown>, refusal: string): Record<string, unknown> | null {
+export function adapt(
+  body: Record<string, unknown>,
+  refusal: string,
+): Record<string, unknown> | null {
   if (refusal.includes('max_completion_tokens') && 'max_tokens' in body) {
     const { max_tokens, ...rest } = body;
     return { ...rest, max_completion_tokens: max_tokens };
@@ -104,7 +124,8 @@ export function readAnswer(json: unknown, api: Asked['api']): Answer | null {
     completion,
     stop: finish_reason === 'length' ? 'length' : 'eos',
     promptTokens: usage?.prompt_tokens ?? null,
-    cachedTokens: usage?.prompt_tokens_details?.cached_tokens ?? usage?.prompt_cache_hit_tokens ?? 0,
+    cachedTokens:
+      usage?.prompt_tokens_details?.cached_tokens ?? usage?.prompt_cache_hit_tokens ?? 0,
     completionTokens: usage?.completion_tokens ?? null,
     usd: usage?.cost_usd ?? null,
   };
@@ -122,17 +143,24 @@ function lastBoxed(text: string): string | null {
   return null;
 }
 
-/** Content and thinking of a message as one completion; text without an answer stays as it is, in no form. */
+/**
+ * Content and thinking of a message as one completion; text without an answer stays as it is, in no
+ * form.
+ */
 export function completionOf(content: string, reasoning: string | null | undefined): string {
   const trimmed = content.trim();
   if (parseCompletion(trimmed).wellFormed) return trimmed;
   const close = trimmed.lastIndexOf('</answer>');
   const open = close < 0 ? -1 : trimmed.lastIndexOf('<answer>', close);
   const untagged = (text: string): string => text.replace(/<\/?(?:think|answer)>/g, '').trim();
-  const thinking = (before: string): string => untagged([reasoning ?? '', before].filter((part) => part !== '').join('\n'));
-  if (open >= 0) return writeCompletion(thinking(trimmed.slice(0, open)), trimmed.slice(open + 8, close).trim());
+  const thinking = (before: string): string =>
+    untagged([reasoning ?? '', before].filter((part) => part !== '').join('\n'));
+  if (open >= 0)
+    return writeCompletion(thinking(trimmed.slice(0, open)), trimmed.slice(open + 8, close).trim());
   const boxed = lastBoxed(trimmed);
   if (boxed !== null) return writeCompletion(thinking(trimmed), boxed);
   if (typeof reasoning !== 'string') return content;
-  return trimmed === '' ? `<think>${reasoning}` : writeCompletion(untagged(reasoning), untagged(content));
+  return trimmed === ''
+    ? `<think>${reasoning}`
+    : writeCompletion(untagged(reasoning), untagged(content));
 }

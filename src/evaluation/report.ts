@@ -2,7 +2,13 @@
  * @file What transcripts say: accuracy with its intervals, form, length, tokens, dollars.
  */
 import { type Pricing, usdOf } from './price.js';
-import { clusteredInterval, type Estimate, meanInterval, passAtK, wilsonInterval } from './statistics.js';
+import {
+  clusteredInterval,
+  type Estimate,
+  meanInterval,
+  passAtK,
+  wilsonInterval,
+} from './statistics.js';
 import { byProblem, tallyOf } from './summary.js';
 import type { Transcript, TranscriptHeader } from './transcripts.js';
 
@@ -34,10 +40,16 @@ export function powersUpTo(n: number): number[] {
   return [...out, n];
 }
 
-type Asked = Pick<TranscriptHeader, 'problems' | 'samples' | 'greedy'> & { pricing: Pricing | null };
+type Asked = Pick<TranscriptHeader, 'problems' | 'samples' | 'greedy'> & {
+  pricing: Pricing | null;
+};
 
 /** @param voteOf see `Task.voteOf` */
-export function reportOf(asked: Asked, all: readonly Transcript[], voteOf?: (answer: string) => string): EvaluationReport {
+export function reportOf(
+  asked: Asked,
+  all: readonly Transcript[],
+  voteOf?: (answer: string) => string,
+): EvaluationReport {
   const each = asked.samples + (asked.greedy ? 1 : 0);
   const groups = byProblem(all, asked.problems).filter((group) => group.length === each);
   const transcripts = groups.flat();
@@ -56,11 +68,17 @@ export function reportOf(asked: Asked, all: readonly Transcript[], voteOf?: (ans
     }
     return total;
   };
-  const countOf = (field: 'majority' | 'greedy'): number => tallies.reduce((total, tally) => total + tally[field], 0);
-  const [prompt, completion] = [sum(({ promptTokens }) => promptTokens), sum(({ completionTokens }) => completionTokens)];
+  const countOf = (field: 'majority' | 'greedy'): number =>
+    tallies.reduce((total, tally) => total + tally[field], 0);
+  const [prompt, completion] = [
+    sum(({ promptTokens }) => promptTokens),
+    sum(({ completionTokens }) => completionTokens),
+  ];
   const usd = sum((transcript) => usdOf(transcript, asked.pricing));
   const solved = transcripts.filter(({ correct }) => correct).length;
-  const parts = [...new Set(transcripts.flatMap(({ part }) => (part === undefined ? [] : [part])))].sort();
+  const parts = [
+    ...new Set(transcripts.flatMap(({ part }) => (part === undefined ? [] : [part]))),
+  ].sort();
   return {
     problems: n,
     pass1: clusteredInterval(tallies.map(({ correct }) => correct / samples)),
@@ -71,11 +89,16 @@ export function reportOf(asked: Asked, all: readonly Transcript[], voteOf?: (ans
     majority: wilsonInterval(countOf('majority'), n),
     greedy: asked.greedy ? wilsonInterval(countOf('greedy'), n) : null,
     format: clusteredInterval(tallies.map(({ wellFormed }) => wellFormed / samples)),
-    length: completion === null ? null : meanInterval(tallies.map(({ tokens }) => tokens / samples)),
+    length:
+      completion === null ? null : meanInterval(tallies.map(({ tokens }) => tokens / samples)),
     stopReasons: { eos: share('eos'), length: share('length'), refused: share('refused') },
     parts: parts.map((part) => {
       const own = tallies.filter((_, i) => groups[i][0].part === part);
-      return { part, problems: own.length, pass1: clusteredInterval(own.map(({ correct }) => correct / samples)) };
+      return {
+        part,
+        problems: own.length,
+        pass1: clusteredInterval(own.map(({ correct }) => correct / samples)),
+      };
     }),
     tokens:
       prompt === null || completion === null

@@ -1,6 +1,6 @@
 /**
- * @file An evaluation and its file of transcripts, gone on with where the file has begun; and that of an endpoint from beginning to end. That of a
- * model here is in here.ts.
+ * @file An evaluation and its file of transcripts, gone on with where the file has begun; and that
+ * of an endpoint from beginning to end. That of a model here is in here.ts.
  */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -28,7 +28,8 @@ export function chooseProblems(task: Task, seed: number, count: number | undefin
   return evaluationProblems(task, seed, count ?? Math.min(DEFAULT_PROBLEMS, listed));
 }
 
-export const problemsHash = (problems: readonly Problem[]): string => hashOf(problems.map(({ key, prompt }) => [key, prompt]));
+export const problemsHash = (problems: readonly Problem[]): string =>
+  hashOf(problems.map(({ key, prompt }) => [key, prompt]));
 
 /** A hash of the weights in a folder: two models of one name have each their own transcripts. */
 export function weightsHash(folder: string): string {
@@ -44,7 +45,11 @@ export function transcriptsPath(runs: string, header: TranscriptHeader): string 
       .replace(/[^a-z0-9]+/g, '-')
       .replace(/^-+|-+$/g, '')
       .slice(-40);
-  return join(runs, 'evaluations', `${slug(header.model)}-${slug(header.task)}-${hashOf(header).slice(0, 8)}.jsonl`);
+  return join(
+    runs,
+    'evaluations',
+    `${slug(header.model)}-${slug(header.task)}-${hashOf(header).slice(0, 8)}.jsonl`,
+  );
 }
 
 /** An evaluation and the file of its transcripts. */
@@ -56,16 +61,24 @@ export interface EvaluationRun {
   progress?: Progress;
 }
 
-export const samplesOf = ({ samples, greedy }: Pick<TranscriptHeader, 'samples' | 'greedy'>): (number | null)[] => [
+export const samplesOf = ({
+  samples,
+  greedy,
+}: Pick<TranscriptHeader, 'samples' | 'greedy'>): (number | null)[] => [
   ...Array.from({ length: samples }, (_, i) => i),
   ...(greedy ? [null] : []),
 ];
 
 /** Answers of a whole evaluation. */
-export const answersOf = (header: TranscriptHeader): number => header.problems * samplesOf(header).length;
+export const answersOf = (header: TranscriptHeader): number =>
+  header.problems * samplesOf(header).length;
 
 /** Opens the file, and hands each transcript on to it and to whoever watches. */
-export function openRun({ file, header, progress }: Pick<EvaluationRun, 'file' | 'header' | 'progress'>) {
+export function openRun({
+  file,
+  header,
+  progress,
+}: Pick<EvaluationRun, 'file' | 'header' | 'progress'>) {
   const transcripts = openTranscripts(file, header);
   const all = [...transcripts.found];
   const total = answersOf(header);
@@ -87,7 +100,11 @@ export function openRun({ file, header, progress }: Pick<EvaluationRun, 'file' |
 }
 
 /** An error that says how many answers there are, and how to go on. */
-export function sayHowFar(error: unknown, { file, header }: Pick<EvaluationRun, 'file' | 'header'>, answers: number): unknown {
+export function sayHowFar(
+  error: unknown,
+  { file, header }: Pick<EvaluationRun, 'file' | 'header'>,
+  answers: number,
+): unknown {
   if (!(error instanceof UserError)) return error;
   const goOn = `${answers} of ${answersOf(header)} answers are in ${file}; the same command goes on`;
   return new UserError(error.code, `${error.message}; ${goOn}`, error.field);
@@ -100,11 +117,19 @@ export interface EndpointRun extends EvaluationRun {
   maxUsd?: number;
 }
 
-/** Of an endpoint. @returns all transcripts; not every question may have been asked where `maxUsd` was reached */
+/**
+ * Of an endpoint. @returns all transcripts; not every question may have been asked where `maxUsd`
+ * was reached
+ */
 export async function evaluateEndpoint(run: EndpointRun): Promise<Transcript[]> {
   const { header, task, problems, endpoint, parallel, maxUsd } = run;
   const { request, seed, temperature, model, maxTokens, pricing } = header;
-  const asked: Asked = { api: request?.api ?? 'chat', instruction: request?.instruction ?? null, model, maxTokens };
+  const asked: Asked = {
+    api: request?.api ?? 'chat',
+    instruction: request?.instruction ?? null,
+    model,
+    maxTokens,
+  };
   const record = openRun(run);
   try {
     const questions = problems.flatMap((_, problem) =>
@@ -112,7 +137,8 @@ export async function evaluateEndpoint(run: EndpointRun): Promise<Transcript[]> 
         .filter((sample) => !record.has(problem, sample))
         .map((sample) => ({ problem, sample })),
     );
-    const mayAsk = maxUsd === undefined ? undefined : createBudget(maxUsd, () => record.all, pricing);
+    const mayAsk =
+      maxUsd === undefined ? undefined : createBudget(maxUsd, () => record.all, pricing);
     await askQuestions(questions, {
       endpoint,
       asked,
@@ -133,10 +159,15 @@ export async function evaluateEndpoint(run: EndpointRun): Promise<Transcript[]> 
 }
 
 /**
- * Whether one more question fits a budget when each that is still open costs what the answers so far cost on average.
+ * Whether one more question fits a budget when each that is still open costs what the answers so
+ * far cost on average.
  * @throws UserError (usage) when nobody knows what an answer cost
  */
-function createBudget(maxUsd: number, all: () => readonly Transcript[], pricing: TranscriptHeader['pricing']) {
+function createBudget(
+  maxUsd: number,
+  all: () => readonly Transcript[],
+  pricing: TranscriptHeader['pricing'],
+) {
   let counted = 0;
   let usd = 0;
   return (open: number): boolean => {

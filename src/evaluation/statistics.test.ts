@@ -26,8 +26,8 @@ describe('passAtK', () => {
 
 describe('wilsonInterval', () => {
   it('agrees with published values', () => {
-    // Newcombe 1998, table I, method 3: 81/263 → 0.2553 to 0.3662; 15/148 → 0.0624 to 0.1605; 0/20 → 0 to 0.1611;
-    // 1/29 → 0.0061 to 0.1718
+    // Newcombe 1998, table I, method 3: 81/263 → 0.2553 to 0.3662; 15/148 → 0.0624 to 0.1605; 0/20
+    // → 0 to 0.1611; 1/29 → 0.0061 to 0.1718
     const cases: [number, number, number, number][] = [
       [81, 263, 0.2553, 0.3662],
       [15, 148, 0.0624, 0.1605],
@@ -59,7 +59,8 @@ describe('clusteredInterval', () => {
     expect(clusteredInterval([1, 1, 1, 1])).toEqual(wilsonInterval(4, 4));
     expect(clusteredInterval([0, 0])).toEqual(wilsonInterval(0, 2));
   });
-  it('says nothing from one problem', () => expect(clusteredInterval([0.25])).toEqual({ mean: 0.25, low: 0, high: 1 }));
+  it('says nothing from one problem', () =>
+    expect(clusteredInterval([0.25])).toEqual({ mean: 0.25, low: 0, high: 1 }));
 });
 
 describe('majorityVote', () => {

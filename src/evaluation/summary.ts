@@ -19,16 +19,31 @@ export interface Tally {
   majority: number;
 }
 
-export const TALLY_FIELDS = ['correct', 'greedy', 'wellFormed', 'truncated', 'tokens', 'majority'] as const;
+export const TALLY_FIELDS = [
+  'correct',
+  'greedy',
+  'wellFormed',
+  'truncated',
+  'tokens',
+  'majority',
+] as const;
 
-type Graded = Pick<Transcript, 'sample' | 'answer' | 'correct' | 'wellFormed' | 'stop' | 'completionTokens'>;
+type Graded = Pick<
+  Transcript,
+  'sample' | 'answer' | 'correct' | 'wellFormed' | 'stop' | 'completionTokens'
+>;
 
 /**
  * Adds up the transcripts of one problem.
  * @param voteOf makes answers alike that are the same (`1/2` and `0.5`)
  */
-export function tallyOf(transcripts: readonly Graded[], voteOf: (answer: string) => string = (answer) => answer): Tally {
-  const samples = transcripts.filter(({ sample }) => sample !== null).sort((a, b) => Number(a.sample) - Number(b.sample));
+export function tallyOf(
+  transcripts: readonly Graded[],
+  voteOf: (answer: string) => string = (answer) => answer,
+): Tally {
+  const samples = transcripts
+    .filter(({ sample }) => sample !== null)
+    .sort((a, b) => Number(a.sample) - Number(b.sample));
   const votes = samples.map(({ answer }) => (answer === null ? null : voteOf(answer)));
   const winner = majorityVote(votes);
   const count = (test: (one: Graded) => boolean): number => samples.filter(test).length;
@@ -38,12 +53,16 @@ export function tallyOf(transcripts: readonly Graded[], voteOf: (answer: string)
     wellFormed: count(({ wellFormed }) => wellFormed),
     truncated: count(({ stop }) => stop === 'length'),
     tokens: samples.reduce((sum, { completionTokens }) => sum + (completionTokens ?? 0), 0),
-    majority: winner !== null && samples.some(({ correct }, i) => correct && votes[i] === winner) ? 1 : 0,
+    majority:
+      winner !== null && samples.some(({ correct }, i) => correct && votes[i] === winner) ? 1 : 0,
   };
 }
 
 /** Transcripts by problem, for `count` problems. */
-export function byProblem<T extends { problem: number }>(transcripts: readonly T[], count: number): T[][] {
+export function byProblem<T extends { problem: number }>(
+  transcripts: readonly T[],
+  count: number,
+): T[][] {
   const groups: T[][] = Array.from({ length: count }, () => []);
   for (const transcript of transcripts) groups[transcript.problem]?.push(transcript);
   return groups;

@@ -7,7 +7,10 @@ import { createTask, type TaskReference, tasks } from '../tasks/index.js';
 import { readRows } from '../tasks/rows.js';
 import type { Task } from '../tasks/task.js';
 
-/** `questions` or `code`, by what the first row has. All rows are asked: the file is there to be evaluated on. */
+/**
+ * `questions` or `code`, by what the first row has. All rows are asked: the file is there to be
+ * evaluated on.
+ */
 function ofRows(file: string): TaskReference {
   const [{ row }] = readRows(file);
   const hasTests = 'test' in row || 'tests' in row;
@@ -15,15 +18,24 @@ function ofRows(file: string): TaskReference {
 }
 
 /**
- * A task's name, the path of a `.jsonl` file or of a module, or an object with a task and its options as JSON.
- * @param own what the model was trained on: it stands for itself when it is named, with its options, and when nothing is
+ * A task's name, the path of a `.jsonl` file or of a module, or an object with a task and its
+ * options as JSON.
+ * @param own what the model was trained on: it stands for itself when it is named, with its
+ * options, and when nothing is
  * @throws UserError (usage)
  */
-export function chooseTask(text: string | undefined, own: TaskReference | null): { task: Task; reference: TaskReference } {
+export function chooseTask(
+  text: string | undefined,
+  own: TaskReference | null,
+): { task: Task; reference: TaskReference } {
   const made = (reference: TaskReference) => ({ task: createTask(reference), reference });
   if (text === undefined || text === own?.name) {
     if (own !== null) return made(own);
-    throw new UserError('usage', 'the model does not say what it was trained on; name a task with --task', '--task');
+    throw new UserError(
+      'usage',
+      'the model does not say what it was trained on; name a task with --task',
+      '--task',
+    );
   }
   if (text.trimStart().startsWith('{')) {
     let reference: unknown;
@@ -36,8 +48,16 @@ export function chooseTask(text: string | undefined, own: TaskReference | null):
   }
   if (Object.hasOwn(tasks, text)) return made({ name: text });
   const ending = /\.(jsonl|[mc]?[jt]s)$/.exec(text)?.[1];
-  if (ending !== undefined && existsSync(text)) return made(ending === 'jsonl' ? ofRows(text) : { module: text });
+  if (ending !== undefined && existsSync(text))
+    return made(ending === 'jsonl' ? ofRows(text) : { module: text });
   const names = Object.keys(tasks).join(', ');
-  const message = ending === undefined ? `no task ${JSON.stringify(text)}; there are ${names}` : `${text}: no such file`;
-  throw new UserError('usage', `${message}; a file is a .jsonl of problems, or a .ts or .js that exports a task`, '--task');
+  const message =
+    ending === undefined
+      ? `no task ${JSON.stringify(text)}; there are ${names}`
+      : `${text}: no such file`;
+  throw new UserError(
+    'usage',
+    `${message}; a file is a .jsonl of problems, or a .ts or .js that exports a task`,
+    '--task',
+  );
 }

@@ -1,8 +1,20 @@
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { openTranscripts, readTranscripts, type Transcript, type TranscriptHeader } from './transcripts.js';
+import {
+  openTranscripts,
+  readTranscripts,
+  type Transcript,
+  type TranscriptHeader,
+} from './transcripts.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'reckoner-transcripts-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -83,7 +95,10 @@ it('is written by one at a time; a lock whose process is gone is taken over', ()
   );
   open.close();
   expect(existsSync(lock)).toBe(false);
-  writeFileSync(lock, JSON.stringify({ pid: 2 ** 22 + 5, host: hostname(), started: '', time: 't' }));
+  writeFileSync(
+    lock,
+    JSON.stringify({ pid: 2 ** 22 + 5, host: hostname(), started: '', time: 't' }),
+  );
   openTranscripts(file, header).close();
   expect(() => openTranscripts(file, { ...header, seed: 2 })).toThrow('another evaluation');
   expect(existsSync(lock)).toBe(false);
@@ -103,7 +118,9 @@ it('refuses a file that holds something else, and leaves it as it is', () => {
   const file = join(folder, 'foreign.jsonl');
   for (const text of ['hello', '{"type":"metrics"}\n', `not json\n`, '[1]\n']) {
     writeFileSync(file, text);
-    expect(() => openTranscripts(file, header)).toThrow('foreign.jsonl:1: is not a line of transcripts');
+    expect(() => openTranscripts(file, header)).toThrow(
+      'foreign.jsonl:1: is not a line of transcripts',
+    );
     expect(readFileSync(file, 'utf8')).toBe(text);
   }
   const good = join(folder, 'middle.jsonl');

@@ -1,10 +1,11 @@
 /**
- * @file The transcripts of an evaluation: one JSON Lines file, append-only, that is both what a person reads and where a killed
- * evaluation goes on.
+ * @file The transcripts of an evaluation: one JSON Lines file, append-only, that is both what a
+ * person reads and where a killed evaluation goes on.
  *
- * The first line says what was asked of whom; each further line is one completion with its verdict. Everything that is reported
- * is computed from them. A file is gone on with only when its first line says what the call says; half a last line, left by
- * a kill, is cut. One process at a time writes: it holds a lock beside the file, which is taken over when that process is gone.
+ * The first line says what was asked of whom; each further line is one completion with its verdict.
+ * Everything that is reported is computed from them. A file is gone on with only when its first
+ * line says what the call says; half a last line, left by a kill, is cut. One process at a time
+ * writes: it holds a lock beside the file, which is taken over when that process is gone.
  */
 import { closeSync, existsSync, openSync, readFileSync, truncateSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -59,7 +60,10 @@ export interface Transcript {
   reason: string;
   /** `refused`: the endpoint would not answer this problem. */
   stop: TranscriptStop;
-  /** Read for it: with a model here, a problem's first sample bears the prompt. Null where an endpoint does not say. */
+  /**
+   * Read for it: with a model here, a problem's first sample bears the prompt. Null where an
+   * endpoint does not say.
+   */
   promptTokens: number | null;
   /** Of those, found in the endpoint's cache. */
   cachedTokens?: number;
@@ -79,7 +83,8 @@ export interface TranscriptFile {
   close(): void;
 }
 
-const keyOf = ({ problem, sample }: Pick<Transcript, 'problem' | 'sample'>): string => `${problem}/${sample ?? 'greedy'}`;
+const keyOf = ({ problem, sample }: Pick<Transcript, 'problem' | 'sample'>): string =>
+  `${problem}/${sample ?? 'greedy'}`;
 
 /** How a file begins. */
 const FIRST = '{"type":"evaluation"';
@@ -94,9 +99,14 @@ interface Content {
 function parseLine(text: string, where: string): Record<string, unknown> {
   try {
     const value = JSON.parse(text) as unknown;
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+    if (typeof value === 'object' && value !== null && !Array.isArray(value))
+      return value as Record<string, unknown>;
   } catch {}
-  throw new UserError('data', `${where}: is not a line of transcripts; use another file with --out`, '--out');
+  throw new UserError(
+    'data',
+    `${where}: is not a line of transcripts; use another file with --out`,
+    '--out',
+  );
 }
 
 function readContent(file: string): Content | null {
@@ -114,15 +124,28 @@ function readContent(file: string): Content | null {
   const transcripts = new Map<string, Transcript>();
   for (const [i, text] of rest.entries()) {
     const line = parseLine(text, `${file}:${i + 2}`) as unknown as Transcript;
-    if (!Number.isInteger(line.problem) || typeof line.correct !== 'boolean') parseLine('', `${file}:${i + 2}`);
+    if (!Number.isInteger(line.problem) || typeof line.correct !== 'boolean')
+      parseLine('', `${file}:${i + 2}`);
     if (!transcripts.has(keyOf(line))) transcripts.set(keyOf(line), line);
   }
-  return { header: header as unknown as TranscriptHeader, transcripts: [...transcripts.values()], wholeBytes };
+  return {
+    header: header as unknown as TranscriptHeader,
+    transcripts: [...transcripts.values()],
+    wholeBytes,
+  };
 }
 
 /** A finished or unfinished file. @throws UserError (data) */
-export function readTranscripts(file: string): { header: TranscriptHeader; transcripts: Transcript[] } {
-  if (!existsSync(file)) throw new UserError('usage', `${file}: no such file; "reckoner eval" writes transcripts`, 'files');
+export function readTranscripts(file: string): {
+  header: TranscriptHeader;
+  transcripts: Transcript[];
+} {
+  if (!existsSync(file))
+    throw new UserError(
+      'usage',
+      `${file}: no such file; "reckoner eval" writes transcripts`,
+      'files',
+    );
   const content = readContent(file);
   if (content === null) throw new UserError('data', `${file}: has no transcripts`, 'files');
   return content;
@@ -147,7 +170,9 @@ function openLocked(file: string, header: TranscriptHeader, unlock: () => void):
   const begun = existsSync(file) ? readContent(file) : null;
   if (begun !== null) {
     for (const field of Object.keys(header) as (keyof TranscriptHeader)[]) {
-      const [there, here] = [begun.header[field], header[field]].map((value) => canonicalJson(value ?? null));
+      const [there, here] = [begun.header[field], header[field]].map((value) =>
+        canonicalJson(value ?? null),
+      );
       if (there === here) continue;
       const message = `${file} is of another evaluation: ${field} is ${there} there and ${here} here; use another file with --out`;
       throw new UserError('usage', message, '--out');

@@ -5,7 +5,10 @@ import { type Choosing, choose, topTokens } from './choose.js';
 const logits = [0.2, 0.4, 0.1, 0.3].map(Math.log);
 const all: Choosing = { temperature: 1, topP: 1, topK: 0, minP: 0, bias: null };
 /** The tokens that can come at all, with their shares of the uniforms. */
-function shares(choosing: Partial<Choosing>, allowed: Uint8Array | null = null): Record<number, number> {
+function shares(
+  choosing: Partial<Choosing>,
+  allowed: Uint8Array | null = null,
+): Record<number, number> {
   const out: Record<number, number> = {};
   for (let i = 0; i < 1000; i++) {
     const id = choose(logits, { ...all, ...choosing }, allowed, i / 1000);
@@ -30,7 +33,9 @@ it('keeps what each filter keeps, and draws from it in proportion', () => {
 it('adds biases first, and never takes what is not allowed', () => {
   expect(shares({ bias: new Map([[2, 1000]]) })).toEqual({ 2: 1000 });
   expect(shares({ topK: 1 }, Uint8Array.from([1, 0, 1, 0]))).toEqual({ 0: 1000 });
-  expect(shares({ temperature: 0, bias: new Map([[1, 50]]) }, Uint8Array.from([1, 0, 1, 0]))).toEqual({ 0: 1000 });
+  expect(
+    shares({ temperature: 0, bias: new Map([[1, 50]]) }, Uint8Array.from([1, 0, 1, 0])),
+  ).toEqual({ 0: 1000 });
 });
 
 it('names the most likely tokens', () => {

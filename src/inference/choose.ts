@@ -1,9 +1,11 @@
 /**
- * @file Choosing a token with a request's own rules: temperature, top-k, top-p, min-p, biases, and a set of tokens that may come.
+ * @file Choosing a token with a request's own rules: temperature, top-k, top-p, min-p, biases, and
+ * a set of tokens that may come.
  *
- * Biases come first, then tokens that may not come go, then the temperature, then top-k, top-p (nucleus sampling, Holtzman et al.
- * 2020) and min-p (Nguyen et al. 2024), each on what the one before has left, as in vLLM. What is left is drawn from by
- * inverting its cumulative distribution in the order of tokens, as `Backend.sample` does. All in float64, a row at a time.
+ * Biases come first, then tokens that may not come go, then the temperature, then top-k, top-p
+ * (nucleus sampling, Holtzman et al. 2020) and min-p (Nguyen et al. 2024), each on what the one
+ * before has left, as in vLLM. What is left is drawn from by inverting its cumulative distribution
+ * in the order of tokens, as `Backend.sample` does. All in float64, a row at a time.
  */
 
 export interface Choosing {
@@ -20,7 +22,11 @@ export interface Choosing {
 }
 
 /** The rules of a request that says no more than these. */
-export const choosingOf = ({ temperature, topP = 1, topK = 0 }: Partial<Choosing> & { temperature: number }): Choosing => ({
+export const choosingOf = ({
+  temperature,
+  topP = 1,
+  topK = 0,
+}: Partial<Choosing> & { temperature: number }): Choosing => ({
   temperature,
   topP,
   topK,
@@ -42,8 +48,14 @@ export function logSumExp(logits: ArrayLike<number>): number {
   return top + Math.log(sum);
 }
 
-/** The n most likely tokens and their log-probabilities under the model itself (temperature 1, nothing left out). */
-export function topTokens(logits: ArrayLike<number>, n: number): { id: number; logProbability: number }[] {
+/**
+ * The n most likely tokens and their log-probabilities under the model itself (temperature 1,
+ * nothing left out).
+ */
+export function topTokens(
+  logits: ArrayLike<number>,
+  n: number,
+): { id: number; logProbability: number }[] {
   const lse = logSumExp(logits);
   const best: number[] = [];
   for (let v = 0; v < logits.length && n > 0; v++) {
@@ -77,7 +89,10 @@ export function weigh(
   let top = Number.NEGATIVE_INFINITY;
   let best = 0;
   for (let v = 0; v < n; v++) {
-    z[v] = allowed === null || allowed[v] === 1 ? logits[v] + (bias?.get(v) ?? 0) : Number.NEGATIVE_INFINITY;
+    z[v] =
+      allowed === null || allowed[v] === 1
+        ? logits[v] + (bias?.get(v) ?? 0)
+        : Number.NEGATIVE_INFINITY;
     if (z[v] > top) [top, best] = [z[v], v];
   }
   if (temperature === 0 || top === Number.NEGATIVE_INFINITY) {
@@ -91,7 +106,8 @@ export function weigh(
     total += z[v];
   }
   if (topK > 0 || topP < 1) {
-    // Sorted: only what could be kept. The rest together is too little to matter for top-p, or is cut by top-k.
+    // Sorted: only what could be kept. The rest together is too little to matter for top-p, or is
+    // cut by top-k.
     const order: number[] = [];
     for (let v = 0; v < n; v++) if (z[v] > 0) order.push(v);
     order.sort((a, b) => z[b] - z[a] || a - b);
@@ -131,6 +147,11 @@ export function pick({ weights, total }: Distribution, uniform: number): number 
 }
 
 /** `pick` of `weigh`. */
-export function choose(logits: ArrayLike<number>, choosing: Choosing, allowed: Uint8Array | null, uniform: number): number {
+export function choose(
+  logits: ArrayLike<number>,
+  choosing: Choosing,
+  allowed: Uint8Array | null,
+  uniform: number,
+): number {
   return pick(weigh(logits, choosing, allowed), uniform);
 }

@@ -4,7 +4,13 @@ import { logitsOf, logSoftmax, tinyConfig } from '../models/testing.js';
 import type { Backend } from '../tensor/backend.js';
 import { createReferenceBackend } from '../tensor/backends/reference.js';
 import { createWasmBackend } from '../tensor/backends/wasm/index.js';
-import { createEngine, type DrawnToken, type Engine, type EngineRequest, type SequenceUse } from './engine.js';
+import {
+  createEngine,
+  type DrawnToken,
+  type Engine,
+  type EngineRequest,
+  type SequenceUse,
+} from './engine.js';
 import { createSampler } from './sampler.js';
 
 const EOS = 2;
@@ -12,7 +18,10 @@ const PROMPTS = [[1, 5, 6, 7], [1, 9], [1, 4, 4, 10, 3], [8]];
 const plain = { temperature: 0.7, topP: 1, topK: 0, minP: 0, bias: null };
 
 function setUp(backend: Backend, config: object = {}) {
-  const model = createModel(backend, parseModelConfig({ ...tinyConfig, num_hidden_layers: 2, vocab_size: 11, ...config }));
+  const model = createModel(
+    backend,
+    parseModelConfig({ ...tinyConfig, num_hidden_layers: 2, vocab_size: 11, ...config }),
+  );
   model.store.initialize(3);
   const engine = (capacity = 8, cacheRows = 400, stop = EOS) =>
     createEngine(backend, model, { capacity, cacheRows, stops: [stop] });
@@ -54,15 +63,26 @@ async function finish(engine: Engine): Promise<void> {
   while (await engine.step());
 }
 
-const wasm = (blas: boolean) => createWasmBackend({ sharedBytes: 1 << 22, localBytes: 1 << 26, blas });
+const wasm = (blas: boolean) =>
+  createWasmBackend({ sharedBytes: 1 << 22, localBytes: 1 << 26, blas });
 
 describe('the engine', () => {
   it('draws what the batch sampler draws for the prompt, the choice and the seed', async () => {
     const on = setUp(createReferenceBackend());
-    const sampler = createSampler(on.backend, on.model, { capacity: 8, maxPrompt: 6, maxTokens: 9, eos: EOS });
+    const sampler = createSampler(on.backend, on.model, {
+      capacity: 8,
+      maxPrompt: 6,
+      maxTokens: 9,
+      eos: EOS,
+    });
     const engine = on.engine(3);
     for (const prompt of PROMPTS) {
-      const expected = await sampler.generate([prompt], { samples: 3, maxTokens: 9, temperature: 0.7, key: [4] });
+      const expected = await sampler.generate([prompt], {
+        samples: 3,
+        maxTokens: 9,
+        temperature: 0.7,
+        key: [4],
+      });
       const found = [0, 1, 2].map((choice) => collect(engine, { prompt, choice }).result);
       await finish(engine);
       expect(found.map(({ tokens }) => tokens)).toEqual(expected.map(({ tokens }) => tokens));
@@ -113,10 +133,14 @@ describe('the engine', () => {
   it('shares the prompt of several choices', async () => {
     const engine = setUp(createReferenceBackend()).engine();
     const first = collect(engine, { prompt: PROMPTS[0] });
-    const others = [1, 2].map((choice) => collect(engine, { prompt: PROMPTS[0], choice, after: first.sequence }).result);
+    const others = [1, 2].map(
+      (choice) => collect(engine, { prompt: PROMPTS[0], choice, after: first.sequence }).result,
+    );
     await finish(engine);
     expect(others.map(({ use }) => use.cachedTokens)).toEqual([3, 3]);
-    expect(new Set([first.result, ...others].map(({ tokens }) => String(tokens))).size).toBeGreaterThan(1);
+    expect(
+      new Set([first.result, ...others].map(({ tokens }) => String(tokens))).size,
+    ).toBeGreaterThan(1);
   });
 
   it('frees the slot of a cancelled sequence, waiting or running, and the others do not notice', async () => {
@@ -151,7 +175,9 @@ describe('the engine', () => {
     expect(engine.stats()).toMatchObject({ running: 1, waiting: 3 });
     await finish(engine);
     for (const { stop } of results) expect(['eos', 'length']).toContain(stop);
-    expect(() => collect(engine, { prompt: PROMPTS[0], maxTokens: 17 })).toThrow(/do not fit.*at most 20/);
+    expect(() => collect(engine, { prompt: PROMPTS[0], maxTokens: 17 })).toThrow(
+      /do not fit.*at most 20/,
+    );
   });
 
   it('ends where the one who sees the tokens says so, and keeps to a constraint', async () => {
@@ -164,7 +190,11 @@ describe('the engine', () => {
         last = token;
       },
     };
-    const constrained = collect(engine, { prompt: PROMPTS[0], constraint: alternate, maxTokens: 4 }).result;
+    const constrained = collect(engine, {
+      prompt: PROMPTS[0],
+      constraint: alternate,
+      maxTokens: 4,
+    }).result;
     await finish(engine);
     expect(stopped.use.completionTokens).toBe(1);
     expect(constrained.tokens).toEqual([5, 6, 5, 6]);
@@ -174,26 +204,53 @@ describe('the engine', () => {
     const on = setUp(createReferenceBackend(), { max_position_embeddings: 700 });
     const engine = on.engine(4, 2000);
     const long = Array.from({ length: 600 }, (_, i) => 3 + ((i * i) % 8));
-    const { result, sequence } = collect(engine, { prompt: long, maxTokens: 2, topLogProbabilities: 1 });
-    const short = collect(engine, { prompt: PROMPTS[0], maxTokens: 30, choosing: { ...plain, bias: new Map([[EOS, -100]]) } });
+    const { result, sequence } = collect(engine, {
+      prompt: long,
+      maxTokens: 2,
+      topLogProbabilities: 1,
+    });
+    const short = collect(engine, {
+      prompt: PROMPTS[0],
+      maxTokens: 30,
+      choosing: { ...plain, bias: new Map([[EOS, -100]]) },
+    });
     await engine.step();
     await engine.step();
     expect(sequence.state).toBe('reading');
     expect(short.result.tokens.length).toBeGreaterThan(0);
     await finish(engine);
     const logits = await logitsOf(on, long);
-    expect(result.drawn[0].logProbability).toBeCloseTo(logSoftmax(logits[599])[result.tokens[0]], 10);
+    expect(result.drawn[0].logProbability).toBeCloseTo(
+      logSoftmax(logits[599])[result.tokens[0]],
+      10,
+    );
   });
 });
 
 describe.each([true, false])('with a seed on the WASM backend (BLAS: %s)', (blas) => {
   /** Wide enough for products of several kinds. */
-  const config = { hidden_size: 96, intermediate_size: 256, num_attention_heads: 6, head_dim: 16, vocab_size: 64 };
+  const config = {
+    hidden_size: 96,
+    intermediate_size: 256,
+    num_attention_heads: 6,
+    head_dim: 16,
+    vocab_size: 64,
+  };
   const prompt = [1, 40, 17, 33, 8];
-  const seeded = { prompt, maxTokens: 24, seed: 9, topLogProbabilities: 2, choosing: { ...plain, temperature: 1 } };
+  const seeded = {
+    prompt,
+    maxTokens: 24,
+    seed: 9,
+    topLogProbabilities: 2,
+    choosing: { ...plain, temperature: 1 },
+  };
 
   it('has the same bits alone, in any company, in parts and from the cache', async () => {
-    const on = setUp(await wasm(blas), { ...config, max_position_embeddings: 400, initializer_range: 0.1 });
+    const on = setUp(await wasm(blas), {
+      ...config,
+      max_position_embeddings: 400,
+      initializer_range: 0.1,
+    });
     const alone = on.engine(40, 3000, -1);
     const expected = collect(alone, seeded).result;
     await finish(alone);
@@ -202,7 +259,10 @@ describe.each([true, false])('with a seed on the WASM backend (BLAS: %s)', (blas
       const engine = on.engine(40, 4000, -1);
       const others = Array.from({ length: company }, (_, i) =>
         collect(engine, {
-          prompt: Array.from({ length: 1 + ((i * 37) % 90) }, (__, j) => 3 + ((i * 5 + j * 11) % 60)),
+          prompt: Array.from(
+            { length: 1 + ((i * 37) % 90) },
+            (__, j) => 3 + ((i * 5 + j * 11) % 60),
+          ),
           seed: i % 3 === 0 ? null : i,
           maxTokens: 30,
         }),

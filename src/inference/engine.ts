@@ -1,14 +1,17 @@
 /**
- * @file The engine of a server: sequences come and go at any time, and each step advances all that are there.
+ * @file The engine of a server: sequences come and go at any time, and each step advances all that
+ * are there.
  *
- * A step is one pass of the model over rows: the latest token of each sequence that is writing, and a part of the prompts that
- * are still being read, so that a long prompt holds up nobody (continuous batching, Yu et al. 2022; chunked prefill, Agrawal et
- * al. 2023). Prompts go through the same pass as generated tokens (`Steps.decode`), so keys and values have the same bits
- * however a prompt was cut, and whether it was computed or found in the cache.
+ * A step is one pass of the model over rows: the latest token of each sequence that is writing, and
+ * a part of the prompts that are still being read, so that a long prompt holds up nobody
+ * (continuous batching, Yu et al. 2022; chunked prefill, Agrawal et al. 2023). Prompts go through
+ * the same pass as generated tokens (`Steps.decode`), so keys and values have the same bits however
+ * a prompt was cut, and whether it was computed or found in the cache.
  *
- * With a seed, a sequence depends on its prompt, its options and its seed alone: random numbers are keyed by (seed, choice,
- * position), and a step that has a seeded sequence in it computes each row by itself (`Backend.independentRows`). Steps without
- * one are free to take the fastest product for their size, and rows of the cache that they wrote are not given to seeded ones.
+ * With a seed, a sequence depends on its prompt, its options and its seed alone: random numbers are
+ * keyed by (seed, choice, position), and a step that has a seeded sequence in it computes each row
+ * by itself (`Backend.independentRows`). Steps without one are free to take the fastest product for
+ * their size, and rows of the cache that they wrote are not given to seeded ones.
  */
 import { UserError } from '../base/errors.js';
 import { Random } from '../base/random.js';
@@ -50,7 +53,9 @@ export interface EngineRequest {
   /** Sees each token; true ends the sequence here. */
   onToken(token: DrawnToken): boolean;
   onEnd(stop: EngineStop, use: SequenceUse): void;
-  /** Wait until this sequence has read its prompt: it is the same, and need be computed only once. */
+  /**
+   * Wait until this sequence has read its prompt: it is the same, and need be computed only once.
+   */
   after?: Sequence;
 }
 
@@ -130,7 +135,8 @@ export function createEngine(backend: Backend, model: Model, options: EngineOpti
   const copyRows = (from: number, to: number, count: number): void => {
     const part = (tensor: Tensor, row: number): Tensor =>
       backend.view(tensor, row * tensor.rowStride, [count, tensor.shape[1]], tensor.rowStride);
-    for (const tensor of [...cache.keys, ...cache.values]) backend.copy(part(tensor, to), part(tensor, from));
+    for (const tensor of [...cache.keys, ...cache.values])
+      backend.copy(part(tensor, to), part(tensor, from));
   };
 
   function admit(): void {
@@ -163,7 +169,12 @@ export function createEngine(backend: Backend, model: Model, options: EngineOpti
     sequence.state = 'ended';
     prefixes.release(sequence.run);
     const { cachedTokens, drawn, seconds, request } = sequence;
-    request.onEnd(stop, { promptTokens: request.prompt.length, cachedTokens, completionTokens: drawn, seconds });
+    request.onEnd(stop, {
+      promptTokens: request.prompt.length,
+      cachedTokens,
+      completionTokens: drawn,
+      seconds,
+    });
   }
 
   const uniformOf = (sequence: Active): number => {
@@ -177,26 +188,37 @@ export function createEngine(backend: Backend, model: Model, options: EngineOpti
   async function draw(hidden: Tensor, drawing: readonly Active[]): Promise<DrawnToken[]> {
     const logits = steps.logits(hidden);
     const ids = new Int32Array(drawing.length).fill(-1);
-    const plain = drawing.map(({ request }) => isPlain(request.choosing) && request.constraint === null);
+    const plain = drawing.map(
+      ({ request }) => isPlain(request.choosing) && request.constraint === null,
+    );
     const uniforms = Float32Array.from(drawing, uniformOf);
     // Neighbours of one temperature are drawn by one call.
     for (let from = 0; from < drawing.length; ) {
       const { temperature } = drawing[from].request.choosing;
       let to = from + 1;
       if (plain[from]) {
-        while (to < drawing.length && plain[to] && drawing[to].request.choosing.temperature === temperature) to++;
+        while (
+          to < drawing.length &&
+          plain[to] &&
+          drawing[to].request.choosing.temperature === temperature
+        )
+          to++;
         const part = backend.view(logits, from * vocabulary, [to - from, vocabulary]);
         const drawn = await steps.draw(part, uniforms.subarray(from, to), temperature);
         ids.set(drawn.ids as Int32Array, from);
       }
       from = to;
     }
-    const wantsLogits = drawing.map(({ request }, i) => !plain[i] || request.topLogProbabilities !== null);
+    const wantsLogits = drawing.map(
+      ({ request }, i) => !plain[i] || request.topLogProbabilities !== null,
+    );
     const host = wantsLogits.includes(true) ? await backend.read(logits) : null;
     return drawing.map(({ request }, i) => {
       if (host === null || !wantsLogits[i]) return { id: ids[i], logProbability: null, top: [] };
       const row = host.subarray(i * vocabulary, (i + 1) * vocabulary);
-      const id = plain[i] ? ids[i] : choose(row, request.choosing, request.constraint?.allowed() ?? null, uniforms[i]);
+      const id = plain[i]
+        ? ids[i]
+        : choose(row, request.choosing, request.constraint?.allowed() ?? null, uniforms[i]);
       if (request.topLogProbabilities === null) return { id, logProbability: null, top: [] };
       const top = topTokens(row, Math.max(1, request.topLogProbabilities));
       const logProbability = row[id] - row[top[0].id] + top[0].logProbability;
@@ -212,8 +234,10 @@ export function createEngine(backend: Backend, model: Model, options: EngineOpti
     const start = now();
     const mark = backend.mark();
     try {
-      // One token each for those that write; prompts share what is left evenly, so that none holds up another.
-      const pending = (sequence: Active): number => sequence.tokens.length - sequence.run.tokens.length;
+      // One token each for those that write; prompts share what is left evenly, so that none holds
+      // up another.
+      const pending = (sequence: Active): number =>
+        sequence.tokens.length - sequence.run.tokens.length;
       const order = [...active].sort((a, b) => pending(a) - pending(b));
       let room = Math.max(STEP_ROWS, capacity);
       const parts = order.map((sequence, i) => {
@@ -233,7 +257,15 @@ export function createEngine(backend: Backend, model: Model, options: EngineOpti
         if (!exact) run.exact = false;
         for (let i = 0; i < count; i++) {
           const position = run.tokens.length;
-          table.add(tokens[position], position, run.start + position, 0, 0, run.start, position + 1);
+          table.add(
+            tokens[position],
+            position,
+            run.start + position,
+            0,
+            0,
+            run.start,
+            position + 1,
+          );
           run.tokens.push(tokens[position]);
         }
         filled += count;
@@ -278,7 +310,11 @@ export function createEngine(backend: Backend, model: Model, options: EngineOpti
       const longest = Math.min(options.cacheRows, model.config.max_position_embeddings);
       if (prompt.length === 0 || maxTokens < 1 || prompt.length + maxTokens > longest) {
         const asked = `a prompt of ${prompt.length} and a completion of ${maxTokens} tokens`;
-        throw new UserError('usage', `${asked} do not fit; both need at least 1 and together at most ${longest}`, 'max_tokens');
+        throw new UserError(
+          'usage',
+          `${asked} do not fit; both need at least 1 and together at most ${longest}`,
+          'max_tokens',
+        );
       }
       const sequence: Sequence = { request, state: 'waiting' };
       waiting.push(sequence);
@@ -291,7 +327,12 @@ export function createEngine(backend: Backend, model: Model, options: EngineOpti
         waiting.splice(at, 1);
         sequence.state = 'ended';
         const promptTokens = sequence.request.prompt.length;
-        sequence.request.onEnd('cancelled', { promptTokens, cachedTokens: 0, completionTokens: 0, seconds: 0 });
+        sequence.request.onEnd('cancelled', {
+          promptTokens,
+          cachedTokens: 0,
+          completionTokens: 0,
+          seconds: 0,
+        });
         return;
       }
       end(sequence as Active, 'cancelled');

@@ -1,7 +1,9 @@
 /**
- * @file Text in, text out, on the engine: prompts are encoded, completions decoded as they grow, stop strings and schemas kept.
+ * @file Text in, text out, on the engine: prompts are encoded, completions decoded as they grow,
+ * stop strings and schemas kept.
  *
- * What a server's worker thread runs. Requests are plain data and so are the events that answer them, so both cross a thread.
+ * What a server's worker thread runs. Requests are plain data and so are the events that answer
+ * them, so both cross a thread.
  */
 import { UserError } from '../base/errors.js';
 import type { Model } from '../models/index.js';
@@ -45,9 +47,18 @@ export interface TokenReport {
 
 export type Finish = 'stop' | 'length' | 'cancelled';
 
-/** What happens to a request, in order; the request is over with its last `end`, or with `refused`. */
+/**
+ * What happens to a request, in order; the request is over with its last `end`, or with `refused`.
+ */
 export type GenerationEvent =
-  | { id: number; kind: 'delta'; choice: number; text: string; tokens: number; reports: TokenReport[] }
+  | {
+      id: number;
+      kind: 'delta';
+      choice: number;
+      text: string;
+      tokens: number;
+      reports: TokenReport[];
+    }
   | { id: number; kind: 'end'; choice: number; finish: Finish; use: SequenceUse }
   | { id: number; kind: 'refused'; message: string; field?: string };
 
@@ -69,7 +80,12 @@ export interface GeneratorOptions {
 const KEPT_GRAMMARS = 16;
 
 /** Sizes of a cache that holds `capacity` whole contexts, but no more than `bytes`. */
-export function cacheRowsFor(longest: number, capacity: number, bytesPerToken: number, bytes: number): number {
+export function cacheRowsFor(
+  longest: number,
+  capacity: number,
+  bytesPerToken: number,
+  bytes: number,
+): number {
   return Math.max(longest, Math.min(capacity * longest, Math.floor(bytes / bytesPerToken)));
 }
 
@@ -87,14 +103,24 @@ export function createGenerator(
 
   function promptOf(input: GenerationRequest['input']): number[] {
     if ('tokens' in input) {
-      const wrong = input.tokens.find((id) => !Number.isInteger(id) || id < 0 || id >= tokenizer.vocabularySize);
+      const wrong = input.tokens.find(
+        (id) => !Number.isInteger(id) || id < 0 || id >= tokenizer.vocabularySize,
+      );
       if (wrong !== undefined)
-        throw new UserError('usage', `token ${wrong} is not among the model's ${tokenizer.vocabularySize}`, 'prompt');
+        throw new UserError(
+          'usage',
+          `token ${wrong} is not among the model's ${tokenizer.vocabularySize}`,
+          'prompt',
+        );
       return input.tokens;
     }
     if ('text' in input) return plainPrompt(tokenizer.special, tokenizer.encode(input.text));
     if (tokenizer.chat === null) {
-      throw new UserError('usage', 'the model has no chat template; use /v1/completions', 'messages');
+      throw new UserError(
+        'usage',
+        'the model has no chat template; use /v1/completions',
+        'messages',
+      );
     }
     return tokenizer.chat(input.messages);
   }
@@ -104,7 +130,10 @@ export function createGenerator(
     let grammar = grammars.get(key);
     if (grammar === undefined) {
       vocabulary ??= vocabularyOf(tokenizer);
-      grammar = new Grammar(json.kind === 'object' ? grammarOfObject() : grammarOfSchema(json.schema), vocabulary);
+      grammar = new Grammar(
+        json.kind === 'object' ? grammarOfObject() : grammarOfSchema(json.schema),
+        vocabulary,
+      );
       if (!grammar.possible) {
         throw new UserError(
           'usage',
@@ -128,9 +157,15 @@ export function createGenerator(
         'messages' in request.input ? 'messages' : 'prompt',
       );
     }
-    const foreign = request.logitBias.find(([token]) => token < 0 || token >= tokenizer.vocabularySize);
+    const foreign = request.logitBias.find(
+      ([token]) => token < 0 || token >= tokenizer.vocabularySize,
+    );
     if (foreign)
-      throw new UserError('usage', `token ${foreign[0]} is not among the model's ${tokenizer.vocabularySize}`, 'logit_bias');
+      throw new UserError(
+        'usage',
+        `token ${foreign[0]} is not among the model's ${tokenizer.vocabularySize}`,
+        'logit_bias',
+      );
     const maxTokens = Math.min(request.maxTokens ?? room, room);
     const grammar = request.json === null ? null : grammarOf(request.json);
     const { temperature, topP, topK, minP } = request;
@@ -154,10 +189,25 @@ export function createGenerator(
           const { text, stopped } = finder.push(ended ? stream.end() : stream.push(token.id));
           const reports: TokenReport[] = [];
           if (token.logProbability !== null) {
-            const top = token.top.map(({ id: other, logProbability }) => ({ text: tokenizer.decode([other]), logProbability }));
-            if (!ended) reports.push({ text: tokenizer.decode([token.id]), logProbability: token.logProbability, top });
+            const top = token.top.map(({ id: other, logProbability }) => ({
+              text: tokenizer.decode([other]),
+              logProbability,
+            }));
+            if (!ended)
+              reports.push({
+                text: tokenizer.decode([token.id]),
+                logProbability: token.logProbability,
+                top,
+              });
           }
-          emit({ id, kind: 'delta', choice, text: ended && !stopped ? text + finder.end() : text, tokens: 1, reports });
+          emit({
+            id,
+            kind: 'delta',
+            choice,
+            text: ended && !stopped ? text + finder.end() : text,
+            tokens: 1,
+            reports,
+          });
           return stopped;
         },
         onEnd(stop, use) {

@@ -1,19 +1,24 @@
 /**
  * @file A grammar over characters, and which tokens may come next by it.
  *
- * A rule is a list of alternatives, an alternative a list of character sets and rules. The state of a match is the set of stacks
- * of what is still to come; a character advances those stacks whose top takes it (Thompson's simulation, on stacks as in
- * llama.cpp's grammars, so that nesting has no limit). Stacks and states are interned, so the tokens that a state allows are
- * found once: by walking the vocabulary as a tree of characters, which leaves a whole branch where its first character fails.
+ * A rule is a list of alternatives, an alternative a list of character sets and rules. The state of
+ * a match is the set of stacks of what is still to come; a character advances those stacks whose
+ * top takes it (Thompson's simulation, on stacks as in llama.cpp's grammars, so that nesting has no
+ * limit). Stacks and states are interned, so the tokens that a state allows are found once: by
+ * walking the vocabulary as a tree of characters, which leaves a whole branch where its first
+ * character fails.
  *
- * A state must never be a dead end. So alternatives that need a character which the vocabulary cannot write by itself are dropped
- * before the start; whatever is left can be finished one character a token.
+ * A state must never be a dead end. So alternatives that need a character which the vocabulary
+ * cannot write by itself are dropped before the start; whatever is left can be finished one
+ * character a token.
  */
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
 import type { Constraint } from './engine.js';
 
 /** Code points in inclusive ranges, or a rule by its number. */
-export type Element = { readonly ranges: readonly (readonly [number, number])[] } | { readonly rule: number };
+export type Element =
+  | { readonly ranges: readonly (readonly [number, number])[] }
+  | { readonly rule: number };
 export type Rule = Element[][];
 
 interface Stack {
@@ -85,7 +90,10 @@ export function vocabularyOf(tokenizer: Tokenizer): Vocabulary {
   return { size: tokenizer.vocabularySize, eos: tokenizer.special.eos, tree, alphabet, characters };
 }
 
-/** Stacks of a state: an ambiguous schema could double them with every character. Those left out are alternatives of those kept. */
+/**
+ * Stacks of a state: an ambiguous schema could double them with every character. Those left out are
+ * alternatives of those kept.
+ */
 const MOST_STACKS = 1000;
 /** States that are remembered; a mask takes a byte a token. */
 const MOST_MASKS = 512;
@@ -129,7 +137,8 @@ export class Grammar {
         return this.allowed(state);
       },
       advance: (token) => {
-        for (const point of this.vocabulary.characters[token]) state = state === null ? null : this.advance(state, point);
+        for (const point of this.vocabulary.characters[token])
+          state = state === null ? null : this.advance(state, point);
       },
     };
   }
@@ -156,7 +165,9 @@ export class Grammar {
     return stack;
   }
 
-  /** The stacks that a stack stands for once rules on its top are replaced by their alternatives. */
+  /**
+   * The stacks that a stack stands for once rules on its top are replaced by their alternatives.
+   */
   private expand(stack: Stack | null): { tops: Stack[]; accepting: boolean } {
     const known = this.expanded.get(stack);
     if (known !== undefined) return known;
@@ -178,7 +189,8 @@ export class Grammar {
         continue;
       }
       const below = this.push(top.alternative, top.at + 1, top.below);
-      for (const alternative of this.alternatives[element.rule]) work.push(this.push(alternative, 0, below));
+      for (const alternative of this.alternatives[element.rule])
+        work.push(this.push(alternative, 0, below));
     }
     const result = { tops: [...tops], accepting };
     this.expanded.set(stack, result);
@@ -209,7 +221,8 @@ export class Grammar {
     const stacks: (Stack | null)[] = [];
     for (const top of state.tops) {
       const element = top.alternative.elements[top.at];
-      if ('ranges' in element && takes(element.ranges, point)) stacks.push(this.push(top.alternative, top.at + 1, top.below));
+      if ('ranges' in element && takes(element.ranges, point))
+        stacks.push(this.push(top.alternative, top.at + 1, top.below));
     }
     const next = stacks.length === 0 ? null : this.stateOf(stacks);
     state.next.set(point, next);
@@ -241,7 +254,11 @@ export class Grammar {
 const takes = (ranges: readonly (readonly [number, number])[], point: number): boolean =>
   ranges.some(([low, high]) => point >= low && point <= high);
 
-function isProductive(alternative: readonly Element[], productive: ReadonlySet<number>, alphabet: ReadonlySet<number>): boolean {
+function isProductive(
+  alternative: readonly Element[],
+  productive: ReadonlySet<number>,
+  alphabet: ReadonlySet<number>,
+): boolean {
   return alternative.every((element) => {
     if ('rule' in element) return productive.has(element.rule);
     // Small ranges are looked up, large ones searched.
@@ -262,7 +279,11 @@ function productiveRules(rules: readonly Rule[], alphabet: ReadonlySet<number>):
   for (let before = -1; before !== productive.size; ) {
     before = productive.size;
     rules.forEach((rule, i) => {
-      if (!productive.has(i) && rule.some((alternative) => isProductive(alternative, productive, alphabet))) productive.add(i);
+      if (
+        !productive.has(i) &&
+        rule.some((alternative) => isProductive(alternative, productive, alphabet))
+      )
+        productive.add(i);
     });
   }
   return productive;

@@ -1,4 +1,6 @@
-/** @file Inference: sampling with preallocated caches, a batch at a time or as requests come and go. */
+/**
+ * @file Inference: sampling with preallocated caches, a batch at a time or as requests come and go.
+ */
 
 export type { Choosing } from './choose.js';
 export {

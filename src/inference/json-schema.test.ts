@@ -6,25 +6,61 @@ import { grammarOfObject, grammarOfSchema } from './json-schema.js';
 const ASCII = Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i)).join('');
 const tokenizer = createCharacterTokenizer(`${ASCII}äé😀`);
 const vocabulary = vocabularyOf(tokenizer);
-const accepts = (schema: unknown, text: string): boolean => new Grammar(grammarOfSchema(schema), vocabulary).accepts(text);
+const accepts = (schema: unknown, text: string): boolean =>
+  new Grammar(grammarOfSchema(schema), vocabulary).accepts(text);
 
 /** Schema, texts that it takes, texts that it does not. */
 const CASES: [string, unknown, string[], string[]][] = [
   ['integer', { type: 'integer' }, ['0', '-7', '120'], ['', '-', '01', '1.5', '+1', ' 1', '1 ']],
-  ['number', { type: 'number' }, ['0', '-1.25', '3e8', '1.5E-10'], ['1.', '.5', '1e', '0x1', 'NaN']],
-  ['string', { type: 'string' }, ['""', '"a"', '"\\n\\u00e9\\""', '"é😀 {"'], ['"', 'a', '"a""', '"\\x"', '"\\u12g4"']],
-  ['bounded string', { type: 'string', minLength: 1, maxLength: 3 }, ['"a"', '"abc"', '"\\n\\n"'], ['""', '"abcd"']],
-  ['boolean and null', { type: ['boolean', 'null'] }, ['true', 'false', 'null'], ['True', 'nul', '0']],
-  ['enum', { enum: ['red', 'rot', 3, null] }, ['"red"', '"rot"', '3', 'null'], ['"re"', 'red', '33']],
+  [
+    'number',
+    { type: 'number' },
+    ['0', '-1.25', '3e8', '1.5E-10'],
+    ['1.', '.5', '1e', '0x1', 'NaN'],
+  ],
+  [
+    'string',
+    { type: 'string' },
+    ['""', '"a"', '"\\n\\u00e9\\""', '"é😀 {"'],
+    ['"', 'a', '"a""', '"\\x"', '"\\u12g4"'],
+  ],
+  [
+    'bounded string',
+    { type: 'string', minLength: 1, maxLength: 3 },
+    ['"a"', '"abc"', '"\\n\\n"'],
+    ['""', '"abcd"'],
+  ],
+  [
+    'boolean and null',
+    { type: ['boolean', 'null'] },
+    ['true', 'false', 'null'],
+    ['True', 'nul', '0'],
+  ],
+  [
+    'enum',
+    { enum: ['red', 'rot', 3, null] },
+    ['"red"', '"rot"', '3', 'null'],
+    ['"re"', 'red', '33'],
+  ],
   ['const', { const: { a: [1] } }, ['{"a":[1]}'], ['{"a": [1]}', '{}']],
-  ['array', { type: 'array', items: { type: 'integer' } }, ['[]', '[1]', '[1,2, 3]'], ['[1,]', '[,1]', '["a"]', '[1,  2]']],
+  [
+    'array',
+    { type: 'array', items: { type: 'integer' } },
+    ['[]', '[1]', '[1,2, 3]'],
+    ['[1,]', '[,1]', '["a"]', '[1,  2]'],
+  ],
   [
     'bounded array',
     { type: 'array', items: { type: 'boolean' }, minItems: 1, maxItems: 2 },
     ['[true]', '[true,false]'],
     ['[]', '[true,true,true]'],
   ],
-  ['array with a minimum', { type: 'array', items: { const: 1 }, minItems: 2 }, ['[1,1]', '[1,1,1,1]'], ['[]', '[1]']],
+  [
+    'array with a minimum',
+    { type: 'array', items: { const: 1 }, minItems: 2 },
+    ['[1,1]', '[1,1,1,1]'],
+    ['[]', '[1]'],
+  ],
   [
     'object',
     {
@@ -34,12 +70,25 @@ const CASES: [string, unknown, string[], string[]][] = [
       additionalProperties: false,
     },
     ['{"b":""}', '{"a":1,"b":""}', '{"a": 1, "b": "x", "c": null}', '{"b":"","c":null}'],
-    ['{}', '{"a":1}', '{"b":"","a":1}', '{"b":"",}', '{"b":"","d":1}', '{"b":"","b":""}', '{ "b":""}'],
+    [
+      '{}',
+      '{"a":1}',
+      '{"b":"","a":1}',
+      '{"b":"",}',
+      '{"b":"","d":1}',
+      '{"b":"","b":""}',
+      '{ "b":""}',
+    ],
   ],
   ['object without properties', { type: 'object', properties: {} }, ['{}'], ['{"a":1}']],
   ['any object', { type: 'object' }, ['{}', '{"a":[{"b":null}, 1.5]}'], ['[]', '{a:1}', '{"a":}']],
   ['anything', {}, ['1', '"a"', '[[],{}]', 'null'], ['', '[', 'undefined']],
-  ['anyOf', { anyOf: [{ type: 'integer' }, { type: 'array', items: { type: 'null' } }] }, ['5', '[null]'], ['[5]', 'null']],
+  [
+    'anyOf',
+    { anyOf: [{ type: 'integer' }, { type: 'array', items: { type: 'null' } }] },
+    ['5', '[null]'],
+    ['[5]', 'null'],
+  ],
   [
     'recursion',
     {
@@ -47,12 +96,18 @@ const CASES: [string, unknown, string[], string[]][] = [
       $defs: {
         tree: {
           type: 'object',
-          properties: { value: { type: 'integer' }, children: { type: 'array', items: { $ref: '#/$defs/tree' } } },
+          properties: {
+            value: { type: 'integer' },
+            children: { type: 'array', items: { $ref: '#/$defs/tree' } },
+          },
           required: ['value', 'children'],
         },
       },
     },
-    ['{"value":1,"children":[]}', '{"value":1,"children":[{"value":2,"children":[{"value":3,"children":[]}]}]}'],
+    [
+      '{"value":1,"children":[]}',
+      '{"value":1,"children":[{"value":2,"children":[{"value":3,"children":[]}]}]}',
+    ],
     ['{"value":1,"children":[1]}', '{"value":1,"children":[{"value":2}]}'],
   ],
 ];
@@ -123,7 +178,22 @@ it('drops what the vocabulary cannot write, and says when nothing is left', () =
 });
 
 it('masks whole tokens of several characters, and none that has a role', () => {
-  const texts = ['<eos>', '<think>', 'tr', 'true', 'truex', 't', 'r', 'u', 'e', 'f', 'a', 'l', 's', '1'];
+  const texts = [
+    '<eos>',
+    '<think>',
+    'tr',
+    'true',
+    'truex',
+    't',
+    'r',
+    'u',
+    'e',
+    'f',
+    'a',
+    'l',
+    's',
+    '1',
+  ];
   const several = vocabularyOf({
     vocabularySize: texts.length,
     special: { pad: 0, bos: 0, eos: 0 },
@@ -146,7 +216,10 @@ it('masks whole tokens of several characters, and none that has a role', () => {
 
 it.each([
   [{ type: 'string', pattern: 'a+' }, 'JSON schema: the keyword pattern is not supported'],
-  [{ type: 'object', properties: { a: { type: 'integer', minimum: 3 } } }, 'at /properties/a: the keyword minimum'],
+  [
+    { type: 'object', properties: { a: { type: 'integer', minimum: 3 } } },
+    'at /properties/a: the keyword minimum',
+  ],
   [{ type: 'integer', maxLength: 3 }, 'maxLength is for the type string'],
   [{ type: 'text' }, 'at /type: "text" is none of object, array'],
   [{ $ref: 'https://example.org/schema' }, 'only references within the schema'],
@@ -170,7 +243,9 @@ it('survives schemas that are out to break it', () => {
   expect(() => grammarOfSchema(deep)).toThrow('nested more than 50 deep');
   expect(new Grammar(grammarOfSchema({ $ref: '#' }), vocabulary).possible).toBe(false);
   // Every bracket could be of either array: twice as many stacks each time.
-  const ambiguous = { anyOf: ['a', 'b'].map((title) => ({ title, type: 'array', items: { $ref: '#' } })) };
+  const ambiguous = {
+    anyOf: ['a', 'b'].map((title) => ({ title, type: 'array', items: { $ref: '#' } })),
+  };
   const grammar = new Grammar(grammarOfSchema(ambiguous), vocabulary);
   expect(grammar.accepts(`${'['.repeat(12)}${']'.repeat(12)}`)).toBe(true);
 });

@@ -1,9 +1,11 @@
 /**
- * @file JSON by a schema, as a grammar: the subset of JSON Schema (draft 2020-12) that a context-free grammar can hold a model to.
+ * @file JSON by a schema, as a grammar: the subset of JSON Schema (draft 2020-12) that a
+ * context-free grammar can hold a model to.
  *
- * Objects have the properties that are named, in their order, those not required optional, and no others; arrays, strings,
- * numbers, enums, constants, alternatives and references, also to themselves. No white space but one space after a colon or a
- * comma, if the model likes. A keyword that would be ignored is refused: output that looks checked and is not helps nobody.
+ * Objects have the properties that are named, in their order, those not required optional, and no
+ * others; arrays, strings, numbers, enums, constants, alternatives and references, also to
+ * themselves. No white space but one space after a colon or a comma, if the model likes. A keyword
+ * that would be ignored is refused: output that looks checked and is not helps nobody.
  */
 import { UserError } from '../base/errors.js';
 import type { Element, Rule } from './grammar.js';
@@ -50,7 +52,8 @@ const literal = (text: string): Element[] => Array.from(text, one);
 const DIGIT: Element = { ranges: [[48, 57]] };
 const HEX: Element = { ranges: [[48, 57], [65, 70], [97, 102]] }; // biome-ignore format: pairs
 /** All but quote, backslash, control characters and halves of characters. */
-const UNESCAPED: Element = { ranges: [[0x20, 0x21], [0x23, 0x5b], [0x5d, 0xd7ff], [0xe000, 0x10ffff]] }; // biome-ignore format: pairs
+// biome-ignore format: pairs
+const UNESCAPED: Element = { ranges: [[0x20, 0x21], [0x23, 0x5b], [0x5d, 0xd7ff], [0xe000, 0x10ffff]] };
 
 /** @throws UserError (usage) that names the keyword and where it stands */
 export function grammarOfSchema(schema: unknown): Rule[] {
@@ -73,7 +76,8 @@ class Compiler {
   }
 
   private add(rule: Rule): number {
-    if (this.rules.length >= MOST_RULES) refuse('', `the schema is too large: more than ${MOST_RULES} rules`);
+    if (this.rules.length >= MOST_RULES)
+      refuse('', `the schema is too large: more than ${MOST_RULES} rules`);
     return this.rules.push(rule) - 1;
   }
 
@@ -99,9 +103,12 @@ class Compiler {
   }
 
   private compileWithin(schema: unknown, path: string): number {
-    if (typeof schema !== 'object' || schema === null || Array.isArray(schema)) refuse(path, 'must be an object');
+    if (typeof schema !== 'object' || schema === null || Array.isArray(schema))
+      refuse(path, 'must be an object');
     const s = schema as Json;
-    const keywords = Object.keys(s).filter((key) => !ANNOTATIONS.has(key) && key !== '$defs' && key !== 'definitions');
+    const keywords = Object.keys(s).filter(
+      (key) => !ANNOTATIONS.has(key) && key !== '$defs' && key !== 'definitions',
+    );
     const alone = (key: string): void => {
       const other = keywords.find((keyword) => keyword !== key && keyword !== 'type');
       if (other !== undefined) refuse(path, `${other} beside ${key} is not supported`);
@@ -112,26 +119,35 @@ class Compiler {
     }
     if ('anyOf' in s) {
       alone('anyOf');
-      if (!Array.isArray(s.anyOf) || s.anyOf.length === 0) refuse(`${path}/anyOf`, 'must be a list that is not empty');
-      return this.add((s.anyOf as unknown[]).map((part, i) => [{ rule: this.compile(part, `${path}/anyOf/${i}`) }]));
+      if (!Array.isArray(s.anyOf) || s.anyOf.length === 0)
+        refuse(`${path}/anyOf`, 'must be a list that is not empty');
+      return this.add(
+        (s.anyOf as unknown[]).map((part, i) => [
+          { rule: this.compile(part, `${path}/anyOf/${i}`) },
+        ]),
+      );
     }
     if ('enum' in s || 'const' in s) {
       const key = 'enum' in s ? 'enum' : 'const';
       alone(key);
       const values = key === 'enum' ? s.enum : [s.const];
-      if (!Array.isArray(values) || values.length === 0) refuse(`${path}/enum`, 'must be a list that is not empty');
+      if (!Array.isArray(values) || values.length === 0)
+        refuse(`${path}/enum`, 'must be a list that is not empty');
       return this.add((values as unknown[]).map((value) => literal(JSON.stringify(value))));
     }
     const types = 'type' in s ? (Array.isArray(s.type) ? s.type : [s.type]) : null;
     if (types === null && keywords.length === 0) return this.anyValue();
-    if (types === null) refuse(path, `${keywords[0]} without type is not supported; say which type it is for`);
+    if (types === null)
+      refuse(path, `${keywords[0]} without type is not supported; say which type it is for`);
     for (const type of types as unknown[]) {
-      if (!TYPES.includes(type as TypeName)) refuse(`${path}/type`, `${JSON.stringify(type)} is none of ${TYPES.join(', ')}`);
+      if (!TYPES.includes(type as TypeName))
+        refuse(`${path}/type`, `${JSON.stringify(type)} is none of ${TYPES.join(', ')}`);
     }
     for (const key of keywords) {
       if (key === 'type') continue;
       if (!(key in OF_TYPE)) refuse(path, `the keyword ${key} is not supported`);
-      if (!(types as unknown[]).includes(OF_TYPE[key])) refuse(path, `${key} is for the type ${OF_TYPE[key]}`);
+      if (!(types as unknown[]).includes(OF_TYPE[key]))
+        refuse(path, `${key} is for the type ${OF_TYPE[key]}`);
     }
     return this.add((types as TypeName[]).map((type) => [{ rule: this.ofType(type, s, path) }]));
   }
@@ -177,7 +193,10 @@ class Compiler {
       const fraction = this.add([[], [one('.'), DIGIT, { rule: this.digits() }]]);
       const sign = this.add([[], [one('-')], [one('+')]]);
       const letter = this.add([[one('e')], [one('E')]]);
-      const exponent = this.add([[], [{ rule: letter }, { rule: sign }, DIGIT, { rule: this.digits() }]]);
+      const exponent = this.add([
+        [],
+        [{ rule: letter }, { rule: sign }, DIGIT, { rule: this.digits() }],
+      ]);
       return [[{ rule: this.integer() }, { rule: fraction }, { rule: exponent }]];
     });
   }
@@ -185,7 +204,11 @@ class Compiler {
   private character(): number {
     return this.once('character', () => {
       const simple = this.add([...'"\\/bfnrt'].map((character) => [one(character)]));
-      return [[UNESCAPED], [one('\\'), { rule: simple }], [one('\\'), one('u'), HEX, HEX, HEX, HEX]];
+      return [
+        [UNESCAPED],
+        [one('\\'), { rule: simple }],
+        [one('\\'), one('u'), HEX, HEX, HEX, HEX],
+      ];
     });
   }
 
@@ -233,9 +256,16 @@ class Compiler {
   }
 
   private array(s: Json, path: string): number {
-    const item: Element = { rule: s.items === undefined ? this.anyValue() : this.compile(s.items, `${path}/items`) };
+    const item: Element = {
+      rule: s.items === undefined ? this.anyValue() : this.compile(s.items, `${path}/items`),
+    };
     const low = count(s.minItems, 0, `${path}/minItems`);
-    const items = this.repeat([item], [one(','), this.gap(), item], low, limit(s.maxItems, `${path}/maxItems`));
+    const items = this.repeat(
+      [item],
+      [one(','), this.gap(), item],
+      low,
+      limit(s.maxItems, `${path}/maxItems`),
+    );
     return this.add([[one('['), { rule: items }, one(']')]]);
   }
 
@@ -249,8 +279,10 @@ class Compiler {
     }
     const names = Object.keys(properties as Json);
     const missing = (required as string[]).find((name) => !names.includes(name));
-    if (missing !== undefined) refuse(`${path}/required`, `${JSON.stringify(missing)} is not among the properties`);
-    const open = additionalProperties === true || (additionalProperties === undefined && !('properties' in s));
+    if (missing !== undefined)
+      refuse(`${path}/required`, `${JSON.stringify(missing)} is not among the properties`);
+    const open =
+      additionalProperties === true || (additionalProperties === undefined && !('properties' in s));
     if (open && names.length === 0) return this.anyObject();
     if (additionalProperties !== undefined && additionalProperties !== false) {
       refuse(`${path}/additionalProperties`, 'must be false where there are properties');
@@ -258,8 +290,16 @@ class Compiler {
     // after[0]: nothing has been written yet; after[1]: a comma is due.
     let after = [this.add([[]]), this.add([[]])];
     for (const name of names.toReversed()) {
-      const value: Element = { rule: this.compile((properties as Json)[name], `${path}/properties/${name}`) };
-      const pair: Element[] = [...literal(JSON.stringify(name)), one(':'), this.gap(), value, { rule: after[1] }];
+      const value: Element = {
+        rule: this.compile((properties as Json)[name], `${path}/properties/${name}`),
+      };
+      const pair: Element[] = [
+        ...literal(JSON.stringify(name)),
+        one(':'),
+        this.gap(),
+        value,
+        { rule: after[1] },
+      ];
       after = [[], [one(','), this.gap()]].map((comma, i) => {
         const rule: Rule = [[...comma, ...pair]];
         if (!(required as string[]).includes(name)) rule.push([{ rule: after[i] }]);
@@ -271,7 +311,12 @@ class Compiler {
 
   private anyObject(): number {
     return this.once('any object', () => {
-      const pair: Element[] = [{ rule: this.string({}, '') }, one(':'), this.gap(), { rule: this.anyValue() }];
+      const pair: Element[] = [
+        { rule: this.string({}, '') },
+        one(':'),
+        this.gap(),
+        { rule: this.anyValue() },
+      ];
       const pairs = this.repeat(pair, [one(','), this.gap(), ...pair], 0, null);
       return [[one('{'), { rule: pairs }, one('}')]];
     });
@@ -289,13 +334,19 @@ class Compiler {
 
 function count(value: unknown, otherwise: number, path: string): number {
   if (value === undefined) return otherwise;
-  if (!Number.isInteger(value) || (value as number) < 0) refuse(path, 'must be a whole number of at least 0');
+  if (!Number.isInteger(value) || (value as number) < 0)
+    refuse(path, 'must be a whole number of at least 0');
   if ((value as number) > MOST_REPEATS) refuse(path, `must be at most ${MOST_REPEATS}`);
   return value as number;
 }
 
-const limit = (value: unknown, path: string): number | null => (value === undefined ? null : count(value, 0, path));
+const limit = (value: unknown, path: string): number | null =>
+  value === undefined ? null : count(value, 0, path);
 
 function refuse(path: string, problem: string): never {
-  throw new UserError('usage', `JSON schema${path === '' ? '' : ` at ${path}`}: ${problem}`, 'response_format');
+  throw new UserError(
+    'usage',
+    `JSON schema${path === '' ? '' : ` at ${path}`}: ${problem}`,
+    'response_format',
+  );
 }

@@ -16,7 +16,9 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A model folder whose tensors are those of a decoder of another width when `tensorWidth` says so. */
+/**
+ * A model folder whose tensors are those of a decoder of another width when `tensorWidth` says so.
+ */
 async function save(reckoner: unknown, tensorWidth = 8): Promise<string> {
   const task = createTask({ name: 'sums' });
   const tokenizer = createCharacterTokenizer(task.alphabet);
@@ -34,16 +36,27 @@ async function save(reckoner: unknown, tensorWidth = 8): Promise<string> {
   model.store.initialize(3);
   const tensors = await Promise.all(
     model.store.parameters.map(async ({ spec, value }) => {
-      return { name: spec.name, shape: spec.shape, data: Float32Array.from(await backend.read(value)) };
+      return {
+        name: spec.name,
+        shape: spec.shape,
+        data: Float32Array.from(await backend.read(value)),
+      };
     }),
   );
   const path = join(folder, 'model');
-  await saveHuggingFace(path, { config: { ...config, hidden_size: 8 }, tensors, ...tokenizerFiles(tokenizer) });
+  await saveHuggingFace(path, {
+    config: { ...config, hidden_size: 8 },
+    tensors,
+    ...tokenizerFiles(tokenizer),
+  });
   return path;
 }
 
 it('opens what was saved: the same weights, the tokenizer, and the task it was trained on', async () => {
-  const opened = await openModel(await save({ recipe: 'x', task: { name: 'sums', terms: [5, 6] } }), { blas: false });
+  const opened = await openModel(
+    await save({ recipe: 'x', task: { name: 'sums', terms: [5, 6] } }),
+    { blas: false },
+  );
   const again = createReferenceBackend();
   const expected = createModel(again, opened.config);
   expected.store.initialize(3);
@@ -54,8 +67,11 @@ it('opens what was saved: the same weights, the tokenizer, and the task it was t
   }
   expect(opened.tokenizer.decode(opened.tokenizer.encode('12+7='))).toBe('12+7=');
   expect(opened.task).toEqual({ name: 'sums', terms: [5, 6] });
-  // A longer chain needs room for longer prompts: the model's own options count, unless another task is named.
-  expect(taskOf(opened).maxPromptLength).toBeGreaterThan(createTask({ name: 'sums' }).maxPromptLength);
+  // A longer chain needs room for longer prompts: the model's own options count, unless another
+  // task is named.
+  expect(taskOf(opened).maxPromptLength).toBeGreaterThan(
+    createTask({ name: 'sums' }).maxPromptLength,
+  );
   expect(taskOf(opened, 'sums').maxPromptLength).toBe(taskOf(opened).maxPromptLength);
   expect(taskOf(opened, 'countdown').name).toBe('countdown');
   await opened.close();
@@ -70,7 +86,9 @@ it('asks for a task when the model names none', async () => {
 });
 
 it('refuses tensors, and a tokenizer, of another model', async () => {
-  await expect(openModel(await save(undefined, 16), { blas: false })).rejects.toThrow(/and config\.json says .*different models/);
+  await expect(openModel(await save(undefined, 16), { blas: false })).rejects.toThrow(
+    /and config\.json says .*different models/,
+  );
   const path = await save(undefined);
   const config = JSON.parse(readFileSync(join(path, 'config.json'), 'utf8'));
   writeFileSync(join(path, 'config.json'), JSON.stringify({ ...config, vocab_size: 9 }));
@@ -103,16 +121,26 @@ it('opens a DeepSeek-V3 with its layer of multi-token prediction, as released, a
   model.store.initialize(3);
   const tensors = await Promise.all(
     model.store.parameters.map(async ({ spec, value }) => {
-      return { name: spec.name, shape: spec.shape, data: Float32Array.from(await backend.read(value)) };
+      return {
+        name: spec.name,
+        shape: spec.shape,
+        data: Float32Array.from(await backend.read(value)),
+      };
     }),
   );
   const path = join(folder, 'v3');
   // Released folders have the shared embedding and head in that layer again.
   const again = ['embed_tokens.weight', 'shared_head.head.weight'].map((name) => {
-    const shared = tensors.find((tensor) => tensor.name === 'model.embed_tokens.weight') as (typeof tensors)[0];
+    const shared = tensors.find(
+      (tensor) => tensor.name === 'model.embed_tokens.weight',
+    ) as (typeof tensors)[0];
     return { ...shared, name: `model.layers.2.${name}` };
   });
-  await saveHuggingFace(path, { config, tensors: [...tensors, ...again], ...tokenizerFiles(tokenizer) });
+  await saveHuggingFace(path, {
+    config,
+    tensors: [...tensors, ...again],
+    ...tokenizerFiles(tokenizer),
+  });
   const opened = await openModel(path, { blas: false });
   for (const { spec, value } of opened.model.store.parameters) {
     const want = tensors.find(({ name }) => name === spec.name)?.data;
@@ -145,8 +173,16 @@ it('opens a DeepSeek-V3 with its layer of multi-token prediction, as released, a
 it('refuses a tensor that the model would leave out', async () => {
   const path = await save(undefined);
   const loaded = loadHuggingFace(path);
-  const bias = { name: 'model.layers.0.self_attn.q_proj.bias', shape: [8], data: new Float32Array(8) };
-  const again = { name: 'model.layers.0.self_attn.rotary_emb.inv_freq', shape: [2], data: new Float32Array(2) };
+  const bias = {
+    name: 'model.layers.0.self_attn.q_proj.bias',
+    shape: [8],
+    data: new Float32Array(8),
+  };
+  const again = {
+    name: 'model.layers.0.self_attn.rotary_emb.inv_freq',
+    shape: [2],
+    data: new Float32Array(2),
+  };
   const tensors = loaded.tensors.names.map((name) => loaded.tensors.read(name));
   const { config, tokenizerJson } = loaded;
   loaded.tensors.close();

@@ -6,11 +6,23 @@ import { UserError } from '../base/errors.js';
 import { type GenerationDefaults, generationDefaults } from '../checkpoints/generation.js';
 import type { LoadedModel } from '../checkpoints/hugging-face.js';
 import { openWithAdapter, readAdapter } from '../checkpoints/peft.js';
-import { createModel, frozenElements, type Model, type ModelConfig, parametersOf, parseModelConfig } from '../models/index.js';
+import {
+  createModel,
+  frozenElements,
+  type Model,
+  type ModelConfig,
+  parametersOf,
+  parseModelConfig,
+} from '../models/index.js';
 import { createTask, type TaskReference } from '../tasks/index.js';
 import type { Task } from '../tasks/task.js';
 import type { Backend } from '../tensor/backend.js';
-import { createWasmBackend, type GemmChoice, type Kernels, type WasmMemory } from '../tensor/backends/wasm/index.js';
+import {
+  createWasmBackend,
+  type GemmChoice,
+  type Kernels,
+  type WasmMemory,
+} from '../tensor/backends/wasm/index.js';
 import { openTokenizer } from '../tokenizers/hugging-face.js';
 import { type Tokenizer, withUnusedIds } from '../tokenizers/tokenizer.js';
 import { countParameters } from '../usage/flops.js';
@@ -31,11 +43,16 @@ export interface OpenModel {
 export interface OpenModelOptions {
   /** False forces our own matrix product. */
   blas?: boolean;
-  /** One of several threads that share the weights (share.ts): rank 0 loads them, all wait for each other. */
+  /**
+   * One of several threads that share the weights (share.ts): rank 0 loads them, all wait for each
+   * other.
+   */
   share?: { model: SharedModel; rank: number };
 }
 
-/** The memory that threads share, and what multiplies matrices in all of them; structured-cloneable. */
+/**
+ * The memory that threads share, and what multiplies matrices in all of them; structured-cloneable.
+ */
 export interface SharedModel {
   memory: WasmMemory;
   choice: GemmChoice;
@@ -47,7 +64,9 @@ export interface SharedModel {
 const SHARED_MARGIN_BYTES = 1024 * 1024;
 
 /** What Reckoner writes into the `config.json` of the models that it trains. */
-const originSchema = z.object({ task: z.looseObject({ name: z.string().optional(), module: z.string().optional() }) });
+const originSchema = z.object({
+  task: z.looseObject({ name: z.string().optional(), module: z.string().optional() }),
+});
 
 /** True for a tensor of multi-token prediction: its layer comes after the model's. */
 function isBeyond(name: string, { config }: Model): boolean {
@@ -55,11 +74,17 @@ function isBeyond(name: string, { config }: Model): boolean {
   return layer !== null && Number(layer[1]) >= config.num_hidden_layers;
 }
 
-/** What a folder may have and a model not: a tied head again, angles that are computed, and layers of multi-token prediction. */
+/**
+ * What a folder may have and a model not: a tied head again, angles that are computed, and layers
+ * of multi-token prediction.
+ */
 function isExtra(name: string, model: Model): boolean {
   const { config } = model;
   if (isBeyond(name, model)) return true;
-  return name.endsWith('.rotary_emb.inv_freq') || (name === 'lm_head.weight' && config.tie_word_embeddings);
+  return (
+    name.endsWith('.rotary_emb.inv_freq') ||
+    (name === 'lm_head.weight' && config.tie_word_embeddings)
+  );
 }
 
 /** A tensor without a place is a part of the model that would not be computed. */
@@ -76,8 +101,15 @@ function refuseStrangers(
   throw new UserError('data', message, folder);
 }
 
-/** Puts a folder's weights into a model; those under an adapter where it has one. @throws UserError (data) when one does not fit */
-export function loadParameters(backend: Backend, model: Model, { folder, tensors }: LoadedModel): void {
+/**
+ * Puts a folder's weights into a model; those under an adapter where it has one. @throws UserError
+ * (data) when one does not fit
+ */
+export function loadParameters(
+  backend: Backend,
+  model: Model,
+  { folder, tensors }: LoadedModel,
+): void {
   const { store } = model;
   const places = store.adapted ? store.frozen : store.parameters.map((p) => ({ ...p, bits: null }));
   refuseStrangers(places, model, folder, tensors);
@@ -90,7 +122,11 @@ export function loadParameters(backend: Backend, model: Model, { folder, tensors
     const shape = tensors.shape(spec.name);
     if (shape.join() !== spec.shape.join()) {
       const shapes = `[${shape.join(', ')}], and config.json says [${spec.shape.join(', ')}]`;
-      throw new UserError('data', `${folder}: ${spec.name} is ${shapes}; they are of different models`, folder);
+      throw new UserError(
+        'data',
+        `${folder}: ${spec.name} is ${shapes}; they are of different models`,
+        folder,
+      );
     }
     if (bits) {
       bits.set(tensors.readBfloat16(spec.name));
@@ -114,21 +150,39 @@ export interface Described extends Pick<OpenModel, 'config' | 'tokenizer' | 'gen
 }
 
 /** @throws UserError (data) when a file is missing, damaged or of another model */
-export function describeFolder(folder: string, { loaded, adapter }: ReturnType<typeof openWithAdapter>): Described {
+export function describeFolder(
+  folder: string,
+  { loaded, adapter }: ReturnType<typeof openWithAdapter>,
+): Described {
   const config = parseModelConfig(loaded.config);
   if (loaded.tokenizerJson === null)
-    throw new UserError('data', `${folder} has no tokenizer.json; copy it from where the model came`, folder);
-  const tokenizer = withUnusedIds(openTokenizer({ ...loaded, tokenizerJson: loaded.tokenizerJson }));
+    throw new UserError(
+      'data',
+      `${folder} has no tokenizer.json; copy it from where the model came`,
+      folder,
+    );
+  const tokenizer = withUnusedIds(
+    openTokenizer({ ...loaded, tokenizerJson: loaded.tokenizerJson }),
+  );
   if (tokenizer.vocabularySize > config.vocab_size) {
     const sizes = `${tokenizer.vocabularySize} tokens and config.json ${config.vocab_size}`;
-    throw new UserError('data', `${folder}: tokenizer.json has ${sizes}; the files are of different models`, folder);
+    throw new UserError(
+      'data',
+      `${folder}: tokenizer.json has ${sizes}; the files are of different models`,
+      folder,
+    );
   }
   const specs = parametersOf(config);
   const { matrices } = frozenElements(specs);
   const trained = adapter ? readAdapter(adapter, specs) : [];
   // Under an adapter BF16 weights stay what they are.
-  const bf16 = adapter !== null && specs.every(({ name, shape }) => shape.length < 2 || loaded.tensors.dtype(name) === 'BF16');
-  const numbers = countParameters(config).total - (bf16 ? matrices : 0) + trained.reduce((sum, t) => sum + t.data.length, 0);
+  const bf16 =
+    adapter !== null &&
+    specs.every(({ name, shape }) => shape.length < 2 || loaded.tensors.dtype(name) === 'BF16');
+  const numbers =
+    countParameters(config).total -
+    (bf16 ? matrices : 0) +
+    trained.reduce((sum, t) => sum + t.data.length, 0);
   const origin = originSchema.safeParse(loaded.config.reckoner);
   return {
     config,
@@ -145,21 +199,30 @@ export function describeFolder(folder: string, { loaded, adapter }: ReturnType<t
  * Loads a model folder, or a run's snapshot, onto one CPU core.
  * @throws UserError (data) when a file is missing, damaged or of another model
  */
-export async function openModel(folder: string, options: OpenModelOptions = {}): Promise<OpenModel> {
+export async function openModel(
+  folder: string,
+  options: OpenModelOptions = {},
+): Promise<OpenModel> {
   const files = openWithAdapter(folder);
   try {
     const { loaded, adapter } = files;
-    const { config, tokenizer, generation, task, sharedBytes, frozenBits, trained } = describeFolder(folder, files);
+    const { config, tokenizer, generation, task, sharedBytes, frozenBits, trained } =
+      describeFolder(folder, files);
     const share = options.share?.model;
     const backend = await createWasmBackend(
       share ? { ...share, rank: options.share?.rank } : { sharedBytes, blas: options.blas ?? true },
     );
-    const bits = frozenBits > 0 ? new Uint16Array(share?.frozenBits ?? new ArrayBuffer(2 * frozenBits)) : undefined;
+    const bits =
+      frozenBits > 0
+        ? new Uint16Array(share?.frozenBits ?? new ArrayBuffer(2 * frozenBits))
+        : undefined;
     const model = createModel(backend, config, { adapter: adapter?.spec, frozenBits: bits });
     if (backend.ranks.rank === 0) {
       loadParameters(backend, model, loaded);
       const byName = new Map(trained.map((tensor) => [tensor.name, tensor.data]));
-      if (adapter) for (const { spec, value } of model.store.parameters) backend.write(value, byName.get(spec.name) ?? []);
+      if (adapter)
+        for (const { spec, value } of model.store.parameters)
+          backend.write(value, byName.get(spec.name) ?? []);
     }
     await backend.ranks.barrier();
     return { backend, model, config, tokenizer, generation, task, close: () => backend.close() };
@@ -169,13 +232,18 @@ export async function openModel(folder: string, options: OpenModelOptions = {}):
 }
 
 /**
- * The task that a model is asked about: the one named, with the model's own options when it is the model's, or the model's.
+ * The task that a model is asked about: the one named, with the model's own options when it is the
+ * model's, or the model's.
  * @throws UserError (usage) when there is none
  */
 export function taskOf(model: Pick<OpenModel, 'task'>, name?: string): Task {
   if (name !== undefined && name !== model.task?.name) return createTask({ name });
   if (model.task === null) {
-    throw new UserError('usage', 'the model does not say what it was trained on; name a task with --task', '--task');
+    throw new UserError(
+      'usage',
+      'the model does not say what it was trained on; name a task with --task',
+      '--task',
+    );
   }
   return createTask(model.task);
 }

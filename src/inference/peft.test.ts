@@ -1,6 +1,6 @@
 /**
- * @file An adapter that PEFT saved, and what PEFT computed with it: test/fixtures/peft.json, written by bench/peers/peft_adapters.py,
- * which also loads ours there.
+ * @file An adapter that PEFT saved, and what PEFT computed with it: test/fixtures/peft.json,
+ * written by bench/peers/peft_adapters.py, which also loads ours there.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,7 +14,9 @@ import { createReferenceBackend } from '../tensor/backends/reference.js';
 import { createCharacterTokenizer } from '../tokenizers/character.js';
 import { openModel } from './open.js';
 
-const fixtures = JSON.parse(readFileSync(new URL('../../test/fixtures/peft.json', import.meta.url), 'utf8'));
+const fixtures = JSON.parse(
+  readFileSync(new URL('../../test/fixtures/peft.json', import.meta.url), 'utf8'),
+);
 
 const common = {
   vocab_size: 13,
@@ -26,7 +28,13 @@ const common = {
 };
 /** The same as in bench/peers/peft.mjs. */
 const configs = {
-  qwen3: { ...common, model_type: 'qwen3', num_attention_heads: 6, num_key_value_heads: 3, head_dim: 6 },
+  qwen3: {
+    ...common,
+    model_type: 'qwen3',
+    num_attention_heads: 6,
+    num_key_value_heads: 3,
+    head_dim: 6,
+  },
   deepseek_v3: {
     ...common,
     model_type: 'deepseek_v3',
@@ -60,40 +68,62 @@ async function setUp(family: keyof typeof configs) {
   store.initialize(11);
   const tensors = [];
   for (const { spec, value } of store.parameters) {
-    tensors.push({ name: spec.name, shape: spec.shape, data: Float32Array.from(await backend.read(value)) });
+    tensors.push({
+      name: spec.name,
+      shape: spec.shape,
+      data: Float32Array.from(await backend.read(value)),
+    });
   }
   const tokenizer = createCharacterTokenizer('abcdef').toJSON();
-  await saveHuggingFace(join(folder, 'base'), { config: explicitConfig(config), tensors, tokenizer });
+  await saveHuggingFace(join(folder, 'base'), {
+    config: explicitConfig(config),
+    tensors,
+    tokenizer,
+  });
   await saveAdapter(join(folder, 'theirs'), {
     config: { ...fixture.config, base_model_name_or_path: join(folder, 'base') },
     tensors: [],
   });
-  writeFileSync(join(folder, 'theirs', 'adapter_model.safetensors'), Buffer.from(fixture.safetensors, 'base64'));
+  writeFileSync(
+    join(folder, 'theirs', 'adapter_model.safetensors'),
+    Buffer.from(fixture.safetensors, 'base64'),
+  );
   return fixture;
 }
 
-it.each(['qwen3', 'deepseek_v3'] as const)('computes with an adapter of PEFT what PEFT does: %s', async (family) => {
-  const fixture = await setUp(family);
-  const opened = await openModel(join(folder, 'theirs'), { blas: false });
-  const logits: number[] = [];
-  for (const tokens of fixture.sequences) logits.push(...(await logitsOf(opened, tokens)).flat());
-  const plain = await openModel(join(folder, 'base'), { blas: false });
-  const without = (await logitsOf(plain, fixture.sequences[0])).flat();
-  const farthest = (a: readonly number[], b: readonly number[]): number => Math.max(...a.map((x, i) => Math.abs(x - b[i])));
-  expect(logits).toHaveLength(fixture.logits.length);
-  expect(farthest(logits, fixture.logits)).toBeLessThan(1e-4);
-  expect(farthest(without, fixture.logits)).toBeGreaterThan(0.1);
-});
+it.each(['qwen3', 'deepseek_v3'] as const)(
+  'computes with an adapter of PEFT what PEFT does: %s',
+  async (family) => {
+    const fixture = await setUp(family);
+    const opened = await openModel(join(folder, 'theirs'), { blas: false });
+    const logits: number[] = [];
+    for (const tokens of fixture.sequences) logits.push(...(await logitsOf(opened, tokens)).flat());
+    const plain = await openModel(join(folder, 'base'), { blas: false });
+    const without = (await logitsOf(plain, fixture.sequences[0])).flat();
+    const farthest = (a: readonly number[], b: readonly number[]): number =>
+      Math.max(...a.map((x, i) => Math.abs(x - b[i])));
+    expect(logits).toHaveLength(fixture.logits.length);
+    expect(farthest(logits, fixture.logits)).toBeLessThan(1e-4);
+    expect(farthest(without, fixture.logits)).toBeGreaterThan(0.1);
+  },
+);
 
 it('refuses an adapter whose tensors are not those that its configuration says', async () => {
   const fixture = await setUp('qwen3');
   const path = join(folder, 'theirs', 'adapter_config.json');
   const changed = async (more: object): Promise<unknown> => {
-    writeFileSync(path, JSON.stringify({ ...fixture.config, base_model_name_or_path: join(folder, 'base'), ...more }));
+    writeFileSync(
+      path,
+      JSON.stringify({ ...fixture.config, base_model_name_or_path: join(folder, 'base'), ...more }),
+    );
     return openModel(join(folder, 'theirs'), { blas: false });
   };
-  await expect(changed({ r: 3 })).rejects.toThrow(/lora_A\.weight is \[4, 12\], and the model wants \[3, 12\]/);
-  await expect(changed({ target_modules: ['q_proj'] })).rejects.toThrow(/which its configuration does not explain/);
+  await expect(changed({ r: 3 })).rejects.toThrow(
+    /lora_A\.weight is \[4, 12\], and the model wants \[3, 12\]/,
+  );
+  await expect(changed({ target_modules: ['q_proj'] })).rejects.toThrow(
+    /which its configuration does not explain/,
+  );
   await expect(changed({ target_modules: ['w_pack'] })).rejects.toThrow(/the model has no w_pack/);
   await expect(changed({ peft_type: 'IA3' })).rejects.toThrow(/peft_type: /);
 });

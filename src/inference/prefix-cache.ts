@@ -1,12 +1,15 @@
 /**
- * @file Which rows of the key-value cache belong to whom, and which of them spare computing a prompt again.
+ * @file Which rows of the key-value cache belong to whom, and which of them spare computing a
+ * prompt again.
  *
- * A sequence gets one run of rows, as many as its prompt and completion may need. When it ends, the run shrinks to what was
- * written and stays as long as nobody needs the room: the next prompt that begins with the same tokens (a system prompt, the
- * earlier turns of a conversation) takes them over. Where the whole run is a beginning of the prompt and the rows after it are
- * free, the run itself grows on; otherwise the common rows are copied, which costs a thousandth of computing them. The same
- * idea as vLLM's automatic prefix caching and SGLang's radix attention (Zheng et al. 2024), by runs instead of pages, because
- * the attention kernel reads a run faster than a table of pages. The least recently used run goes first.
+ * A sequence gets one run of rows, as many as its prompt and completion may need. When it ends, the
+ * run shrinks to what was written and stays as long as nobody needs the room: the next prompt that
+ * begins with the same tokens (a system prompt, the earlier turns of a conversation) takes them
+ * over. Where the whole run is a beginning of the prompt and the rows after it are free, the run
+ * itself grows on; otherwise the common rows are copied, which costs a thousandth of computing
+ * them. The same idea as vLLM's automatic prefix caching and SGLang's radix attention (Zheng et al.
+ * 2024), by runs instead of pages, because the attention kernel reads a run faster than a table of
+ * pages. The least recently used run goes first.
  */
 
 export interface Run {
@@ -44,20 +47,26 @@ export class PrefixCache {
   }
 
   /**
-   * Rows for a sequence, or null when there is no room until others end. At least the prompt's last token is always computed,
-   * since its hidden state is wanted.
+   * Rows for a sequence, or null when there is no room until others end. At least the prompt's last
+   * token is always computed, since its hidden state is wanted.
    * @param exact take over only rows that were computed exactly
    */
   acquire(prompt: readonly number[], capacity: number, exact: boolean): Acquired | null {
     const { source, common } = this.longestPrefix(prompt, exact);
-    if (source !== null && !source.busy && common === source.tokens.length && this.grow(source, capacity)) {
+    if (
+      source !== null &&
+      !source.busy &&
+      common === source.tokens.length &&
+      this.grow(source, capacity)
+    ) {
       source.busy = true;
       source.lastUsed = ++this.clock;
       return { run: source, reused: common, copyFrom: null };
     }
     const start = this.allocate(capacity, source);
     if (start === null) return null;
-    // To make room, the source itself may have had to go; its rows are still there unless the new run covers them.
+    // To make room, the source itself may have had to go; its rows are still there unless the new
+    // run covers them.
     const kept = source !== null && this.runs.includes(source);
     const reused = kept ? common : 0;
     const run: Run = {
@@ -81,7 +90,10 @@ export class PrefixCache {
     if (run.capacity === 0) this.runs = this.runs.filter((other) => other !== run);
   }
 
-  private longestPrefix(prompt: readonly number[], exact: boolean): { source: Run | null; common: number } {
+  private longestPrefix(
+    prompt: readonly number[],
+    exact: boolean,
+  ): { source: Run | null; common: number } {
     let source: Run | null = null;
     let common = 0;
     for (const run of this.runs) {
@@ -110,7 +122,8 @@ export class PrefixCache {
       if (start !== null) return start;
       let oldest: Run | null = null;
       for (const run of this.runs) {
-        if (!run.busy && run !== keep && (oldest === null || run.lastUsed < oldest.lastUsed)) oldest = run;
+        if (!run.busy && run !== keep && (oldest === null || run.lastUsed < oldest.lastUsed))
+          oldest = run;
       }
       // The run that would be copied from goes last.
       oldest ??= keep !== null && !keep.busy && this.runs.includes(keep) ? keep : null;

@@ -4,7 +4,12 @@ import { logitsOf, scoresOf, tinyConfig } from '../models/testing.js';
 import type { Backend } from '../tensor/backend.js';
 import { createReferenceBackend } from '../tensor/backends/reference.js';
 import { createWasmBackend } from '../tensor/backends/wasm/index.js';
-import { type Completion, createSampler, type GenerateOptions, type SamplerOptions } from './sampler.js';
+import {
+  type Completion,
+  createSampler,
+  type GenerateOptions,
+  type SamplerOptions,
+} from './sampler.js';
 
 const VOCABULARY = 11;
 const EOS = 2;
@@ -18,16 +23,28 @@ function setUp(backend: Backend, config: object = {}) {
   );
   model.store.initialize(3);
   const sampler = (limits: Partial<SamplerOptions> = {}) =>
-    createSampler(backend, model, { capacity: 64, maxPrompt: 6, maxTokens: 9, eos: EOS, ...limits });
+    createSampler(backend, model, {
+      capacity: 64,
+      maxPrompt: 6,
+      maxTokens: 9,
+      eos: EOS,
+      ...limits,
+    });
   return { backend, model, sampler };
 }
 
 const tokensOf = (completions: readonly Completion[]) => completions.map(({ tokens }) => tokens);
 
-/** Grouped queries, multi-query and plain multi-head attention; with norms of queries and keys; tied or not. */
+/**
+ * Grouped queries, multi-query and plain multi-head attention; with norms of queries and keys; tied
+ * or not.
+ */
 const variants = [
   { name: 'llama, one key-value head', config: {} },
-  { name: 'llama, multi-head, tied', config: { num_key_value_heads: 2, tie_word_embeddings: true } },
+  {
+    name: 'llama, multi-head, tied',
+    config: { num_key_value_heads: 2, tie_word_embeddings: true },
+  },
   {
     name: 'qwen3, grouped queries',
     config: { model_type: 'qwen3', num_attention_heads: 6, num_key_value_heads: 2, head_dim: 4 },
@@ -42,7 +59,12 @@ describe.each(variants)('sampling from $name', ({ config }) => {
       [0, 1, 2, 3].flatMap((prompt) => [0, 1, 2].map((sample) => [prompt, sample])),
     );
     for (const { prompt, tokens, logProbabilities } of completions) {
-      const expected = await scoresOf(on, [...PROMPTS[prompt], ...tokens], PROMPTS[prompt].length, 0.7);
+      const expected = await scoresOf(
+        on,
+        [...PROMPTS[prompt], ...tokens],
+        PROMPTS[prompt].length,
+        0.7,
+      );
       expect(logProbabilities).toHaveLength(tokens.length);
       logProbabilities.forEach((value, i) => {
         expect(value).toBeCloseTo(expected[i], 10);
@@ -53,7 +75,9 @@ describe.each(variants)('sampling from $name', ({ config }) => {
 
   it('is greedy at temperature 0: the largest logit of a whole forward pass each time', async () => {
     const on = setUp(createReferenceBackend(), config);
-    const completions = await on.sampler().generate(PROMPTS, { ...options, samples: 1, temperature: 0, key: [] });
+    const completions = await on
+      .sampler()
+      .generate(PROMPTS, { ...options, samples: 1, temperature: 0, key: [] });
     for (const { prompt, tokens, stop } of completions) {
       const whole = [...PROMPTS[prompt]];
       const expected: number[] = [];
@@ -68,8 +92,15 @@ describe.each(variants)('sampling from $name', ({ config }) => {
   });
 
   it('draws the same on the WASM backend', async () => {
-    const expected = await setUp(createReferenceBackend(), config).sampler().generate(PROMPTS, options);
-    const backend = await createWasmBackend({ sharedBytes: 1 << 20, localBytes: 1 << 24, blas: false, build: 'plain' });
+    const expected = await setUp(createReferenceBackend(), config)
+      .sampler()
+      .generate(PROMPTS, options);
+    const backend = await createWasmBackend({
+      sharedBytes: 1 << 20,
+      localBytes: 1 << 24,
+      blas: false,
+      build: 'plain',
+    });
     const found = await setUp(backend, config).sampler().generate(PROMPTS, options);
     expect(tokensOf(found)).toEqual(tokensOf(expected));
     found.forEach(({ logProbabilities }, c) => {
@@ -86,13 +117,20 @@ describe('the sampler', () => {
     const together = await sampler().generate(PROMPTS, options);
     // Few slots: sequences wait, prompts are admitted in parts, and slots are used again.
     for (const capacity of [1, 2, 4, 5]) {
-      expect(tokensOf(await sampler({ capacity }).generate(PROMPTS, options))).toEqual(tokensOf(together));
+      expect(tokensOf(await sampler({ capacity }).generate(PROMPTS, options))).toEqual(
+        tokensOf(together),
+      );
     }
     const alone: Completion[] = [];
     for (const [i, prompt] of PROMPTS.entries()) {
       const before = backend.memory().localBytes;
       const mark = backend.mark();
-      alone.push(...(await sampler({ capacity: 3 }).generate([prompt], { ...options, promptIndex: () => i })));
+      alone.push(
+        ...(await sampler({ capacity: 3 }).generate([prompt], {
+          ...options,
+          promptIndex: () => i,
+        })),
+      );
       backend.release(mark);
       expect(backend.memory().localBytes).toBe(before);
     }
@@ -104,9 +142,15 @@ describe('the sampler', () => {
     const one = tokensOf(await sampler().generate([PROMPTS[0], PROMPTS[0]], options)).map(String);
     expect(one.slice(3)).not.toEqual(one.slice(0, 3));
     expect(new Set(one.slice(0, 3)).size).toBeGreaterThan(1);
-    const swapped = await sampler().generate([PROMPTS[0], PROMPTS[0]], { ...options, promptIndex: (i) => 1 - i });
+    const swapped = await sampler().generate([PROMPTS[0], PROMPTS[0]], {
+      ...options,
+      promptIndex: (i) => 1 - i,
+    });
     expect(tokensOf(swapped).map(String)).toEqual([...one.slice(3), ...one.slice(0, 3)]);
-    const other = await sampler().generate([PROMPTS[0], PROMPTS[0]], { ...options, key: ['test', 5] });
+    const other = await sampler().generate([PROMPTS[0], PROMPTS[0]], {
+      ...options,
+      key: ['test', 5],
+    });
     expect(tokensOf(other).map(String)).not.toEqual(one);
   });
 
@@ -115,8 +159,12 @@ describe('the sampler', () => {
     const narrow = await sampler().generate(PROMPTS, { ...options, topK: 1 });
     const greedy = await sampler().generate(PROMPTS, { ...options, temperature: 0 });
     expect(tokensOf(narrow)).toEqual(tokensOf(greedy));
-    expect(narrow.flatMap(({ logProbabilities }) => logProbabilities).every((x) => x === 0)).toBe(true);
-    expect(tokensOf(await sampler().generate(PROMPTS, { ...options, topP: 1e-6 }))).toEqual(tokensOf(greedy));
+    expect(narrow.flatMap(({ logProbabilities }) => logProbabilities).every((x) => x === 0)).toBe(
+      true,
+    );
+    expect(tokensOf(await sampler().generate(PROMPTS, { ...options, topP: 1e-6 }))).toEqual(
+      tokensOf(greedy),
+    );
     const wide = await sampler().generate(PROMPTS, { ...options, topP: 0.999999999 });
     expect(tokensOf(wide)).toEqual(tokensOf(await sampler().generate(PROMPTS, options)));
   });
@@ -147,7 +195,9 @@ describe('the sampler', () => {
     for (const { tokens } of cut) expect([tokens.length, tokens.includes(EOS)]).toEqual([9, false]);
     const shorter = await sampler().generate(PROMPTS, { ...options, maxTokens: 2 });
     expect(Math.max(...shorter.map(({ tokens }) => tokens.length))).toBe(2);
-    expect(tokensOf(shorter)).toEqual(tokensOf(many.filter(({ sample }) => sample < 3)).map((tokens) => tokens.slice(0, 2)));
+    expect(tokensOf(shorter)).toEqual(
+      tokensOf(many.filter(({ sample }) => sample < 3)).map((tokens) => tokens.slice(0, 2)),
+    );
   });
 
   it('tells of tokens as they are drawn, and of completions as they end', async () => {
@@ -156,10 +206,12 @@ describe('the sampler', () => {
     const ended: Completion[] = [];
     const completions = await sampler({ capacity: 2 }).generate(PROMPTS, {
       ...options,
-      onToken: (prompt, sample, token) => drawn.set(`${prompt},${sample}`, [...(drawn.get(`${prompt},${sample}`) ?? []), token]),
+      onToken: (prompt, sample, token) =>
+        drawn.set(`${prompt},${sample}`, [...(drawn.get(`${prompt},${sample}`) ?? []), token]),
       onCompletion: (completion) => ended.push(completion),
     });
-    for (const { prompt, sample, tokens } of completions) expect(drawn.get(`${prompt},${sample}`)).toEqual(tokens);
+    for (const { prompt, sample, tokens } of completions)
+      expect(drawn.get(`${prompt},${sample}`)).toEqual(tokens);
     expect(ended).toHaveLength(completions.length);
     expect(new Set(ended)).toEqual(new Set(completions));
   });
@@ -179,7 +231,9 @@ describe('the sampler', () => {
 
   it('refuses what the model or the cache has no room for', async () => {
     const { sampler } = setUp(createReferenceBackend());
-    expect(() => sampler({ maxTokens: 59 })).toThrow(/prompt \(6\) and completion \(59 tokens\).*max_position_embeddings \(64\)/);
+    expect(() => sampler({ maxTokens: 59 })).toThrow(
+      /prompt \(6\) and completion \(59 tokens\).*max_position_embeddings \(64\)/,
+    );
     const made = sampler();
     await expect(made.generate([[1, 2, 3, 4, 5, 6, 7]], options)).rejects.toThrow(
       'a prompt has 7 tokens; this sampler takes 1 to 6',

@@ -1,12 +1,14 @@
 /**
  * @file The sampler: many completions of many prompts, as one moving batch.
  *
- * Every sequence owns a slot of a preallocated cache. The samples of one prompt share the rows that hold the prompt's keys
- * and values, which are computed once. When enough sequences have ended, the next prompts are prefilled into the freed
- * slots (continuous batching, Yu et al. 2022), so that a long completion does not hold up the rest.
+ * Every sequence owns a slot of a preallocated cache. The samples of one prompt share the rows that
+ * hold the prompt's keys and values, which are computed once. When enough sequences have ended, the
+ * next prompts are prefilled into the freed slots (continuous batching, Yu et al. 2022), so that a
+ * long completion does not hold up the rest.
  *
- * A token depends on (key, prompt index, sample index, position) and the weights alone, up to rounding: the random number
- * for each draw is keyed by them, whatever else is in the batch. With a draft (speculative.ts) it depends on the draft as well.
+ * A token depends on (key, prompt index, sample index, position) and the weights alone, up to
+ * rounding: the random number for each draw is keyed by them, whatever else is in the batch. With a
+ * draft (speculative.ts) it depends on the draft as well.
  */
 import { UserError } from '../base/errors.js';
 import type { KvCache, Model } from '../models/index.js';
@@ -16,7 +18,10 @@ import { CacheLayout, type Sequence, uniformOf } from './sequence.js';
 import { createSpeculation } from './speculative.js';
 import { createSteps, RowTable } from './steps.js';
 
-/** Sequences decoded at once where a stage would take more: beyond this, larger products are no faster. */
+/**
+ * Sequences decoded at once where a stage would take more: beyond this, larger products are no
+ * faster.
+ */
 export const MAX_CAPACITY = 256;
 
 /** Prompt tokens that go through the model at once, so that activations stay small. */
@@ -51,9 +56,15 @@ export interface GenerateOptions {
   topK?: number;
   /** Names the random stream, for example [seed, stage, step]. */
   key: readonly (number | string)[];
-  /** Number of prompt i in the key; defaults to i. Lets ranks that hold parts of a batch draw what one rank would. */
+  /**
+   * Number of prompt i in the key; defaults to i. Lets ranks that hold parts of a batch draw what
+   * one rank would.
+   */
   promptIndex?: (i: number) => number;
-  /** Sees each token as it is drawn, and its log-probability (nats). What it throws ends the generation. */
+  /**
+   * Sees each token as it is drawn, and its log-probability (nats). What it throws ends the
+   * generation.
+   */
   onToken?: (prompt: number, sample: number, token: number, logProbability: number) => void;
   /** Sees each completion as it ends. */
   onCompletion?: (completion: Completion) => void;
@@ -66,7 +77,10 @@ export interface SamplerOptions {
   maxPrompt: number;
   maxTokens: number;
   eos: number;
-  /** `mtp`: the model's module of multi-token prediction guesses ahead. The distribution of what is drawn stays the same. */
+  /**
+   * `mtp`: the model's module of multi-token prediction guesses ahead. The distribution of what is
+   * drawn stays the same.
+   */
   draft?: 'mtp';
 }
 
@@ -80,7 +94,10 @@ interface Group {
 export interface Sampler {
   readonly cache: KvCache;
   /** In the order (prompt, sample). */
-  generate(prompts: readonly (readonly number[])[], options: GenerateOptions): Promise<Completion[]>;
+  generate(
+    prompts: readonly (readonly number[])[],
+    options: GenerateOptions,
+  ): Promise<Completion[]>;
 }
 
 /** `Steps.draw` on the host, for rules that the device does not know. */
@@ -91,7 +108,10 @@ function drawChosen(logits: HostArray, uniforms: Float32Array, choosing: Choosin
     const id = pick(p, uniform);
     return { id, logProbability: Math.log(p.weights[id] / p.total) };
   });
-  return { ids: drawn.map(({ id }) => id), logProbabilities: drawn.map(({ logProbability }) => logProbability) };
+  return {
+    ids: drawn.map(({ id }) => id),
+    logProbabilities: drawn.map(({ logProbability }) => logProbability),
+  };
 }
 
 /** Puts a cache on the backend's stack; the caller releases it with its own mark. */
@@ -109,10 +129,17 @@ export function createSampler(backend: Backend, model: Model, limits: SamplerOpt
   const cache = model.createCache(layout.rows);
   const steps = createSteps(backend, model, cache);
   const speculation = limits.draft ? createSpeculation(backend, model, steps, layout, eos) : null;
-  const speculationOptions = (options: GenerateOptions) => ({ ...options, limit: Math.min(options.maxTokens, maxTokens) });
+  const speculationOptions = (options: GenerateOptions) => ({
+    ...options,
+    limit: Math.min(options.maxTokens, maxTokens),
+  });
 
   /** Draws the next token of each sequence from hidden states [B, width]; appends it. */
-  async function draw(hidden: Tensor, sequences: readonly Sequence[], options: GenerateOptions): Promise<void> {
+  async function draw(
+    hidden: Tensor,
+    sequences: readonly Sequence[],
+    options: GenerateOptions,
+  ): Promise<void> {
     const batch = sequences.length;
     const logits = steps.logits(hidden);
     const uniforms = new Float32Array(batch);
@@ -145,7 +172,10 @@ export function createSampler(backend: Backend, model: Model, limits: SamplerOpt
       for (let s = 0; s < group.sequences.length; s++) lastRows.push(rows - 1);
     }
     const mark = backend.mark();
-    const packed = admitted.map(({ prompt, promptSlot }) => ({ tokens: prompts[prompt], firstRow: layout.prompt(promptSlot) }));
+    const packed = admitted.map(({ prompt, promptSlot }) => ({
+      tokens: prompts[prompt],
+      firstRow: layout.prompt(promptSlot),
+    }));
     const hidden = steps.prefill(packed);
     const sequences = admitted.flatMap((group) => group.sequences);
     await draw(steps.select(hidden, lastRows), sequences, options);
@@ -189,18 +219,32 @@ export function createSampler(backend: Backend, model: Model, limits: SamplerOpt
       const ownStart = layout.own(s.slot);
       const prefixStart = layout.prompt(s.promptSlot);
       const position = s.promptLength + own - 1;
-      table.add(s.tokens[own - 1], position, ownStart + own - 1, prefixStart, s.promptLength, ownStart, own);
+      table.add(
+        s.tokens[own - 1],
+        position,
+        ownStart + own - 1,
+        prefixStart,
+        s.promptLength,
+        ownStart,
+        own,
+      );
     }
     await draw(steps.decode(table), active, options);
     backend.release(mark);
   }
 
-  async function generate(prompts: readonly (readonly number[])[], options: GenerateOptions): Promise<Completion[]> {
+  async function generate(
+    prompts: readonly (readonly number[])[],
+    options: GenerateOptions,
+  ): Promise<Completion[]> {
     const { samples } = options;
     const limit = Math.min(options.maxTokens, maxTokens);
     const tooLong = prompts.findIndex((prompt) => prompt.length > maxPrompt || prompt.length === 0);
     if (tooLong >= 0) {
-      throw new UserError('usage', `a prompt has ${prompts[tooLong].length} tokens; this sampler takes 1 to ${maxPrompt}`);
+      throw new UserError(
+        'usage',
+        `a prompt has ${prompts[tooLong].length} tokens; this sampler takes 1 to ${maxPrompt}`,
+      );
     }
     const done: Completion[] = [];
     const freeSlots = Array.from({ length: capacity }, (_, i) => capacity - 1 - i);
@@ -220,7 +264,13 @@ export function createSampler(backend: Backend, model: Model, limits: SamplerOpt
           continue;
         }
         const { prompt, sample, tokens, logProbabilities, offered, accepted } = s;
-        const completion: Completion = { prompt, sample, tokens, logProbabilities, stop: ended ? 'eos' : 'length' };
+        const completion: Completion = {
+          prompt,
+          sample,
+          tokens,
+          logProbabilities,
+          stop: ended ? 'eos' : 'length',
+        };
         if (speculation) completion.drafts = { offered, accepted };
         done.push(completion);
         options.onCompletion?.(completion);
@@ -233,8 +283,12 @@ export function createSampler(backend: Backend, model: Model, limits: SamplerOpt
     };
 
     while (nextPrompt < prompts.length || active.length > 0) {
-      // Refilling a quarter of the slots at a time keeps prefills large enough to be worth their overhead.
-      if (nextPrompt < prompts.length && (active.length === 0 || freeSlots.length * 4 >= capacity)) {
+      // Refilling a quarter of the slots at a time keeps prefills large enough to be worth their
+      // overhead.
+      if (
+        nextPrompt < prompts.length &&
+        (active.length === 0 || freeSlots.length * 4 >= capacity)
+      ) {
         const admitted: Group[] = [];
         while (nextPrompt < prompts.length && freeSlots.length > 0 && freePromptSlots.length > 0) {
           const count = Math.min(samples - nextSample, freeSlots.length);

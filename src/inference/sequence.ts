@@ -1,5 +1,6 @@
 /**
- * @file A sequence in the batch sampler's hands: where its keys and values lie, and which random numbers are its own.
+ * @file A sequence in the batch sampler's hands: where its keys and values lie, and which random
+ * numbers are its own.
  */
 import { Random } from '../base/random.js';
 import type { Distribution } from './choose.js';
@@ -29,14 +30,23 @@ export interface Keyed {
   promptIndex?: (i: number) => number;
 }
 
-/** The random number for a sequence's token number `index`, in [0, 1); another one for each `purpose`. */
+/**
+ * The random number for a sequence's token number `index`, in [0, 1); another one for each
+ * `purpose`.
+ */
 export function uniformOf(
   { key, promptIndex }: Keyed,
   { prompt, sample }: Sequence,
   index: number,
   ...purpose: string[]
 ): number {
-  return new Random(...key, promptIndex ? promptIndex(prompt) : prompt, sample, index, ...purpose).uniform();
+  return new Random(
+    ...key,
+    promptIndex ? promptIndex(prompt) : prompt,
+    sample,
+    index,
+    ...purpose,
+  ).uniform();
 }
 
 /** Rows of a cache: `capacity` prompts, and after them as many completions. */

@@ -6,14 +6,24 @@ import { createReferenceBackend } from '../tensor/backends/reference.js';
 import { createWasmBackend } from '../tensor/backends/wasm/index.js';
 import { Tape } from '../tensor/tape.js';
 import type { Distribution } from './choose.js';
-import { type Completion, createSampler, type GenerateOptions, type SamplerOptions } from './sampler.js';
+import {
+  type Completion,
+  createSampler,
+  type GenerateOptions,
+  type SamplerOptions,
+} from './sampler.js';
 import { acceptance, residual } from './speculative.js';
 
 /** While it is set, it decides what every draw on the host gives. */
-const oracle = vi.hoisted(() => ({ pick: null as null | ((distribution: Distribution) => number) }));
+const oracle = vi.hoisted(() => ({
+  pick: null as null | ((distribution: Distribution) => number),
+}));
 vi.mock(import('./choose.js'), async (original) => {
   const real = await original();
-  return { ...real, pick: (distribution, uniform) => (oracle.pick ?? ((d) => real.pick(d, uniform)))(distribution) };
+  return {
+    ...real,
+    pick: (distribution, uniform) => (oracle.pick ?? ((d) => real.pick(d, uniform)))(distribution),
+  };
 });
 afterEach(() => {
   oracle.pick = null;
@@ -47,14 +57,28 @@ function setUp(backend: Backend = createReferenceBackend(), more: object = {}) {
   const model = createModel(backend, parseModelConfig({ ...config, ...more }));
   model.store.initialize(3);
   const sampler = (limits: Partial<SamplerOptions> = {}) =>
-    createSampler(backend, model, { capacity: 64, maxPrompt: 6, maxTokens: 9, eos: EOS, draft: 'mtp', ...limits });
+    createSampler(backend, model, {
+      capacity: 64,
+      maxPrompt: 6,
+      maxTokens: 9,
+      eos: EOS,
+      draft: 'mtp',
+      ...limits,
+    });
   return { backend, model, sampler };
 }
 
 const tokensOf = (completions: readonly Completion[]) => completions.map(({ tokens }) => tokens);
 
-/** What the module says, of a whole sequence at once, about the token after each but the first: [N − 1][vocabulary]. */
-async function furtherLogits(backend: Backend, model: Model, tokens: readonly number[]): Promise<number[][]> {
+/**
+ * What the module says, of a whole sequence at once, about the token after each but the first: [N −
+ * 1][vocabulary].
+ */
+async function furtherLogits(
+  backend: Backend,
+  model: Model,
+  tokens: readonly number[],
+): Promise<number[][]> {
   const upload = (data: readonly number[]) => {
     const tensor = backend.allocate('i32', [data.length]);
     backend.write(tensor, data);
@@ -98,7 +122,8 @@ describe('a guess', () => {
     }
   });
 
-  // Every way that a generation can go, by the sampler itself: each guess, whether it stands, and each draw.
+  // Every way that a generation can go, by the sampler itself: each guess, whether it stands, and
+  // each draw.
   it('of eight tokens: all outcomes together are the distribution of plain sampling', async () => {
     const { backend, model, sampler } = setUp();
     const mark = backend.mark();
@@ -123,7 +148,10 @@ describe('a guess', () => {
       backend.release(mark);
       runs++;
       first = tokens[0];
-      const probability = path.reduce((product, { choice, probabilities }) => product * probabilities[choice], 1);
+      const probability = path.reduce(
+        (product, { choice, probabilities }) => product * probabilities[choice],
+        1,
+      );
       const key = tokens.slice(1).join();
       found.set(key, (found.get(key) ?? 0) + probability);
       expect(drafts?.offered).toBe(1);
@@ -137,19 +165,25 @@ describe('a guess', () => {
       }
     } while (path.length > 0);
     oracle.pick = null;
-    // A guess; where it stands, one of 8 after it; where it falls, one of those that q gives too little, and one of 8 again.
+    // A guess; where it stands, one of 8 after it; where it falls, one of those that q gives too
+    // little, and one of 8 again.
     expect(runs).toBeGreaterThan(100);
 
     const begun = [...PROMPTS[0], first];
     const expected = new Map<string, number>();
     const next = async (tokens: readonly number[]) =>
-      logSoftmax((await logitsOf({ backend, model }, tokens)).at(-1) as number[], 0.7).map(Math.exp);
+      logSoftmax((await logitsOf({ backend, model }, tokens)).at(-1) as number[], 0.7).map(
+        Math.exp,
+      );
     for (const [a, p] of (await next(begun)).entries()) {
       if (a === EOS) expected.set(`${a}`, p);
-      else for (const [b, q] of (await next([...begun, a])).entries()) expected.set(`${a},${b}`, p * q);
+      else
+        for (const [b, q] of (await next([...begun, a])).entries())
+          expected.set(`${a},${b}`, p * q);
     }
     expect([...found.keys()].sort()).toEqual([...expected.keys()].sort());
-    for (const [key, probability] of expected) expect(Math.abs((found.get(key) as number) - probability)).toBeLessThan(1e-6);
+    for (const [key, probability] of expected)
+      expect(Math.abs((found.get(key) as number) - probability)).toBeLessThan(1e-6);
   });
 });
 
@@ -160,12 +194,19 @@ describe('sampling with a draft', () => {
       const on = setUp(createReferenceBackend(), more);
       const completions = await on.sampler().generate(PROMPTS, options);
       for (const { prompt, tokens, logProbabilities } of completions) {
-        const expected = await scoresOf(on, [...PROMPTS[prompt], ...tokens], PROMPTS[prompt].length, 0.7);
+        const expected = await scoresOf(
+          on,
+          [...PROMPTS[prompt], ...tokens],
+          PROMPTS[prompt].length,
+          0.7,
+        );
         expect(logProbabilities).toHaveLength(tokens.length);
-        for (const [i, value] of logProbabilities.entries()) expect(value).toBeCloseTo(expected[i], 10);
+        for (const [i, value] of logProbabilities.entries())
+          expect(value).toBeCloseTo(expected[i], 10);
       }
       const drafts = completions.map((c) => c.drafts as NonNullable<Completion['drafts']>);
-      const sum = (name: 'offered' | 'accepted'): number => drafts.reduce((total, d) => total + d[name], 0);
+      const sum = (name: 'offered' | 'accepted'): number =>
+        drafts.reduce((total, d) => total + d[name], 0);
       expect(sum('accepted')).toBeGreaterThan(0);
       expect(sum('accepted')).toBeLessThan(sum('offered'));
     },
@@ -184,9 +225,9 @@ describe('sampling with a draft', () => {
     expect(new Set(ended)).toEqual(new Set(together));
     expect(drawn.sort()).toEqual(tokensOf(together).flat().sort());
     for (const capacity of [1, 3, 5]) {
-      expect(await sampler({ capacity }).generate(PROMPTS, { ...options, samples: 8 })).toMatchObject(
-        together.map(({ tokens, drafts, stop }) => ({ tokens, drafts, stop })),
-      );
+      expect(
+        await sampler({ capacity }).generate(PROMPTS, { ...options, samples: 8 }),
+      ).toMatchObject(together.map(({ tokens, drafts, stop }) => ({ tokens, drafts, stop })));
     }
     for (const { tokens, stop } of together) {
       expect(tokens.length).toBeLessThanOrEqual(9);
@@ -197,7 +238,12 @@ describe('sampling with a draft', () => {
   });
 
   it('is greedy at temperature 0 and guesses what the module says of the whole sequence, on both backends', async () => {
-    const wasm = await createWasmBackend({ sharedBytes: 1 << 20, localBytes: 1 << 24, blas: false, build: 'plain' });
+    const wasm = await createWasmBackend({
+      sharedBytes: 1 << 20,
+      localBytes: 1 << 24,
+      blas: false,
+      build: 'plain',
+    });
     for (const backend of [createReferenceBackend(), wasm]) {
       const { model, sampler } = setUp(backend);
       const greedy = { ...options, samples: 1, temperature: 0, key: [] };
@@ -205,9 +251,12 @@ describe('sampling with a draft', () => {
       const drafted = await sampler().generate(PROMPTS, greedy);
       expect(tokensOf(drafted)).toEqual(tokensOf(plain));
       for (const { prompt, tokens, logProbabilities, drafts } of drafted) {
-        for (const [i, value] of plain[prompt].logProbabilities.entries()) expect(logProbabilities[i]).toBeCloseTo(value, 4);
+        for (const [i, value] of plain[prompt].logProbabilities.entries())
+          expect(logProbabilities[i]).toBeCloseTo(value, 4);
         const whole = [...PROMPTS[prompt], ...tokens];
-        const guesses = (await furtherLogits(backend, model, whole)).map((row) => row.indexOf(Math.max(...row)));
+        const guesses = (await furtherLogits(backend, model, whole)).map((row) =>
+          row.indexOf(Math.max(...row)),
+        );
         let [offered, accepted] = [0, 0];
         for (let i = 1; i < tokens.length && i + 2 <= options.maxTokens; i++) {
           offered++;

@@ -1,15 +1,18 @@
 /**
- * @file Speculative decoding (Leviathan et al. 2023, arXiv:2211.17192) with the module of multi-token prediction as the draft
- * (DeepSeek-V3, arXiv:2412.19437, section 5.4.3).
+ * @file Speculative decoding (Leviathan et al. 2023, arXiv:2211.17192) with the module of
+ * multi-token prediction as the draft (DeepSeek-V3, arXiv:2412.19437, section 5.4.3).
  *
- * After each pass of the model the module guesses one token further, and the next pass reads the guess along with the token before it.
- * Where p is what the model then says of that place and q what the module said, the guess stands with probability min(1, p/q); a
- * guess that falls is replaced by a draw from what p has over q, max(0, p − q). Either way the token is distributed as p, exactly
- * (appendix A.1 there), whatever q is: a module that guesses badly costs time and nothing else. A guess that stands has also
- * brought the model's word on the token after it, so the pass gives two.
+ * After each pass of the model the module guesses one token further, and the next pass reads the
+ * guess along with the token before it. Where p is what the model then says of that place and q
+ * what the module said, the guess stands with probability min(1, p/q); a guess that falls is
+ * replaced by a draw from what p has over q, max(0, p − q). Either way the token is distributed as
+ * p, exactly (appendix A.1 there), whatever q is: a module that guesses badly costs time and
+ * nothing else. A guess that stands has also brought the model's word on the token after it, so the
+ * pass gives two.
  *
- * The module has a cache of its own, laid out as the model's: at a token's place it reads the model's hidden state there and the token
- * after it, so a prompt of n tokens fills n − 1 of its places and a completion begins one place earlier.
+ * The module has a cache of its own, laid out as the model's: at a token's place it reads the
+ * model's hidden state there and the token after it, so a prompt of n tokens fills n − 1 of its
+ * places and a completion begins one place earlier.
  */
 import { UserError } from '../base/errors.js';
 import type { Model } from '../models/index.js';
@@ -43,7 +46,10 @@ export interface SpeculationOptions extends Keyed {
 }
 
 export interface Speculation {
-  /** After the model has read prompts and each sequence has its first token: reads them too, and guesses. `hidden` is the prompts' */
+  /**
+   * After the model has read prompts and each sequence has its first token: reads them too, and
+   * guesses. `hidden` is the prompts'
+   */
   begin(
     prompts: readonly PackedPrompt[],
     hidden: Tensor,
@@ -54,18 +60,34 @@ export interface Speculation {
   round(active: readonly Sequence[], options: SpeculationOptions): Promise<void>;
 }
 
-/** A row for the module: the hidden state in row `row`, and the sequence's token number `index`, which follows it. */
+/**
+ * A row for the module: the hidden state in row `row`, and the sequence's token number `index`,
+ * which follows it.
+ */
 interface Ahead {
   sequence: Sequence;
   row: number;
   index: number;
 }
 
-/** Puts the module's cache on the backend's stack. @throws UserError (usage) when the model has no such module */
-export function createSpeculation(backend: Backend, model: Model, steps: Steps, layout: CacheLayout, eos: number): Speculation {
+/**
+ * Puts the module's cache on the backend's stack. @throws UserError (usage) when the model has no
+ * such module
+ */
+export function createSpeculation(
+  backend: Backend,
+  model: Model,
+  steps: Steps,
+  layout: CacheLayout,
+  eos: number,
+): Speculation {
   const { predictor } = model;
   if (!predictor) {
-    throw new UserError('usage', 'draft: "mtp" needs a model with num_nextn_predict_layers: 1; leave it out', 'draft');
+    throw new UserError(
+      'usage',
+      'draft: "mtp" needs a model with num_nextn_predict_layers: 1; leave it out',
+      'draft',
+    );
   }
   const cache = predictor.createCache(layout.rows);
   const tape = new Tape(backend, false);
@@ -82,7 +104,11 @@ export function createSpeculation(backend: Backend, model: Model, steps: Steps, 
     tokens[tokens.length - 1] !== eos && tokens.length + 2 <= limit;
 
   /** Runs the module on rows, of which each sequence's last tells its guess. */
-  async function guess(ahead: readonly Ahead[], hidden: Tensor, options: SpeculationOptions): Promise<void> {
+  async function guess(
+    ahead: readonly Ahead[],
+    hidden: Tensor,
+    options: SpeculationOptions,
+  ): Promise<void> {
     if (ahead.length === 0) return;
     const table = new RowTable(ahead.length);
     for (const { sequence, index } of ahead) {
@@ -103,13 +129,21 @@ export function createSpeculation(backend: Backend, model: Model, steps: Steps, 
       hidden,
       ahead.map(({ row }) => row),
     );
-    const out = predictor?.forward(tape, new Variable(states, false), input.ids, { ...input, cache }) as Variable;
-    const last = ahead.flatMap(({ sequence }, i) => (ahead[i + 1]?.sequence === sequence ? [] : [i]));
+    const out = predictor?.forward(tape, new Variable(states, false), input.ids, {
+      ...input,
+      cache,
+    }) as Variable;
+    const last = ahead.flatMap(({ sequence }, i) =>
+      ahead[i + 1]?.sequence === sequence ? [] : [i],
+    );
     const logits = await read(steps.select(out.value, last));
     last.forEach((i, row) => {
       const { sequence } = ahead[i];
       const q = weigh(logits(row), choosingOf(options), null);
-      sequence.draft = { token: pick(q, uniformOf(options, sequence, sequence.tokens.length, 'draft')), q };
+      sequence.draft = {
+        token: pick(q, uniformOf(options, sequence, sequence.tokens.length, 'draft')),
+        q,
+      };
     });
   }
 
@@ -123,8 +157,13 @@ export function createSpeculation(backend: Backend, model: Model, steps: Steps, 
           for (let t = 0; t + 1 < tokens.length; t++) states.push(from + t);
           from += tokens.length;
         }
-        const input = steps.packed(longer.map(({ tokens, firstRow }) => ({ tokens: tokens.slice(1), firstRow })));
-        predictor.forward(tape, new Variable(steps.select(hidden, states), false), input.ids, { ...input, cache });
+        const input = steps.packed(
+          longer.map(({ tokens, firstRow }) => ({ tokens: tokens.slice(1), firstRow })),
+        );
+        predictor.forward(tape, new Variable(steps.select(hidden, states), false), input.ids, {
+          ...input,
+          cache,
+        });
       }
       const open = sequences.filter(({ sequence }) => goesOn(sequence, options.limit));
       await guess(
@@ -139,13 +178,23 @@ export function createSpeculation(backend: Backend, model: Model, steps: Steps, 
       const choosing = choosingOf(options);
       // The model's word on the token after an end is not wanted.
       const reads = ({ draft }: Sequence): boolean => draft !== null && draft.token !== eos;
-      const table = new RowTable(active.reduce((sum, sequence) => sum + (reads(sequence) ? 2 : 1), 0));
+      const table = new RowTable(
+        active.reduce((sum, sequence) => sum + (reads(sequence) ? 2 : 1), 0),
+      );
       for (const s of active) {
         const own = s.tokens.length;
         const ownStart = layout.own(s.slot);
         const add = (token: number, ahead: number): void => {
           const at = own - 1 + ahead;
-          table.add(token, s.promptLength + at, ownStart + at, layout.prompt(s.promptSlot), s.promptLength, ownStart, at + 1);
+          table.add(
+            token,
+            s.promptLength + at,
+            ownStart + at,
+            layout.prompt(s.promptSlot),
+            s.promptLength,
+            ownStart,
+            at + 1,
+          );
         };
         add(s.tokens[own - 1], 0);
         if (s.draft && reads(s)) add(s.draft.token, 1);
@@ -159,7 +208,10 @@ export function createSpeculation(backend: Backend, model: Model, steps: Steps, 
         const own = s.tokens.length;
         const { draft } = s;
         const take = (from: ArrayLike<number>, p: Distribution, token: number): void => {
-          const logProbability = temperature === 0 ? from[token] - logSumExp(from) : Math.log(p.weights[token] / p.total);
+          const logProbability =
+            temperature === 0
+              ? from[token] - logSumExp(from)
+              : Math.log(p.weights[token] / p.total);
           s.tokens.push(token);
           s.logProbabilities.push(logProbability);
           options.onToken?.(s.prompt, s.sample, token, logProbability);
@@ -173,7 +225,11 @@ export function createSpeculation(backend: Backend, model: Model, steps: Steps, 
         else {
           const p = weigh(logits(row), choosing, null);
           const a = acceptance(p, draft.q, draft.token);
-          const stands = pick({ weights: Float64Array.of(a, 1 - a), total: 1 }, uniformOf(options, s, own, 'accept')) === 0;
+          const stands =
+            pick(
+              { weights: Float64Array.of(a, 1 - a), total: 1 },
+              uniformOf(options, s, own, 'accept'),
+            ) === 0;
           s.offered++;
           if (stands) {
             s.accepted++;
@@ -183,7 +239,8 @@ export function createSpeculation(backend: Backend, model: Model, steps: Steps, 
         }
         s.draft = null;
         if (goesOn(s, limit))
-          for (let i = own; i < s.tokens.length; i++) ahead.push({ sequence: s, row: row + i - own, index: i });
+          for (let i = own; i < s.tokens.length; i++)
+            ahead.push({ sequence: s, row: row + i - own, index: i });
         row += rows;
       }
       await guess(ahead, hidden, options);

@@ -1,10 +1,13 @@
 /**
- * @file The passes through a model that sampling is made of, shared by the batch sampler and by the server's engine.
+ * @file The passes through a model that sampling is made of, shared by the batch sampler and by the
+ * server's engine.
  *
- * There are two. `prefill` takes whole prompts, packed, with attention among themselves: the fast way to read many. `decode`
- * takes single tokens, each against its own past in the cache. The tokens may be of one sequence, since all keys and values are
- * stored before any query looks at them; so a part of a prompt, or drafted tokens, can go through `decode` as well, and what a
- * row then says depends on its past alone, not on how that past was computed. After either, `logits` and `draw`.
+ * There are two. `prefill` takes whole prompts, packed, with attention among themselves: the fast
+ * way to read many. `decode` takes single tokens, each against its own past in the cache. The
+ * tokens may be of one sequence, since all keys and values are stored before any query looks at
+ * them; so a part of a prompt, or drafted tokens, can go through `decode` as well, and what a row
+ * then says depends on its past alone, not on how that past was computed. After either, `logits`
+ * and `draw`.
  *
  * What a step allocates lies on the backend's stack above the caller's mark.
  */
@@ -24,7 +27,10 @@ export class RowTable {
     this.data = new Int32Array(ROW_FIELDS * rows);
   }
 
-  /** The next row: a token, its position in its sequence, the cache row for its key and value, and where its past lies. */
+  /**
+   * The next row: a token, its position in its sequence, the cache row for its key and value, and
+   * where its past lies.
+   */
   add(
     id: number,
     position: number,
@@ -59,14 +65,21 @@ export interface Steps {
   rows(table: RowTable): ForwardInput;
   /** Runs whole prompts through the model. @returns hidden states [Σ lengths, width] */
   prefill(prompts: readonly PackedPrompt[]): Tensor;
-  /** Runs single tokens through the model, each against its past. @returns hidden states [rows, width] */
+  /**
+   * Runs single tokens through the model, each against its past. @returns hidden states [rows,
+   * width]
+   */
   decode(table: RowTable): Tensor;
   /** Some rows of hidden states. */
   select(hidden: Tensor, rows: readonly number[]): Tensor;
   /** Logits [rows, vocabulary] of hidden states. */
   logits(hidden: Tensor): Tensor;
   /** Draws a token for each row of logits, as `Backend.sample` does. */
-  draw(logits: Tensor, uniforms: Float32Array, temperature: number): Promise<{ ids: HostArray; logProbabilities: HostArray }>;
+  draw(
+    logits: Tensor,
+    uniforms: Float32Array,
+    temperature: number,
+  ): Promise<{ ids: HostArray; logProbabilities: HostArray }>;
 }
 
 export function createSteps(backend: Backend, model: Model, cache: KvCache): Steps {
@@ -102,7 +115,12 @@ export function createSteps(backend: Backend, model: Model, cache: KvCache): Ste
     const all = backend.allocate('i32', [ROW_FIELDS, rows]);
     backend.write(all, data);
     const row = (i: number): Tensor => backend.view(all, i * rows, [rows]);
-    const tables = { prefixStart: row(3), prefixLength: row(4), ownStart: row(5), ownLength: row(6) };
+    const tables = {
+      prefixStart: row(3),
+      prefixLength: row(4),
+      ownStart: row(5),
+      ownLength: row(6),
+    };
     return { ids: row(0), positions: row(1), cacheRows: row(2), tables };
   }
 
@@ -128,7 +146,10 @@ export function createSteps(backend: Backend, model: Model, cache: KvCache): Ste
       const idsTensor = backend.allocate('i32', [rows]);
       const logProbabilitiesTensor = backend.allocate('f32', [rows]);
       backend.sample(idsTensor, logProbabilitiesTensor, logits, uniformsTensor, temperature);
-      const [ids, logProbabilities] = await Promise.all([backend.read(idsTensor), backend.read(logProbabilitiesTensor)]);
+      const [ids, logProbabilities] = await Promise.all([
+        backend.read(idsTensor),
+        backend.read(logProbabilitiesTensor),
+      ]);
       return { ids, logProbabilities };
     },
   };

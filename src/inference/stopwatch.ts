@@ -9,14 +9,18 @@ export interface Stopwatch {
   read(): { seconds: number; usd: number };
 }
 
-/** Starts now. Priced as a run is: the machine and its electricity. @param workers cores that are reserved */
+/**
+ * Starts now. Priced as a run is: the machine and its electricity. @param workers cores that are
+ * reserved
+ */
 export function createStopwatch(workers = 1): Stopwatch {
   const meter = createMeter({ workers });
   const cost = createCostMeter(defaultPriceBook());
   let seconds = 0;
   return {
     read() {
-      const { wallSeconds, workerSeconds, energyJoules, energyBasis, peakMemoryBytes } = meter.increment();
+      const { wallSeconds, workerSeconds, energyJoules, energyBasis, peakMemoryBytes } =
+        meter.increment();
       seconds += wallSeconds;
       cost.add({
         stage: 'use',

@@ -1,5 +1,6 @@
 /**
- * @file From tokens to text as they come: whole characters only, and an end where a stop string begins.
+ * @file From tokens to text as they come: whole characters only, and an end where a stop string
+ * begins.
  */
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
 
@@ -7,8 +8,8 @@ import type { Tokenizer } from '../tokenizers/tokenizer.js';
 const INCOMPLETE = '\uFFFD';
 
 /**
- * Text of tokens, one after the other. Some tokenizers write a token differently by what comes before it, so the text of a token
- * is what it adds to the text of the few before it.
+ * Text of tokens, one after the other. Some tokenizers write a token differently by what comes
+ * before it, so the text of a token is what it adds to the text of the few before it.
  */
 export class TextStream {
   private ids: number[] = [];
@@ -37,7 +38,10 @@ export class TextStream {
   }
 }
 
-/** Looks for stop strings in text that comes in pieces. What may be the beginning of one is kept back. */
+/**
+ * Looks for stop strings in text that comes in pieces. What may be the beginning of one is kept
+ * back.
+ */
 export class StopFinder {
   private held = '';
 

@@ -1,6 +1,6 @@
 /**
- * @file Allocation rules: which usage belongs to which model, and what for. A rules file is data; every rule is printed on the bill
- * with what it matched.
+ * @file Allocation rules: which usage belongs to which model, and what for. A rules file is data;
+ * every rule is printed on the bill with what it matched.
  *
  *     {
  *       "model": "mini-1",
@@ -14,7 +14,8 @@
  *       "rates": { "EUR": { "rate": "1.08", "date": "2026-09-30", "source": "ECB reference rate" } }
  *     }
  *
- * The first rule that matches decides; the ledger's own rules (a state that says "failed", OpenCost's idle rows) come last.
+ * The first rule that matches decides; the ledger's own rules (a state that says "failed",
+ * OpenCost's idle rows) come last.
  */
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
@@ -23,29 +24,62 @@ import { CATEGORIES, KINDS, type RuleCategory, type UsageFile } from './importer
 import { Decimal } from './money.js';
 
 const decimal = z
-  .union([z.string().regex(/^-?\d+(\.\d+)?$/, 'expected a decimal such as "2.50"'), z.number().transform((n) => String(n))])
+  .union([
+    z.string().regex(/^-?\d+(\.\d+)?$/, 'expected a decimal such as "2.50"'),
+    z.number().transform((n) => String(n)),
+  ])
   .describe('An exact decimal, best as a string.');
 const currency = z.string().regex(/^[A-Z]{3}$/, 'expected a code of ISO 4217 such as USD');
 const when = z.record(z.string(), z.union([z.string(), z.array(z.string()).min(1)]));
-const key = z.union([z.literal('separate'), z.literal('usage'), z.record(z.string().min(1), decimal)]);
+const key = z.union([
+  z.literal('separate'),
+  z.literal('usage'),
+  z.record(z.string().min(1), decimal),
+]);
 const words = z.string().min(1);
 
 export const rulesSchema = z.strictObject({
   model: words.optional().describe('Whom rules without a model of their own mean.'),
-  currency: currency.optional().describe('Of the bill; default: the only one that occurs, else USD.'),
-  rules: z.array(z.strictObject({ when, is: z.enum(CATEGORIES), model: words.optional(), note: words.optional() })).default([]),
+  currency: currency
+    .optional()
+    .describe('Of the bill; default: the only one that occurs, else USD.'),
+  rules: z
+    .array(
+      z.strictObject({
+        when,
+        is: z.enum(CATEGORIES),
+        model: words.optional(),
+        note: words.optional(),
+      }),
+    )
+    .default([]),
   kinds: z.array(z.strictObject({ when, kind: z.enum(KINDS) })).default([]),
   pools: z.array(z.strictObject({ name: words, charges: when, usage: when })).default([]),
   idle: z.strictObject({ key }).default({ key: 'separate' }),
   shared: z.strictObject({ key }).default({ key: 'separate' }),
   staff: z
-    .array(z.strictObject({ what: words, amount: decimal, currency: currency.default('USD'), key, source: words }))
+    .array(
+      z.strictObject({
+        what: words,
+        amount: decimal,
+        currency: currency.default('USD'),
+        key,
+        source: words,
+      }),
+    )
     .default([]),
-  rates: z.record(currency, z.strictObject({ rate: decimal, date: words, source: words })).default({}),
+  rates: z
+    .record(currency, z.strictObject({ rate: decimal, date: words, source: words }))
+    .default({}),
   prices: z
     .record(
       z.string(),
-      z.strictObject({ price: decimal, currency: currency.default('USD'), source: words, date: words.optional() }),
+      z.strictObject({
+        price: decimal,
+        currency: currency.default('USD'),
+        source: words,
+        date: words.optional(),
+      }),
     )
     .default({}),
   slurm: z.strictObject({ timezone: words }).default({ timezone: 'UTC' }),
@@ -70,9 +104,16 @@ export function parseRules(content: unknown, where: string): Rules {
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     const unknown = issue.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
-    const field = [...issue.path.map(String), ...(unknown === undefined ? [] : [unknown])].join('.');
-    const why = unknown === undefined ? issue.message : 'no such field; docs/guides/bill.md lists them';
-    throw new UserError('usage', `allocation rules ${where}: ${field || 'it'}: ${why}`, field || undefined);
+    const field = [...issue.path.map(String), ...(unknown === undefined ? [] : [unknown])].join(
+      '.',
+    );
+    const why =
+      unknown === undefined ? issue.message : 'no such field; docs/guides/bill.md lists them';
+    throw new UserError(
+      'usage',
+      `allocation rules ${where}: ${field || 'it'}: ${why}`,
+      field || undefined,
+    );
   }
   for (const [field, { key }] of [
     ['idle', parsed.data.idle],
@@ -147,7 +188,9 @@ export function allRules(rules: Rules): Rule[] {
 }
 
 function describe(rule: { when: When; is: string; model?: string; note?: string }): string {
-  const conditions = Object.entries(rule.when).map(([field, pattern]) => `${field} ${[pattern].flat().join(' or ')}`);
+  const conditions = Object.entries(rule.when).map(
+    ([field, pattern]) => `${field} ${[pattern].flat().join(' or ')}`,
+  );
   const unfinished = rule.is === 'final' && !('state' in rule.when) ? ', and not failed' : '';
   const whom = rule.model === undefined ? '' : ` of ${rule.model}`;
   return `${conditions.join(', ') || 'everything'}${unfinished} -> ${rule.is}${whom}${rule.note ? ` (${rule.note})` : ''}`;
@@ -159,7 +202,9 @@ export function ruleSql(rules: readonly Rule[], file: UsageFile): string {
     const condition = whenSql(rule.when, file);
     if (condition === null) return [];
     const finished =
-      rule.is === 'final' && !('state' in rule.when) && file.source === 'slurm' ? ` AND NOT ${matches('state', FAILED)}` : '';
+      rule.is === 'final' && !('state' in rule.when) && file.source === 'slurm'
+        ? ` AND NOT ${matches('state', FAILED)}`
+        : '';
     return [`WHEN ${condition}${finished} THEN ${i}`];
   });
   return cases.length === 0 ? '(-1)::SMALLINT' : `(CASE ${cases.join(' ')} ELSE -1 END)::SMALLINT`;
@@ -174,7 +219,10 @@ export function kindSql(rules: Rules, file: UsageFile): string {
   return cases.length === 0 ? 'kind' : `CASE ${cases.join(' ')} ELSE kind END`;
 }
 
-/** The pool of a row, as SQL: charges of a pool are allocated by the usage of the same pool; -1 is everything else. */
+/**
+ * The pool of a row, as SQL: charges of a pool are allocated by the usage of the same pool; -1 is
+ * everything else.
+ */
 export function poolSql(rules: Rules, file: UsageFile): string {
   const cases = rules.pools.flatMap((pool, i) => {
     const condition = whenSql(file.source === 'focus' ? pool.charges : pool.usage, file);
@@ -183,7 +231,10 @@ export function poolSql(rules: Rules, file: UsageFile): string {
   return cases.length === 0 ? '(-1)::SMALLINT' : `(CASE ${cases.join(' ')} ELSE -1 END)::SMALLINT`;
 }
 
-/** All conditions of `when`; null where a row of this file can never match, TRUE where it always does. */
+/**
+ * All conditions of `when`; null where a row of this file can never match, TRUE where it always
+ * does.
+ */
 function whenSql(when: When, file: UsageFile): string | null {
   const parts: string[] = [];
   for (const [field, pattern] of Object.entries(when)) {
@@ -213,7 +264,9 @@ function fieldSql(field: string, file: UsageFile): string | null {
 
 function matches(expression: string, patterns: readonly string[]): string {
   const tests = patterns.map((pattern) =>
-    /[*?[]/.test(pattern) ? `${expression} GLOB ${text(pattern)}` : `${expression} = ${text(pattern)}`,
+    /[*?[]/.test(pattern)
+      ? `${expression} GLOB ${text(pattern)}`
+      : `${expression} = ${text(pattern)}`,
   );
   // Nearly all jobs are completed: those need not be compared with nine words each.
   const first = patterns === FAILED ? `${expression} <> 'COMPLETED' AND ` : '';

@@ -30,12 +30,31 @@ function example(): BilledRun {
   const log = logBuilder();
   const work = (seconds: number) => ({ wallSeconds: seconds, workerSeconds: 2 * seconds });
   log.started();
-  log.usage(10, { ...work(100), stage: 'base', tokensIn: 5000, modelFlops: 4e11, peakMemoryBytes: 7e6 });
+  log.usage(10, {
+    ...work(100),
+    stage: 'base',
+    tokensIn: 5000,
+    modelFlops: 4e11,
+    peakMemoryBytes: 7e6,
+  });
   log.checkpoint(10);
   log.usage(15, { ...work(50), stage: 'base' });
   log.resumed(10);
-  log.usage(10, { workerSeconds: 2, wallSeconds: 1, stage: 'lost', purpose: 'overhead', basis: 'estimated' });
-  log.usage(20, { ...work(100), stage: 'base', tokensIn: 5000, modelFlops: 4e11, storedBytes: 5e8, peakMemoryBytes: 9e6 });
+  log.usage(10, {
+    workerSeconds: 2,
+    wallSeconds: 1,
+    stage: 'lost',
+    purpose: 'overhead',
+    basis: 'estimated',
+  });
+  log.usage(20, {
+    ...work(100),
+    stage: 'base',
+    tokensIn: 5000,
+    modelFlops: 4e11,
+    storedBytes: 5e8,
+    peakMemoryBytes: 9e6,
+  });
   log.usage(21, { ...work(25), stage: 'before', purpose: 'evaluation' });
   log.evaluation(21, 'before', { pass1: 0.4, pass1Half95: 0.03 });
   log.usage(21, { ...work(10), stage: 'start', purpose: 'overhead' });
@@ -46,7 +65,8 @@ function example(): BilledRun {
   return { name: 'run', events: log.events };
 }
 
-const linesOf = (bill: Bill, column: Column): BillLine[] => bill.lines.filter((line) => line.columns.includes(column));
+const linesOf = (bill: Bill, column: Column): BillLine[] =>
+  bill.lines.filter((line) => line.columns.includes(column));
 
 describe('computeBill, rented', () => {
   const bill = computeBill([example()], RENT);
@@ -62,7 +82,8 @@ describe('computeBill, rented', () => {
   });
 
   it('full: also lost work, evaluation, overhead and storage', () => {
-    // 800 + 100 lost + 2 cut off + 100 evaluation + 20 overhead core-seconds at 0.0001, and 0.5 GB × 2 months × 0.02.
+    // 800 + 100 lost + 2 cut off + 100 evaluation + 20 overhead core-seconds at 0.0001, and 0.5 GB
+    // × 2 months × 0.02.
     expect(bill.totals.full.usd).toBe('0.1222');
     expect(bill.bridge).toEqual([
       { what: 'evaluation', usd: '0.01' },
@@ -71,7 +92,9 @@ describe('computeBill, rented', () => {
       { what: 'lost work', usd: '0.0102' },
     ]);
     const lost = bill.lines.filter((line) => line.status === 'lost');
-    expect(lost.map((line) => [line.stage, line.attempt, line.basis, line.usd, line.columns])).toEqual([
+    expect(
+      lost.map((line) => [line.stage, line.attempt, line.basis, line.usd, line.columns]),
+    ).toEqual([
       ['base', 0, 'measured', '0.01', ['full']],
       ['lost', 1, 'estimated', '0.0002', ['full']],
     ]);
@@ -80,15 +103,21 @@ describe('computeBill, rented', () => {
   it('every line has a basis, a price with a source, and quantity × price', () => {
     for (const line of bill.lines) {
       expect(line.unitPrice.source).not.toBe('');
-      expect(new Decimal(line.quantity).times(line.unitPrice.usd).minus(line.usd).abs().lt('1e-12')).toBe(true);
+      expect(
+        new Decimal(line.quantity).times(line.unitPrice.usd).minus(line.usd).abs().lt('1e-12'),
+      ).toBe(true);
     }
     expect(bill.totals.full.scope).toContain('lost and discarded work');
-    expect(bill.totals.full.period).toEqual({ from: '2026-01-01T00:00:00.000Z', to: '2026-01-01T00:00:13.000Z' });
+    expect(bill.totals.full.period).toEqual({
+      from: '2026-01-01T00:00:00.000Z',
+      to: '2026-01-01T00:00:13.000Z',
+    });
     expect(bill.totals.full.allocationKey).toContain('core-seconds');
   });
 
   it('dollars for each further correct answer per 1,000 problems', () => {
-    // Between the evaluations: grpo 0.04; in full also overhead 0.002 and the second evaluation 0.005. 500 more correct.
+    // Between the evaluations: grpo 0.04; in full also overhead 0.002 and the second evaluation
+    // 0.005. 500 more correct.
     expect(bill.gains).toHaveLength(1);
     expect(bill.gains[0]).toMatchObject({
       task: 'sums',
@@ -102,7 +131,13 @@ describe('computeBill, rented', () => {
   });
 
   it('says what each stage did, lost work apart', () => {
-    expect(bill.work.map((work) => work.stage)).toEqual(['base', 'before', 'start', 'grpo', 'after']);
+    expect(bill.work.map((work) => work.stage)).toEqual([
+      'base',
+      'before',
+      'start',
+      'grpo',
+      'after',
+    ]);
     expect(bill.work[0]).toMatchObject({
       wallSeconds: 200,
       coreSeconds: 400,
@@ -116,9 +151,16 @@ describe('computeBill, rented', () => {
   });
 
   it('is the document that its schema describes', () => {
-    expect(billDocument.safeParse(JSON.parse(JSON.stringify(bill))).error?.issues ?? []).toEqual([]);
+    expect(billDocument.safeParse(JSON.parse(JSON.stringify(bill))).error?.issues ?? []).toEqual(
+      [],
+    );
     expect(bill.notes.join(' ')).toContain('2 core-seconds are estimated');
-    expect(bill.runs[0]).toMatchObject({ recipe: 'r', attempts: 2, steps: 51, outcome: 'completed' });
+    expect(bill.runs[0]).toMatchObject({
+      recipe: 'r',
+      attempts: 2,
+      steps: 51,
+      outcome: 'completed',
+    });
   });
 });
 
@@ -127,8 +169,12 @@ describe('computeBill, owned', () => {
 
   it('headline stays rented; full is machine and electricity', () => {
     expect(bill.totals.headline.usd).toBe('0.08');
-    // 1022 core-seconds at 0.1 an hour; 10,220 J estimated at 10 W, at 0.3 × 1.2 a kWh; storage 0.02.
-    const expected = new Decimal(1022).div(36_000).plus(new Decimal(10_220).div(3.6e6).times('0.36')).plus('0.02');
+    // 1022 core-seconds at 0.1 an hour; 10,220 J estimated at 10 W, at 0.3 × 1.2 a kWh; storage
+    // 0.02.
+    const expected = new Decimal(1022)
+      .div(36_000)
+      .plus(new Decimal(10_220).div(3.6e6).times('0.36'))
+      .plus('0.02');
     expect(new Decimal(bill.totals.full.usd).minus(expected).abs().lt('1e-11')).toBe(true);
     expect(computeBill([example()], RENT).otherMode.usd).toBe(bill.totals.full.usd);
     expect(bill.otherMode).toMatchObject({ mode: 'rent', usd: '0.1222' });
@@ -138,7 +184,9 @@ describe('computeBill, owned', () => {
     const log = logBuilder();
     log.usage(1, { workerSeconds: 3600, energyJoules: 7.2e6, energyBasis: 'measured' });
     log.usage(2, { workerSeconds: 3600, energyJoules: 123, energyBasis: 'estimated' });
-    const electricity = computeBill([{ name: 'r', events: log.events }], OWN).lines.filter((line) => line.item === 'electricity');
+    const electricity = computeBill([{ name: 'r', events: log.events }], OWN).lines.filter(
+      (line) => line.item === 'electricity',
+    );
     expect(electricity.map((line) => [line.basis, line.quantity, line.usd])).toEqual([
       ['measured', '2', '0.72'],
       ['estimated', '0.01', '0.0036'],
@@ -178,7 +226,11 @@ describe('gains', () => {
       ['e1', 'e2', false],
       ['e0', 'e2', true],
     ]);
-    expect(gains.map((gain) => gain.usdPerCorrectAnswerGained?.full ?? null)).toEqual(['0.0005', null, '0.002']);
+    expect(gains.map((gain) => gain.usdPerCorrectAnswerGained?.full ?? null)).toEqual([
+      '0.0005',
+      null,
+      '0.002',
+    ]);
     expect(gains[0].gainHalf95).toBeNull();
   });
 
@@ -227,12 +279,18 @@ describe('property: a random log', () => {
     }
     return { name, events: log.events };
   }
-  const books: PriceBook[] = [RENT, OWN, parsePriceBook({ ...PRICES, rentUsdPerCoreHour: 0.0408, lifeYears: 3.7 }, 'odd')];
+  const books: PriceBook[] = [
+    RENT,
+    OWN,
+    parsePriceBook({ ...PRICES, rentUsdPerCoreHour: 0.0408, lifeYears: 3.7 }, 'odd'),
+  ];
 
   it('lines add up to totals exactly, under any grouping; headline is a part of full when rented', () => {
     for (let round = 0; round < 25; round++) {
       const random = new Random('bill', round);
-      const runs = Array.from({ length: random.integer(1, 3) }, (_, i) => randomRun(random, `run${i}`));
+      const runs = Array.from({ length: random.integer(1, 3) }, (_, i) =>
+        randomRun(random, `run${i}`),
+      );
       const book = random.pick(books);
       const bill = computeBill(runs, book);
       for (const column of ['headline', 'full'] as const) {
@@ -258,7 +316,8 @@ describe('property: a random log', () => {
       }
       const bridged = sum([bill.totals.headline.usd, ...bill.bridge.map((step) => step.usd)]);
       expect(bridged.toFixed()).toBe(bill.totals.full.usd);
-      if (book.mode === 'rent') expect(new Decimal(bill.totals.full.usd).gte(bill.totals.headline.usd)).toBe(true);
+      if (book.mode === 'rent')
+        expect(new Decimal(bill.totals.full.usd).gte(bill.totals.headline.usd)).toBe(true);
       expect(billDocument.safeParse(bill).success).toBe(true);
     }
   });
@@ -279,13 +338,22 @@ describe('property: a random log', () => {
           quick += usdOf(event.usage, rates);
           const { workerSeconds, energyJoules, storedBytes } = event.usage;
           // Halving a binary fraction is exact.
-          const half = { workerSeconds: workerSeconds / 2, energyJoules: energyJoules / 2, storedBytes: storedBytes / 2 };
-          halves.push({ ...event, usage: { ...event.usage, ...half } }, { ...event, usage: { ...event.usage, ...half } });
+          const half = {
+            workerSeconds: workerSeconds / 2,
+            energyJoules: energyJoules / 2,
+            storedBytes: storedBytes / 2,
+          };
+          halves.push(
+            { ...event, usage: { ...event.usage, ...half } },
+            { ...event, usage: { ...event.usage, ...half } },
+          );
         }
       }
       const bill = computeBill([run], book);
       const total = new Decimal(bill.totals.full.usd);
-      const storage = sum(bill.lines.filter((line) => line.item === 'storage').map((line) => line.usd));
+      const storage = sum(
+        bill.lines.filter((line) => line.item === 'storage').map((line) => line.usd),
+      );
       const split = computeBill([{ name: 'run', events: halves }], book).totals.full.usd;
       expect(total.minus(split).abs().lt('1e-9')).toBe(true);
       expect(total.minus(storage).minus(meter.exact).abs().lt('1e-9')).toBe(true);
@@ -304,7 +372,9 @@ describe('storage', () => {
       RENT,
     );
     const storage = bill.lines.filter((line) => line.item === 'storage');
-    expect(storage.map((line) => [line.run, line.status, line.quantity, line.usd, line.columns])).toEqual([
+    expect(
+      storage.map((line) => [line.run, line.status, line.quantity, line.usd, line.columns]),
+    ).toEqual([
       ['run', 'kept', '0.1', '0.004', ['full']],
       ['b', 'other-run', '0.2', '0.008', ['full']],
     ]);
@@ -316,7 +386,12 @@ describe('storage', () => {
 describe('odd logs', () => {
   it('a log without usage costs nothing; no runs is a mistake', () => {
     const bill = computeBill([{ name: 'empty', events: [] }], RENT);
-    expect([bill.totals.headline.usd, bill.totals.full.usd, bill.lines, bill.gains]).toEqual(['0', '0', [], []]);
+    expect([bill.totals.headline.usd, bill.totals.full.usd, bill.lines, bill.gains]).toEqual([
+      '0',
+      '0',
+      [],
+      [],
+    ]);
     expect(bill.runs[0].outcome).toBe('unfinished');
     expect(() => computeBill([], RENT)).toThrow();
   });

@@ -1,6 +1,6 @@
 /**
- * @file The cost so far, for the line of progress and for `--max-usd`: the full column of the bill, without its lines and without
- * storage, which is paid for after the run.
+ * @file The cost so far, for the line of progress and for `--max-usd`: the full column of the bill,
+ * without its lines and without storage, which is paid for after the run.
  */
 import type { Usage } from '../usage/usage.js';
 import type { CostRates } from './cost-rates.js';
@@ -20,9 +20,14 @@ export interface CostMeter {
 /** The same as plain numbers, for whoever goes through a million records to draw a curve. */
 export function costRates(book: PriceBook): CostRates {
   const prices = unitPrices(book);
-  const workerSecond = (book.mode === 'rent' ? prices.rent : prices.depreciation).usd.toNumber() / 3600;
+  const workerSecond =
+    (book.mode === 'rent' ? prices.rent : prices.depreciation).usd.toNumber() / 3600;
   const joule = book.mode === 'own' ? prices.electricity.usd.toNumber() / 3_600_000 : 0;
-  return { workerSecond, estimatedWorkerSecond: workerSecond + joule * book.wattsPerBusyCore.value, joule };
+  return {
+    workerSecond,
+    estimatedWorkerSecond: workerSecond + joule * book.wattsPerBusyCore.value,
+    joule,
+  };
 }
 
 export function createCostMeter(book: PriceBook): CostMeter {
@@ -30,7 +35,9 @@ export function createCostMeter(book: PriceBook): CostMeter {
   let workerSeconds: Decimal = ZERO;
   let joules: Decimal = ZERO;
   const total = (): Decimal => {
-    const time = (book.mode === 'rent' ? prices.rent : prices.depreciation).usd.times(workerSeconds).div(3600);
+    const time = (book.mode === 'rent' ? prices.rent : prices.depreciation).usd
+      .times(workerSeconds)
+      .div(3600);
     const energy = book.mode === 'own' ? prices.electricity.usd.times(joules).div(3_600_000) : ZERO;
     return toUsd(time.plus(energy));
   };

@@ -1,16 +1,20 @@
 /**
- * @file DuckDB, opened when a question needs it: usage files are read where they lie, checked and summed in SQL, and only the
- * groups come back (docs/decisions/0012).
+ * @file DuckDB, opened when a question needs it: usage files are read where they lie, checked and
+ * summed in SQL, and only the groups come back (docs/decisions/0012).
  *
- * The database lives in a folder of its own under the system's temporary one. What does not fit under the memory limit is written
- * there, and the folder is deleted at the end. Nothing is downloaded: extensions are neither installed nor loaded.
+ * The database lives in a folder of its own under the system's temporary one. What does not fit
+ * under the memory limit is written there, and the folder is deleted at the end. Nothing is
+ * downloaded: extensions are neither installed nor loaded.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { UserError } from '../base/errors.js';
 
-/** A cell as it comes back: decimals, 64-bit integers and times as text, so that nothing is rounded on the way. */
+/**
+ * A cell as it comes back: decimals, 64-bit integers and times as text, so that nothing is rounded
+ * on the way.
+ */
 export type Cell = string | number | boolean | null;
 export type Row = Record<string, Cell>;
 
@@ -30,19 +34,29 @@ export interface DatabaseOptions {
   threads?: number;
 }
 
-/** What DuckDB said, in one line. Callers know the file and turn it into an error for the person who named it. */
+/**
+ * What DuckDB said, in one line. Callers know the file and turn it into an error for the person who
+ * named it.
+ */
 export class QueryError extends Error {}
 
 const DEFAULT_MEMORY_BYTES = 1.2e9;
 
-/** @throws UserError when DuckDB is not installed for this platform (state) or there is no room for its file (disk). */
+/**
+ * @throws UserError when DuckDB is not installed for this platform (state) or there is no room for
+ * its file (disk).
+ */
 export async function openDatabase(options: DatabaseOptions = {}): Promise<Database> {
   let api: typeof import('@duckdb/node-api');
   try {
     api = await import('@duckdb/node-api');
   } catch {
     const platform = `${process.platform}-${process.arch}`;
-    throw new UserError('state', `usage files need DuckDB, which is not installed for ${platform}; run npm ci again`, '--usage');
+    throw new UserError(
+      'state',
+      `usage files need DuckDB, which is not installed for ${platform}; run npm ci again`,
+      '--usage',
+    );
   }
   const folder = mkdtempSync(join(tmpdir(), 'reckoner-ledger-'));
   const drop = (): void => rmSync(folder, { recursive: true, force: true });
@@ -66,7 +80,8 @@ export async function openDatabase(options: DatabaseOptions = {}): Promise<Datab
     return {
       folder,
       run: (sql) => guarded(async () => void (await connection.run(sql))),
-      rows: (sql) => guarded(async () => (await connection.runAndReadAll(sql)).getRowObjectsJson() as Row[]),
+      rows: (sql) =>
+        guarded(async () => (await connection.runAndReadAll(sql)).getRowObjectsJson() as Row[]),
       close: () => {
         connection.closeSync();
         instance.closeSync();
@@ -76,7 +91,11 @@ export async function openDatabase(options: DatabaseOptions = {}): Promise<Datab
   } catch (error) {
     drop();
     const why = firstLine((error as Error).message);
-    throw new UserError('disk', `cannot open DuckDB in ${folder}: ${why}; free some space or set TMPDIR`, 'TMPDIR');
+    throw new UserError(
+      'disk',
+      `cannot open DuckDB in ${folder}: ${why}; free some space or set TMPDIR`,
+      'TMPDIR',
+    );
   }
 }
 
@@ -94,7 +113,9 @@ export function name(value: string): string {
   return `"${value.replaceAll('"', '""')}"`;
 }
 
-/** A path as a literal that means that one file: the characters of a pattern are taken literally. */
+/**
+ * A path as a literal that means that one file: the characters of a pattern are taken literally.
+ */
 export function fileLiteral(path: string): string {
   return text(path.replace(/[*?[]/g, (character) => `[${character}]`));
 }

@@ -1,4 +1,12 @@
-import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -34,7 +42,9 @@ describe('writeBill', () => {
     expect(billDocument.safeParse(written).success).toBe(true);
     expect(bill.totals.headline.usd).toBe('0.5');
     const bytes = statSync(join(run, 'events.jsonl')).size;
-    expect(bill.lines.find((line) => line.item === 'storage')?.quantity).toBe((bytes / 1e9).toFixed(9));
+    expect(bill.lines.find((line) => line.item === 'storage')?.quantity).toBe(
+      (bytes / 1e9).toFixed(9),
+    );
     // The bill itself is not in it: a second bill is the same.
     expect(await writeBill(run, parsePriceBook({ rentUsdPerCoreHour: 0.5 }, 'p'))).toEqual(bill);
     expect(bill.notes).toContain('2 unreadable lines of the log of r are not billed.');

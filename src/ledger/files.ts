@@ -25,13 +25,15 @@ export function loadPriceBook(nameOrFile: string): PriceBook {
 }
 
 /**
- * The price book for a run when none is asked for: the one that the run was billed with, when that was the user's own; else
- * the catalog's.
+ * The price book for a run when none is asked for: the one that the run was billed with, when that
+ * was the user's own; else the catalog's.
  */
 export function priceBookOfRun(runFolder: string): PriceBook {
   const file = join(runFolder, BILL_FILE);
   if (!existsSync(file)) return defaultPriceBook();
-  const parsed = priceBookSchema.safeParse((readJson(file, 'bill') as { priceBook?: unknown } | null)?.priceBook);
+  const parsed = priceBookSchema.safeParse(
+    (readJson(file, 'bill') as { priceBook?: unknown } | null)?.priceBook,
+  );
   return parsed.success && parsed.data.name !== 'catalog' ? parsed.data : defaultPriceBook();
 }
 
@@ -41,10 +43,19 @@ export async function readRun(runFolder: string): Promise<BilledRun> {
   const unreadableLines = malformed.length + (torn ? 1 : 0);
   const planFile = join(runFolder, PLAN_FILE);
   const plan = existsSync(planFile) ? parsePlan(readJson(planFile, 'plan'), planFile) : undefined;
-  return { name: basename(resolve(runFolder)), events, unreadableLines, keptBytes: folderBytes(runFolder), plan };
+  return {
+    name: basename(resolve(runFolder)),
+    events,
+    unreadableLines,
+    keptBytes: folderBytes(runFolder),
+    plan,
+  };
 }
 
-/** Bytes in a run's folder, without the bill and the lock, so that billing twice gives the same bill. */
+/**
+ * Bytes in a run's folder, without the bill and the lock, so that billing twice gives the same
+ * bill.
+ */
 function folderBytes(folder: string): number {
   let bytes = 0;
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {

@@ -1,14 +1,16 @@
 /**
  * @file What quality cost: dollars for one more correct answer.
  *
- * Definition. Take two evaluations of one task in one run, `from` before `to`, both on the way to the final weights. The cost
- * is what the bill's column counts between the two in the log (in *full* that includes lost work, data, overhead, and the
- * second evaluation itself). The gain is the rise in pass@1: the chance that one sampled answer is correct. Then
+ * Definition. Take two evaluations of one task in one run, `from` before `to`, both on the way to
+ * the final weights. The cost is what the bill's column counts between the two in the log (in
+ * *full* that includes lost work, data, overhead, and the second evaluation itself). The gain is
+ * the rise in pass@1: the chance that one sampled answer is correct. Then
  *
  *     usdPerCorrectAnswerGained = cost / (gain × 1000)
  *
- * is what was paid for each further problem that the model answers correctly out of every 1,000. It is a price of training, paid
- * once; what an answer costs to generate is another matter. Without a gain it does not exist (null).
+ * is what was paid for each further problem that the model answers correctly out of every 1,000. It
+ * is a price of training, paid once; what an answer costs to generate is another matter. Without a
+ * gain it does not exist (null).
  */
 import type { RunEvent } from '../usage/events.js';
 import { keptEvents } from './lineage.js';
@@ -24,7 +26,10 @@ export interface Gain {
   to: { stage: string; label: string; step: number; accuracy: number };
   /** Difference of the accuracies, as a share. */
   gain: number;
-  /** Half of the 95% interval of the gain where both evaluations give theirs (taken as independent: not too small). */
+  /**
+   * Half of the 95% interval of the gain where both evaluations give theirs (taken as independent:
+   * not too small).
+   */
   gainHalf95: number | null;
   usd: { headline: string; full: string };
   /** Dollars for each further correct answer per 1,000 problems. */
@@ -49,7 +54,10 @@ export function gainsOf(
   const gains: Gain[] = [];
   for (const [task, evaluations] of byTask) {
     const pairs = evaluations.slice(1).map((to, i) => [evaluations[i], to, false] as const);
-    const overall = pairs.length > 1 ? [[evaluations[0], evaluations[evaluations.length - 1], true] as const] : [];
+    const overall =
+      pairs.length > 1
+        ? [[evaluations[0], evaluations[evaluations.length - 1], true] as const]
+        : [];
     for (const [from, to, isOverall] of [...pairs, ...overall]) {
       const metric = (['pass1', 'accuracy', 'greedy'] as const).find(
         (name) => isShare(from.results[name]) && isShare(to.results[name]),
@@ -67,7 +75,9 @@ export function gainsOf(
         gain: gain.toNumber(),
         gainHalf95: halves.every((half) => typeof half === 'number') ? Math.hypot(...halves) : null,
         usd: { headline: cost.headline.toFixed(), full: cost.full.toFixed() },
-        usdPerCorrectAnswerGained: gain.gt(0) ? { headline: per(cost.headline), full: per(cost.full) } : null,
+        usdPerCorrectAnswerGained: gain.gt(0)
+          ? { headline: per(cost.headline), full: per(cost.full) }
+          : null,
         overall: isOverall,
       });
     }

@@ -1,8 +1,15 @@
 /**
- * @file The ledger, for other rooms. In a browser import `bill.ts`, `pricebook.ts` and `print.ts` directly: only `files.ts` needs
- * Node.
+ * @file The ledger, for other rooms. In a browser import `bill.ts`, `pricebook.ts` and `print.ts`
+ * directly: only `files.ts` needs Node.
  */
-export { type Bill, type BilledRun, type BillLine, type BillOptions, type Column, computeBill } from './bill.js';
+export {
+  type Bill,
+  type BilledRun,
+  type BillLine,
+  type BillOptions,
+  type Column,
+  computeBill,
+} from './bill.js';
 export {
   breakEvenUtilisation,
   catalogGroup,
@@ -17,6 +24,13 @@ export { BILL_FILE, loadPriceBook, priceBookOfRun, readRun, writeBill } from './
 export type { Gain } from './gain.js';
 export { keptEvents } from './lineage.js';
 export type { Predicted, PredictedStage } from './predicted.js';
-export { type BookPrice, defaultPriceBook, type PriceBook, type PriceMode, parsePriceBook, unitPrices } from './pricebook.js';
+export {
+  type BookPrice,
+  defaultPriceBook,
+  type PriceBook,
+  type PriceMode,
+  parsePriceBook,
+  unitPrices,
+} from './pricebook.js';
 export { billMarkdown, billText, type PrintStyle } from './print.js';
 export { billDocument, priceBookSchema } from './schema.js';

@@ -7,7 +7,9 @@ function keptNames(build: (log: ReturnType<typeof logBuilder>) => void): string[
   const log = logBuilder();
   build(log);
   const kept = keptEvents(log.events);
-  return log.events.flatMap((event, i) => (event.type === 'usage' && kept[i] ? [event.usage.stage] : []));
+  return log.events.flatMap((event, i) =>
+    event.type === 'usage' && kept[i] ? [event.usage.stage] : [],
+  );
 }
 
 describe('keptEvents', () => {
@@ -24,7 +26,8 @@ describe('keptEvents', () => {
       log.started();
       log.usage(10, { stage: 'a' });
       log.checkpoint(10);
-      // Under way at step 11 when the heartbeat came: the step says 10, the work is lost all the same.
+      // Under way at step 11 when the heartbeat came: the step says 10, the work is lost all the
+      // same.
       log.usage(10, { stage: 'lost at 10' });
       log.usage(14, { stage: 'lost at 14' });
       log.resumed(10);

@@ -6,7 +6,10 @@ import { Decimal, toUsd } from './money.js';
 import { type PriceBook, type UnitPrice, type UnitPrices, unitPrices } from './pricebook.js';
 
 export type Column = 'headline' | 'full';
-/** `kept`: led to the final weights; `lost`: superseded by a resume; `discarded`: a stage that was not used; `other-run`. */
+/**
+ * `kept`: led to the final weights; `lost`: superseded by a resume; `discarded`: a stage that was
+ * not used; `other-run`.
+ */
 export type LineStatus = 'kept' | 'lost' | 'discarded' | 'other-run';
 export type LineItem = 'core time, rented' | 'core time, owned' | 'electricity' | 'storage';
 
@@ -20,7 +23,14 @@ export interface BillLine {
   /** Exact decimal strings. `usd` = quantity × price, rounded to 10^-12 dollars. */
   quantity: string;
   unit: 'core-hour' | 'kWh' | 'GB';
-  unitPrice: { usd: string; unit: string; basis: string; source: string; date: string; region: string };
+  unitPrice: {
+    usd: string;
+    unit: string;
+    basis: string;
+    source: string;
+    date: string;
+    region: string;
+  };
   usd: string;
   /** With every price at its low or high end. */
   usdLow: string;
@@ -42,16 +52,25 @@ export interface UsageEntry {
   index: number;
 }
 
-/** Joules of a record. An estimate is made anew from the price book's watts, so that one's own watts take effect. */
+/**
+ * Joules of a record. An estimate is made anew from the price book's watts, so that one's own watts
+ * take effect.
+ */
 export function energyOf(usage: Usage, book: PriceBook): Decimal {
   if (usage.energyBasis !== 'estimated') return new Decimal(usage.energyJoules);
   return new Decimal(usage.workerSeconds).times(book.wattsPerBusyCore.value);
 }
 
-/** Lines for usage: one per run, stage, purpose, attempt, status, item and basis, in the order of first appearance. */
+/**
+ * Lines for usage: one per run, stage, purpose, attempt, status, item and basis, in the order of
+ * first appearance.
+ */
 export function priceEntries(entries: readonly UsageEntry[], book: PriceBook): BillLine[] {
   const prices = unitPrices(book);
-  const found = new Map<string, { line: Omit<BillLine, 'quantity' | 'usd' | 'usdLow' | 'usdHigh'>; amount: Decimal }>();
+  const found = new Map<
+    string,
+    { line: Omit<BillLine, 'quantity' | 'usd' | 'usdLow' | 'usdHigh'>; amount: Decimal }
+  >();
   for (const entry of entries) {
     for (const [item, amount, basis, columns] of itemsOf(entry, book)) {
       if (amount.isZero()) continue;
@@ -63,7 +82,10 @@ export function priceEntries(entries: readonly UsageEntry[], book: PriceBook): B
       if (existing) existing.amount = existing.amount.plus(amount);
       else {
         const unitPrice = describePrice(prices[price]);
-        found.set(key, { line: { run, stage, purpose, attempt, status, item, unit, unitPrice, basis, columns }, amount });
+        found.set(key, {
+          line: { run, stage, purpose, attempt, status, item, unit, unitPrice, basis, columns },
+          amount,
+        });
       }
     }
   }
@@ -74,12 +96,25 @@ export function priceEntries(entries: readonly UsageEntry[], book: PriceBook): B
     const at = (usd: Decimal): string => toUsd(amount.times(usd).div(divisor)).toFixed();
     const quantity = amount.div(divisor).toDecimalPlaces(15).toFixed();
     const { usd, low, high } = prices[price];
-    return { ...head, quantity, unit, unitPrice, usd: at(usd), usdLow: at(low), usdHigh: at(high), basis, columns };
+    return {
+      ...head,
+      quantity,
+      unit,
+      unitPrice,
+      usd: at(usd),
+      usdLow: at(low),
+      usdHigh: at(high),
+      basis,
+      columns,
+    };
   });
 }
 
 /** Recorded units (seconds, joules, bytes) per billed unit, and the price. */
-const ITEMS: Record<LineItem, { unit: BillLine['unit']; divisor: number; price: keyof UnitPrices }> = {
+const ITEMS: Record<
+  LineItem,
+  { unit: BillLine['unit']; divisor: number; price: keyof UnitPrices }
+> = {
   'core time, rented': { unit: 'core-hour', divisor: 3600, price: 'rent' },
   'core time, owned': { unit: 'core-hour', divisor: 3600, price: 'depreciation' },
   electricity: { unit: 'kWh', divisor: 3_600_000, price: 'electricity' },
@@ -93,7 +128,10 @@ function itemsOf({ usage, status, billedBytes }: UsageEntry, book: PriceBook): I
   const time = new Decimal(usage.workerSeconds);
   const storage: Item = ['storage', new Decimal(billedBytes), usage.basis, ['full']];
   if (book.mode === 'rent') {
-    return [['core time, rented', time, usage.basis, isHeadline ? ['headline', 'full'] : ['full']], storage];
+    return [
+      ['core time, rented', time, usage.basis, isHeadline ? ['headline', 'full'] : ['full']],
+      storage,
+    ];
   }
   const rented: Item[] = isHeadline ? [['core time, rented', time, usage.basis, ['headline']]] : [];
   return [
@@ -104,6 +142,13 @@ function itemsOf({ usage, status, billedBytes }: UsageEntry, book: PriceBook): I
   ];
 }
 
-function describePrice({ usd, unit, basis, source, date, region }: UnitPrice): BillLine['unitPrice'] {
+function describePrice({
+  usd,
+  unit,
+  basis,
+  source,
+  date,
+  region,
+}: UnitPrice): BillLine['unitPrice'] {
   return { usd: usd.toFixed(), unit, basis, source, date, region };
 }

@@ -29,7 +29,11 @@ describe('money', () => {
   });
 
   it('apportions: parts are off by less than a unit, and add up to the rounded sum', () => {
-    expect(apportion(decimals(['0.004', '0.004', '0.004']), 2).map(String)).toEqual(['0.01', '0', '0']);
+    expect(apportion(decimals(['0.004', '0.004', '0.004']), 2).map(String)).toEqual([
+      '0.01',
+      '0',
+      '0',
+    ]);
     expect(apportion(decimals(['1.4', '2.4']), 0, new Decimal(4)).map(String)).toEqual(['2', '2']);
     expect(apportion(decimals(['1.4', '2.1']), 0, new Decimal(2)).map(String)).toEqual(['1', '1']);
     const random = new Random('apportion');
@@ -40,7 +44,8 @@ describe('money', () => {
       const places = random.integer(0, 6);
       const shown = apportion(parts, places);
       expect(sum(shown).toFixed()).toBe(sum(parts).toDecimalPlaces(places).toFixed());
-      for (const [i, part] of shown.entries()) expect(part.minus(parts[i]).abs().lt(new Decimal(10).pow(-places))).toBe(true);
+      for (const [i, part] of shown.entries())
+        expect(part.minus(parts[i]).abs().lt(new Decimal(10).pow(-places))).toBe(true);
     }
   });
 });

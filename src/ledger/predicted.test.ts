@@ -13,9 +13,18 @@ const stageOf = (id: string, seconds: number) => ({
   id,
   kind: 'sft',
   seconds: { value: seconds, low: seconds / 2, high: 2 * seconds },
-  usage: usageOf({ stage: id, wallSeconds: seconds, workerSeconds: 2 * seconds, tokensIn: 1000, basis: 'predicted' }),
+  usage: usageOf({
+    stage: id,
+    wallSeconds: seconds,
+    workerSeconds: 2 * seconds,
+    tokensIn: 1000,
+    basis: 'predicted',
+  }),
 });
-const plan = parsePlan({ stages: [stageOf('start', 2), stageOf('base', 100), stageOf('grpo', 50)] }, 'plan.json');
+const plan = parsePlan(
+  { stages: [stageOf('start', 2), stageOf('base', 100), stageOf('grpo', 50)] },
+  'plan.json',
+);
 
 function run({ finished }: { finished: boolean }) {
   const log = logBuilder();
@@ -43,7 +52,13 @@ describe('a bill with a plan', () => {
     const [start, base, grpo] = bill.predicted?.stages ?? [];
     expect(start.residual).toBe(-0.5);
     expect(base.measured).toMatchObject({ seconds: 120, tokens: 1000, usd: '0.024' });
-    expect(base.predicted).toMatchObject({ seconds: 100, secondsLow: 50, secondsHigh: 200, tokens: 1000, usd: '0.02' });
+    expect(base.predicted).toMatchObject({
+      seconds: 100,
+      secondsLow: 50,
+      secondsHigh: 200,
+      tokens: 1000,
+      usd: '0.02',
+    });
     expect(base.residual).toBeCloseTo(0.2, 12);
     expect(grpo.residual).toBeCloseTo(-0.2, 12);
     expect(bill.predicted?.total.residual).toBeCloseTo(161 / 152 - 1, 12);
@@ -52,7 +67,9 @@ describe('a bill with a plan', () => {
   it('is a document, and a table that people read', () => {
     expect(billDocument.safeParse(JSON.parse(JSON.stringify(bill))).error).toBeUndefined();
     const text = billText(bill);
-    expect(text).toMatch(/base +100\.0 s +50\.0 s \.\. 200\.0 s +120\.0 s +\+20\.0% +\$0\.02\d* +\$0\.024/);
+    expect(text).toMatch(
+      /base +100\.0 s +50\.0 s \.\. 200\.0 s +120\.0 s +\+20\.0% +\$0\.02\d* +\$0\.024/,
+    );
     expect(text).toMatch(/Total +152\.0 s .* 161\.0 s +\+5\.9%/);
   });
 
@@ -69,5 +86,7 @@ describe('a bill with a plan', () => {
 });
 
 it('a file that is no plan is refused by name', () => {
-  expect(() => parsePlan({ stages: [{ id: 1 }] }, 'runs/x/plan.json')).toThrow('runs/x/plan.json: stages.0.id');
+  expect(() => parsePlan({ stages: [{ id: 1 }] }, 'runs/x/plan.json')).toThrow(
+    'runs/x/plan.json: stages.0.id',
+  );
 });

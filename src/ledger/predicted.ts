@@ -1,8 +1,10 @@
 /**
- * @file What was said beforehand, beside what came of it: the stages of `plan.json` and those of the log.
+ * @file What was said beforehand, beside what came of it: the stages of `plan.json` and those of
+ * the log.
  *
- * Compared are stages that ended, lost work apart: a plan says what the work takes, not how often a run will be killed. Both
- * sides are priced with the bill's own book, in the full column without storage. The residual is measured ÷ predicted − 1.
+ * Compared are stages that ended, lost work apart: a plan says what the work takes, not how often a
+ * run will be killed. Both sides are priced with the bill's own book, in the full column without
+ * storage. The residual is measured ÷ predicted − 1.
  */
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
@@ -49,7 +51,10 @@ export function parsePlan(content: unknown, where: string): BilledPlan {
   const parsed = planSchema.safeParse(content);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
-  throw new UserError('data', `${where}: ${issue.path.join('.') || 'plan'}: ${issue.message}; delete it to bill without a plan`);
+  throw new UserError(
+    'data',
+    `${where}: ${issue.path.join('.') || 'plan'}: ${issue.message}; delete it to bill without a plan`,
+  );
 }
 
 export interface Used {
@@ -78,8 +83,11 @@ export interface Predicted {
 }
 
 function usedBy(entries: readonly UsageEntry[], book: PriceBook): Used {
-  const add = (of: (entry: UsageEntry) => number): number => entries.reduce((total, entry) => total + of(entry), 0);
-  const lines = priceEntries(entries, book).filter((line) => line.columns.includes('full') && line.item !== 'storage');
+  const add = (of: (entry: UsageEntry) => number): number =>
+    entries.reduce((total, entry) => total + of(entry), 0);
+  const lines = priceEntries(entries, book).filter(
+    (line) => line.columns.includes('full') && line.item !== 'storage',
+  );
   return {
     seconds: add(({ usage }) => usage.wallSeconds),
     tokens: add(({ usage }) => usage.tokensIn + usage.tokensOut),
@@ -89,9 +97,12 @@ function usedBy(entries: readonly UsageEntry[], book: PriceBook): Used {
   };
 }
 
-const residualOf = (measured: number, predicted: number): number | null => (predicted > 0 ? measured / predicted - 1 : null);
+const residualOf = (measured: number, predicted: number): number | null =>
+  predicted > 0 ? measured / predicted - 1 : null;
 
-/** The stages that ended on the way that was kept; `start` and `finish` have no event of their own. */
+/**
+ * The stages that ended on the way that was kept; `start` and `finish` have no event of their own.
+ */
 function endedStages(events: readonly RunEvent[]): Set<string> {
   const kept = keptEvents(events);
   const ended = new Set<string>();
@@ -112,18 +123,28 @@ export function comparePlan(
   book: PriceBook,
 ): Predicted {
   const ended = endedStages(events);
-  const kept = entries.filter(({ status, index }) => index >= 0 && (status === 'kept' || status === 'discarded'));
+  const kept = entries.filter(
+    ({ status, index }) => index >= 0 && (status === 'kept' || status === 'discarded'),
+  );
   const entryOf = ({ usage }: BilledPlan['stages'][number]): UsageEntry => {
     return { run: '', usage, attempt: 0, status: 'kept', billedBytes: 0, index: -1 };
   };
-  const measuredOf = (stages: readonly string[]) => kept.filter(({ usage }) => stages.includes(usage.stage));
-  const compare = (stages: BilledPlan['stages'], measured: Used | null): Omit<PredictedStage, 'stage'> => {
+  const measuredOf = (stages: readonly string[]) =>
+    kept.filter(({ usage }) => stages.includes(usage.stage));
+  const compare = (
+    stages: BilledPlan['stages'],
+    measured: Used | null,
+  ): Omit<PredictedStage, 'stage'> => {
     const predicted = {
       ...usedBy(stages.map(entryOf), book),
       secondsLow: stages.reduce((total, { seconds }) => total + seconds.low, 0),
       secondsHigh: stages.reduce((total, { seconds }) => total + seconds.high, 0),
     };
-    return { predicted, measured, residual: measured === null ? null : residualOf(measured.seconds, predicted.seconds) };
+    return {
+      predicted,
+      measured,
+      residual: measured === null ? null : residualOf(measured.seconds, predicted.seconds),
+    };
   };
   const done = plan.stages.filter(({ id }) => ended.has(id));
   return {
@@ -131,6 +152,9 @@ export function comparePlan(
       stage: stage.id,
       ...compare([stage], ended.has(stage.id) ? usedBy(measuredOf([stage.id]), book) : null),
     })),
-    total: compare(done, done.length > 0 ? usedBy(measuredOf(done.map(({ id }) => id)), book) : null),
+    total: compare(
+      done,
+      done.length > 0 ? usedBy(measuredOf(done.map(({ id }) => id)), book) : null,
+    ),
   };
 }

@@ -20,7 +20,13 @@ describe('price book', () => {
   });
 
   it('takes a price with its source', () => {
-    const machineUsd = { value: 1200, low: 1000, source: 'invoice 7', date: '2025-03', basis: 'published' };
+    const machineUsd = {
+      value: 1200,
+      low: 1000,
+      source: 'invoice 7',
+      date: '2025-03',
+      basis: 'published',
+    };
     expect(parsePriceBook({ machineUsd }, 'x').machineUsd).toMatchObject({
       value: 1200,
       low: 1000,
@@ -63,18 +69,32 @@ describe('price book', () => {
 
   it('spreads a machine over the core-hours for which it is used', () => {
     // 8766 hours a year: $3506.40 / (4 cores × 2 years × 8766 h × 0.5) = $0.10
-    const book = parsePriceBook({ machineUsd: 3506.4, machineCores: 4, lifeYears: 2, utilisation: 0.5 }, 'x');
+    const book = parsePriceBook(
+      { machineUsd: 3506.4, machineCores: 4, lifeYears: 2, utilisation: 0.5 },
+      'x',
+    );
     expect(unitPrices(book).depreciation.usd.toFixed()).toBe('0.1');
   });
 
   it('turns bounds around where a field makes a price smaller', () => {
     const lifeYears = { value: 2, low: 1, high: 4 };
     const book = parsePriceBook(
-      { machineUsd: 8766, machineCores: 1, lifeYears, utilisation: 1, pue: 1.5, electricityUsdPerKwh: 0.2 },
+      {
+        machineUsd: 8766,
+        machineCores: 1,
+        lifeYears,
+        utilisation: 1,
+        pue: 1.5,
+        electricityUsdPerKwh: 0.2,
+      },
       'x',
     );
     const { depreciation, electricity } = unitPrices(book);
-    expect([depreciation.low, depreciation.usd, depreciation.high].map(String)).toEqual(['0.25', '0.5', '1']);
+    expect([depreciation.low, depreciation.usd, depreciation.high].map(String)).toEqual([
+      '0.25',
+      '0.5',
+      '1',
+    ]);
     expect(electricity.usd.toFixed()).toBe('0.3');
     expect(depreciation.basis).toBe('assumed');
   });
@@ -85,7 +105,10 @@ describe('cost meter', () => {
 
   it('rent: core-hours; storage is paid after the run', () => {
     const meter = createCostMeter(
-      parsePriceBook({ rentUsdPerCoreHour: 0.05, storageUsdPerGbMonth: 0.02, storageMonths: 3 }, 'x'),
+      parsePriceBook(
+        { rentUsdPerCoreHour: 0.05, storageUsdPerGbMonth: 0.02, storageMonths: 3 },
+        'x',
+      ),
     );
     expect(meter.usd).toBe(0);
     meter.add(usage);

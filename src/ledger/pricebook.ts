@@ -1,12 +1,13 @@
 /**
  * @file The price book: what turns usage into money. Pure; runs in a browser.
  *
- * Two modes. `rent`: a core-hour has a price, and electricity, memory and idle time are the landlord's business. `own`: a
- * core-hour costs its share of the machine (straight-line, idle hours charged to the busy ones), and electricity is paid apart.
- * The headline of a bill is always at the rental price, as press releases count; the mode decides the full column.
+ * Two modes. `rent`: a core-hour has a price, and electricity, memory and idle time are the
+ * landlord's business. `own`: a core-hour costs its share of the machine (straight-line, idle hours
+ * charged to the busy ones), and electricity is paid apart. The headline of a bill is always at the
+ * rental price, as press releases count; the mode decides the full column.
  *
- * By default every price comes from the catalog, with its source. A user's file overrides any of them, each with a number or
- * with a number and its source:
+ * By default every price comes from the catalog, with its source. A user's file overrides any of
+ * them, each with a number or with a number and its source:
  *
  *     { "mode": "own", "electricityUsdPerKwh": 0.31, "machineUsd": { "value": 1200, "source": "invoice 2025-114" } }
  */
@@ -51,11 +52,23 @@ export const HOURS_PER_YEAR = 8766;
 
 /** Every price from the catalog. */
 export function defaultPriceBook(mode: PriceMode = 'rent'): PriceBook {
-  const prices = Object.fromEntries(Object.entries(FIELDS).map(([field, { id }]) => [field, fromCatalog(priceOf(id))]));
+  const prices = Object.fromEntries(
+    Object.entries(FIELDS).map(([field, { id }]) => [field, fromCatalog(priceOf(id))]),
+  );
   return { name: 'catalog', mode, ...(prices as Record<PriceField, BookPrice>) };
 }
 
-function fromCatalog({ value, low, high, unit, basis, source, date, region, note }: Price): BookPrice {
+function fromCatalog({
+  value,
+  low,
+  high,
+  unit,
+  basis,
+  source,
+  date,
+  region,
+  note,
+}: Price): BookPrice {
   return { value, low, high, unit, basis, source, date, region, note };
 }
 
@@ -77,21 +90,29 @@ function fieldSchema(min: number, max: number) {
       region: text,
       note: text,
     })
-    .refine((price) => (price.low ?? price.value) <= price.value && price.value <= (price.high ?? price.value), {
-      message: 'low <= value <= high must hold',
-    });
+    .refine(
+      (price) =>
+        (price.low ?? price.value) <= price.value && price.value <= (price.high ?? price.value),
+      {
+        message: 'low <= value <= high must hold',
+      },
+    );
   // Not a union: its errors would not say which field of the object was wrong.
-  return z.preprocess((value) => (typeof value === 'object' && value !== null ? value : { value }), object).optional();
+  return z
+    .preprocess(
+      (value) => (typeof value === 'object' && value !== null ? value : { value }),
+      object,
+    )
+    .optional();
 }
 
 const fileSchema = z.strictObject({
   name: text,
   mode: z.enum(['rent', 'own']).optional(),
   currency: z.literal('USD', { error: 'only USD' }).optional(),
-  ...(Object.fromEntries(Object.entries(FIELDS).map(([field, { min, max }]) => [field, fieldSchema(min, max)])) as Record<
-    PriceField,
-    ReturnType<typeof fieldSchema>
-  >),
+  ...(Object.fromEntries(
+    Object.entries(FIELDS).map(([field, { min, max }]) => [field, fieldSchema(min, max)]),
+  ) as Record<PriceField, ReturnType<typeof fieldSchema>>),
 });
 
 /**
@@ -110,12 +131,19 @@ export function parsePriceBook(content: unknown, where: string): PriceBook {
       unknown === undefined
         ? issue.message
         : `no such field; there are ${path.length > 0 ? 'value, low, high, basis, source, date, region, note' : Object.keys(fileSchema.shape).join(', ')}`;
-    throw new UserError('usage', `price book ${where}: ${field || 'it'}: ${why}`, field || undefined);
+    throw new UserError(
+      'usage',
+      `price book ${where}: ${field || 'it'}: ${why}`,
+      field || undefined,
+    );
   }
   const { name, mode, currency: _, ...fields } = parsed.data;
   const book = defaultPriceBook(mode ?? 'rent');
   book.name = name ?? where;
-  for (const [field, given] of Object.entries(fields) as [PriceField, (typeof fields)[PriceField]][]) {
+  for (const [field, given] of Object.entries(fields) as [
+    PriceField,
+    (typeof fields)[PriceField],
+  ][]) {
     if (given === undefined) continue;
     book[field] = {
       value: given.value,
@@ -159,15 +187,24 @@ export interface UnitPrices {
 const UNIT_DECIMALS = 15;
 
 export function unitPrices(book: PriceBook): UnitPrices {
-  const combine = (unit: string, fields: PriceField[], formula: (at: (field: PriceField, up: boolean) => Decimal) => Decimal) => {
+  const combine = (
+    unit: string,
+    fields: PriceField[],
+    formula: (at: (field: PriceField, up: boolean) => Decimal) => Decimal,
+  ) => {
     const at = (bound: 'low' | 'value' | 'high') => {
       const other = { low: 'high', value: 'value', high: 'low' } as const;
       // `up` is false for a field that makes the result smaller.
-      return formula((field, up) => new Decimal(book[field][up ? bound : other[bound]])).toDecimalPlaces(UNIT_DECIMALS);
+      return formula(
+        (field, up) => new Decimal(book[field][up ? bound : other[bound]]),
+      ).toDecimalPlaces(UNIT_DECIMALS);
     };
     const parts = fields.map((field) => book[field]);
-    const weakest = (['assumed', 'derived', 'published'] as const).find((basis) => parts.some((part) => part.basis === basis));
-    const unique = (key: 'source' | 'date' | 'region') => [...new Set(parts.map((part) => part[key]))].join('; ');
+    const weakest = (['assumed', 'derived', 'published'] as const).find((basis) =>
+      parts.some((part) => part.basis === basis),
+    );
+    const unique = (key: 'source' | 'date' | 'region') =>
+      [...new Set(parts.map((part) => part[key]))].join('; ');
     return {
       usd: at('value'),
       low: at('low'),
@@ -181,10 +218,16 @@ export function unitPrices(book: PriceBook): UnitPrices {
   };
   return {
     rent: combine('USD/core-hour', ['rentUsdPerCoreHour'], (at) => at('rentUsdPerCoreHour', true)),
-    depreciation: combine('USD/core-hour', ['machineUsd', 'machineCores', 'lifeYears', 'utilisation'], (at) =>
-      at('machineUsd', true).div(
-        at('machineCores', false).times(at('lifeYears', false)).times(HOURS_PER_YEAR).times(at('utilisation', false)),
-      ),
+    depreciation: combine(
+      'USD/core-hour',
+      ['machineUsd', 'machineCores', 'lifeYears', 'utilisation'],
+      (at) =>
+        at('machineUsd', true).div(
+          at('machineCores', false)
+            .times(at('lifeYears', false))
+            .times(HOURS_PER_YEAR)
+            .times(at('utilisation', false)),
+        ),
     ),
     electricity: combine('USD/kWh', ['electricityUsdPerKwh', 'pue'], (at) =>
       at('electricityUsdPerKwh', true).times(at('pue', true)),

@@ -32,7 +32,13 @@ const dollars = (text: string): number => Number(text.replace(/[$,]/g, ''));
 describe.each([
   ['rent', [example()]],
   ['own', [example()]],
-  ['own', [example('a-run-with-a-name-that-is-much-too-long-for-any-table-of-one-hundred-columns'), example('b', 1000)]],
+  [
+    'own',
+    [
+      example('a-run-with-a-name-that-is-much-too-long-for-any-table-of-one-hundred-columns'),
+      example('b', 1000),
+    ],
+  ],
 ] as const)('billText, %s', (mode, runs) => {
   const bill = computeBill(runs, defaultPriceBook(mode));
   const text = billText(bill);
@@ -51,7 +57,12 @@ describe.each([
     const total = rows.findIndex((row) => row.startsWith('Total'));
     const amounts = (row: string) => row.match(/(?:\$[\d,.]+|(?<=\s)-(?=\s))/g) as string[];
     const [headline, full] = [0, 1].map((column) =>
-      rows.slice(0, total - 1).reduce((sum, row) => sum + (amounts(row)[column] === '-' ? 0 : dollars(amounts(row)[column])), 0),
+      rows
+        .slice(0, total - 1)
+        .reduce(
+          (sum, row) => sum + (amounts(row)[column] === '-' ? 0 : dollars(amounts(row)[column])),
+          0,
+        ),
     );
     const shown = amounts(rows[total]).map(dollars);
     expect(headline).toBeCloseTo(shown[0], 9);
@@ -81,14 +92,22 @@ describe('billText', () => {
   it('shows small amounts with enough digits, large ones in cents', () => {
     const cheap = billText(computeBill([example()], defaultPriceBook()));
     expect(cheap).toMatch(/Headline \$0\.0\d+ \(/);
-    const dear = billText(computeBill([example('x', 1e6)], parsePriceBook({ rentUsdPerCoreHour: 2, storageMonths: 0 }, 'p')));
+    const dear = billText(
+      computeBill(
+        [example('x', 1e6)],
+        parsePriceBook({ rentUsdPerCoreHour: 2, storageMonths: 0 }, 'p'),
+      ),
+    );
     // (60 + 61.5 + 190) s × 10^6 × 2 workers at $2 an hour.
     expect(dear).toMatch(/Total .* \$346,111\.11 .*\$/);
   });
 
   it('styles without moving a column', () => {
     const bill = computeBill([example()], defaultPriceBook());
-    const style = { bold: (text: string) => `<b>${text}</b>`, dim: (text: string) => `<i>${text}</i>` };
+    const style = {
+      bold: (text: string) => `<b>${text}</b>`,
+      dim: (text: string) => `<i>${text}</i>`,
+    };
     const styled = billText(bill, { style });
     expect(styled).toContain('<b>What it cost</b>');
     expect(styled.replace(/<\/?[bi]>/g, '')).toBe(billText(bill));
@@ -97,9 +116,15 @@ describe('billText', () => {
   it('fits a narrow terminal by leaving out columns that can be spared, never a number', () => {
     const text = billText(computeBill([example()], defaultPriceBook()), { width: 80 });
     for (const line of text.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
-    const [, , head, , ...rows] = (text.split('\n\n').find((part) => part.startsWith('What was done')) as string).split('\n');
-    expect(head).toMatch(/^Stage +Time +(Tok\. in +)?Tok\. out +Model FLOPs +Achieved +Energy +Peak mem\.$/);
-    expect(rows.find((row) => row.startsWith('grpo'))).toMatch(/ 190\.0 s .* 1\.00M +1\.52 TFLOP +8\.00 GFLOP\/s /);
+    const [, , head, , ...rows] = (
+      text.split('\n\n').find((part) => part.startsWith('What was done')) as string
+    ).split('\n');
+    expect(head).toMatch(
+      /^Stage +Time +(Tok\. in +)?Tok\. out +Model FLOPs +Achieved +Energy +Peak mem\.$/,
+    );
+    expect(rows.find((row) => row.startsWith('grpo'))).toMatch(
+      / 190\.0 s .* 1\.00M +1\.52 TFLOP +8\.00 GFLOP\/s /,
+    );
   });
 
   it('is short where the whole bill can be had later', () => {
@@ -114,7 +139,9 @@ describe('billText', () => {
   });
 
   it('survives an empty run', () => {
-    expect(billText(computeBill([{ name: 'empty', events: [] }], defaultPriceBook()))).toContain('Headline $0.00');
+    expect(billText(computeBill([{ name: 'empty', events: [] }], defaultPriceBook()))).toContain(
+      'Headline $0.00',
+    );
   });
 });
 

@@ -1,9 +1,9 @@
 /**
- * @file The bill for people: a table for the terminal (at most 100 columns, fewer where it is narrower; ASCII only) and one in
- * Markdown.
+ * @file The bill for people: a table for the terminal (at most 100 columns, fewer where it is
+ * narrower; ASCII only) and one in Markdown.
  *
- * Amounts of one table have the same number of digits, enough to see the smallest, and are rounded so that what is printed adds
- * up to the printed total (largest remainder).
+ * Amounts of one table have the same number of digits, enough to see the smallest, and are rounded
+ * so that what is printed adds up to the printed total (largest remainder).
  */
 import type { Bill } from './bill.js';
 import type { Gain } from './gain.js';
@@ -61,7 +61,8 @@ export function billText(bill: Bill, options: BillTextOptions = {}): string {
       lines(options.brief ? facts.slice(0, brief.facts) : facts, '', '  '),
     ...(options.brief ? brief.tables : tables).map((table) => textTable(table, style, width)),
   ];
-  if (!options.brief && notes.length > 0) parts.push(`${style.bold('Notes')}\n${style.dim(lines(notes, '  - ', '    '))}`);
+  if (!options.brief && notes.length > 0)
+    parts.push(`${style.bold('Notes')}\n${style.dim(lines(notes, '  - ', '    '))}`);
   return parts.join('\n\n');
 }
 
@@ -73,7 +74,7 @@ export function billMarkdown(bill: Bill): string {
   return parts.join('\n\n');
 }
 
-// ── content ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── content ──────────────────────────────────────────────────────────────────────────────────────
 
 function documentOf(bill: Bill): Document {
   const [run, ...others] = bill.runs;
@@ -103,14 +104,20 @@ function documentOf(bill: Bill): Document {
 }
 
 /** `max-usd` is the flag that stopped the run. */
-const outcomeText = (outcome: string): string => (outcome.startsWith('max-') ? `stopped by --${outcome}` : outcome);
+const outcomeText = (outcome: string): string =>
+  outcome.startsWith('max-') ? `stopped by --${outcome}` : outcome;
 
 /** Both totals, how far apart they are, and what the prices leave open. */
 function summary({ totals: { headline, full } }: Bill): string {
-  const decimals = decimalsFor([headline.usd, full.usd, headline.usdLow, full.usdLow].map((usd) => new Decimal(usd)));
+  const decimals = decimalsFor(
+    [headline.usd, full.usd, headline.usdLow, full.usdLow].map((usd) => new Decimal(usd)),
+  );
   const of = ({ usd, usdLow, usdHigh }: typeof full) =>
     `${formatUsd(usd, decimals)} (${formatUsd(usdLow, decimals)} .. ${formatUsd(usdHigh, decimals)})`;
-  const times = Number(headline.usd) > 0 ? `, ${new Decimal(full.usd).div(headline.usd).toFixed(2)} times that` : '';
+  const times =
+    Number(headline.usd) > 0
+      ? `, ${new Decimal(full.usd).div(headline.usd).toFixed(2)} times that`
+      : '';
   return `Headline ${of(headline)}; full ${of(full)}${times}. In brackets: every price at its low or high end.`;
 }
 
@@ -126,7 +133,11 @@ interface Row {
 function rowsOf(lines: readonly BillLine[], severalRuns: boolean): Row[] {
   const rows = new Map<string, Row>();
   for (const line of lines) {
-    const label = [...(severalRuns ? [line.run] : []), line.item === 'storage' ? '' : line.stage, describeLine(line)];
+    const label = [
+      ...(severalRuns ? [line.run] : []),
+      line.item === 'storage' ? '' : line.stage,
+      describeLine(line),
+    ];
     const key = JSON.stringify([label, line.columns]);
     const row = rows.get(key) ?? {
       label,
@@ -137,7 +148,8 @@ function rowsOf(lines: readonly BillLine[], severalRuns: boolean): Row[] {
     };
     row.quantity = row.quantity.plus(line.quantity);
     row.basis.add(line.basis);
-    for (const column of line.columns) row.amounts[column] = (row.amounts[column] ?? new Decimal(0)).plus(line.usd);
+    for (const column of line.columns)
+      row.amounts[column] = (row.amounts[column] ?? new Decimal(0)).plus(line.usd);
     rows.set(key, row);
   }
   // Storage is of the whole run: last, whichever stage wrote first.
@@ -146,24 +158,40 @@ function rowsOf(lines: readonly BillLine[], severalRuns: boolean): Row[] {
 
 function describeLine(line: BillLine): string {
   if (line.item === 'storage') return 'storage';
-  const what = line.item === 'electricity' ? ', electricity' : line.item === 'core time, owned' ? ', machine' : '';
+  const what =
+    line.item === 'electricity'
+      ? ', electricity'
+      : line.item === 'core time, owned'
+        ? ', machine'
+        : '';
   const rented = line.columns.length === 1 && line.columns[0] === 'headline' ? ', if rented' : '';
   // The trainer books the second before a kill, which nobody measured, under the stage `lost`.
   const cutOff = line.stage === 'lost' && line.status === 'lost';
-  const purpose = cutOff ? 'cut off by a kill' : line.purpose === 'data' ? 'data generation' : line.purpose;
-  const lost = line.status === 'lost' ? 'lost work: ' : line.status === 'discarded' ? 'discarded: ' : '';
+  const purpose = cutOff
+    ? 'cut off by a kill'
+    : line.purpose === 'data'
+      ? 'data generation'
+      : line.purpose;
+  const lost =
+    line.status === 'lost' ? 'lost work: ' : line.status === 'discarded' ? 'discarded: ' : '';
   return `${lost}${purpose}${what}${rented}`;
 }
 
 function costTable(bill: Bill): Table {
   const severalRuns = bill.runs.length > 1;
   const rows = rowsOf(bill.lines, severalRuns);
-  const decimals = decimalsFor(rows.flatMap((row) => Object.values(row.amounts).filter((amount) => amount !== null)));
+  const decimals = decimalsFor(
+    rows.flatMap((row) => Object.values(row.amounts).filter((amount) => amount !== null)),
+  );
   const shown = { headline: new Map<Row, Decimal>(), full: new Map<Row, Decimal>() };
   for (const column of ['headline', 'full'] as const) {
-    const counted = rows.flatMap((row) => (row.amounts[column] === null ? [] : [{ row, amount: row.amounts[column] }]));
+    const counted = rows.flatMap((row) =>
+      row.amounts[column] === null ? [] : [{ row, amount: row.amounts[column] }],
+    );
     // What costs the same in both columns must not look different for the sake of a sum.
-    const fixed = counted.filter(({ row, amount }) => column === 'full' && row.amounts.headline?.equals(amount));
+    const fixed = counted.filter(
+      ({ row, amount }) => column === 'full' && row.amounts.headline?.equals(amount),
+    );
     const free = counted.filter((item) => !fixed.includes(item));
     for (const { row } of fixed) shown.full.set(row, shown.headline.get(row) as Decimal);
     const total = sum(counted.map(({ amount }) => amount)).toDecimalPlaces(decimals);
@@ -184,7 +212,15 @@ function costTable(bill: Bill): Table {
   const blank = severalRuns ? [''] : [];
   return {
     title: 'What it cost',
-    head: [...(severalRuns ? ['Run'] : []), 'Stage', 'What', 'Quantity', 'Headline', 'Full', 'Basis'],
+    head: [
+      ...(severalRuns ? ['Run'] : []),
+      'Stage',
+      'What',
+      'Quantity',
+      'Headline',
+      'Full',
+      'Basis',
+    ],
     right: [...(severalRuns ? [false] : []), false, false, true, true, true, false],
     rows: rows.map((row) => [
       ...row.label,
@@ -193,16 +229,29 @@ function costTable(bill: Bill): Table {
       cell(row, 'full'),
       [...row.basis].join(', '),
     ]),
-    footer: [['Total', ...blank, '', '', formatUsd(headline.usd, decimals), formatUsd(full.usd, decimals), '']],
+    footer: [
+      [
+        'Total',
+        ...blank,
+        '',
+        '',
+        formatUsd(headline.usd, decimals),
+        formatUsd(full.usd, decimals),
+        '',
+      ],
+    ],
   };
 }
 
 function bridgeTable(bill: Bill): Table {
-  const amounts = [bill.totals.headline.usd, ...bill.bridge.map((step) => step.usd)].map((usd) => new Decimal(usd));
+  const amounts = [bill.totals.headline.usd, ...bill.bridge.map((step) => step.usd)].map(
+    (usd) => new Decimal(usd),
+  );
   const decimals = decimalsFor(amounts);
   const parts = apportion(amounts, decimals);
   const total = sum(amounts);
-  const share = (amount: Decimal) => (total.isZero() ? '' : `${amount.div(total).times(100).toFixed(1)}%`);
+  const share = (amount: Decimal) =>
+    total.isZero() ? '' : `${amount.div(total).times(100).toFixed(1)}%`;
   return {
     title: 'From headline to full',
     head: ['Scope', 'USD', 'Share'],
@@ -212,7 +261,11 @@ function bridgeTable(bill: Bill): Table {
         ? []
         : [
             ['headline', formatUsd(parts[0], decimals), share(amounts[0])],
-            ...bill.bridge.map((step, i) => [`+ ${step.what}`, formatUsd(parts[i + 1], decimals), share(amounts[i + 1])]),
+            ...bill.bridge.map((step, i) => [
+              `+ ${step.what}`,
+              formatUsd(parts[i + 1], decimals),
+              share(amounts[i + 1]),
+            ]),
           ],
     footer: [['full', formatUsd(total, decimals), share(total)]],
   };
@@ -233,8 +286,12 @@ function gainTable(bill: Bill): Table {
       `${gain.from.label} -> ${gain.to.label}${gain.overall ? ' (overall)' : ''}`,
       `${percent(gain.from.accuracy)} -> ${percent(gain.to.accuracy)}`,
       gainCell(gain),
-      gain.usdPerCorrectAnswerGained ? formatUsd(gain.usdPerCorrectAnswerGained.headline, decimals) : 'no gain',
-      gain.usdPerCorrectAnswerGained ? formatUsd(gain.usdPerCorrectAnswerGained.full, decimals) : 'no gain',
+      gain.usdPerCorrectAnswerGained
+        ? formatUsd(gain.usdPerCorrectAnswerGained.headline, decimals)
+        : 'no gain',
+      gain.usdPerCorrectAnswerGained
+        ? formatUsd(gain.usdPerCorrectAnswerGained.full, decimals)
+        : 'no gain',
     ]),
     footer: [],
   };
@@ -253,7 +310,10 @@ function workTable(bill: Bill): Table {
   const row = (
     name: string,
     purpose: string,
-    w: Pick<Bill['work'][number], 'wallSeconds' | 'tokensIn' | 'tokensOut' | 'modelFlops' | 'energyJoules'>,
+    w: Pick<
+      Bill['work'][number],
+      'wallSeconds' | 'tokensIn' | 'tokensOut' | 'modelFlops' | 'energyJoules'
+    >,
     perSecond: number | null,
     memory: number,
   ) => [
@@ -270,9 +330,21 @@ function workTable(bill: Bill): Table {
   return {
     title: 'What was done for it (lost work apart)',
     optional: ['Purpose', 'Tok. in', 'Energy'],
-    head: ['Stage', 'Purpose', 'Time', 'Tok. in', 'Tok. out', 'Model FLOPs', 'Achieved', 'Energy', 'Peak mem.'],
+    head: [
+      'Stage',
+      'Purpose',
+      'Time',
+      'Tok. in',
+      'Tok. out',
+      'Model FLOPs',
+      'Achieved',
+      'Energy',
+      'Peak mem.',
+    ],
     right: [false, false, true, true, true, true, true, true, true],
-    rows: bill.work.map((work) => row(work.stage, work.purpose, work, work.modelFlopsPerSecond, work.peakMemoryBytes)),
+    rows: bill.work.map((work) =>
+      row(work.stage, work.purpose, work, work.modelFlopsPerSecond, work.peakMemoryBytes),
+    ),
     footer:
       bill.work.length < 2
         ? []
@@ -298,9 +370,15 @@ function workTable(bill: Bill): Table {
 function planTable(bill: Bill): Table {
   const stages = bill.predicted?.stages ?? [];
   const total = bill.predicted?.total;
-  const amounts = stages.flatMap(({ predicted, measured }) => [predicted.usd, ...(measured ? [measured.usd] : [])]);
+  const amounts = stages.flatMap(({ predicted, measured }) => [
+    predicted.usd,
+    ...(measured ? [measured.usd] : []),
+  ]);
   const decimals = decimalsFor(amounts.map((usd) => new Decimal(usd)));
-  const row = (name: string, { predicted, measured, residual }: Omit<(typeof stages)[number], 'stage'>): string[] => [
+  const row = (
+    name: string,
+    { predicted, measured, residual }: Omit<(typeof stages)[number], 'stage'>,
+  ): string[] => [
     name,
     duration(predicted.seconds),
     `${duration(predicted.secondsLow)} .. ${duration(predicted.secondsHigh)}`,
@@ -341,13 +419,14 @@ function otherModeNote(bill: Bill): string {
   return `The same in full on ${mode === 'own' ? 'an owned machine (depreciation and electricity)' : 'a rented machine'}: ${a} (${b} .. ${c}); --prices ${mode} shows it.`;
 }
 
-// ── form ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── form ─────────────────────────────────────────────────────────────────────────────────────────
 
 function textTable(table: Table, style: PrintStyle, limit: number): string {
   const { title, head, right, rows, footer, optional = [] } = table;
   const texts = [head, ...rows, ...footer].map((row) => row.map(ascii));
   const widths = head.map((_, column) => Math.max(...texts.map((row) => row[column].length)));
-  // Too wide: leave out what can be spared, then shorten the text columns, widest first. Numbers are never cut.
+  // Too wide: leave out what can be spared, then shorten the text columns, widest first. Numbers
+  // are never cut.
   let excess = widths.reduce((total, width) => total + width, 0) + 2 * (widths.length - 1) - limit;
   const spared = optional.length > 0 ? head.indexOf(optional[0]) : -1;
   if (excess > 0 && spared >= 0) {
@@ -362,7 +441,10 @@ function textTable(table: Table, style: PrintStyle, limit: number): string {
     return textTable({ ...smaller, optional: optional.slice(1) }, style, limit);
   }
   for (; excess > 0; excess--) {
-    const widest = widths.reduce((best, width, i) => (!right[i] && (best < 0 || width > widths[best]) ? i : best), -1);
+    const widest = widths.reduce(
+      (best, width, i) => (!right[i] && (best < 0 || width > widths[best]) ? i : best),
+      -1,
+    );
     if (widest < 0 || widths[widest] <= 6) break;
     widths[widest]--;
   }
@@ -371,13 +453,18 @@ function textTable(table: Table, style: PrintStyle, limit: number): string {
     return text.length > widths[i] ? `${text.slice(0, widths[i] - 2)}..` : text.padEnd(widths[i]);
   };
   const lines = texts.map((row) => row.map(fit).join('  ').trimEnd());
-  const rule = style.dim('-'.repeat(widths.reduce((total, width) => total + width, 0) + 2 * (widths.length - 1)));
+  const rule = style.dim(
+    '-'.repeat(widths.reduce((total, width) => total + width, 0) + 2 * (widths.length - 1)),
+  );
   const end = footer.length > 0 ? [rule, ...lines.slice(1 + rows.length).map(style.bold)] : [];
-  return [style.bold(title), rule, lines[0], rule, ...lines.slice(1, 1 + rows.length), ...end].join('\n');
+  return [style.bold(title), rule, lines[0], rule, ...lines.slice(1, 1 + rows.length), ...end].join(
+    '\n',
+  );
 }
 
 function markdownTable({ head, right, rows, footer }: Table): string {
-  const line = (row: string[]) => `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  const line = (row: string[]) =>
+    `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
   const bold = (row: string[]) => row.map((cell) => (cell === '' ? '' : `**${cell}**`));
   return [
     line(head),
@@ -431,7 +518,9 @@ function duration(seconds: number): string {
 function significant(value: number): string {
   if (value === 0) return '0';
   const digits = Math.max(0, 3 - Math.floor(Math.log10(Math.abs(value))));
-  return digits === 0 ? Math.round(value).toLocaleString('en-US') : value.toFixed(Math.min(digits, 12));
+  return digits === 0
+    ? Math.round(value).toLocaleString('en-US')
+    : value.toFixed(Math.min(digits, 12));
 }
 
 const PREFIXES = ['', 'k', 'M', 'G', 'T', 'P', 'E', 'Z', 'Y'];
@@ -439,10 +528,13 @@ const PREFIXES = ['', 'k', 'M', 'G', 'T', 'P', 'E', 'Z', 'Y'];
 /** Three significant digits with a decimal prefix: `1.23 GFLOP/s`. */
 function scaled(value: number, unit = ''): string {
   const size = Math.abs(value);
-  let power = size < 1 ? 0 : Math.min(PREFIXES.length - 1, Math.floor(Math.log10(size) / 3 + 1e-12));
-  if (Number((value / 1000 ** power).toPrecision(3)) >= 1000 && power < PREFIXES.length - 1) power++;
+  let power =
+    size < 1 ? 0 : Math.min(PREFIXES.length - 1, Math.floor(Math.log10(size) / 3 + 1e-12));
+  if (Number((value / 1000 ** power).toPrecision(3)) >= 1000 && power < PREFIXES.length - 1)
+    power++;
   const scaledValue = value / 1000 ** power;
-  const number = power === 0 && Number.isInteger(value) ? String(value) : scaledValue.toPrecision(3);
+  const number =
+    power === 0 && Number.isInteger(value) ? String(value) : scaledValue.toPrecision(3);
   const suffix = `${PREFIXES[power]}${unit}`;
   return suffix === '' ? number : unit === '' ? `${number}${suffix}` : `${number} ${suffix}`;
 }

@@ -37,13 +37,17 @@ const bookPrice = z.object({
 
 export const priceBookSchema = z.object({
   name: z.string(),
-  mode: z.enum(['rent', 'own']).describe('How the full column is priced; the headline is always at the rental price.'),
+  mode: z
+    .enum(['rent', 'own'])
+    .describe('How the full column is priced; the headline is always at the rental price.'),
   rentUsdPerCoreHour: bookPrice,
   electricityUsdPerKwh: bookPrice,
   machineUsd: bookPrice,
   machineCores: bookPrice,
   lifeYears: bookPrice,
-  utilisation: bookPrice.describe('Share of its life for which an owned machine does paid-for work.'),
+  utilisation: bookPrice.describe(
+    'Share of its life for which an owned machine does paid-for work.',
+  ),
   pue: bookPrice,
   wattsPerBusyCore: bookPrice,
   storageUsdPerGbMonth: bookPrice,
@@ -59,7 +63,9 @@ const line = z.object({
   attempt: count.describe('0, and one more with each resume.'),
   status: z
     .enum(['kept', 'lost', 'discarded', 'other-run'])
-    .describe('kept: led to the final weights. lost: superseded by a resume, or cut off by a kill. discarded: a stage not used.'),
+    .describe(
+      'kept: led to the final weights. lost: superseded by a resume, or cut off by a kill. discarded: a stage not used.',
+    ),
   item: z.enum(['core time, rented', 'core time, owned', 'electricity', 'storage']),
   quantity: decimal,
   unit: z.enum(['core-hour', 'kWh', 'GB']),
@@ -86,7 +92,12 @@ const total = z
   })
   .describe('The exact sum of the lines of the column.');
 
-const point = z.object({ stage: z.string(), label: z.string(), step: count, accuracy: z.number().min(0).max(1) });
+const point = z.object({
+  stage: z.string(),
+  label: z.string(),
+  step: count,
+  accuracy: z.number().min(0).max(1),
+});
 const both = z.object({ headline: usd, full: usd });
 
 const gain = z.object({
@@ -99,7 +110,9 @@ const gain = z.object({
   usd: both.describe('Cost between the two evaluations.'),
   usdPerCorrectAnswerGained: both
     .nullable()
-    .describe('Cost / (gain x 1000): dollars for each further correct answer per 1,000 problems; null without a gain.'),
+    .describe(
+      'Cost / (gain x 1000): dollars for each further correct answer per 1,000 problems; null without a gain.',
+    ),
   overall: z.boolean(),
 });
 
@@ -126,8 +139,13 @@ const used = {
   usd: usd.describe('The full column without storage, at the prices of this bill.'),
 };
 const comparison = {
-  predicted: z.object({ ...used, secondsLow: amount, secondsHigh: amount }).describe('Seconds with their 90% interval.'),
-  measured: z.object(used).nullable().describe('Lost work apart; null for a stage that did not end.'),
+  predicted: z
+    .object({ ...used, secondsLow: amount, secondsHigh: amount })
+    .describe('Seconds with their 90% interval.'),
+  measured: z
+    .object(used)
+    .nullable()
+    .describe('Lost work apart; null for a stage that did not end.'),
   residual: z.number().nullable().describe('Measured / predicted - 1, of the seconds.'),
 };
 
@@ -138,7 +156,9 @@ const predicted = z.object({
 
 export const billDocument = z
   .object({
-    schemaVersion: z.literal(BILL_SCHEMA_VERSION).describe('Rises when a field changes its meaning or goes away.'),
+    schemaVersion: z
+      .literal(BILL_SCHEMA_VERSION)
+      .describe('Rises when a field changes its meaning or goes away.'),
     currency: z.literal('USD'),
     runs: z
       .array(
@@ -147,7 +167,15 @@ export const billDocument = z
           recipe: z.string(),
           attempts: count,
           steps: count,
-          outcome: z.enum(['completed', 'interrupted', 'max-usd', 'max-minutes', 'diverged', 'failed', 'unfinished']),
+          outcome: z.enum([
+            'completed',
+            'interrupted',
+            'max-usd',
+            'max-minutes',
+            'diverged',
+            'failed',
+            'unfinished',
+          ]),
           from: z.string(),
           to: z.string(),
         }),
@@ -157,13 +185,17 @@ export const billDocument = z
     priceBook: priceBookSchema,
     lines: z.array(line),
     totals: z.object({ headline: total, full: total }),
-    bridge: z.array(z.object({ what: z.string(), usd })).describe('What to add to the headline to get the full total.'),
+    bridge: z
+      .array(z.object({ what: z.string(), usd }))
+      .describe('What to add to the headline to get the full total.'),
     otherMode: z
       .object({ mode: z.enum(['rent', 'own']), ...interval })
       .describe('The full total, had the machine been owned instead of rented, or the reverse.'),
     gains: z.array(gain),
     work: z.array(work),
-    predicted: predicted.nullable().describe('The first run as it was planned (plan.json); null when there was no plan.'),
+    predicted: predicted
+      .nullable()
+      .describe('The first run as it was planned (plan.json); null when there was no plan.'),
     notes: z.array(z.string()),
   })
   .describe('reckoner bill [runs...] --json, and bill.json in a run folder');

@@ -17,13 +17,17 @@ const category = z.enum([
 ]);
 const place = z.object({
   file: z.string(),
-  line: count.describe('Line of a text file, record of a JSON file, row of a Parquet file, from 1.'),
+  line: count.describe(
+    'Line of a text file, record of a JSON file, row of a Parquet file, from 1.',
+  ),
   reason: z.string(),
 });
 
 const line = z.object({
   model: z.string().describe('Whose weights it was for; empty where no rule says.'),
-  category: category.describe('unassigned: used, but no rule says for what. unallocated: charged, but no usage explains it.'),
+  category: category.describe(
+    'unassigned: used, but no rule says for what. unallocated: charged, but no usage explains it.',
+  ),
   source: z.enum(['run', 'slurm', 'opencost', 'focus', 'stated']),
   account: z.string(),
   what: z.string(),
@@ -33,7 +37,9 @@ const line = z.object({
   amount,
   money: z
     .enum(['charge', 'opencost price', 'price list', 'price book', 'stated', 'unpriced'])
-    .describe('Where the amount comes from; own prices count only where no charge covers the time.'),
+    .describe(
+      'Where the amount comes from; own prices count only where no charge covers the time.',
+    ),
   rule: z.string().describe('The rule, the key or the price that put it here.'),
   columns: z.array(column).min(1),
   start: z.string(),
@@ -45,7 +51,14 @@ const file = z.object({
   path: z.string(),
   sha256: z.string(),
   bytes: count,
-  format: z.enum(['slurm-parsable', 'slurm-json', 'opencost-json', 'opencost-csv', 'focus-csv', 'focus-parquet']),
+  format: z.enum([
+    'slurm-parsable',
+    'slurm-json',
+    'opencost-json',
+    'opencost-csv',
+    'focus-csv',
+    'focus-parquet',
+  ]),
   rows: count,
   malformed: count,
   skipped: z.record(z.string(), count).describe('Rows that are no usage, by reason.'),
@@ -55,20 +68,28 @@ const file = z.object({
   unknownColumns: z.array(z.string()),
 });
 
-const total = z.object({ amount, scope: z.string() }).describe('The exact sum of the lines of the column.');
+const total = z
+  .object({ amount, scope: z.string() })
+  .describe('The exact sum of the lines of the column.');
 
 export const statementDocument = z
   .object({
-    schemaVersion: z.literal(STATEMENT_SCHEMA_VERSION).describe('Rises when a field changes its meaning or goes away.'),
+    schemaVersion: z
+      .literal(STATEMENT_SCHEMA_VERSION)
+      .describe('Rises when a field changes its meaning or goes away.'),
     title: z.string(),
     currency: z.string().describe('ISO 4217; of every amount.'),
     runs: z.array(z.string()),
     period: z.object({ from: z.string(), to: z.string() }),
     lines: z.array(line),
     totals: z.object({ headline: total, full: total }),
-    bridge: z.array(z.object({ what: z.string(), amount })).describe('What to add to the headline to get the full total.'),
+    bridge: z
+      .array(z.object({ what: z.string(), amount }))
+      .describe('What to add to the headline to get the full total.'),
     models: z.array(z.object({ model: z.string(), headline: amount, full: amount })),
-    rules: z.array(z.object({ rule: z.string(), rows: count })).describe('Every rule that decided something.'),
+    rules: z
+      .array(z.object({ rule: z.string(), rows: count }))
+      .describe('Every rule that decided something.'),
     allocationKeys: z.array(z.string()),
     imports: z.object({
       files: z.array(file),

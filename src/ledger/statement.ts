@@ -1,10 +1,12 @@
 /**
- * @file The statement: a bill in one currency over everything that was named: runs here, Slurm, OpenCost, FOCUS, staff.
+ * @file The statement: a bill in one currency over everything that was named: runs here, Slurm,
+ * OpenCost, FOCUS, staff.
  *
- * Like the bill of a run it has two columns (*headline*: the compute that made the final weights; *full*: all that was paid), is
- * the exact sum of its lines, and itemises the difference. It adds who used what (`model`, `category`, the rule that decided)
- * and where the money comes from: a charge, OpenCost's price, a price list, or a statement in the rules. What every output
- * prints (`outputs/`) is this. Pure.
+ * Like the bill of a run it has two columns (*headline*: the compute that made the final weights;
+ * *full*: all that was paid), is the exact sum of its lines, and itemises the difference. It adds
+ * who used what (`model`, `category`, the rule that decided) and where the money comes from: a
+ * charge, OpenCost's price, a price list, or a statement in the rules. What every output prints
+ * (`outputs/`) is this. Pure.
  */
 import type { Bill } from './bill.js';
 import type { Kind, Malformed, RuleCategory, Source } from './importers/source.js';
@@ -25,7 +27,13 @@ export type Category =
   | 'unallocated';
 
 /** Where a line's money comes from. */
-export type Money = 'charge' | 'opencost price' | 'price list' | 'price book' | 'stated' | 'unpriced';
+export type Money =
+  | 'charge'
+  | 'opencost price'
+  | 'price list'
+  | 'price book'
+  | 'stated'
+  | 'unpriced';
 
 export interface StatementLine {
   /** Whose weights it was for; empty where no rule says. */
@@ -98,11 +106,15 @@ const ORDER = Object.keys(WORDS) as Category[];
 /** Lines as a reader wants them: by purpose, then model; otherwise as they come. */
 export function inOrder(lines: readonly StatementLine[]): StatementLine[] {
   const place = (line: StatementLine): number => ORDER.indexOf(line.category);
-  return [...lines].sort((a, b) => place(a) - place(b) || (a.model < b.model ? -1 : a.model > b.model ? 1 : 0));
+  return [...lines].sort(
+    (a, b) => place(a) - place(b) || (a.model < b.model ? -1 : a.model > b.model ? 1 : 0),
+  );
 }
 
 /** Totals, bridge and models from lines: every total is the exact sum of its lines. */
-export function totalsOf(lines: readonly StatementLine[]): Pick<Statement, 'totals' | 'bridge' | 'models'> {
+export function totalsOf(
+  lines: readonly StatementLine[],
+): Pick<Statement, 'totals' | 'bridge' | 'models'> {
   const total = (column: Column, of: readonly StatementLine[] = lines): string =>
     sum(of.filter((line) => line.columns.includes(column)).map((line) => line.amount)).toFixed();
   const steps = new Map<Category, Decimal>();
@@ -110,17 +122,27 @@ export function totalsOf(lines: readonly StatementLine[]): Pick<Statement, 'tota
     if (line.columns.length !== 1) continue;
     const amount = new Decimal(line.amount);
     const category = line.columns[0] === 'headline' ? 'owned' : line.category;
-    steps.set(category, (steps.get(category) ?? new Decimal(0)).plus(line.columns[0] === 'headline' ? amount.neg() : amount));
+    steps.set(
+      category,
+      (steps.get(category) ?? new Decimal(0)).plus(
+        line.columns[0] === 'headline' ? amount.neg() : amount,
+      ),
+    );
   }
   const named = [...new Set(lines.map((line) => line.model))].sort();
   return {
     totals: {
       headline: { amount: total('headline'), scope: 'compute of the final run; nothing else' },
-      full: { amount: total('full'), scope: 'everything in the files and runs that were named, and what the rules state' },
+      full: {
+        amount: total('full'),
+        scope: 'everything in the files and runs that were named, and what the rules state',
+      },
     },
     bridge: ORDER.flatMap((category) => {
       const amount = steps.get(category);
-      return amount === undefined || amount.isZero() ? [] : [{ what: WORDS[category], amount: amount.toFixed() }];
+      return amount === undefined || amount.isZero()
+        ? []
+        : [{ what: WORDS[category], amount: amount.toFixed() }];
     }),
     models: named.map((model) => {
       const own = lines.filter((line) => line.model === model);
@@ -145,7 +167,8 @@ export function lineOfRun(line: BillLine, bill: Bill): StatementLine {
   const run = bill.runs.find((one) => one.name === line.run) ?? bill.runs[0];
   return {
     model: bill.runs[0].name,
-    category: line.item === 'storage' ? 'overhead' : category === 'final' && owned ? 'owned' : category,
+    category:
+      line.item === 'storage' ? 'overhead' : category === 'final' && owned ? 'owned' : category,
     source: 'run',
     account: line.run,
     what: `${line.stage}, ${line.item}`,

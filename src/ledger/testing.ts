@@ -37,18 +37,40 @@ export function logBuilder(): {
   const events: RunEvent[] = [];
   let attempt = 0;
   const add = (event: NewEvent): void => {
-    events.push({ ...event, attempt, time: new Date(Date.UTC(2026, 0, 1, 0, 0, events.length)).toISOString() } as RunEvent);
+    events.push({
+      ...event,
+      attempt,
+      time: new Date(Date.UTC(2026, 0, 1, 0, 0, events.length)).toISOString(),
+    } as RunEvent);
   };
   return {
     events,
     add,
-    started: () => add({ type: 'started', step: 0, version: '0', recipe: 'r', workers: 2, fingerprint: '', machine: MACHINE }),
+    started: () =>
+      add({
+        type: 'started',
+        step: 0,
+        version: '0',
+        recipe: 'r',
+        workers: 2,
+        fingerprint: '',
+        machine: MACHINE,
+      }),
     resumed: (fromStep) => {
       attempt++;
-      add({ type: 'resumed', step: fromStep, fromStep, version: '0', workers: 2, fingerprint: '', machine: MACHINE });
+      add({
+        type: 'resumed',
+        step: fromStep,
+        fromStep,
+        version: '0',
+        workers: 2,
+        fingerprint: '',
+        machine: MACHINE,
+      });
     },
     usage: (step, partial) => add({ type: 'usage', step, usage: usageOf(partial) }),
     checkpoint: (step) => add({ type: 'checkpoint', step, path: '', bytes: 0, sha256: '' }),
-    evaluation: (step, label, results) => add({ type: 'evaluation', step, stage: label, task: 'sums', label, results }),
+    evaluation: (step, label, results) =>
+      add({ type: 'evaluation', step, stage: label, task: 'sums', label, results }),
   };
 }

@@ -36,11 +36,25 @@ const SACCT = `JobID|JobName|Account|State|Start|End|ElapsedRaw|AllocTRES|Commen
 const FOCUS_HEAD =
   'BilledCost,EffectiveCost,BillingCurrency,BillingAccountId,SubAccountId,ChargeCategory,ChargePeriodStart,ChargePeriodEnd,ServiceCategory,ServiceName,SkuMeter,ResourceId,Tags,x_Team';
 const focus = (rows: string[]): string => `${FOCUS_HEAD}\n${rows.join('\n')}\n`;
-const charge = (cost: string, service: string, meter: string, resource = 'r1', day = '01', currency = 'USD') =>
+const charge = (
+  cost: string,
+  service: string,
+  meter: string,
+  resource = 'r1',
+  day = '01',
+  currency = 'USD',
+) =>
   `${cost},${cost},${currency},b1,s1,Usage,2026-09-${day}T00:00:00Z,2026-09-${String(Number(day) + 1).padStart(2, '0')}T00:00:00Z,${service},EC2,${meter},${resource},"{""team"": ""nlp""}",red`;
 
 const amounts = (statement: Statement) =>
-  statement.lines.map((line) => [line.source, line.category, line.kind, line.quantity, line.amount, line.money]);
+  statement.lines.map((line) => [
+    line.source,
+    line.category,
+    line.kind,
+    line.quantity,
+    line.amount,
+    line.money,
+  ]);
 
 describe('Slurm', () => {
   it('reads sacct --parsable2: hours of the resource that a job held, at their own price', async () => {
@@ -50,23 +64,51 @@ describe('Slurm', () => {
         { when: { name: 'final-*' }, is: 'final' },
         { when: { name: 'eval*' }, is: 'evaluation' },
       ],
-      prices: { 'gpu-hour:h100': { price: '2', source: 'contract' }, 'core-hour': { price: '0.05', source: 'contract' } },
+      prices: {
+        'gpu-hour:h100': { price: '2', source: 'contract' },
+        'core-hour': { price: '0.05', source: 'contract' },
+      },
     });
     expect(amounts(statement)).toEqual([
       ['slurm', 'final', 'gpu', '80', '160', 'price list'],
       ['slurm', 'evaluation', 'cpu', '40', '2', 'price list'],
       ['slurm', 'failed', 'gpu', '20', '40', 'price list'],
     ]);
-    expect(statement.totals).toMatchObject({ headline: { amount: '160' }, full: { amount: '202' } });
+    expect(statement.totals).toMatchObject({
+      headline: { amount: '160' },
+      full: { amount: '202' },
+    });
     const [report] = statement.imports.files;
-    expect(report).toMatchObject({ format: 'slurm-parsable', rows: 5, malformed: 0, unknownColumns: ['Comment'] });
+    expect(report).toMatchObject({
+      format: 'slurm-parsable',
+      rows: 5,
+      malformed: 0,
+      unknownColumns: ['Comment'],
+    });
     expect(report.skipped).toEqual({ 'job step, part of its job': 1, 'job that never ran': 1 });
   });
 
   it('reads sacct --json to the same bill', async () => {
-    const job = (id: number, name: string, state: string, end: number, tres: unknown[], extra = {}) => ({
-      ...{ job_id: id, name, account: 'nlp', state: { current: [state], reason: 'None' }, tres: { allocated: tres } },
-      ...{ time: { start: 1788220800, end: 1788220800 + end, elapsed: end }, steps: [{}], ...extra },
+    const job = (
+      id: number,
+      name: string,
+      state: string,
+      end: number,
+      tres: unknown[],
+      extra = {},
+    ) => ({
+      ...{
+        job_id: id,
+        name,
+        account: 'nlp',
+        state: { current: [state], reason: 'None' },
+        tres: { allocated: tres },
+      },
+      ...{
+        time: { start: 1788220800, end: 1788220800 + end, elapsed: end },
+        steps: [{}],
+        ...extra,
+      },
     });
     const gpus = (count: number) => [
       { type: 'cpu', name: '', id: 1, count: 64 },
@@ -77,16 +119,27 @@ describe('Slurm', () => {
       jobs: [
         job(101, 'final-1', 'COMPLETED', 36000, gpus(8), { qos: 'high' }),
         job(102, 'final-2', 'FAILED', 18000, gpus(4)),
-        job(103, 'eval-1', 'COMPLETED', 36000, [{ type: 'cpu', count: { set: true, infinite: false, number: 4 } }]),
+        job(103, 'eval-1', 'COMPLETED', 36000, [
+          { type: 'cpu', count: { set: true, infinite: false, number: 4 } },
+        ]),
         'nonsense',
       ],
     };
     const statement = await bill([file('a.json', JSON.stringify(json))], {
-      prices: { 'gpu-hour': { price: '2', source: 'contract' }, 'core-hour': { price: '0.05', source: 'contract' } },
+      prices: {
+        'gpu-hour': { price: '2', source: 'contract' },
+        'core-hour': { price: '0.05', source: 'contract' },
+      },
     });
     expect(statement.totals.full.amount).toBe('202');
-    expect(statement.imports.files[0]).toMatchObject({ format: 'slurm-json', rows: 4, malformed: 1 });
-    expect(statement.imports.malformed).toEqual([{ file: join(folder, 'a.json'), line: 4, reason: 'not a job' }]);
+    expect(statement.imports.files[0]).toMatchObject({
+      format: 'slurm-json',
+      rows: 4,
+      malformed: 1,
+    });
+    expect(statement.imports.malformed).toEqual([
+      { file: join(folder, 'a.json'), line: 4, reason: 'not a job' },
+    ]);
   });
 
   it('counts and lists what it cannot read, with the line', async () => {
@@ -123,7 +176,9 @@ describe('Slurm', () => {
     const path = file('zone.txt', SACCT);
     const statement = await bill([path], { slurm: { timezone: 'Europe/Berlin' } });
     expect(statement.period.from).toBe('2026-08-31T22:00:00.000Z');
-    await expect(bill([path], { slurm: { timezone: 'Mars/Base' } })).rejects.toMatchObject({ field: 'slurm.timezone' });
+    await expect(bill([path], { slurm: { timezone: 'Mars/Base' } })).rejects.toMatchObject({
+      field: 'slurm.timezone',
+    });
   });
 });
 
@@ -132,7 +187,11 @@ describe('FOCUS', () => {
     const statement = await bill([
       file(
         'f.csv',
-        focus([charge('0.1', 'Storage', 'GB'), charge('0.2', 'Storage', 'GB'), charge('1.5E-7', 'Networking', 'out')]),
+        focus([
+          charge('0.1', 'Storage', 'GB'),
+          charge('0.2', 'Storage', 'GB'),
+          charge('1.5E-7', 'Networking', 'out'),
+        ]),
       ),
     ]);
     expect(statement.totals.full.amount).toBe('0.30000015');
@@ -144,13 +203,23 @@ describe('FOCUS', () => {
   });
 
   it('rules see any column and tags', async () => {
-    const path = file('f2.csv', focus([charge('1', 'Compute', 'H100'), charge('2', 'Compute', 'vCPU').replace('red', 'blue')]));
-    const statement = await bill([path], { rules: [{ when: { x_Team: 'red', 'tag:team': 'n*' }, is: 'final', model: 'm' }] });
+    const path = file(
+      'f2.csv',
+      focus([
+        charge('1', 'Compute', 'H100'),
+        charge('2', 'Compute', 'vCPU').replace('red', 'blue'),
+      ]),
+    );
+    const statement = await bill([path], {
+      rules: [{ when: { x_Team: 'red', 'tag:team': 'n*' }, is: 'final', model: 'm' }],
+    });
     expect(statement.models).toEqual([
       { model: '', headline: '0', full: '2' },
       { model: 'm', headline: '1', full: '1' },
     ]);
-    expect(statement.rules).toEqual([{ rule: 'x_Team red, tag:team n*, and not failed -> final of m', rows: 1 }]);
+    expect(statement.rules).toEqual([
+      { rule: 'x_Team red, tag:team n*, and not failed -> final of m', rows: 1 },
+    ]);
   });
 
   it('lists lines that hold no charge', async () => {
@@ -163,7 +232,9 @@ describe('FOCUS', () => {
     const statement = await bill([file('f3.csv', `${focus(rows)}1,2,3\n`)]);
     expect(statement.totals.full.amount).toBe('1');
     expect(statement.imports.files[0]).toMatchObject({ rows: 5, malformed: 4 });
-    expect(statement.imports.malformed.map(({ line, reason }) => [line, reason.split('.')[0]])).toEqual([
+    expect(
+      statement.imports.malformed.map(({ line, reason }) => [line, reason.split('.')[0]]),
+    ).toEqual([
       [4, '"BilledCost"'],
       [5, 'no BilledCost that can be read'],
       [6, 'ChargePeriodEnd is not after ChargePeriodStart'],
@@ -174,7 +245,11 @@ describe('FOCUS', () => {
   it('the same charge in two exports is paid once, a restated one is refused, other lines count', async () => {
     const first = file(
       'm1.csv',
-      focus([charge('1', 'Compute', 'a'), charge('1', 'Compute', 'a'), charge('2', 'Compute', 'a', 'r2')]),
+      focus([
+        charge('1', 'Compute', 'a'),
+        charge('1', 'Compute', 'a'),
+        charge('2', 'Compute', 'a', 'r2'),
+      ]),
     );
     const second = file(
       'm2.csv',
@@ -188,17 +263,27 @@ describe('FOCUS', () => {
     const statement = await bill([first, second]);
     expect(statement.totals.full.amount).toBe('16');
     expect(statement.imports.files[1]).toMatchObject({ duplicates: 1, refused: 1 });
-    expect(statement.imports.refused).toEqual([{ file: second, line: 3, reason: expect.stringContaining('2.5 USD: overlaps') }]);
+    expect(statement.imports.refused).toEqual([
+      { file: second, line: 3, reason: expect.stringContaining('2.5 USD: overlaps') },
+    ]);
     const parts = await bill([first, second], { focus: { overlaps: 'bill' } });
     expect(parts.totals.full.amount).toBe('19.5');
   });
 
   it('does not add currencies without a rate', async () => {
-    const path = file('c.csv', focus([charge('1', 'Compute', 'a'), charge('10', 'Compute', 'a', 'r2', '01', 'EUR')]));
+    const path = file(
+      'c.csv',
+      focus([charge('1', 'Compute', 'a'), charge('10', 'Compute', 'a', 'r2', '01', 'EUR')]),
+    );
     await expect(bill([path])).rejects.toMatchObject({ code: 'usage', field: 'rates' });
-    const statement = await bill([path], { rates: { EUR: { rate: '1.1', date: '2026-09-30', source: 'bank' } } });
+    const statement = await bill([path], {
+      rates: { EUR: { rate: '1.1', date: '2026-09-30', source: 'bank' } },
+    });
     expect([statement.currency, statement.totals.full.amount]).toEqual(['USD', '12']);
-    expect((await bill([file('e.csv', focus([charge('10', 'Compute', 'a', 'r2', '01', 'EUR')]))])).currency).toBe('EUR');
+    expect(
+      (await bill([file('e.csv', focus([charge('10', 'Compute', 'a', 'r2', '01', 'EUR')]))]))
+        .currency,
+    ).toBe('EUR');
   });
 });
 
@@ -216,7 +301,14 @@ const OPENCOST = {
           cpuCost: 0.3,
           cpuCostAdjustment: 0.01,
         },
-        ...{ gpuHours: 20, gpuCost: 30.1, ramByteHours: 1e12, ramCost: 0.5, networkCost: 0.07, totalCost: 30.98 },
+        ...{
+          gpuHours: 20,
+          gpuCost: 30.1,
+          ramByteHours: 1e12,
+          ramCost: 0.5,
+          networkCost: 0.07,
+          totalCost: 30.98,
+        },
       },
       __idle__: {
         name: '__idle__',
@@ -235,7 +327,9 @@ describe('OpenCost', () => {
   it('splits an allocation into its resources, from JSON and from CSV alike', async () => {
     const json = await bill([file('o.json', JSON.stringify(OPENCOST))]);
     expect(json.totals.full.amount).toBe('36.98');
-    expect(json.lines.map((line) => [line.kind, line.category, line.quantity, line.amount])).toEqual([
+    expect(
+      json.lines.map((line) => [line.kind, line.category, line.quantity, line.amount]),
+    ).toEqual([
       ['gpu', 'idle', '4', '6'],
       ['gpu', 'unassigned', '20', '30.1'],
       ['cpu', 'unassigned', '24', '0.31'],
@@ -245,7 +339,10 @@ describe('OpenCost', () => {
     const csv = `name,window.start,window.end,cpuCoreHours,cpuCost,gpuHours,gpuCost,totalCost,properties.namespace\nnlp/train,2026-09-01T00:00:00Z,2026-09-02T00:00:00Z,24,0.31,20,30.1,30.98,nlp\n`;
     const statement = await bill([file('o.csv', csv)]);
     expect(statement.totals.full.amount).toBe('30.98');
-    expect(statement.lines.map((line) => [line.kind, line.amount])).toContainEqual(['other', '0.57']);
+    expect(statement.lines.map((line) => [line.kind, line.amount])).toContainEqual([
+      'other',
+      '0.57',
+    ]);
   });
 });
 
@@ -254,28 +351,54 @@ describe('the same hours seen by several sources', () => {
 
   it('a charge is the money, and hours allocate it; own prices apply only outside its period', async () => {
     const statement = await bill(
-      [sacct(), file('g.csv', focus([charge('150', 'Compute', 'p5.48xlarge', 'i-1'), charge('7', 'Storage', 'GB')]))],
+      [
+        sacct(),
+        file(
+          'g.csv',
+          focus([charge('150', 'Compute', 'p5.48xlarge', 'i-1'), charge('7', 'Storage', 'GB')]),
+        ),
+      ],
       {
         model: 'm',
         rules: [{ when: { name: 'final*' }, is: 'final' }],
-        prices: { 'gpu-hour': { price: '2', source: 'x' }, 'core-hour': { price: '0.05', source: 'x' } },
+        prices: {
+          'gpu-hour': { price: '2', source: 'x' },
+          'core-hour': { price: '0.05', source: 'x' },
+        },
       },
     );
-    expect(statement.lines.map((line) => [line.source, line.category, line.kind, line.amount, line.money])).toEqual([
+    expect(
+      statement.lines.map((line) => [
+        line.source,
+        line.category,
+        line.kind,
+        line.amount,
+        line.money,
+      ]),
+    ).toEqual([
       ['slurm', 'final', 'gpu', '120', 'charge'],
       ['slurm', 'failed', 'gpu', '30', 'charge'],
       ['slurm', 'unassigned', 'cpu', '0', 'charge'],
       ['focus', 'unallocated', 'storage', '7', 'charge'],
     ]);
-    expect(statement.totals).toMatchObject({ headline: { amount: '120' }, full: { amount: '157' } });
+    expect(statement.totals).toMatchObject({
+      headline: { amount: '120' },
+      full: { amount: '157' },
+    });
   });
 
   it('half of a job outside the period of the charge is paid at its own price', async () => {
     const head = SACCT.split('\n')[0];
-    const jobs = file('half.txt', `${head}\n1|j|nlp|COMPLETED|2026-09-01T12:00:00|2026-09-02T12:00:00|86400|gres/gpu=1|\n`);
-    const statement = await bill([jobs, file('half.csv', focus([charge('5', 'Compute', 'H100')]))], {
-      prices: { 'gpu-hour': { price: '3', source: 'x' } },
-    });
+    const jobs = file(
+      'half.txt',
+      `${head}\n1|j|nlp|COMPLETED|2026-09-01T12:00:00|2026-09-02T12:00:00|86400|gres/gpu=1|\n`,
+    );
+    const statement = await bill(
+      [jobs, file('half.csv', focus([charge('5', 'Compute', 'H100')]))],
+      {
+        prices: { 'gpu-hour': { price: '3', source: 'x' } },
+      },
+    );
     expect(statement.lines.map((line) => [line.quantity, line.amount, line.money])).toEqual([
       ['12', '5', 'charge'],
       ['12', '36', 'price list'],
@@ -284,13 +407,20 @@ describe('the same hours seen by several sources', () => {
 
   it('what was bought and not used is idle, and is shared by the stated key', async () => {
     const rows = [charge('48', 'Compute', 'H100')];
-    const content = focus(rows).replace('x_Team', 'x_Team,ConsumedQuantity,ConsumedUnit').replace(',red', ',red,200,GPU-Hours');
+    const content = focus(rows)
+      .replace('x_Team', 'x_Team,ConsumedQuantity,ConsumedUnit')
+      .replace(',red', ',red,200,GPU-Hours');
     const rules = { model: 'm', rules: [{ when: { name: 'final-1' }, is: 'final' }] };
     const separate = await bill([sacct(), file('idle.csv', content)], rules);
     const idle = separate.lines.find((line) => line.category === 'idle');
     expect(idle).toMatchObject({ amount: '24', quantity: '100', model: '' });
-    const shared = await bill([sacct(), file('idle.csv', content)], { ...rules, idle: { key: { m: '0.75', n: '0.25' } } });
-    expect(shared.models).toEqual(expect.arrayContaining([expect.objectContaining({ model: 'n', full: '6' })]));
+    const shared = await bill([sacct(), file('idle.csv', content)], {
+      ...rules,
+      idle: { key: { m: '0.75', n: '0.25' } },
+    });
+    expect(shared.models).toEqual(
+      expect.arrayContaining([expect.objectContaining({ model: 'n', full: '6' })]),
+    );
     expect(shared.totals.full.amount).toBe(separate.totals.full.amount);
   });
 
@@ -303,7 +433,11 @@ describe('the same hours seen by several sources', () => {
       'pool.csv',
       focus([charge('10', 'Compute', 'H100', 'east-1'), charge('30', 'Other', 'board', 'west-1')]),
     );
-    const pool = (name: string) => ({ name, charges: { resource: `${name}-*` }, usage: { cluster: name } });
+    const pool = (name: string) => ({
+      name,
+      charges: { resource: `${name}-*` },
+      usage: { cluster: name },
+    });
     const statement = await bill([jobs, charges], {
       pools: [pool('east'), pool('west')],
       kinds: [{ when: { SkuMeter: 'board' }, kind: 'gpu' }],
@@ -315,7 +449,10 @@ describe('the same hours seen by several sources', () => {
   });
 
   it('what two charges of a period bought is idle once', async () => {
-    const content = focus([charge('30', 'Compute', 'H100', 'a'), charge('10', 'Compute', 'H100', 'b')])
+    const content = focus([
+      charge('30', 'Compute', 'H100', 'a'),
+      charge('10', 'Compute', 'H100', 'b'),
+    ])
       .replace('x_Team', 'x_Team,ConsumedQuantity,ConsumedUnit')
       .replaceAll(',red', ',red,100,GPU-Hours');
     const statement = await bill([sacct(), file('two.csv', content)]);
@@ -326,7 +463,10 @@ describe('the same hours seen by several sources', () => {
 
   it('OpenCost on the same cluster as Slurm is not paid beside it', async () => {
     const head = SACCT.split('\n')[0].replace('Comment', 'Cluster');
-    const jobs = file('k.txt', `${head}\n1|j|nlp|COMPLETED|2026-09-01T00:00:00|2026-09-01T20:00:00|72000|gres/gpu=1|k8s\n`);
+    const jobs = file(
+      'k.txt',
+      `${head}\n1|j|nlp|COMPLETED|2026-09-01T00:00:00|2026-09-01T20:00:00|72000|gres/gpu=1|k8s\n`,
+    );
     const statement = await bill([jobs, file('o2.json', JSON.stringify(OPENCOST))]);
     expect(statement.totals.full.amount).toBe('36.98');
     expect(statement.notes.join()).toContain('billed once');
@@ -340,16 +480,28 @@ it('a run here is usage too: a charge for its hours is its money, and its own pr
   log.usage(2, { stage: 'grpo', purpose: 'evaluation', workerSeconds: 3600 });
   const runs = computeBill([{ name: 'run', events: log.events, keptBytes: 0 }], defaultPriceBook());
   const cpu = (cost: string, year: number) =>
-    charge(cost, 'Compute', 'vCPU').replace('2026-09-01', `${year}-01-01`).replace('2026-09-02', `${year}-01-02`);
+    charge(cost, 'Compute', 'vCPU')
+      .replace('2026-09-01', `${year}-01-01`)
+      .replace('2026-09-02', `${year}-01-02`);
   const billed = async (year: number) => {
     const path = file(`run-${year}.csv`, focus([cpu('9', year)]));
     return (await computeUsageBill([path], { rules: parseRules({}, ''), runs, threads: 1 })).lines;
   };
-  expect((await billed(2026)).map((line) => [line.source, line.model, line.category, line.amount, line.money])).toEqual([
+  expect(
+    (await billed(2026)).map((line) => [
+      line.source,
+      line.model,
+      line.category,
+      line.amount,
+      line.money,
+    ]),
+  ).toEqual([
     ['run', 'run', 'final', '6', 'charge'],
     ['run', 'run', 'evaluation', '3', 'charge'],
   ]);
-  expect((await billed(2025)).map((line) => [line.source, line.category, line.amount, line.money])).toEqual([
+  expect(
+    (await billed(2025)).map((line) => [line.source, line.category, line.amount, line.money]),
+  ).toEqual([
     ['run', 'final', '0.0816', 'price book'],
     ['run', 'evaluation', '0.0408', 'price book'],
     ['focus', 'unallocated', '9', 'charge'],
@@ -357,16 +509,23 @@ it('a run here is usage too: a charge for its hours is its money, and its own pr
 });
 
 it('staff is stated, with its key', async () => {
-  const rules = { staff: [{ what: 'research', amount: '100.01', key: { a: '0.5', b: '0.5' }, source: 'payroll' }] };
+  const rules = {
+    staff: [{ what: 'research', amount: '100.01', key: { a: '0.5', b: '0.5' }, source: 'payroll' }],
+  };
   const statement = await bill([file('st.txt', SACCT)], {
     ...rules,
     prices: { 'gpu-hour': { price: '0', source: 'x' }, 'core-hour': { price: '0', source: 'x' } },
   });
-  expect(statement.models.filter(({ model }) => model !== '').map(({ full }) => full)).toEqual(['50.005', '50.005']);
+  expect(statement.models.filter(({ model }) => model !== '').map(({ full }) => full)).toEqual([
+    '50.005',
+    '50.005',
+  ]);
 });
 
 it('integer parts add up to the whole', () => {
   expect(splitAttos(10n, [1n, 1n, 1n])).toEqual([4n, 3n, 3n]);
   expect(splitAttos(-10n, [1n, 1n, 1n])).toEqual([-4n, -3n, -3n]);
-  expect(sum(splitAttos(10n ** 30n + 7n, [3n, 5n, 0n, 11n]).map(String)).toFixed()).toBe((10n ** 30n + 7n).toString());
+  expect(sum(splitAttos(10n ** 30n + 7n, [3n, 5n, 0n, 11n]).map(String)).toFixed()).toBe(
+    (10n ** 30n + 7n).toString(),
+  );
 });

@@ -1,8 +1,9 @@
 /**
  * @file Charges: FOCUS rows, summed where they lie, in one scan a file.
  *
- * A charge that a rule names belongs to whom the rule says. A charge for a resource whose use we know (a GPU, when there are
- * jobs with GPUs) is summed by its period, for those who used it to share. Any other charge is a line of its own.
+ * A charge that a rule names belongs to whom the rule says. A charge for a resource whose use we
+ * know (a GPU, when there are jobs with GPUs) is summed by its period, for those who used it to
+ * share. Any other charge is a line of its own.
  */
 import type { Rule, Rules } from './allocation.js';
 import { type Database, type Row, text } from './duckdb.js';
@@ -25,7 +26,9 @@ export interface ChargeGroup {
   /** 10^-18 of the currency. */
   attos: bigint;
   rows: number;
-  /** What was bought, in quanta, where every row says so in hours of the resource; null otherwise. */
+  /**
+   * What was bought, in quanta, where every row says so in hours of the resource; null otherwise.
+   */
   capacity: bigint | null;
 }
 
@@ -43,7 +46,10 @@ export async function sumCharges(
   const byFile = new Map<UsageFile, Found[]>();
   for (const file of imported.charges) {
     const select = fieldsSql(file, rules, imported.rules);
-    byFile.set(file, await inFile(file, () => sumFile(db, file, select, rules, imported, usedKinds)));
+    byFile.set(
+      file,
+      await inFile(file, () => sumFile(db, file, select, rules, imported, usedKinds)),
+    );
   }
   if (rules.focus.overlaps === 'refuse') {
     const files = overlapping(byFile);
@@ -88,19 +94,24 @@ async function groupsOf(
   usedKinds: readonly string[],
   rules: Rules,
 ): Promise<{ groups: Found[]; bad: number; good: number; skipped: Record<string, number> }> {
-  // A kind without usage of its own may be allocated by a related one (compute by compute): so all of compute waits.
+  // A kind without usage of its own may be allocated by a related one (compute by compute): so all
+  // of compute waits.
   const compute = usedKinds.some((kind) => kind === 'gpu' || kind === 'cpu') ? ['gpu', 'cpu'] : [];
   const waiting = [...new Set([...usedKinds, ...compute])].map(text).join(', ');
   const shared = waiting === '' ? 'false' : `(rule < 0 AND final_kind IN (${waiting}))`;
   const period = (bound: string) =>
-    waiting === '' ? [] : [`CASE WHEN ${shared} THEN epoch_us(window_${bound}) END AS period_${bound}`];
+    waiting === ''
+      ? []
+      : [`CASE WHEN ${shared} THEN epoch_us(window_${bound}) END AS period_${bound}`];
   const dims = [
     'status',
     'rule',
     ...(rules.pools.length > 0 ? ['pool'] : []),
     'final_kind AS kind',
     'currency',
-    waiting === '' ? "coalesce(account, '') AS account" : `CASE WHEN ${shared} THEN '' ELSE coalesce(account, '') END AS account`,
+    waiting === ''
+      ? "coalesce(account, '') AS account"
+      : `CASE WHEN ${shared} THEN '' ELSE coalesce(account, '') END AS account`,
     "coalesce(service, '') AS service",
     "coalesce(billing_account, '') AS billing",
     ...(waiting === '' ? [] : [`${shared} AS shared`]),
@@ -114,7 +125,9 @@ async function groupsOf(
     'epoch_us(max(window_end)) AS last',
     ...(waiting === '' ? [] : ['sum(capacity)::VARCHAR AS capacity', 'count(capacity) AS counted']),
   ];
-  const rows = await db.rows(`SELECT ${[...dims, ...sums].join(', ')} FROM (${select}) GROUP BY ALL`);
+  const rows = await db.rows(
+    `SELECT ${[...dims, ...sums].join(', ')} FROM (${select}) GROUP BY ALL`,
+  );
   const groups: Found[] = [];
   let [bad, good] = [0, 0];
   const skipped: Record<string, number> = {};
@@ -139,7 +152,10 @@ async function groupsOf(
       end: bigint(row.period_end ?? row.last),
       attos: attosOf(String(row.amount)),
       rows: n,
-      capacity: row.capacity !== undefined && row.capacity !== null && Number(row.counted) === n ? bigint(row.capacity) : null,
+      capacity:
+        row.capacity !== undefined && row.capacity !== null && Number(row.counted) === n
+          ? bigint(row.capacity)
+          : null,
     });
   }
   // Groups come back in no order; the bill has one.
@@ -148,18 +164,29 @@ async function groupsOf(
 }
 
 const sortKey = (group: Found): string =>
-  [group.rule, group.pool, group.kind, group.currency, group.account, group.service, group.billing, group.start, group.end].join(
-    '\n',
-  );
+  [
+    group.rule,
+    group.pool,
+    group.kind,
+    group.currency,
+    group.account,
+    group.service,
+    group.billing,
+    group.start,
+    group.end,
+  ].join('\n');
 
 /** Files that bill one account for overlapping times. */
 function overlapping(byFile: ReadonlyMap<UsageFile, readonly Found[]>): UsageFile[] {
   const ranges = [...byFile].flatMap(([file, groups]) =>
     groups.map(({ billing, start, end }) => ({ file, billing, start, end })),
   );
-  ranges.sort((a, b) => (a.billing < b.billing ? -1 : a.billing > b.billing ? 1 : a.start < b.start ? -1 : 1));
+  ranges.sort((a, b) =>
+    a.billing < b.billing ? -1 : a.billing > b.billing ? 1 : a.start < b.start ? -1 : 1,
+  );
   const found = new Set<UsageFile>();
-  // By account, in order of the start: the range that reaches furthest so far, and the furthest of any other file.
+  // By account, in order of the start: the range that reaches furthest so far, and the furthest of
+  // any other file.
   let [first, second] = [ranges[0], undefined as (typeof ranges)[number] | undefined];
   for (const range of ranges.slice(1)) {
     if (range.billing !== first.billing) {
@@ -168,26 +195,36 @@ function overlapping(byFile: ReadonlyMap<UsageFile, readonly Found[]>): UsageFil
       continue;
     }
     for (const earlier of [first, second]) {
-      if (earlier === undefined || earlier.file === range.file || earlier.end <= range.start) continue;
+      if (earlier === undefined || earlier.file === range.file || earlier.end <= range.start)
+        continue;
       found.add(earlier.file).add(range.file);
     }
     if (range.end > first.end) {
       if (range.file !== first.file) second = first;
       first = range;
-    } else if (range.file !== first.file && (second === undefined || range.end > second.end)) second = range;
+    } else if (range.file !== first.file && (second === undefined || range.end > second.end))
+      second = range;
   }
   return [...byFile.keys()].filter((file) => found.has(file));
 }
 
 /** Compares the charges of files that overlap, row by row: `fate` becomes duplicate or refused. */
-async function markRepeated(db: Database, files: readonly UsageFile[], rules: Rules, imported: Imported): Promise<void> {
-  const common = (files[0].sql.identity ?? []).filter((one) => files.every((file) => file.sql.identity?.includes(one)));
+async function markRepeated(
+  db: Database,
+  files: readonly UsageFile[],
+  rules: Rules,
+  imported: Imported,
+): Promise<void> {
+  const common = (files[0].sql.identity ?? []).filter((one) =>
+    files.every((file) => file.sql.identity?.includes(one)),
+  );
   await db.run('SET preserve_insertion_order = true');
   const wanted =
     'status, rule, pool, final_kind, currency, account, service, billing_account, amount, window_start, window_end, capacity, record';
   const selects = files.map((file) => {
     const columns = common.map(
-      (one) => `coalesce(c${file.names.findIndex((other) => other.toLowerCase() === one.toLowerCase())}::VARCHAR, '')`,
+      (one) =>
+        `coalesce(c${file.names.findIndex((other) => other.toLowerCase() === one.toLowerCase())}::VARCHAR, '')`,
     );
     const key = `md5_number(concat_ws(chr(31), currency, ${[...columns, "''"].join(', ')}))`;
     return `SELECT ${file.index} AS file, ${key} AS id, ${wanted} FROM (${fieldsSql(file, rules, imported.rules, true)}) WHERE status IS NULL`;
@@ -202,7 +239,8 @@ async function markRepeated(db: Database, files: readonly UsageFile[], rules: Ru
         AND ranges.window_start < marked.window_end AND ranges.window_end > marked.window_start) THEN 'refused' END AS fate
     FROM marked`);
   await db.run('SET preserve_insertion_order = false');
-  const at = (row: Row): UsageFile => files.find((file) => file.index === Number(row.file)) as UsageFile;
+  const at = (row: Row): UsageFile =>
+    files.find((file) => file.index === Number(row.file)) as UsageFile;
   for (const row of await db.rows(
     'SELECT file, fate, count(*) AS n FROM charge_rows WHERE fate IS NOT NULL GROUP BY file, fate',
   )) {

@@ -1,5 +1,6 @@
 /**
- * @file Usage, summed: who used how much of what, for which purpose; and what its own price is, where it has one.
+ * @file Usage, summed: who used how much of what, for which purpose; and what its own price is,
+ * where it has one.
  */
 import type { Rules } from './allocation.js';
 import { type Database, text } from './duckdb.js';
@@ -27,7 +28,8 @@ export interface UsageGroup {
 export const HELD_KINDS = ['gpu', 'cpu', 'memory', 'storage'];
 
 /** Hours of what is held by the hour; of the rest, what it costs by its own price. */
-export const weightOf = (group: UsageGroup): bigint => (HELD_KINDS.includes(group.kind) ? group.quanta : group.own);
+export const weightOf = (group: UsageGroup): bigint =>
+  HELD_KINDS.includes(group.kind) ? group.quanta : group.own;
 /** An amount in 10^-18; in two parts, since a DECIMAL(38, 18) has no room for the product. */
 export const ATTOS_SQL =
   'coalesce(trunc(amount)::HUGEINT * 1000000000000000000 + ((amount - trunc(amount)) * 1000000000000000000)::HUGEINT, 0)';
@@ -35,10 +37,29 @@ export const WEIGHT_SQL = `CASE WHEN kind IN (${HELD_KINDS.map(text).join(', ')}
 
 export async function insertRuns(db: Database, lines: readonly StatementLine[]): Promise<void> {
   for (const [i, line] of lines.entries()) {
-    const quanta = new Decimal(line.quantity ?? 0).times(QUANTA_PER_HOUR.toString()).round().toFixed();
+    const quanta = new Decimal(line.quantity ?? 0)
+      .times(QUANTA_PER_HOUR.toString())
+      .round()
+      .toFixed();
     const values = [
-      ...['-1', "'run'", text(String(i)), "''", text(line.account), `${-2 - i}`, '-1', "'cpu'", "''", quanta],
-      ...[`${line.amount}::DECIMAL(38, 18)`, `${text(line.start)}::TIMESTAMP`, `${text(line.end)}::TIMESTAMP`, 'NULL'],
+      ...[
+        '-1',
+        "'run'",
+        text(String(i)),
+        "''",
+        text(line.account),
+        `${-2 - i}`,
+        '-1',
+        "'cpu'",
+        "''",
+        quanta,
+      ],
+      ...[
+        `${line.amount}::DECIMAL(38, 18)`,
+        `${text(line.start)}::TIMESTAMP`,
+        `${text(line.end)}::TIMESTAMP`,
+        'NULL',
+      ],
     ];
     await db.run(`INSERT INTO usage_rows VALUES (${values.join(', ')})`);
   }

@@ -3,11 +3,12 @@
  *
  * - A row that cannot be read is *malformed*: counted, and listed with its file, line and reason.
  * - A row that is no usage (a job step, a job that never ran) is *skipped*, and counted by reason.
- * - The same file again is a *duplicate*, by its hash. A quantity is known by (source, native id, window): the same one again is
- *   a duplicate too, and of two windows of one id that overlap, the later is *split*: only the part that was not seen counts.
- * - A charge has no id in FOCUS; in one file each line counts. In two files, the same charge (every describing column, window
- *   and amount) is a duplicate, and one that overlaps another of the same description is *refused* and listed: it may be a
- *   restated estimate, and money is not split.
+ * - The same file again is a *duplicate*, by its hash. A quantity is known by (source, native id,
+ *   window): the same one again is a duplicate too, and of two windows of one id that overlap, the
+ *   later is *split*: only the part that was not seen counts.
+ * - A charge has no id in FOCUS; in one file each line counts. In two files, the same charge (every
+ *   describing column, window and amount) is a duplicate, and one that overlaps another of the same
+ *   description is *refused* and listed: it may be a restated estimate, and money is not split.
  *
  * Quantities go to a temporary table, about 100 bytes a row; charges are summed where they lie.
  */
@@ -52,7 +53,9 @@ export interface Imported {
   /** The rules that rows were matched with. */
   rules: Rule[];
   notes: string[];
-  /** Each fills in a report's `sha256` when the file has been hashed, beside the work on its rows. */
+  /**
+   * Each fills in a report's `sha256` when the file has been hashed, beside the work on its rows.
+   */
   hashing: Promise<void>[];
 }
 
@@ -60,11 +63,16 @@ export interface Imported {
 const OUT_OF_TIME = `CASE WHEN window_start < TIMESTAMP '1970-01-01' OR window_end > TIMESTAMP '2200-01-01' THEN 'bad:time out of range' END`;
 
 /** Why a row is no usage. */
-const SKIPS = ['job step, part of its job', 'job that never ran', 'allocation without usage', 'left out by rule'];
+const SKIPS = [
+  'job step, part of its job',
+  'job that never ran',
+  'allocation without usage',
+  'left out by rule',
+];
 
 /**
- * The table of quantities, about 100 bytes a row. `status` is NULL for rows that count. A temporary table: it spills to the disk
- * when it must, and nobody compresses or logs it.
+ * The table of quantities, about 100 bytes a row. `status` is NULL for rows that count. A temporary
+ * table: it spills to the disk when it must, and nobody compresses or logs it.
  */
 const TABLES = [
   `CREATE TYPE usage_source AS ENUM ('run', 'slurm', 'opencost')`,
@@ -79,7 +87,11 @@ const TABLES = [
  * Imports usage files.
  * @throws UserError (data) when a file as a whole cannot be read: a bill without it would be wrong
  */
-export async function importUsage(db: Database, paths: readonly string[], rules: Rules): Promise<Imported> {
+export async function importUsage(
+  db: Database,
+  paths: readonly string[],
+  rules: Rules,
+): Promise<Imported> {
   for (const sql of TABLES) await db.run(sql);
   const imported: Imported = {
     reports: [],
@@ -98,7 +110,8 @@ export async function importUsage(db: Database, paths: readonly string[], rules:
     const hash = sha256Of(path);
     hash.catch(() => {}); // Whoever awaits it hears of it.
     // A file of another size than all others is no copy of one; it is hashed while DuckDB reads it.
-    const first = sizes.indexOf(sizes[i]) === sizes.lastIndexOf(sizes[i]) ? undefined : seen.get(await hash);
+    const first =
+      sizes.indexOf(sizes[i]) === sizes.lastIndexOf(sizes[i]) ? undefined : seen.get(await hash);
     if (first !== undefined) {
       imported.notes.push(`${path} is the same file as ${first}; it is billed once.`);
       continue;
@@ -132,7 +145,11 @@ export async function inFile<T>(file: UsageFile, work: () => Promise<T>): Promis
     return await work();
   } catch (error) {
     if (!(error instanceof QueryError)) throw error;
-    throw new UserError('data', `${file.path}: cannot be read as ${file.format}: ${named(error.message, file)}`, file.path);
+    throw new UserError(
+      'data',
+      `${file.path}: cannot be read as ${file.format}: ${named(error.message, file)}`,
+      file.path,
+    );
   }
 }
 
@@ -161,19 +178,31 @@ function emptyReport(file: UsageFile): FileReport {
 /**
  * `SELECT` of all fields of a file, with `final_kind`, `rule`, `pool` and `status`.
  *
- * In layers: a field that uses another stands in a query around it, so that no expression is computed twice. (In one `SELECT`, an
- * alias is put in place as text, and what stands inside of a CASE is not shared.)
+ * In layers: a field that uses another stands in a query around it, so that no expression is
+ * computed twice. (In one `SELECT`, an alias is put in place as text, and what stands inside of a
+ * CASE is not shared.)
  */
-export function fieldsSql(file: UsageFile, rules: Rules, matched: readonly Rule[], ordered = false): string {
+export function fieldsSql(
+  file: UsageFile,
+  rules: Rules,
+  matched: readonly Rule[],
+  ordered = false,
+): string {
   const ignored = matched.flatMap((rule, i) => (rule.is === 'ignore' ? [i] : []));
-  const leftOut = ignored.length === 0 ? '' : `, CASE WHEN rule IN (${ignored.join(', ')}) THEN 'skip:left out by rule' END`;
+  const leftOut =
+    ignored.length === 0
+      ? ''
+      : `, CASE WHEN rule IN (${ignored.join(', ')}) THEN 'skip:left out by rule' END`;
   const fields: [string, string][] = [
     ...Object.entries(file.sql.fields),
     ...(ordered ? [['record', file.record ?? 'row_number() OVER ()'] as [string, string]] : []),
     ['rule', ruleSql(matched, file)],
     ['pool', poolSql(rules, file)],
     ['final_kind', 'kind' in file.sql.fields ? kindSql(rules, file) : 'NULL::VARCHAR'],
-    ['status', `coalesce('skip:' || (${file.sql.skip}), 'bad:' || (${file.sql.bad}), ${OUT_OF_TIME}${leftOut})`],
+    [
+      'status',
+      `coalesce('skip:' || (${file.sql.skip}), 'bad:' || (${file.sql.bad}), ${OUT_OF_TIME}${leftOut})`,
+    ],
   ];
   let query = ordered ? file.orderedScan : file.scan;
   let layer = new Map<string, string>();
@@ -182,16 +211,23 @@ export function fieldsSql(file: UsageFile, rules: Rules, matched: readonly Rule[
     layer = new Map();
   };
   for (const [field, expression] of fields) {
-    if ([...layer.keys()].some((earlier) => new RegExp(`\\b${earlier}\\b`).test(expression))) close();
+    if ([...layer.keys()].some((earlier) => new RegExp(`\\b${earlier}\\b`).test(expression)))
+      close();
     layer.set(field, expression);
   }
   close();
   return `SELECT * FROM ${query}`;
 }
 
-const statusOf = (status: string): string => `CASE WHEN starts_with(${status}, 'bad:') THEN 'bad' ELSE ${status} END`;
+const statusOf = (status: string): string =>
+  `CASE WHEN starts_with(${status}, 'bad:') THEN 'bad' ELSE ${status} END`;
 
-async function loadQuantities(db: Database, file: UsageFile, rules: Rules, imported: Imported): Promise<void> {
+async function loadQuantities(
+  db: Database,
+  file: UsageFile,
+  rules: Rules,
+  imported: Imported,
+): Promise<void> {
   const source = text(file.source);
   const head = `${file.index}, ${source}, native_id, coalesce(cluster, ''), coalesce(account, ''), rule, pool`;
   const rows = fieldsSql(file, rules, imported.rules);
@@ -206,10 +242,12 @@ async function loadQuantities(db: Database, file: UsageFile, rules: Rules, impor
     await db.run(
       `INSERT INTO usage_rows SELECT ${head}, part.kind, '', part.quanta, part.amount, window_start, window_end, ${statusOf('fate')} FROM (${each})`,
     );
-    if (rules.opencost === undefined && !imported.notes.includes(ASSUMED_USD)) imported.notes.push(ASSUMED_USD);
+    if (rules.opencost === undefined && !imported.notes.includes(ASSUMED_USD))
+      imported.notes.push(ASSUMED_USD);
   }
   const report = imported.reports[file.index];
-  // Rows of several resources are counted once: by what the table has of them, or by the file where that was counted.
+  // Rows of several resources are counted once: by what the table has of them, or by the file where
+  // that was counted.
   const counted = await db.rows(
     `SELECT status, ${file.sql.parts === undefined ? 'count(*)' : 'CASE WHEN status IS NULL THEN count(DISTINCT (native_id, window_start, window_end)) ELSE count(*) END'} AS n FROM usage_rows WHERE file = ${file.index} GROUP BY status`,
   );
@@ -225,16 +263,30 @@ async function loadQuantities(db: Database, file: UsageFile, rules: Rules, impor
     await db.run(`DELETE FROM usage_rows WHERE file = ${file.index} AND status IS NOT NULL`);
 }
 
-const ASSUMED_USD = 'OpenCost does not say its currency: USD is assumed; "opencost": {"currency": …} in the rules states it.';
+const ASSUMED_USD =
+  'OpenCost does not say its currency: USD is assumed; "opencost": {"currency": …} in the rules states it.';
 
-/** Counts and lists what the scan rejected and what the fields refused. @param bad how many rows the fields refused */
-export async function listMalformed(db: Database, file: UsageFile, rules: Rules, imported: Imported, bad: number): Promise<void> {
+/**
+ * Counts and lists what the scan rejected and what the fields refused. @param bad how many rows the
+ * fields refused
+ */
+export async function listMalformed(
+  db: Database,
+  file: UsageFile,
+  rules: Rules,
+  imported: Imported,
+  bad: number,
+): Promise<void> {
   const report = imported.reports[file.index];
   const rejected = await rejectsOf(db, String(file.index));
   report.malformed += rejected.length + bad;
   report.rows += rejected.length;
   if (rejected.length + bad === 0) return;
-  const found: Malformed[] = rejected.map(({ line, reason }) => ({ file: file.path, line, reason: named(reason, file) }));
+  const found: Malformed[] = rejected.map(({ line, reason }) => ({
+    file: file.path,
+    line,
+    reason: named(reason, file),
+  }));
   if (bad > 0) {
     await db.run('SET preserve_insertion_order = true');
     const listed = await db.rows(
@@ -272,7 +324,9 @@ export async function listMalformed(db: Database, file: UsageFile, rules: Rules,
 async function rejectsOf(db: Database, tag: string): Promise<{ line: number; reason: string }[]> {
   let rows: Row[];
   try {
-    rows = await db.rows(`SELECT line, min(error_message) AS reason FROM rejects_${tag} GROUP BY line ORDER BY line`);
+    rows = await db.rows(
+      `SELECT line, min(error_message) AS reason FROM rejects_${tag} GROUP BY line ORDER BY line`,
+    );
   } catch {
     return []; // Not a CSV file: there is no such table.
   }
@@ -284,14 +338,16 @@ async function rejectsOf(db: Database, tag: string): Promise<{ line: number; rea
   }));
 }
 
-// ── the same hours twice ────────────────────────────────────────────────────────────────────────────────────────────
+// ── the same hours twice ─────────────────────────────────────────────────────────────────────────
 
 const ID = 'source, cluster, native_id, kind';
 
 /** Drops repeated rows of one id and window, and cuts windows of one id that overlap. */
 async function dropRepeated(db: Database, imported: Imported): Promise<void> {
   // Almost always every id occurs once; then nothing can overlap. Distinct hashes are distinct ids.
-  const [{ n: all, ids }] = await db.rows(`SELECT count(*) AS n, count(DISTINCT hash(${ID})) AS ids FROM usage_rows`);
+  const [{ n: all, ids }] = await db.rows(
+    `SELECT count(*) AS n, count(DISTINCT hash(${ID})) AS ids FROM usage_rows`,
+  );
   if (all === ids) return;
   await db.run(`CREATE TEMP TABLE again AS
     WITH several AS (SELECT hash(${ID}) AS id FROM usage_rows GROUP BY 1 HAVING count(*) > 1),
@@ -310,20 +366,23 @@ async function dropRepeated(db: Database, imported: Imported): Promise<void> {
     if (fate === 'duplicate') report.duplicates += Number(n);
     else report.split += Number(n);
   }
-  await db.run(`DELETE FROM usage_rows WHERE rowid IN (SELECT place FROM again WHERE fate <> 'cut')`);
+  await db.run(
+    `DELETE FROM usage_rows WHERE rowid IN (SELECT place FROM again WHERE fate <> 'cut')`,
+  );
   const left = "date_diff('microsecond', again.until, again.window_end)::HUGEINT";
   const whole = "date_diff('microsecond', again.window_start, again.window_end)::HUGEINT";
   await db.run(`UPDATE usage_rows SET
       quanta = ((again.quanta::HUGEINT * ${left}) // ${whole})::BIGINT,
-      amount = (((again.amount * 1000000000)::HUGEINT * ${left}) // ${whole})::DECIMAL(28, 0) * 0.000000001,
+      // ${whole})::DECIMAL(28, 0) * 0.000000001,
+      amount = (((again.amount * 1000000000)::HUGEINT * ${left})
       window_start = again.until
     FROM again WHERE again.fate = 'cut' AND usage_rows.rowid = again.place`);
   await db.run('DROP TABLE again');
 }
 
 /**
- * Slurm and OpenCost on one cluster see the same hours. Where charges pay for them, Slurm's rows allocate, being finer; where
- * none do, OpenCost's rows count, having a price of their own.
+ * Slurm and OpenCost on one cluster see the same hours. Where charges pay for them, Slurm's rows
+ * allocate, being finer; where none do, OpenCost's rows count, having a price of their own.
  */
 async function dropTwoSources(db: Database, imported: Imported): Promise<void> {
   const both =

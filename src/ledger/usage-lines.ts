@@ -1,6 +1,7 @@
 /**
- * @file The lines of a bill over usage files, before they are rounded and ordered: charges, shares of them, usage at its own price,
- * staff; converted to one currency, and idle capacity and shared services handed out by their keys.
+ * @file The lines of a bill over usage files, before they are rounded and ordered: charges, shares
+ * of them, usage at its own price, staff; converted to one currency, and idle capacity and shared
+ * services handed out by their keys.
  */
 import { UserError } from '../base/errors.js';
 import { ACCELERATORS } from '../catalog/data/accelerators.js';
@@ -93,21 +94,35 @@ export function ownLine(
   runs: readonly StatementLine[],
   options: UsageBillOptions,
 ): Draft {
-  const line = (money: Money, why: string) => usageLine(group, rules, runs, left.uncovered, money, why);
+  const line = (money: Money, why: string) =>
+    usageLine(group, rules, runs, left.uncovered, money, why);
   if (group.source === 'run') {
     const amount = fromAttos(left.own);
     return { ...line('price book', runs[-2 - group.rule].rule), amount, currency: 'USD' };
   }
   if (group.source === 'opencost') {
     const amount = fromAttos(left.own);
-    return { ...line('opencost price', "OpenCost's own price, no charge covers it"), amount, currency: group.currency };
+    return {
+      ...line('opencost price', "OpenCost's own price, no charge covers it"),
+      amount,
+      currency: group.currency,
+    };
   }
   const price = priceOf(group, options);
   if (price === null)
-    return { ...line('unpriced', 'no charge covers it, and it has no price'), amount: new Decimal(0), currency: 'USD' };
-  const amount = toUsd(new Decimal(left.uncovered.toString()).times(price.price).div(QUANTA_PER_HOUR.toString()));
+    return {
+      ...line('unpriced', 'no charge covers it, and it has no price'),
+      amount: new Decimal(0),
+      currency: 'USD',
+    };
+  const amount = toUsd(
+    new Decimal(left.uncovered.toString()).times(price.price).div(QUANTA_PER_HOUR.toString()),
+  );
   return {
-    ...line('price list', `${price.price} ${price.currency} per ${UNIT_OF[group.kind]}: ${price.source}`),
+    ...line(
+      'price list',
+      `${price.price} ${price.currency} per ${UNIT_OF[group.kind]}: ${price.source}`,
+    ),
     amount,
     currency: price.currency,
   };
@@ -121,7 +136,10 @@ const plain = (model: string): string =>
     .replace(/[^a-z0-9]/g, '');
 
 /** From the rules, most particular first; then the catalog. */
-function priceOf(group: UsageGroup, options: UsageBillOptions): { price: string; currency: string; source: string } | null {
+function priceOf(
+  group: UsageGroup,
+  options: UsageBillOptions,
+): { price: string; currency: string; source: string } | null {
   const unit = UNIT_OF[group.kind];
   const stated = options.rules.prices[`${unit}:${group.detail}`] ?? options.rules.prices[unit];
   if (stated !== undefined) return stated;
@@ -133,13 +151,21 @@ function priceOf(group: UsageGroup, options: UsageBillOptions): { price: string;
   const found =
     wanted === ''
       ? undefined
-      : ACCELERATORS.find((one) => [one.id, one.name, ...one.aliases].some((known) => plain(known) === wanted));
+      : ACCELERATORS.find((one) =>
+          [one.id, one.name, ...one.aliases].some((known) => plain(known) === wanted),
+        );
   if (group.kind !== 'gpu' || found === undefined) return null;
   const [value, , , source, date] = found.usdPerHour;
   return { price: String(value), currency: 'USD', source: `${found.name}, ${source} (${date})` };
 }
 
-export function staffLines(what: string, amount: Decimal, currency: string, key: Key, source: string): Draft[] {
+export function staffLines(
+  what: string,
+  amount: Decimal,
+  currency: string,
+  key: Key,
+  source: string,
+): Draft[] {
   const line = (model: string, part: Decimal, why: string): Draft => ({
     ...{
       model,
@@ -155,12 +181,15 @@ export function staffLines(what: string, amount: Decimal, currency: string, key:
     },
     ...{ money: 'stated', rule: `${source}; ${why}`, start: '', end: '', rows: 1 },
   });
-  if (typeof key === 'string') return [line('', amount, key === 'usage' ? SHARED_BY_USE : 'not allocated to a model')];
+  if (typeof key === 'string')
+    return [line('', amount, key === 'usage' ? SHARED_BY_USE : 'not allocated to a model')];
   const parts = splitAttos(
     attos(amount),
     Object.values(key).map((share) => attos(new Decimal(share))),
   );
-  return Object.keys(key).map((model, i) => line(model, fromAttos(parts[i]), `share ${key[model]}, as stated`));
+  return Object.keys(key).map((model, i) =>
+    line(model, fromAttos(parts[i]), `share ${key[model]}, as stated`),
+  );
 }
 
 const SHARED_BY_USE = 'allocated by use';
@@ -183,7 +212,9 @@ export function spread(lines: readonly Draft[], category: 'idle' | 'shared', key
     const shares =
       stated === undefined
         ? weights
-        : new Map(Object.entries(stated).map(([model, share]) => [model, attos(new Decimal(share))]));
+        : new Map(
+            Object.entries(stated).map(([model, share]) => [model, attos(new Decimal(share))]),
+          );
     if (shares.size === 0) return [line];
     const parts = splitAttos(attos(line.amount), [...shares.values()]);
     const why = stated === undefined ? 'by what each model cost otherwise' : 'as stated';
@@ -198,7 +229,9 @@ export function spread(lines: readonly Draft[], category: 'idle' | 'shared', key
 }
 
 export function currencyOf(drafts: readonly Draft[], rules: Rules): string {
-  const found = [...new Set(drafts.filter((draft) => !draft.amount.isZero()).map((draft) => draft.currency))];
+  const found = [
+    ...new Set(drafts.filter((draft) => !draft.amount.isZero()).map((draft) => draft.currency)),
+  ];
   return rules.currency ?? (found.length === 1 ? found[0] : 'USD');
 }
 
@@ -225,10 +258,17 @@ const HEADLINE_KINDS: readonly Kind[] = ['gpu', 'cpu'];
 
 export function finish({ currency: _, ...draft }: Draft): StatementLine {
   const isHeadline = draft.category === 'final' && HEADLINE_KINDS.includes(draft.kind);
-  return { ...draft, amount: draft.amount.toFixed(), columns: draft.columns ?? (isHeadline ? ['headline', 'full'] : ['full']) };
+  return {
+    ...draft,
+    amount: draft.amount.toFixed(),
+    columns: draft.columns ?? (isHeadline ? ['headline', 'full'] : ['full']),
+  };
 }
 
-/** Integer parts in proportion to weights (largest remainder; ties to the first); they add up to `total`. */
+/**
+ * Integer parts in proportion to weights (largest remainder; ties to the first); they add up to
+ * `total`.
+ */
 export function splitAttos(total: bigint, weights: readonly bigint[]): bigint[] {
   const all = weights.reduce((sum, weight) => sum + weight, 0n);
   const size = total < 0n ? -total : total;

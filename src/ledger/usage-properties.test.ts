@@ -1,6 +1,6 @@
 /**
- * Properties that hold whatever the files say: a damaged file is never more than an error for its reader or rows that are counted
- * and listed; lines add up; importing twice changes nothing.
+ * Properties that hold whatever the files say: a damaged file is never more than an error for its
+ * reader or rows that are counted and listed; lines add up; importing twice changes nothing.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -62,13 +62,18 @@ function opencost(random: Random, count: number): string {
       totalCost: 9,
     },
   });
-  return JSON.stringify({ code: 200, data: Array.from({ length: count }, (_, i) => ({ [`ns/pod-${i % 7}`]: one(i) })) });
+  return JSON.stringify({
+    code: 200,
+    data: Array.from({ length: count }, (_, i) => ({ [`ns/pod-${i % 7}`]: one(i) })),
+  });
 }
 
 async function parquet(csv: string, path: string): Promise<void> {
   const db = await openDatabase({ threads: 1 });
   writeFileSync(`${path}.csv`, csv);
-  await db.run(`COPY (SELECT * FROM read_csv('${path}.csv', all_varchar = true)) TO '${path}' (FORMAT parquet)`);
+  await db.run(
+    `COPY (SELECT * FROM read_csv('${path}.csv', all_varchar = true)) TO '${path}' (FORMAT parquet)`,
+  );
   db.close();
 }
 
@@ -91,35 +96,53 @@ const RULES: Rules = parseRules(
   },
   'rules.json',
 );
-const bill = (paths: string[]): Promise<Statement> => computeUsageBill(paths, { rules: RULES, threads: 1 });
+const bill = (paths: string[]): Promise<Statement> =>
+  computeUsageBill(paths, { rules: RULES, threads: 1 });
 
-it.each([1, 2])('lines add up to the totals under any grouping, and shares to the charges (seed %i)', async (seed) => {
-  const random = new Random('lines', seed);
-  const charges = focus(random, 60);
-  const paths = [file('s.txt', sacct(random, 80)), file('f.csv', charges), file('o.json', opencost(random, 30))];
-  const statement = await bill(paths);
-  const full = new Decimal(statement.totals.full.amount);
-  for (const key of ['model', 'category', 'source', 'account', 'kind', 'money'] as const) {
-    const groups = new Map<string, Decimal>();
-    for (const line of statement.lines) groups.set(line[key], (groups.get(line[key]) ?? new Decimal(0)).plus(line.amount));
-    expect(sum(groups.values()).toFixed()).toBe(full.toFixed());
-  }
-  expect(sum([statement.totals.headline.amount, ...statement.bridge.map((step) => step.amount)]).toFixed()).toBe(full.toFixed());
-  expect(sum(statement.models.map((one) => one.full)).toFixed()).toBe(full.toFixed());
-  // Not a cent of the charges is lost or made: they are on the bill as charges, whoever bears them.
-  const charged = charges
-    .trim()
-    .split('\n')
-    .slice(1)
-    .map((line) => line.split(',')[0]);
-  expect(sum(statement.lines.filter((line) => line.money === 'charge').map((line) => line.amount)).toFixed()).toBe(
-    sum(charged).toFixed(),
-  );
-  // The same files give the same document, digit for digit; named twice, and copied, they change nothing but the notes.
-  expect(await bill(paths)).toEqual(statement);
-  const again = await bill([...paths, ...paths, file('copy.csv', charges)]);
-  expect(again.lines).toEqual(statement.lines);
-});
+it.each([1, 2])(
+  'lines add up to the totals under any grouping, and shares to the charges (seed %i)',
+  async (seed) => {
+    const random = new Random('lines', seed);
+    const charges = focus(random, 60);
+    const paths = [
+      file('s.txt', sacct(random, 80)),
+      file('f.csv', charges),
+      file('o.json', opencost(random, 30)),
+    ];
+    const statement = await bill(paths);
+    const full = new Decimal(statement.totals.full.amount);
+    for (const key of ['model', 'category', 'source', 'account', 'kind', 'money'] as const) {
+      const groups = new Map<string, Decimal>();
+      for (const line of statement.lines)
+        groups.set(line[key], (groups.get(line[key]) ?? new Decimal(0)).plus(line.amount));
+      expect(sum(groups.values()).toFixed()).toBe(full.toFixed());
+    }
+    expect(
+      sum([
+        statement.totals.headline.amount,
+        ...statement.bridge.map((step) => step.amount),
+      ]).toFixed(),
+    ).toBe(full.toFixed());
+    expect(sum(statement.models.map((one) => one.full)).toFixed()).toBe(full.toFixed());
+    // Not a cent of the charges is lost or made: they are on the bill as charges, whoever bears
+    // them.
+    const charged = charges
+      .trim()
+      .split('\n')
+      .slice(1)
+      .map((line) => line.split(',')[0]);
+    expect(
+      sum(
+        statement.lines.filter((line) => line.money === 'charge').map((line) => line.amount),
+      ).toFixed(),
+    ).toBe(sum(charged).toFixed());
+    // The same files give the same document, digit for digit; named twice, and copied, they change
+    // nothing but the notes.
+    expect(await bill(paths)).toEqual(statement);
+    const again = await bill([...paths, ...paths, file('copy.csv', charges)]);
+    expect(again.lines).toEqual(statement.lines);
+  },
+);
 
 it('a Parquet copy of a CSV export holds the same charges: they are paid once', async () => {
   const csv = focus(new Random('parquet'), 40);
@@ -129,7 +152,12 @@ it('a Parquet copy of a CSV export holds the same charges: they are paid once', 
   expect((await bill([path])).totals).toEqual(alone.totals);
   const both = await bill([join(folder, 'f1.csv'), path]);
   expect(both.totals).toEqual(alone.totals);
-  expect(both.imports.files[1]).toMatchObject({ format: 'focus-parquet', rows: 40, duplicates: 40, refused: 0 });
+  expect(both.imports.files[1]).toMatchObject({
+    format: 'focus-parquet',
+    rows: 40,
+    duplicates: 40,
+    refused: 0,
+  });
 });
 
 /** Cuts a file, or changes, removes or repeats some of its bytes. */
@@ -142,7 +170,16 @@ function damage(random: Random, content: Buffer): Buffer {
   if (kind === 2) return Buffer.concat([content.subarray(0, at + length), content.subarray(at)]);
   const changed = Buffer.from(content);
   for (let i = 0; i < 3; i++)
-    changed[random.uint32() % changed.length] = pick(random, [0, 10, 34, 44, 123, 124, 255, random.uint32() % 256]);
+    changed[random.uint32() % changed.length] = pick(random, [
+      0,
+      10,
+      34,
+      44,
+      123,
+      124,
+      255,
+      random.uint32() % 256,
+    ]);
   return changed;
 }
 
@@ -156,7 +193,9 @@ it('damaged files: an error that names the file, or rows that are counted and li
     ['opencost.json', Buffer.from(opencost(random, 4))],
     [
       'opencost.csv',
-      Buffer.from('name,start,end,cpuCoreHours,cpuCost,totalCost\na,2026-09-01T00:00:00Z,2026-09-02T00:00:00Z,3,4,5\n'),
+      Buffer.from(
+        'name,start,end,cpuCoreHours,cpuCost,totalCost\na,2026-09-01T00:00:00Z,2026-09-02T00:00:00Z,3,4,5\n',
+      ),
     ],
     [
       'slurm.json',
@@ -198,18 +237,23 @@ it('text from outside stays text in every output', async () => {
   expect(html).toContain('&lt;b&gt;.csv');
   expect(html).toContain("default-src 'none'");
   expect(html).toMatch(/<svg[^>]*role="img"/);
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what must not be there
-  for (const format of ['text', 'markdown', 'html'] as const) expect(formatStatement(statement, format)).not.toMatch(/\u001b/);
+  for (const format of ['text', 'markdown', 'html'] as const)
+    expect(formatStatement(statement, format)).not.toContain('\u001b');
   expect(formatStatement(statement, 'markdown')).toContain('\\<b\\>.csv');
   expect(formatStatement(statement, 'csv')).toContain(",'=1+1,");
   // What is written as FOCUS is read as FOCUS.
   const back = await bill([
     file(
       'back.csv',
-      formatStatement({ ...statement, lines: statement.lines.filter((line) => line.source !== 'stated') }, 'focus-csv'),
+      formatStatement(
+        { ...statement, lines: statement.lines.filter((line) => line.source !== 'stated') },
+        'focus-csv',
+      ),
     ),
   ]);
-  expect(back.lines.filter((line) => line.source === 'focus').map((line) => line.amount)).toEqual(['7']);
+  expect(back.lines.filter((line) => line.source === 'focus').map((line) => line.amount)).toEqual([
+    '7',
+  ]);
 });
 
 it('printed amounts add up to the printed total', async () => {
@@ -218,6 +262,8 @@ it('printed amounts add up to the printed total', async () => {
     .split('### ')[1]
     .split('\n')
     .filter((line) => /\$/.test(line));
-  const full = rows.map((row) => new Decimal(row.replaceAll('*', '').split('|')[7].replace(/[$, ]/g, '')));
+  const full = rows.map(
+    (row) => new Decimal(row.replaceAll('*', '').split('|')[7].replace(/[$, ]/g, '')),
+  );
   expect(sum(full.slice(0, -1)).toFixed()).toBe(full[full.length - 1].toFixed());
 });

@@ -1,13 +1,22 @@
 /**
- * @file Sharing charges: those who used a resource in a charge's period bear it, in proportion to the hours of theirs that fall
- * into it; usage in times that no charge covers is left to its own price.
+ * @file Sharing charges: those who used a resource in a charge's period bear it, in proportion to
+ * the hours of theirs that fall into it; usage in times that no charge covers is left to its own
+ * price.
  */
 import { type Database, text } from './duckdb.js';
 import { type Kind, UNIT_OF } from './importers/source.js';
 import { sum } from './money.js';
 import type { StatementLine } from './statement.js';
 import type { ChargeGroup } from './usage-charges.js';
-import { ATTOS_SQL, DIMS, HELD_KINDS, keyOf, type UsageGroup, WEIGHT_SQL, weightOf } from './usage-groups.js';
+import {
+  ATTOS_SQL,
+  DIMS,
+  HELD_KINDS,
+  keyOf,
+  type UsageGroup,
+  WEIGHT_SQL,
+  weightOf,
+} from './usage-groups.js';
 import type { Imported } from './usage-import.js';
 import {
   chargeLine,
@@ -41,11 +50,15 @@ export async function allocate(
     const waiting = charges.filter((charge) => charge.shared && charge.pool === pool);
     if (waiting.length === 0) continue;
     const shared = new Map<string, Map<string, bigint>>();
-    const usedKinds = new Set(ofPool.filter((group) => weightOf(group) > 0n).map((group) => group.kind as string));
+    const usedKinds = new Set(
+      ofPool.filter((group) => weightOf(group) > 0n).map((group) => group.kind as string),
+    );
     const chargedKinds = new Set(waiting.map((charge) => charge.kind));
     const target = (kind: string): string => {
       const other = kind === 'cpu' ? 'gpu' : kind === 'gpu' ? 'cpu' : kind;
-      return !usedKinds.has(kind) && usedKinds.has(other) && !chargedKinds.has(other) ? other : kind;
+      return !usedKinds.has(kind) && usedKinds.has(other) && !chargedKinds.has(other)
+        ? other
+        : kind;
     };
     for (const kind of new Set(waiting.map((charge) => target(charge.kind)))) {
       const ofKind = waiting.filter((charge) => target(charge.kind) === kind);
@@ -53,21 +66,33 @@ export async function allocate(
     }
     for (const kind of usedKinds) {
       const paid = waiting.filter((charge) => coversKind(target(charge.kind), kind, chargedKinds));
-      const hours = paid.every((charge) => target(charge.kind) === kind) && areDisjoint(paid) ? shared.get(kind) : undefined;
-      // Jobs have no price of their own to be cut, and of periods apart the hours were summed already.
-      const jobs = hours === undefined ? [] : ofPool.filter((group) => group.kind === kind && group.source === 'slurm');
+      const hours =
+        paid.every((charge) => target(charge.kind) === kind) && areDisjoint(paid)
+          ? shared.get(kind)
+          : undefined;
+      // Jobs have no price of their own to be cut, and of periods apart the hours were summed
+      // already.
+      const jobs =
+        hours === undefined
+          ? []
+          : ofPool.filter((group) => group.kind === kind && group.source === 'slurm');
       for (const group of jobs) {
         const left = group.quanta - (hours?.get(keyOf(group)) ?? 0n);
-        covers.set(keyOf(group), { uncovered: left <= BigInt(group.rows) * ROUNDING ? 0n : left, own: 0n });
+        covers.set(keyOf(group), {
+          uncovered: left <= BigInt(group.rows) * ROUNDING ? 0n : left,
+          own: 0n,
+        });
       }
       if (jobs.length === ofPool.filter((group) => group.kind === kind).length) continue;
-      for (const [key, left] of await uncovered(db, pool, kind, paid, jobs.length > 0)) covers.set(key, left);
+      for (const [key, left] of await uncovered(db, pool, kind, paid, jobs.length > 0))
+        covers.set(key, left);
     }
   }
   for (const charge of charges) {
     if (!charge.shared) drafts.push(chargeLine(charge, charge.attos, imported.rules[charge.rule]));
     // A pool without any usage: nobody to share with.
-    else if (!groups.some((group) => group.pool === charge.pool)) drafts.push(chargeLine(charge, charge.attos, undefined));
+    else if (!groups.some((group) => group.pool === charge.pool))
+      drafts.push(chargeLine(charge, charge.attos, undefined));
   }
   for (const group of groups) {
     const key = keyOf(group);
@@ -97,8 +122,21 @@ export async function allocate(
 function merged(drafts: readonly Draft[]): Draft[] {
   const found = new Map<string, Draft>();
   for (const draft of drafts) {
-    const { model, category, source, account, what, kind, unit, money, rule, currency, columns } = draft;
-    const key = JSON.stringify([model, category, source, account, what, kind, unit, money, rule, currency, columns]);
+    const { model, category, source, account, what, kind, unit, money, rule, currency, columns } =
+      draft;
+    const key = JSON.stringify([
+      model,
+      category,
+      source,
+      account,
+      what,
+      kind,
+      unit,
+      money,
+      rule,
+      currency,
+      columns,
+    ]);
     const before = found.get(key);
     if (before === undefined) {
       found.set(key, draft);
@@ -117,12 +155,17 @@ function merged(drafts: readonly Draft[]): Draft[] {
   return [...found.values()];
 }
 
-/** Quanta (a thousandth of a unit-second) that a row may lose when its hours are cut at the ends of periods. */
+/**
+ * Quanta (a thousandth of a unit-second) that a row may lose when its hours are cut at the ends of
+ * periods.
+ */
 const ROUNDING = 1000n;
 
 /** True when no two different periods overlap. */
 function areDisjoint(periods: readonly Period[]): boolean {
-  const distinct = [...new Map(periods.map((period) => [`${period.start}-${period.end}`, period])).values()];
+  const distinct = [
+    ...new Map(periods.map((period) => [`${period.start}-${period.end}`, period])).values(),
+  ];
   distinct.sort((a, b) => (a.start < b.start ? -1 : 1));
   return distinct.every((period, i) => i === 0 || distinct[i - 1].end <= period.start);
 }
@@ -134,7 +177,10 @@ function coversKind(paid: string, kind: string, charged: ReadonlySet<string>): b
   return kind === 'cpu' && paid === 'gpu' && !charged.has('cpu');
 }
 
-/** Splits the charges of each period over the usage in it. @returns what each group used in all periods together */
+/**
+ * Splits the charges of each period over the usage in it. @returns what each group used in all
+ * periods together
+ */
 async function shareOut(
   db: Database,
   pool: number,
@@ -143,10 +189,19 @@ async function shareOut(
   allocated: Map<string, Map<string, bigint>>,
   drafts: Draft[],
 ): Promise<Map<string, bigint>> {
-  const periods = [...new Map(charges.map((charge) => [`${charge.start}-${charge.end}`, charge as Period])).values()];
-  const values = periods.map(({ start, end }, i) => `(${i}, make_timestamp(${start}), make_timestamp(${end}))`);
-  await db.run(`CREATE OR REPLACE TEMP TABLE periods AS SELECT * FROM (VALUES ${values.join(', ')}) AS p(i, s, e)`);
-  // A job holds so much all the time: then the rate is whole, and 64 bits are enough. Else the product needs 128.
+  const periods = [
+    ...new Map(
+      charges.map((charge) => [`${charge.start}-${charge.end}`, charge as Period]),
+    ).values(),
+  ];
+  const values = periods.map(
+    ({ start, end }, i) => `(${i}, make_timestamp(${start}), make_timestamp(${end}))`,
+  );
+  await db.run(
+    `CREATE OR REPLACE TEMP TABLE periods AS SELECT * FROM (VALUES ${values.join(', ')}) AS p(i, s, e)`,
+  );
+  // A job holds so much all the time: then the rate is whole, and 64 bits are enough. Else the
+  // product needs 128.
   const weight = HELD_KINDS.includes(kind)
     ? 'CASE WHEN whole = 1 THEN (quanta // long) * part ELSE ((quanta::HUGEINT * part) // long)::BIGINT END'
     : `(${WEIGHT_SQL} * part) // long`;
@@ -155,12 +210,16 @@ async function shareOut(
     FROM (SELECT *, least(epoch_us(window_end), epoch_us(e)) - greatest(epoch_us(window_start), epoch_us(s)) AS part
       FROM (${usage}) JOIN periods ON window_start < e AND window_end > s) GROUP BY ALL`);
   const weights = periods.map(() => [] as { key: string; weight: bigint }[]);
-  for (const row of rows) weights[Number(row.i)].push({ key: keyOf(row as never), weight: BigInt(String(row.w)) });
+  for (const row of rows)
+    weights[Number(row.i)].push({ key: keyOf(row as never), weight: BigInt(String(row.w)) });
   for (const list of weights) list.sort((a, b) => (a.key < b.key ? -1 : 1));
   const seen = new Map<string, bigint>();
   for (const { key, weight } of weights.flat()) seen.set(key, (seen.get(key) ?? 0n) + weight);
   const indexOf = new Map(periods.map(({ start, end }, i) => [`${start}-${end}`, i]));
-  const placed = charges.map((charge) => ({ charge, i: indexOf.get(`${charge.start}-${charge.end}`) as number }));
+  const placed = charges.map((charge) => ({
+    charge,
+    i: indexOf.get(`${charge.start}-${charge.end}`) as number,
+  }));
   // What was bought in a period, by whatever charges; unknown when one of them does not say.
   const bought = periods.map(() => 0n as bigint | null);
   for (const { charge, i } of placed) {
@@ -209,12 +268,19 @@ async function uncovered(
     else islands.push({ start, end });
   }
   if (islands.length === 0) return new Map();
-  const covered = islands.map(({ start, end }) => `greatest(0, least(b, ${end}) - greatest(a, ${start}))`).join(' + ');
+  const covered = islands
+    .map(({ start, end }) => `greatest(0, least(b, ${end}) - greatest(a, ${start}))`)
+    .join(' + ');
   const inner = `SELECT *, epoch_us(window_start) AS a, epoch_us(window_end) AS b, (${covered})::HUGEINT AS paid FROM usage_rows WHERE pool = ${pool} AND kind = ${text(kind)}${withoutJobs ? " AND source <> 'slurm'" : ''}`;
   const left = (value: string, unit = 1) =>
     `sum(CASE WHEN paid = 0 THEN ${value} WHEN paid = b - a THEN 0 ELSE ((${value} // ${unit}) * (b - a - paid)) // (b - a) * ${unit} END)::VARCHAR`;
   const rows = await db.rows(
     `SELECT ${DIMS.join(', ')}, ${left('quanta::HUGEINT')} AS q, ${left(ATTOS_SQL, 1_000_000)} AS own FROM (${inner}) GROUP BY ALL`,
   );
-  return new Map(rows.map((row) => [keyOf(row as never), { uncovered: BigInt(String(row.q)), own: BigInt(String(row.own)) }]));
+  return new Map(
+    rows.map((row) => [
+      keyOf(row as never),
+      { uncovered: BigInt(String(row.q)), own: BigInt(String(row.own)) },
+    ]),
+  );
 }

@@ -1,8 +1,9 @@
 /**
  * @file The waterfall from headline to full, as an SVG that needs nothing else.
  *
- * Bars hang between running totals, so that each shows what it adds; the first and the last stand on the axis. Sizes are for a
- * page of 860 pixels; colours come from CSS variables of the page, with defaults.
+ * Bars hang between running totals, so that each shows what it adds; the first and the last stand
+ * on the axis. Sizes are for a page of 860 pixels; colours come from CSS variables of the page,
+ * with defaults.
  */
 import { Decimal } from './money.js';
 import { formatMoney } from './outputs/tables.js';
@@ -20,20 +21,36 @@ export interface Bar {
 /** The bars of a statement: headline, one a step, full. The last step ends where full stands. */
 export function barsOf({ totals, bridge }: Pick<Statement, 'totals' | 'bridge'>): Bar[] {
   let at = new Decimal(totals.headline.amount);
-  const bars: Bar[] = [{ label: 'headline', amount: at.toFixed(), from: '0', to: at.toFixed(), total: true }];
+  const bars: Bar[] = [
+    { label: 'headline', amount: at.toFixed(), from: '0', to: at.toFixed(), total: true },
+  ];
   for (const { what, amount } of bridge) {
     const to = at.plus(amount);
     bars.push({ label: what, amount, from: at.toFixed(), to: to.toFixed(), total: false });
     at = to;
   }
-  bars.push({ label: 'full', amount: totals.full.amount, from: '0', to: totals.full.amount, total: true });
+  bars.push({
+    label: 'full',
+    amount: totals.full.amount,
+    from: '0',
+    to: totals.full.amount,
+    total: true,
+  });
   return bars;
 }
 
 /** Text for HTML and for SVG, in an element or in an attribute. */
 export function escapeHtml(text: string): string {
-  const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
-  return text.replace(/[&<>"']/g, (character) => entities[character]).replace(/[^\P{Cc}\n\t]/gu, '?');
+  const entities: Record<string, string> = {
+    '&': '&amp;',
+    '<': '&lt;',
+    '>': '&gt;',
+    '"': '&quot;',
+    "'": '&#39;',
+  };
+  return text
+    .replace(/[&<>"']/g, (character) => entities[character])
+    .replace(/[^\P{Cc}\n\t]/gu, '?');
 }
 
 const [WIDTH, ROW, LABEL, RIGHT] = [860, 30, 300, 130];
@@ -50,7 +67,10 @@ export function waterfallSvg(statement: Pick<Statement, 'totals' | 'bridge' | 'c
     const y = i * ROW + 6;
     const kind = total ? 'total' : new Decimal(amount).isNegative() ? 'less' : 'more';
     const shown = `${!total && !new Decimal(amount).isNegative() ? '+' : ''}${formatMoney(amount, 2, statement.currency)}`;
-    const link = i === bars.length - 1 ? '' : `<path class="link" d="M${fixed(x(Number(to)))} ${y + 18}V${y + ROW}"/>`;
+    const link =
+      i === bars.length - 1
+        ? ''
+        : `<path class="link" d="M${fixed(x(Number(to)))} ${y + 18}V${y + ROW}"/>`;
     return (
       `<g><title>${escapeHtml(`${label}: ${shown}`)}</title>` +
       `<text x="${LABEL - 10}" y="${y + 13}" text-anchor="end">${escapeHtml(label)}</text>` +

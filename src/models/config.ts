@@ -1,5 +1,6 @@
 /**
- * @file Model configuration: the fields of a Hugging Face `config.json` that Reckoner reads, validated.
+ * @file Model configuration: the fields of a Hugging Face `config.json` that Reckoner reads,
+ * validated.
  *
  * Unknown fields are kept, so that a folder that was loaded can be saved again without loss.
  */
@@ -33,7 +34,9 @@ export const modelConfigSchema = z
     /** Standard deviation of the initial weights. */
     initializer_range: z.number().positive().default(0.02),
     hidden_act: z.literal('silu').default('silu'),
-    /** Of Llama and Qwen3; that Qwen2 has biases on queries, keys and values is not said anywhere. */
+    /**
+     * Of Llama and Qwen3; that Qwen2 has biases on queries, keys and values is not said anywhere.
+     */
     attention_bias: z.literal(false).default(false),
     mlp_bias: z.literal(false).default(false),
   })
@@ -47,7 +50,11 @@ export const modelConfigSchema = z
     const headDim = config.head_dim ?? config.hidden_size / config.num_attention_heads;
     const kvHeads = config.num_key_value_heads ?? config.num_attention_heads;
     if (!Number.isInteger(headDim) || headDim % 2 !== 0) {
-      context.addIssue({ code: 'custom', path: ['head_dim'], message: `must be an even integer, is ${headDim}` });
+      context.addIssue({
+        code: 'custom',
+        path: ['head_dim'],
+        message: `must be an even integer, is ${headDim}`,
+      });
     }
     if (config.model_type === 'llama' && config.hidden_size % config.num_attention_heads !== 0) {
       // Ours would run, but transformers loads no such Llama, whatever its head_dim.
@@ -57,8 +64,15 @@ export const modelConfigSchema = z
     const scaling = ropeScalingProblem(config);
     if (scaling) context.addIssue({ code: 'custom', ...scaling });
     // Qwen's; its attention would then see a part of the past only.
-    if (Array.isArray(config.layer_types) && config.layer_types.some((type) => type !== 'full_attention')) {
-      context.addIssue({ code: 'custom', path: ['layer_types'], message: 'must all be "full_attention"' });
+    if (
+      Array.isArray(config.layer_types) &&
+      config.layer_types.some((type) => type !== 'full_attention')
+    ) {
+      context.addIssue({
+        code: 'custom',
+        path: ['layer_types'],
+        message: 'must all be "full_attention"',
+      });
     }
     if (config.use_sliding_window) {
       context.addIssue({
@@ -93,7 +107,8 @@ export function ropeThetaOf(config: ModelConfig): number {
 }
 
 /**
- * The configuration with the sizes written out whose defaults differ between families: `transformers` takes 128 for a missing
+ * The configuration with the sizes written out whose defaults differ between families:
+ * `transformers` takes 128 for a missing
  * `head_dim` of Qwen3, and 32 for missing `num_key_value_heads`, whatever the other sizes are.
  */
 export function explicitConfig(config: ModelConfig): ModelConfig {

@@ -1,9 +1,10 @@
 /**
- * @file DeepSeek-V3's part of a `config.json`: latent attention, the mixture of experts, multi-token prediction, YaRN.
+ * @file DeepSeek-V3's part of a `config.json`: latent attention, the mixture of experts,
+ * multi-token prediction, YaRN.
  *
- * Sizes must be said. Where a field is missing that `transformers` has a default for, ours is the one that switches a thing
- * off (one group of experts, no dense layers, no prediction layer); `explicitDeepseek` writes all of them out, so that both read
- * the same model.
+ * Sizes must be said. Where a field is missing that `transformers` has a default for, ours is the
+ * one that switches a thing off (one group of experts, no dense layers, no prediction layer);
+ * `explicitDeepseek` writes all of them out, so that both read the same model.
  */
 import { z } from 'zod';
 import type { Yarn } from '../tensor/index.js';
@@ -59,7 +60,9 @@ export interface DeepseekDimensions {
   layers: number;
   heads: number;
   vocabulary: number;
-  /** Ranks of the compressed queries (null: not compressed) and of the compressed keys and values. */
+  /**
+   * Ranks of the compressed queries (null: not compressed) and of the compressed keys and values.
+   */
   queryRank: number | null;
   latent: number;
   /** Numbers in a head: of its key without position, of the positional part, of its value. */
@@ -129,17 +132,32 @@ export function explicitDeepseek(config: Base): Record<string, unknown> {
 }
 
 /** What is wrong with the fields of a DeepSeek-V3 configuration beyond their own types. */
-export function deepseekProblems(config: Record<string, unknown>): { path: string; message: string }[] {
+export function deepseekProblems(
+  config: Record<string, unknown>,
+): { path: string; message: string }[] {
   const parsed = deepseekSchema.safeParse(config);
-  if (!parsed.success) return parsed.error.issues.map((issue) => ({ path: issue.path.join('.'), message: issue.message }));
+  if (!parsed.success)
+    return parsed.error.issues.map((issue) => ({
+      path: issue.path.join('.'),
+      message: issue.message,
+    }));
   const { n_routed_experts: experts, num_experts_per_tok: topK, n_group, topk_group } = parsed.data;
   const [groups, topGroups] = [n_group ?? 1, topk_group ?? 1];
   const problems: { path: string; message: string }[] = [];
-  const demand = (right: boolean, path: string, message: string): void => void (right || problems.push({ path, message }));
-  demand(experts % groups === 0, 'n_group', `must divide n_routed_experts (${experts}), is ${groups}`);
+  const demand = (right: boolean, path: string, message: string): void =>
+    void (right || problems.push({ path, message }));
+  demand(
+    experts % groups === 0,
+    'n_group',
+    `must divide n_routed_experts (${experts}), is ${groups}`,
+  );
   demand(topGroups <= groups, 'topk_group', `must be at most n_group (${groups}), is ${topGroups}`);
   const open = (experts / groups) * topGroups;
-  demand(topK <= open, 'num_experts_per_tok', `must be at most the ${open} experts of topk_group groups, is ${topK}`);
+  demand(
+    topK <= open,
+    'num_experts_per_tok',
+    `must be at most the ${open} experts of topk_group groups, is ${topK}`,
+  );
   const scaling = scalingOf(config);
   if (scaling !== null) {
     const type = scaling.type ?? scaling.rope_type;
@@ -162,15 +180,22 @@ function scalingOf(config: Record<string, unknown>): Record<string, unknown> | n
 }
 
 /** ln(factor) scaled, as YaRN's temperature is (arXiv:2309.00071, equation 22). */
-const mscaleOf = (factor: number, mscale: number): number => (factor <= 1 ? 1 : 0.1 * mscale * Math.log(factor) + 1);
+const mscaleOf = (factor: number, mscale: number): number =>
+  factor <= 1 ? 1 : 0.1 * mscale * Math.log(factor) + 1;
 
-/** YaRN's table of angles, and what the attention scores are multiplied by besides; null without YaRN. */
-export function yarnOf(config: Base): { yarn: Yarn; scoreFactor: number; mscaleAllDim: number } | null {
+/**
+ * YaRN's table of angles, and what the attention scores are multiplied by besides; null without
+ * YaRN.
+ */
+export function yarnOf(
+  config: Base,
+): { yarn: Yarn; scoreFactor: number; mscaleAllDim: number } | null {
   const scaling = scalingOf(config);
   if (scaling === null) return null;
   const y = yarnSchema.parse(scaling);
   const { mscale, mscale_all_dim: all } = y;
-  const plain = mscale && all ? mscaleOf(y.factor, mscale) / mscaleOf(y.factor, all) : mscaleOf(y.factor, 1);
+  const plain =
+    mscale && all ? mscaleOf(y.factor, mscale) / mscaleOf(y.factor, all) : mscaleOf(y.factor, 1);
   return {
     yarn: {
       factor: y.factor,

@@ -42,7 +42,8 @@ function setUp(more: object = {}) {
 }
 
 const published = (): Record<string, unknown> =>
-  JSON.parse(readFileSync(new URL('../../recipes/deepseek-v3.json', import.meta.url), 'utf8')).model;
+  JSON.parse(readFileSync(new URL('../../recipes/deepseek-v3.json', import.meta.url), 'utf8'))
+    .model;
 
 describe('the published configuration', () => {
   it('has 671.03B parameters, 37.55B of them active, and a prediction module of 11.6B', () => {
@@ -70,19 +71,25 @@ describe('the published configuration', () => {
     const m = published() as Record<string, number>;
     const latent = m.kv_lora_rank + m.qk_rope_head_dim;
     expect(latent).toBe(576);
-    const multiHead = m.num_attention_heads * (m.qk_nope_head_dim + m.qk_rope_head_dim + m.v_head_dim);
+    const multiHead =
+      m.num_attention_heads * (m.qk_nope_head_dim + m.qk_rope_head_dim + m.v_head_dim);
     expect(multiHead / latent).toBeCloseTo(71.1, 1);
     expect((2 * 8 * 128) / latent).toBeCloseTo(3.56, 2);
     // Bytes a token in BF16, as in docs/reference/engine.md.
-    const bytes = [latent, 2 * 8 * 128, multiHead].map((numbers) => 2 * m.num_hidden_layers * numbers);
+    const bytes = [latent, 2 * 8 * 128, multiHead].map(
+      (numbers) => 2 * m.num_hidden_layers * numbers,
+    );
     expect(bytes).toEqual([70_272, 249_856, 4_997_120]);
   });
 });
 
 describe('the parameters', () => {
-  it.each([{}, { q_lora_rank: null, num_nextn_predict_layers: 0 }, { tie_word_embeddings: true, first_k_dense_replace: 0 }])(
-    'of %o are as many as the formula says',
-    (more) => expect(setUp(more).model.store.size).toBe(countParameters(config(more)).total),
+  it.each([
+    {},
+    { q_lora_rank: null, num_nextn_predict_layers: 0 },
+    { tie_word_embeddings: true, first_k_dense_replace: 0 },
+  ])('of %o are as many as the formula says', (more) =>
+    expect(setUp(more).model.store.size).toBe(countParameters(config(more)).total),
   );
 
   it('have the names of the released checkpoint, and buffers come last and untrained', () => {
@@ -109,9 +116,13 @@ describe('the parameters', () => {
   it('of all experts are one matrix, gate and up of each together', async () => {
     const { backend, model } = setUp();
     const read = async (name: string) => [
-      ...(await backend.read(model.store.parameters.find(({ spec }) => spec.name === name)?.value as never)),
+      ...(await backend.read(
+        model.store.parameters.find(({ spec }) => spec.name === name)?.value as never,
+      )),
     ];
-    const fused = [...(await backend.read(model.store.get('model.layers.1.mlp.experts.gateUp').value))];
+    const fused = [
+      ...(await backend.read(model.store.get('model.layers.1.mlp.experts.gateUp').value)),
+    ];
     const [gate, up] = [
       await read('model.layers.1.mlp.experts.2.gate_proj.weight'),
       await read('model.layers.1.mlp.experts.2.up_proj.weight'),
@@ -127,8 +138,16 @@ const upload = (backend: Backend, data: readonly number[]) => {
   return tensor;
 };
 
-/** Hidden states of a sequence, of which the last tokens are decoded one by one against a cache that holds the first `prompt`. */
-async function decoded(backend: Backend, model: Model, tokens: readonly number[], prompt: number): Promise<number[][]> {
+/**
+ * Hidden states of a sequence, of which the last tokens are decoded one by one against a cache that
+ * holds the first `prompt`.
+ */
+async function decoded(
+  backend: Backend,
+  model: Model,
+  tokens: readonly number[],
+  prompt: number,
+): Promise<number[][]> {
   const cache = model.createCache(40);
   const tape = new Tape(backend, false);
   const positions = (from: number, count: number) =>
@@ -152,7 +171,12 @@ async function decoded(backend: Backend, model: Model, tokens: readonly number[]
       positions: one(i),
       cache,
       cacheRows: one(20 + i - prompt),
-      tables: { prefixStart: one(3), prefixLength: one(prompt), ownStart: one(20), ownLength: one(i - prompt + 1) },
+      tables: {
+        prefixStart: one(3),
+        prefixLength: one(prompt),
+        ownStart: one(20),
+        ownLength: one(i - prompt + 1),
+      },
     });
     const logits = backend.allocate('f32', [1, model.head.shape[0]]);
     backend.matmul(logits, hidden.value, model.head.value, { transposeB: true });
@@ -162,23 +186,32 @@ async function decoded(backend: Backend, model: Model, tokens: readonly number[]
 }
 
 describe('decoding on latents', () => {
-  const yarn = { type: 'yarn', factor: 4, original_max_position_embeddings: 16, mscale: 1, mscale_all_dim: 1 };
-  it.each([{}, { q_lora_rank: null }, { rope_scaling: yarn }, { rope_interleave: false, first_k_dense_replace: 0 }])(
-    'says with %o what the training form says',
-    async (more) => {
-      const { backend, model } = setUp(more);
-      const tokens = [1, 5, 6, 7, 3, 9, 2, 4, 8, 10];
-      const whole = await logitsOf({ backend, model }, tokens);
-      const steps = await decoded(backend, model, tokens, 4);
-      steps.forEach((row, i) => {
-        for (const [v, x] of row.entries()) expect(x).toBeCloseTo(whole[4 + i][v], 10);
-      });
-    },
-  );
+  const yarn = {
+    type: 'yarn',
+    factor: 4,
+    original_max_position_embeddings: 16,
+    mscale: 1,
+    mscale_all_dim: 1,
+  };
+  it.each([
+    {},
+    { q_lora_rank: null },
+    { rope_scaling: yarn },
+    { rope_interleave: false, first_k_dense_replace: 0 },
+  ])('says with %o what the training form says', async (more) => {
+    const { backend, model } = setUp(more);
+    const tokens = [1, 5, 6, 7, 3, 9, 2, 4, 8, 10];
+    const whole = await logitsOf({ backend, model }, tokens);
+    const steps = await decoded(backend, model, tokens, 4);
+    steps.forEach((row, i) => {
+      for (const [v, x] of row.entries()) expect(x).toBeCloseTo(whole[4 + i][v], 10);
+    });
+  });
 
   it('keeps one latent and one key a token and layer, whatever the heads', () => {
     const { model } = setUp({ num_attention_heads: 16 });
-    // Multi-head attention of the same heads would keep 16 · (6 + 3) numbers, grouped-query attention of 2 heads 2 · (6 + 3).
+    // Multi-head attention of the same heads would keep 16 · (6 + 3) numbers, grouped-query
+    // attention of 2 heads 2 · (6 + 3).
     expect(model.createCache(4).bytesPerToken).toBe(2 * (6 + 2) * 4);
   });
 });
@@ -191,7 +224,12 @@ describe('multi-token prediction', () => {
       const input = { positions, segments: upload(backend, [0, 4]) };
       const tape = new Tape(backend, false);
       const hidden = model.forward(tape, { ...input, ids: upload(backend, [1, 5, 6, 7]) });
-      const out = model.predictor?.forward(tape, new Variable(hidden.value, false), upload(backend, nextIds), input);
+      const out = model.predictor?.forward(
+        tape,
+        new Variable(hidden.value, false),
+        upload(backend, nextIds),
+        input,
+      );
       return [...(await backend.read(out?.value as never))];
     };
     const [a, b] = [await further([5, 6, 7, 2]), await further([5, 6, 9, 2])];
@@ -240,8 +278,14 @@ describe('a configuration', () => {
     ['num_experts_per_tok', { num_experts_per_tok: 3, topk_group: 1 }],
     ['scoring_func', { scoring_func: 'softmax' }],
     ['num_nextn_predict_layers', { num_nextn_predict_layers: 2 }],
-    ['rope_scaling.type', { rope_scaling: { type: 'linear', factor: 2, original_max_position_embeddings: 8 } }],
-    ['rope_scaling.original_max_position_embeddings', { rope_scaling: { type: 'yarn', factor: 2 } }],
+    [
+      'rope_scaling.type',
+      { rope_scaling: { type: 'linear', factor: 2, original_max_position_embeddings: 8 } },
+    ],
+    [
+      'rope_scaling.original_max_position_embeddings',
+      { rope_scaling: { type: 'yarn', factor: 2 } },
+    ],
   ])('that is wrong in %s is refused by that name', (field, more) => {
     try {
       config(more);

@@ -1,11 +1,13 @@
 /**
- * @file DeepSeek-V3 (arXiv:2412.19437): multi-head latent attention, a mixture of experts, multi-token prediction.
+ * @file DeepSeek-V3 (arXiv:2412.19437): multi-head latent attention, a mixture of experts,
+ * multi-token prediction.
  *
- * Comments name the paper's equations. Parameter names are those of the released checkpoint; products of one input are one
- * product (query and key-value down-projections, gate and up, all experts). Attention has two forms that say the same: training
- * and prefill expand keys and values from the latents (equations 1–11), decoding works on the latents themselves, with the
- * up-projections absorbed into queries and outputs (DeepSeek-V2, arXiv:2405.04434, section 2.1.2 and appendix C), so that a token's
- * cache is one latent and one rotated key, shared by all heads.
+ * Comments name the paper's equations. Parameter names are those of the released checkpoint;
+ * products of one input are one product (query and key-value down-projections, gate and up, all
+ * experts). Attention has two forms that say the same: training and prefill expand keys and values
+ * from the latents (equations 1–11), decoding works on the latents themselves, with the
+ * up-projections absorbed into queries and outputs (DeepSeek-V2, arXiv:2405.04434, section 2.1.2
+ * and appendix C), so that a token's cache is one latent and one rotated key, shared by all heads.
  */
 import { type Backend, columns, matrixOf, rows, type Tensor } from '../tensor/backend.js';
 import {
@@ -40,7 +42,9 @@ type Context = Omit<ForwardInput, 'ids'>;
 /** Name of the gate's bias of a layer, in Hugging Face's words. */
 const biasOf = (layer: string): string => `${layer}.mlp.gate.e_score_correction_bias`;
 
-/** ε of the norms of latents, in transformers and in the released code, whatever `rms_norm_eps` is. */
+/**
+ * ε of the norms of latents, in transformers and in the released code, whatever `rms_norm_eps` is.
+ */
 const LATENT_EPSILON = 1e-6;
 
 /** Every parameter; projections back into the residual stream start smaller by √(2·layers). */
@@ -49,8 +53,20 @@ export function deepseekParameters(config: ModelConfig): ParameterSpec[] {
   const std = config.initializer_range;
   const stdOut = std / Math.sqrt(2 * d.layers);
   const specs: ParameterSpec[] = [];
-  const matrix = (name: string, height: number, breadth: number, init: number, fuse?: string): void =>
-    void specs.push({ name: `${name}.weight`, shape: [height, breadth], role: 'matrix', init, fuse });
+  const matrix = (
+    name: string,
+    height: number,
+    breadth: number,
+    init: number,
+    fuse?: string,
+  ): void =>
+    void specs.push({
+      name: `${name}.weight`,
+      shape: [height, breadth],
+      role: 'matrix',
+      init,
+      fuse,
+    });
   const norm = (name: string, size: number): void =>
     void specs.push({ name: `${name}.weight`, shape: [size], role: 'norm', init: 'ones' });
   const gated = (name: string, width: number, fuse: string): void => {
@@ -80,22 +96,38 @@ export function deepseekParameters(config: ModelConfig): ParameterSpec[] {
       matrix(`${mlp}.down_proj`, d.width, d.denseFfn, stdOut);
       return;
     }
-    for (let e = 0; e < d.experts; e++) gated(`${mlp}.experts.${e}`, d.expertFfn, `${mlp}.experts.gateUp`);
+    for (let e = 0; e < d.experts; e++)
+      gated(`${mlp}.experts.${e}`, d.expertFfn, `${mlp}.experts.gateUp`);
     for (let e = 0; e < d.experts; e++) {
       matrix(`${mlp}.experts.${e}.down_proj`, d.width, d.expertFfn, stdOut, `${mlp}.experts.down`);
     }
     const sharedFfn = d.sharedExperts * d.expertFfn;
     gated(`${mlp}.shared_experts`, sharedFfn, `${mlp}.shared_experts.gateUp`);
     matrix(`${mlp}.shared_experts.down_proj`, d.width, sharedFfn, stdOut);
-    specs.push({ name: `${mlp}.gate.weight`, shape: [d.experts, d.width], role: 'router', init: std });
+    specs.push({
+      name: `${mlp}.gate.weight`,
+      shape: [d.experts, d.width],
+      role: 'router',
+      init: std,
+    });
     specs.push({ name: biasOf(layer), shape: [d.experts], role: 'buffer', init: 0 });
   }
 
   for (let i = 0; i < d.layers; i++) block(`model.layers.${i}`, i < d.denseLayers);
   norm('model.norm', d.width);
-  specs.push({ name: 'model.embed_tokens.weight', shape: [d.vocabulary, d.width], role: 'embedding', init: std });
+  specs.push({
+    name: 'model.embed_tokens.weight',
+    shape: [d.vocabulary, d.width],
+    role: 'embedding',
+    init: std,
+  });
   if (!config.tie_word_embeddings) {
-    specs.push({ name: 'lm_head.weight', shape: [d.vocabulary, d.width], role: 'embedding', init: std });
+    specs.push({
+      name: 'lm_head.weight',
+      shape: [d.vocabulary, d.width],
+      role: 'embedding',
+      init: std,
+    });
   }
   const main = specs.length;
   for (let i = d.layers; i < d.layers + d.mtpLayers; i++) {
@@ -106,14 +138,19 @@ export function deepseekParameters(config: ModelConfig): ParameterSpec[] {
     block(layer, false);
     norm(`${layer}.shared_head.norm`, d.width);
   }
-  // What an adapter of would not load in PEFT: it knows no prediction module, and takes the names of networks for those of experts.
+  // What an adapter of would not load in PEFT: it knows no prediction module, and takes the names
+  // of networks for those of experts.
   specs.forEach((spec, i) => {
     if (i >= main || spec.name.includes('.mlp.')) spec.adaptable = false;
   });
   return specs;
 }
 
-export function createDeepseek(backend: Backend, config: ModelConfig, options: StoreOptions = {}): Model {
+export function createDeepseek(
+  backend: Backend,
+  config: ModelConfig,
+  options: StoreOptions = {},
+): Model {
   const d = deepseekDimensions(config);
   const store = new ParameterStore(backend, deepseekParameters(config), options);
   const scaled = yarnOf(config);
@@ -125,8 +162,15 @@ export function createDeepseek(backend: Backend, config: ModelConfig, options: S
   });
   const epsilon = config.rms_norm_eps;
   const scale = (scaled?.scoreFactor ?? 1) / Math.sqrt(d.nope + d.rope);
-  const head = store.get(config.tie_word_embeddings ? 'model.embed_tokens.weight' : 'lm_head.weight');
-  const routing = { groups: d.groups, topGroups: d.topGroups, normalize: d.normalize, scale: d.scaling };
+  const head = store.get(
+    config.tie_word_embeddings ? 'model.embed_tokens.weight' : 'lm_head.weight',
+  );
+  const routing = {
+    groups: d.groups,
+    topGroups: d.topGroups,
+    normalize: d.normalize,
+    scale: d.scaling,
+  };
   const layerNames = Array.from({ length: d.layers + d.mtpLayers }, (_, i) => `model.layers.${i}`);
   // Under an adapter the gates are frozen, too, and nobody balances.
   const experts: ExpertBalance | undefined =
@@ -137,17 +181,25 @@ export function createDeepseek(backend: Backend, config: ModelConfig, options: S
           topK: d.topK,
           layers: layerNames.slice(d.denseLayers),
           // Buffers lie together, and there are no others.
-          biases: backend.view(store.flat, store.trainableSize, [layerNames.length - d.denseLayers, d.experts]),
+          biases: backend.view(store.flat, store.trainableSize, [
+            layerNames.length - d.denseLayers,
+            d.experts,
+          ]),
           load: null,
         };
-  const norm = (tape: Tape, x: Variable, name: string, e = epsilon): Variable => rmsNorm(tape, x, store.get(`${name}.weight`), e);
+  const norm = (tape: Tape, x: Variable, name: string, e = epsilon): Variable =>
+    rmsNorm(tape, x, store.get(`${name}.weight`), e);
 
-  /** Multi-head latent attention (section 2.1.1) of layer `i` on x, added to x. `slot` is the layer's place in the cache. */
+  /**
+   * Multi-head latent attention (section 2.1.1) of layer `i` on x, added to x. `slot` is the
+   * layer's place in the cache.
+   */
   function attend(tape: Tape, i: number, slot: number, x: Variable, input: Context): Variable {
     const layer = layerNames[i];
     const attn = `${layer}.self_attn`;
     const h = norm(tape, x, `${layer}.input_layernorm`);
-    // Equations 1, 3 and 6: the latents of keys and values, the shared positional key, and the latents of queries.
+    // Equations 1, 3 and 6: the latents of keys and values, the shared positional key, and the
+    // latents of queries.
     const down = project(tape, store, `${attn}.down`, h);
     let q: Variable;
     let latent: Variable;
@@ -158,13 +210,19 @@ export function createDeepseek(backend: Backend, config: ModelConfig, options: S
     } else {
       let queries: Variable;
       [queries, latent, shared] = splitColumns(tape, down, [d.queryRank, d.latent, d.rope]);
-      q = project(tape, store, `${attn}.q_b_proj.weight`, norm(tape, queries, `${attn}.q_a_layernorm`, LATENT_EPSILON)); // equations 7 and 8
+      q = project(
+        tape,
+        store,
+        `${attn}.q_b_proj.weight`,
+        norm(tape, queries, `${attn}.q_a_layernorm`, LATENT_EPSILON),
+      ); // equations 7 and 8
     }
     const place = { heads: d.heads, from: d.nope, interleaved: d.interleaved };
     q = ropeInPlace(tape, q, input.positions, table, place);
     latent = norm(tape, latent, `${attn}.kv_a_layernorm`, LATENT_EPSILON);
     shared = rope(tape, shared, input.positions, table, d.interleaved);
-    if (input.cache && input.cacheRows) remember(input.cache.keys[slot], latent.value, shared.value, input.cacheRows);
+    if (input.cache && input.cacheRows)
+      remember(input.cache.keys[slot], latent.value, shared.value, input.cacheRows);
 
     let out: Variable;
     if (input.tables && input.cache) {
@@ -173,7 +231,8 @@ export function createDeepseek(backend: Backend, config: ModelConfig, options: S
       if (!input.segments) throw new Error('a packed batch needs segments');
       const up = project(tape, store, `${attn}.kv_b_proj.weight`, latent); // equations 2 and 5
       const { k, v } = joinHeads(tape, up, shared, d.heads, d.nope); // equation 4
-      out = attention(tape, q, k, v, input.segments, { heads: d.heads, kvHeads: d.heads, scale }); // equation 10
+      // equation 10
+      out = attention(tape, q, k, v, input.segments, { heads: d.heads, kvHeads: d.heads, scale });
     }
     return project(tape, store, `${attn}.o_proj.weight`, out, { residual: x }); // equation 11
   }
@@ -187,16 +246,22 @@ export function createDeepseek(backend: Backend, config: ModelConfig, options: S
   }
 
   /**
-   * Attention on latents: with W_UK and W_UV the rows of kv_b_proj that make a head's keys and values, q·(W_UK c) = (W_UKᵀ q)·c and
-   * Σ p·(W_UV c) = W_UV Σ p·c. q [B, heads·(nope + rope)], rotated; returns [B, heads·value].
+   * Attention on latents: with W_UK and W_UV the rows of kv_b_proj that make a head's keys and
+   * values, q·(W_UK c) = (W_UKᵀ q)·c and Σ p·(W_UV c) = W_UV Σ p·c. q [B, heads·(nope + rope)],
+   * rotated; returns [B, heads·value].
    */
   function absorbed(weight: string, q: Tensor, slot: number, input: Context): Tensor {
     const { cache, tables } = input as Required<Pick<ForwardInput, 'cache' | 'tables'>>;
     const up = store.get(weight).value;
     const batch = matrixOf(q).rows;
-    // What an adapter adds to the up-projections: s·B·A beside each head's rows, B's rows for those.
+    // What an adapter adds to the up-projections: s·B·A beside each head's rows, B's rows for
+    // those.
     const adapter = store.adapterOf(weight);
-    const low = adapter && { down: adapter.down.value, up: adapter.ups[0].up.value, scale: adapter.scale };
+    const low = adapter && {
+      down: adapter.down.value,
+      up: adapter.ups[0].up.value,
+      scale: adapter.scale,
+    };
     const inner = low && backend.allocate('f32', [batch, low.down.shape[0]]);
     const wide = d.latent + d.rope;
     const narrow = d.nope + d.rope;
@@ -244,16 +309,35 @@ export function createDeepseek(backend: Backend, config: ModelConfig, options: S
     const mlp = `${layerNames[i]}.mlp`;
     const logits = linear(tape, h, store.get(`${mlp}.gate.weight`));
     const { balance } = input;
-    const sequenceWise = balance && input.segments ? { ...balance, segments: input.segments } : undefined;
-    const gate = route(tape, logits, store.get(biasOf(layerNames[i])).value, d.topK, routing, sequenceWise); // equations 13–20
+    const sequenceWise =
+      balance && input.segments ? { ...balance, segments: input.segments } : undefined;
+    const gate = route(
+      tape,
+      logits,
+      store.get(biasOf(layerNames[i])).value,
+      d.topK,
+      routing,
+      sequenceWise,
+    ); // equations 13–20
     const load =
-      experts?.load && tape.recording ? backend.view(experts.load, (i - d.denseLayers) * d.experts, [d.experts]) : null;
+      experts?.load && tape.recording
+        ? backend.view(experts.load, (i - d.denseLayers) * d.experts, [d.experts])
+        : null;
     const order = sortByExpert(tape, gate.experts, d.experts, load);
     const sorted = dispatchRows(tape, h, order);
     const product = store.numerics === 'fp8' ? groupedMatmulFp8 : groupedMatmul;
-    const inner = swiglu(tape, product(tape, sorted, store.get(`${mlp}.experts.gateUp`), order.offsets));
+    const inner = swiglu(
+      tape,
+      product(tape, sorted, store.get(`${mlp}.experts.gateUp`), order.offsets),
+    );
     const y = product(tape, inner, store.get(`${mlp}.experts.down`), order.offsets);
-    return combineRows(tape, y, gate.weights, order, feedForward(tape, `${mlp}.shared_experts`, x, h)); // equation 12
+    return combineRows(
+      tape,
+      y,
+      gate.weights,
+      order,
+      feedForward(tape, `${mlp}.shared_experts`, x, h),
+    ); // equation 12
   }
 
   function block(tape: Tape, i: number, slot: number, x: Variable, input: Context): Variable {
@@ -271,17 +355,26 @@ export function createDeepseek(backend: Backend, config: ModelConfig, options: S
 
   /** Latents of `layers` layers; values are the latents in the keys. */
   function latentCache(layers: number, cacheRows: number): KvCache {
-    const keys = Array.from({ length: layers }, () => backend.allocate('f32', [cacheRows, d.latent + d.rope]));
+    const keys = Array.from({ length: layers }, () =>
+      backend.allocate('f32', [cacheRows, d.latent + d.rope]),
+    );
     const values = keys.map((tensor) => columns(backend, tensor, 0, d.latent));
     return { rows: cacheRows, keys, values, bytesPerToken: layers * (d.latent + d.rope) * 4 };
   }
 
-  /** Multi-token prediction (section 2.2): from a token's hidden state and the token after it, what comes after that. */
+  /**
+   * Multi-token prediction (section 2.2): from a token's hidden state and the token after it, what
+   * comes after that.
+   */
   function predictor(): TokenPredictor {
     const layer = layerNames[d.layers];
     return {
       forward(tape, hidden, nextIds, input) {
-        const next = norm(tape, embedding(tape, store.get('model.embed_tokens.weight'), nextIds), `${layer}.enorm`);
+        const next = norm(
+          tape,
+          embedding(tape, store.get('model.embed_tokens.weight'), nextIds),
+          `${layer}.enorm`,
+        );
         const joined = concatColumns(tape, next, norm(tape, hidden, `${layer}.hnorm`)); // equation 21; the checkpoint has the token first
         const x = project(tape, store, `${layer}.eh_proj.weight`, joined);
         return norm(tape, block(tape, d.layers, 0, x, input), `${layer}.shared_head.norm`); // equations 22 and 23

@@ -1,5 +1,6 @@
 /**
- * @file The table of model families: `model_type` of a `config.json` → constructor. A family is one file and a line here.
+ * @file The table of model families: `model_type` of a `config.json` → constructor. A family is one
+ * file and a line here.
  */
 import { UserError } from '../base/errors.js';
 import type { Backend } from '../tensor/backend.js';
@@ -19,15 +20,30 @@ const families: Record<string, Family> = {
   llama: { create: createLlama, parameters: llamaParameters, architecture: 'LlamaForCausalLM' },
   qwen2: { create: createLlama, parameters: llamaParameters, architecture: 'Qwen2ForCausalLM' },
   qwen3: { create: createLlama, parameters: llamaParameters, architecture: 'Qwen3ForCausalLM' },
-  deepseek_v3: { create: createDeepseek, parameters: deepseekParameters, architecture: 'DeepseekV3ForCausalLM' },
+  deepseek_v3: {
+    create: createDeepseek,
+    parameters: deepseekParameters,
+    architecture: 'DeepseekV3ForCausalLM',
+  },
 };
 
-/** @param options with an adapter, the model's own weights are frozen and the adapter is what is trained */
-export function createModel(backend: Backend, config: ModelConfig, options: StoreOptions = {}): Model {
+/**
+ * @param options with an adapter, the model's own weights are frozen and the adapter is what is
+ * trained
+ */
+export function createModel(
+  backend: Backend,
+  config: ModelConfig,
+  options: StoreOptions = {},
+): Model {
   const family = families[config.model_type];
   if (!family) {
     const known = Object.keys(families).join(', ');
-    throw new UserError('data', `config.json: model_type: ${config.model_type} is not one of ${known}`, 'model_type');
+    throw new UserError(
+      'data',
+      `config.json: model_type: ${config.model_type} is not one of ${known}`,
+      'model_type',
+    );
   }
   return family.create(backend, config, options);
 }
@@ -37,13 +53,30 @@ export function parametersOf(config: ModelConfig): ParameterSpec[] {
   return families[config.model_type].parameters(config);
 }
 
-/** The class name that Hugging Face's `transformers` gives the family, for `architectures` in `config.json`. */
+/**
+ * The class name that Hugging Face's `transformers` gives the family, for `architectures` in
+ * `config.json`.
+ */
 export function architectureOf(config: ModelConfig): string {
   return families[config.model_type].architecture;
 }
 
-export { type AdapterSpec, ALL_LINEAR, adapterNames, adapterSchema, planAdapter, targetsOf } from './adapter.js';
-export { dimensionsOf, explicitConfig, type ModelConfig, modelConfigSchema, parseModelConfig, ropeThetaOf } from './config.js';
+export {
+  type AdapterSpec,
+  ALL_LINEAR,
+  adapterNames,
+  adapterSchema,
+  planAdapter,
+  targetsOf,
+} from './adapter.js';
+export {
+  dimensionsOf,
+  explicitConfig,
+  type ModelConfig,
+  modelConfigSchema,
+  parseModelConfig,
+  ropeThetaOf,
+} from './config.js';
 export type { ExpertBalance, ForwardInput, KvCache, Model, TokenPredictor } from './model.js';
 export {
   type FrozenParameter,

@@ -6,7 +6,8 @@ import { llamaParameters } from './llama.js';
 import { logitsOf, tinyConfig } from './testing.js';
 
 const VOCABULARY = 11;
-const config = (more: object = {}) => parseModelConfig({ ...tinyConfig, vocab_size: VOCABULARY, ...more });
+const config = (more: object = {}) =>
+  parseModelConfig({ ...tinyConfig, vocab_size: VOCABULARY, ...more });
 
 function setUp(more: object = {}, seed = 1) {
   const backend = createReferenceBackend();
@@ -21,7 +22,13 @@ describe('the parameters', () => {
     { tie_word_embeddings: true, num_hidden_layers: 3 },
     { model_type: 'qwen3', num_attention_heads: 6, num_key_value_heads: 3, head_dim: 4 },
     { model_type: 'qwen2', num_hidden_layers: 2 },
-    { model_type: 'qwen3', num_attention_heads: 5, num_key_value_heads: 5, head_dim: 2, tie_word_embeddings: true },
+    {
+      model_type: 'qwen3',
+      num_attention_heads: 5,
+      num_key_value_heads: 5,
+      head_dim: 2,
+      tie_word_embeddings: true,
+    },
   ])('of %o are as many as the formula says', (more) => {
     const { model } = setUp(more);
     expect(model.store.size).toBe(countParameters(config(more)).total);
@@ -62,23 +69,33 @@ describe('the parameters', () => {
       expect(parameter.offset < matrixSize).toBe(parameter.spec.role === 'matrix');
       offset += parameter.size;
     }
-    const named = (name: string) => parameters.find(({ spec }) => spec.name === `model.layers.1.${name}.weight`)?.value;
+    const named = (name: string) =>
+      parameters.find(({ spec }) => spec.name === `model.layers.1.${name}.weight`)?.value;
     const read = async (names: string[]) =>
-      (await Promise.all(names.map(async (n) => [...(await backend.read(named(n) as never))]))).flat();
+      (
+        await Promise.all(names.map(async (n) => [...(await backend.read(named(n) as never))]))
+      ).flat();
     const qkv = model.store.get('model.layers.1.qkv');
     expect(qkv.shape).toEqual([8 + 4 + 4, 8]);
     expect([...(await backend.read(qkv.value))]).toEqual(
       await read(['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj']),
     );
     const gateUp = model.store.get('model.layers.1.gateUp');
-    expect([...(await backend.read(gateUp.value))]).toEqual(await read(['mlp.gate_proj', 'mlp.up_proj']));
+    expect([...(await backend.read(gateUp.value))]).toEqual(
+      await read(['mlp.gate_proj', 'mlp.up_proj']),
+    );
     // A write through a fused view is seen in the block.
     backend.fill(qkv.value, 7);
     expect((await backend.read(flat)).filter((x) => x === 7)).toHaveLength(16 * 8);
   });
 
   it('start where seed and name say: norms at one, matrices at the configured spread, outputs smaller', async () => {
-    const { backend, model } = setUp({ hidden_size: 64, intermediate_size: 96, head_dim: 32, num_hidden_layers: 2 });
+    const { backend, model } = setUp({
+      hidden_size: 64,
+      intermediate_size: 96,
+      head_dim: 32,
+      num_hidden_layers: 2,
+    });
     const spread = async (name: string): Promise<number> => {
       const value = model.store.parameters.find(({ spec }) => spec.name === name)?.value;
       const numbers = Array.from(await backend.read(value as never));
@@ -90,11 +107,17 @@ describe('the parameters', () => {
     expect(await spread('model.layers.1.mlp.down_proj.weight')).toBeCloseTo(0.2, 1);
     const same = setUp({ tie_word_embeddings: true }, 5);
     const [a, b, c] = [setUp({}, 5), setUp({}, 5), setUp({}, 6)];
-    expect(await a.backend.read(a.model.store.flat)).toEqual(await b.backend.read(b.model.store.flat));
-    expect(await a.backend.read(a.model.store.flat)).not.toEqual(await c.backend.read(c.model.store.flat));
+    expect(await a.backend.read(a.model.store.flat)).toEqual(
+      await b.backend.read(b.model.store.flat),
+    );
+    expect(await a.backend.read(a.model.store.flat)).not.toEqual(
+      await c.backend.read(c.model.store.flat),
+    );
     // Without the head the other parameters stay the same.
     const { size } = same.model.store;
-    expect((await a.backend.read(a.model.store.flat)).slice(0, size)).toEqual(await same.backend.read(same.model.store.flat));
+    expect((await a.backend.read(a.model.store.flat)).slice(0, size)).toEqual(
+      await same.backend.read(same.model.store.flat),
+    );
   });
 });
 
@@ -111,7 +134,9 @@ describe('the forward pass', () => {
 
   it('sees the order of what came before', async () => {
     const on = setUp({ num_hidden_layers: 2 });
-    expect((await logitsOf(on, [1, 5, 6, 7]))[3]).not.toEqual((await logitsOf(on, [1, 6, 5, 7]))[3]);
+    expect((await logitsOf(on, [1, 5, 6, 7]))[3]).not.toEqual(
+      (await logitsOf(on, [1, 6, 5, 7]))[3],
+    );
   });
 
   it('norms the queries and keys of qwen3: their scale does not matter', async () => {
@@ -121,7 +146,9 @@ describe('the forward pass', () => {
     ] as const) {
       const on = setUp({ model_type });
       const before = await logitsOf(on, [1, 5, 6, 7]);
-      const projections = on.model.store.parameters.filter(({ spec }) => /[qk]_proj/.test(spec.name));
+      const projections = on.model.store.parameters.filter(({ spec }) =>
+        /[qk]_proj/.test(spec.name),
+      );
       expect(projections).toHaveLength(2);
       for (const { value } of projections) on.backend.scale(value, value, 3, false);
       const after = await logitsOf(on, [1, 5, 6, 7]);
@@ -144,9 +171,15 @@ describe('a configuration', () => {
     ['vocab_size', { vocab_size: 0 }],
     ['hidden_size', { hidden_size: 2.5 }],
     ['head_dim', { model_type: 'qwen3', hidden_size: 8, num_attention_heads: 3 }],
-    ['hidden_size', { hidden_size: 8, num_attention_heads: 3, num_key_value_heads: 1, head_dim: 4 }],
+    [
+      'hidden_size',
+      { hidden_size: 8, num_attention_heads: 3, num_key_value_heads: 1, head_dim: 4 },
+    ],
     ['head_dim', { head_dim: 5 }],
-    ['num_key_value_heads', { hidden_size: 12, num_attention_heads: 6, num_key_value_heads: 4, head_dim: 4 }],
+    [
+      'num_key_value_heads',
+      { hidden_size: 12, num_attention_heads: 6, num_key_value_heads: 4, head_dim: 4 },
+    ],
     ['attention_bias', { attention_bias: true }],
     ['hidden_act', { hidden_act: 'gelu' }],
     ['rope_scaling', { rope_scaling: { type: 'dynamic', factor: 2 } }],
@@ -168,13 +201,20 @@ describe('a configuration', () => {
   });
 
   it('takes the base of the angles from either field, and keeps what it does not know', () => {
-    expect(config({ rope_theta: 500, rope_parameters: { rope_theta: 700 } })).toMatchObject({ rope_theta: 500 });
-    expect(config({ torch_dtype: 'float32', use_sliding_window: false })).toMatchObject({ torch_dtype: 'float32' });
+    expect(config({ rope_theta: 500, rope_parameters: { rope_theta: 700 } })).toMatchObject({
+      rope_theta: 500,
+    });
+    expect(config({ torch_dtype: 'float32', use_sliding_window: false })).toMatchObject({
+      torch_dtype: 'float32',
+    });
   });
 
   it('writes out the sizes whose defaults families do not share', () => {
     const { num_key_value_heads: _, ...rest } = config();
     expect(explicitConfig(rest)).toMatchObject({ num_key_value_heads: 2, head_dim: 4 });
-    expect(explicitConfig(config({ head_dim: 6 }))).toMatchObject({ num_key_value_heads: 1, head_dim: 6 });
+    expect(explicitConfig(config({ head_dim: 6 }))).toMatchObject({
+      num_key_value_heads: 1,
+      head_dim: 6,
+    });
   });
 });

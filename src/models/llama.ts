@@ -1,13 +1,24 @@
 /**
- * @file The Llama decoder, and Qwen's, which differs by a bias (Qwen2) or a norm on each head (Qwen3) of queries and keys.
+ * @file The Llama decoder, and Qwen's, which differs by a bias (Qwen2) or a norm on each head
+ * (Qwen3) of queries and keys.
  *
- * x ← embedding(ids); for each layer: x ← x + attention(norm(x)); x ← x + swiglu(norm(x)); x ← norm(x).
- * Grouped-query attention (Ainslie et al. 2023), rotary positions (Su et al. 2021), RMSNorm (Zhang and Sennrich 2019), SwiGLU
- * (Shazeer 2020); Llama (Touvron et al. 2023), Qwen2 (2024) and Qwen3 (2025) technical reports. Parameter names are Hugging Face's. Query, key
- * and value projections are one matrix product, and so are gate and up.
+ * x ← embedding(ids); for each layer: x ← x + attention(norm(x)); x ← x + swiglu(norm(x)); x ←
+ * norm(x). Grouped-query attention (Ainslie et al. 2023), rotary positions (Su et al. 2021),
+ * RMSNorm (Zhang and Sennrich 2019), SwiGLU (Shazeer 2020); Llama (Touvron et al. 2023), Qwen2
+ * (2024) and Qwen3 (2025) technical reports. Parameter names are Hugging Face's. Query, key and
+ * value projections are one matrix product, and so are gate and up.
  */
 import type { Backend } from '../tensor/backend.js';
-import { attention, embedding, type RopeTable, rmsNorm, rope, ropeTable, splitColumns, swiglu } from '../tensor/index.js';
+import {
+  attention,
+  embedding,
+  type RopeTable,
+  rmsNorm,
+  rope,
+  ropeTable,
+  splitColumns,
+  swiglu,
+} from '../tensor/index.js';
 import { type Tape, Variable } from '../tensor/tape.js';
 import { dimensionsOf, type ModelConfig, ropeThetaOf } from './config.js';
 import type { ForwardInput, KvCache, Model } from './model.js';
@@ -15,7 +26,10 @@ import { type ParameterSpec, ParameterStore, type StoreOptions } from './paramet
 import { project } from './projection.js';
 import { ropeTableScaling } from './rope-scaling.js';
 
-/** Every parameter, in Hugging Face's names; projections back into the residual stream start smaller by √(2·layers). */
+/**
+ * Every parameter, in Hugging Face's names; projections back into the residual stream start smaller
+ * by √(2·layers).
+ */
 export function llamaParameters(config: ModelConfig): ParameterSpec[] {
   const { width, layers, heads, kvHeads, headDim, ffn, vocabulary } = dimensionsOf(config);
   const std = config.initializer_range;
@@ -23,7 +37,13 @@ export function llamaParameters(config: ModelConfig): ParameterSpec[] {
   const specs: ParameterSpec[] = [];
   for (let i = 0; i < layers; i++) {
     const layer = `model.layers.${i}`;
-    const matrix = (name: string, rows: number, columns: number, init: number, fuse?: string): void => {
+    const matrix = (
+      name: string,
+      rows: number,
+      columns: number,
+      init: number,
+      fuse?: string,
+    ): void => {
       specs.push({
         name: `${layer}.${name}.weight`,
         shape: [rows, columns],
@@ -47,7 +67,12 @@ export function llamaParameters(config: ModelConfig): ParameterSpec[] {
       ['k', kvHeads],
       ['v', kvHeads],
     ] as const) {
-      const bias = { shape: [rows * headDim], role: 'bias', init: 0, fuse: `model.layers.${i}.qkvBias` } as const;
+      const bias = {
+        shape: [rows * headDim],
+        role: 'bias',
+        init: 0,
+        fuse: `model.layers.${i}.qkvBias`,
+      } as const;
       specs.push({ name: `model.layers.${i}.self_attn.${name}_proj.bias`, ...bias });
     }
   }
@@ -63,29 +88,54 @@ export function llamaParameters(config: ModelConfig): ParameterSpec[] {
     }
   }
   norm('model.norm', width);
-  specs.push({ name: 'model.embed_tokens.weight', shape: [vocabulary, width], role: 'embedding', init: std });
+  specs.push({
+    name: 'model.embed_tokens.weight',
+    shape: [vocabulary, width],
+    role: 'embedding',
+    init: std,
+  });
   if (!config.tie_word_embeddings) {
-    specs.push({ name: 'lm_head.weight', shape: [vocabulary, width], role: 'embedding', init: std });
+    specs.push({
+      name: 'lm_head.weight',
+      shape: [vocabulary, width],
+      role: 'embedding',
+      init: std,
+    });
   }
   return specs;
 }
 
-export function createLlama(backend: Backend, config: ModelConfig, options: StoreOptions = {}): Model {
+export function createLlama(
+  backend: Backend,
+  config: ModelConfig,
+  options: StoreOptions = {},
+): Model {
   const { layers, heads, kvHeads, headDim } = dimensionsOf(config);
   const store = new ParameterStore(backend, llamaParameters(config), options);
   const theta = ropeThetaOf(config);
   const positions = config.max_position_embeddings;
-  const table: RopeTable = ropeTable(backend, { headDim, theta, positions, ...ropeTableScaling(config, headDim, theta) });
+  const table: RopeTable = ropeTable(backend, {
+    headDim,
+    theta,
+    positions,
+    ...ropeTableScaling(config, headDim, theta),
+  });
   const epsilon = config.rms_norm_eps;
   const attentionOptions = { heads, kvHeads, scale: 1 / Math.sqrt(headDim) };
-  const head = store.get(config.tie_word_embeddings ? 'model.embed_tokens.weight' : 'lm_head.weight');
+  const head = store.get(
+    config.tie_word_embeddings ? 'model.embed_tokens.weight' : 'lm_head.weight',
+  );
 
   /** Self-attention of layer i on normed hidden states h (N, width), added to x. */
   function attend(tape: Tape, i: number, x: Variable, h: Variable, input: ForwardInput): Variable {
     const layer = `model.layers.${i}`;
     const bias = config.model_type === 'qwen2' ? store.get(`${layer}.qkvBias`) : undefined;
     const qkv = project(tape, store, `${layer}.qkv`, h, { bias });
-    let [q, k, v] = splitColumns(tape, qkv, [heads * headDim, kvHeads * headDim, kvHeads * headDim]);
+    let [q, k, v] = splitColumns(tape, qkv, [
+      heads * headDim,
+      kvHeads * headDim,
+      kvHeads * headDim,
+    ]);
     if (config.model_type === 'qwen3') {
       q = rmsNorm(tape, q, store.get(`${layer}.self_attn.q_norm.weight`), epsilon);
       k = rmsNorm(tape, k, store.get(`${layer}.self_attn.k_norm.weight`), epsilon);
@@ -99,7 +149,14 @@ export function createLlama(backend: Backend, config: ModelConfig, options: Stor
     let out: Variable;
     if (input.tables && input.cache) {
       out = new Variable(backend.allocate('f32', [q.shape[0], heads * headDim]), false);
-      backend.attentionCached(out.value, q.value, input.cache.keys[i], input.cache.values[i], input.tables, attentionOptions);
+      backend.attentionCached(
+        out.value,
+        q.value,
+        input.cache.keys[i],
+        input.cache.values[i],
+        input.tables,
+        attentionOptions,
+      );
     } else {
       if (!input.segments) throw new Error('a packed batch needs segments');
       out = attention(tape, q, k, v, input.segments, attentionOptions);
@@ -110,7 +167,13 @@ export function createLlama(backend: Backend, config: ModelConfig, options: Stor
   /** Layer i on hidden states x0 (N, width). */
   function decoderLayer(tape: Tape, i: number, x0: Variable, input: ForwardInput): Variable {
     const layer = `model.layers.${i}`;
-    const x = attend(tape, i, x0, rmsNorm(tape, x0, store.get(`${layer}.input_layernorm.weight`), epsilon), input);
+    const x = attend(
+      tape,
+      i,
+      x0,
+      rmsNorm(tape, x0, store.get(`${layer}.input_layernorm.weight`), epsilon),
+      input,
+    );
     const h = rmsNorm(tape, x, store.get(`${layer}.post_attention_layernorm.weight`), epsilon);
     const gated = swiglu(tape, project(tape, store, `${layer}.gateUp`, h));
     return project(tape, store, `${layer}.mlp.down_proj.weight`, gated, { residual: x });
@@ -118,13 +181,20 @@ export function createLlama(backend: Backend, config: ModelConfig, options: Stor
 
   function forward(tape: Tape, input: ForwardInput): Variable {
     let x = embedding(tape, store.get('model.embed_tokens.weight'), input.ids);
-    for (let i = 0; i < layers; i++) x = tape.segment(x, (inner, h) => decoderLayer(inner, i, h, input));
+    for (let i = 0; i < layers; i++)
+      x = tape.segment(x, (inner, h) => decoderLayer(inner, i, h, input));
     return rmsNorm(tape, x, store.get('model.norm.weight'), epsilon);
   }
 
   function createCache(rows: number): KvCache {
-    const make = () => Array.from({ length: layers }, () => backend.allocate('f32', [rows, kvHeads * headDim]));
-    return { rows, keys: make(), values: make(), bytesPerToken: 2 * layers * kvHeads * headDim * 4 };
+    const make = () =>
+      Array.from({ length: layers }, () => backend.allocate('f32', [rows, kvHeads * headDim]));
+    return {
+      rows,
+      keys: make(),
+      values: make(),
+      bytesPerToken: 2 * layers * kvHeads * headDim * 4,
+    };
   }
 
   return { config, store, forward, head, createCache };

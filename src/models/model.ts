@@ -1,9 +1,10 @@
 /**
  * @file What a model is to trainers and samplers: parameters, a forward pass, and a cache.
  *
- * A batch is packed: the tokens of all sequences lie one after the other and `segments` says where each begins, so no
- * padding is ever computed. The same forward pass serves training (no cache), prefill (packed, keys and values also go to the
- * cache) and decoding (one token a sequence, against the cache).
+ * A batch is packed: the tokens of all sequences lie one after the other and `segments` says where
+ * each begins, so no padding is ever computed. The same forward pass serves training (no cache),
+ * prefill (packed, keys and values also go to the cache) and decoding (one token a sequence,
+ * against the cache).
  */
 import type { CachedAttentionTables, Tensor } from '../tensor/backend.js';
 import type { Tape, Variable } from '../tensor/tape.js';
@@ -11,8 +12,8 @@ import type { ModelConfig } from './config.js';
 import type { ParameterStore } from './parameters.js';
 
 /**
- * Keys and values of past tokens, a pair of matrices a layer, preallocated and written in place. Latent attention's values are columns
- * of its keys.
+ * Keys and values of past tokens, a pair of matrices a layer, preallocated and written in place.
+ * Latent attention's values are columns of its keys.
  */
 export interface KvCache {
   /** Rows in every layer's matrices. */
@@ -36,7 +37,10 @@ export interface ForwardInput {
   cache?: KvCache;
   /** Given when decoding: one token a sequence, attending to the cache. */
   tables?: CachedAttentionTables;
-  /** Mixtures of experts: the sequence-wise balance loss, α times what a token counts, and where its value is added, f32 [1]. */
+  /**
+   * Mixtures of experts: the sequence-wise balance loss, α times what a token counts, and where its
+   * value is added, f32 [1].
+   */
   balance?: { coefficient: number; loss: Tensor };
 }
 
@@ -49,7 +53,10 @@ export interface ExpertBalance {
   readonly layers: readonly string[];
   /** f32 [layers, count]: added to the scores when experts are chosen. */
   readonly biases: Tensor;
-  /** f32 [layers, count]: recorded passes add the number of times that each expert was chosen; null: nobody counts. */
+  /**
+   * f32 [layers, count]: recorded passes add the number of times that each expert was chosen; null:
+   * nobody counts.
+   */
   load: Tensor | null;
 }
 
@@ -58,10 +65,16 @@ export interface TokenPredictor {
   /**
    * @param hidden [N, width], what the model's `forward` gave for each token
    * @param nextIds i32 [N]: the token that follows each
-   * @param input positions, and segments or a cache (of this module's own) as for the model's `forward`
+   * @param input positions, and segments or a cache (of this module's own) as for the model's
+   * `forward`
    * @returns [N, width]; multiply by the model's `head` for logits of the token after the next
    */
-  forward(tape: Tape, hidden: Variable, nextIds: Tensor, input: Omit<ForwardInput, 'ids'>): Variable;
+  forward(
+    tape: Tape,
+    hidden: Variable,
+    nextIds: Tensor,
+    input: Omit<ForwardInput, 'ids'>,
+  ): Variable;
   createCache(rows: number): KvCache;
 }
 

@@ -1,13 +1,15 @@
 /**
- * @file Parameters: one flat block of weights that are trained, seen as named tensors; and beside it, weights that are not.
+ * @file Parameters: one flat block of weights that are trained, seen as named tensors; and beside
+ * it, weights that are not.
  *
- * The block holds the hidden matrices first, what else is trained after, and buffers last, so that each optimizer works on one
- * contiguous range.
- * Parameters with the same `fuse` name lie next to each other and are also one variable (query, key and value projections
- * become one matrix product); optimizers and checkpoints still see them apart, under their Hugging Face names.
+ * The block holds the hidden matrices first, what else is trained after, and buffers last, so that
+ * each optimizer works on one contiguous range. Parameters with the same `fuse` name lie next to
+ * each other and are also one variable (query, key and value projections become one matrix
+ * product); optimizers and checkpoints still see them apart, under their Hugging Face names.
  *
- * With an adapter the block holds the adapter alone. The model's own weights are then frozen: they have no gradients and no optimizer
- * state, and their matrices may be BF16, in an array outside the engine's memory that all ranks share.
+ * With an adapter the block holds the adapter alone. The model's own weights are then frozen: they
+ * have no gradients and no optimizer state, and their matrices may be BF16, in an array outside the
+ * engine's memory that all ranks share.
  */
 import { Random } from '../base/random.js';
 import type { Backend, Tensor } from '../tensor/backend.js';
@@ -41,19 +43,36 @@ export interface FrozenParameter {
 export interface StoreOptions {
   /** What is trained instead of the weights. */
   adapter?: AdapterSpec;
-  /** Room for `frozenElements` numbers: the frozen matrices are then BF16. Without it they are f32 in the engine's memory. */
+  /**
+   * Room for `frozenElements` numbers: the frozen matrices are then BF16. Without it they are f32
+   * in the engine's memory.
+   */
   frozenBits?: Uint16Array;
-  /** What products with the hidden matrices read: float32 (default), or E4M3 emulated (operations/linear-fp8.ts). */
+  /**
+   * What products with the hidden matrices read: float32 (default), or E4M3 emulated
+   * (operations/linear-fp8.ts).
+   */
   numerics?: Numerics;
 }
 
-/** What may be kept as BF16: matrices that are multiplied by or looked up in. Norms are f32, and experts, whose product takes nothing else. */
-const isFreezable = (spec: ParameterSpec): boolean => spec.role !== 'norm' && spec.shape.length === 2 && !isExpert(spec);
+/**
+ * What may be kept as BF16: matrices that are multiplied by or looked up in. Norms are f32, and
+ * experts, whose product takes nothing else.
+ */
+const isFreezable = (spec: ParameterSpec): boolean =>
+  spec.role !== 'norm' && spec.shape.length === 2 && !isExpert(spec);
 
 /** Numbers in the matrices of a frozen model, and in the rest of it. */
-export function frozenElements(specs: readonly ParameterSpec[]): { matrices: number; rest: number } {
-  const count = (list: readonly ParameterSpec[]): number => list.reduce((sum, spec) => sum + sizeOf(spec), 0);
-  return { matrices: count(specs.filter(isFreezable)), rest: count(specs.filter((spec) => !isFreezable(spec))) };
+export function frozenElements(specs: readonly ParameterSpec[]): {
+  matrices: number;
+  rest: number;
+} {
+  const count = (list: readonly ParameterSpec[]): number =>
+    list.reduce((sum, spec) => sum + sizeOf(spec), 0);
+  return {
+    matrices: count(specs.filter(isFreezable)),
+    rest: count(specs.filter((spec) => !isFreezable(spec))),
+  };
 }
 
 /** One variable's place in a block. */
@@ -107,28 +126,41 @@ export class ParameterStore {
     this.numerics = numerics;
     const plan = adapter ? planAdapter(specs, adapter) : null;
     if (plan) this.freeze(specs, frozenBits);
-    const place = ({ role }: ParameterSpec): number => (role === 'matrix' ? 0 : role === 'buffer' ? 2 : 1);
+    const place = ({ role }: ParameterSpec): number =>
+      role === 'matrix' ? 0 : role === 'buffer' ? 2 : 1;
     const ordered = [...(plan?.specs ?? specs)].sort((a, b) => place(a) - place(b));
-    const sizeUpTo = (last: number): number => ordered.reduce((sum, spec) => sum + (place(spec) <= last ? sizeOf(spec) : 0), 0);
+    const sizeUpTo = (last: number): number =>
+      ordered.reduce((sum, spec) => sum + (place(spec) <= last ? sizeOf(spec) : 0), 0);
     this.matrixSize = sizeUpTo(0);
     this.trainableSize = sizeUpTo(1);
     this.size = sizeUpTo(2);
     this.flat = backend.allocate('f32', [this.size], 'shared');
     let offset = 0;
     this.parameters = ordered.map((spec) => {
-      const parameter = { spec, offset, size: sizeOf(spec), value: backend.view(this.flat, offset, spec.shape) };
+      const parameter = {
+        spec,
+        offset,
+        size: sizeOf(spec),
+        value: backend.view(this.flat, offset, spec.shape),
+      };
       offset += parameter.size;
       return parameter;
     });
     this.ranges = rangesOf(ordered);
     for (const [name, range] of this.ranges) {
       const trainable = range.offset < this.trainableSize;
-      this.variables.set(name, new Variable(backend.view(this.flat, range.offset, range.shape), trainable));
+      this.variables.set(
+        name,
+        new Variable(backend.view(this.flat, range.offset, range.shape), trainable),
+      );
     }
     if (plan && adapter) this.adapt(plan.plans, adapter.alpha / adapter.rank);
   }
 
-  /** Makes the frozen weights: a block of matrices, and a block of f32 for what is not a matrix, or for all. */
+  /**
+   * Makes the frozen weights: a block of matrices, and a block of f32 for what is not a matrix, or
+   * for all.
+   */
   private freeze(specs: readonly ParameterSpec[], bits: Uint16Array | undefined): void {
     const { backend } = this;
     const add = (
@@ -149,11 +181,18 @@ export class ParameterStore {
     const matrices = bits ? specs.filter(isFreezable) : [];
     if (bits) {
       const view = (offset: number, shape: readonly number[]): Tensor =>
-        backend.freeze(bits.subarray(offset, offset + sizeOf({ shape })), shape as [number, number]);
+        backend.freeze(
+          bits.subarray(offset, offset + sizeOf({ shape })),
+          shape as [number, number],
+        );
       add(matrices, view, bits);
     }
     const others = specs.filter((spec) => !matrices.includes(spec));
-    const block = backend.allocate('f32', [others.reduce((sum, spec) => sum + sizeOf(spec), 0)], 'shared');
+    const block = backend.allocate(
+      'f32',
+      [others.reduce((sum, spec) => sum + sizeOf(spec), 0)],
+      'shared',
+    );
     add(others, (offset, shape) => backend.view(block, offset, shape));
   }
 
@@ -174,7 +213,10 @@ export class ParameterStore {
     return variable;
   }
 
-  /** What an adapter adds to products with this variable; undefined where there is none, or within `withoutAdapter`. */
+  /**
+   * What an adapter adds to products with this variable; undefined where there is none, or within
+   * `withoutAdapter`.
+   */
   adapterOf(name: string): LowRank | undefined {
     return this.adapterOn ? this.adapters.get(name) : undefined;
   }
@@ -189,7 +231,10 @@ export class ParameterStore {
     return this.adapted ? this.size : undefined;
   }
 
-  /** The model as it was before the adapter, while `body` runs: the reference policy of reinforcement learning, without a copy. */
+  /**
+   * The model as it was before the adapter, while `body` runs: the reference policy of
+   * reinforcement learning, without a copy.
+   */
   async withoutAdapter<T>(body: () => Promise<T>): Promise<T> {
     this.adapterOn = false;
     try {
@@ -200,8 +245,8 @@ export class ParameterStore {
   }
 
   /**
-   * Draws initial weights of what is trained, keyed by seed and name, and puts them on the device. With several ranks only one
-   * needs to call this.
+   * Draws initial weights of what is trained, keyed by seed and name, and puts them on the device.
+   * With several ranks only one needs to call this.
    */
   initialize(seed: number): void {
     for (const { spec, value, size } of this.parameters) {

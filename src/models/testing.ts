@@ -1,11 +1,15 @@
 /**
- * @file For tests: a tiny decoder, and what it says about whole sequences, without a cache or a batch.
+ * @file For tests: a tiny decoder, and what it says about whole sequences, without a cache or a
+ * batch.
  */
 import type { Backend } from '../tensor/backend.js';
 import { Tape } from '../tensor/tape.js';
 import type { Model } from './model.js';
 
-/** Everything but `vocab_size`. Weights are drawn large, so that a random model already has opinions. */
+/**
+ * Everything but `vocab_size`. Weights are drawn large, so that a random model already has
+ * opinions.
+ */
 export const tinyConfig = {
   model_type: 'llama',
   hidden_size: 8,
@@ -23,14 +27,21 @@ interface On {
 }
 
 /** Logits after each token of one sequence: [N][vocabulary]. */
-export async function logitsOf({ backend, model }: On, tokens: readonly number[]): Promise<number[][]> {
+export async function logitsOf(
+  { backend, model }: On,
+  tokens: readonly number[],
+): Promise<number[][]> {
   const mark = backend.mark();
   const upload = (data: readonly number[]) => {
     const tensor = backend.allocate('i32', [data.length]);
     backend.write(tensor, data);
     return tensor;
   };
-  const input = { ids: upload(tokens), positions: upload(tokens.map((_, i) => i)), segments: upload([0, tokens.length]) };
+  const input = {
+    ids: upload(tokens),
+    positions: upload(tokens.map((_, i) => i)),
+    segments: upload([0, tokens.length]),
+  };
   const hidden = model.forward(new Tape(backend, false), input);
   const vocabulary = model.head.shape[0];
   const logits = backend.allocate('f32', [tokens.length, vocabulary]);
@@ -49,7 +60,12 @@ export function logSoftmax(logits: readonly number[], temperature = 1): number[]
 }
 
 /** Log-probabilities of tokens[from …], each given all before it. */
-export async function scoresOf(on: On, tokens: readonly number[], from: number, temperature = 1): Promise<number[]> {
+export async function scoresOf(
+  on: On,
+  tokens: readonly number[],
+  from: number,
+  temperature = 1,
+): Promise<number[]> {
   const logits = await logitsOf(on, tokens);
   return tokens.slice(from).map((token, i) => logSoftmax(logits[from + i - 1], temperature)[token]);
 }

@@ -48,7 +48,14 @@ describe('parameters of published models', () => {
       vocab_size: 128256,
     };
     expect(parametersOf(architectureOf(llama)).total).toBe(8_030_261_248);
-    const gpt2 = { model_type: 'gpt2', n_embd: 768, n_layer: 12, n_head: 12, n_positions: 1024, vocab_size: 50257 };
+    const gpt2 = {
+      model_type: 'gpt2',
+      n_embd: 768,
+      n_layer: 12,
+      n_head: 12,
+      n_positions: 1024,
+      vocab_size: 50257,
+    };
     expect(parametersOf(architectureOf(gpt2)).total).toBe(124_439_808);
     const qwen = {
       model_type: 'qwen2',

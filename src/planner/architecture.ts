@@ -1,10 +1,15 @@
 /**
- * @file What the planner knows of a model: the numbers of its configuration, in one form for every family.
+ * @file What the planner knows of a model: the numbers of its configuration, in one form for every
+ * family.
  *
- * Dense decoders, grouped-query and latent attention, mixtures of experts and multi-token prediction differ in a handful of
- * numbers; everything here is arithmetic on those. No tensors: a 671-billion-parameter model costs nothing to describe.
+ * Dense decoders, grouped-query and latent attention, mixtures of experts and multi-token
+ * prediction differ in a handful of numbers; everything here is arithmetic on those. No tensors: a
+ * 671-billion-parameter model costs nothing to describe.
  */
-/** Grouped-query attention; multi-head attention when `kvHeads` equals `heads` (Ainslie et al. 2023). */
+/**
+ * Grouped-query attention; multi-head attention when `kvHeads` equals `heads` (Ainslie et al.
+ * 2023).
+ */
 export interface GroupedQueryAttention {
   kind: 'gqa';
   heads: number;
@@ -12,7 +17,10 @@ export interface GroupedQueryAttention {
   headDim: number;
   /** Biases on the query, key and value projections (Qwen2, GPT). */
   bias: boolean;
-  /** Tokens that a local-attention layer sees, and how many layers are local; null: every layer sees everything. */
+  /**
+   * Tokens that a local-attention layer sees, and how many layers are local; null: every layer sees
+   * everything.
+   */
   window: { tokens: number; layers: number } | null;
 }
 
@@ -36,24 +44,34 @@ export interface MixtureOfExperts {
   /** Always-on experts, in units of `expertIntermediate`. */
   sharedExperts: number;
   expertIntermediate: number;
-  /** Groups of experts, and how many of them a token may use (DeepSeek-V3's node-limited routing); 1 and 1 without. */
+  /**
+   * Groups of experts, and how many of them a token may use (DeepSeek-V3's node-limited routing); 1
+   * and 1 without.
+   */
   groups: number;
   topGroups: number;
   /** Layers with a dense feed-forward network instead. */
   denseLayers: number;
-  /** Width in which the routed experts work when tokens are projected down before them (Nemotron 3's LatentMoE). */
+  /**
+   * Width in which the routed experts work when tokens are projected down before them (Nemotron 3's
+   * LatentMoE).
+   */
   latentDim?: number;
 }
 
 /**
- * A stack whose layers are each one thing alone: attention, a Mamba-2 mixer or a feed-forward network (Nemotron 3,
- * arXiv:2512.20848). Without it every layer has attention and a feed-forward network.
+ * A stack whose layers are each one thing alone: attention, a Mamba-2 mixer or a feed-forward
+ * network (Nemotron 3, arXiv:2512.20848). Without it every layer has attention and a feed-forward
+ * network.
  */
 export interface Hybrid {
   attentionLayers: number;
   mambaLayers: number;
   feedForwardLayers: number;
-  /** Mamba-2 (Dao & Gu 2024): heads, their width, state size, groups that share B and C, and the convolution's length. */
+  /**
+   * Mamba-2 (Dao & Gu 2024): heads, their width, state size, groups that share B and C, and the
+   * convolution's length.
+   */
   mamba: { heads: number; headDim: number; state: number; groups: number; convolution: number };
 }
 
@@ -101,10 +119,20 @@ export function denseLayers(architecture: Architecture): number {
 }
 
 /** Width of all query heads together, of one token's keys, and of its values, in elements. */
-export function attentionWidths({ attention }: Architecture): { query: number; key: number; value: number; output: number } {
+export function attentionWidths({ attention }: Architecture): {
+  query: number;
+  key: number;
+  value: number;
+  output: number;
+} {
   if (attention.kind === 'gqa') {
     const { heads, kvHeads, headDim } = attention;
-    return { query: heads * headDim, key: kvHeads * headDim, value: kvHeads * headDim, output: heads * headDim };
+    return {
+      query: heads * headDim,
+      key: kvHeads * headDim,
+      value: kvHeads * headDim,
+      output: heads * headDim,
+    };
   }
   const { heads, qkNopeHeadDim, qkRopeHeadDim, vHeadDim } = attention;
   const query = heads * (qkNopeHeadDim + qkRopeHeadDim);
@@ -120,7 +148,10 @@ export interface Parameters {
   mtp: number;
   /** Embedding, head (once when tied) and learned positions. */
   embedding: number;
-  /** One layer's share by kind, norms in `norms`. `expert` is one routed expert; `moe` is all that a layer of experts holds. */
+  /**
+   * One layer's share by kind, norms in `norms`. `expert` is one routed expert; `moe` is all that a
+   * layer of experts holds.
+   */
   perLayer: {
     attention: number;
     dense: number;
@@ -135,9 +166,11 @@ export interface Parameters {
 
 /** Weights of a model by kind. */
 export function parametersOf(architecture: Architecture): Parameters {
-  const { hidden, vocab, intermediate, gated, moe, hybrid, attention, mtpLayers, tiedEmbeddings } = architecture;
+  const { hidden, vocab, intermediate, gated, moe, hybrid, attention, mtpLayers, tiedEmbeddings } =
+    architecture;
   const matrices = gated ? 3 : 2;
-  // GPT: biases in every linear layer and in the norms. Elsewhere `bias` is that of queries, keys and values.
+  // GPT: biases in every linear layer and in the norms. Elsewhere `bias` is that of queries, keys
+  // and values.
   const gpt = attention.kind === 'gqa' && attention.bias && !gated;
   const dense = matrices * hidden * intermediate + (gpt ? intermediate + hidden : 0);
   const perLayer = {
@@ -154,7 +187,8 @@ export function parametersOf(architecture: Architecture): Parameters {
   const always = perLayer.router + perLayer.shared + latent;
   perLayer.moe = always + (moe?.experts ?? 0) * perLayer.expert;
   const activeMoe = always + (moe?.topK ?? 0) * perLayer.expert;
-  const embedding = vocab * hidden * (tiedEmbeddings ? 1 : 2) + architecture.learnedPositions * hidden;
+  const embedding =
+    vocab * hidden * (tiedEmbeddings ? 1 : 2) + architecture.learnedPositions * hidden;
   const common =
     embedding +
     hidden * (gpt ? 2 : 1) +
@@ -162,7 +196,12 @@ export function parametersOf(architecture: Architecture): Parameters {
     attentionLayers(architecture) * perLayer.attention +
     (hybrid?.mambaLayers ?? 0) * perLayer.mamba +
     denseLayers(architecture) * dense;
-  const mtpModule = 2 * hidden * hidden + 3 * hidden + perLayer.attention + 2 * hidden + (moe === null ? dense : perLayer.moe);
+  const mtpModule =
+    2 * hidden * hidden +
+    3 * hidden +
+    perLayer.attention +
+    2 * hidden +
+    (moe === null ? dense : perLayer.moe);
   return {
     total: common + moeLayers(architecture) * perLayer.moe,
     active: common + moeLayers(architecture) * activeMoe,
@@ -193,5 +232,11 @@ function mambaParameters(hidden: number, { mamba }: Hybrid): number {
   const { heads, headDim, state, groups, convolution } = mamba;
   const inner = heads * headDim;
   const convolved = inner + 2 * groups * state;
-  return hidden * (inner + convolved + heads) + convolved * (convolution + 1) + 3 * heads + inner + inner * hidden;
+  return (
+    hidden * (inner + convolved + heads) +
+    convolved * (convolution + 1) +
+    3 * heads +
+    inner +
+    inner * hidden
+  );
 }

@@ -1,27 +1,39 @@
 /**
  * @file What is achieved of what is possible: the few numbers that no datasheet has.
  *
- * Each is a physical quantity with a prior, fitted to published measurements by `scripts/calibrate.mjs` (last on 2026-11-23, on 603
- * configurations of 19 sources). Nothing here is specific to a model, a source or an accelerator; what an accelerator was measured to
- * reach stands in the catalogue. A prediction never reads the measurements.
+ * Each is a physical quantity with a prior, fitted to published measurements by
+ * `scripts/calibrate.mjs` (last on 2026-11-23, on 603 configurations of 19 sources). Nothing here
+ * is specific to a model, a source or an accelerator; what an accelerator was measured to reach
+ * stands in the catalogue. A prediction never reads the measurements.
  */
 export interface Calibration {
-  /** Large matrix products in a training step, as a fraction of the best measured ones, by width of the numbers. */
+  /**
+   * Large matrix products in a training step, as a fraction of the best measured ones, by width of
+   * the numbers.
+   */
   matmul16: number;
   matmul8: number;
   matmul4: number;
-  /** Attention kernels, as a fraction of the best measured matrix products; and on chips before FP8. */
+  /**
+   * Attention kernels, as a fraction of the best measured matrix products; and on chips before FP8.
+   */
   attention: number;
   attentionAmpere: number;
   /** Grouped products of experts, as a fraction of plain ones. */
   grouped: number;
   /** Share of a matrix product's memory traffic that is not hidden behind its arithmetic. */
   operands: number;
-  /** Passes over memory of norms, activations and residuals, relative to the least possible at full memory bandwidth. */
+  /**
+   * Passes over memory of norms, activations and residuals, relative to the least possible at full
+   * memory bandwidth.
+   */
   elementwise: number;
   /** Seconds of idle time a kernel. */
   launch: number;
-  /** Seconds that the host takes for one layer, forward and backward: a floor, however little the accelerator has to do. */
+  /**
+   * Seconds that the host takes for one layer, forward and backward: a floor, however little the
+   * accelerator has to do.
+   */
   hostDense: number;
   hostExperts: number;
   /** Achieved fraction of the scale-up link and of the scale-out network. */
@@ -33,9 +45,15 @@ export interface Calibration {
   exposedExpert: number;
   /** Slow-down for each doubling of accelerators beyond 8. */
   straggler: number;
-  /** Attention that writes its scores to memory (before FlashAttention), relative to the least possible passes. */
+  /**
+   * Attention that writes its scores to memory (before FlashAttention), relative to the least
+   * possible passes.
+   */
   unfused: number;
-  /** Slow-down where layers are recomputed and gathered eagerly, without a fixed plan of memory and launches. */
+  /**
+   * Slow-down where layers are recomputed and gathered eagerly, without a fixed plan of memory and
+   * launches.
+   */
   production: number;
   /** Of natural routing over forced balance. */
   imbalance: number;
@@ -64,8 +82,13 @@ export const CALIBRATION: Calibration = {
   imbalance: 1.1,
 };
 
-/** What each is believed to be before any data, and by how much (a standard deviation of the logarithm). */
-export const PRIOR: Readonly<Partial<Record<keyof Calibration, { value: number; deviation: number; most?: number }>>> = {
+/**
+ * What each is believed to be before any data, and by how much (a standard deviation of the
+ * logarithm).
+ */
+export const PRIOR: Readonly<
+  Partial<Record<keyof Calibration, { value: number; deviation: number; most?: number }>>
+> = {
   matmul16: { value: 0.9, deviation: 0.1, most: 1.05 },
   matmul8: { value: 0.75, deviation: 0.2 },
   matmul4: { value: 0.6, deviation: 0.3 },
@@ -86,7 +109,10 @@ export const PRIOR: Readonly<Partial<Record<keyof Calibration, { value: number; 
   unfused: { value: 1, deviation: 0.5 },
 };
 
-/** Half-widths of 90% intervals as factors, from residuals of configurations that the fit had not seen (same script, same date). */
+/**
+ * Half-widths of 90% intervals as factors, from residuals of configurations that the fit had not
+ * seen (same script, same date).
+ */
 export const SPREAD = {
   dense: 1.34,
   moe: 1.68,
@@ -98,6 +124,14 @@ export const SPREAD = {
 };
 
 /** The factor by which a prediction's 90% interval reaches up and down. */
-export function intervalFactor(kind: 'speed' | 'run', family: 'dense' | 'moe' | 'hybrid', assumptions: number): number {
-  return SPREAD[family] * SPREAD.assumption ** Math.min(4, assumptions) * (kind === 'run' ? SPREAD.run : 1);
+export function intervalFactor(
+  kind: 'speed' | 'run',
+  family: 'dense' | 'moe' | 'hybrid',
+  assumptions: number,
+): number {
+  return (
+    SPREAD[family] *
+    SPREAD.assumption ** Math.min(4, assumptions) *
+    (kind === 'run' ? SPREAD.run : 1)
+  );
 }

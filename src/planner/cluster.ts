@@ -1,19 +1,26 @@
 /**
- * @file What the planner knows of machines: peak rates, memory, links and power, and how much of each is achieved.
+ * @file What the planner knows of machines: peak rates, memory, links and power, and how much of
+ * each is achieved.
  *
- * Peak rates are the makers'; achievable fractions are few, physical, and calibrated (see `calibration.ts`).
+ * Peak rates are the makers'; achievable fractions are few, physical, and calibrated (see
+ * `calibration.ts`).
  */
 import type { Precision } from './layout.js';
 
 export interface Accelerator {
-  /** Canonical id, lower case, as in `h800x2048`: `h100`, `h800`, `a100-40gb`, `b200`, `tpu-v5p`. */
+  /**
+   * Canonical id, lower case, as in `h800x2048`: `h100`, `h800`, `a100-40gb`, `b200`, `tpu-v5p`.
+   */
   id: string;
   name: string;
   /** Peak dense matrix rate in FLOP/s by precision; a precision that the chip lacks is absent. */
   peakFlops: Partial<Record<Precision, number>>;
   /** Fraction of the peak that the best large matrix products were measured to reach. */
   achievableFraction: number;
-  /** Attention kernels relative to other chips of the same peak (Blackwell Ultra's faster exponentials). */
+  /**
+   * Attention kernels relative to other chips of the same peak (Blackwell Ultra's faster
+   * exponentials).
+   */
   attentionFactor?: number;
   memoryBytes: number;
   /** Bytes a second. */

@@ -1,8 +1,9 @@
 /**
  * @file Communication by kind: bytes that one accelerator sends, and the rate at which they go.
  *
- * A ring all-gather or reduce-scatter of B bytes over n ranks sends B·(n − 1)/n from each. Ranks are placed as Megatron-LM
- * does, tensor innermost, then context, then data (experts within it), then pipeline, so what talks most stays on the fast link.
+ * A ring all-gather or reduce-scatter of B bytes over n ranks sends B·(n − 1)/n from each. Ranks
+ * are placed as Megatron-LM does, tensor innermost, then context, then data (experts within it),
+ * then pipeline, so what talks most stays on the fast link.
  */
 import type { Accelerator } from './cluster.js';
 import type { Layout } from './layout.js';
@@ -15,8 +16,8 @@ export function ringShare(ranks: number): number {
 /**
  * Bytes a second per accelerator of a collective over `ranks` ranks that lie `stride` apart.
  *
- * Across scale-up domains, all of a domain's network cards carry its ranks' common data, so a collective of r ranks a domain
- * gets r cards' worth, at most what the scale-up link gives.
+ * Across scale-up domains, all of a domain's network cards carry its ranks' common data, so a
+ * collective of r ranks a domain gets r cards' worth, at most what the scale-up link gives.
  */
 export function collectiveBandwidth(
   accelerator: Accelerator,
@@ -35,8 +36,9 @@ export function collectiveBandwidth(
 /**
  * Seconds of one all-to-all between expert-parallel ranks.
  *
- * @param tokens of this accelerator; @param bytes one token has; a token goes to `topK` experts. Over the network it goes
- * once to each domain that has an expert of it (DeepSeek-V3, section 3.2.2), and is spread inside by the scale-up link.
+ * @param tokens of this accelerator; @param bytes one token has; a token goes to `topK` experts.
+ * Over the network it goes once to each domain that has an expert of it (DeepSeek-V3, section
+ * 3.2.2), and is spread inside by the scale-up link.
  */
 export function allToAllSeconds(
   accelerator: Accelerator,

@@ -1,14 +1,23 @@
 /**
  * @file Reads a Hugging Face `config.json` as an `Architecture`.
  *
- * One function for every family: the fields have the same names in nearly all of them, and what differs (GPT-2's `n_embd`,
- * Mixtral's `num_local_experts`, DeepSeek's latent attention) is looked up under each name that is in use. Families that need
- * more than a matrix of names (state-space layers) are refused rather than guessed.
+ * One function for every family: the fields have the same names in nearly all of them, and what
+ * differs (GPT-2's `n_embd`, Mixtral's `num_local_experts`, DeepSeek's latent attention) is looked
+ * up under each name that is in use. Families that need more than a matrix of names (state-space
+ * layers) are refused rather than guessed.
  */
 import { UserError } from '../base/errors.js';
-import type { Architecture, GroupedQueryAttention, LatentAttention, MixtureOfExperts } from './architecture.js';
+import type {
+  Architecture,
+  GroupedQueryAttention,
+  LatentAttention,
+  MixtureOfExperts,
+} from './architecture.js';
 
-const FAMILIES: Record<string, { gated: boolean; bias: boolean; tied: boolean; learned?: boolean }> = {
+const FAMILIES: Record<
+  string,
+  { gated: boolean; bias: boolean; tied: boolean; learned?: boolean }
+> = {
   llama: { gated: true, bias: false, tied: false },
   mistral: { gated: true, bias: false, tied: false },
   mixtral: { gated: true, bias: false, tied: false },
@@ -36,11 +45,18 @@ const FAMILIES: Record<string, { gated: boolean; bias: boolean; tied: boolean; l
  */
 export function architectureOf(config: unknown, name?: string): Architecture {
   if (typeof config !== 'object' || config === null || Array.isArray(config)) {
-    throw new UserError('data', `${name ?? 'model configuration'}: not an object; give the contents of a config.json`);
+    throw new UserError(
+      'data',
+      `${name ?? 'model configuration'}: not an object; give the contents of a config.json`,
+    );
   }
   const fields = config as Record<string, unknown>;
   const type = typeof fields.model_type === 'string' ? fields.model_type : '';
-  const label = name ?? (typeof fields._name_or_path === 'string' && fields._name_or_path ? fields._name_or_path : type);
+  const label =
+    name ??
+    (typeof fields._name_or_path === 'string' && fields._name_or_path
+      ? fields._name_or_path
+      : type);
   const family = Object.hasOwn(FAMILIES, type) ? FAMILIES[type] : undefined;
   if (family === undefined) {
     throw new UserError(
@@ -57,29 +73,42 @@ export function architectureOf(config: unknown, name?: string): Architecture {
   const maxPositions = read(['max_position_embeddings', 'n_positions', 'n_ctx'], 4096);
   const moe = mixtureOf(fields, read, layers);
   // Families of experts only write the experts' width where others write the dense one.
-  const intermediate = read(['intermediate_size', 'n_inner'], type === 'gpt2' ? 4 * hidden : moe?.expertIntermediate);
+  const intermediate = read(
+    ['intermediate_size', 'n_inner'],
+    type === 'gpt2' ? 4 * hidden : moe?.expertIntermediate,
+  );
   return {
     name: label,
     layers,
     hidden,
     vocab: read(['vocab_size']),
     attention:
-      'kv_lora_rank' in fields ? latentOf(fields, read, heads) : groupedOf(fields, read, hidden, heads, layers, family.bias),
+      'kv_lora_rank' in fields
+        ? latentOf(fields, read, heads)
+        : groupedOf(fields, read, hidden, heads, layers, family.bias),
     intermediate,
     gated: family.gated,
     moe,
     mtpLayers: read(['num_nextn_predict_layers'], 0),
-    tiedEmbeddings: typeof fields.tie_word_embeddings === 'boolean' ? fields.tie_word_embeddings : family.tied,
+    tiedEmbeddings:
+      typeof fields.tie_word_embeddings === 'boolean' ? fields.tie_word_embeddings : family.tied,
     learnedPositions: family.learned ? maxPositions : 0,
     maxPositions,
   };
 }
 
-/** One letter a layer: `M` Mamba-2, `*` attention, `E` experts, `-` dense feed-forward network (NVIDIA's Nemotron-H and 3). */
+/**
+ * One letter a layer: `M` Mamba-2, `*` attention, `E` experts, `-` dense feed-forward network
+ * (NVIDIA's Nemotron-H and 3).
+ */
 function hybridOf(fields: Record<string, unknown>, read: Reader, label: string): Architecture {
   const pattern = fields.hybrid_override_pattern;
   if (typeof pattern !== 'string' || !/^[M*E-]+$/.test(pattern)) {
-    throw new UserError('data', `${label}: hybrid_override_pattern must be a string of M, *, E and -`, 'hybrid_override_pattern');
+    throw new UserError(
+      'data',
+      `${label}: hybrid_override_pattern must be a string of M, *, E and -`,
+      'hybrid_override_pattern',
+    );
   }
   const count = (letter: string): number => pattern.split(letter).length - 1;
   const hidden = read(['hidden_size']);
@@ -90,7 +119,14 @@ function hybridOf(fields: Record<string, unknown>, read: Reader, label: string):
     layers: pattern.length,
     hidden,
     vocab: read(['vocab_size']),
-    attention: groupedOf(fields, read, hidden, read(['num_attention_heads']), pattern.length, false),
+    attention: groupedOf(
+      fields,
+      read,
+      hidden,
+      read(['num_attention_heads']),
+      pattern.length,
+      false,
+    ),
     intermediate: read(['intermediate_size']),
     gated: false,
     moe:
@@ -129,16 +165,27 @@ type Reader = (names: readonly string[], otherwise?: number) => number;
 
 function readerOf(fields: Record<string, unknown>, label: string): Reader {
   return (names, otherwise) => {
-    const name = names.find((candidate) => fields[candidate] !== undefined && fields[candidate] !== null);
+    const name = names.find(
+      (candidate) => fields[candidate] !== undefined && fields[candidate] !== null,
+    );
     if (name === undefined) {
       if (otherwise !== undefined) return otherwise;
-      throw new UserError('data', `${label}: ${names[0]} is missing from the configuration`, names[0]);
+      throw new UserError(
+        'data',
+        `${label}: ${names[0]} is missing from the configuration`,
+        names[0],
+      );
     }
     const value = fields[name];
     if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > 1e9) {
-      throw new UserError('data', `${label}: ${name} is ${JSON.stringify(value)}; it must be a whole number`, name);
+      throw new UserError(
+        'data',
+        `${label}: ${name} is ${JSON.stringify(value)}; it must be a whole number`,
+        name,
+      );
     }
-    if (value === 0 && otherwise === undefined) throw new UserError('data', `${label}: ${name} is 0; it must be positive`, name);
+    if (value === 0 && otherwise === undefined)
+      throw new UserError('data', `${label}: ${name} is 0; it must be positive`, name);
     return value;
   };
 }
@@ -171,12 +218,21 @@ function groupedOf(
   return { kind: 'gqa', heads, kvHeads, headDim, bias, window: windowOf(fields, read, layers) };
 }
 
-/** Local layers are listed one by one (GPT-OSS), or all of them are (Mistral); Qwen writes a window that it does not use. */
-function windowOf(fields: Record<string, unknown>, read: Reader, layers: number): GroupedQueryAttention['window'] {
+/**
+ * Local layers are listed one by one (GPT-OSS), or all of them are (Mistral); Qwen writes a window
+ * that it does not use.
+ */
+function windowOf(
+  fields: Record<string, unknown>,
+  read: Reader,
+  layers: number,
+): GroupedQueryAttention['window'] {
   const tokens = read(['sliding_window'], 0);
   if (tokens === 0 || fields.use_sliding_window === false) return null;
   const kinds = fields.layer_types;
-  const local = Array.isArray(kinds) ? kinds.filter((kind) => kind === 'sliding_attention').length : layers;
+  const local = Array.isArray(kinds)
+    ? kinds.filter((kind) => kind === 'sliding_attention').length
+    : layers;
   return local === 0 ? null : { tokens, layers: local };
 }
 
@@ -184,7 +240,10 @@ function latentOf(fields: Record<string, unknown>, read: Reader, heads: number):
   return {
     kind: 'mla',
     heads,
-    qLoraRank: fields.q_lora_rank === null || fields.q_lora_rank === undefined ? null : read(['q_lora_rank']),
+    qLoraRank:
+      fields.q_lora_rank === null || fields.q_lora_rank === undefined
+        ? null
+        : read(['q_lora_rank']),
     kvLoraRank: read(['kv_lora_rank']),
     qkNopeHeadDim: read(['qk_nope_head_dim']),
     qkRopeHeadDim: read(['qk_rope_head_dim']),
@@ -192,12 +251,20 @@ function latentOf(fields: Record<string, unknown>, read: Reader, heads: number):
   };
 }
 
-function mixtureOf(fields: Record<string, unknown>, read: Reader, layers: number): MixtureOfExperts | null {
+function mixtureOf(
+  fields: Record<string, unknown>,
+  read: Reader,
+  layers: number,
+): MixtureOfExperts | null {
   const experts = read(['n_routed_experts', 'num_local_experts', 'num_experts'], 0);
   if (experts === 0) return null;
   const topK = read(['num_experts_per_tok', 'experts_per_token']);
   if (topK > experts)
-    throw new UserError('data', `num_experts_per_tok ${topK} exceeds the ${experts} experts`, 'num_experts_per_tok');
+    throw new UserError(
+      'data',
+      `num_experts_per_tok ${topK} exceeds the ${experts} experts`,
+      'num_experts_per_tok',
+    );
   const expertIntermediate = read(['moe_intermediate_size', 'intermediate_size']);
   const sharedWidth = read(['shared_expert_intermediate_size'], 0);
   const step = read(['decoder_sparse_step', 'moe_layer_freq'], 1) || 1;

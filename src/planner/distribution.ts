@@ -11,8 +11,9 @@
  *     {mixture: [{weight: 3, of: 1.2}, {weight: 1, of: {low: 2, high: 8}}]}
  *     {empirical: [1.1, 1.3, 1.2]}                  measurements, each as likely
  *
- * The interval form is also how the catalog writes prices and how results are given, so either can be fed back as an input.
- * A distribution is used through its quantile function alone: that is what Latin hypercubes and copulas need.
+ * The interval form is also how the catalog writes prices and how results are given, so either can
+ * be fed back as an input. A distribution is used through its quantile function alone: that is what
+ * Latin hypercubes and copulas need.
  */
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
@@ -54,10 +55,13 @@ const intervalSchema = z
     max: number.optional(),
   })
   .superRefine(({ low, high, value, shape, min, max }, context) => {
-    const issue = (message: string, path: string): void => context.addIssue({ code: 'custom', message, path: [path] });
+    const issue = (message: string, path: string): void =>
+      context.addIssue({ code: 'custom', message, path: [path] });
     if (low > high) issue(`must be at most high (${high}), is ${low}`, 'low');
-    if (value !== undefined && (value < low || value > high)) issue(`must lie between low and high, is ${value}`, 'value');
-    if (shape === 'lognormal' && low <= 0) issue(`must be above 0 in a lognormal interval, is ${low}`, 'low');
+    if (value !== undefined && (value < low || value > high))
+      issue(`must lie between low and high, is ${value}`, 'value');
+    if (shape === 'lognormal' && low <= 0)
+      issue(`must be above 0 in a lognormal interval, is ${low}`, 'low');
     if (min !== undefined && min > high) issue(`must be at most high (${high}), is ${min}`, 'min');
     if (max !== undefined && max < low) issue(`must be at least low (${low}), is ${max}`, 'max');
   });
@@ -71,16 +75,27 @@ const normalSchema = z.strictObject({
   normal: z.strictObject({ mean: number, sd: number.nonnegative({ error: 'must be 0 or more' }) }),
 });
 const lognormalSchema = z.strictObject({
-  lognormal: z.strictObject({ median: above0, sigma: number.nonnegative({ error: 'must be 0 or more' }) }),
+  lognormal: z.strictObject({
+    median: above0,
+    sigma: number.nonnegative({ error: 'must be 0 or more' }),
+  }),
 });
 const empiricalSchema = z.strictObject({
-  empirical: z.array(number, { error: 'must be a list of numbers' }).min(1, { error: 'must hold at least one number' }),
+  empirical: z
+    .array(number, { error: 'must be a list of numbers' })
+    .min(1, { error: 'must hold at least one number' }),
 });
 const mixtureSchema = z.strictObject({
   mixture: z
-    .array(z.strictObject({ weight: above0, of: z.lazy((): z.ZodType<Distribution> => distributionSchema) }), {
-      error: 'must be a list of {weight, of}',
-    })
+    .array(
+      z.strictObject({
+        weight: above0,
+        of: z.lazy((): z.ZodType<Distribution> => distributionSchema),
+      }),
+      {
+        error: 'must be a list of {weight, of}',
+      },
+    )
     .min(1, { error: 'must hold at least one part' }),
 });
 
@@ -112,7 +127,9 @@ const FORMS: Record<string, z.ZodType<Distribution>> = {
 export function parseDistribution(data: unknown, where: string): Distribution {
   if (typeof data === 'number' && Number.isFinite(data)) return data;
   const key =
-    typeof data === 'object' && data !== null ? Object.keys(data).find((name) => Object.hasOwn(FORMS, name)) : undefined;
+    typeof data === 'object' && data !== null
+      ? Object.keys(data).find((name) => Object.hasOwn(FORMS, name))
+      : undefined;
   if (key === undefined) {
     const known = '{low, high}, {uniform}, {normal}, {lognormal}, {mixture} or {empirical}';
     throw new UserError('data', `${where}: write a number or one of ${known}`, where);
@@ -131,17 +148,24 @@ export function parseDistribution(data: unknown, where: string): Distribution {
   const result = FORMS[key].safeParse(data);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
-  const path = issue.path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`)).join('');
+  const path = issue.path
+    .map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`))
+    .join('');
   throw new UserError('data', `${where}${path}: ${issue.message}`, `${where}${path}`);
 }
 
-/** Quantile function of the standard normal distribution, to about 1e-15 (algorithm AS 241, Wichura 1988). */
+/**
+ * Quantile function of the standard normal distribution, to about 1e-15 (algorithm AS 241, Wichura
+ * 1988).
+ */
 export function normalQuantile(p: number): number {
   const q = p - 0.5;
   if (Math.abs(q) <= 0.425) {
     const r = 0.180625 - q * q;
     const top =
-      ((((((2509.0809287301227 * r + 33430.57558358813) * r + 67265.7709270087) * r + 45921.95393154987) * r +
+      ((((((2509.0809287301227 * r + 33430.57558358813) * r + 67265.7709270087) * r +
+        45921.95393154987) *
+        r +
         13731.69376550946) *
         r +
         1971.5909503065513) *
@@ -150,7 +174,9 @@ export function normalQuantile(p: number): number {
         r +
       3.3871328727963665;
     const bottom =
-      ((((((5226.495278852854 * r + 28729.085735721943) * r + 39307.89580009271) * r + 21213.794301586597) * r +
+      ((((((5226.495278852854 * r + 28729.085735721943) * r + 39307.89580009271) * r +
+        21213.794301586597) *
+        r +
         5394.196021424751) *
         r +
         687.1870074920579) *
@@ -167,7 +193,9 @@ export function normalQuantile(p: number): number {
   if (r <= 5) {
     r -= 1.6;
     const top =
-      ((((((7.745450142783414e-4 * r + 0.022723844989269184) * r + 0.2417807251774506) * r + 1.2704582524523684) * r +
+      ((((((7.745450142783414e-4 * r + 0.022723844989269184) * r + 0.2417807251774506) * r +
+        1.2704582524523684) *
+        r +
         3.6478483247632045) *
         r +
         5.769497221460691) *
@@ -176,7 +204,9 @@ export function normalQuantile(p: number): number {
         r +
       1.4234371107496835;
     const bottom =
-      ((((((1.0507500716444169e-9 * r + 5.475938084995345e-4) * r + 0.015198666563616457) * r + 0.14810397642748008) * r +
+      ((((((1.0507500716444169e-9 * r + 5.475938084995345e-4) * r + 0.015198666563616457) * r +
+        0.14810397642748008) *
+        r +
         0.6897673349851) *
         r +
         1.6763848301838038) *
@@ -188,7 +218,9 @@ export function normalQuantile(p: number): number {
   } else {
     r -= 5;
     const top =
-      ((((((2.0103343992922881e-7 * r + 2.7115555687434876e-5) * r + 0.0012426609473880784) * r + 0.026532189526576124) * r +
+      ((((((2.0103343992922881e-7 * r + 2.7115555687434876e-5) * r + 0.0012426609473880784) * r +
+        0.026532189526576124) *
+        r +
         0.29656057182850487) *
         r +
         1.7848265399172913) *
@@ -197,7 +229,9 @@ export function normalQuantile(p: number): number {
         r +
       6.657904643501103;
     const bottom =
-      ((((((2.0442631033899397e-15 * r + 1.421511758316446e-7) * r + 1.8463183175100548e-5) * r + 7.868691311456133e-4) * r +
+      ((((((2.0442631033899397e-15 * r + 1.421511758316446e-7) * r + 1.8463183175100548e-5) * r +
+        7.868691311456133e-4) *
+        r +
         0.014875361290850615) *
         r +
         0.1369298809227358) *
@@ -210,7 +244,10 @@ export function normalQuantile(p: number): number {
   return q < 0 ? -x : x;
 }
 
-/** Cumulative standard normal distribution, by the series of Marsaglia (2004); exact to 1e-14 within ±7. */
+/**
+ * Cumulative standard normal distribution, by the series of Marsaglia (2004); exact to 1e-14 within
+ * ±7.
+ */
 export function normalCumulative(x: number): number {
   if (x < -7) return 0;
   if (x > 7) return 1;
@@ -223,7 +260,10 @@ export function normalCumulative(x: number): number {
   return 0.5 + (sum * Math.exp((-x * x) / 2)) / Math.sqrt(2 * Math.PI);
 }
 
-/** A distribution ready for use: its quantile function, and the probability of a value at or below x. */
+/**
+ * A distribution ready for use: its quantile function, and the probability of a value at or below
+ * x.
+ */
 interface Compiled {
   quantile: (p: number) => number;
   cumulative: (x: number) => number;
@@ -241,7 +281,10 @@ function compileInterval({ low, high, value, shape, min, max }: IntervalDistribu
   return {
     quantile: (p) => {
       const deviation = normalQuantile(p);
-      return Math.min(ceiling, Math.max(floor, outOf(median + deviation * (deviation < 0 ? below : above))));
+      return Math.min(
+        ceiling,
+        Math.max(floor, outOf(median + deviation * (deviation < 0 ? below : above))),
+      );
     },
     cumulative: (x) => {
       if (x >= ceiling) return 1;
@@ -299,7 +342,10 @@ function compile(distribution: Distribution): Compiled {
   if ('lognormal' in distribution) {
     const { median, sigma } = distribution.lognormal;
     const log = compile({ normal: { mean: Math.log(median), sd: sigma } });
-    return { quantile: (p) => Math.exp(log.quantile(p)), cumulative: (x) => (x <= 0 ? 0 : log.cumulative(Math.log(x))) };
+    return {
+      quantile: (p) => Math.exp(log.quantile(p)),
+      cumulative: (x) => (x <= 0 ? 0 : log.cumulative(Math.log(x))),
+    };
   }
   if ('empirical' in distribution) {
     const sorted = [...distribution.empirical].sort((a, b) => a - b);
@@ -309,8 +355,12 @@ function compile(distribution: Distribution): Compiled {
     };
   }
   const total = distribution.mixture.reduce((sum, { weight }) => sum + weight, 0);
-  const parts = distribution.mixture.map(({ weight, of }) => ({ share: weight / total, part: compile(of) }));
-  const cumulative = (x: number): number => parts.reduce((sum, { share, part }) => sum + share * part.cumulative(x), 0);
+  const parts = distribution.mixture.map(({ weight, of }) => ({
+    share: weight / total,
+    part: compile(of),
+  }));
+  const cumulative = (x: number): number =>
+    parts.reduce((sum, { share, part }) => sum + share * part.cumulative(x), 0);
   return {
     cumulative,
     quantile: (p) => {
@@ -325,7 +375,10 @@ function compile(distribution: Distribution): Compiled {
  * The quantile function of a distribution, for 0 < p < 1.
  * @throws UserError when the distribution is not a valid one
  */
-export function quantileFunction(distribution: Distribution, where = 'distribution'): (p: number) => number {
+export function quantileFunction(
+  distribution: Distribution,
+  where = 'distribution',
+): (p: number) => number {
   return compile(parseDistribution(distribution, where)).quantile;
 }
 

@@ -5,12 +5,18 @@ import { ACCELERATORS, type AcceleratorRow, acceleratorRow } from '../catalog/da
 import type { Accelerator } from './cluster.js';
 import type { Precision } from './layout.js';
 
-/** Fraction of peak that the best matrix products reach where nobody measured it: the median of those that were. */
+/**
+ * Fraction of peak that the best matrix products reach where nobody measured it: the median of
+ * those that were.
+ */
 const ACHIEVABLE = 0.78;
 
 const bySpecification = new Map<AcceleratorRow, Accelerator>();
 
-/** @param name an id or an alias: `h800`, `H100-SXM-80GB`, `NVIDIA A100 SXM4 40 GB`; undefined when it is not catalogued */
+/**
+ * @param name an id or an alias: `h800`, `H100-SXM-80GB`, `NVIDIA A100 SXM4 40 GB`; undefined when
+ * it is not catalogued
+ */
 export function acceleratorOf(name: string): Accelerator | undefined {
   const row = acceleratorRow(name);
   if (row === undefined) return undefined;
@@ -29,7 +35,8 @@ export function acceleratorIds(): string[] {
 
 function fromRow(row: AcceleratorRow): Accelerator {
   const peakFlops: Partial<Record<Precision, number>> = {};
-  for (const [precision, tflops] of Object.entries(row.tflops)) peakFlops[precision as Precision] = tflops * 1e12;
+  for (const [precision, tflops] of Object.entries(row.tflops))
+    peakFlops[precision as Precision] = tflops * 1e12;
   const [value, low, high, source, date] = row.usdPerHour;
   return {
     id: row.id,

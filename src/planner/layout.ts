@@ -1,20 +1,39 @@
 /**
  * @file How a model lies on a cluster.
  *
- * Names as in Megatron-LM: the accelerators of a job are `tensor × context × pipeline × data`; expert parallelism spreads the
- * experts over ranks of `data × context` (and of `tensor` where `expertTensor` is smaller).
+ * Names as in Megatron-LM: the accelerators of a job are `tensor × context × pipeline × data`;
+ * expert parallelism spreads the experts over ranks of `data × context` (and of `tensor` where
+ * `expertTensor` is smaller).
  */
 
-/** What of the layer's activations is recomputed in the backward pass (Korthikanti et al., arXiv:2205.05198). */
+/**
+ * What of the layer's activations is recomputed in the backward pass (Korthikanti et al.,
+ * arXiv:2205.05198).
+ */
 export type Recompute = 'none' | 'selective' | 'full';
 
-/** What data-parallel ranks share (ZeRO, Rajbhandari et al. 2020): nothing, optimizer, gradients too, weights too (FSDP). */
+/**
+ * What data-parallel ranks share (ZeRO, Rajbhandari et al. 2020): nothing, optimizer, gradients
+ * too, weights too (FSDP).
+ */
 export type Sharding = 'none' | 'optimizer' | 'gradients' | 'weights';
 
-/** Bubbles: Narayanan et al. 2021 (1F1B, interleaved); Qi et al. 2023 (zero-bubble); DeepSeek-V3, section 3.2.1 (DualPipe). */
+/**
+ * Bubbles: Narayanan et al. 2021 (1F1B, interleaved); Qi et al. 2023 (zero-bubble); DeepSeek-V3,
+ * section 3.2.1 (DualPipe).
+ */
 export type PipelineSchedule = '1f1b' | 'interleaved' | 'zero-bubble' | 'dualpipe';
 
-export type Precision = 'fp32' | 'tf32' | 'fp16' | 'bf16' | 'fp8' | 'nvfp4' | 'mxfp8' | 'int8' | 'int4';
+export type Precision =
+  | 'fp32'
+  | 'tf32'
+  | 'fp16'
+  | 'bf16'
+  | 'fp8'
+  | 'nvfp4'
+  | 'mxfp8'
+  | 'int8'
+  | 'int4';
 
 export interface Layout {
   tensor: number;
@@ -43,7 +62,8 @@ export function accelerators({ tensor, pipeline, data, context }: Layout): numbe
 
 /** Short form for tables and reasons: `tp8 pp16 dp12 ep8 mb1`. */
 export function layoutName(layout: Layout): string {
-  const { tensor, pipeline, data, expert, context, microBatch, chunks, recompute, sharding } = layout;
+  const { tensor, pipeline, data, expert, context, microBatch, chunks, recompute, sharding } =
+    layout;
   const parts = [`tp${tensor}`, `pp${pipeline}`, `dp${data}`];
   if (expert > 1) parts.push(`ep${expert}`);
   if (context > 1) parts.push(`cp${context}`);

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { addQuantities, decodeSeconds, type LocalStage, predictStage, rolloutSeconds, scaleQuantity } from './local.js';
+import {
+  addQuantities,
+  decodeSeconds,
+  type LocalStage,
+  predictStage,
+  rolloutSeconds,
+  scaleQuantity,
+} from './local.js';
 
 const decoding = {
   prefillSecondsPerPrompt: 0.01,
@@ -19,7 +26,10 @@ describe('decodeSeconds', () => {
   });
 
   it('adds what attention takes beyond the context that was timed', () => {
-    expect(decodeSeconds({ ...decoding, secondsPerContextToken: 0.01 }, 4, 4 * 15)).toBeCloseTo(2.2, 12);
+    expect(decodeSeconds({ ...decoding, secondsPerContextToken: 0.01 }, 4, 4 * 15)).toBeCloseTo(
+      2.2,
+      12,
+    );
   });
 });
 
@@ -31,7 +41,8 @@ describe('rolloutSeconds', () => {
   });
 
   it('fills freed slots once a quarter is free', () => {
-    // Capacity 4: three of length 2 and one of 4 begin; after one step three slots are free and take the rest.
+    // Capacity 4: three of length 2 and one of 4 begin; after one step three slots are free and
+    // take the rest.
     const rollout = { promptTokens: 3, lengths: [[2, 2], [2, 4], [2]], capacity: 4 };
     const two = decodeSeconds(decoding, 2, 20);
     expect(rolloutSeconds(decoding, rollout)).toBeCloseTo(0.03 + 2 + two + 1, 12);
@@ -65,7 +76,12 @@ describe('predictStage', () => {
     short: scenario,
     long: { ...scenario, trainedTokens: 2000 },
   };
-  const rates = { trainingSecondsPerToken: 1e-3, secondsPerUpdate: 0.1, secondsPerProblem: 0.01, secondsPerGrade: 0 };
+  const rates = {
+    trainingSecondsPerToken: 1e-3,
+    secondsPerUpdate: 0.1,
+    secondsPerProblem: 0.01,
+    secondsPerGrade: 0,
+  };
 
   it('adds passes, updates, problems and checkpoints', () => {
     // 10 × (1 + 0.2 + 0.08) + 1.5
@@ -77,7 +93,10 @@ describe('predictStage', () => {
 
   it('counts a reference policy as a third of forward and backward', () => {
     const scored = { ...stage, expected: { ...scenario, scoredTokens: 1000 } };
-    expect(predictStage(scored, rates).value - predictStage(stage, rates).value).toBeCloseTo(10 / 3, 12);
+    expect(predictStage(scored, rates).value - predictStage(stage, rates).value).toBeCloseTo(
+      10 / 3,
+      12,
+    );
   });
 
   it('is slower and less sure where others use the machine', () => {

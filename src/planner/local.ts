@@ -1,11 +1,13 @@
 /**
- * @file The local machine: how long a run will take here, from what its stages do and how fast the machine was seen to do it.
+ * @file The local machine: how long a run will take here, from what its stages do and how fast the
+ * machine was seen to do it.
  *
- * Small models on a CPU are not bound by peak rates: a decoding step of a few sequences is mostly overhead, and a batch that
- * shrinks as completions end runs ever less efficiently. So the rates are not taken from a data sheet but measured, for a fraction
- * of a second, on the recipe's own shapes (`LocalRates`), and this file does the arithmetic from there: training passes, optimizer
- * updates, and decoding as the sampler does it, slot by slot (continuous batching, Yu et al. 2022), with lengths drawn from an
- * expected distribution.
+ * Small models on a CPU are not bound by peak rates: a decoding step of a few sequences is mostly
+ * overhead, and a batch that shrinks as completions end runs ever less efficiently. So the rates
+ * are not taken from a data sheet but measured, for a fraction of a second, on the recipe's own
+ * shapes (`LocalRates`), and this file does the arithmetic from there: training passes, optimizer
+ * updates, and decoding as the sampler does it, slot by slot (continuous batching, Yu et al. 2022),
+ * with lengths drawn from an expected distribution.
  *
  * Pure: numbers in, numbers out. Where the numbers come from is `recipes/predict.ts`.
  */
@@ -32,7 +34,10 @@ export interface LocalRates {
     /** For each sequence and each token of context beyond `context`. */
     secondsPerContextToken: number;
   };
-  /** JavaScript of the task: drawing a problem and writing its demonstration, once; grading a completion, once. */
+  /**
+   * JavaScript of the task: drawing a problem and writing its demonstration, once; grading a
+   * completion, once.
+   */
   secondsPerProblem: number;
   secondsPerGrade: number;
 }
@@ -50,9 +55,14 @@ export interface Rollout {
 export interface LocalScenario {
   /** Tokens through forward and backward on one rank. */
   trainedTokens: number;
-  /** Of each of them, how many more forward passes without derivatives (a reference policy): 0 or 1. */
+  /**
+   * Of each of them, how many more forward passes without derivatives (a reference policy): 0 or 1.
+   */
   scoredTokens: number;
-  /** For each rank, what it generates in a row; several of them stand for steps that differ, and the mean is taken. */
+  /**
+   * For each rank, what it generates in a row; several of them stand for steps that differ, and the
+   * mean is taken.
+   */
   rollouts: readonly (readonly Rollout[])[];
 }
 
@@ -73,7 +83,10 @@ export interface LocalStage {
   long: LocalScenario;
 }
 
-/** How much a machine's speed may differ over a run from what it was for a moment: 90%. Others may come to use it. */
+/**
+ * How much a machine's speed may differ over a run from what it was for a moment: 90%. Others may
+ * come to use it.
+ */
 export const SPEED_RANGE = { low: 0.87, high: 1.25 } as const;
 /** A forward pass is one of the three products of forward and backward. */
 const SCORING_SHARE = 1 / 3;
@@ -81,7 +94,11 @@ const SCORING_SHARE = 1 / 3;
 const REFILL_SHARE = 1 / 4;
 
 /** Seconds of one decoding step; linear between the numbers of sequences that were timed. */
-export function decodeSeconds(rates: NonNullable<LocalRates['generation']>, sequences: number, contextTokens: number): number {
+export function decodeSeconds(
+  rates: NonNullable<LocalRates['generation']>,
+  sequences: number,
+  contextTokens: number,
+): number {
   const { decode, context, secondsPerContextToken } = rates;
   const attention = secondsPerContextToken * (contextTokens - context * sequences);
   const above = decode.findIndex((rate) => rate.sequences >= sequences);
@@ -92,13 +109,18 @@ export function decodeSeconds(rates: NonNullable<LocalRates['generation']>, sequ
     const j = above < 0 ? decode.length - 1 : above;
     const b = decode[j];
     const a = decode[j - 1] ?? { sequences: 0, seconds: 0 };
-    seconds = a.seconds + ((b.seconds - a.seconds) * (sequences - a.sequences)) / (b.sequences - a.sequences);
+    seconds =
+      a.seconds +
+      ((b.seconds - a.seconds) * (sequences - a.sequences)) / (b.sequences - a.sequences);
   }
   return Math.max(seconds / 2, seconds + attention);
 }
 
 /** Seconds of one call of the sampler: it is played through with the lengths given. */
-export function rolloutSeconds(rates: NonNullable<LocalRates['generation']>, rollout: Rollout): number {
+export function rolloutSeconds(
+  rates: NonNullable<LocalRates['generation']>,
+  rollout: Rollout,
+): number {
   const { promptTokens, lengths, capacity } = rollout;
   let seconds = rates.prefillSecondsPerPrompt * lengths.length;
   const waiting = lengths.flat();
@@ -126,23 +148,36 @@ export function rolloutSeconds(rates: NonNullable<LocalRates['generation']>, rol
   return seconds;
 }
 
-function scenarioSeconds(stage: LocalStage, scenario: LocalScenario, rates: LocalRates, slowdown: number): number {
+function scenarioSeconds(
+  stage: LocalStage,
+  scenario: LocalScenario,
+  rates: LocalRates,
+  slowdown: number,
+): number {
   const { trainedTokens, scoredTokens, rollouts } = scenario;
-  const training = (trainedTokens + SCORING_SHARE * scoredTokens) * (rates.trainingSecondsPerToken ?? 0);
+  const training =
+    (trainedTokens + SCORING_SHARE * scoredTokens) * (rates.trainingSecondsPerToken ?? 0);
   const updates = stage.updates * (rates.secondsPerUpdate ?? 0);
   const task = stage.problems * rates.secondsPerProblem + stage.grades * rates.secondsPerGrade;
   let generation = 0;
   const { generation: decoding } = rates;
   if (decoding && rollouts.length > 0) {
-    const all = rollouts.map((calls) => calls.reduce((sum, call) => sum + rolloutSeconds(decoding, call), 0));
+    const all = rollouts.map((calls) =>
+      calls.reduce((sum, call) => sum + rolloutSeconds(decoding, call), 0),
+    );
     generation = all.reduce((sum, x) => sum + x, 0) / all.length;
   }
-  return slowdown * stage.steps * (training + updates + task + generation) + stage.checkpoints * stage.secondsPerCheckpoint;
+  return (
+    slowdown * stage.steps * (training + updates + task + generation) +
+    stage.checkpoints * stage.secondsPerCheckpoint
+  );
 }
 
 /**
- * Wall seconds of a stage, checkpoints included, with their 90% interval: of lengths and of the machine's speed.
- * @param slowdown wall seconds a second of work, because others use the machine; they may leave, and more may come
+ * Wall seconds of a stage, checkpoints included, with their 90% interval: of lengths and of the
+ * machine's speed.
+ * @param slowdown wall seconds a second of work, because others use the machine; they may leave,
+ * and more may come
  */
 export function predictStage(stage: LocalStage, rates: LocalRates, slowdown = 1): Quantity {
   const [value, short, long] = [stage.expected, stage.short, stage.long].map((scenario) =>
@@ -157,7 +192,8 @@ export function predictStage(stage: LocalStage, rates: LocalRates, slowdown = 1)
 
 /** The sum; the intervals of stages on one machine go together, so their ends add up as well. */
 export function addQuantities(quantities: readonly Quantity[]): Quantity {
-  const add = (key: keyof Quantity): number => quantities.reduce((sum, quantity) => sum + quantity[key], 0);
+  const add = (key: keyof Quantity): number =>
+    quantities.reduce((sum, quantity) => sum + quantity[key], 0);
   return { value: add('value'), low: add('low'), high: add('high') };
 }
 

@@ -11,7 +11,14 @@ function gpt(layers: number, hidden: number, heads: number, vocab: number): Arch
     layers,
     hidden,
     vocab,
-    attention: { kind: 'gqa', heads, kvHeads: heads, headDim: hidden / heads, bias: true, window: null },
+    attention: {
+      kind: 'gqa',
+      heads,
+      kvHeads: heads,
+      headDim: hidden / heads,
+      bias: true,
+      window: null,
+    },
     intermediate: 4 * hidden,
     gated: false,
     moe: null,
@@ -26,7 +33,14 @@ function llama(layers: number, hidden: number, heads: number, intermediate: numb
   return {
     ...gpt(layers, hidden, heads, 128256),
     name: 'llama',
-    attention: { kind: 'gqa', heads, kvHeads: 8, headDim: hidden / heads, bias: false, window: null },
+    attention: {
+      kind: 'gqa',
+      heads,
+      kvHeads: 8,
+      headDim: hidden / heads,
+      bias: false,
+      window: null,
+    },
     intermediate,
     gated: true,
     tiedEmbeddings: false,
@@ -38,10 +52,26 @@ const V3: Architecture = {
   layers: 61,
   hidden: 7168,
   vocab: 129280,
-  attention: { kind: 'mla', heads: 128, qLoraRank: 1536, kvLoraRank: 512, qkNopeHeadDim: 128, qkRopeHeadDim: 64, vHeadDim: 128 },
+  attention: {
+    kind: 'mla',
+    heads: 128,
+    qLoraRank: 1536,
+    kvLoraRank: 512,
+    qkNopeHeadDim: 128,
+    qkRopeHeadDim: 64,
+    vHeadDim: 128,
+  },
   intermediate: 18432,
   gated: true,
-  moe: { experts: 256, topK: 8, sharedExperts: 1, expertIntermediate: 2048, groups: 8, topGroups: 4, denseLayers: 3 },
+  moe: {
+    experts: 256,
+    topK: 8,
+    sharedExperts: 1,
+    expertIntermediate: 2048,
+    groups: 8,
+    topGroups: 4,
+    denseLayers: 3,
+  },
   mtpLayers: 1,
   tiedEmbeddings: false,
   learnedPositions: 0,
@@ -77,9 +107,21 @@ describe('activations of a layer, Korthikanti et al. (arXiv:2205.05198)', () => 
   it.each([
     ['no parallelism', {}, s * b * h * (34 + (5 * a * s) / h)],
     ['tensor', { tensor: t }, s * b * h * (10 + 24 / t + (5 * a * s) / (h * t))],
-    ['tensor and sequence', { tensor: t, sequenceParallel: true }, ((s * b * h) / t) * (34 + (5 * a * s) / h)],
-    ['tensor, selective', { tensor: t, recompute: 'selective' as const }, s * b * h * (10 + 24 / t)],
-    ['tensor, sequence, selective', { tensor: t, sequenceParallel: true, recompute: 'selective' as const }, (s * b * h * 34) / t],
+    [
+      'tensor and sequence',
+      { tensor: t, sequenceParallel: true },
+      ((s * b * h) / t) * (34 + (5 * a * s) / h),
+    ],
+    [
+      'tensor, selective',
+      { tensor: t, recompute: 'selective' as const },
+      s * b * h * (10 + 24 / t),
+    ],
+    [
+      'tensor, sequence, selective',
+      { tensor: t, sequenceParallel: true, recompute: 'selective' as const },
+      (s * b * h * 34) / t,
+    ],
     ['full', { tensor: t, recompute: 'full' as const }, s * b * h * 2],
   ])('table 2: %s', (_, changes, expected) => {
     expect(layerActivationBytes(model, layout(changes), before2022) / expected).toBeCloseTo(1, 12);
@@ -92,7 +134,8 @@ describe('activations of a layer, Korthikanti et al. (arXiv:2205.05198)', () => 
     ['530B', gpt(105, 20480, 128, 51200), [58.31, 62.04, 20.27, 9.42]],
     ['1T', gpt(128, 25600, 160, 51200), [58.31, 62.04, 20.27, 9.42]],
   ] as const)('figure 7: %s', (_, architecture, percents) => {
-    const bytes = (changes: Partial<Layout>) => layerActivationBytes(architecture, layout({ tensor: 8, ...changes }), before2022);
+    const bytes = (changes: Partial<Layout>) =>
+      layerActivationBytes(architecture, layout({ tensor: 8, ...changes }), before2022);
     const choices: Partial<Layout>[] = [
       { sequenceParallel: true },
       { recompute: 'selective' },
@@ -148,7 +191,8 @@ describe('memory of an accelerator', () => {
     const model = gpt(24, 2048, 16, 51200);
     // Weights of the layers with biases and norms, one tied table, one final norm.
     const parameters = 24 * (12 * 2048 ** 2 + 13 * 2048) + 51200 * 2048 + 2048;
-    const at = (sharding: Sharding) => memoryOf(model, layout({ data: 64, sharding }), { sequenceTokens: 2048 });
+    const at = (sharding: Sharding) =>
+      memoryOf(model, layout({ data: 64, sharding }), { sequenceTokens: 2048 });
     const plain = at('none');
     expect(plain.weights / (2 * parameters)).toBeCloseTo(1, 4);
     expect(plain.gradients / (4 * parameters)).toBeCloseTo(1, 4);
@@ -156,8 +200,11 @@ describe('memory of an accelerator', () => {
     expect(at('optimizer').optimizer).toBeCloseTo(plain.optimizer / 64, 0);
     expect(at('gradients').gradients).toBeCloseTo(plain.gradients / 64, 0);
     expect(at('weights').weights / ((4 * parameters) / 64)).toBeCloseTo(1, 4);
-    const { weights, gradients, optimizer, activations, workspace, moeBuffers, framework, total } = plain;
-    expect(weights + gradients + optimizer + activations + workspace + moeBuffers + framework).toBeCloseTo(total, 0);
+    const { weights, gradients, optimizer, activations, workspace, moeBuffers, framework, total } =
+      plain;
+    expect(
+      weights + gradients + optimizer + activations + workspace + moeBuffers + framework,
+    ).toBeCloseTo(total, 0);
     expect(plain.interval.high / plain.interval.value).toBeCloseTo(MEMORY_CALIBRATION.factor90, 12);
   });
 
@@ -166,13 +213,17 @@ describe('memory of an accelerator', () => {
     const full = memoryOf(model, layout({}), { sequenceTokens: 2048 });
     const adapters = memoryOf(model, layout({}), { sequenceTokens: 2048, training: 'adapters' });
     expect(adapters.weights).toBe(full.weights);
-    expect(adapters.gradients + adapters.optimizer).toBeLessThan(0.01 * (full.gradients + full.optimizer));
-    // 8 billion parameters: 16 GB of weights trained with adapters on a card that full training needs twice over.
+    expect(adapters.gradients + adapters.optimizer).toBeLessThan(
+      0.01 * (full.gradients + full.optimizer),
+    );
+    // 8 billion parameters: 16 GB of weights trained with adapters on a card that full training
+    // needs twice over.
     expect(adapters.total).toBeLessThan(80e9);
     expect(full.total).toBeGreaterThan(140e9);
   });
 
-  // Peaks that nvidia-smi showed on Jean Zay's A100s, full recompute, ZeRO-1; bigscience tr11-176B-ml/chronicles-prequel.md.
+  // Peaks that nvidia-smi showed on Jean Zay's A100s, full recompute, ZeRO-1; bigscience
+  // tr11-176B-ml/chronicles-prequel.md.
   it.each([
     [72, 14336, 64, 8, 12, 4, 1, 'fp16', 29],
     [72, 14336, 64, 8, 12, 4, 4, 'fp16', 49],
@@ -188,7 +239,15 @@ describe('memory of an accelerator', () => {
     (layers, hidden, heads, tensor, pipeline, data, microBatch, precision, gb) => {
       const { interval } = memoryOf(
         gpt(layers, hidden, heads, 250680),
-        layout({ tensor, pipeline, data, microBatch, precision, recompute: 'full', sharding: 'optimizer' }),
+        layout({
+          tensor,
+          pipeline,
+          data,
+          microBatch,
+          precision,
+          recompute: 'full',
+          sharding: 'optimizer',
+        }),
         { ...before2022, gradientBytes: precision === 'bf16' ? 6 : 2 },
       );
       expect(interval.low / 1e9).toBeLessThan(gb);
@@ -198,21 +257,55 @@ describe('memory of an accelerator', () => {
 
   // pytorch/torchtitan, benchmarks/llama3_h100_202412_torchtitan.md: GiB on H100s of 96 GB.
   it.each([
-    ['8B FSDP8', llama(32, 4096, 32, 14336), { data: 8, microBatch: 2, recompute: 'selective' }, 8192, 77],
-    ['8B FSDP128', llama(32, 4096, 32, 14336), { data: 128, microBatch: 2, recompute: 'selective' }, 8192, 67],
-    ['8B CP8', llama(32, 4096, 32, 14336), { data: 1, context: 8, recompute: 'full' }, 262144, 84.5],
-    ['70B TP8', llama(80, 8192, 64, 28672), { tensor: 8, data: 32, microBatch: 16, recompute: 'full' }, 8192, 67.6],
-    ['405B', llama(126, 16384, 128, 53248), { tensor: 8, pipeline: 8, data: 8, recompute: 'full' }, 32768, 75.3],
+    [
+      '8B FSDP8',
+      llama(32, 4096, 32, 14336),
+      { data: 8, microBatch: 2, recompute: 'selective' },
+      8192,
+      77,
+    ],
+    [
+      '8B FSDP128',
+      llama(32, 4096, 32, 14336),
+      { data: 128, microBatch: 2, recompute: 'selective' },
+      8192,
+      67,
+    ],
+    [
+      '8B CP8',
+      llama(32, 4096, 32, 14336),
+      { data: 1, context: 8, recompute: 'full' },
+      262144,
+      84.5,
+    ],
+    [
+      '70B TP8',
+      llama(80, 8192, 64, 28672),
+      { tensor: 8, data: 32, microBatch: 16, recompute: 'full' },
+      8192,
+      67.6,
+    ],
+    [
+      '405B',
+      llama(126, 16384, 128, 53248),
+      { tensor: 8, pipeline: 8, data: 8, recompute: 'full' },
+      32768,
+      75.3,
+    ],
   ] as const)('%s', (_, architecture, changes, sequenceTokens, gib) => {
-    const { total } = memoryOf(architecture, layout({ sharding: 'weights', sequenceParallel: true, ...changes }), {
-      sequenceTokens,
-    });
+    const { total } = memoryOf(
+      architecture,
+      layout({ sharding: 'weights', sequenceParallel: true, ...changes }),
+      {
+        sequenceTokens,
+      },
+    );
     expect(total / 2 ** 30 / gib).toBeGreaterThan(0.9);
     expect(total / 2 ** 30 / gib).toBeLessThan(1.1);
   });
 
-  // Korthikanti et al., figure 1, with the layouts of their table 3: tensor parallelism alone does not fit into 80 GB; sequence
-  // parallelism with selective recomputation does.
+  // Korthikanti et al., figure 1, with the layouts of their table 3: tensor parallelism alone does
+  // not fit into 80 GB; sequence parallelism with selective recomputation does.
   it.each([
     ['22B', gpt(48, 6144, 64, 51200), { microBatch: 4 }],
     ['175B', gpt(96, 12288, 96, 51200), { pipeline: 8, chunks: 3, schedule: 'interleaved' }],
@@ -220,8 +313,10 @@ describe('memory of an accelerator', () => {
     ['1T', gpt(128, 25600, 160, 51200), { pipeline: 64 }],
   ] as const)('figure 1: %s', (_, architecture, changes) => {
     const total = (more: Partial<Layout>) =>
-      memoryOf(architecture, layout({ tensor: 8, precision: 'fp16', ...changes, ...more }), { ...before2022, gradientBytes: 4 })
-        .total;
+      memoryOf(architecture, layout({ tensor: 8, precision: 'fp16', ...changes, ...more }), {
+        ...before2022,
+        gradientBytes: 4,
+      }).total;
     expect(total({})).toBeGreaterThan(80e9);
     expect(total({ sequenceParallel: true, recompute: 'selective' })).toBeLessThan(80e9);
   });
@@ -264,7 +359,11 @@ describe('memory of an accelerator', () => {
       });
       let previous = Number.POSITIVE_INFINITY;
       for (const data of [1, 2, 4, 16, 48, 1024].map((each) => each * base.expert)) {
-        const { total } = memoryOf(architecture, { ...base, data }, { sequenceTokens: 4096, microBatches: 32 });
+        const { total } = memoryOf(
+          architecture,
+          { ...base, data },
+          { sequenceTokens: 4096, microBatches: 32 },
+        );
         expect(total).toBeLessThanOrEqual(previous);
         previous = total;
       }

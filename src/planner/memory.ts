@@ -1,11 +1,14 @@
 /**
- * @file Bytes on one accelerator while a model trains, by kind, on the pipeline rank that needs most.
+ * @file Bytes on one accelerator while a model trains, by kind, on the pipeline rank that needs
+ * most.
  *
- * Weights, gradients and optimizer state are counted, not modelled: so many bytes a parameter, over the ranks that share them
- * (ZeRO, Rajbhandari et al. 2020). Activations are bytes a token of a layer (see `activations.ts`), times the tokens of a
- * micro-batch, times the micro-batches in flight.
+ * Weights, gradients and optimizer state are counted, not modelled: so many bytes a parameter, over
+ * the ranks that share them (ZeRO, Rajbhandari et al. 2020). Activations are bytes a token of a
+ * layer (see `activations.ts`), times the tokens of a micro-batch, times the micro-batches in
+ * flight.
  *
- * Two numbers are calibrated, on measured peaks: the share that an allocator cannot use, and what the framework holds.
+ * Two numbers are calibrated, on measured peaks: the share that an allocator cannot use, and what
+ * the framework holds.
  */
 import {
   type ActivationOptions,
@@ -21,15 +24,30 @@ import type { Layout } from './layout.js';
 import { cachedParameters } from './operations.js';
 
 export interface MemoryOptions extends ActivationOptions {
-  /** Micro-batches a data-parallel rank takes in a step; few of them do not fill a pipeline. Default: enough. */
+  /**
+   * Micro-batches a data-parallel rank takes in a step; few of them do not fill a pipeline.
+   * Default: enough.
+   */
   microBatches?: number;
-  /** Bytes a parameter of master weights and moments: 12 is Adam in float32; 8 with bfloat16 moments (DeepSeek-V3). */
+  /**
+   * Bytes a parameter of master weights and moments: 12 is Adam in float32; 8 with bfloat16 moments
+   * (DeepSeek-V3).
+   */
   optimizerBytes?: number;
-  /** Bytes a parameter of gradients: default 2 with fp16, else 4 (Megatron-LM); DeepSpeed's bfloat16 optimizer keeps 6. */
+  /**
+   * Bytes a parameter of gradients: default 2 with fp16, else 4 (Megatron-LM); DeepSpeed's bfloat16
+   * optimizer keeps 6.
+   */
   gradientBytes?: number;
-  /** `adapters`: the weights are frozen, and only low-rank adapters have gradients and optimizer state; default `full`. */
+  /**
+   * `adapters`: the weights are frozen, and only low-rank adapters have gradients and optimizer
+   * state; default `full`.
+   */
   training?: 'full' | 'adapters';
-  /** Bytes a logit: default 12 (16-bit logits and their gradient, float32 copy and softmax); near 0 with a chunked loss. */
+  /**
+   * Bytes a logit: default 12 (16-bit logits and their gradient, float32 copy and softmax); near 0
+   * with a chunked loss.
+   */
   logitBytes?: number;
 }
 
@@ -53,20 +71,27 @@ export interface TrainingMemory {
   pipelineRank: number;
 }
 
-/** Calibrated on 95 peaks of BigScience's 176B chronicles and 18 of torchtitan (see docs/benchmarks.md). */
+/**
+ * Calibrated on 95 peaks of BigScience's 176B chronicles and 18 of torchtitan (see
+ * docs/benchmarks.md).
+ */
 export const MEMORY_CALIBRATION = {
   /** Share of what is allocated that fragmentation adds. */
   fragmentation: 0.07,
   /** Context, communicators and libraries' workspaces, bytes. */
   frameworkBytes: 4.6e9,
-  /** Ratio of the 95% quantile to the median; of mixtures of experts no peak is published, so their factor is assumed. */
+  /**
+   * Ratio of the 95% quantile to the median; of mixtures of experts no peak is published, so their
+   * factor is assumed.
+   */
   factor90: 1.11,
   moeFactor90: 1.3,
 };
 
 /** First layer of a pipeline rank, and the one after its last. */
 export function stageLayers(layers: number, pipeline: number, rank: number): [number, number] {
-  // Where it makes the split even, the embedding and the head count as a layer each (BLOOM: 70 layers on 12 ranks; Llama 3.1).
+  // Where it makes the split even, the embedding and the head count as a layer each (BLOOM: 70
+  // layers on 12 ranks; Llama 3.1).
   const ends = pipeline > 1 && layers % pipeline !== 0 && (layers + 2) % pipeline === 0 ? 1 : 0;
   const each = Math.ceil((layers + 2 * ends) / pipeline);
   return [
@@ -75,7 +100,10 @@ export function stageLayers(layers: number, pipeline: number, rank: number): [nu
   ];
 }
 
-/** Weights of adapters over those that they adapt: rank 16 on every linear layer of a 7-billion-parameter model is 0.6%. */
+/**
+ * Weights of adapters over those that they adapt: rank 16 on every linear layer of a
+ * 7-billion-parameter model is 0.6%.
+ */
 const ADAPTER_SHARE = 0.006;
 
 interface StageParameters {
@@ -88,9 +116,14 @@ interface StageParameters {
 }
 
 /** How many of the layers [from, to) are dense, of those that come first. */
-const denseIn = (from: number, to: number, dense: number): number => Math.max(0, Math.min(to, dense) - from);
+const denseIn = (from: number, to: number, dense: number): number =>
+  Math.max(0, Math.min(to, dense) - from);
 
-function stageParameters(architecture: Architecture, layout: Layout, rank: number): StageParameters {
+function stageParameters(
+  architecture: Architecture,
+  layout: Layout,
+  rank: number,
+): StageParameters {
   const { hidden, vocab, layers, moe, hybrid, learnedPositions, tiedEmbeddings } = architecture;
   const { tensor: t, pipeline, expert, expertTensor } = layout;
   const { perLayer, mtp, total, embedding } = cachedParameters(architecture);
@@ -99,12 +132,17 @@ function stageParameters(architecture: Architecture, layout: Layout, rank: numbe
   const first = rank === 0;
   const last = rank === pipeline - 1;
   const table = vocab * hidden;
-  const ends = (first ? table + learnedPositions * hidden : 0) + (last && !(first && tiedEmbeddings) ? table : 0);
+  const ends =
+    (first ? table + learnedPositions * hidden : 0) +
+    (last && !(first && tiedEmbeddings) ? table : 0);
   // Without expert parallelism, tensor parallelism splits the experts like everything else.
   const shards = expert > 1 ? expert * expertTensor : Math.max(t, expertTensor);
   const expertsEach = moe === null ? 0 : (moe.experts * perLayer.expert) / shards;
   if (hybrid !== undefined) {
-    const experts = moe === null ? 0 : (hybrid.feedForwardLayers - moe.denseLayers) * moe.experts * perLayer.expert;
+    const experts =
+      moe === null
+        ? 0
+        : (hybrid.feedForwardLayers - moe.denseLayers) * moe.experts * perLayer.expert;
     const share = n / layers;
     return {
       common: (share * (total - embedding - experts) + ends) / t,
@@ -114,7 +152,8 @@ function stageParameters(architecture: Architecture, layout: Layout, rank: numbe
   }
   const dense = moe === null ? n : denseIn(from, to, moe.denseLayers);
   const router = perLayer.router * (n - dense);
-  const split = n * perLayer.attention + dense * perLayer.dense + (n - dense) * perLayer.shared + ends;
+  const split =
+    n * perLayer.attention + dense * perLayer.dense + (n - dense) * perLayer.shared + ends;
   let common = split / t + router + n * perLayer.norms + (last ? hidden : 0);
   let experts = (n - dense) * expertsEach;
   if (last && mtp > 0) {
@@ -143,7 +182,13 @@ interface LayerKinds {
   moe: TokenBytes;
 }
 
-function stageOf(architecture: Architecture, layout: Layout, traits: Traits, kinds: LayerKinds, rank: number): Stage {
+function stageOf(
+  architecture: Architecture,
+  layout: Layout,
+  traits: Traits,
+  kinds: LayerKinds,
+  rank: number,
+): Stage {
   const { moe, layers: allLayers, mtpLayers } = architecture;
   const [from, to] = stageLayers(allLayers, layout.pipeline, rank);
   const layers = to - from;
@@ -151,11 +196,15 @@ function stageOf(architecture: Architecture, layout: Layout, traits: Traits, kin
   const head = rank === layout.pipeline - 1;
   const mtp = head ? mtpLayers : 0;
   const moeLayers = layers - dense + (moe === null ? 0 : mtp);
-  // What is kept is a sum over layers, whose busiest experts lie on different ranks: their excess averages out as noise does.
+  // What is kept is a sum over layers, whose busiest experts lie on different ranks: their excess
+  // averages out as noise does.
   const routingImbalance = 1 + (traits.routingImbalance - 1) / Math.sqrt(Math.max(1, moeLayers));
   const kept =
     (layers + mtp - moeLayers) * kinds.dense.kept +
-    moeLayers * (moeLayers > 0 ? layerBytes(architecture, layout, { ...traits, routingImbalance }, true).kept : 0);
+    moeLayers *
+      (moeLayers > 0
+        ? layerBytes(architecture, layout, { ...traits, routingImbalance }, true).kept
+        : 0);
   return { parameters: stageParameters(architecture, layout, rank), layers, moeLayers, kept, head };
 }
 
@@ -167,31 +216,50 @@ function memoryOfRank(
   kinds: LayerKinds,
   rank: number,
 ) {
-  const { tensor: t, pipeline, data, context, expert, expertTensor, sharding, precision, schedule, recompute } = layout;
+  const {
+    tensor: t,
+    pipeline,
+    data,
+    context,
+    expert,
+    expertTensor,
+    sharding,
+    precision,
+    schedule,
+    recompute,
+  } = layout;
   const { microBatches = Number.POSITIVE_INFINITY, optimizerBytes = 12, logitBytes = 12 } = options;
   const { gradientBytes = precision === 'fp16' ? 2 : 4, training = 'full' } = options;
   // DualPipe feeds the pipeline from both ends, so a rank holds two stages (DeepSeek-V3, table 2).
   const held = schedule === 'dualpipe' && pipeline > 1 ? [rank, pipeline - 1 - rank] : [rank];
   const stages = held.map((each) => stageOf(architecture, layout, traits, kinds, each));
-  const sum = (of: (stage: Stage) => number): number => stages.reduce((total, stage) => total + of(stage), 0);
+  const sum = (of: (stage: Stage) => number): number =>
+    stages.reduce((total, stage) => total + of(stage), 0);
   const common = sum((stage) => stage.parameters.common);
   const experts = sum((stage) => stage.parameters.experts);
   const layers = sum((stage) => stage.layers);
 
-  const expertRanks = expert > 1 ? Math.max(1, (data * context * t) / (expert * expertTensor)) : data * context;
+  const expertRanks =
+    expert > 1 ? Math.max(1, (data * context * t) / (expert * expertTensor)) : data * context;
   /** So many bytes a parameter, shared by the data-parallel ranks or not. */
   const bytes = (each: number, shared: boolean): number =>
     each * (common / (shared ? data * context : 1) + experts / (shared ? expertRanks : 1));
   const wholeWeights = sharding === 'weights';
   const wordBytes = precision === 'fp32' || precision === 'tf32' ? 4 : 2;
-  // FSDP keeps the float32 weights, shared, and gathers 16-bit ones as it goes; others keep 16-bit weights beside the master.
+  // FSDP keeps the float32 weights, shared, and gathers 16-bit ones as it goes; others keep 16-bit
+  // weights beside the master.
   const trained = training === 'full' ? 1 : ADAPTER_SHARE;
-  const weights = wholeWeights ? bytes(training === 'full' ? 4 : wordBytes, true) : bytes(wordBytes, false);
-  const gradients = trained * (wholeWeights ? bytes(4, true) : bytes(gradientBytes, sharding === 'gradients'));
-  // A float32 update of 16-bit gradients makes float32 copies of them, for the shard that the rank updates.
+  const weights = wholeWeights
+    ? bytes(training === 'full' ? 4 : wordBytes, true)
+    : bytes(wordBytes, false);
+  const gradients =
+    trained * (wholeWeights ? bytes(4, true) : bytes(gradientBytes, sharding === 'gradients'));
+  // A float32 update of 16-bit gradients makes float32 copies of them, for the shard that the rank
+  // updates.
   const update = optimizerBytes + (gradientBytes === 2 ? 4 : 0);
   const kept32 = wholeWeights || wordBytes === 4;
-  const optimizer = trained * bytes(kept32 ? optimizerBytes - 4 : update, wholeWeights || sharding !== 'none');
+  const optimizer =
+    trained * bytes(kept32 ? optimizerBytes - 4 : update, wholeWeights || sharding !== 'none');
 
   const tokens = (options.sequenceTokens * layout.microBatch) / context;
   const kept = sum((stage) => stage.kept) / stages.length;
@@ -202,36 +270,61 @@ function memoryOfRank(
   const widest = routes && kinds.moe.all > kinds.dense.all ? kinds.moe : kinds.dense;
   const recomputed = recompute === 'none' ? 0 : widest.all - widest.kept;
   // The head's logits and those of multi-token prediction are computed one after the other.
-  const logits = stages.some((stage) => stage.head) ? ((tokens * architecture.vocab) / t) * logitBytes : 0;
+  const logits = stages.some((stage) => stage.head)
+    ? ((tokens * architecture.vocab) / t) * logitBytes
+    : 0;
   let gathered = 0;
   if (wholeWeights) {
     const ends = sum((stage) => stage.parameters.ends);
-    // A pipeline of several micro-batches keeps its weights gathered and its gradients whole until the last of them; without
-    // one, two layers are gathered at a time, and the ends.
+    // A pipeline of several micro-batches keeps its weights gathered and its gradients whole until
+    // the last of them; without one, two layers are gathered at a time, and the ends.
     gathered =
-      pipeline > 1 ? (2 + 4) * (common + experts) : ((2 + 2) * 2 * (common - ends + experts)) / Math.max(2, layers) + 2 * ends;
+      pipeline > 1
+        ? (2 + 4) * (common + experts)
+        : ((2 + 2) * 2 * (common - ends + experts)) / Math.max(2, layers) + 2 * ends;
   }
   const workspace = tokens * (recomputed + widest.all) + logits + gathered;
 
   const { moe: mixture, hidden } = architecture;
-  const travelling = mixture === null ? 0 : mixture.topK * traits.routingImbalance * 4 * (mixture.latentDim ?? hidden);
+  const travelling =
+    mixture === null
+      ? 0
+      : mixture.topK * traits.routingImbalance * 4 * (mixture.latentDim ?? hidden);
   const moeBuffers = expert > 1 && routes ? (tokens * travelling) / t : 0;
 
   const allocated = weights + gradients + optimizer + activations + workspace + moeBuffers;
-  const framework = MEMORY_CALIBRATION.fragmentation * allocated + MEMORY_CALIBRATION.frameworkBytes;
-  return { weights, gradients, optimizer, activations, workspace, moeBuffers, framework, total: allocated + framework };
+  const framework =
+    MEMORY_CALIBRATION.fragmentation * allocated + MEMORY_CALIBRATION.frameworkBytes;
+  return {
+    weights,
+    gradients,
+    optimizer,
+    activations,
+    workspace,
+    moeBuffers,
+    framework,
+    total: allocated + framework,
+  };
 }
 
 /**
  * Bytes per accelerator on the pipeline rank that needs most.
  * @param options what the layout does not say: sequence length, optimizer, kernels
  */
-export function memoryOf(architecture: Architecture, layout: Layout, options: MemoryOptions): TrainingMemory {
+export function memoryOf(
+  architecture: Architecture,
+  layout: Layout,
+  options: MemoryOptions,
+): TrainingMemory {
   const traits = traitsOf(architecture, options);
   const { pipeline } = layout;
   const dense = layerBytes(architecture, layout, traits, false);
-  const kinds = { dense, moe: architecture.moe === null ? dense : layerBytes(architecture, layout, traits, true) };
-  // Memory falls from the first rank to the last but one; the ends also hold the embedding and the head.
+  const kinds = {
+    dense,
+    moe: architecture.moe === null ? dense : layerBytes(architecture, layout, traits, true),
+  };
+  // Memory falls from the first rank to the last but one; the ends also hold the embedding and the
+  // head.
   let worst = memoryOfRank(architecture, layout, options, traits, kinds, 0);
   let pipelineRank = 0;
   for (let rank = 1; rank < pipeline; rank = rank === 1 ? Math.max(2, pipeline - 1) : pipeline) {
@@ -240,7 +333,12 @@ export function memoryOf(architecture: Architecture, layout: Layout, options: Me
     worst = memory;
     pipelineRank = rank;
   }
-  const factor90 = architecture.moe === null ? MEMORY_CALIBRATION.factor90 : MEMORY_CALIBRATION.moeFactor90;
-  const interval = { value: worst.total, low: worst.total / factor90, high: worst.total * factor90 };
+  const factor90 =
+    architecture.moe === null ? MEMORY_CALIBRATION.factor90 : MEMORY_CALIBRATION.moeFactor90;
+  const interval = {
+    value: worst.total,
+    low: worst.total / factor90,
+    high: worst.total * factor90,
+  };
   return { ...worst, interval, pipelineRank };
 }

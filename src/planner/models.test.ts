@@ -5,7 +5,8 @@ import { publishedModel } from './models.js';
 
 describe('the catalogue of published models', () => {
   it('reads every configuration', () => {
-    for (const { name } of MODELS) expect(publishedModel(name)?.architecture.layers, name).toBeGreaterThan(0);
+    for (const { name } of MODELS)
+      expect(publishedModel(name)?.architecture.layers, name).toBeGreaterThan(0);
   });
 
   /** Published totals, in billions, and how closely the configuration must meet them. */
@@ -36,7 +37,10 @@ describe('the catalogue of published models', () => {
   ])('%s has %d billion parameters', (name, billions, tolerance) => {
     const model = publishedModel(name);
     expect(model).toBeDefined();
-    if (model) expect(Math.abs(parametersOf(model.architecture).total / 1e9 / billions - 1)).toBeLessThan(tolerance);
+    if (model)
+      expect(Math.abs(parametersOf(model.architecture).total / 1e9 / billions - 1)).toBeLessThan(
+        tolerance,
+      );
   });
 
   it('finds a model by any of its spellings', () => {

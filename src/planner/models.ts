@@ -24,7 +24,13 @@ export function publishedModel(name: string): PublishedModel | undefined {
   let model = read.get(row);
   if (model === undefined) {
     const { config, trainedTokens, sequenceTokens, globalBatch, source } = row;
-    model = { architecture: architectureOf(config, row.name), trainedTokens, sequenceTokens, globalBatch, source };
+    model = {
+      architecture: architectureOf(config, row.name),
+      trainedTokens,
+      sequenceTokens,
+      globalBatch,
+      source,
+    };
     read.set(row, model);
   }
   return model;

@@ -17,17 +17,24 @@ const model = (name: string): Architecture => {
 };
 
 describe('operations against formulas derived by hand', () => {
-  /** Narayanan et al., arXiv:2104.04473, equation 3: 96·B·s·L·h²·(1 + s/6h + V/16Lh), with full recomputation. */
-  it.each(['GPT-3 175B', 'Megatron-Turing NLG 530B', 'GPT-3 13B'])('%s agrees with 96BsLh²(1 + s/6h + V/16Lh)', (name) => {
-    const architecture = model(name);
-    const { layers: L, hidden: h, vocab: V } = architecture;
-    const s = 2048;
-    const formula = 96 * L * h * h * (1 + s / (6 * h) + V / (16 * L * h));
-    // The formula counts matrices only; biases are parameters too, and one ten-thousandth of them.
-    expect(hardwareFlopsPerToken(architecture, s, false, 'full') / formula).toBeCloseTo(1, 3);
-    const without = 72 * L * h * h * (1 + s / (6 * h) + V / (12 * L * h));
-    expect(modelFlopsPerToken(architecture, s, false) / without).toBeCloseTo(1, 3);
-  });
+  /**
+   * Narayanan et al., arXiv:2104.04473, equation 3: 96·B·s·L·h²·(1 + s/6h + V/16Lh), with full
+   * recomputation.
+   */
+  it.each(['GPT-3 175B', 'Megatron-Turing NLG 530B', 'GPT-3 13B'])(
+    '%s agrees with 96BsLh²(1 + s/6h + V/16Lh)',
+    (name) => {
+      const architecture = model(name);
+      const { layers: L, hidden: h, vocab: V } = architecture;
+      const s = 2048;
+      const formula = 96 * L * h * h * (1 + s / (6 * h) + V / (16 * L * h));
+      // The formula counts matrices only; biases are parameters too, and one ten-thousandth of
+      // them.
+      expect(hardwareFlopsPerToken(architecture, s, false, 'full') / formula).toBeCloseTo(1, 3);
+      const without = 72 * L * h * h * (1 + s / (6 * h) + V / (12 * L * h));
+      expect(modelFlopsPerToken(architecture, s, false) / without).toBeCloseTo(1, 3);
+    },
+  );
 
   it('agrees with 6N + 12·L·h·s where every weight is in a matrix product', () => {
     const architecture = model('Llama 3.1 405B');
@@ -36,7 +43,10 @@ describe('operations against formulas derived by hand', () => {
     expect(modelFlopsPerToken(architecture, 8192, false) / formula).toBeCloseTo(1, 3);
   });
 
-  /** Published GFLOP a token, which are the ratio of published TFLOP/s to tokens/s (Megatron Bridge, causal attention). */
+  /**
+   * Published GFLOP a token, which are the ratio of published TFLOP/s to tokens/s (Megatron Bridge,
+   * causal attention).
+   */
   it.each([
     ['Llama 3 8B', 8192, 51.5],
     ['Llama 3 70B', 8192, 449.2],
@@ -60,11 +70,17 @@ describe('attention', () => {
     expect(attentionFlops(llama, 8192, true)).toBe(attentionFlops(llama, 8192, false) / 2);
     const oss = model('GPT-OSS 120B');
     const everywhere = attentionFlops(
-      { ...oss, attention: { ...(oss.attention as { kind: 'gqa' } & typeof oss.attention), window: null } } as Architecture,
+      {
+        ...oss,
+        attention: { ...(oss.attention as { kind: 'gqa' } & typeof oss.attention), window: null },
+      } as Architecture,
       8192,
       true,
     );
-    expect(attentionFlops(oss, 8192, true) / everywhere).toBeCloseTo(0.5 + 0.5 * ((128 - (128 * 128) / 16384) / 4096), 6);
+    expect(attentionFlops(oss, 8192, true) / everywhere).toBeCloseTo(
+      0.5 + 0.5 * ((128 - (128 * 128) / 16384) / 4096),
+      6,
+    );
   });
 
   it('is a part of the sum like every other kind', () => {

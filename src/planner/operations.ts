@@ -1,13 +1,14 @@
 /**
  * @file Operations of a decoder, by kind: floating-point operations of the forward pass, per token.
  *
- * A multiplication and an addition are two operations. Only matrix products are counted, as in every published utilisation:
- * norms, softmax and rotary positions are bound by memory and appear in `step-time.ts` as bytes. The backward pass of a matrix
- * product costs twice its forward pass.
+ * A multiplication and an addition are two operations. Only matrix products are counted, as in
+ * every published utilisation: norms, softmax and rotary positions are bound by memory and appear
+ * in `step-time.ts` as bytes. The backward pass of a matrix product costs twice its forward pass.
  *
- * Two conventions for attention stand side by side in the literature: *non-causal* counts each query against all positions
- * (PaLM, arXiv:2204.02311, appendix B; Narayanan et al. 2021), *causal* against those before it, half as many. The larger
- * is what the formula 6N + 12·L·h·s gives; the smaller is what a kernel that skips masked tiles computes.
+ * Two conventions for attention stand side by side in the literature: *non-causal* counts each
+ * query against all positions (PaLM, arXiv:2204.02311, appendix B; Narayanan et al. 2021), *causal*
+ * against those before it, half as many. The larger is what the formula 6N + 12·L·h·s gives; the
+ * smaller is what a kernel that skips masked tiles computes.
  */
 import {
   type Architecture,
@@ -57,21 +58,38 @@ export function meanContext(sequenceTokens: number, causal: boolean, window = 0)
 }
 
 /** Forward FLOPs of attention scores and values per token, over all layers. */
-export function attentionFlops(architecture: Architecture, sequenceTokens: number, causal: boolean): number {
+export function attentionFlops(
+  architecture: Architecture,
+  sequenceTokens: number,
+  causal: boolean,
+): number {
   const { query, output } = attentionWidths(architecture);
   const { attention } = architecture;
   const layers = attentionLayers(architecture);
-  const local = attention.kind === 'gqa' && attention.window !== null ? Math.min(attention.window.layers, layers) : 0;
-  const window = attention.kind === 'gqa' && attention.window !== null ? attention.window.tokens : 0;
-  const context = (layers - local) * meanContext(sequenceTokens, causal) + local * meanContext(sequenceTokens, causal, window);
+  const local =
+    attention.kind === 'gqa' && attention.window !== null
+      ? Math.min(attention.window.layers, layers)
+      : 0;
+  const window =
+    attention.kind === 'gqa' && attention.window !== null ? attention.window.tokens : 0;
+  const context =
+    (layers - local) * meanContext(sequenceTokens, causal) +
+    local * meanContext(sequenceTokens, causal, window);
   return 2 * (query + output) * context;
 }
 
 /** @param causal whether attention counts only the positions before each query */
-export function forwardFlops(architecture: Architecture, sequenceTokens: number, causal: boolean): ForwardFlops {
+export function forwardFlops(
+  architecture: Architecture,
+  sequenceTokens: number,
+  causal: boolean,
+): ForwardFlops {
   const { hidden, vocab, moe, mtpLayers } = architecture;
   const { perLayer } = cachedParameters(architecture);
-  const experts = moe === null ? 0 : 2 * (perLayer.moe - perLayer.router - (moe.experts - moe.topK) * perLayer.expert);
+  const experts =
+    moe === null
+      ? 0
+      : 2 * (perLayer.moe - perLayer.router - (moe.experts - moe.topK) * perLayer.expert);
   const router = moe === null ? 0 : 2 * hidden * moe.experts;
   const attention = attentionFlops(architecture, sequenceTokens, causal);
   const head = 2 * hidden * vocab;
@@ -98,21 +116,32 @@ export function sumFlops(flops: ForwardFlops): number {
   return attentionProjections + attention + feedForward + experts + router + mamba + head + mtp;
 }
 
-/** Model FLOPs per trained token: forward and backward, without recomputation. The numerator of model FLOPs utilisation. */
-export function modelFlopsPerToken(architecture: Architecture, sequenceTokens: number, causal: boolean): number {
+/**
+ * Model FLOPs per trained token: forward and backward, without recomputation. The numerator of
+ * model FLOPs utilisation.
+ */
+export function modelFlopsPerToken(
+  architecture: Architecture,
+  sequenceTokens: number,
+  causal: boolean,
+): number {
   return 3 * sumFlops(forwardFlops(architecture, sequenceTokens, causal));
 }
 
 /**
- * FLOPs per token of training low-rank adapters on frozen weights: no gradient of the weights, so two thirds of the linear
- * layers (the 4N of parameter-efficient fine-tuning), attention left out as in the published figures.
+ * FLOPs per token of training low-rank adapters on frozen weights: no gradient of the weights, so
+ * two thirds of the linear layers (the 4N of parameter-efficient fine-tuning), attention left out
+ * as in the published figures.
  */
 export function adapterFlopsPerToken(architecture: Architecture): number {
   const flops = forwardFlops(architecture, 1, true);
   return 2 * (sumFlops(flops) - flops.attention);
 }
 
-/** Hardware FLOPs per token: with what the backward pass computes again. The numerator of hardware FLOPs utilisation. */
+/**
+ * Hardware FLOPs per token: with what the backward pass computes again. The numerator of hardware
+ * FLOPs utilisation.
+ */
 export function hardwareFlopsPerToken(
   architecture: Architecture,
   sequenceTokens: number,

@@ -30,14 +30,18 @@ describe('planReinforcement', () => {
     expect(planReinforcement({ ...llama, goodput: 0.5 }).seconds).toBeCloseTo(2 * plan.seconds, 6);
     expect(plan.interval.low).toBeLessThan(plan.gpuHours);
     expect(plan.interval.high).toBeGreaterThan(plan.gpuHours);
-    // Two forward passes cost two thirds of what three passes of training do, or less: training also updates and recomputes.
+    // Two forward passes cost two thirds of what three passes of training do, or less: training
+    // also updates and recomputes.
     expect(forward).toBeLessThan((2 / 3) * training);
     expect(forward).toBeGreaterThan((1 / 4) * training);
   });
 
   it('takes longer where the same tokens are spread unevenly', () => {
     const even = planReinforcement(llama);
-    const spread = planReinforcement({ ...llama, responseTokens: { lognormal: { median: 2000 * Math.exp(-0.5), sigma: 1 } } });
+    const spread = planReinforcement({
+      ...llama,
+      responseTokens: { lognormal: { median: 2000 * Math.exp(-0.5), sigma: 1 } },
+    });
     expect(spread.rollout.meanTokens / 2000).toBeCloseTo(1, 1);
     expect(spread.rollout.longestTokens).toBeGreaterThan(10 * 2000);
     expect(spread.rollout.decodeSeconds).toBeGreaterThan(2 * even.rollout.decodeSeconds);
@@ -63,22 +67,28 @@ describe('planReinforcement', () => {
   it('fills the caches and queues the rest', () => {
     const { rollout } = planReinforcement(llama);
     const twice = planReinforcement({ ...llama, outputsPerRollout: 16384 }).rollout;
-    // 16 times the answers, beyond what the caches hold at once: more than batching alone would take, less than 16 times.
+    // 16 times the answers, beyond what the caches hold at once: more than batching alone would
+    // take, less than 16 times.
     expect(twice.decodeSeconds).toBeGreaterThan(4 * rollout.decodeSeconds);
     expect(twice.decodeSeconds).toBeLessThan(16 * rollout.decodeSeconds);
   });
 
   it('says in one line what does not fit', () => {
     const large = publishedModel('DeepSeek-V3')?.architecture as Architecture;
-    expect(() => planReinforcement({ ...llama, architecture: large, rolloutLayout: undefined })).toThrowError(
+    expect(() =>
+      planReinforcement({ ...llama, architecture: large, rolloutLayout: undefined }),
+    ).toThrowError(
       /no rollout layout on 16 h100 holds an answer of 2000 tokens; take more accelerators or shorter answers$/,
     );
-    expect(() => planReinforcement({ ...llama, steps: 0 })).toThrowError('steps must be above 0, is 0');
+    expect(() => planReinforcement({ ...llama, steps: 0 })).toThrowError(
+      'steps must be above 0, is 0',
+    );
   });
 
   it("covers R1-Zero's published hours from first principles", () => {
-    // DeepSeek-R1 (arXiv:2501.12948v2): 10,400 steps of 32 × 16 answers, 8,192 answers a rollout, cut at 32,768 tokens and from
-    // step 8,200 at 65,536; 198 hours on 512 H800. Mean lengths grow to about 10,000 tokens (figure 1b); their spread is assumed.
+    // DeepSeek-R1 (arXiv:2501.12948v2): 10,400 steps of 32 × 16 answers, 8,192 answers a rollout,
+    // cut at 32,768 tokens and from step 8,200 at 65,536; 198 hours on 512 H800. Mean lengths grow
+    // to about 10,000 tokens (figure 1b); their spread is assumed.
     const v3 = publishedModel('DeepSeek-V3')?.architecture as Architecture;
     const sigma = 0.9;
     const phase = (steps: number, mean: number, maxResponseTokens: number) =>
@@ -97,7 +107,8 @@ describe('planReinforcement', () => {
         memory: { optimizerBytes: 8, fp8Activations: true },
       });
     const plans = [phase(8200, 4000, 32768), phase(2200, 9000, 65536)];
-    const sum = (of: (plan: (typeof plans)[number]) => number) => plans.reduce((total, plan) => total + of(plan), 0);
+    const sum = (of: (plan: (typeof plans)[number]) => number) =>
+      plans.reduce((total, plan) => total + of(plan), 0);
     const published = 512 * 198;
     expect(sum((plan) => plan.interval.low)).toBeLessThan(published);
     expect(sum((plan) => plan.interval.high)).toBeGreaterThan(published);

@@ -1,13 +1,17 @@
 /**
- * @file What reinforcement learning costs at the size of a data centre: rollout, reward, reference policy, training.
+ * @file What reinforcement learning costs at the size of a data centre: rollout, reward, reference
+ * policy, training.
  *
- * The four take turns on the same accelerators (DeepSeek-R1, Nature 2025, supplementary section on the RL infrastructure). A
- * cycle rolls out `outputsPerRollout` answers and trains on them in one or more optimizer steps.
+ * The four take turns on the same accelerators (DeepSeek-R1, Nature 2025, supplementary section on
+ * the RL infrastructure). A cycle rolls out `outputsPerRollout` answers and trains on them in one
+ * or more optimizer steps.
  *
- * Rollout is a fluid limit of continuous batching. The answers' lengths are a distribution; where more of them wait than the
- * caches hold, the batch stays full; afterwards it thins out as answers end, down to the one that is longest in the cluster,
- * which decodes nearly alone. That tail, and not throughput, is what decides when lengths are spread over orders of magnitude.
- * Decoding and prompts are timed by the serving planner's roofline, training and the forward passes by the training planner's.
+ * Rollout is a fluid limit of continuous batching. The answers' lengths are a distribution; where
+ * more of them wait than the caches hold, the batch stays full; afterwards it thins out as answers
+ * end, down to the one that is longest in the cluster, which decodes nearly alone. That tail, and
+ * not throughput, is what decides when lengths are spread over orders of magnitude. Decoding and
+ * prompts are timed by the serving planner's roofline, training and the forward passes by the
+ * training planner's.
  */
 import { UserError } from '../base/errors.js';
 import type { Architecture } from './architecture.js';
@@ -20,7 +24,12 @@ import { cachedParameters } from './operations.js';
 import { searchLayouts } from './search.js';
 import { SERVING_CALIBRATION, type ServingCalibration } from './serving/calibration.js';
 import { intervalFactor as servingFactor } from './serving/interval.js';
-import { layoutFault, replicaSize, type ServingLayout, servingLayoutName } from './serving/layout.js';
+import {
+  layoutFault,
+  replicaSize,
+  type ServingLayout,
+  servingLayoutName,
+} from './serving/layout.js';
 import { cacheMemory } from './serving/memory.js';
 import { servingPrecision, type WeightFormat } from './serving/precision.js';
 import { layoutsOf } from './serving/search.js';
@@ -48,11 +57,17 @@ export interface ReinforcementQuestion {
   format?: WeightFormat;
   kv?: 'fp8' | 'bf16';
   precision: Precision;
-  /** Tokens a decoding pass yields: 1, or more with speculation by a multi-token-prediction module; default 1.8 with one (DeepSeek-V3, section 5.4.3). */
+  /**
+   * Tokens a decoding pass yields: 1, or more with speculation by a multi-token-prediction module;
+   * default 1.8 with one (DeepSeek-V3, section 5.4.3).
+   */
   tokensPerPass?: number;
   /** Forward passes over the answers before training: reference policy and policy; default 2. */
   forwardPasses?: number;
-  /** Seconds of a verifier for one answer and verifiers that run at once; those still running at the end of a rollout wait. */
+  /**
+   * Seconds of a verifier for one answer and verifiers that run at once; those still running at the
+   * end of a rollout wait.
+   */
   reward?: { secondsPerOutput: number; parallel: number };
   memory?: Partial<Omit<MemoryOptions, 'sequenceTokens'>>;
   /** Given, not searched for. */
@@ -80,9 +95,19 @@ export interface RolloutPlan {
 export interface ReinforcementPlan {
   rollout: RolloutPlan;
   /** Seconds of a cycle, by what is done. */
-  cycle: { rollout: number; reward: number; forward: number; training: number; weights: number; total: number };
+  cycle: {
+    rollout: number;
+    reward: number;
+    forward: number;
+    training: number;
+    weights: number;
+    total: number;
+  };
   trainingLayout: Layout;
-  /** What the training passes take: packed sequences of so many tokens, so many an optimizer step, bytes an accelerator. */
+  /**
+   * What the training passes take: packed sequences of so many tokens, so many an optimizer step,
+   * bytes an accelerator.
+   */
   packing: { sequenceTokens: number; globalBatch: number; memoryBytes: number };
   /** Tokens of answers of the whole stage. */
   responseTokens: number;
@@ -113,7 +138,9 @@ function survival(question: ReinforcementQuestion): LengthStep[] {
   return steps;
 }
 
-/** Mean of the lengths, and of their squares over it: the length of the answer that a token lies in. */
+/**
+ * Mean of the lengths, and of their squares over it: the length of the answer that a token lies in.
+ */
 function meanLengths(steps: readonly LengthStep[]): { mean: number; ofTokens: number } {
   let sum = 0;
   let squares = 0;
@@ -147,19 +174,27 @@ function rolloutOn(
   const module = yielded > 1 ? 1 + 1 / architecture.layers : 1;
   /** Seconds in which every one of `batch` answers grows by one token. */
   const tokenSeconds = (batch: number, context: number): number =>
-    (passSeconds(served, { tokens: proposed * batch, sequences: proposed * batch, context, prompt: 0 }, calibration).total *
+    (passSeconds(
+      served,
+      { tokens: proposed * batch, sequences: proposed * batch, context, prompt: 0 },
+      calibration,
+    ).total *
       module) /
     yielded;
 
   // While answers wait for room, as many run as the caches hold.
   const batch = Math.min(each, sequences);
-  let decode = each > batch ? ((each - batch) * mean * tokenSeconds(batch, promptTokens + mean / 2)) / batch : 0;
+  let decode =
+    each > batch
+      ? ((each - batch) * mean * tokenSeconds(batch, promptTokens + mean / 2)) / batch
+      : 0;
   let tail = 0;
   let written = 0;
   for (const { tokens, running } of steps) {
     // An answer that runs alone in the cluster has a replica for itself.
     const active = Math.max(1, batch * running);
-    const seconds = (tokens - written) * tokenSeconds(active, promptTokens + (written + tokens) / 2);
+    const seconds =
+      (tokens - written) * tokenSeconds(active, promptTokens + (written + tokens) / 2);
     decode += seconds;
     if (running < 0.1) tail += seconds;
     written = tokens;
@@ -180,16 +215,34 @@ function rolloutOn(
 
 /** The fastest way to roll out, over every serving layout that divides the cluster. */
 function bestRollout(question: ReinforcementQuestion, steps: readonly LengthStep[]): RolloutPlan {
-  const { architecture, accelerator, count, precision, calibration = SERVING_CALIBRATION } = question;
+  const {
+    architecture,
+    accelerator,
+    count,
+    precision,
+    calibration = SERVING_CALIBRATION,
+  } = question;
   const format = question.format ?? (precision === 'fp8' ? 'fp8' : 'bf16');
   const stored = servingPrecision(format, question.kv ?? 'bf16', architecture, accelerator);
   let best: RolloutPlan | null = null;
-  const layouts = question.rolloutLayout === undefined ? layoutsOf(architecture, count) : [question.rolloutLayout];
+  const layouts =
+    question.rolloutLayout === undefined
+      ? layoutsOf(architecture, count)
+      : [question.rolloutLayout];
   for (const layout of layouts) {
     if (count % replicaSize(layout) !== 0 || layoutFault(layout, architecture) !== null) continue;
-    const plan = rolloutOn(deployment(architecture, accelerator, stored, layout), question, steps, calibration);
+    const plan = rolloutOn(
+      deployment(architecture, accelerator, stored, layout),
+      question,
+      steps,
+      calibration,
+    );
     if (plan === null) continue;
-    if (best === null || plan.prefillSeconds + plan.decodeSeconds < best.prefillSeconds + best.decodeSeconds) best = plan;
+    if (
+      best === null ||
+      plan.prefillSeconds + plan.decodeSeconds < best.prefillSeconds + best.decodeSeconds
+    )
+      best = plan;
   }
   if (best === null) {
     const longest = Math.round(steps[steps.length - 1].tokens);
@@ -211,26 +264,52 @@ export function planRollout(question: ReinforcementQuestion): RolloutPlan {
 }
 
 /**
- * Seconds and accelerator-hours of a stage of group-relative policy optimization (or any other on-policy algorithm of its kind).
+ * Seconds and accelerator-hours of a stage of group-relative policy optimization (or any other
+ * on-policy algorithm of its kind).
  * @throws UserError when the model does not fit, rolling out or training
  */
 export function planReinforcement(question: ReinforcementQuestion): ReinforcementPlan {
-  const { architecture, accelerator, count, outputsPerRollout, stepsPerRollout, promptTokens, precision } = question;
-  for (const name of ['count', 'outputsPerRollout', 'stepsPerRollout', 'outputsPerPrompt', 'promptTokens', 'steps'] as const) {
-    if (!(question[name] > 0)) throw new UserError('usage', `${name} must be above 0, is ${question[name]}`, name);
+  const {
+    architecture,
+    accelerator,
+    count,
+    outputsPerRollout,
+    stepsPerRollout,
+    promptTokens,
+    precision,
+  } = question;
+  for (const name of [
+    'count',
+    'outputsPerRollout',
+    'stepsPerRollout',
+    'outputsPerPrompt',
+    'promptTokens',
+    'steps',
+  ] as const) {
+    if (!(question[name] > 0))
+      throw new UserError('usage', `${name} must be above 0, is ${question[name]}`, name);
   }
   const lengths = survival(question);
   const rollout = bestRollout(question, lengths);
   const { mean, ofTokens } = meanLengths(lengths);
 
-  // Training packs answers into sequences about as long as the answer that the mean token lies in; time goes with tokens.
+  // Training packs answers into sequences about as long as the answer that the mean token lies in;
+  // time goes with tokens.
   const packed = 2 ** Math.max(4, Math.round(Math.log2(promptTokens + ofTokens)));
   const tokens = (outputsPerRollout * (promptTokens + mean)) / stepsPerRollout;
   const globalBatch = 2 ** Math.max(0, Math.round(Math.log2(tokens / packed)));
   const scale = tokens / (packed * globalBatch);
   const shape = { architecture, sequenceTokens: packed, globalBatch };
   const { memory, trainingLayout: fixed } = question;
-  const { best } = searchLayouts({ ...shape, accelerator, count, precision, memory, fixed, keep: 0 });
+  const { best } = searchLayouts({
+    ...shape,
+    accelerator,
+    count,
+    precision,
+    memory,
+    fixed,
+    keep: 0,
+  });
   if (best === null) {
     throw new UserError(
       'usage',
@@ -238,9 +317,15 @@ export function planReinforcement(question: ReinforcementQuestion): Reinforcemen
       'count',
     );
   }
-  const work = { ...shape, training: 'full', unfusedAttention: false, naturalRouting: true } as const;
+  const work = {
+    ...shape,
+    training: 'full',
+    unfusedAttention: false,
+    naturalRouting: true,
+  } as const;
   const forwardTime = stepTime(work, accelerator, { ...best.layout, recompute: 'none' });
-  const forward = ((forwardTime.step - forwardTime.data - forwardTime.optimizer) / 3) * scale * stepsPerRollout;
+  const forward =
+    ((forwardTime.step - forwardTime.data - forwardTime.optimizer) / 3) * scale * stepsPerRollout;
 
   // New weights travel to the replicas over the scale-out network once a cycle.
   const bytes = cachedParameters(architecture).total * (precision === 'fp8' ? 1 : 2);
@@ -251,7 +336,12 @@ export function planReinforcement(question: ReinforcementQuestion): Reinforcemen
     rollout: rolloutSeconds,
     // Verifiers work while answers are written; at least the last answer's comes after.
     reward:
-      secondsPerOutput === 0 ? 0 : Math.max(secondsPerOutput, (outputsPerRollout * secondsPerOutput) / parallel - rolloutSeconds),
+      secondsPerOutput === 0
+        ? 0
+        : Math.max(
+            secondsPerOutput,
+            (outputsPerRollout * secondsPerOutput) / parallel - rolloutSeconds,
+          ),
     forward: (question.forwardPasses ?? 2) * forward,
     training: best.stepSeconds * scale * stepsPerRollout,
     weights,

@@ -5,7 +5,8 @@ import { cheapestCluster, type LayoutQuestion, searchLayouts, selectiveShare } f
 import { stepTime } from './step-time.js';
 
 const accelerator = (id: string): Accelerator => acceleratorOf(id) as Accelerator;
-const model = (name: string) => publishedModel(name)?.architecture as LayoutQuestion['architecture'];
+const model = (name: string) =>
+  publishedModel(name)?.architecture as LayoutQuestion['architecture'];
 
 const gpt3: LayoutQuestion = {
   architecture: model('GPT-3 175B'),
@@ -25,7 +26,9 @@ describe('searchLayouts', () => {
     expect(best.memoryBytes).toBeLessThanOrEqual(80e9);
     const { memoryBytes, layout } = best;
     const microBatches = gpt3.globalBatch / layout.data / layout.microBatch;
-    expect(memoryOf(gpt3.architecture, layout, { sequenceTokens: 2048, microBatches }).total).toBe(memoryBytes);
+    expect(memoryOf(gpt3.architecture, layout, { sequenceTokens: 2048, microBatches }).total).toBe(
+      memoryBytes,
+    );
     for (const other of top) expect(other.stepSeconds).toBeGreaterThanOrEqual(best.stepSeconds);
 
     // Narayanan et al. (arXiv:2104.04473, table 1): tensor 8, pipeline 8, data 16.
@@ -53,20 +56,33 @@ describe('searchLayouts', () => {
     const broken = rejected.filter(({ kind }) => kind === 'divisibility');
     expect(broken.reduce((sum, { count }) => sum + count, 0)).toBe(lost.divisibility);
     for (const { kind, reason } of rejected) {
-      if (kind === 'slower') expect(reason).toMatch(/^slower by [\d.]+%: [\d.]+ s a step, not [\d.]+ s$/);
-      if (kind === 'memory') expect(reason).toMatch(/^memory: needs [\d.]+ GB of 80\.0 GB \(would take [\d.]+ s a step\)$/);
+      if (kind === 'slower')
+        expect(reason).toMatch(/^slower by [\d.]+%: [\d.]+ s a step, not [\d.]+ s$/);
+      if (kind === 'memory')
+        expect(reason).toMatch(
+          /^memory: needs [\d.]+ GB of 80\.0 GB \(would take [\d.]+ s a step\)$/,
+        );
     }
     expect(best).not.toBeNull();
   });
 
   it('keeps what is given, and says when nothing fits', () => {
-    const { best } = searchLayouts({ ...gpt3, fixed: { tensor: 8, pipeline: 16, recompute: 'full' } });
+    const { best } = searchLayouts({
+      ...gpt3,
+      fixed: { tensor: 8, pipeline: 16, recompute: 'full' },
+    });
     expect(best?.layout).toMatchObject({ tensor: 8, pipeline: 16, data: 8, recompute: 'full' });
-    const tight = searchLayouts({ ...gpt3, count: 512, fixed: { tensor: 1, pipeline: 1, sharding: 'optimizer' } });
+    const tight = searchLayouts({
+      ...gpt3,
+      count: 512,
+      fixed: { tensor: 1, pipeline: 1, sharding: 'optimizer' },
+    });
     expect(tight.best).toBeNull();
     expect(tight.lost.slower).toBe(0);
     expect(tight.rejected[0].reason).toMatch(/^memory: needs /);
-    expect(() => searchLayouts({ ...gpt3, globalBatch: 0 })).toThrowError('globalBatch must be a positive whole number, is 0');
+    expect(() => searchLayouts({ ...gpt3, globalBatch: 0 })).toThrowError(
+      'globalBatch must be a positive whole number, is 0',
+    );
   });
 
   it("finds DeepSeek-V3's kind of layout, and its own close to the best", () => {
@@ -85,11 +101,15 @@ describe('searchLayouts', () => {
     expect(best.layout.schedule).toBe('dualpipe');
     expect(best.layout.expert).toBeGreaterThan(1);
     expect(best.layout.tensor).toBeLessThan(8);
-    const published = searchLayouts({ ...question, fixed: { tensor: 1, pipeline: 16, expert: 64, schedule: 'dualpipe' } }).best;
+    const published = searchLayouts({
+      ...question,
+      fixed: { tensor: 1, pipeline: 16, expert: 64, schedule: 'dualpipe' },
+    }).best;
     expect(published?.layout).toMatchObject({ data: 128, recompute: 'selective' });
     expect(published?.stepSeconds).toBeGreaterThanOrEqual(best.stepSeconds);
     expect(published?.stepSeconds).toBeLessThan(1.15 * best.stepSeconds);
-    // 19.926 s a step was measured (DeepSeek, arXiv:2505.09343); a mixture of experts is to be within 20%.
+    // 19.926 s a step was measured (DeepSeek, arXiv:2505.09343); a mixture of experts is to be
+    // within 20%.
     expect(Math.abs((published?.stepSeconds as number) / 19.926 - 1)).toBeLessThan(0.2);
   });
 
@@ -97,7 +117,10 @@ describe('searchLayouts', () => {
     expect(selectiveShare(model('GPT-3 175B'), { sharding: 'optimizer' })).toBe(0);
     expect(selectiveShare(model('GPT-3 175B'), { sharding: 'weights' })).toBe(0.5);
     // 61 layers × 54.5M of up-projections of 37.5B active parameters.
-    expect(selectiveShare(model('DeepSeek-V3'), { sharding: 'optimizer' })).toBeCloseTo((61 * 54.5e6) / 37.5e9, 2);
+    expect(selectiveShare(model('DeepSeek-V3'), { sharding: 'optimizer' })).toBeCloseTo(
+      (61 * 54.5e6) / 37.5e9,
+      2,
+    );
   });
 });
 
@@ -120,6 +143,9 @@ describe('cheapestCluster', () => {
       expect(usd / (days * 24 * count * chosen.usdPerHour.value)).toBeCloseTo(1, 9);
       expect(accelerators(candidate.layout)).toBe(count);
     }
-    expect(rejected).toContainEqual({ accelerator: 'l4', reason: 'too slow: 4096 of them do not meet 60 days' });
+    expect(rejected).toContainEqual({
+      accelerator: 'l4',
+      reason: 'too slow: 4096 of them do not meet 60 days',
+    });
   });
 });

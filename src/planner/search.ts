@@ -1,19 +1,29 @@
 /**
- * @file The best layout of a model on a cluster, by trying all of them, and the cheapest cluster for a deadline.
+ * @file The best layout of a model on a cluster, by trying all of them, and the cheapest cluster
+ * for a deadline.
  *
- * A layout is eight small integers and three choices, so a model on thousands of accelerators has ten to a hundred thousand of
- * them, and memory and step time are closed forms: trying every one takes less than a second. Every layout that loses is
- * counted with the reason, and the nearest losers are kept: those that fit but are slower, and those that do not fit.
+ * A layout is eight small integers and three choices, so a model on thousands of accelerators has
+ * ten to a hundred thousand of them, and memory and step time are closed forms: trying every one
+ * takes less than a second. Every layout that loses is counted with the reason, and the nearest
+ * losers are kept: those that fit but are slower, and those that do not fit.
  *
- * What is tried: tensor parallelism in powers of two within the scale-up domain; every pipeline depth; every power-of-two
- * expert and context parallelism; ZeRO-1, and FSDP without a pipeline (with one it gathers weights for each micro-batch).
- * What is not: ZeRO-2 (as fast as ZeRO-1 here) and uneven splits of layers.
+ * What is tried: tensor parallelism in powers of two within the scale-up domain; every pipeline
+ * depth; every power-of-two expert and context parallelism; ZeRO-1, and FSDP without a pipeline
+ * (with one it gathers weights for each micro-batch). What is not: ZeRO-2 (as fast as ZeRO-1 here)
+ * and uneven splits of layers.
  */
 import { UserError } from '../base/errors.js';
 import type { Architecture } from './architecture.js';
 import { CALIBRATION, type Calibration } from './calibration.js';
 import type { Accelerator } from './cluster.js';
-import { type Layout, layoutName, type PipelineSchedule, type Precision, type Recompute, type Sharding } from './layout.js';
+import {
+  type Layout,
+  layoutName,
+  type PipelineSchedule,
+  type Precision,
+  type Recompute,
+  type Sharding,
+} from './layout.js';
 import { type MemoryOptions, memoryOf } from './memory.js';
 import { cachedParameters, modelFlopsPerToken } from './operations.js';
 import { stepTime, type TrainingWork } from './step-time.js';
@@ -26,7 +36,10 @@ export interface LayoutQuestion {
   /** Sequences a step, over all data-parallel ranks. */
   globalBatch: number;
   precision: Precision;
-  /** Pipeline schedules that the software has; default 1F1B and interleaved, and DualPipe for mixtures of experts. */
+  /**
+   * Pipeline schedules that the software has; default 1F1B and interleaved, and DualPipe for
+   * mixtures of experts.
+   */
   schedules?: readonly PipelineSchedule[];
   /** Parts of the layout that are given and not searched for. */
   fixed?: Partial<Layout>;
@@ -76,7 +89,10 @@ const powersOfTwo = (most: number): number[] => {
 };
 
 /** The best few by one number, without keeping the rest. */
-function shortlist<T>(keep: number, of: (item: T) => number): { add: (item: T) => void; items: T[] } {
+function shortlist<T>(
+  keep: number,
+  of: (item: T) => number,
+): { add: (item: T) => void; items: T[] } {
   const items: T[] = [];
   return {
     items,
@@ -91,20 +107,34 @@ function shortlist<T>(keep: number, of: (item: T) => number): { add: (item: T) =
 }
 
 /**
- * Share of a forward pass that selective recomputation repeats: half with PyTorch's, which keeps every second product; with
- * DeepSeek-V3's the up-projections of latent attention; nothing with FlashAttention, which recomputes scores in any case.
+ * Share of a forward pass that selective recomputation repeats: half with PyTorch's, which keeps
+ * every second product; with DeepSeek-V3's the up-projections of latent attention; nothing with
+ * FlashAttention, which recomputes scores in any case.
  */
-export function selectiveShare(architecture: Architecture, { sharding }: Pick<Layout, 'sharding'>): number {
+export function selectiveShare(
+  architecture: Architecture,
+  { sharding }: Pick<Layout, 'sharding'>,
+): number {
   if (sharding === 'weights') return 0.5;
   const { attention, layers } = architecture;
   if (attention.kind !== 'mla') return 0;
   const { heads, qLoraRank, kvLoraRank, qkNopeHeadDim, qkRopeHeadDim, vHeadDim } = attention;
-  const up = heads * ((qLoraRank ?? 0) * (qkNopeHeadDim + qkRopeHeadDim) + kvLoraRank * (qkNopeHeadDim + vHeadDim));
+  const up =
+    heads *
+    ((qLoraRank ?? 0) * (qkNopeHeadDim + qkRopeHeadDim) + kvLoraRank * (qkNopeHeadDim + vHeadDim));
   return (layers * up) / cachedParameters(architecture).active;
 }
 
-/** A layout's step time, with the recomputation that `selective` does; `full` costs one forward pass more. */
-function secondsOf(work: TrainingWork, accelerator: Accelerator, layout: Layout, calibration: Calibration): number {
+/**
+ * A layout's step time, with the recomputation that `selective` does; `full` costs one forward pass
+ * more.
+ */
+function secondsOf(
+  work: TrainingWork,
+  accelerator: Accelerator,
+  layout: Layout,
+  calibration: Calibration,
+): number {
   const seconds = stepTime(work, accelerator, layout, calibration).step;
   if (layout.recompute !== 'selective') return seconds;
   const share = selectiveShare(work.architecture, layout);
@@ -116,7 +146,8 @@ function secondsOf(work: TrainingWork, accelerator: Accelerator, layout: Layout,
 /** Told of a rule that was broken; the example is written only for the first of its kind. */
 type Broken = (rule: string, example: () => string) => void;
 
-const only = <T>(value: T | undefined, otherwise: readonly T[]): readonly T[] => (value === undefined ? otherwise : [value]);
+const only = <T>(value: T | undefined, otherwise: readonly T[]): readonly T[] =>
+  value === undefined ? otherwise : [value];
 
 /** How the accelerators are split; calls `broken` with each rule that a split breaks. */
 function* shapes(
@@ -129,22 +160,34 @@ function* shapes(
   const depths = Array.from({ length: Math.min(layers, count) }, (_, i) => i + 1);
   for (const tensor of only(fixed.tensor, powersOfTwo(Math.min(accelerator.scaleUpSize, count)))) {
     if (attention.heads % tensor !== 0 || hidden % tensor !== 0 || intermediate % tensor !== 0) {
-      broken('tensor parallelism must divide heads and widths', () => `tp${tensor} of ${attention.heads} heads`);
+      broken(
+        'tensor parallelism must divide heads and widths',
+        () => `tp${tensor} of ${attention.heads} heads`,
+      );
       continue;
     }
     for (const context of only(fixed.context, powersOfTwo(longest))) {
       for (const pipeline of only(fixed.pipeline, depths)) {
         const data = count / (tensor * context * pipeline);
         if (!Number.isInteger(data) || (fixed.data !== undefined && fixed.data !== data)) {
-          broken('tensor × context × pipeline must divide the accelerators', () => `tp${tensor} pp${pipeline} of ${count}`);
+          broken(
+            'tensor × context × pipeline must divide the accelerators',
+            () => `tp${tensor} pp${pipeline} of ${count}`,
+          );
           continue;
         }
         if (globalBatch % data !== 0) {
-          broken('data parallelism must divide the global batch', () => `dp${data} of ${globalBatch} sequences`);
+          broken(
+            'data parallelism must divide the global batch',
+            () => `dp${data} of ${globalBatch} sequences`,
+          );
           continue;
         }
         for (const expert of only(fixed.expert, moe === null ? [1] : powersOfTwo(moe.experts))) {
-          if (moe === null || (moe.experts % expert === 0 && (data * context * tensor) % expert === 0)) {
+          if (
+            moe === null ||
+            (moe.experts % expert === 0 && (data * context * tensor) % expert === 0)
+          ) {
             yield { tensor, context, pipeline, data, expert };
           } else {
             broken(
@@ -167,7 +210,8 @@ function* schedulesOf(
 ): Generator<{ schedule: PipelineSchedule; chunks: number }> {
   const { architecture, fixed = {} } = question;
   const { layers, moe } = architecture;
-  const known: readonly PipelineSchedule[] = moe === null ? ['1f1b', 'interleaved'] : ['1f1b', 'interleaved', 'dualpipe'];
+  const known: readonly PipelineSchedule[] =
+    moe === null ? ['1f1b', 'interleaved'] : ['1f1b', 'interleaved', 'dualpipe'];
   const flow = (): string => `pp${pipeline}, ${microBatches} micro-batches`;
   const choices = pipeline === 1 ? known.slice(0, 1) : (question.schedules ?? known);
   for (const schedule of only(fixed.schedule, choices)) {
@@ -184,7 +228,11 @@ function* schedulesOf(
         const slots = pipeline * chunks;
         // The embedding and the head may stand in for a layer each.
         if (layers % slots === 0 || (layers + 2) % slots === 0) yield { schedule, chunks };
-        else broken('depth × chunks must divide the layers', () => `pp${pipeline} vp${chunks} of ${layers} layers`);
+        else
+          broken(
+            'depth × chunks must divide the layers',
+            () => `pp${pipeline} vp${chunks} of ${layers} layers`,
+          );
       }
     }
   }
@@ -196,22 +244,43 @@ function* layouts(question: LayoutQuestion, broken: Broken): Generator<Layout> {
   const fused = !(question.work?.unfusedAttention ?? false);
   for (const shape of shapes(question, broken)) {
     const { tensor, pipeline, data, expert } = shape;
-    const shardings: readonly Sharding[] = pipeline === 1 ? ['optimizer', 'weights'] : ['optimizer'];
+    const shardings: readonly Sharding[] =
+      pipeline === 1 ? ['optimizer', 'weights'] : ['optimizer'];
     for (const microBatch of only(fixed.microBatch, MICRO_BATCHES)) {
       const microBatches = globalBatch / data / microBatch;
       if (!Number.isInteger(microBatches)) {
-        broken('the micro-batch must divide the sequences of a rank', () => `mb${microBatch} of ${globalBatch / data}`);
+        broken(
+          'the micro-batch must divide the sequences of a rank',
+          () => `mb${microBatch} of ${globalBatch / data}`,
+        );
         continue;
       }
       for (const sharding of only(fixed.sharding, shardings)) {
         // Where selective recomputation neither saves nor costs anything, it is left out.
         const differs = sharding === 'weights' || architecture.attention.kind === 'mla' || !fused;
-        const recomputes: readonly Recompute[] = differs ? ['none', 'selective', 'full'] : ['none', 'full'];
+        const recomputes: readonly Recompute[] = differs
+          ? ['none', 'selective', 'full']
+          : ['none', 'full'];
         for (const recompute of only(fixed.recompute, recomputes)) {
-          for (const { schedule, chunks } of schedulesOf(question, pipeline, microBatches, broken)) {
+          for (const { schedule, chunks } of schedulesOf(
+            question,
+            pipeline,
+            microBatches,
+            broken,
+          )) {
             const sequenceParallel = fixed.sequenceParallel ?? tensor > 1;
             const expertTensor = fixed.expertTensor ?? (expert > 1 ? 1 : tensor);
-            yield { ...shape, expertTensor, sequenceParallel, microBatch, schedule, chunks, recompute, sharding, precision };
+            yield {
+              ...shape,
+              expertTensor,
+              sequenceParallel,
+              microBatch,
+              schedule,
+              chunks,
+              recompute,
+              sharding,
+              precision,
+            };
           }
         }
       }
@@ -229,7 +298,15 @@ const seconds = (value: number): string => `${value.toPrecision(4)} s`;
  * @throws UserError for a batch or a count that is not a positive whole number
  */
 export function searchLayouts(question: LayoutQuestion): LayoutSearch {
-  const { architecture, accelerator, count, sequenceTokens, globalBatch, keep = 5, calibration = CALIBRATION } = question;
+  const {
+    architecture,
+    accelerator,
+    count,
+    sequenceTokens,
+    globalBatch,
+    keep = 5,
+    calibration = CALIBRATION,
+  } = question;
   for (const [name, value] of Object.entries({ count, sequenceTokens, globalBatch })) {
     if (!Number.isInteger(value) || value < 1)
       throw new UserError('usage', `${name} must be a positive whole number, is ${value}`, name);
@@ -243,7 +320,12 @@ export function searchLayouts(question: LayoutQuestion): LayoutSearch {
     naturalRouting: true,
     ...question.work,
   };
-  const memory = { flashAttention: !work.unfusedAttention, training: work.training, ...question.memory, sequenceTokens };
+  const memory = {
+    flashAttention: !work.unfusedAttention,
+    training: work.training,
+    ...question.memory,
+    sequenceTokens,
+  };
   const fast = shortlist<Candidate>(keep + 1, (candidate) => candidate.stepSeconds);
   const tooLarge = shortlist<Candidate>(keep, (candidate) => candidate.stepSeconds);
   const rules = new Map<string, { count: number; example: string }>();
@@ -266,7 +348,11 @@ export function searchLayouts(question: LayoutQuestion): LayoutSearch {
     else fits++;
     // What does not fit is timed only to tell which of it comes near.
     if (large && keep === 0) continue;
-    const candidate = { layout, memoryBytes, stepSeconds: secondsOf(work, accelerator, layout, calibration) };
+    const candidate = {
+      layout,
+      memoryBytes,
+      stepSeconds: secondsOf(work, accelerator, layout, calibration),
+    };
     (large ? tooLarge : fast).add(candidate);
   }
   const best = fast.items[0] ?? null;
@@ -284,7 +370,9 @@ export function searchLayouts(question: LayoutQuestion): LayoutSearch {
     const reason = `memory: needs ${gigabytes(memoryBytes)} of ${room} (would take ${seconds(stepSeconds)} a step)`;
     rejected.push({ layout: nameOf(layout), kind: 'memory', reason, count: 1 });
   }
-  for (const [rule, { count: times, example }] of [...rules].sort(([, a], [, b]) => b.count - a.count)) {
+  for (const [rule, { count: times, example }] of [...rules].sort(
+    ([, a], [, b]) => b.count - a.count,
+  )) {
     rejected.push({ layout: example, kind: 'divisibility', reason: rule, count: times });
   }
   return { best, top: fast.items, tried, lost, rejected };
@@ -298,7 +386,8 @@ function nameOf(layout: Layout): string {
     : layoutName(layout);
 }
 
-export interface DeadlineQuestion extends Omit<LayoutQuestion, 'accelerator' | 'count' | 'precision'> {
+export interface DeadlineQuestion
+  extends Omit<LayoutQuestion, 'accelerator' | 'count' | 'precision'> {
   /** Accelerators to choose from. */
   accelerators: readonly Accelerator[];
   /** What to train in; where an accelerator lacks it, bf16 or else fp16. */
@@ -327,20 +416,37 @@ export interface DeadlineSearch {
   rejected: { accelerator: string; reason: string }[];
 }
 
-/** The cheapest cluster that trains a model in time: for each accelerator the sizes around the smallest that meets the deadline. */
+/**
+ * The cheapest cluster that trains a model in time: for each accelerator the sizes around the
+ * smallest that meets the deadline.
+ */
 export function cheapestCluster(question: DeadlineQuestion): DeadlineSearch {
-  const { architecture, sequenceTokens, globalBatch, tokens, deadlineDays, goodput = 0.9, most = 65536 } = question;
+  const {
+    architecture,
+    sequenceTokens,
+    globalBatch,
+    tokens,
+    deadlineDays,
+    goodput = 0.9,
+    most = 65536,
+  } = question;
   const offers: ClusterOffer[] = [];
   const rejected: DeadlineSearch['rejected'] = [];
   for (const accelerator of question.accelerators) {
-    const precision = accelerator.peakFlops[question.precision] !== undefined ? question.precision : 'bf16';
+    const precision =
+      accelerator.peakFlops[question.precision] !== undefined ? question.precision : 'bf16';
     const peak = accelerator.peakFlops[precision] ?? accelerator.peakFlops.fp16;
     if (peak === undefined) {
-      rejected.push({ accelerator: accelerator.id, reason: `has neither ${question.precision} nor bf16 nor fp16` });
+      rejected.push({
+        accelerator: accelerator.id,
+        reason: `has neither ${question.precision} nor bf16 nor fp16`,
+      });
       continue;
     }
     // Fewer than this cannot do it at their peak rate.
-    const least = (tokens * modelFlopsPerToken(architecture, sequenceTokens, true)) / (peak * deadlineDays * 86400 * goodput);
+    const least =
+      (tokens * modelFlopsPerToken(architecture, sequenceTokens, true)) /
+      (peak * deadlineDays * 86400 * goodput);
     let cheapest: ClusterOffer | null = null;
     let inTime = 0;
     let fitting = false;
@@ -353,12 +459,16 @@ export function cheapestCluster(question: DeadlineQuestion): DeadlineSearch {
       if (days > deadlineDays) continue;
       inTime++;
       const usd = days * 24 * count * accelerator.usdPerHour.value;
-      if (cheapest === null || usd < cheapest.usd) cheapest = { accelerator, count, candidate: best, days, usd };
+      if (cheapest === null || usd < cheapest.usd)
+        cheapest = { accelerator, count, candidate: best, days, usd };
     }
     if (cheapest !== null) offers.push(cheapest);
     else {
       const late = `too slow: ${most} of them do not meet ${deadlineDays} days`;
-      const reason = fitting || least > most ? late : `no layout fits into ${gigabytes(accelerator.memoryBytes)}`;
+      const reason =
+        fitting || least > most
+          ? late
+          : `no layout fits into ${gigabytes(accelerator.memoryBytes)}`;
       rejected.push({ accelerator: accelerator.id, reason });
     }
   }

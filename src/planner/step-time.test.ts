@@ -26,7 +26,8 @@ const LAYOUT: Layout = {
   precision: 'bf16',
 };
 const work = (name: string, more: Partial<TrainingWork> = {}): TrainingWork => ({
-  architecture: (publishedModel(name) as { architecture: TrainingWork['architecture'] }).architecture,
+  architecture: (publishedModel(name) as { architecture: TrainingWork['architecture'] })
+    .architecture,
   sequenceTokens: 4096,
   globalBatch: 512,
   training: 'full',
@@ -41,7 +42,8 @@ describe('pipeline bubbles', () => {
     expect(bubble('interleaved', 8, 7)).toBe(1);
     expect(bubble('zero-bubble', 7, 1)).toBe(2);
     expect(bubble('dualpipe', 16, 1)).toBeCloseTo(14 / 3, 12);
-    for (const schedule of ['1f1b', 'interleaved', 'zero-bubble', 'dualpipe'] as const) expect(bubble(schedule, 1, 1)).toBe(0);
+    for (const schedule of ['1f1b', 'interleaved', 'zero-bubble', 'dualpipe'] as const)
+      expect(bubble(schedule, 1, 1)).toBe(0);
   });
 });
 
@@ -62,7 +64,15 @@ describe('communication', () => {
   it('sends a token once to each node that has an expert of it', () => {
     const routing = { topK: 8, topGroups: 4, groups: 8 };
     const limited = allToAllSeconds(chip('h800'), { expert: 64 }, 4096, 14336, routing, 1, 1);
-    const free = allToAllSeconds(chip('h800'), { expert: 64 }, 4096, 14336, { ...routing, groups: 1, topGroups: 1 }, 1, 1);
+    const free = allToAllSeconds(
+      chip('h800'),
+      { expert: 64 },
+      4096,
+      14336,
+      { ...routing, groups: 1, topGroups: 1 },
+      1,
+      1,
+    );
     expect(limited).toBeLessThan(free);
     expect(allToAllSeconds(chip('h800'), { expert: 1 }, 4096, 14336, routing, 1, 1)).toBe(0);
   });
@@ -71,18 +81,53 @@ describe('communication', () => {
 describe('a training step', () => {
   it('is the sum of its parts', () => {
     const time = stepTime(work('Llama 3 70B'), chip('h100'), LAYOUT);
-    const { matmul, attention, memory, launch, tensor, context, expert, data, optimizer, bubble: idle, stragglers } = time;
-    expect(matmul + attention + memory + launch + tensor + context + expert + data + optimizer + idle + stragglers).toBeCloseTo(
-      time.step,
-      9,
-    );
+    const {
+      matmul,
+      attention,
+      memory,
+      launch,
+      tensor,
+      context,
+      expert,
+      data,
+      optimizer,
+      bubble: idle,
+      stragglers,
+    } = time;
+    expect(
+      matmul +
+        attention +
+        memory +
+        launch +
+        tensor +
+        context +
+        expert +
+        data +
+        optimizer +
+        idle +
+        stragglers,
+    ).toBeCloseTo(time.step, 9);
   });
 
   it('never beats the peak, whatever the layout', () => {
-    for (const name of ['Llama 3 8B', 'Llama 3.1 405B', 'DeepSeek-V3', 'Qwen3 30B-A3B', 'Nemotron 3 Nano']) {
+    for (const name of [
+      'Llama 3 8B',
+      'Llama 3.1 405B',
+      'DeepSeek-V3',
+      'Qwen3 30B-A3B',
+      'Nemotron 3 Nano',
+    ]) {
       for (const tensor of [1, 2, 8]) {
         for (const pipeline of [1, 4]) {
-          const layout: Layout = { ...LAYOUT, tensor, pipeline, expert: 8, data: 16, schedule: '1f1b', chunks: 1 };
+          const layout: Layout = {
+            ...LAYOUT,
+            tensor,
+            pipeline,
+            expert: 8,
+            data: 16,
+            schedule: '1f1b',
+            chunks: 1,
+          };
           const one = work(name);
           const flops = modelFlopsPerToken(one.architecture, 4096, true) * 4096 * 512;
           const rate = flops / stepTime(one, chip('h100'), layout).step / accelerators(layout);
@@ -94,13 +139,26 @@ describe('a training step', () => {
   });
 
   it('takes longer with recomputation, a slower link, a longer sequence, and natural routing', () => {
-    const base = stepTime(work('DeepSeek-V3'), chip('h100'), { ...LAYOUT, expert: 32, data: 32, tensor: 1 }).step;
+    const base = stepTime(work('DeepSeek-V3'), chip('h100'), {
+      ...LAYOUT,
+      expert: 32,
+      data: 32,
+      tensor: 1,
+    }).step;
     const layout: Layout = { ...LAYOUT, expert: 32, data: 32, tensor: 1 };
-    expect(stepTime(work('DeepSeek-V3'), chip('h100'), { ...layout, recompute: 'full' }).step).toBeGreaterThan(1.15 * base);
-    expect(stepTime(work('DeepSeek-V3', { naturalRouting: true }), chip('h100'), layout).step).toBeGreaterThan(base);
+    expect(
+      stepTime(work('DeepSeek-V3'), chip('h100'), { ...layout, recompute: 'full' }).step,
+    ).toBeGreaterThan(1.15 * base);
+    expect(
+      stepTime(work('DeepSeek-V3', { naturalRouting: true }), chip('h100'), layout).step,
+    ).toBeGreaterThan(base);
     const slow = { ...chip('h100'), scaleOutBandwidth: 5e9 };
     expect(stepTime(work('DeepSeek-V3'), slow, layout).step).toBeGreaterThan(base);
-    const longer = stepTime(work('DeepSeek-V3', { sequenceTokens: 8192, globalBatch: 256 }), chip('h100'), layout).step;
+    const longer = stepTime(
+      work('DeepSeek-V3', { sequenceTokens: 8192, globalBatch: 256 }),
+      chip('h100'),
+      layout,
+    ).step;
     expect(longer).toBeGreaterThan(base);
   });
 
@@ -135,7 +193,9 @@ describe('closed-form checks', () => {
     const perToken = 6 * 405.85e9 + 12 * 126 * 16384 * 8192;
     const usd = ((perToken * 1e6) / (0.54 * 989e12) / 3600) * 1.42;
     expect(usd).toBeCloseTo(1.95, 2);
-    expect(modelFlopsPerToken(work('Llama 3.1 405B').architecture, 8192, false) / perToken).toBeCloseTo(1, 1);
+    expect(
+      modelFlopsPerToken(work('Llama 3.1 405B').architecture, 8192, false) / perToken,
+    ).toBeCloseTo(1, 1);
   });
 
   it('trains DeepSeek-V3 within 20% of its 180K H800-hours a trillion tokens', () => {

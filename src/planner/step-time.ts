@@ -1,14 +1,23 @@
 /**
  * @file The time of one training step, from a roofline for each kind of operation.
  *
- * A matrix product takes its operations at an achievable rate plus the share of its memory traffic that is not hidden; this
- * is what makes small products slow, since traffic per operation grows as 1/m + 1/n + 1/k. Norms, activations and routing take
- * their bytes at memory bandwidth; every kernel leaves a short gap. Communication takes its bytes at the link's rate, and the
- * exposed share of it is added. A pipeline adds its bubble, the optimizer its pass over the state, size its stragglers.
+ * A matrix product takes its operations at an achievable rate plus the share of its memory traffic
+ * that is not hidden; this is what makes small products slow, since traffic per operation grows as
+ * 1/m + 1/n + 1/k. Norms, activations and routing take their bytes at memory bandwidth; every
+ * kernel leaves a short gap. Communication takes its bytes at the link's rate, and the exposed
+ * share of it is added. A pipeline adds its bubble, the optimizer its pass over the state, size its
+ * stragglers.
  *
- * No allocation beyond the result and no loop over layers: a layout search calls this a hundred thousand times.
+ * No allocation beyond the result and no loop over layers: a layout search calls this a hundred
+ * thousand times.
  */
-import { type Architecture, attentionLayers, attentionWidths, denseLayers, moeLayers } from './architecture.js';
+import {
+  type Architecture,
+  attentionLayers,
+  attentionWidths,
+  denseLayers,
+  moeLayers,
+} from './architecture.js';
 import { CALIBRATION, type Calibration } from './calibration.js';
 import type { Accelerator } from './cluster.js';
 import { allToAllSeconds, collectiveBandwidth, ringShare } from './communication.js';
@@ -21,11 +30,17 @@ export interface TrainingWork {
   sequenceTokens: number;
   /** Sequences a step, over all data-parallel ranks. */
   globalBatch: number;
-  /** `adapters`: weights are frozen, so their gradients, their reduction and their optimizer are not computed. */
+  /**
+   * `adapters`: weights are frozen, so their gradients, their reduction and their optimizer are not
+   * computed.
+   */
   training: 'full' | 'adapters';
   /** Attention that writes its scores to memory, as before FlashAttention. */
   unfusedAttention: boolean;
-  /** Routing by the model's own router rather than balanced by force; slower (section "Traps of definition" of the guide). */
+  /**
+   * Routing by the model's own router rather than balanced by force; slower (section "Traps of
+   * definition" of the guide).
+   */
   naturalRouting: boolean;
 }
 
@@ -59,12 +74,19 @@ const WIDTH: Record<Precision, number> = {
   int4: 0.5,
 };
 
-/** Kernels of one layer, forward and backward: a fused implementation of attention and feed-forward network. */
+/**
+ * Kernels of one layer, forward and backward: a fused implementation of attention and feed-forward
+ * network.
+ */
 const KERNELS = 32;
 const KERNELS_MOE = 40;
 
 /** FLOP/s of large matrix products in a training step. */
-export function matmulRate(accelerator: Accelerator, precision: Precision, calibration: Calibration = CALIBRATION): number {
+export function matmulRate(
+  accelerator: Accelerator,
+  precision: Precision,
+  calibration: Calibration = CALIBRATION,
+): number {
   const { peakFlops, achievableFraction } = accelerator;
   const wide = peakFlops.bf16 ?? peakFlops.fp16 ?? peakFlops.fp32 ?? 0;
   const width = WIDTH[precision];
@@ -101,7 +123,8 @@ export function stepTime(
   const operand = calibration.operands / memoryBandwidth;
   const mtp = architecture.mtpLayers;
 
-  // Layers by kind; a multi-token-prediction module is one more of the model's last kind, with its projection and its head.
+  // Layers by kind; a multi-token-prediction module is one more of the model's last kind, with its
+  // projection and its head.
   const attending = attentionLayers(architecture) + mtp;
   const sparse = moeLayers(architecture) + (moe === null ? 0 : mtp);
   const dense = denseLayers(architecture) + (moe === null ? mtp : 0);
@@ -109,34 +132,47 @@ export function stepTime(
   const heads = 1 + mtp;
   const layers = architecture.layers + mtp;
 
-  // Passes of a linear layer: forward, gradient of the input, gradient of the weights; and the forward pass again.
+  // Passes of a linear layer: forward, gradient of the input, gradient of the weights; and the
+  // forward pass again.
   const again = recompute === 'full' ? 1 : 0;
   const passes = (work.training === 'full' ? 3 : 2) + again;
   const headPasses = work.training === 'full' ? 3 : 2;
 
   // Linear layers of one micro-batch, on this accelerator's share of each layer.
   const { query, key, value, output } = attentionWidths(architecture);
-  const projected = attending * perLayer.attention + dense * perLayer.dense + mamba * perLayer.mamba + mtp * 2 * hidden * hidden;
+  const projected =
+    attending * perLayer.attention +
+    dense * perLayer.dense +
+    mamba * perLayer.mamba +
+    mtp * 2 * hidden * hidden;
   let flops = (2 * tokens * projected) / tensor;
   const attentionActivations = attending * (2 * hidden + query + key + value + output);
   const denseActivations = dense * (2 * hidden + (gated ? 3 : 2) * intermediate);
   const inner = (architecture.hybrid?.mamba.heads ?? 0) * (architecture.hybrid?.mamba.headDim ?? 0);
   const mambaActivations =
-    mamba * (2 * hidden + 3 * (architecture.hybrid?.mamba.heads ?? 0) * (architecture.hybrid?.mamba.headDim ?? 0));
+    mamba *
+    (2 * hidden +
+      3 * (architecture.hybrid?.mamba.heads ?? 0) * (architecture.hybrid?.mamba.headDim ?? 0));
   let traffic =
     (width * projected) / tensor +
-    (width + 2) * 0.5 * tokens * ((attentionActivations + denseActivations + mambaActivations) / tensor);
+    (width + 2) *
+      0.5 *
+      tokens *
+      ((attentionActivations + denseActivations + mambaActivations) / tensor);
   let grouped = 0;
   let groupedTraffic = 0;
   let routed = 0;
   if (moe !== null && sparse > 0) {
-    // With expert parallelism the experts are whole and tokens are split; without it tensor parallelism splits the experts.
+    // With expert parallelism the experts are whole and tokens are split; without it tensor
+    // parallelism splits the experts.
     const split = tensor;
     const resident = (moe.experts * perLayer.expert) / Math.max(expert, expert > 1 ? 1 : tensor);
     routed = (tokens * moe.topK) / split;
     grouped = sparse * 2 * routed * perLayer.expert;
     const expertWidth = (moe.latentDim ?? hidden) + (gated ? 3 : 2) * moe.expertIntermediate;
-    groupedTraffic = sparse * (width * resident + (width + 2) * 0.5 * routed * (expertWidth + (moe.latentDim ?? hidden)));
+    groupedTraffic =
+      sparse *
+      (width * resident + (width + 2) * 0.5 * routed * (expertWidth + (moe.latentDim ?? hidden)));
     const always = perLayer.moe - moe.experts * perLayer.expert;
     flops += (sparse * 2 * tokens * always) / tensor;
     traffic += (sparse * width * always) / tensor;
@@ -145,16 +181,23 @@ export function stepTime(
   const headTraffic = (heads * 2 * (hidden * vocab + tokens * vocab)) / tensor;
   const imbalance = work.naturalRouting ? calibration.imbalance : 1;
   let matmul =
-    passes * (flops / rate + traffic * operand + imbalance * (grouped / (rate * calibration.grouped) + groupedTraffic * operand));
+    passes *
+    (flops / rate +
+      traffic * operand +
+      imbalance * (grouped / (rate * calibration.grouped) + groupedTraffic * operand));
   // The head stays in 16 bits in every FP8 recipe.
   const headSeconds = headPasses * (headFlops / rate16 + headTraffic * operand);
   matmul += headSeconds;
 
-  // Attention: 3.5 forward passes with a kernel that recomputes scores, which spares both memory and, causally, half the work.
+  // Attention: 3.5 forward passes with a kernel that recomputes scores, which spares both memory
+  // and, causally, half the work.
   const scores =
-    tokens * attentionFlops(architecture, sequenceTokens, !work.unfusedAttention) * (attending / attentionLayers(architecture));
+    tokens *
+    attentionFlops(architecture, sequenceTokens, !work.unfusedAttention) *
+    (attending / attentionLayers(architecture));
   const attentionPasses =
-    (work.unfusedAttention ? 3 : 3.5) + (again || (recompute === 'selective' && work.unfusedAttention) ? 1 : 0);
+    (work.unfusedAttention ? 3 : 3.5) +
+    (again || (recompute === 'selective' && work.unfusedAttention) ? 1 : 0);
   const attentionRate = work.unfusedAttention
     ? rate16
     : (rate16 *
@@ -167,9 +210,12 @@ export function stepTime(
   const headShare = Math.min(1, (1.5 * headDim) / (headDim + 64));
   let attention = (attentionPasses * scores) / tensor / attentionRate / headShare;
   if (architecture.hybrid !== undefined) {
-    // The scan of Mamba-2 within chunks and between them: about six operations for each element of the state.
+    // The scan of Mamba-2 within chunks and between them: about six operations for each element of
+    // the state.
     attention +=
-      (attentionPasses * tokens * mamba * 6 * inner * architecture.hybrid.mamba.state) / tensor / (0.5 * attentionRate);
+      (attentionPasses * tokens * mamba * 6 * inner * architecture.hybrid.mamba.state) /
+      tensor /
+      (0.5 * attentionRate);
   }
   if (work.unfusedAttention && architecture.attention.heads > 0) {
     // Scores, softmax and dropout, two bytes each: about eight passes forward and backward.
@@ -177,53 +223,92 @@ export function stepTime(
     attention += (calibration.unfused * 8 * (attentionPasses / 3) * 2 * elements) / memoryBandwidth;
   }
 
-  // Memory-bound work in bytes a token: norms and residuals (5 passes over `hidden` forward), activation, rotary positions,
-  // conversion to narrow formats, routing; twice that backward.
+  // Memory-bound work in bytes a token: norms and residuals (5 passes over `hidden` forward),
+  // activation, rotary positions, conversion to narrow formats, routing; twice that backward.
   const shared = layout.sequenceParallel || tensor === 1 ? tensor : 1;
   const normsBytes = (layers * 10 * 2 * hidden) / shared;
   const activationBytes =
-    (2 * (dense * (gated ? 3 : 2) * intermediate + mamba * 12 * inner + attending * 2 * (query + key))) / tensor;
+    (2 *
+      (dense * (gated ? 3 : 2) * intermediate +
+        mamba * 12 * inner +
+        attending * 2 * (query + key))) /
+    tensor;
   const castBytes = width < 2 ? (4 * (attentionActivations + denseActivations)) / tensor : 0;
   const expertBytes =
     moe === null
       ? 0
       : (sparse *
           moe.topK *
-          (12 * (moe.latentDim ?? hidden) + (gated ? 6 : 4) * moe.expertIntermediate + (width < 2 ? 4 * hidden : 0))) /
+          (12 * (moe.latentDim ?? hidden) +
+            (gated ? 6 : 4) * moe.expertIntermediate +
+            (width < 2 ? 4 * hidden : 0))) /
         tensor;
   const headBytes = (heads * 8 * vocab) / tensor / (3 + again);
   const memory =
-    (calibration.elementwise * tokens * ((3 + again) * (normsBytes + activationBytes + castBytes + expertBytes + headBytes))) /
+    (calibration.elementwise *
+      tokens *
+      ((3 + again) * (normsBytes + activationBytes + castBytes + expertBytes + headBytes))) /
     memoryBandwidth;
   const launch =
     calibration.launch *
     (1 + again / 3) *
-    (KERNELS * (attending + dense + mamba) * 0.5 + KERNELS_MOE * sparse + (tensor > 1 ? 8 * layers : 0));
+    (KERNELS * (attending + dense + mamba) * 0.5 +
+      KERNELS_MOE * sparse +
+      (tensor > 1 ? 8 * layers : 0));
 
   // Communication of one micro-batch.
   let tensorSeconds = 0;
   if (tensor > 1) {
-    const bandwidth = collectiveBandwidth(accelerator, tensor, 1, calibration.link, calibration.network);
+    const bandwidth = collectiveBandwidth(
+      accelerator,
+      tensor,
+      1,
+      calibration.link,
+      calibration.network,
+    );
     const collectives = attending + dense + mamba + (expert > 1 ? 0 : sparse);
     const bytes = collectives * 2 * tokens * hidden * 2 * ringShare(tensor);
-    // Without sequence parallelism the all-reduces wait for the layer before them: twice as much is exposed.
-    const exposed = layout.sequenceParallel ? calibration.exposedTensor : Math.min(1, 2 * calibration.exposedTensor);
-    tensorSeconds = (exposed * bytes * (2 + (layout.sequenceParallel ? 0.5 : 0) + again)) / bandwidth;
+    // Without sequence parallelism the all-reduces wait for the layer before them: twice as much is
+    // exposed.
+    const exposed = layout.sequenceParallel
+      ? calibration.exposedTensor
+      : Math.min(1, 2 * calibration.exposedTensor);
+    tensorSeconds =
+      (exposed * bytes * (2 + (layout.sequenceParallel ? 0.5 : 0) + again)) / bandwidth;
   }
   let contextSeconds = 0;
   if (context > 1) {
-    const bandwidth = collectiveBandwidth(accelerator, context, tensor, calibration.link, calibration.network);
+    const bandwidth = collectiveBandwidth(
+      accelerator,
+      context,
+      tensor,
+      calibration.link,
+      calibration.network,
+    );
     const stored = architecture.attention.kind === 'gqa' ? key + value : query + value;
-    contextSeconds = (calibration.exposedTensor * attending * 3 * 2 * tokens * (context - 1) * stored) / tensor / bandwidth;
+    contextSeconds =
+      (calibration.exposedTensor * attending * 3 * 2 * tokens * (context - 1) * stored) /
+      tensor /
+      bandwidth;
   }
   let expertSeconds = 0;
   if (moe !== null && expert > 1) {
     const routing = { topK: moe.topK, topGroups: moe.topGroups, groups: moe.groups };
     const bytes = (moe.latentDim ?? hidden) * 2;
-    const once = allToAllSeconds(accelerator, layout, tokens / tensor, bytes, routing, calibration.link, calibration.network);
-    // Dispatch and combine, forward and backward; DualPipe runs them under the other direction's computation.
+    const once = allToAllSeconds(
+      accelerator,
+      layout,
+      tokens / tensor,
+      bytes,
+      routing,
+      calibration.link,
+      calibration.network,
+    );
+    // Dispatch and combine, forward and backward; DualPipe runs them under the other direction's
+    // computation.
     const hidden2 = layout.schedule === 'dualpipe' ? 0.25 : 1;
-    expertSeconds = calibration.exposedExpert * hidden2 * imbalance * sparse * (4 + 2 * again) * once;
+    expertSeconds =
+      calibration.exposedExpert * hidden2 * imbalance * sparse * (4 + 2 * again) * once;
   }
   let pipelineSeconds = 0;
   if (pipeline > 1) {
@@ -235,14 +320,21 @@ export function stepTime(
       pipeline;
   }
 
-  // Weights here, and what data-parallel ranks exchange: with FSDP each micro-batch, otherwise once a step.
+  // Weights here, and what data-parallel ranks exchange: with FSDP each micro-batch, otherwise once
+  // a step.
   const routedWeights = moe === null ? 0 : moeLayers(architecture) * moe.experts * perLayer.expert;
   const local = (parameters.total + parameters.mtp - routedWeights) / tensor / pipeline;
   const localExperts = routedWeights / pipeline / (expert > 1 ? expert : tensor);
   const reduced = work.training === 'adapters' ? 0 : 1;
   const sharded = layout.sharding === 'weights';
   const ranks = data * context;
-  const bandwidth = collectiveBandwidth(accelerator, ranks, tensor, calibration.link, calibration.network);
+  const bandwidth = collectiveBandwidth(
+    accelerator,
+    ranks,
+    tensor,
+    calibration.link,
+    calibration.network,
+  );
   const expertBandwidth = collectiveBandwidth(
     accelerator,
     ranks / Math.max(1, expert / tensor),
@@ -264,7 +356,8 @@ export function stepTime(
   let dataSeconds: number;
   let micro = perMicro;
   if (sharded && ranks > 1) {
-    // Gather forward and backward, scatter the gradients, for each micro-batch; whichever of it and computation is longer.
+    // Gather forward and backward, scatter the gradients, for each micro-batch; whichever of it and
+    // computation is longer.
     const exchange = once * (2 + reduced);
     micro = (perMicro ** 4 + exchange ** 4) ** 0.25;
     dataSeconds = microBatches * (micro - perMicro + calibration.exposedData * exchange);
@@ -273,7 +366,10 @@ export function stepTime(
     dataSeconds = exchange * Math.min(1, calibration.exposedData * 2);
   }
   const stateShards = layout.sharding === 'none' ? 1 : ranks;
-  const state = reduced * (local / stateShards + localExperts / Math.max(1, (stateShards * tensor) / Math.max(tensor, expert)));
+  const state =
+    reduced *
+    (local / stateShards +
+      localExperts / Math.max(1, (stateShards * tensor) / Math.max(tensor, expert)));
   const optimizer = (30 * state) / memoryBandwidth;
 
   const stages = stageImbalance(architecture, layout, perMicro * pipeline, headSeconds);
@@ -299,11 +395,17 @@ export function stepTime(
 }
 
 /**
- * The fullest stage over the mean. The last stage also has the head, which with a large vocabulary is worth more than a layer;
- * a model of one or two layers less than the slots has given it their place (126 + 2 of 128, 70 + 2 of 72). Modules of
- * multi-token prediction are placed by hand, so that a stage is not fuller than another.
+ * The fullest stage over the mean. The last stage also has the head, which with a large vocabulary
+ * is worth more than a layer; a model of one or two layers less than the slots has given it their
+ * place (126 + 2 of 128, 70 + 2 of 72). Modules of multi-token prediction are placed by hand, so
+ * that a stage is not fuller than another.
  */
-function stageImbalance({ layers, mtpLayers }: Architecture, { pipeline, chunks }: Layout, all: number, head: number): number {
+function stageImbalance(
+  { layers, mtpLayers }: Architecture,
+  { pipeline, chunks }: Layout,
+  all: number,
+  head: number,
+): number {
   if (pipeline <= 1) return 1;
   const slots = pipeline * chunks;
   const layer = (all - head) / layers;

@@ -36,11 +36,15 @@ describe('distributions', () => {
 
   it('puts 5% and 95% of an interval where it says', () => {
     const price = quantileFunction({ low: 1, high: 4 });
-    expect([price(0.05), price(0.5), price(0.95)].map((x) => Number(x.toFixed(12)))).toEqual([1, 2, 4]);
+    expect([price(0.05), price(0.5), price(0.95)].map((x) => Number(x.toFixed(12)))).toEqual([
+      1, 2, 4,
+    ]);
     const signed = quantileFunction({ low: -1, high: 3 });
     expect(signed(0.5)).toBeCloseTo(1, 12);
     const skewed = quantileFunction({ low: 1, value: 1.2, high: 4 });
-    expect([skewed(0.05), skewed(0.5), skewed(0.95)].map((x) => Number(x.toFixed(12)))).toEqual([1, 1.2, 4]);
+    expect([skewed(0.05), skewed(0.5), skewed(0.95)].map((x) => Number(x.toFixed(12)))).toEqual([
+      1, 1.2, 4,
+    ]);
     expect(quantileFunction({ low: 0.7, high: 0.99, max: 1 })(0.999)).toBe(1);
   });
 
@@ -63,7 +67,8 @@ describe('distributions', () => {
         { weight: 1, of: { low: 10, high: 40 } },
       ],
     });
-    // Below one half of the probability lie the measurements; the interval's median, 20, is at three quarters.
+    // Below one half of the probability lie the measurements; the interval's median, 20, is at
+    // three quarters.
     expect([0.1, 0.2, 0.3, 0.45].map(mixture)).toEqual([1, 2, 2, 3]);
     expect(mixture(0.75)).toBeCloseTo(20, 9);
   });
@@ -77,7 +82,10 @@ describe('distributions', () => {
 
   it.each([
     [{ low: 3, high: 2 }, 'price.low: must be at most high (2), is 3'],
-    [{ low: 0, high: 2, shape: 'lognormal' }, 'price.low: must be above 0 in a lognormal interval, is 0'],
+    [
+      { low: 0, high: 2, shape: 'lognormal' },
+      'price.low: must be above 0 in a lognormal interval, is 0',
+    ],
     [{ low: 1, high: 2, value: 5 }, 'price.value: must lie between low and high, is 5'],
     [{ low: 1 }, 'price.high: must be a number'],
     [{ empirical: [] }, 'price.empirical: must hold at least one number'],
@@ -87,7 +95,10 @@ describe('distributions', () => {
       'price.mixture[0].of.uniform: must be [low, high] with low at most high',
     ],
     [{ mixture: [{ weight: 0, of: 1 }] }, 'price.mixture[0].weight: must be above 0'],
-    ['cheap', 'price: write a number or one of {low, high}, {uniform}, {normal}, {lognormal}, {mixture} or {empirical}'],
+    [
+      'cheap',
+      'price: write a number or one of {low, high}, {uniform}, {normal}, {lognormal}, {mixture} or {empirical}',
+    ],
   ])('refuses %j in one line', (data, message) => {
     expect(() => parseDistribution(data, 'price')).toThrowError(message);
     expect(distributionSchema.safeParse(data).success).toBe(false);
@@ -96,10 +107,14 @@ describe('distributions', () => {
 
 describe('propagate', () => {
   it('finds the interval of a product of lognormals', () => {
-    // The logarithm's sigma is the root of the sum of squares: a 90% factor of 2 and one of 1.5 give exp(√(ln²2 + ln²1.5)).
-    const { cost } = propagate({ hours: { low: 50, high: 200 }, usd: { low: 2, high: 4.5 } }, ({ hours, usd }) => ({
-      cost: hours * usd,
-    }));
+    // The logarithm's sigma is the root of the sum of squares: a 90% factor of 2 and one of 1.5
+    // give exp(√(ln²2 + ln²1.5)).
+    const { cost } = propagate(
+      { hours: { low: 50, high: 200 }, usd: { low: 2, high: 4.5 } },
+      ({ hours, usd }) => ({
+        cost: hours * usd,
+      }),
+    );
     const factor = Math.exp(Math.hypot(Math.log(2), Math.log(1.5)));
     expect(cost.value / 300).toBeCloseTo(1, 1);
     expect(cost.high / (300 * factor)).toBeGreaterThan(0.97);
@@ -111,7 +126,12 @@ describe('propagate', () => {
 
   it('says which input matters most, and in which direction', () => {
     const { y } = propagate(
-      { small: { normal: { mean: 0, sd: 1 } }, large: { normal: { mean: 0, sd: 3 } }, none: { uniform: [0, 1] }, fixed: 4 },
+      {
+        small: { normal: { mean: 0, sd: 1 } },
+        large: { normal: { mean: 0, sd: 3 } },
+        none: { uniform: [0, 1] },
+        fixed: 4,
+      },
       ({ small, large, fixed }) => ({ y: small - large + fixed }),
     );
     expect(y.sensitivity.map(({ input }) => input)).toEqual(['large', 'small', 'none']);
@@ -126,14 +146,21 @@ describe('propagate', () => {
   });
 
   it('sees a dependence that is not monotone', () => {
-    const { y } = propagate({ x: { uniform: [-1, 1] }, other: { uniform: [0, 0.1] } }, ({ x, other }) => ({ y: x * x + other }));
+    const { y } = propagate(
+      { x: { uniform: [-1, 1] }, other: { uniform: [0, 0.1] } },
+      ({ x, other }) => ({ y: x * x + other }),
+    );
     expect(y.sensitivity[0].input).toBe('x');
     expect(y.sensitivity[0].share).toBeGreaterThan(0.9);
     expect(Math.abs(y.sensitivity[0].rank)).toBeLessThan(0.1);
   });
 
   it('gives correlated inputs the stated rank correlation and leaves their distributions alone', () => {
-    const inputs = { a: { low: 1, high: 10 }, b: { uniform: [0, 1] as [number, number] }, c: { low: -1, high: 1 } };
+    const inputs = {
+      a: { low: 1, high: 10 },
+      b: { uniform: [0, 1] as [number, number] },
+      c: { low: -1, high: 1 },
+    };
     const free = sampleInputs(inputs);
     const tied = sampleInputs(inputs, {
       correlations: [
@@ -144,10 +171,13 @@ describe('propagate', () => {
     expect(Math.abs(spearman(free.a, free.b))).toBeLessThan(0.06);
     expect(spearman(tied.a, tied.b)).toBeCloseTo(0.8, 1);
     expect(spearman(tied.b, tied.c)).toBeCloseTo(-0.5, 1);
-    for (const name of ['a', 'b', 'c'] as const) expect([...tied[name]].sort()).toEqual([...free[name]].sort());
+    for (const name of ['a', 'b', 'c'] as const)
+      expect([...tied[name]].sort()).toEqual([...free[name]].sort());
     // A sum of inputs that rise together is wider than one of independent inputs.
     const sum = (correlations: { between: [string, string]; rank: number }[]) =>
-      propagate({ a: { uniform: [0, 1] }, b: { uniform: [0, 1] } }, ({ a, b }) => ({ y: a + b }), { correlations }).y;
+      propagate({ a: { uniform: [0, 1] }, b: { uniform: [0, 1] } }, ({ a, b }) => ({ y: a + b }), {
+        correlations,
+      }).y;
     const together = sum([{ between: ['a', 'b'], rank: 0.9 }]);
     const apart = sum([]);
     expect(together.high - together.low).toBeGreaterThan(1.2 * (apart.high - apart.low));
@@ -155,7 +185,8 @@ describe('propagate', () => {
 
   it('refuses correlations that cannot be', () => {
     const inputs = { a: { low: 1, high: 2 }, b: { low: 1, high: 2 }, c: { low: 1, high: 2 }, d: 3 };
-    const run = (correlations: { between: [string, string]; rank: number }[]) => () => sampleInputs(inputs, { correlations });
+    const run = (correlations: { between: [string, string]; rank: number }[]) => () =>
+      sampleInputs(inputs, { correlations });
     expect(
       run([
         { between: ['a', 'b'], rank: 0.9 },
@@ -163,9 +194,15 @@ describe('propagate', () => {
         { between: ['a', 'c'], rank: -0.9 },
       ]),
     ).toThrowError('the correlations of a, b, c contradict each other; make some of them weaker');
-    expect(run([{ between: ['a', 'd'], rank: 0.5 }])).toThrowError('correlation of a and d: d is not an uncertain input');
-    expect(run([{ between: ['a', 'b'], rank: 2 }])).toThrowError('must lie between -0.999 and 0.999, is 2');
-    expect(() => sampleInputs(inputs, { samples: 3 })).toThrowError('samples must be an integer of at least 16, is 3');
+    expect(run([{ between: ['a', 'd'], rank: 0.5 }])).toThrowError(
+      'correlation of a and d: d is not an uncertain input',
+    );
+    expect(run([{ between: ['a', 'b'], rank: 2 }])).toThrowError(
+      'must lie between -0.999 and 0.999, is 2',
+    );
+    expect(() => sampleInputs(inputs, { samples: 3 })).toThrowError(
+      'samples must be an integer of at least 16, is 3',
+    );
   });
 
   it('is reproducible by seed, and an added input leaves the others alone', () => {
@@ -176,16 +213,24 @@ describe('propagate', () => {
   });
 
   it('carries infinity, and says where a result is not a number', () => {
-    expect(quantityOf(Float64Array.of(1, 2, 3, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY)).value).toBe(3);
-    expect(() => propagate({ x: { low: -1, high: 1 } }, ({ x }) => ({ y: Math.sqrt(x) }))).toThrowError(
-      /^y is not a number at \{"x":-/,
-    );
+    expect(
+      quantityOf(Float64Array.of(1, 2, 3, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY))
+        .value,
+    ).toBe(3);
+    expect(() =>
+      propagate({ x: { low: -1, high: 1 } }, ({ x }) => ({ y: Math.sqrt(x) })),
+    ).toThrowError(/^y is not a number at \{"x":-/);
   });
 
   it('samples ten inputs in time for a slider', () => {
     const names = Array.from({ length: 10 }, (_, i) => `input${i}`);
-    const inputs = Object.fromEntries(names.map((name, i) => [name, { low: 1 + i, high: 2 + 2 * i }]));
-    const run = () => propagate(inputs, (values) => ({ y: names.reduce((product, name) => product * values[name], 1) }));
+    const inputs = Object.fromEntries(
+      names.map((name, i) => [name, { low: 1 + i, high: 2 + 2 * i }]),
+    );
+    const run = () =>
+      propagate(inputs, (values) => ({
+        y: names.reduce((product, name) => product * values[name], 1),
+      }));
     for (let i = 0; i < 5; i++) run();
     const start = performance.now();
     for (let i = 0; i < 10; i++) run();

@@ -1,14 +1,17 @@
 /**
  * @file Distributions in, intervals out.
  *
- * Any input of the planner may be a number or a distribution, written as plain data that fits into JSON and YAML. Inputs are
- * sampled by Latin hypercube (McKay, Beckman and Conover 1979): each input's N values lie one in each of N equal slices of
- * its probability, so a few thousand samples give smooth 5% and 95% quantiles. Correlated inputs keep their slices and are
- * only reordered (Iman and Conover 1982), by the ranks of a Gaussian copula. The order of an input's values is keyed by the
- * seed and the input's name: dragging one input, or adding another, leaves the draws of the others as they were.
+ * Any input of the planner may be a number or a distribution, written as plain data that fits into
+ * JSON and YAML. Inputs are sampled by Latin hypercube (McKay, Beckman and Conover 1979): each
+ * input's N values lie one in each of N equal slices of its probability, so a few thousand samples
+ * give smooth 5% and 95% quantiles. Correlated inputs keep their slices and are only reordered
+ * (Iman and Conover 1982), by the ranks of a Gaussian copula. The order of an input's values is
+ * keyed by the seed and the input's name: dragging one input, or adding another, leaves the draws
+ * of the others as they were.
  *
- * The sensitivity of an output to an input is the share of the variance of the output's ranks that the input alone explains,
- * estimated from the same samples (Plischke, Borgonovo and Smith 2013): no further model runs, and no unit matters.
+ * The sensitivity of an output to an input is the share of the variance of the output's ranks that
+ * the input alone explains, estimated from the same samples (Plischke, Borgonovo and Smith 2013):
+ * no further model runs, and no unit matters.
  */
 import { UserError } from '../base/errors.js';
 import { Random } from '../base/random.js';
@@ -48,7 +51,9 @@ export interface Outcome extends Quantity {
 
 const DEFAULT_SAMPLES = 2048;
 
-/** Lower-triangular Cholesky factor of a correlation matrix; null when it is not positive definite. */
+/**
+ * Lower-triangular Cholesky factor of a correlation matrix; null when it is not positive definite.
+ */
 function cholesky(matrix: readonly Float64Array[]): Float64Array[] | null {
   const factor = matrix.map((row) => new Float64Array(row.length));
   for (let i = 0; i < matrix.length; i++) {
@@ -74,7 +79,10 @@ function countBelow(sorted: Float64Array, value: number): number {
   return low;
 }
 
-/** Ranks 0 … n − 1; equal values share their mean rank. (Sorting numbers is native; sorting by a comparison is 20 times slower.) */
+/**
+ * Ranks 0 … n − 1; equal values share their mean rank. (Sorting numbers is native; sorting by a
+ * comparison is 20 times slower.)
+ */
 function ranksOf(values: Float64Array, sorted = Float64Array.from(values).sort()): Float64Array {
   return values.map((value) => {
     const first = countBelow(sorted, value);
@@ -87,7 +95,10 @@ function ranksOf(values: Float64Array, sorted = Float64Array.from(values).sort()
 /** Permutations that were drawn: a slider asks for the same ones again and again. */
 const drawn = new Map<string, Float64Array>();
 
-/** Which slice of its probability each sample of an input lies in: a permutation of 0 … n − 1, keyed by name. Not to be changed. */
+/**
+ * Which slice of its probability each sample of an input lies in: a permutation of 0 … n − 1, keyed
+ * by name. Not to be changed.
+ */
 function slicesOf(name: string, n: number, seed: number): Float64Array {
   const key = `${seed} ${n} ${name}`;
   const known = drawn.get(key);
@@ -105,18 +116,27 @@ function slicesOf(name: string, n: number, seed: number): Float64Array {
   return slices;
 }
 
-/** Reorders the slices of correlated inputs so that their ranks correlate as stated (Iman and Conover 1982). */
+/**
+ * Reorders the slices of correlated inputs so that their ranks correlate as stated (Iman and
+ * Conover 1982).
+ */
 function correlate(slices: Map<string, Float64Array>, correlations: readonly Correlation[]): void {
   const names: string[] = [];
   for (const { between, rank } of correlations) {
     const title = `correlation of ${between[0]} and ${between[1]}`;
     for (const name of between) {
-      if (!slices.has(name)) throw new UserError('data', `${title}: ${name} is not an uncertain input`, 'correlations');
+      if (!slices.has(name))
+        throw new UserError('data', `${title}: ${name} is not an uncertain input`, 'correlations');
       if (!names.includes(name)) names.push(name);
     }
-    if (between[0] === between[1]) throw new UserError('data', `${title}: name two different inputs`, 'correlations');
+    if (between[0] === between[1])
+      throw new UserError('data', `${title}: name two different inputs`, 'correlations');
     if (!(rank >= -0.999 && rank <= 0.999)) {
-      throw new UserError('data', `${title}: must lie between -0.999 and 0.999, is ${rank}`, 'correlations');
+      throw new UserError(
+        'data',
+        `${title}: must lie between -0.999 and 0.999, is ${rank}`,
+        'correlations',
+      );
     }
   }
   const matrix = names.map((_, i) => Float64Array.from(names, (_, j) => (i === j ? 1 : 0)));
@@ -139,7 +159,8 @@ function correlate(slices: Map<string, Float64Array>, correlations: readonly Cor
   const scores = Float64Array.from({ length: n }, (_, i) => normal((i + 0.5) / n));
   names.forEach((name, i) => {
     const mixed = new Float64Array(n);
-    for (let s = 0; s < n; s++) for (let k = 0; k <= i; k++) mixed[s] += factor[i][k] * scores[columns[k][s]];
+    for (let s = 0; s < n; s++)
+      for (let k = 0; k <= i; k++) mixed[s] += factor[i][k] * scores[columns[k][s]];
     slices.set(name, ranksOf(mixed));
   });
 }
@@ -154,7 +175,8 @@ function sampleWithSlices(
   inputs: Readonly<Record<string, Distribution>>,
   { samples: n = DEFAULT_SAMPLES, seed = 1, correlations = [] }: SamplingOptions,
 ): Sampled {
-  if (!Number.isInteger(n) || n < 16) throw new UserError('usage', `samples must be an integer of at least 16, is ${n}`);
+  if (!Number.isInteger(n) || n < 16)
+    throw new UserError('usage', `samples must be an integer of at least 16, is ${n}`);
   const slices = new Map<string, Float64Array>();
   for (const name of Object.keys(inputs)) {
     if (typeof inputs[name] !== 'number') slices.set(name, slicesOf(name, n, seed));
@@ -198,7 +220,9 @@ function quantileOf(sorted: Float64Array, q: number): number {
   return sorted[below] + share * (sorted[above] - sorted[below]);
 }
 
-/** Median and 5% to 95% interval of samples; infinite ones (a layout that does not fit) sort last. */
+/**
+ * Median and 5% to 95% interval of samples; infinite ones (a layout that does not fit) sort last.
+ */
 export function quantityOf(samples: Float64Array): Quantity {
   return quantityOfSorted(Float64Array.from(samples).sort());
 }
@@ -209,7 +233,10 @@ const quantityOfSorted = (sorted: Float64Array): Quantity => ({
   high: quantileOf(sorted, 0.95),
 });
 
-/** Share of the variance of `ranks` that lies between equal bins of one input's slices, less what chance puts there. */
+/**
+ * Share of the variance of `ranks` that lies between equal bins of one input's slices, less what
+ * chance puts there.
+ */
 function explainedShare(slices: Float64Array, ranks: Float64Array): number {
   const n = ranks.length;
   const bins = Math.max(4, Math.round(Math.sqrt(n) / 2));
@@ -248,11 +275,15 @@ function rankCorrelation(a: Float64Array, b: Float64Array): number {
  * Runs a model on samples of its inputs.
  *
  * @param inputs numbers or distributions
- * @param model from one value an input to the outputs; the object that it is given is reused from sample to sample
+ * @param model from one value an input to the outputs; the object that it is given is reused from
+ * sample to sample
  * @returns for each output its median, 5% and 95% quantiles, mean, and which inputs matter most
  * @throws UserError when an input cannot be sampled or an output is not a number
  */
-export function propagate<Inputs extends Readonly<Record<string, Distribution>>, Output extends string>(
+export function propagate<
+  Inputs extends Readonly<Record<string, Distribution>>,
+  Output extends string,
+>(
   inputs: Inputs,
   model: (values: { readonly [Name in keyof Inputs]: number }) => Readonly<Record<Output, number>>,
   options: SamplingOptions = {},
@@ -268,7 +299,11 @@ export function propagate<Inputs extends Readonly<Record<string, Distribution>>,
     for (const output in result) {
       const value: number = result[output];
       if (Number.isNaN(value)) {
-        throw new UserError('data', `${output} is not a number at ${JSON.stringify(values)}; narrow the inputs`, output);
+        throw new UserError(
+          'data',
+          `${output} is not a number at ${JSON.stringify(values)}; narrow the inputs`,
+          output,
+        );
       }
       let column = outputs.get(output);
       if (column === undefined) {
@@ -283,7 +318,11 @@ export function propagate<Inputs extends Readonly<Record<string, Distribution>>,
     const sorted = Float64Array.from(samples).sort();
     const ranks = ranksOf(samples, sorted);
     const sensitivity = [...slices]
-      .map(([input, slice]) => ({ input, share: explainedShare(slice, ranks), rank: rankCorrelation(slice, ranks) }))
+      .map(([input, slice]) => ({
+        input,
+        share: explainedShare(slice, ranks),
+        rank: rankCorrelation(slice, ranks),
+      }))
       .sort((a, b) => b.share - a.share || Math.abs(b.rank) - Math.abs(a.rank));
     const mean = samples.reduce((sum, x) => sum + x, 0) / n;
     outcomes[output] = { ...quantityOfSorted(sorted), mean, sensitivity, samples };

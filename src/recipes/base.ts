@@ -1,5 +1,6 @@
 /**
- * @file The folder that a recipe starts from: its configuration, its tokenizer, and, where it stays frozen, what its numbers are.
+ * @file The folder that a recipe starts from: its configuration, its tokenizer, and, where it stays
+ * frozen, what its numbers are.
  */
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -33,13 +34,17 @@ export function openBase(from: string): Base {
     throw new UserError('usage', message, 'init.from');
   }
   const tokenizerFile = join(folder, 'tokenizer.json');
-  const key = [folder, ...['config.json', 'tokenizer.json'].map((name) => modified(join(folder, name)))].join(' ');
+  const key = [
+    folder,
+    ...['config.json', 'tokenizer.json'].map((name) => modified(join(folder, name))),
+  ].join(' ');
   const known = opened.get(key);
   if (known) return known;
   const loaded = loadHuggingFace(folder);
   try {
     const { tokenizerJson, chatTemplate, tensors } = loaded;
-    if (tokenizerJson === null) throw new UserError('data', `init.from: ${tokenizerFile} is missing`, 'init.from');
+    if (tokenizerJson === null)
+      throw new UserError('data', `init.from: ${tokenizerFile} is missing`, 'init.from');
     const { reckoner: _, torch_dtype: __, ...config } = loaded.config;
     const matrices = tensors.names.filter((name) => tensors.shape(name).length === 2);
     const base: Base = {
@@ -48,7 +53,10 @@ export function openBase(from: string): Base {
       tokenizer: openTokenizer({ ...loaded, tokenizerJson }),
       tokenizerFiles: {
         tokenizer: tokenizerJson,
-        tokenizerConfig: { ...loaded.tokenizerConfig, ...(chatTemplate === null ? {} : { chat_template: chatTemplate }) },
+        tokenizerConfig: {
+          ...loaded.tokenizerConfig,
+          ...(chatTemplate === null ? {} : { chat_template: chatTemplate }),
+        },
         specialTokensMap: loaded.specialTokensMap ?? {},
       },
       bf16: matrices.every((name) => tensors.dtype(name) === 'BF16'),

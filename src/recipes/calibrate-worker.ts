@@ -1,5 +1,6 @@
 /**
- * @file The entry of a worker thread that only times a recipe's work, for `doctor` and `plan --on local`.
+ * @file The entry of a worker thread that only times a recipe's work, for `doctor` and `plan --on
+ * local`.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { type BackendPlan, openBackend } from './backend.js';

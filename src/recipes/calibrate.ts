@@ -1,15 +1,18 @@
 /**
- * @file How fast this machine does a recipe's own work: real steps of a scratch model, for a fraction of a second each.
+ * @file How fast this machine does a recipe's own work: real steps of a scratch model, for a
+ * fraction of a second each.
  *
- * Every rank runs this at the same time, since workers share caches, memory and clocks. The scratch model has the recipe's
- * shapes and arbitrary weights, lives above a mark of the stack, and is gone before the first real tensor is made; random
- * streams are keyed, so nothing here can change what the run computes. All ranks take the same path: what depends on the clock
- * is agreed on by a sum.
+ * Every rank runs this at the same time, since workers share caches, memory and clocks. The scratch
+ * model has the recipe's shapes and arbitrary weights, lives above a mark of the stack, and is gone
+ * before the first real tensor is made; random streams are keyed, so nothing here can change what
+ * the run computes. All ranks take the same path: what depends on the clock is agreed on by a sum.
  *
- * Where others use the machine, a step of a millisecond takes either that or ten more, and no short measurement has enough of
- * them for a mean. So the work is told from the waiting: the work of a piece is the lower quartile of the smaller of wall time and
- * processor time a worker (compilers and collectors have threads of their own, so processor time alone says too much), and how
- * much longer it takes on the wall is one factor of the whole calibration. Of a GPU's work the wall's clock alone knows.
+ * Where others use the machine, a step of a millisecond takes either that or ten more, and no short
+ * measurement has enough of them for a mean. So the work is told from the waiting: the work of a
+ * piece is the lower quartile of the smaller of wall time and processor time a worker (compilers
+ * and collectors have threads of their own, so processor time alone says too much), and how much
+ * longer it takes on the wall is one factor of the whole calibration. Of a GPU's work the wall's
+ * clock alone knows.
  */
 import { createSampler } from '../inference/index.js';
 import { createModel, type Model, type ModelConfig, parseModelConfig } from '../models/index.js';
@@ -107,7 +110,12 @@ export function moment(): Moment {
  * What lies between two moments on so many workers.
  * @param onHost as of a `Backend`: how long a device works, only the wall's clock knows
  */
-export function between(from: Moment, to: Moment, workers: number, onHost = true): { wall: number; work: number } {
+export function between(
+  from: Moment,
+  to: Moment,
+  workers: number,
+  onHost = true,
+): { wall: number; work: number } {
   const wall = to.wall - from.wall;
   return { wall, work: onHost ? Math.min(wall, (to.cpu - from.cpu) / workers) : wall };
 }
@@ -146,7 +154,10 @@ function book(books: Books, from: Moment, to: Moment, { ranks, onHost }: Backend
   return work;
 }
 
-/** Arbitrary weights of the right size; not the keyed normal draws of a real start, which take long for large models. */
+/**
+ * Arbitrary weights of the right size; not the keyed normal draws of a real start, which take long
+ * for large models.
+ */
 function scatter(backend: Backend, model: Model): void {
   let state = 1;
   for (const { spec, value, size } of model.store.parameters) {
@@ -167,11 +178,19 @@ function tokensOf(count: number, config: ModelConfig, salt: number): number[] {
   return Array.from({ length: count }, (_, i) => (i * 7 + salt * 13) % config.vocab_size);
 }
 
-async function measureTraining(backend: Backend, model: Model, piece: TrainingPiece, books: Books): Promise<MeasuredTraining> {
+async function measureTraining(
+  backend: Backend,
+  model: Model,
+  piece: TrainingPiece,
+  books: Books,
+): Promise<MeasuredTraining> {
   const { config } = model;
   const length = Math.min(piece.tokens, config.max_position_embeddings);
   const predictFrom = Math.max(1, length - piece.predicted);
-  const sequence = (i: number): TrainingSequence => ({ tokens: tokensOf(length, config, i), predictFrom });
+  const sequence = (i: number): TrainingSequence => ({
+    tokens: tokensOf(length, config, i),
+    predictFrom,
+  });
   model.store.attachGradients();
   const optimizer = createOptimizer(backend, model.store, piece.optimizer);
   await backend.ranks.barrier();
@@ -182,17 +201,26 @@ async function measureTraining(backend: Backend, model: Model, piece: TrainingPi
     const start = moment();
     model.store.resetGradients();
     for (const part of microBatches(sequences, (s) => s.tokens.length, piece.microBatchTokens)) {
-      if (!piece.policy) await crossEntropyStep(new Tape(backend), model, part, { weight: 1e-3, mtpWeight: 0.3 });
+      if (!piece.policy)
+        await crossEntropyStep(new Tape(backend), model, part, { weight: 1e-3, mtpWeight: 0.3 });
       else {
-        const values = new Float32Array(part.reduce((sum, s) => sum + s.tokens.length - s.predictFrom, 0)).fill(1e-3);
+        const values = new Float32Array(
+          part.reduce((sum, s) => sum + s.tokens.length - s.predictFrom, 0),
+        ).fill(1e-3);
         const targets = { old: values, reference: null, advantages: values, weights: values };
-        await policyStep(new Tape(backend), model, part, targets, 1, { ...losses.grpo, klCoefficient: 0 });
+        await policyStep(new Tape(backend), model, part, targets, 1, {
+          ...losses.grpo,
+          klCoefficient: 0,
+        });
       }
     }
     const middle = moment();
     await gradientNormOf(backend, await optimizer.update(1e-6, ++step));
     const end = moment();
-    return { training: book(books, start, middle, backend), update: book(books, middle, end, backend) };
+    return {
+      training: book(books, start, middle, backend),
+      update: book(books, middle, end, backend),
+    };
   }
 
   const few = Math.max(1, Math.ceil(piece.sequences / 16));
@@ -212,7 +240,13 @@ async function measureTraining(backend: Backend, model: Model, piece: TrainingPi
   const update = await agree(backend, typical(later.map((time) => time.update)));
   const tokens = count * (length - 1);
   model.store.detachGradients();
-  return { kind: 'training', key: piece.key, tokens, secondsPerToken: training / tokens, secondsPerUpdate: update };
+  return {
+    kind: 'training',
+    key: piece.key,
+    tokens,
+    secondsPerToken: training / tokens,
+    secondsPerUpdate: update,
+  };
 }
 
 async function measureGeneration(
@@ -227,22 +261,41 @@ async function measureGeneration(
   const drawn = Math.min(DRAWN, config.max_position_embeddings - promptTokens);
 
   /** Decodes some steps of `sequences` and gives the times of the prompts and of a step. */
-  async function time(sequences: number, prompt: number): Promise<{ prefill: number; step: number }> {
+  async function time(
+    sequences: number,
+    prompt: number,
+  ): Promise<{ prefill: number; step: number }> {
     const mark = backend.mark();
-    const limits = { capacity: Math.max(sequences, 1), maxPrompt: prompt, maxTokens: drawn, eos: -1 };
+    const limits = {
+      capacity: Math.max(sequences, 1),
+      maxPrompt: prompt,
+      maxTokens: drawn,
+      eos: -1,
+    };
     const sampler = createSampler(backend, model, limits);
     const samples = Math.min(piece.samples, sequences);
-    const prompts = Array.from({ length: Math.ceil(sequences / samples) }, (_, i) => tokensOf(prompt, config, i));
+    const prompts = Array.from({ length: Math.ceil(sequences / samples) }, (_, i) =>
+      tokensOf(prompt, config, i),
+    );
     const ticks: Moment[] = [];
     const onToken = (p: number, s: number): void => {
       if (p === 0 && s === 0) ticks.push(moment());
     };
     const start = moment();
-    await sampler.generate(prompts, { samples, maxTokens: drawn, temperature: 1, key: ['calibration'], onToken });
+    await sampler.generate(prompts, {
+      samples,
+      maxTokens: drawn,
+      temperature: 1,
+      key: ['calibration'],
+      onToken,
+    });
     backend.release(mark);
     const steps = ticks.slice(1).map((tick, i) => book(books, ticks[i], tick, backend));
     const prefill = (await agree(backend, book(books, start, ticks[0], backend))) / prompts.length;
-    return { prefill, step: await agree(backend, typical(steps.length > 2 ? steps.slice(1) : steps)) };
+    return {
+      prefill,
+      step: await agree(backend, typical(steps.length > 2 ? steps.slice(1) : steps)),
+    };
   }
 
   // The first calls run before the compiler has seen them.
@@ -262,7 +315,10 @@ async function measureGeneration(
   }
   const context = promptTokens + drawn / 2;
   const { sequences, seconds } = decode[decode.length - 1];
-  const further = Math.min(piece.completionTokens, config.max_position_embeddings - drawn - promptTokens);
+  const further = Math.min(
+    piece.completionTokens,
+    config.max_position_embeddings - drawn - promptTokens,
+  );
   let secondsPerContextToken = 0;
   if (further > 4) {
     // A small difference of two times: each is the better of two, taken by turns.
@@ -271,16 +327,27 @@ async function measureGeneration(
     const near = [seconds, (await time(sequences, promptTokens)).step];
     far.push((await time(sequences, long)).step);
     decode[decode.length - 1].seconds = Math.max(Math.min(...near), decode.at(-2)?.seconds ?? 0);
-    secondsPerContextToken = Math.max(0, Math.min(...far) - Math.min(...near)) / (sequences * Math.floor(further));
+    secondsPerContextToken =
+      Math.max(0, Math.min(...far) - Math.min(...near)) / (sequences * Math.floor(further));
   }
-  return { kind: 'generation', key: piece.key, prefillSecondsPerPrompt: prefill, decode, context, secondsPerContextToken };
+  return {
+    kind: 'generation',
+    key: piece.key,
+    prefillSecondsPerPrompt: prefill,
+    decode,
+    context,
+    secondsPerContextToken,
+  };
 }
 
 /**
- * Measures every piece of the request. All ranks of a group call it together, before anything else lies on their stacks that
- * they would miss; each gets the same answer.
+ * Measures every piece of the request. All ranks of a group call it together, before anything else
+ * lies on their stacks that they would miss; each gets the same answer.
  */
-export async function calibrateRank(backend: Backend, request: CalibrationRequest): Promise<RankCalibration> {
+export async function calibrateRank(
+  backend: Backend,
+  request: CalibrationRequest,
+): Promise<RankCalibration> {
   const start = performance.now();
   const books: Books = { wall: 0, work: 0 };
   const mark = backend.mark();
@@ -304,6 +371,9 @@ export async function calibrateRank(backend: Backend, request: CalibrationReques
     backend.release(inner);
   }
   backend.release(mark);
-  const slowdown = Math.max(1, (await agree(backend, books.wall)) / (await agree(backend, books.work)));
+  const slowdown = Math.max(
+    1,
+    (await agree(backend, books.wall)) / (await agree(backend, books.work)),
+  );
   return { measured, slowdown, seconds: (performance.now() - start) / 1000 };
 }

@@ -1,5 +1,6 @@
 /**
- * @file A cluster to plan for: an accelerator, how many, their price and their building. Pure; runs in a browser.
+ * @file A cluster to plan for: an accelerator, how many, their price and their building. Pure; runs
+ * in a browser.
  */
 import { costOf } from '../catalog/costs.js';
 import { PLANNING } from '../catalog/data/planning.js';
@@ -48,7 +49,10 @@ export interface ClusterSpec {
   pue?: Distribution;
   loadFactor?: Distribution;
   goodput?: Distribution;
-  hardware?: Partial<Record<HardwareName, Distribution>> & { memoryGb?: number; scaleUpSize?: number };
+  hardware?: Partial<Record<HardwareName, Distribution>> & {
+    memoryGb?: number;
+    scaleUpSize?: number;
+  };
   calibration?: Partial<Record<keyof Calibration, Distribution>>;
   correlations?: readonly Correlation[];
 }
@@ -58,7 +62,9 @@ const catalogued = (id: string): Distribution => {
   return { low, value, high };
 };
 
-/** A target from a catalogued accelerator and what is said of the cluster; the catalog has the rest. */
+/**
+ * A target from a catalogued accelerator and what is said of the cluster; the catalog has the rest.
+ */
 export function targetOf(name: string, catalogue: Accelerator, file: ClusterSpec): Target {
   const { count, hardware = {}, usdPerHour, layout = {} } = file;
   const { memoryGb, scaleUpSize, ...distributed } = hardware as Record<string, Distribution> & {
@@ -80,7 +86,10 @@ export function targetOf(name: string, catalogue: Accelerator, file: ClusterSpec
         : { distribution: usdPerHour, source: file.priceSource ?? name, date: '' },
     pue: file.pue ?? catalogued('pue.cluster'),
     loadFactor: file.loadFactor ?? catalogued('power.load-factor'),
-    goodput: file.goodput ?? { ...(catalogued('plan.goodput') as { low: number; high: number }), max: 1 },
+    goodput: file.goodput ?? {
+      ...(catalogued('plan.goodput') as { low: number; high: number }),
+      max: 1,
+    },
     hardware: distributed,
     calibration: file.calibration ?? {},
     correlations: file.correlations ?? [],

@@ -1,9 +1,9 @@
 /**
- * @file A recipe as numbers, for the planner of the local machine: what each stage does a step, and what has to be timed to know
- * how long that takes here.
+ * @file A recipe as numbers, for the planner of the local machine: what each stage does a step, and
+ * what has to be timed to know how long that takes here.
  *
- * Everything but the lengths of completions follows from the recipe; those are expected from the task's demonstrations
- * (`lengths.ts`).
+ * Everything but the lengths of completions follows from the recipe; those are expected from the
+ * task's demonstrations (`lengths.ts`).
  */
 import { hashString, Random } from '../base/random.js';
 import { generationFlops, MAX_CAPACITY } from '../inference/index.js';
@@ -49,12 +49,19 @@ export interface DescribedRecipe {
 const EVALUATION_CAPACITY = 128;
 /** Steps of a stage that are played through. */
 const PLAYED = 6;
-/** After reinforcement learning, about so many answers are right; only for how many groups are all alike. */
+/**
+ * After reinforcement learning, about so many answers are right; only for how many groups are all
+ * alike.
+ */
 const LEARNED_SHARE = 0.85;
 
 type Scenario = 'expected' | 'short' | 'long';
 const SCENARIOS = ['expected', 'short', 'long'] as const;
-const PROGRESS_OF: Record<Scenario, number> = { expected: PROGRESS.value, short: PROGRESS.low, long: PROGRESS.high };
+const PROGRESS_OF: Record<Scenario, number> = {
+  expected: PROGRESS.value,
+  short: PROGRESS.low,
+  long: PROGRESS.high,
+};
 
 /** Totals of a scenario, over the whole stage and all ranks. */
 interface Totals {
@@ -64,13 +71,22 @@ interface Totals {
   completions: number;
 }
 
-const mean = (values: readonly number[]): number => values.reduce((sum, x) => sum + x, 0) / Math.max(1, values.length);
+const mean = (values: readonly number[]): number =>
+  values.reduce((sum, x) => sum + x, 0) / Math.max(1, values.length);
 
-/** Share of later-kind completions at `x` of the stage's way: a ramp that ends where the mean over the stage is `average`. */
-const progressAt = (x: number, average: number): number => (average >= 1 ? 1 : Math.min(1, x / (2 * (1 - average))));
+/**
+ * Share of later-kind completions at `x` of the stage's way: a ramp that ends where the mean over
+ * the stage is `average`.
+ */
+const progressAt = (x: number, average: number): number =>
+  average >= 1 ? 1 : Math.min(1, x / (2 * (1 - average)));
 
-export function describeRecipe({ recipe, tokenizer, tasks, models }: ResolvedRecipe, workers: number): DescribedRecipe {
-  // Of the stage that is being described: stages are taken in order, and one may bring another model.
+export function describeRecipe(
+  { recipe, tokenizer, tasks, models }: ResolvedRecipe,
+  workers: number,
+): DescribedRecipe {
+  // Of the stage that is being described: stages are taken in order, and one may bring another
+  // model.
   let shape = models[0] as unknown as DecoderShape;
   let parameters = countParameters(shape);
   /** For pieces of another model than the recipe's. */
@@ -81,7 +97,10 @@ export function describeRecipe({ recipe, tokenizer, tasks, models }: ResolvedRec
     const same = models[i] === models[0];
     other = same
       ? { name: '' }
-      : { name: `${parameters.total} weights, `, model: models[i] as unknown as Record<string, unknown> };
+      : {
+          name: `${parameters.total} weights, `,
+          model: models[i] as unknown as Record<string, unknown>,
+        };
   }
   const vocabulary = tokenizer.vocabularySize;
   const pieces = new Map<string, CalibrationPiece>();
@@ -90,7 +109,9 @@ export function describeRecipe({ recipe, tokenizer, tasks, models }: ResolvedRec
 
   function survey(i: number, evaluation: number | null): Lengths {
     const key = JSON.stringify([recipe.stages[i].task ?? null, evaluation]);
-    const found = surveys.get(key) ?? surveyLengths(tasks[i], tokenizer, hashString(`${recipe.seed}:survey`), evaluation);
+    const found =
+      surveys.get(key) ??
+      surveyLengths(tasks[i], tokenizer, hashString(`${recipe.seed}:survey`), evaluation);
     surveys.set(key, found);
     return found;
   }
@@ -130,7 +151,14 @@ export function describeRecipe({ recipe, tokenizer, tasks, models }: ResolvedRec
     });
   }
 
-  function needGeneration(prompts: number, samples: number, most: number, lengths: Lengths, tokens: number, steps: number) {
+  function needGeneration(
+    prompts: number,
+    samples: number,
+    most: number,
+    lengths: Lengths,
+    tokens: number,
+    steps: number,
+  ) {
     const capacity = Math.max(1, Math.min(most, prompts * samples));
     const promptTokens = Math.max(1, Math.round(lengths.promptTokens));
     const key = `${other.name}decode ${Math.min(capacity, prompts * samples)} after ${promptTokens}, ${samples} a prompt`;
@@ -150,10 +178,17 @@ export function describeRecipe({ recipe, tokenizer, tasks, models }: ResolvedRec
   }
 
   /** Samples of `prompts` prompts, as they will be at `share` of the later kind. */
-  function play(lengths: Lengths, spec: { prompts: number; samples: number; maxTokens: number }, share: number, random: Random) {
+  function play(
+    lengths: Lengths,
+    spec: { prompts: number; samples: number; maxTokens: number },
+    share: number,
+    random: Random,
+  ) {
     const limits = { maxTokens: spec.maxTokens, vocabulary };
     return Array.from({ length: spec.prompts }, () =>
-      Array.from({ length: spec.samples }, () => drawLength(lengths, experience, share, limits, random)),
+      Array.from({ length: spec.samples }, () =>
+        drawLength(lengths, experience, share, limits, random),
+      ),
     );
   }
 
@@ -161,14 +196,25 @@ export function describeRecipe({ recipe, tokenizer, tasks, models }: ResolvedRec
     const prompt = Math.round(lengths.promptTokens);
     const tokensOut = groups.flat().reduce((sum, x) => sum + x, 0);
     const modelFlops = groups.reduce((sum, own) => sum + generationFlops(shape, prompt, own), 0);
-    return { tokensIn: prompt * groups.length, tokensOut, modelFlops, completions: groups.flat().length };
+    return {
+      tokensIn: prompt * groups.length,
+      tokensOut,
+      modelFlops,
+      completions: groups.flat().length,
+    };
   }
 
   /** One stage from its three scenarios. */
   function assemble(
     spec: StageSpec,
-    base: Pick<DescribedStage, 'purpose' | 'trainingKey' | 'generationKey' | 'secondsPerProblem' | 'secondsPerGrade'> &
-      Pick<LocalStage, 'steps' | 'updates' | 'problems' | 'grades'> & { stateBytes: number; resumable: boolean },
+    base: Pick<
+      DescribedStage,
+      'purpose' | 'trainingKey' | 'generationKey' | 'secondsPerProblem' | 'secondsPerGrade'
+    > &
+      Pick<LocalStage, 'steps' | 'updates' | 'problems' | 'grades'> & {
+        stateBytes: number;
+        resumable: boolean;
+      },
     scenario: (name: Scenario) => { local: LocalScenario; totals: Totals },
   ): DescribedStage {
     const { steps, updates, problems, grades, stateBytes, resumable, ...rest } = base;
@@ -183,12 +229,23 @@ export function describeRecipe({ recipe, tokenizer, tasks, models }: ResolvedRec
       id: spec.id,
       kind: spec.kind,
       ...rest,
-      local: { steps, updates, problems, grades, checkpoints, expected: expected.local, short: short.local, long: long.local },
+      local: {
+        steps,
+        updates,
+        problems,
+        grades,
+        checkpoints,
+        expected: expected.local,
+        short: short.local,
+        long: long.local,
+      },
       checkpointBytes: 4 * parameters.total + stateBytes,
       tokensIn: quantity((totals) => totals.tokensIn),
       tokensOut: quantity((totals) => totals.tokensOut),
       modelFlops: quantity((totals) => totals.modelFlops),
-      completionTokens: samples ? quantity((totals) => totals.tokensOut / totals.completions) : null,
+      completionTokens: samples
+        ? quantity((totals) => totals.tokensOut / totals.completions)
+        : null,
     };
   }
 
@@ -207,7 +264,8 @@ export function describeRecipe({ recipe, tokenizer, tasks, models }: ResolvedRec
     const predicted = spec.kind === 'sft' ? completion : tokens - 1;
     const own = Math.ceil(batch / workers);
     const tokensIn = batch * steps * (tokens - 1);
-    const modelFlops = batch * steps * trainingFlops(shape, { tokens: tokens - 1, headTokens: predicted });
+    const modelFlops =
+      batch * steps * trainingFlops(shape, { tokens: tokens - 1, headTokens: predicted });
     const totals = { tokensIn, tokensOut: 0, modelFlops, completions: 0 };
     const local = { trainedTokens: own * (tokens - 1), scoredTokens: 0, rollouts: [] };
     const described = assemble(
@@ -257,7 +315,12 @@ export function describeRecipe({ recipe, tokenizer, tasks, models }: ResolvedRec
         let open = own;
         let trained = 0;
         for (let round = 0; round < rounds && open >= 0.5; round++) {
-          const groups = play(lengths, { prompts: Math.round(open), samples, maxTokens }, share, random);
+          const groups = play(
+            lengths,
+            { prompts: Math.round(open), samples, maxTokens },
+            share,
+            random,
+          );
           calls.push({ promptTokens: lengths.promptTokens, lengths: groups, capacity });
           const part = generated(lengths, groups);
           // Groups that are all alike are not learned from where others can be had.
@@ -266,7 +329,10 @@ export function describeRecipe({ recipe, tokenizer, tasks, models }: ResolvedRec
           trained += inputs;
           const training = groups
             .flat()
-            .reduce((sum, n) => sum + forwardFlops(shape, { tokens: prompt + n - 1, headTokens: n }), 0);
+            .reduce(
+              (sum, n) => sum + forwardFlops(shape, { tokens: prompt + n - 1, headTokens: n }),
+              0,
+            );
           totals.tokensIn += part.tokensIn + inputs;
           totals.tokensOut += part.tokensOut;
           totals.completions += part.completions;
@@ -279,7 +345,10 @@ export function describeRecipe({ recipe, tokenizer, tasks, models }: ResolvedRec
       // From one rank's share of a few steps to all of all.
       const scale = (prompts / own) * (steps / PLAYED);
       for (const key of Object.keys(totals) as (keyof Totals)[]) totals[key] *= scale;
-      return { local: { trainedTokens, scoredTokens: scored ? trainedTokens : 0, rollouts }, totals };
+      return {
+        local: { trainedTokens, scoredTokens: scored ? trainedTokens : 0, rollouts },
+        totals,
+      };
     };
     const expected = scenario('expected');
     const completion = expected.totals.tokensOut / expected.totals.completions;
@@ -289,7 +358,14 @@ export function describeRecipe({ recipe, tokenizer, tasks, models }: ResolvedRec
       spec,
       {
         purpose: 'training',
-        trainingKey: needTraining(own * samples, tokens, Math.round(completion), optimizer, steps, true),
+        trainingKey: needTraining(
+          own * samples,
+          tokens,
+          Math.round(completion),
+          optimizer,
+          steps,
+          true,
+        ),
         generationKey: needGeneration(own, samples, MAX_CAPACITY, lengths, completion, steps),
         secondsPerProblem: lengths.seconds.problem,
         secondsPerGrade: lengths.seconds.grade,
@@ -309,7 +385,14 @@ export function describeRecipe({ recipe, tokenizer, tasks, models }: ResolvedRec
   /** Stages that only sample: evaluation and rejection sampling. */
   function sampling(
     spec: StageSpec & { kind: 'eval' | 'rejection-sample' },
-    work: { steps: number; prompts: number; most: number; greedy: boolean; lengths: Lengths; problems: number },
+    work: {
+      steps: number;
+      prompts: number;
+      most: number;
+      greedy: boolean;
+      lengths: Lengths;
+      problems: number;
+    },
   ): DescribedStage {
     const { steps, prompts, most, greedy, lengths } = work;
     const { samples, maxTokens } = spec;
@@ -324,9 +407,14 @@ export function describeRecipe({ recipe, tokenizer, tasks, models }: ResolvedRec
       const totals: Totals = { tokensIn: 0, tokensOut: 0, modelFlops: 0, completions: 0 };
       for (const groups of calls) {
         const part = generated(lengths, groups);
-        for (const key of Object.keys(totals) as (keyof Totals)[]) totals[key] += part[key] * (prompts / own) * steps;
+        for (const key of Object.keys(totals) as (keyof Totals)[])
+          totals[key] += part[key] * (prompts / own) * steps;
       }
-      const rollout = calls.map((groups) => ({ promptTokens: lengths.promptTokens, lengths: groups, capacity }));
+      const rollout = calls.map((groups) => ({
+        promptTokens: lengths.promptTokens,
+        lengths: groups,
+        capacity,
+      }));
       return { local: { trainedTokens: 0, scoredTokens: 0, rollouts: [rollout] }, totals };
     };
     const { tokensOut, completions } = scenario('expected').totals;
@@ -335,7 +423,14 @@ export function describeRecipe({ recipe, tokenizer, tasks, models }: ResolvedRec
       {
         purpose: spec.kind === 'eval' ? 'evaluation' : 'data',
         trainingKey: null,
-        generationKey: needGeneration(own, samples, most, lengths, tokensOut / completions, steps * (1 + capacity / 16)),
+        generationKey: needGeneration(
+          own,
+          samples,
+          most,
+          lengths,
+          tokensOut / completions,
+          steps * (1 + capacity / 16),
+        ),
         secondsPerProblem: lengths.seconds.problem,
         secondsPerGrade: lengths.seconds.grade,
         steps,
@@ -349,7 +444,10 @@ export function describeRecipe({ recipe, tokenizer, tasks, models }: ResolvedRec
     );
   }
 
-  /** A teacher samples, then the student imitates: steps of the one and of the other, averaged over all. */
+  /**
+   * A teacher samples, then the student imitates: steps of the one and of the other, averaged over
+   * all.
+   */
   function distill(spec: StageSpec & { kind: 'distill' }, i: number): DescribedStage {
     const { sampling: work, batch, optimizer } = spec;
     const lengths = survey(i, null);
@@ -362,7 +460,8 @@ export function describeRecipe({ recipe, tokenizer, tasks, models }: ResolvedRec
       const random = new Random(recipe.seed, 'plan', spec.id, name);
       const groups = play(lengths, { ...work, prompts: ownPrompts }, 0, random);
       const totals = generated(lengths, groups);
-      for (const key of Object.keys(totals) as (keyof Totals)[]) totals[key] *= (work.prompts / ownPrompts) * work.steps;
+      for (const key of Object.keys(totals) as (keyof Totals)[])
+        totals[key] *= (work.prompts / ownPrompts) * work.steps;
       const calls: Rollout[] = [{ promptTokens: lengths.promptTokens, lengths: groups, capacity }];
       const idle = Array.from({ length: Math.round(spec.steps / work.steps) }, (): Rollout[] => []);
       return { totals, rollouts: [calls, ...idle] };
@@ -372,7 +471,14 @@ export function describeRecipe({ recipe, tokenizer, tasks, models }: ResolvedRec
       ReturnType<typeof scenario>
     >;
     const { tokensOut, completions } = scenarios.expected.totals;
-    const generationKey = needGeneration(ownPrompts, work.samples, MAX_CAPACITY, lengths, tokensOut / completions, work.steps);
+    const generationKey = needGeneration(
+      ownPrompts,
+      work.samples,
+      MAX_CAPACITY,
+      lengths,
+      tokensOut / completions,
+      work.steps,
+    );
     useModel(i);
     const completion = mean(lengths.right);
     const tokens = lengths.promptTokens + completion;
@@ -380,7 +486,13 @@ export function describeRecipe({ recipe, tokenizer, tasks, models }: ResolvedRec
       spec,
       {
         purpose: 'training',
-        trainingKey: needTraining(own, Math.round(tokens), Math.round(completion), optimizer, spec.steps),
+        trainingKey: needTraining(
+          own,
+          Math.round(tokens),
+          Math.round(completion),
+          optimizer,
+          spec.steps,
+        ),
         generationKey,
         secondsPerProblem: lengths.seconds.problem,
         secondsPerGrade: lengths.seconds.grade,
@@ -394,10 +506,19 @@ export function describeRecipe({ recipe, tokenizer, tasks, models }: ResolvedRec
       (name) => {
         const { totals, rollouts } = scenarios[name];
         const read = batch * spec.steps * (tokens - 1);
-        const modelFlops = batch * spec.steps * trainingFlops(shape, { tokens: tokens - 1, headTokens: completion });
+        const modelFlops =
+          batch * spec.steps * trainingFlops(shape, { tokens: tokens - 1, headTokens: completion });
         return {
-          local: { trainedTokens: (own * (tokens - 1) * spec.steps) / all, scoredTokens: 0, rollouts },
-          totals: { ...totals, tokensIn: totals.tokensIn + read, modelFlops: totals.modelFlops + modelFlops },
+          local: {
+            trainedTokens: (own * (tokens - 1) * spec.steps) / all,
+            scoredTokens: 0,
+            rollouts,
+          },
+          totals: {
+            ...totals,
+            tokensIn: totals.tokensIn + read,
+            modelFlops: totals.modelFlops + modelFlops,
+          },
         };
       },
     );
@@ -419,18 +540,36 @@ export function describeRecipe({ recipe, tokenizer, tasks, models }: ResolvedRec
         const { steps, prompts } = spec;
         const lengths = survey(i, null);
         const problems = Math.ceil(prompts / workers);
-        return sampling(spec, { steps, prompts, most: MAX_CAPACITY, greedy: false, lengths, problems });
+        return sampling(spec, {
+          steps,
+          prompts,
+          most: MAX_CAPACITY,
+          greedy: false,
+          lengths,
+          problems,
+        });
       }
       case 'eval': {
         const { problems, greedy } = spec;
         const lengths = survey(i, problems);
         // Every rank draws them all.
-        return sampling(spec, { steps: 1, prompts: problems, most: EVALUATION_CAPACITY, greedy, lengths, problems });
+        return sampling(spec, {
+          steps: 1,
+          prompts: problems,
+          most: EVALUATION_CAPACITY,
+          greedy,
+          lengths,
+          problems,
+        });
       }
     }
   }
 
   // In order: each stage changes what the later ones can expect of the model.
   const stages = recipe.stages.map(describeStage);
-  return { stages, request: { model: recipe.model, pieces: [...pieces.values()] }, weightBytes: 4 * parameters.total };
+  return {
+    stages,
+    request: { model: recipe.model, pieces: [...pieces.values()] },
+    weightBytes: 4 * parameters.total,
+  };
 }

@@ -2,17 +2,29 @@
  * @file When a run has gone wrong beyond recovery.
  */
 
-/** A gradient this long is no longer a direction: f32 products of two such numbers are close to overflow. */
+/**
+ * A gradient this long is no longer a direction: f32 products of two such numbers are close to
+ * overflow.
+ */
 const LARGEST_GRADIENT_NORM = 1e12;
-/** Cross-entropy that is this many times that of a uniform guess means that the weights have exploded. */
+/**
+ * Cross-entropy that is this many times that of a uniform guess means that the weights have
+ * exploded.
+ */
 const LARGEST_LOSS_OVER_UNIFORM = 8;
 /** Mean |log ratio| between the policy and itself at the time of sampling, nats a token. */
 const LARGEST_POLICY_SHIFT = 10;
 
-/** Weights start below 1 and stay within tens; from here on, f32 activations overflow in a layer or two. */
+/**
+ * Weights start below 1 and stay within tens; from here on, f32 activations overflow in a layer or
+ * two.
+ */
 const LARGEST_WEIGHT = 1e6;
 
-/** Why these numbers must not become a checkpoint, or null. Weights are bounded, optimizer states have only to be finite. */
+/**
+ * Why these numbers must not become a checkpoint, or null. Weights are bounded, optimizer states
+ * have only to be finite.
+ */
 export function unsound(
   weights: readonly { name: string; data: ArrayLike<number> }[],
   state: readonly { name: string; data: ArrayLike<number> }[],
@@ -38,10 +50,15 @@ export function divergence(values: Record<string, number>, vocabulary: number): 
     if (!Number.isFinite(value)) return `${name} is ${value}`;
   }
   const { loss, gradientNorm, policyShift } = values;
-  if (gradientNorm > LARGEST_GRADIENT_NORM) return `gradientNorm is ${gradientNorm.toExponential(1)}`;
-  if (policyShift === undefined && loss > LARGEST_LOSS_OVER_UNIFORM * Math.log(Math.max(2, vocabulary))) {
+  if (gradientNorm > LARGEST_GRADIENT_NORM)
+    return `gradientNorm is ${gradientNorm.toExponential(1)}`;
+  if (
+    policyShift === undefined &&
+    loss > LARGEST_LOSS_OVER_UNIFORM * Math.log(Math.max(2, vocabulary))
+  ) {
     return `loss is ${loss.toFixed(1)}, far above the ${Math.log(vocabulary).toFixed(1)} of a uniform guess`;
   }
-  if (policyShift > LARGEST_POLICY_SHIFT) return `policyShift is ${policyShift.toFixed(1)} nats a token`;
+  if (policyShift > LARGEST_POLICY_SHIFT)
+    return `policyShift is ${policyShift.toFixed(1)} nats a token`;
   return null;
 }

@@ -1,5 +1,6 @@
 /**
- * @file What GPU there is and how fast it is, measured; and the choice between it and the processor.
+ * @file What GPU there is and how fast it is, measured; and the choice between it and the
+ * processor.
  */
 import { availableParallelism } from 'node:os';
 import type { Backend } from '../tensor/backend.js';
@@ -24,8 +25,15 @@ export interface GpuReport extends AdapterDescription {
   gigabytesPerSecond: number;
 }
 
-/** Seconds of one call: the best of several, each long enough to be seen, until `milliseconds` have gone by. */
-async function secondsOf(backend: Backend, call: () => void, milliseconds: number): Promise<number> {
+/**
+ * Seconds of one call: the best of several, each long enough to be seen, until `milliseconds` have
+ * gone by.
+ */
+async function secondsOf(
+  backend: Backend,
+  call: () => void,
+  milliseconds: number,
+): Promise<number> {
   call();
   await backend.sync();
   let best = Number.POSITIVE_INFINITY;
@@ -43,7 +51,12 @@ async function secondsOf(backend: Backend, call: () => void, milliseconds: numbe
 }
 
 /** 10⁹ floating-point operations a second of [rows, side] · [side, side]. */
-export async function productGflops(backend: Backend, rows: number, side: number, milliseconds = 200): Promise<number> {
+export async function productGflops(
+  backend: Backend,
+  rows: number,
+  side: number,
+  milliseconds = 200,
+): Promise<number> {
   const mark = backend.mark();
   const [out, a, b] = [
     [rows, side],
@@ -52,7 +65,11 @@ export async function productGflops(backend: Backend, rows: number, side: number
   ].map((shape) => backend.allocate('f32', shape));
   backend.fill(a, 0.5);
   backend.fill(b, 0.25);
-  const seconds = await secondsOf(backend, () => backend.matmul(out, a, b, { transposeB: true }), milliseconds);
+  const seconds = await secondsOf(
+    backend,
+    () => backend.matmul(out, a, b, { transposeB: true }),
+    milliseconds,
+  );
   backend.release(mark);
   return (2 * rows * side * side) / seconds / 1e9;
 }
@@ -102,8 +119,8 @@ export interface ChoiceRequest {
 }
 
 /**
- * `auto` becomes a GPU where there is a real one whose products at the model's own width are faster than all cores' together; a processor
- * that plays a GPU is never one.
+ * `auto` becomes a GPU where there is a real one whose products at the model's own width are faster
+ * than all cores' together; a processor that plays a GPU is never one.
  */
 export async function resolveBackend(
   asked: BackendKind | 'auto',
@@ -112,7 +129,9 @@ export async function resolveBackend(
   if (asked !== 'auto') return asked;
   const adapter = await findAdapter();
   if (!adapter) {
-    onChoice?.(`auto takes wasm: there is no GPU (${(await gpuAdvice()) ?? 'WebGPU finds no adapter'})`);
+    onChoice?.(
+      `auto takes wasm: there is no GPU (${(await gpuAdvice()) ?? 'WebGPU finds no adapter'})`,
+    );
     return 'wasm';
   }
   const { name, hardware } = describeAdapter(adapter);
@@ -120,7 +139,10 @@ export async function resolveBackend(
     onChoice?.(`auto takes wasm: ${name} is a processor that plays a GPU`);
     return 'wasm';
   }
-  const side = Math.max(64, ...models.map((model) => Number((model as { hidden_size?: number }).hidden_size ?? 0)));
+  const side = Math.max(
+    64,
+    ...models.map((model) => Number((model as { hidden_size?: number }).hidden_size ?? 0)),
+  );
   const rate = async (backend: Backend): Promise<number> => {
     try {
       return await productGflops(backend, 1024, side);
@@ -131,9 +153,13 @@ export async function resolveBackend(
   const gpu = await rate(await createWebGpuBackend({ adapter }));
   const choice = await probeGemm({ blas });
   const localBytes = 4 * (3 * 1024 * side + side * side) + 2 ** 24;
-  const cores = availableParallelism() * (await rate(await createWasmBackend({ choice, sharedBytes: 65536, localBytes })));
+  const cores =
+    availableParallelism() *
+    (await rate(await createWasmBackend({ choice, sharedBytes: 65536, localBytes })));
   const kind = gpu > cores ? 'webgpu' : 'wasm';
   const [g, c] = [gpu, cores].map((value) => value.toFixed(0));
-  onChoice?.(`auto takes ${kind}: at a width of ${side}, ${name} does ${g} GFLOP/s and ${availableParallelism()} cores ${c}`);
+  onChoice?.(
+    `auto takes ${kind}: at a width of ${side}, ${name} does ${g} GFLOP/s and ${availableParallelism()} cores ${c}`,
+  );
   return kind;
 }

@@ -1,5 +1,6 @@
 /**
- * @file A layout as people write it: `tp1 pp16 ep64 mb1 dualpipe`. What is left out is left to the search.
+ * @file A layout as people write it: `tp1 pp16 ep64 mb1 dualpipe`. What is left out is left to the
+ * search.
  */
 import { UserError } from '../base/errors.js';
 import { type Layout, layoutName } from '../planner/layout.js';
@@ -31,7 +32,8 @@ const WORDS: Record<string, Partial<Layout>> = {
 };
 
 /**
- * Reads a layout, whole or in part; `recompute` after `none`, `selective` or `full` may be written or not.
+ * Reads a layout, whole or in part; `recompute` after `none`, `selective` or `full` may be written
+ * or not.
  * @throws UserError (usage) that names the word that is not one
  */
 export function parseLayout(text: string, where: string): Partial<Layout> {
@@ -49,7 +51,11 @@ export function parseLayout(text: string, where: string): Partial<Layout> {
       const known = `${Object.keys(NUMBERS)
         .map((known) => `${known}1`)
         .join(' ')} ${Object.keys(WORDS).join(' ')}`;
-      throw new UserError('usage', `${where}: "${word}" is no part of a layout; these are: ${known}`, where);
+      throw new UserError(
+        'usage',
+        `${where}: "${word}" is no part of a layout; these are: ${known}`,
+        where,
+      );
     }
   }
   return layout;

@@ -1,8 +1,9 @@
 /**
  * @file What the ranks and the main thread of a training run say to each other.
  *
- * Ranks compute; the main thread alone writes the event log, prints progress and watches limits. Rank 0 speaks for all. Stopping goes
- * the other way through one shared integer, which rank 0 reads after each step.
+ * Ranks compute; the main thread alone writes the event log, prints progress and watches limits.
+ * Rank 0 speaks for all. Stopping goes the other way through one shared integer, which rank 0 reads
+ * after each step.
  */
 import type { ErrorCode } from '../base/errors.js';
 import type { Foundation } from '../checkpoints/snapshot.js';
@@ -22,7 +23,10 @@ export interface RankJob {
   attempt: number;
   /** The snapshot to go on from; null to begin at the beginning. */
   resumeFrom: string | null;
-  /** The stage to begin with, from what the stages before it left in the run; null for the first, or for a snapshot's. */
+  /**
+   * The stage to begin with, from what the stages before it left in the run; null for the first, or
+   * for a snapshot's.
+   */
   fromStage: number | null;
   /** What the results rest on, for the snapshot. */
   foundation: Foundation;
@@ -33,7 +37,12 @@ export interface RankJob {
 }
 
 /** 0 means go on. */
-export const STOP_REQUESTS = [null, 'interrupted', 'max-usd', 'max-minutes'] as const satisfies readonly (StopReason | null)[];
+export const STOP_REQUESTS = [
+  null,
+  'interrupted',
+  'max-usd',
+  'max-minutes',
+] as const satisfies readonly (StopReason | null)[];
 
 export type FromRank =
   /** How fast the ranks are at the recipe's work. */
@@ -47,8 +56,17 @@ export type FromRank =
   /** Asks for all events so far to be on disk; answered with `flushed`. */
   | { kind: 'flush' }
   | { kind: 'stored'; bytes: number }
-  | { kind: 'memory'; localBytes: number; localHighWaterBytes: number; sharedBytes: number; sharedHighWaterBytes: number }
+  | {
+      kind: 'memory';
+      localBytes: number;
+      localHighWaterBytes: number;
+      sharedBytes: number;
+      sharedHighWaterBytes: number;
+    }
   | { kind: 'done'; reason: StopReason; step: number; message?: string }
-  | { kind: 'failed'; error: { code: ErrorCode | 'bug'; message: string; field?: string; stack?: string } };
+  | {
+      kind: 'failed';
+      error: { code: ErrorCode | 'bug'; message: string; field?: string; stack?: string };
+    };
 
 export type ToRank = { kind: 'flushed' };

@@ -17,7 +17,13 @@ export interface Past {
   completed: boolean;
 }
 
-export const NO_PAST: Past = { attempt: -1, workers: null, fingerprint: null, killed: false, completed: false };
+export const NO_PAST: Past = {
+  attempt: -1,
+  workers: null,
+  fingerprint: null,
+  killed: false,
+  completed: false,
+};
 
 /** Reads it from the run's log; a run without one has no past. @throws UserError (data) */
 export async function readPast(run: RunFolder): Promise<Past> {
@@ -30,14 +36,18 @@ export async function readPast(run: RunFolder): Promise<Past> {
       const { workers, fingerprint } = event;
       Object.assign(past, { workers, fingerprint, killed: true, completed: false });
     }
-    if (event.type === 'ended') Object.assign(past, { killed: false, completed: event.reason === 'completed' });
+    if (event.type === 'ended')
+      Object.assign(past, { killed: false, completed: event.reason === 'completed' });
   }
   return past;
 }
 
 /** Usage is written to the log at least so often. */
 export const USAGE_INTERVAL_MS = 1000;
-/** A kill loses what was used since the last usage event: at most this long. It is billed, as an estimate. */
+/**
+ * A kill loses what was used since the last usage event: at most this long. It is billed, as an
+ * estimate.
+ */
 const LOST_SECONDS = USAGE_INTERVAL_MS / 1000;
 
 /** What a kill took with it, on so many workers. */

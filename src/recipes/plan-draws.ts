@@ -10,8 +10,13 @@ import { type HardwareName, type Target, withHardware } from './cluster-target.j
 import type { StageCost } from './stage-cost.js';
 
 /** Everything that may vary, by the name under which a cluster's file correlates it. */
-export function inputsOf(architecture: Architecture, target: Target, costs: readonly StageCost[]): Record<string, Distribution> {
-  const family = architecture.hybrid !== undefined ? 'hybrid' : architecture.moe !== null ? 'moe' : 'dense';
+export function inputsOf(
+  architecture: Architecture,
+  target: Target,
+  costs: readonly StageCost[],
+): Record<string, Distribution> {
+  const family =
+    architecture.hybrid !== undefined ? 'hybrid' : architecture.moe !== null ? 'moe' : 'dense';
   const error = intervalFactor('speed', family, 0);
   const inputs: Record<string, Distribution> = {
     trainingTime: { low: 1 / error, value: 1, high: error },
@@ -34,7 +39,8 @@ export function inputsOf(architecture: Architecture, target: Target, costs: read
     });
     inputs.samplingTime = { low: 1 / factor, value: 1, high: factor };
   }
-  for (const [name, distribution] of Object.entries(target.hardware)) inputs[`hardware.${name}`] = distribution;
+  for (const [name, distribution] of Object.entries(target.hardware))
+    inputs[`hardware.${name}`] = distribution;
   for (const [name, distribution] of Object.entries(target.calibration)) {
     if (distribution !== undefined) inputs[`calibration.${name}`] = distribution;
   }
@@ -66,27 +72,42 @@ function machineOf({
     const drawn = Object.fromEntries(hardware.map((name) => [name, values[`hardware.${name}`]]));
     const here = { ...calibration };
     for (const name of rates) here[name] = values[`calibration.${name}`];
-    return { accelerator: withHardware<number>(target.accelerator, drawn, (value) => value), calibration: here };
+    return {
+      accelerator: withHardware<number>(target.accelerator, drawn, (value) => value),
+      calibration: here,
+    };
   };
 }
 
 /**
- * For each stage `<id>.seconds` (with what is lost), `.busySeconds` (without), `.rate` (tokens a second per accelerator),
+ * For each stage `<id>.seconds` (with what is lost), `.busySeconds` (without), `.rate` (tokens a
+ * second per accelerator),
  * `.energyKwh` and `.usd`; `total.` the sums; `group<i>.seconds` those of a group.
  */
-export function simulate(inputs: Record<string, Distribution>, scene: Scene): Record<string, Outcome> {
+export function simulate(
+  inputs: Record<string, Distribution>,
+  scene: Scene,
+): Record<string, Outcome> {
   const { target, costs, groups } = scene;
   const { count } = target;
   const machine = machineOf(scene);
   const model = (values: Values): Record<string, number> => {
-    const out: Record<string, number> = { 'total.seconds': 0, 'total.energyKwh': 0, 'total.usd': 0 };
+    const out: Record<string, number> = {
+      'total.seconds': 0,
+      'total.energyKwh': 0,
+      'total.usd': 0,
+    };
     for (const i of groups.keys()) out[`group${i}.seconds`] = 0;
     const here = machine(values);
     const watts = here?.accelerator.serverWatts ?? target.accelerator.serverWatts;
     for (const cost of costs) {
       const { id } = cost.work;
-      const { trainingSeconds, samplingSeconds, tokens } = cost.draw(values[`completionTokens.${id}`] ?? 0, here);
-      const busySeconds = trainingSeconds * values.trainingTime + samplingSeconds * (values.samplingTime ?? 1);
+      const { trainingSeconds, samplingSeconds, tokens } = cost.draw(
+        values[`completionTokens.${id}`] ?? 0,
+        here,
+      );
+      const busySeconds =
+        trainingSeconds * values.trainingTime + samplingSeconds * (values.samplingTime ?? 1);
       const seconds = busySeconds / values.goodput;
       const gpuHours = (seconds * count) / 3600;
       const energyKwh = (gpuHours * watts * values.loadFactor * values.pue) / 1000;

@@ -1,8 +1,9 @@
 /**
- * @file `plan --on local`: this machine, timed for a moment at the recipe's own work, in the words of a plan for a cluster.
+ * @file `plan --on local`: this machine, timed for a moment at the recipe's own work, in the words
+ * of a plan for a cluster.
  *
- * A worker is a core, or drives the GPU. What is predicted, and how, is `predict.ts`; utilisation is against the best matrix products that were seen
- * here.
+ * A worker is a core, or drives the GPU. What is predicted, and how, is `predict.ts`; utilisation
+ * is against the best matrix products that were seen here.
  */
 import { cpus } from 'node:os';
 import { UserError } from '../base/errors.js';
@@ -53,7 +54,10 @@ const per = (amount: number, { value, low, high }: Quantity): Quantity =>
   amount === 0 ? exactly(0) : { value: amount / value, low: amount / high, high: amount / low };
 
 /** @throws UserError for a recipe that cannot run here */
-export async function planLocal(recipe: Recipe, { measureDevice, ...options }: LocalOptions): Promise<Plan> {
+export async function planLocal(
+  recipe: Recipe,
+  { measureDevice, ...options }: LocalOptions,
+): Promise<Plan> {
   if (!isTrainable(recipe)) {
     const message = `${recipe.name} cannot run on this machine: it has no task, for its data is not here; say --on h800x2048, or another cluster`;
     throw new UserError('usage', message, '--on');
@@ -77,31 +81,40 @@ export function localPlan(
   /** Operations with attention counted in full, over those with half of it. */
   const fullOverCausal = new Map(
     works.map((work) => {
-      const tokens = 'batch' in work ? work.sequenceTokens : Math.round(medianOf(work.promptTokens) + medianOf(work.meanTokens));
+      const tokens =
+        'batch' in work
+          ? work.sequenceTokens
+          : Math.round(medianOf(work.promptTokens) + medianOf(work.meanTokens));
       const own = work.architecture ?? architecture;
-      return [work.id, modelFlopsPerToken(own, tokens, false) / modelFlopsPerToken(own, tokens, true)];
+      return [
+        work.id,
+        modelFlopsPerToken(own, tokens, false) / modelFlopsPerToken(own, tokens, true),
+      ];
     }),
   );
-  const stages = plan.stages.map(({ id, kind, seconds, tokens, modelFlops, energyKwh, usd }): PlannedStage => {
-    const utilisation = per(modelFlops.value / count / peakFlops, seconds);
-    return {
-      id,
-      kind: kind as PlannedStage['kind'],
-      layout: gpu ? 'one GPU' : `${count} ${count === 1 ? 'worker' : 'workers'}`,
-      tokens: tokens.value,
-      gpuHours: times(seconds, count / 3600),
-      days: times(seconds, 1 / 86400),
-      stepSeconds: times(seconds, 1 / (steps.get(id) ?? 1)),
-      tokensPerSecondPerGpu: per(tokens.value / count, seconds),
-      mfuCausal: utilisation,
-      mfuNonCausal: times(utilisation, fullOverCausal.get(id) ?? 1),
-      hfu: utilisation,
-      memoryBytesPerGpu: null,
-      energyKwh,
-      usd,
-      samplingShare: kind === 'grpo' ? null : kind === 'eval' || kind === 'rejection-sample' ? 1 : 0,
-    };
-  });
+  const stages = plan.stages.map(
+    ({ id, kind, seconds, tokens, modelFlops, energyKwh, usd }): PlannedStage => {
+      const utilisation = per(modelFlops.value / count / peakFlops, seconds);
+      return {
+        id,
+        kind: kind as PlannedStage['kind'],
+        layout: gpu ? 'one GPU' : `${count} ${count === 1 ? 'worker' : 'workers'}`,
+        tokens: tokens.value,
+        gpuHours: times(seconds, count / 3600),
+        days: times(seconds, 1 / 86400),
+        stepSeconds: times(seconds, 1 / (steps.get(id) ?? 1)),
+        tokensPerSecondPerGpu: per(tokens.value / count, seconds),
+        mfuCausal: utilisation,
+        mfuNonCausal: times(utilisation, fullOverCausal.get(id) ?? 1),
+        hfu: utilisation,
+        memoryBytesPerGpu: null,
+        energyKwh,
+        usd,
+        samplingShare:
+          kind === 'grpo' ? null : kind === 'eval' || kind === 'rejection-sample' ? 1 : 0,
+      };
+    },
+  );
   const { total, active, mtp } = parametersOf(architecture);
   const { value, low, high, source, date } = priceOf('cpu.rent.core-hour');
   return {

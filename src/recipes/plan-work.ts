@@ -1,9 +1,11 @@
 /**
  * @file `plan`: the interpreter of a recipe that predicts what it will take, on any cluster.
  *
- * Layouts are searched for each stage at the medians of all inputs; then the inputs are drawn together a few thousand times (errors
- * of the planner, price, goodput, power, lengths of completions, and whatever a cluster's file leaves open), and every quantity is
- * the median of what comes out with its 5% and 95% quantiles. One draw prices all stages, so their errors add up as they would.
+ * Layouts are searched for each stage at the medians of all inputs; then the inputs are drawn
+ * together a few thousand times (errors of the planner, price, goodput, power, lengths of
+ * completions, and whatever a cluster's file leaves open), and every quantity is the median of what
+ * comes out with its 5% and 95% quantiles. One draw prices all stages, so their errors add up as
+ * they would.
  */
 import type { Quantity } from '../planner/cluster.js';
 import { type Distribution, medianOf, quantileFunction } from '../planner/distribution.js';
@@ -28,7 +30,9 @@ export interface PlannedStage {
   /** An optimizer step, or a round of sampling and learning, when nothing fails. */
   stepSeconds: Quantity;
   tokensPerSecondPerGpu: Quantity;
-  /** Of the 16-bit peak: attention counted causally, in full, and causally with what is recomputed. */
+  /**
+   * Of the 16-bit peak: attention counted causally, in full, and causally with what is recomputed.
+   */
   mfuCausal: Quantity;
   mfuNonCausal: Quantity;
   hfu: Quantity;
@@ -82,7 +86,9 @@ export function planWork(recipe: PlannableRecipe, target: Target): Plan {
   const refusals = costs.filter(({ refused }) => refused !== null);
   if (refusals.length > 0 && refusals.length === costs.length) throw refusals[0].refused;
   for (const { work, refused } of refusals) {
-    notes.push(`Stage ${work.id} cannot take the layout that was given, and another was searched for: ${refused?.message}.`);
+    notes.push(
+      `Stage ${work.id} cannot take the layout that was given, and another was searched for: ${refused?.message}.`,
+    );
   }
   const inputs = inputsOf(architecture, target, costs);
   const groups = published.map((group) => new Set(group.stages));
@@ -96,7 +102,11 @@ export function planWork(recipe: PlannableRecipe, target: Target): Plan {
     return { value: value * factor, low: low * factor, high: high * factor };
   };
   const { accelerator, count } = target;
-  const peak = accelerator.peakFlops.bf16 ?? accelerator.peakFlops.fp16 ?? accelerator.peakFlops.fp32 ?? Number.NaN;
+  const peak =
+    accelerator.peakFlops.bf16 ??
+    accelerator.peakFlops.fp16 ??
+    accelerator.peakFlops.fp32 ??
+    Number.NaN;
   const stages = costs.map((cost): PlannedStage => {
     const { work, layout, steps, flops, memoryBytes } = cost;
     const at = work.id;
@@ -151,13 +161,21 @@ export function planWork(recipe: PlannableRecipe, target: Target): Plan {
     sensitivity: rankedInputs(outcomes['total.usd'].sensitivity),
     published: published.map(({ what, stages: parts, gpuHours, source: said }, i) => {
       const predicted = scaled(`group${i}.seconds`, count / 3600);
-      return { what, stages: parts, gpuHours, predicted, relativeError: predicted.value / gpuHours - 1, source: said };
+      return {
+        what,
+        stages: parts,
+        gpuHours,
+        predicted,
+        relativeError: predicted.value / gpuHours - 1,
+        source: said,
+      };
     }),
     notes,
   };
 }
 
-const meanAtMedian = ({ work }: StageCost): number => ('batch' in work ? 0 : medianOf(work.meanTokens));
+const meanAtMedian = ({ work }: StageCost): number =>
+  'batch' in work ? 0 : medianOf(work.meanTokens);
 
 /** What matrix products are computed in: what the recipe says where the machine has it. */
 function numericsOf(recipe: PlannableRecipe, { accelerator }: Target, notes: string[]): Numerics {
@@ -179,7 +197,8 @@ const NAMES: Record<string, string> = {
 
 /** A distribution as a quantity: its median and 5% and 95% quantiles. */
 function quantityOfInput(distribution: Distribution): Quantity {
-  if (typeof distribution === 'number') return { value: distribution, low: distribution, high: distribution };
+  if (typeof distribution === 'number')
+    return { value: distribution, low: distribution, high: distribution };
   const quantile = quantileFunction(distribution);
   return { value: quantile(0.5), low: quantile(0.05), high: quantile(0.95) };
 }
@@ -189,7 +208,10 @@ function rankedInputs(sensitivity: readonly Sensitivity[]): Plan['sensitivity'] 
     .filter(({ share }) => share >= 0.005)
     .map(({ input, share, rank }) => {
       const [kind, name] = input.split(/\.(.*)/);
-      const what = kind === 'completionTokens' ? `length of completions in ${name}` : (NAMES[input] ?? `${name} (${kind})`);
+      const what =
+        kind === 'completionTokens'
+          ? `length of completions in ${name}`
+          : (NAMES[input] ?? `${name} (${kind})`);
       return { input, what, share, rank };
     });
 }

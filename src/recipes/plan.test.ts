@@ -71,10 +71,11 @@ describe('planRecipe', () => {
     const ideal = (pretrain.stepSeconds.value * 235240 * 2048) / 3600;
     expect(pretrain.gpuHours.value / ideal).toBeCloseTo(1 / 0.93, 1);
     const tokensPerStep = 15360 * 4096;
-    expect((tokensPerStep / pretrain.stepSeconds.value / 2048 / pretrain.tokensPerSecondPerGpu.value - 1) * 100).toBeCloseTo(
-      0,
-      0,
-    );
+    expect(
+      (tokensPerStep / pretrain.stepSeconds.value / 2048 / pretrain.tokensPerSecondPerGpu.value -
+        1) *
+        100,
+    ).toBeCloseTo(0, 0);
     // Rent at a median of $2, an interval that is not the product of the intervals' ends.
     expect(pretrain.usd.value / pretrain.gpuHours.value / 2).toBeCloseTo(1, 1);
     expect(pretrain.usd.high).toBeLessThan(pretrain.gpuHours.high * 3.42);
@@ -94,10 +95,15 @@ describe('planRecipe', () => {
   });
 
   it('adds up stages, whose errors move together', () => {
-    const both = planned('deepseek-v3', 'h800x2048', 'tp8 pp16 dp16 mb1 selective dualpipe ep64 cp1', (recipe) => {
-      recipe.stages = recipe.stages.slice(0, 2);
-      recipe.published = undefined;
-    });
+    const both = planned(
+      'deepseek-v3',
+      'h800x2048',
+      'tp8 pp16 dp16 mb1 selective dualpipe ep64 cp1',
+      (recipe) => {
+        recipe.stages = recipe.stages.slice(0, 2);
+        recipe.published = undefined;
+      },
+    );
     const sum = (of: (stage: Plan['stages'][number]) => Quantity, end: keyof Quantity): number =>
       both.stages.reduce((total, stage) => total + of(stage)[end], 0);
     for (const end of ['value', 'low', 'high'] as const) {
@@ -131,7 +137,12 @@ describe('planRecipe', () => {
   });
 
   it('says that a machine lacks the precision, and plans in another', () => {
-    const { notes, stages } = planned('deepseek-v3', 'a100x2048', 'tp4 pp32 dp16 ep64 mb1', pretraining);
+    const { notes, stages } = planned(
+      'deepseek-v3',
+      'a100x2048',
+      'tp4 pp32 dp16 ep64 mb1',
+      pretraining,
+    );
     expect(notes).toEqual([expect.stringMatching(/^NVIDIA A100.* has no fp8: planned in bf16\.$/)]);
     expect(stages[0].gpuHours.value).toBeGreaterThan(1.5 * pretrain.gpuHours.value);
   });
@@ -143,12 +154,19 @@ describe('planRecipe', () => {
   });
 
   it('searches for another layout where a stage cannot take the one that was given, and says so', () => {
-    const { stages, notes } = planned('deepseek-v3', 'h800x2048', 'tp1 pp16 ep64 mb1 selective dualpipe', (recipe) => {
-      recipe.stages = recipe.stages.filter(({ id }) => id === 'pretrain' || id === 'sft');
-      recipe.published = undefined;
-    });
+    const { stages, notes } = planned(
+      'deepseek-v3',
+      'h800x2048',
+      'tp1 pp16 ep64 mb1 selective dualpipe',
+      (recipe) => {
+        recipe.stages = recipe.stages.filter(({ id }) => id === 'pretrain' || id === 'sft');
+        recipe.published = undefined;
+      },
+    );
     expect(stages[0].layout).toContain('pp16');
-    expect(notes).toEqual([expect.stringMatching(/^Stage sft cannot take the layout that was given, .*DualPipe needs/)]);
+    expect(notes).toEqual([
+      expect.stringMatching(/^Stage sft cannot take the layout that was given, .*DualPipe needs/),
+    ]);
     const impossible = () => planned('deepseek-v3', 'h800x2048', 'tp1 pp1 ep1', pretraining);
     expect(impossible).toThrow(/stage pretrain: none of \d+ layouts fits: /);
   });
@@ -157,12 +175,33 @@ describe('planRecipe', () => {
     const recipe = parseRecipe(
       {
         name: 'small',
-        model: { model_type: 'llama', hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2, num_attention_heads: 2 },
+        model: {
+          model_type: 'llama',
+          hidden_size: 64,
+          intermediate_size: 128,
+          num_hidden_layers: 2,
+          num_attention_heads: 2,
+        },
         task: { name: 'sums', maximum: 9 },
         stages: [
           { id: 'sft', kind: 'sft', steps: 20, batch: 16, schedule: { kind: 'constant' } },
-          { id: 'sample', kind: 'rejection-sample', steps: 2, prompts: 8, samples: 4, maxTokens: 48 },
-          { id: 'grpo', kind: 'grpo', steps: 4, prompts: 8, samples: 4, maxTokens: 48, schedule: { kind: 'constant' } },
+          {
+            id: 'sample',
+            kind: 'rejection-sample',
+            steps: 2,
+            prompts: 8,
+            samples: 4,
+            maxTokens: 48,
+          },
+          {
+            id: 'grpo',
+            kind: 'grpo',
+            steps: 4,
+            prompts: 8,
+            samples: 4,
+            maxTokens: 48,
+            schedule: { kind: 'constant' },
+          },
           { id: 'after', kind: 'eval', problems: 20, maxTokens: 48 },
         ],
       },
@@ -170,7 +209,12 @@ describe('planRecipe', () => {
     );
     const { stages, total, sensitivity } = planRecipe(recipe, readTarget('h100x8'));
     expect(stages.map(({ id }) => id)).toEqual(['sft', 'sample', 'grpo', 'after']);
-    expect(stages.map(({ samplingShare }) => Number(samplingShare) > 0)).toEqual([false, true, true, true]);
+    expect(stages.map(({ samplingShare }) => Number(samplingShare) > 0)).toEqual([
+      false,
+      true,
+      true,
+      true,
+    ]);
     expect(stages[2].samplingShare).toBeLessThan(1);
     expect(stages[1].tokens).toBeGreaterThan(64 * 5);
     expect(stages[1].tokens).toBeLessThan(64 * 64);
@@ -181,7 +225,13 @@ describe('planRecipe', () => {
 });
 
 describe('a recipe with a second model', () => {
-  const student = { model_type: 'llama', hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2, num_attention_heads: 2 };
+  const student = {
+    model_type: 'llama',
+    hidden_size: 64,
+    intermediate_size: 128,
+    num_hidden_layers: 2,
+    num_attention_heads: 2,
+  };
   const small = (wide: number, more: object = {}) =>
     parseRecipe(
       {
@@ -207,7 +257,9 @@ describe('a recipe with a second model', () => {
     );
 
   it('is planned model by model: the teacher samples, the student learns and is evaluated', () => {
-    const published = [{ what: 'distillation', stages: ['distill'], gpuHours: 1, source: 'a test' }];
+    const published = [
+      { what: 'distillation', stages: ['distill'], gpuHours: 1, source: 'a test' },
+    ];
     const plan = planRecipe(small(128, { published }), readTarget('h100x8'));
     expect(plan.stages.map(({ id, kind }) => `${id} ${kind}`)).toEqual([
       'sft sft',
@@ -217,17 +269,26 @@ describe('a recipe with a second model', () => {
     ]);
     const [, sampling, learning] = plan.stages;
     expect([sampling.samplingShare, learning.samplingShare]).toEqual([1, 0]);
-    // The student's 30 steps of 16 examples, each as long as a prompt and a completion of the teacher's.
+    // The student's 30 steps of 16 examples, each as long as a prompt and a completion of the
+    // teacher's.
     expect(learning.tokens / 480).toBeCloseTo(sampling.tokens / 64, -0.5);
     const [group] = plan.published;
     // Medians do not add up exactly.
-    expect(group.predicted.value / (sampling.gpuHours.value + learning.gpuHours.value)).toBeCloseTo(1, 1);
+    expect(group.predicted.value / (sampling.gpuHours.value + learning.gpuHours.value)).toBeCloseTo(
+      1,
+      1,
+    );
   });
 
   it("has each stage's own model: a larger teacher changes its own part and not the student's", () => {
     const works = [128, 256].map((wide) => workOf(small(wide)));
     const [narrow, wide] = works.map(({ stages }) => stages);
-    expect(narrow.map(({ architecture }) => architecture !== undefined)).toEqual([false, false, true, true]);
+    expect(narrow.map(({ architecture }) => architecture !== undefined)).toEqual([
+      false,
+      false,
+      true,
+      true,
+    ]);
     expect(wide.slice(2)).toEqual(narrow.slice(2));
     expect(works[0].architecture).not.toEqual(works[1].architecture);
   });
@@ -244,13 +305,23 @@ describe('a recipe with a second model', () => {
       batch: 16,
       schedule: { kind: 'constant' },
     };
-    const sft = { id: 'sft', kind: 'sft', steps: 2, batch: 8, schedule: { kind: 'constant' }, plan: { sequenceTokens: 4096 } };
+    const sft = {
+      id: 'sft',
+      kind: 'sft',
+      steps: 2,
+      batch: 8,
+      schedule: { kind: 'constant' },
+      plan: { sequenceTokens: 4096 },
+    };
     const recipe = {
       name: 'x',
       model: { ...student, hidden_size: 128, vocab_size: 1000 },
       stages: [sft, { ...stage, plan: hints }],
     };
-    expect(workOf(parseRecipe(recipe, 'x.json')).stages[2]).toMatchObject({ id: 'distill', sequenceTokens: 5250 });
+    expect(workOf(parseRecipe(recipe, 'x.json')).stages[2]).toMatchObject({
+      id: 'distill',
+      sequenceTokens: 5250,
+    });
     expect(() => parseRecipe({ ...recipe, stages: [sft, stage] }, 'x.json')).toThrow(
       'stages.1 needs plan.promptTokens and plan.completionTokens',
     );

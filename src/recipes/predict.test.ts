@@ -10,15 +10,22 @@ import { LOCAL_GPU, localPlan } from './plan-local.js';
 import { type LocalCalibration, predictLocal } from './predict.js';
 import { loadRecipe, parseRecipe, resolveRecipe } from './schema.js';
 
-const mean = (values: readonly number[]): number => values.reduce((sum, x) => sum + x, 0) / values.length;
+const mean = (values: readonly number[]): number =>
+  values.reduce((sum, x) => sum + x, 0) / values.length;
 
 describe('lengths', () => {
-  function lengthsAfter(name: string, maxTokens: number, experience: 'imitation' | 'reinforcement' | 'none'): number {
+  function lengthsAfter(
+    name: string,
+    maxTokens: number,
+    experience: 'imitation' | 'reinforcement' | 'none',
+  ): number {
     const task = createTask({ name });
     const lengths = surveyLengths(task, createCharacterTokenizer(task.alphabet), 1, null);
     const random = new Random(1);
     const limits = { maxTokens, vocabulary: 20 };
-    return mean(Array.from({ length: 2000 }, () => drawLength(lengths, experience, 0, limits, random)));
+    return mean(
+      Array.from({ length: 2000 }, () => drawLength(lengths, experience, 0, limits, random)),
+    );
   }
 
   it('of sums grow to those of worked answers: wrong demonstrations did not try', () => {
@@ -73,7 +80,14 @@ const tiny = parseRecipe(
         schedule: { kind: 'constant' },
       },
       { id: 'sample', kind: 'rejection-sample', steps: 2, prompts: 8, samples: 4, maxTokens: 24 },
-      { id: 'again', kind: 'sft', from: 'sample', steps: 5, batch: 8, schedule: { kind: 'cosine' } },
+      {
+        id: 'again',
+        kind: 'sft',
+        from: 'sample',
+        steps: 5,
+        batch: 8,
+        schedule: { kind: 'cosine' },
+      },
     ],
   },
   'tiny.json',
@@ -82,7 +96,15 @@ const tiny = parseRecipe(
 describe('describeRecipe', () => {
   it('counts checkpoints, updates and work of the busiest rank', () => {
     const { stages } = describeRecipe(resolveRecipe(tiny), 2);
-    expect(stages.map(({ id, local }) => [id, local.checkpoints, local.updates, local.problems, local.grades])).toEqual([
+    expect(
+      stages.map(({ id, local }) => [
+        id,
+        local.checkpoints,
+        local.updates,
+        local.problems,
+        local.grades,
+      ]),
+    ).toEqual([
       ['sft', 4, 1, 8, 0],
       ['before', 1, 0, 6, 9],
       ['grpo', 2, 2, 2, 8],
@@ -93,7 +115,8 @@ describe('describeRecipe', () => {
   });
 
   it('predicts the tokens of the shipped recipes', () => {
-    // Measured runs of r1-mini: 2,439k tokens of imitation; 1,324k read and 972k written by reinforcement learning.
+    // Measured runs of r1-mini: 2,439k tokens of imitation; 1,324k read and 972k written by
+    // reinforcement learning.
     const [, before, grpo, after] = describeRecipe(resolveRecipe(loadRecipe('r1-mini')), 1).stages;
     expect(Math.abs(grpo.tokensIn.value / 1324e3 - 1)).toBeLessThan(0.2);
     expect(Math.abs(grpo.tokensOut.value / 972e3 - 1)).toBeLessThan(0.2);
@@ -107,7 +130,9 @@ describe('describeRecipe', () => {
 
   it('gives the same numbers every time but for the clock', () => {
     const [a, b] = [0, 1].map(() =>
-      describeRecipe(resolveRecipe(tiny), 2).stages.map(({ secondsPerGrade: _, secondsPerProblem: __, ...rest }) => rest),
+      describeRecipe(resolveRecipe(tiny), 2).stages.map(
+        ({ secondsPerGrade: _, secondsPerProblem: __, ...rest }) => rest,
+      ),
     );
     expect(a).toEqual(b);
   });
@@ -115,7 +140,12 @@ describe('describeRecipe', () => {
 
 describe('predictLocal', () => {
   it('times the tiny recipe, leaves the stacks as they were, and plans every stage', async () => {
-    const backend = await createWasmBackend({ sharedBytes: 1 << 20, localBytes: 1 << 24, blas: false, build: 'plain' });
+    const backend = await createWasmBackend({
+      sharedBytes: 1 << 20,
+      localBytes: 1 << 24,
+      blas: false,
+      build: 'plain',
+    });
     const described = describeRecipe(resolveRecipe(tiny), 1);
     const { localBytes, sharedBytes } = backend.memory();
     const rank = await calibrateRank(backend, described.request);
@@ -123,16 +153,34 @@ describe('predictLocal', () => {
     await backend.close();
     expect(rank.slowdown).toBeGreaterThanOrEqual(1);
     const disk = { secondsPerFile: 0, secondsPerByte: 0 };
-    const calibration: LocalCalibration = { recipe: 'tiny', workers: 1, fingerprint: '', startSeconds: 0.5, disk, ...rank };
+    const calibration: LocalCalibration = {
+      recipe: 'tiny',
+      workers: 1,
+      fingerprint: '',
+      startSeconds: 0.5,
+      disk,
+      ...rank,
+    };
     const plan = predictLocal(tiny, calibration, { described });
-    expect(plan.stages.map((stage) => stage.id)).toEqual(['start', 'sft', 'before', 'grpo', 'sample', 'again', 'finish']);
+    expect(plan.stages.map((stage) => stage.id)).toEqual([
+      'start',
+      'sft',
+      'before',
+      'grpo',
+      'sample',
+      'again',
+      'finish',
+    ]);
     for (const stage of plan.stages.slice(1, -1)) {
       expect(stage.seconds.value).toBeGreaterThan(0);
       expect(stage.seconds.low).toBeLessThan(stage.seconds.value);
       expect(stage.seconds.high).toBeGreaterThan(stage.seconds.value);
       expect(stage.usage.basis).toBe('predicted');
       expect(stage.usage.tokensIn + stage.usage.tokensOut).toBeGreaterThan(0);
-      expect(stage.usd.value / stage.seconds.value).toBeCloseTo(plan.total.usd.value / plan.total.seconds.value, 9);
+      expect(stage.usd.value / stage.seconds.value).toBeCloseTo(
+        plan.total.usd.value / plan.total.seconds.value,
+        9,
+      );
     }
     const sum = plan.stages.reduce((total, stage) => total + stage.seconds.value, 0);
     expect(plan.total.seconds.value).toBeCloseTo(sum, 9);
@@ -152,9 +200,23 @@ describe('the rates of a GPU', () => {
     slowdown: 1,
     disk: { secondsPerFile: 0, secondsPerByte: 0 },
     measured: described.request.pieces.map(({ kind, key }): Measured => {
-      if (kind === 'training') return { kind, key, tokens: 100, secondsPerToken: seconds / 100, secondsPerUpdate: seconds };
+      if (kind === 'training')
+        return {
+          kind,
+          key,
+          tokens: 100,
+          secondsPerToken: seconds / 100,
+          secondsPerUpdate: seconds,
+        };
       const decode = [1, 16].map((sequences) => ({ sequences, seconds }));
-      return { kind, key, prefillSecondsPerPrompt: seconds, decode, context: 10, secondsPerContextToken: 0 };
+      return {
+        kind,
+        key,
+        prefillSecondsPerPrompt: seconds,
+        decode,
+        context: 10,
+        secondsPerContextToken: 0,
+      };
     }),
   });
   const device = { name: 'Acme Fast 1', gpu: true, peakFlops: 2e12 };

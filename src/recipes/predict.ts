@@ -1,9 +1,10 @@
 /**
  * @file What a run will take on this machine, before it starts: `plan.json`.
  *
- * A recipe becomes numbers (`describe.ts`), what they cost here is timed on scratch models for a second or so
- * (`calibrate.ts`), and the planner's arithmetic (`planner/local.ts`) gives seconds, tokens, model FLOPs, energy and dollars by
- * stage, each with a 90% interval, in the same usage records that the run will write.
+ * A recipe becomes numbers (`describe.ts`), what they cost here is timed on scratch models for a
+ * second or so (`calibrate.ts`), and the planner's arithmetic (`planner/local.ts`) gives seconds,
+ * tokens, model FLOPs, energy and dollars by stage, each with a 90% interval, in the same usage
+ * records that the run will write.
  */
 import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs';
@@ -12,7 +13,13 @@ import { join } from 'node:path';
 import { priceOf } from '../catalog/catalog.js';
 import { createCostMeter, defaultPriceBook, type PriceBook } from '../ledger/index.js';
 import type { Quantity } from '../planner/cluster.js';
-import { addQuantities, type LocalRates, predictStage, SPEED_RANGE, scaleQuantity } from '../planner/local.js';
+import {
+  addQuantities,
+  type LocalRates,
+  predictStage,
+  SPEED_RANGE,
+  scaleQuantity,
+} from '../planner/local.js';
 import type { Precision } from '../tensor/backends/webgpu/index.js';
 import type { Machine } from '../usage/events.js';
 import { describeMachine } from '../usage/meters.js';
@@ -68,7 +75,13 @@ export interface RunPlan {
   workers: number;
   calibration: LocalCalibration;
   stages: PlannedStage[];
-  total: { seconds: Quantity; tokens: Quantity; modelFlops: Quantity; energyKwh: Quantity; usd: Quantity };
+  total: {
+    seconds: Quantity;
+    tokens: Quantity;
+    modelFlops: Quantity;
+    energyKwh: Quantity;
+    usd: Quantity;
+  };
   notes: string[];
 }
 
@@ -79,7 +92,10 @@ const DISK_BYTES = 1 << 18;
 const ASSUMED_DISK = { secondsPerFile: 0.005, secondsPerByte: 5e-9 };
 const JOULES_PER_KWH = 3_600_000;
 
-/** Writes a few files to `folder` and takes them away again. The fastest counts: a busy disk has moments of half a second. */
+/**
+ * Writes a few files to `folder` and takes them away again. The fastest counts: a busy disk has
+ * moments of half a second.
+ */
 export function measureDisk(folder: string): LocalCalibration['disk'] {
   const file = join(folder, `.disk-${process.pid}-${randomBytes(4).toString('hex')}.tmp`);
   const time = (bytes: number): number => {
@@ -96,14 +112,20 @@ export function measureDisk(folder: string): LocalCalibration['disk'] {
   };
   try {
     const small = Math.min(time(1024), time(1024), time(1024));
-    return { secondsPerFile: small, secondsPerByte: Math.max(1e-9, (time(DISK_BYTES) - small) / DISK_BYTES) };
+    return {
+      secondsPerFile: small,
+      secondsPerByte: Math.max(1e-9, (time(DISK_BYTES) - small) / DISK_BYTES),
+    };
   } catch {
     return ASSUMED_DISK;
   }
 }
 
 /** Rates of one stage from what was measured. */
-function ratesOf(stage: DescribedRecipe['stages'][number], calibration: LocalCalibration): LocalRates {
+function ratesOf(
+  stage: DescribedRecipe['stages'][number],
+  calibration: LocalCalibration,
+): LocalRates {
   const { secondsPerProblem, secondsPerGrade } = stage;
   const rates: LocalRates = { secondsPerProblem, secondsPerGrade };
   for (const measured of calibration.measured) {
@@ -111,7 +133,8 @@ function ratesOf(stage: DescribedRecipe['stages'][number], calibration: LocalCal
       rates.trainingSecondsPerToken = measured.secondsPerToken;
       rates.secondsPerUpdate = measured.secondsPerUpdate;
     }
-    if (measured.kind === 'generation' && measured.key === stage.generationKey) rates.generation = measured;
+    if (measured.kind === 'generation' && measured.key === stage.generationKey)
+      rates.generation = measured;
   }
   return rates;
 }
@@ -128,7 +151,11 @@ export interface PredictOptions {
  * Predicts what `train` would use for the recipe on this machine.
  * @throws Error when the calibration is of another recipe or another number of workers
  */
-export function predictLocal(recipe: Recipe, calibration: LocalCalibration, options: PredictOptions = {}): RunPlan {
+export function predictLocal(
+  recipe: Recipe,
+  calibration: LocalCalibration,
+  options: PredictOptions = {},
+): RunPlan {
   const { workers, disk, slowdown } = calibration;
   if (calibration.recipe !== recipe.name || (options.workers ?? workers) !== workers) {
     throw new Error(`the calibration is of ${calibration.recipe} on ${workers} workers`);
@@ -140,7 +167,13 @@ export function predictLocal(recipe: Recipe, calibration: LocalCalibration, opti
 
   const planned = (
     head: Pick<PlannedStage, 'id' | 'kind' | 'purpose' | 'seconds'>,
-    work: { tokensIn: Quantity; tokensOut: Quantity; modelFlops: Quantity; storedBytes: number; completions: Quantity | null },
+    work: {
+      tokensIn: Quantity;
+      tokensOut: Quantity;
+      modelFlops: Quantity;
+      storedBytes: number;
+      completions: Quantity | null;
+    },
   ): PlannedStage => {
     const { seconds, id, purpose } = head;
     const joules = scaleQuantity(seconds, workers * watts);
@@ -170,10 +203,16 @@ export function predictLocal(recipe: Recipe, calibration: LocalCalibration, opti
       usage,
     };
   };
-  const checkpointSeconds = (bytes: number): number => CHECKPOINT_FILES * disk.secondsPerFile + bytes * disk.secondsPerByte;
+  const checkpointSeconds = (bytes: number): number =>
+    CHECKPOINT_FILES * disk.secondsPerFile + bytes * disk.secondsPerByte;
   const overhead = (id: string, value: number, high: number, storedBytes: number): PlannedStage =>
     planned(
-      { id, kind: 'overhead', purpose: 'overhead', seconds: { value, low: SPEED_RANGE.low * value, high } },
+      {
+        id,
+        kind: 'overhead',
+        purpose: 'overhead',
+        seconds: { value, low: SPEED_RANGE.low * value, high },
+      },
       { tokensIn: none, tokensOut: none, modelFlops: none, storedBytes, completions: null },
     );
 
@@ -183,7 +222,11 @@ export function predictLocal(recipe: Recipe, calibration: LocalCalibration, opti
     overhead('start', startSeconds, SPEED_RANGE.high * startSeconds, 0),
     ...described.stages.map((stage) => {
       const secondsPerCheckpoint = checkpointSeconds(stage.checkpointBytes);
-      const seconds = predictStage({ ...stage.local, secondsPerCheckpoint }, ratesOf(stage, calibration), slowdown);
+      const seconds = predictStage(
+        { ...stage.local, secondsPerCheckpoint },
+        ratesOf(stage, calibration),
+        slowdown,
+      );
       const { id, kind, purpose, tokensIn, tokensOut, modelFlops, completionTokens } = stage;
       const storedBytes = stage.local.checkpoints * stage.checkpointBytes;
       return planned(
@@ -212,10 +255,14 @@ export function predictLocal(recipe: Recipe, calibration: LocalCalibration, opti
     notes: [
       'Intervals are 90%: of the length of completions, and of the speed of the machine if others come to use it or leave it.',
       ...(stages.some(({ completionTokens }) => completionTokens)
-        ? ["Lengths of completions are expected from the task's demonstrations; reinforcement learning changes them."]
+        ? [
+            "Lengths of completions are expected from the task's demonstrations; reinforcement learning changes them.",
+          ]
         : []),
       ...(backendOf(calibration.fingerprint).kind === 'webgpu'
-        ? ["Dollars and energy are those of the core that drives the GPU; the GPU's own are not known here and not in them."]
+        ? [
+            "Dollars and energy are those of the core that drives the GPU; the GPU's own are not known here and not in them.",
+          ]
         : []),
       `Dollars at the prices of ${prices.name} (${prices.mode}), without storage; energy at ${watts} W a busy core.`,
     ],
@@ -228,7 +275,13 @@ export function predictLocal(recipe: Recipe, calibration: LocalCalibration, opti
  */
 export async function calibrateLocal(
   recipe: Recipe,
-  options: { workers?: number; blas?: boolean; backend?: BackendKind; precision?: Precision; folder?: string } = {},
+  options: {
+    workers?: number;
+    blas?: boolean;
+    backend?: BackendKind;
+    precision?: Precision;
+    folder?: string;
+  } = {},
 ): Promise<{ calibration: LocalCalibration; described: DescribedRecipe }> {
   const start = performance.now();
   const resolved: ResolvedRecipe = resolveRecipe(recipe);
@@ -249,7 +302,9 @@ export async function calibrateLocal(
         };
         worker.on('message', resolve);
         worker.on('error', (error) => fail(error as Error));
-        worker.on('exit', (code) => fail(new Error(`rank ${rank} ended without a word (exit code ${code})`)));
+        worker.on('exit', (code) =>
+          fail(new Error(`rank ${rank} ended without a word (exit code ${code})`)),
+        );
       });
     }),
   );
@@ -257,7 +312,16 @@ export async function calibrateLocal(
   const startSeconds = (performance.now() - start) / 1000;
   const { fingerprint } = plan;
   return {
-    calibration: { recipe: recipe.name, workers, fingerprint, seconds, startSeconds, measured, slowdown, disk },
+    calibration: {
+      recipe: recipe.name,
+      workers,
+      fingerprint,
+      seconds,
+      startSeconds,
+      measured,
+      slowdown,
+      disk,
+    },
     described,
   };
 }

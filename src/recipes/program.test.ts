@@ -35,11 +35,29 @@ const base = {
 };
 const evaluation = { id: 'after', kind: 'eval', problems: 2, samples: 1, maxTokens: 16 };
 
-/** Runs one rank of a recipe in this thread; asks it to stop after `stopAt` steps. Gives what it said and how it ended. */
-async function run(name: string, recipe: object, { stopAt = Number.POSITIVE_INFINITY, resume = false } = {}) {
+/**
+ * Runs one rank of a recipe in this thread; asks it to stop after `stopAt` steps. Gives what it
+ * said and how it ended.
+ */
+async function run(
+  name: string,
+  recipe: object,
+  { stopAt = Number.POSITIVE_INFINITY, resume = false } = {},
+) {
   const runFolder = join(folder, name);
-  const backend = await createWasmBackend({ sharedBytes: 1 << 20, localBytes: 1 << 24, blas: false, build: 'plain' });
-  const known = { version: '0', recipeHash: '', seed: 1, workers: 1, fingerprint: backend.fingerprint };
+  const backend = await createWasmBackend({
+    sharedBytes: 1 << 20,
+    localBytes: 1 << 24,
+    blas: false,
+    build: 'plain',
+  });
+  const known = {
+    version: '0',
+    recipeHash: '',
+    seed: 1,
+    workers: 1,
+    fingerprint: backend.fingerprint,
+  };
   const control = new SharedArrayBuffer(4);
   const stages: string[] = [];
   const job = {
@@ -48,7 +66,9 @@ async function run(name: string, recipe: object, { stopAt = Number.POSITIVE_INFI
     recipe: parseRecipe(recipe, 'recipe.json'),
     runFolder,
     attempt: 0,
-    resumeFrom: resume ? (latestSnapshot(join(runFolder, 'checkpoints'), () => {})?.folder ?? null) : null,
+    resumeFrom: resume
+      ? (latestSnapshot(join(runFolder, 'checkpoints'), () => {})?.folder ?? null)
+      : null,
     fromStage: null,
     foundation: foundationHere(known),
     control,
@@ -65,18 +85,30 @@ async function run(name: string, recipe: object, { stopAt = Number.POSITIVE_INFI
   return { ...outcome, stages, folder: runFolder };
 }
 
-const weightsOf = (name: string): Buffer => readFileSync(join(folder, name, 'model', 'model.safetensors'));
-const checkpointsOf = (name: string): string[] => readdirSync(join(folder, name, 'checkpoints')).sort();
+const weightsOf = (name: string): Buffer =>
+  readFileSync(join(folder, name, 'model', 'model.safetensors'));
+const checkpointsOf = (name: string): string[] =>
+  readdirSync(join(folder, name, 'checkpoints')).sort();
 
 describe('a run', () => {
   it('stops between steps, and goes on as if it never had', async () => {
     const recipe = { ...base, stages: [...base.stages, evaluation] };
     const whole = await run('whole', recipe);
-    expect(whole).toMatchObject({ reason: 'completed', step: 6, stages: ['sft', 'after', 'finish'] });
+    expect(whole).toMatchObject({
+      reason: 'completed',
+      step: 6,
+      stages: ['sft', 'after', 'finish'],
+    });
     expect(checkpointsOf('whole')).toHaveLength(4); // 2, 4, the end of sft, the end of the evaluation
-    expect(await run('parts', recipe, { stopAt: 3 })).toMatchObject({ reason: 'interrupted', step: 3 });
+    expect(await run('parts', recipe, { stopAt: 3 })).toMatchObject({
+      reason: 'interrupted',
+      step: 3,
+    });
     expect(existsSync(join(folder, 'parts', 'model'))).toBe(false);
-    expect(await run('parts', recipe, { resume: true, stopAt: 5 })).toMatchObject({ reason: 'interrupted', step: 5 });
+    expect(await run('parts', recipe, { resume: true, stopAt: 5 })).toMatchObject({
+      reason: 'interrupted',
+      step: 5,
+    });
     const end = await run('parts', recipe, { resume: true });
     expect(end).toMatchObject({ reason: 'completed', step: 6, stages: ['after', 'finish'] });
     expect(weightsOf('parts').equals(weightsOf('whole'))).toBe(true);
@@ -84,7 +116,10 @@ describe('a run', () => {
 
   it('that diverges says where, and leaves the checkpoints before', async () => {
     const broken = { ...base.stages[0], optimizer: { matrices: 'adamw', lr: 1e30 } };
-    const { reason, message } = await run('broken', { ...base, stages: [base.stages[0], { ...broken, id: 'broken' }] });
+    const { reason, message } = await run('broken', {
+      ...base,
+      stages: [base.stages[0], { ...broken, id: 'broken' }],
+    });
     expect(reason).toBe('diverged');
     expect(message).toMatch(/^stage broken, step [12]: /);
     expect(checkpointsOf('broken').at(-1)).toMatch(/5$/);
@@ -94,7 +129,11 @@ describe('a run', () => {
 describe('a recipe with init', () => {
   it('starts from the weights of another model', async () => {
     await run('first', base);
-    await run('second', { ...base, init: { from: join(folder, 'first', 'model') }, stages: [evaluation] });
+    await run('second', {
+      ...base,
+      init: { from: join(folder, 'first', 'model') },
+      stages: [evaluation],
+    });
     expect(weightsOf('second').equals(weightsOf('first'))).toBe(true);
   });
 
@@ -111,16 +150,33 @@ describe('a recipe with init', () => {
       init: { from: join(folder, 'first', 'model') },
       stages: [evaluation],
     };
-    await expect(run('second', recipe)).rejects.toMatchObject({ code: 'data', field: `model.${field}` });
+    await expect(run('second', recipe)).rejects.toMatchObject({
+      code: 'data',
+      field: `model.${field}`,
+    });
   });
 
   it('refuses weights of another width or vocabulary', async () => {
     await run('first', base);
     const init = { from: join(folder, 'first', 'model') };
-    const wide = { ...base, init, model: { ...model, intermediate_size: 16 }, stages: [evaluation] };
-    await expect(run('second', wide)).rejects.toThrow(/gate_proj.weight is \[12, 8\], and config\.json says \[16, 8\]/);
-    const other = { ...base, init, task: { name: 'countdown' }, stages: [{ ...evaluation, maxTokens: 32 }] };
-    await expect(run('third', other)).rejects.toThrow(/init\.from: .* has another vocabulary than the recipe's tasks/);
+    const wide = {
+      ...base,
+      init,
+      model: { ...model, intermediate_size: 16 },
+      stages: [evaluation],
+    };
+    await expect(run('second', wide)).rejects.toThrow(
+      /gate_proj.weight is \[12, 8\], and config\.json says \[16, 8\]/,
+    );
+    const other = {
+      ...base,
+      init,
+      task: { name: 'countdown' },
+      stages: [{ ...evaluation, maxTokens: 32 }],
+    };
+    await expect(run('third', other)).rejects.toThrow(
+      /init\.from: .* has another vocabulary than the recipe's tasks/,
+    );
   });
 });
 
@@ -145,27 +201,48 @@ describe('a recipe with an adapter', () => {
       },
     ],
   });
-  const adapterOf = (name: string): Buffer => readFileSync(join(folder, name, 'model', 'adapter_model.safetensors'));
+  const adapterOf = (name: string): Buffer =>
+    readFileSync(join(folder, name, 'model', 'adapter_model.safetensors'));
 
   it('trains the adapter alone, keeps it alone, and goes on as if it had never stopped', async () => {
     await run('first', base);
     const before = weightsOf('first');
     const whole = await run('whole', recipe());
     expect(whole).toMatchObject({ reason: 'completed', step: 6, stages: ['sft', 'rl', 'finish'] });
-    expect(await run('parts', recipe(), { stopAt: 2 })).toMatchObject({ reason: 'interrupted', step: 2 });
-    expect(await run('parts', recipe(), { resume: true, stopAt: 5 })).toMatchObject({ reason: 'interrupted', step: 5 });
-    expect(await run('parts', recipe(), { resume: true })).toMatchObject({ reason: 'completed', step: 6 });
+    expect(await run('parts', recipe(), { stopAt: 2 })).toMatchObject({
+      reason: 'interrupted',
+      step: 2,
+    });
+    expect(await run('parts', recipe(), { resume: true, stopAt: 5 })).toMatchObject({
+      reason: 'interrupted',
+      step: 5,
+    });
+    expect(await run('parts', recipe(), { resume: true })).toMatchObject({
+      reason: 'completed',
+      step: 6,
+    });
     expect(adapterOf('parts').equals(adapterOf('whole'))).toBe(true);
     expect(weightsOf('first').equals(before)).toBe(true);
 
     const snapshot = latestSnapshot(join(folder, 'parts', 'checkpoints'));
     const saved = snapshot?.read('weights') ?? [];
     expect(saved).toHaveLength(6);
-    expect(saved.every(({ name }) => /^base_model\.model\.model\.layers\.0\..*\.lora_[AB]\.weight$/.test(name))).toBe(true);
-    expect(saved.filter(({ name }) => name.includes('lora_B')).every(({ data }) => data.some((x) => x !== 0))).toBe(true);
+    expect(
+      saved.every(({ name }) =>
+        /^base_model\.model\.model\.layers\.0\..*\.lora_[AB]\.weight$/.test(name),
+      ),
+    ).toBe(true);
+    expect(
+      saved
+        .filter(({ name }) => name.includes('lora_B'))
+        .every(({ data }) => data.some((x) => x !== 0)),
+    ).toBe(true);
     // No reference policy beside the optimizer: it is the base.
     const middle = loadSnapshot(join(folder, 'parts', 'checkpoints', '000005'));
-    expect(middle.read('optimizer').map(({ name }) => name)).toEqual(['adamw.first', 'adamw.second']);
+    expect(middle.read('optimizer').map(({ name }) => name)).toEqual([
+      'adamw.first',
+      'adamw.second',
+    ]);
   });
 
   it('leaves a model that is opened with its base, and is the same when merged into it', async () => {
@@ -175,13 +252,23 @@ describe('a recipe with an adapter', () => {
     const opened = await openModel(tuned, { blas: false });
     const { loaded, adapter, close } = openWithAdapter(tuned);
     const merged = join(folder, 'merged');
-    const tensors = loaded.tensors.names.map((name) => mergeAdapter(loaded.tensors.read(name), adapter as LoadedAdapter));
-    await saveHuggingFace(merged, { config: loaded.config, tensors, tokenizer: loaded.tokenizerJson ?? undefined });
+    const tensors = loaded.tensors.names.map((name) =>
+      mergeAdapter(loaded.tensors.read(name), adapter as LoadedAdapter),
+    );
+    await saveHuggingFace(merged, {
+      config: loaded.config,
+      tensors,
+      tokenizer: loaded.tokenizerJson ?? undefined,
+    });
     close();
     const whole = await openModel(merged, { blas: false });
     const first = await openModel(join(folder, 'first', 'model'), { blas: false });
     expect(opened.task).toEqual(first.task);
-    const [a, b, c] = [await logitsOf(opened, [1, 8, 9]), await logitsOf(whole, [1, 8, 9]), await logitsOf(first, [1, 8, 9])];
+    const [a, b, c] = [
+      await logitsOf(opened, [1, 8, 9]),
+      await logitsOf(whole, [1, 8, 9]),
+      await logitsOf(first, [1, 8, 9]),
+    ];
     expect(a).not.toEqual(c);
     a.flat().forEach((logit, i) => {
       expect(logit).toBeCloseTo(b.flat()[i], 5);
@@ -192,9 +279,16 @@ describe('a recipe with an adapter', () => {
     const { init: _, ...without } = { ...recipe(), model };
     expect(() => parseRecipe(without, 'r.json')).toThrow(/adapter: needs init/);
     await run('first', base);
-    const wrong = { ...recipe(), adapter: { kind: 'lora', rank: 2, alpha: 4, targets: ['q_projection'] } };
-    expect(() => parseRecipe(wrong, 'r.json')).toThrow(/adapter\.targets: the model has no q_projection; choose from q_proj, /);
+    const wrong = {
+      ...recipe(),
+      adapter: { kind: 'lora', rank: 2, alpha: 4, targets: ['q_projection'] },
+    };
+    expect(() => parseRecipe(wrong, 'r.json')).toThrow(
+      /adapter\.targets: the model has no q_projection; choose from q_proj, /,
+    );
     await run('tuned', recipe());
-    expect(() => parseRecipe(recipe('tuned'), 'r.json')).toThrow(/init\.from: .* is an adapter; merge it/);
+    expect(() => parseRecipe(recipe('tuned'), 'r.json')).toThrow(
+      /init\.from: .* is an adapter; merge it/,
+    );
   });
 });

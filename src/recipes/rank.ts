@@ -1,5 +1,6 @@
 /**
- * @file One rank of a run, from its backend to its last word; `worker.ts` gives it a thread, a page its worker.
+ * @file One rank of a run, from its backend to its last word; `worker.ts` gives it a thread, a page
+ * its worker.
  */
 import { UserError } from '../base/errors.js';
 import { diskError } from '../base/files.js';
@@ -41,7 +42,12 @@ export async function runRank(job: RankJob, port: Port): Promise<void> {
     const { message, stack } = error as Error;
     line.send({
       kind: 'failed',
-      error: { code: known ? error.code : 'bug', field: known ? error.field : undefined, message, stack },
+      error: {
+        code: known ? error.code : 'bug',
+        field: known ? error.field : undefined,
+        message,
+        stack,
+      },
     });
   }
 }

@@ -24,7 +24,15 @@ const recipe = {
   stages: [
     { id: 'sft', kind: 'sft', steps: 20, batch: 4, schedule: { kind: 'wsd', warmup: 2, decay: 5 } },
     { id: 'sample', kind: 'rejection-sample', steps: 2, prompts: 4, samples: 2, maxTokens: 32 },
-    { id: 'grpo', kind: 'grpo', steps: 4, prompts: 4, samples: 2, maxTokens: 32, schedule: { kind: 'constant' } },
+    {
+      id: 'grpo',
+      kind: 'grpo',
+      steps: 4,
+      prompts: 4,
+      samples: 2,
+      maxTokens: 32,
+      schedule: { kind: 'constant' },
+    },
     { id: 'after', kind: 'eval', problems: 20, maxTokens: 32 },
   ],
 };
@@ -54,20 +62,29 @@ describe('the shipped recipes', () => {
   });
 
   it('are there', () => {
-    expect(shippedRecipes()).toEqual(expect.arrayContaining(['countdown', 'deepseek-r1', 'deepseek-v3', 'r1-mini']));
-    expect(trainableRecipes()).toEqual(shippedRecipes().filter((name) => !name.startsWith('deepseek-')));
+    expect(shippedRecipes()).toEqual(
+      expect.arrayContaining(['countdown', 'deepseek-r1', 'deepseek-v3', 'r1-mini']),
+    );
+    expect(trainableRecipes()).toEqual(
+      shippedRecipes().filter((name) => !name.startsWith('deepseek-')),
+    );
     expect(() => loadRecipe('no-such')).toThrow(/no recipe named "no-such"; there are .*r1-mini/);
     expect(() => loadRecipe('./no-such.json')).toThrow('recipe ./no-such.json: no such file');
   });
 });
 
 describe('a recipe without a task', () => {
-  it.each(['deepseek-v3', 'deepseek-r1'])('%s parses, and is refused where it would be trained', (name) => {
-    const published = loadRecipe(name);
-    expect(isTrainable(published)).toBe(false);
-    const said = new RegExp(`^${name} cannot be trained here: .*"reckoner plan ${name} --on h800x2048"$`);
-    expect(() => resolveRecipe(published)).toThrow(said);
-  });
+  it.each(['deepseek-v3', 'deepseek-r1'])(
+    '%s parses, and is refused where it would be trained',
+    (name) => {
+      const published = loadRecipe(name);
+      expect(isTrainable(published)).toBe(false);
+      const said = new RegExp(
+        `^${name} cannot be trained here: .*"reckoner plan ${name} --on h800x2048"$`,
+      );
+      expect(() => resolveRecipe(published)).toThrow(said);
+    },
+  );
 
   it('trains DeepSeek-V3 on as many tokens as published', () => {
     const tokens = loadRecipe('deepseek-v3').stages.map((stage) =>
@@ -80,13 +97,27 @@ describe('a recipe without a task', () => {
 
   it('must say how long its sequences are, and have a model that the planner knows', () => {
     const stages = [
-      { id: 'a', kind: 'sft', steps: 9, batch: 4, schedule: { kind: 'constant' }, plan: { sequenceTokens: 64 } },
-      { id: 'b', kind: 'eval', maxTokens: 32, plan: { promptTokens: 9, completionTokens: { low: 10, high: 30 } } },
+      {
+        id: 'a',
+        kind: 'sft',
+        steps: 9,
+        batch: 4,
+        schedule: { kind: 'constant' },
+        plan: { sequenceTokens: 64 },
+      },
+      {
+        id: 'b',
+        kind: 'eval',
+        maxTokens: 32,
+        plan: { promptTokens: 9, completionTokens: { low: 10, high: 30 } },
+      },
     ];
     const bare = { name: 'bare', model: recipe.model, stages };
     const withVocab = { ...bare, model: { ...recipe.model, vocab_size: 100 } };
     expect(isTrainable(parseRecipe(withVocab, 'bare.json'))).toBe(false);
-    expect(() => parseRecipe(bare, 'bare.json')).toThrow(/^bare\.json: model: .*vocab_size is missing/);
+    expect(() => parseRecipe(bare, 'bare.json')).toThrow(
+      /^bare\.json: model: .*vocab_size is missing/,
+    );
     const without = (i: number) => ({
       ...withVocab,
       stages: stages.map((stage, k) => (k === i ? { ...stage, plan: {} } : stage)),
@@ -94,7 +125,9 @@ describe('a recipe without a task', () => {
     expect(() => parseRecipe(without(0), 'bare.json')).toThrow(
       'bare.json: task: is missing; without one a recipe can only be planned, and then stages.0 needs plan.sequenceTokens',
     );
-    expect(() => parseRecipe(without(1), 'bare.json')).toThrow(/stages\.1 needs plan\.promptTokens and plan\.completionTokens$/);
+    expect(() => parseRecipe(without(1), 'bare.json')).toThrow(
+      /stages\.1 needs plan\.promptTokens and plan\.completionTokens$/,
+    );
     const published = [{ what: 'x', stages: ['z'], gpuHours: 1, source: 'here' }];
     expect(() => parseRecipe({ ...withVocab, published }, 'bare.json')).toThrow(
       'bare.json: published.0.stages: "z" is not the id of a stage',
@@ -105,7 +138,11 @@ describe('a recipe without a task', () => {
 describe('a recipe', () => {
   it('fills in defaults, and the vocabulary from the tasks of all stages', () => {
     const parsed = parseRecipe(recipe, 'recipe.json');
-    expect(parsed).toMatchObject({ seed: 1, microBatchTokens: 4096, checkpoints: { every: 100, keep: 3 } });
+    expect(parsed).toMatchObject({
+      seed: 1,
+      microBatchTokens: 4096,
+      checkpoints: { every: 100, keep: 3 },
+    });
     expect(parsed.stages[0]).toMatchObject({ optimizer: { matrices: 'muon', clip: 1 } });
     const { tokenizer, tasks, recipe: resolved } = resolveRecipe(parsed);
     expect(resolved.model.vocab_size).toBe(tokenizer.vocabularySize);
@@ -114,7 +151,9 @@ describe('a recipe', () => {
   });
 
   it('takes a longer task for one stage', () => {
-    const { tasks } = resolveRecipe(parseRecipe(withValue('stages.3.task', { terms: [5, 6] }), 'recipe.json'));
+    const { tasks } = resolveRecipe(
+      parseRecipe(withValue('stages.3.task', { terms: [5, 6] }), 'recipe.json'),
+    );
     expect(tasks[3].maxPromptLength).toBeGreaterThan(tasks[2].maxPromptLength);
   });
 
@@ -136,11 +175,19 @@ describe('a recipe', () => {
     ['stages.0.steps', 0, /steps/],
     ['stages.0.stesp', 3, /is not a field that a recipe has here/],
     ['stages.0.schedule', undefined, /schedule/],
-    ['stages.0.schedule.warmup', 18, /warm-up \(18\) and decay \(5\) need more than the stage's 20 steps/],
+    [
+      'stages.0.schedule.warmup',
+      18,
+      /warm-up \(18\) and decay \(5\) need more than the stage's 20 steps/,
+    ],
     ['stages.0.schedule.kind', 'linear', /kind/],
     ['stages.0.optimizer.matrices', 'sgd', /matrices/],
     ['stages.0.optimizer.beta2', 1, /beta2/],
-    ['stages.0.from', 'sample', /"sample" is not the id of an earlier rejection-sample or distill stage/],
+    [
+      'stages.0.from',
+      'sample',
+      /"sample" is not the id of an earlier rejection-sample or distill stage/,
+    ],
     ['stages.0.task', { maximum: 0 }, /maximum/],
     ['stages.1.keep', 0, /keep/],
     ['stages.2.loss', 'ppo', /loss/],
@@ -148,9 +195,17 @@ describe('a recipe', () => {
     ['stages.2.minibatches', 5, /must be at most prompts \(4\), is 5/],
     ['stages.2.maxTokens', 60, /more than model.max_position_embeddings \(64\)/],
     ['stages.2.temperature', 0, /temperature/],
-    ['stages.2.draft', 'mtp', /stages\.2\.draft: "mtp" needs a model with num_nextn_predict_layers: 1/],
+    [
+      'stages.2.draft',
+      'mtp',
+      /stages\.2\.draft: "mtp" needs a model with num_nextn_predict_layers: 1/,
+    ],
     ['stages.3.passAt', 8, /must be at most samples \(4\), is 8/],
-    ['stages.3.task', { terms: [2, 2], maximum: 2 }, /20 evaluation problems asked for, but only \d+ found/],
+    [
+      'stages.3.task',
+      { terms: [2, 2], maximum: 2 },
+      /20 evaluation problems asked for, but only \d+ found/,
+    ],
     ['checkpoints.keep', 1, /keep/],
   ])('that is wrong in %s is refused by that name', (path, value, message) => {
     try {
@@ -167,13 +222,18 @@ describe('a recipe', () => {
         'stages.3.task': 'stages.3.problems',
         'stages.0.schedule.warmup': 'stages.0.schedule',
       };
-      expect(field === path || field === allowed[path] || field.startsWith(`${path}.`), `field ${field}`).toBe(true);
+      expect(
+        field === path || field === allowed[path] || field.startsWith(`${path}.`),
+        `field ${field}`,
+      ).toBe(true);
     }
   });
 });
 
 it('docs/schema/recipe.json is the schema that recipes are checked by (scripts/schemas.mjs)', () => {
-  const written = JSON.parse(readFileSync(new URL('../../docs/schema/recipe.json', import.meta.url), 'utf8'));
+  const written = JSON.parse(
+    readFileSync(new URL('../../docs/schema/recipe.json', import.meta.url), 'utf8'),
+  );
   expect(written).toEqual(JSON.parse(JSON.stringify(recipeJsonSchema())));
   const kinds = written.properties.stages.items.oneOf.map(
     (stage: { properties: { kind: { const: string } } }) => stage.properties.kind.const,

@@ -1,8 +1,9 @@
 /**
- * @file The recipe: what to train, on what, in which stages. Data, at any size; `train` executes it, `plan` prices it.
+ * @file The recipe: what to train, on what, in which stages. Data, at any size; `train` executes
+ * it, `plan` prices it.
  *
- * A recipe with a task can be executed. One without (a published model, on data that nobody here has) can only be planned, and its
- * stages say what a task would: how long their sequences are.
+ * A recipe with a task can be executed. One without (a published model, on data that nobody here
+ * has) can only be planned, and its stages say what a task would: how long their sequences are.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
@@ -12,10 +13,22 @@ import { z } from 'zod';
 import { UserError } from '../base/errors.js';
 import { hashOf, readJson } from '../base/files.js';
 import type { TokenizerFiles } from '../checkpoints/hugging-face.js';
-import { adapterSchema, type ModelConfig, modelConfigSchema, parametersOf, planAdapter } from '../models/index.js';
+import {
+  adapterSchema,
+  type ModelConfig,
+  modelConfigSchema,
+  parametersOf,
+  planAdapter,
+} from '../models/index.js';
 import { architectureOf } from '../planner/config.js';
 import type { Precision } from '../planner/layout.js';
-import { anchorTask, createTask, evaluationProblems, importDefault, stampTask } from '../tasks/index.js';
+import {
+  anchorTask,
+  createTask,
+  evaluationProblems,
+  importDefault,
+  stampTask,
+} from '../tasks/index.js';
 import { problemAt, type Task } from '../tasks/task.js';
 import { createCharacterTokenizer, tokenizerFiles } from '../tokenizers/character.js';
 import { type Tokenizer, withUnusedIds } from '../tokenizers/tokenizer.js';
@@ -57,15 +70,27 @@ export const recipeSchema = z
     seed: z.number().int().min(0).max(0xffffffff).default(1),
     /** A Hugging Face `config.json`; `vocab_size` may be left out, and with `init` all of it. */
     model: recipeModelSchema.default({}),
-    /** `{name, …options}` or `{module, …options}`; stages may override options. Without it a recipe can be planned but not trained. */
+    /**
+     * `{name, …options}` or `{module, …options}`; stages may override options. Without it a recipe
+     * can be planned but not trained.
+     */
     task: z.looseObject({ name: z.string().optional(), module: z.string().optional() }).optional(),
-    /** Start from the weights of a run or of a model folder of the same shape, instead of from random ones. */
+    /**
+     * Start from the weights of a run or of a model folder of the same shape, instead of from
+     * random ones.
+     */
     init: z.strictObject({ from: z.string().min(1) }).optional(),
     /** Train low-rank matrices beside the weights of `init`, which stay as they are. */
     adapter: adapterSchema.optional(),
-    /** Keep one hidden state a layer for the backward pass, and compute the rest of the layer again: less memory, more time. */
+    /**
+     * Keep one hidden state a layer for the backward pass, and compute the rest of the layer again:
+     * less memory, more time.
+     */
     recompute: z.boolean().default(false),
-    /** What products with the hidden matrices read; `fp8` emulates E4M3, to see what it does to a loss. Default f32. */
+    /**
+     * What products with the hidden matrices read; `fp8` emulates E4M3, to see what it does to a
+     * loss. Default f32.
+     */
     numerics: z.enum(['f32', 'fp8']).optional(),
     /** Most tokens a rank takes through the model at once. */
     microBatchTokens: z.number().int().positive().default(4096),
@@ -104,24 +129,44 @@ export const recipeSchema = z
   })
   .superRefine((recipe, context) => {
     if (recipe.adapter && !recipe.init) {
-      context.addIssue({ code: 'custom', path: ['adapter'], message: 'needs init: the model whose weights stay as they are' });
+      context.addIssue({
+        code: 'custom',
+        path: ['adapter'],
+        message: 'needs init: the model whose weights stay as they are',
+      });
     }
     if (Object.keys(recipe.model).length === 0 && !recipe.init) {
-      context.addIssue({ code: 'custom', path: ['model'], message: 'is missing; with init it may be' });
+      context.addIssue({
+        code: 'custom',
+        path: ['model'],
+        message: 'is missing; with init it may be',
+      });
     }
     const seen = new Map<string, string>();
     recipe.stages.forEach((stage, i) => {
       if (seen.has(stage.id)) {
-        context.addIssue({ code: 'custom', path: ['stages', i, 'id'], message: `"${stage.id}" is used twice` });
+        context.addIssue({
+          code: 'custom',
+          path: ['stages', i, 'id'],
+          message: `"${stage.id}" is used twice`,
+        });
       }
       const refuse = (path: (string | number)[], message: string): void => {
         context.addIssue({ code: 'custom', path: ['stages', i, ...path], message });
       };
       if (stage.kind === 'sft' || stage.kind === 'pretrain') {
-        const given = [stage.from, stage.data, stage.mix].filter((source) => source !== undefined).length;
-        if (given > 1) refuse(['mix'], 'from, data and mix exclude each other; put all sources into mix');
+        const given = [stage.from, stage.data, stage.mix].filter(
+          (source) => source !== undefined,
+        ).length;
+        if (given > 1)
+          refuse(['mix'], 'from, data and mix exclude each other; put all sources into mix');
         sourcesOf(stage).forEach(({ from }, s) => {
-          if (from === undefined || seen.get(from) === 'rejection-sample' || seen.get(from) === 'distill') return;
+          if (
+            from === undefined ||
+            seen.get(from) === 'rejection-sample' ||
+            seen.get(from) === 'distill'
+          )
+            return;
           refuse(
             stage.mix ? ['mix', s, 'from'] : ['from'],
             `"${from}" is not the id of an earlier rejection-sample or distill stage`,
@@ -129,11 +174,18 @@ export const recipeSchema = z
         });
       }
       if (stage.kind === 'distill') {
-        if (stage.model === undefined) refuse(['model'], 'is missing: the configuration of the student');
-        if (teacherOf(recipe.stages, i) === null) refuse(['teacher'], 'is missing, and no stage before this one trains a model');
+        if (stage.model === undefined)
+          refuse(['model'], 'is missing: the configuration of the student');
+        if (teacherOf(recipe.stages, i) === null)
+          refuse(['teacher'], 'is missing, and no stage before this one trains a model');
       }
-      if (stage.kind === 'grpo') partOfSchema(refuse, () => createLengthLimit(stage.lengthSchedule, stage.maxTokens));
-      if (stage.kind === 'grpo' && stage.replaceReference && (stage.klCoefficient ?? losses[stage.loss].klCoefficient) === 0) {
+      if (stage.kind === 'grpo')
+        partOfSchema(refuse, () => createLengthLimit(stage.lengthSchedule, stage.maxTokens));
+      if (
+        stage.kind === 'grpo' &&
+        stage.replaceReference &&
+        (stage.klCoefficient ?? losses[stage.loss].klCoefficient) === 0
+      ) {
         refuse(['replaceReference'], 'needs a KL weight; without one there is no reference policy');
       }
       if (stage.kind === 'grpo' && stage.minibatches > stage.prompts) {
@@ -144,8 +196,14 @@ export const recipeSchema = z
         const message = `must be at most samples (${stage.samples}), is ${stage.passAt}`;
         context.addIssue({ code: 'custom', path: ['stages', i, 'passAt'], message });
       }
-      if (recipe.adapter && (stage.kind === 'distill' || stage.model !== undefined || stage.init !== undefined)) {
-        refuse([], 'cannot bring another model into a recipe with an adapter; it is of the model of init');
+      if (
+        recipe.adapter &&
+        (stage.kind === 'distill' || stage.model !== undefined || stage.init !== undefined)
+      ) {
+        refuse(
+          [],
+          'cannot bring another model into a recipe with an adapter; it is of the model of init',
+        );
       }
       seen.set(stage.id, stage.kind);
     });
@@ -159,14 +217,23 @@ export const recipeSchema = z
 
 export type Recipe = z.infer<typeof recipeSchema>;
 
-/** For editors: what a recipe file may hold, as JSON Schema. Rules between fields are checked when it is read. */
+/**
+ * For editors: what a recipe file may hold, as JSON Schema. Rules between fields are checked when
+ * it is read.
+ */
 export function recipeJsonSchema(): Record<string, unknown> {
-  const schema = z.toJSONSchema(recipeSchema, { io: 'input', unrepresentable: 'any' }) as Record<string, unknown>;
+  const schema = z.toJSONSchema(recipeSchema, { io: 'input', unrepresentable: 'any' }) as Record<
+    string,
+    unknown
+  >;
   return { ...schema, title: 'A recipe of Reckoner' };
 }
 
 /** What a part of a stage says when it is made, as an issue of the schema. */
-function partOfSchema(refuse: (path: (string | number)[], message: string) => void, make: () => unknown): void {
+function partOfSchema(
+  refuse: (path: (string | number)[], message: string) => void,
+  make: () => unknown,
+): void {
   try {
     make();
   } catch (error) {
@@ -206,7 +273,9 @@ const RECIPE_FILE = /\.(json|ya?ml)$/;
 
 /** The file of a shipped recipe; one that does not exist is named as JSON. */
 function shippedFile(name: string): string {
-  const files = ['json', 'yaml', 'yml'].map((ending) => resolve(shippedFolder, `${name}.${ending}`));
+  const files = ['json', 'yaml', 'yml'].map((ending) =>
+    resolve(shippedFolder, `${name}.${ending}`),
+  );
   return files.find((file) => existsSync(file)) ?? files[0];
 }
 
@@ -224,7 +293,10 @@ export function trainableRecipes(): string[] {
  */
 export function loadRecipe(nameOrPath: string): Recipe {
   const isPath =
-    RECIPE_FILE.test(nameOrPath) || PROGRAM.test(nameOrPath) || nameOrPath.includes('/') || nameOrPath.includes('\\');
+    RECIPE_FILE.test(nameOrPath) ||
+    PROGRAM.test(nameOrPath) ||
+    nameOrPath.includes('/') ||
+    nameOrPath.includes('\\');
   const file = isPath ? resolve(nameOrPath) : shippedFile(nameOrPath);
   if (!existsSync(file)) {
     const known = shippedRecipes().join(', ');
@@ -240,7 +312,10 @@ export function loadRecipe(nameOrPath: string): Recipe {
   return parseRecipe(anchorTask(readRecipe(file), dirname(file)), basename(file));
 }
 
-/** A recipe that is computed: its default export. What it computes is written into the run's `recipe.json`. */
+/**
+ * A recipe that is computed: its default export. What it computes is written into the run's
+ * `recipe.json`.
+ */
 const PROGRAM = /\.m?[jt]s$/;
 
 /** A file that the user named is an argument: what is wrong with it is wrong usage. */
@@ -258,7 +333,11 @@ function readYaml(file: string): unknown {
     return parseYaml(readFileSync(file, 'utf8'));
   } catch (error) {
     const [first] = (error as Error).message.split('\n');
-    throw new UserError('usage', `recipe ${file} is not valid YAML: ${first.replace(/:$/, '')}`, 'recipe');
+    throw new UserError(
+      'usage',
+      `recipe ${file} is not valid YAML: ${first.replace(/:$/, '')}`,
+      'recipe',
+    );
   }
 }
 
@@ -272,7 +351,10 @@ function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
   return at;
 }
 
-/** What stands there, for the end of a message; nothing for what is long or missing, or was said already. */
+/**
+ * What stands there, for the end of a message; nothing for what is long or missing, or was said
+ * already.
+ */
 function isText(value: unknown, message: string): string {
   if (value === undefined || typeof value === 'object' || / is \S+$/.test(message)) return '';
   const text = JSON.stringify(value);
@@ -288,7 +370,9 @@ export function parseRecipe(value: unknown, where: string): Recipe {
     const field = [...issue.path, ...unknownKeys.slice(0, 1)].join('.');
     const said = issue.message.replace(/^Invalid input: /, '');
     const message =
-      unknownKeys.length > 0 ? 'is not a field that a recipe has here' : `${said}${isText(valueAt(value, issue.path), said)}`;
+      unknownKeys.length > 0
+        ? 'is not a field that a recipe has here'
+        : `${said}${isText(valueAt(value, issue.path), said)}`;
     throw new UserError('usage', `${where}: ${field || 'recipe'}: ${message}`, field);
   }
   const recipe = result.data;
@@ -307,14 +391,20 @@ function checkPlannable(recipe: Recipe, where: string): void {
   recipe.stages.forEach((stage, i) => {
     const { sequenceTokens, promptTokens, completionTokens } = stage.plan ?? {};
     const { model } = stage;
-    if (model !== undefined) partOf(where, `stages.${i}.model`, () => architectureOf(model, recipe.name));
+    if (model !== undefined)
+      partOf(where, `stages.${i}.model`, () => architectureOf(model, recipe.name));
     const samples = samplingOf(stage) !== null;
-    if (samples ? promptTokens === undefined || completionTokens === undefined : sequenceTokens === undefined) {
+    if (
+      samples
+        ? promptTokens === undefined || completionTokens === undefined
+        : sequenceTokens === undefined
+    ) {
       const need = samples ? 'plan.promptTokens and plan.completionTokens' : 'plan.sequenceTokens';
       const message = `task: is missing; without one a recipe can only be planned, and then stages.${i} needs ${need}`;
       throw new UserError('usage', `${where}: ${message}`, 'task');
     }
-    if ('schedule' in stage) partOf(where, `stages.${i}`, () => createSchedule(stage.schedule, stage.steps));
+    if ('schedule' in stage)
+      partOf(where, `stages.${i}`, () => createSchedule(stage.schedule, stage.steps));
   });
 }
 
@@ -324,11 +414,18 @@ function partOf<T>(where: string, path: string, make: () => T): T {
     return make();
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    throw new UserError('usage', `${where}: ${path}: ${error.message}`, [path, error.field].filter((part) => part).join('.'));
+    throw new UserError(
+      'usage',
+      `${where}: ${path}: ${error.message}`,
+      [path, error.field].filter((part) => part).join('.'),
+    );
   }
 }
 
-/** Draws problems for every stage, so that a task with too few is refused now and not after hours of training. */
+/**
+ * Draws problems for every stage, so that a task with too few is refused now and not after hours of
+ * training.
+ */
 function checkProblems({ recipe, tasks }: ResolvedRecipe, where: string): void {
   const seen = new Set<string>();
   recipe.stages.forEach((stage, i) => {
@@ -338,7 +435,9 @@ function checkProblems({ recipe, tasks }: ResolvedRecipe, where: string): void {
     if (stage.kind === 'eval') {
       partOf(where, `stages.${i}`, () => evaluationProblems(tasks[i], recipe.seed, stage.problems));
     } else {
-      partOf(where, stage.task ? `stages.${i}.task` : 'task', () => problemAt(tasks[i], recipe.seed, 'train', 0));
+      partOf(where, stage.task ? `stages.${i}.task` : 'task', () =>
+        problemAt(tasks[i], recipe.seed, 'train', 0),
+      );
     }
   });
 }
@@ -351,7 +450,8 @@ export function resolveRecipe(recipe: Recipe, where = recipe.name): ResolvedReci
     const message = `${name} cannot be trained here: it has no task, for its data is not here; see what it takes with "reckoner plan ${name} --on h800x2048"`;
     throw new UserError('usage', message, 'recipe');
   }
-  const taskOf = (options: Record<string, unknown> = {}): Task => createTask({ ...task, ...options });
+  const taskOf = (options: Record<string, unknown> = {}): Task =>
+    createTask({ ...task, ...options });
   const tasks = recipe.stages.map((stage, i) =>
     partOf(where, stage.task ? `stages.${i}.task` : 'task', () => taskOf(stage.task)),
   );
@@ -362,7 +462,9 @@ export function resolveRecipe(recipe: Recipe, where = recipe.name): ResolvedReci
     if (stage.kind !== 'sft' && stage.kind !== 'pretrain') return;
     sourcesOf(stage).forEach((source, s) => {
       const at = stage.mix ? `stages.${i}.mix.${s}` : `stages.${i}`;
-      if (source.task) for (const c of partOf(where, `${at}.task`, () => taskOf(source.task)).alphabet) characters.add(c);
+      if (source.task)
+        for (const c of partOf(where, `${at}.task`, () => taskOf(source.task)).alphabet)
+          characters.add(c);
       if (source.data === undefined) return;
       const text = partOf(where, at, () => textOf(readExamples(source.data as string)));
       for (const c of text.replaceAll(/<\/?(?:think|answer)>/g, '')) characters.add(c);
@@ -379,11 +481,16 @@ export function resolveRecipe(recipe: Recipe, where = recipe.name): ResolvedReci
       const field = [path, ...issue.path].join('.');
       throw new UserError('usage', `${where}: ${field}: ${issue.message}`, field);
     }
-    // A larger one would let the model draw tokens that spell nothing; released models have such, and hardly ever draw them.
+    // A larger one would let the model draw tokens that spell nothing; released models have such,
+    // and hardly ever draw them.
     const { vocab_size: size } = model.data;
     if (released ? size < tokenizer.vocabularySize : size !== tokenizer.vocabularySize) {
       const message = `must be ${tokenizer.vocabularySize}, the tokens that the tasks need, is ${size}; leave it out`;
-      throw new UserError('usage', `${where}: ${path}.vocab_size: ${message}`, `${path}.vocab_size`);
+      throw new UserError(
+        'usage',
+        `${where}: ${path}.vocab_size: ${message}`,
+        `${path}.vocab_size`,
+      );
     }
     return model.data;
   };
@@ -398,7 +505,8 @@ export function resolveRecipe(recipe: Recipe, where = recipe.name): ResolvedReci
     return { ...absoluteData(stage), model: models[i] };
   });
   recipe.stages.forEach((stage, i) => {
-    if ('schedule' in stage) partOf(where, `stages.${i}`, () => createSchedule(stage.schedule, stage.steps));
+    if ('schedule' in stage)
+      partOf(where, `stages.${i}`, () => createSchedule(stage.schedule, stage.steps));
     if (stage.kind === 'grpo' && stage.draft && !models[i].num_nextn_predict_layers) {
       const message = `draft: "mtp" needs a model with num_nextn_predict_layers: 1; leave it out`;
       throw new UserError('usage', `${where}: stages.${i}.${message}`, `stages.${i}.draft`);
@@ -429,11 +537,18 @@ function absoluteData(stage: StageSpec): StageSpec {
     ...(data === undefined ? {} : { data: resolve(data) }),
     ...(mix === undefined
       ? {}
-      : { mix: mix.map((source) => ('data' in source ? { ...source, data: resolve(source.data) } : source)) }),
+      : {
+          mix: mix.map((source) =>
+            'data' in source ? { ...source, data: resolve(source.data) } : source,
+          ),
+        }),
   };
 }
 
-/** The recipe with a file of examples for its supervised stages, in place of the task's demonstrations. @throws UserError (usage) */
+/**
+ * The recipe with a file of examples for its supervised stages, in place of the task's
+ * demonstrations. @throws UserError (usage)
+ */
 export function withData(recipe: Recipe, file: string): Recipe {
   let taken = 0;
   const stages = recipe.stages.map((stage) => {
@@ -443,10 +558,17 @@ export function withData(recipe: Recipe, file: string): Recipe {
     return { ...stage, data: resolve(file) };
   });
   if (taken > 0) return { ...recipe, stages };
-  throw new UserError('usage', `${recipe.name} has no pretrain or sft stage that could learn from ${file}`, '--data');
+  throw new UserError(
+    'usage',
+    `${recipe.name} has no pretrain or sft stage that could learn from ${file}`,
+    '--data',
+  );
 }
 
-/** The tokenizer, and the configuration of the model that a recipe starts from; null where it starts from nothing. */
+/**
+ * The tokenizer, and the configuration of the model that a recipe starts from; null where it starts
+ * from nothing.
+ */
 function startOf(
   { init, adapter, model }: Recipe,
   alphabet: string,
@@ -468,7 +590,11 @@ function startOf(
     return { tokenizer: withUnusedIds(tokenizer), files, base: config };
   } catch (error) {
     // A run that has begun has the weights in its checkpoints, and the model in its recipe.
-    const gone = error instanceof UserError && error.code === 'usage' && !adapter && Object.keys(model).length > 0;
+    const gone =
+      error instanceof UserError &&
+      error.code === 'usage' &&
+      !adapter &&
+      Object.keys(model).length > 0;
     if (gone) return own();
     return partOf(where, 'init.from', () => {
       throw error;

@@ -1,10 +1,11 @@
 /**
  * @file One stage on a cluster: its layout, and its seconds as a function of what is not known.
  *
- * Layouts are searched for once, at the medians of all inputs. Then a stage is a closed form: passes over examples take their step
- * time, which changes with the machine's rates; sampling takes a rollout and a rest (forward passes, training, moving weights),
- * which change with how long completions are. Both are computed at three lengths and interpolated in between, so that thousands of
- * samples cost nothing.
+ * Layouts are searched for once, at the medians of all inputs. Then a stage is a closed form:
+ * passes over examples take their step time, which changes with the machine's rates; sampling takes
+ * a rollout and a rest (forward passes, training, moving weights), which change with how long
+ * completions are. Both are computed at three lengths and interpolated in between, so that
+ * thousands of samples cost nothing.
  */
 import { UserError } from '../base/errors.js';
 import { CALIBRATION, type Calibration } from '../planner/calibration.js';
@@ -31,7 +32,13 @@ import {
 import { SERVING_CALIBRATION } from '../planner/serving/calibration.js';
 import type { Target } from './cluster-target.js';
 import { layoutText } from './layout-text.js';
-import { lengthsAround, type Numerics, type SamplingWork, type StageWork, type SupervisedWork } from './stage-work.js';
+import {
+  lengthsAround,
+  type Numerics,
+  type SamplingWork,
+  type StageWork,
+  type SupervisedWork,
+} from './stage-work.js';
 
 /** Model operations a token, as utilisations count them. */
 interface TokenFlops {
@@ -43,7 +50,10 @@ interface TokenFlops {
 
 /** What a stage takes for one draw of the inputs. */
 export interface StageDraw {
-  /** Of optimizer steps or rounds, when nothing fails; factors for the planner's own errors not yet applied. */
+  /**
+   * Of optimizer steps or rounds, when nothing fails; factors for the planner's own errors not yet
+   * applied.
+   */
   trainingSeconds: number;
   samplingSeconds: number;
   tokens: number;
@@ -60,8 +70,14 @@ export interface StageCost {
   refused: UserError | null;
   rejected: readonly RejectedLayout[];
   tried: number;
-  /** @param meanTokens of a completion; @param machine with the rates of this draw, null at the medians */
-  draw: (meanTokens: number, machine: { accelerator: Accelerator; calibration: Calibration } | null) => StageDraw;
+  /**
+   * @param meanTokens of a completion; @param machine with the rates of this draw, null at the
+   * medians
+   */
+  draw: (
+    meanTokens: number,
+    machine: { accelerator: Accelerator; calibration: Calibration } | null,
+  ) => StageDraw;
 }
 
 export interface StageQuestion {
@@ -79,12 +95,18 @@ function memoryQuantity({ moe }: Architecture, bytes: number): Quantity {
   return { value: bytes, low: bytes / factor, high: bytes * factor };
 }
 
-/** Questions that were answered lately: whoever drags a price asks again and again for the same layouts. */
+/**
+ * Questions that were answered lately: whoever drags a price asks again and again for the same
+ * layouts.
+ */
 const recent = new Map<string, StageCost[]>();
 const MOST_RECENT = 8;
 
 /** @throws UserError when nothing fits */
-export function createStageCosts(question: StageQuestion, works: readonly StageWork[]): StageCost[] {
+export function createStageCosts(
+  question: StageQuestion,
+  works: readonly StageWork[],
+): StageCost[] {
   const { target, ...rest } = question;
   // What a layout costs in seconds does not depend on prices.
   const accelerator = { ...target.accelerator, usdPerHour: null };
@@ -109,7 +131,11 @@ function computeStageCosts(question: StageQuestion, works: readonly StageWork[])
   });
 }
 
-function supervisedCost(question: StageQuestion, work: SupervisedWork, searches: Map<string, LayoutSearch>): StageCost {
+function supervisedCost(
+  question: StageQuestion,
+  work: SupervisedWork,
+  searches: Map<string, LayoutSearch>,
+): StageCost {
   const { numerics, target, calibration } = question;
   const { architecture = question.architecture } = work;
   const { sequenceTokens, batch } = work;
@@ -118,7 +144,14 @@ function supervisedCost(question: StageQuestion, work: SupervisedWork, searches:
   const key = JSON.stringify([sequenceTokens, batch, work.architecture]);
   let search = searches.get(key);
   if (search === undefined) {
-    const asked = { architecture, accelerator, count, sequenceTokens, globalBatch: batch, precision };
+    const asked = {
+      architecture,
+      accelerator,
+      count,
+      sequenceTokens,
+      globalBatch: batch,
+      precision,
+    };
     search = searchLayouts({ ...asked, memory, fixed: target.layout, calibration });
     searches.set(key, search);
   }
@@ -144,7 +177,8 @@ function supervisedCost(question: StageQuestion, work: SupervisedWork, searches:
   const causal = modelFlopsPerToken(architecture, sequenceTokens, true);
   const again =
     recompute === 'selective'
-      ? selectiveShare(architecture, layout) * sumFlops(forwardFlops(architecture, sequenceTokens, true))
+      ? selectiveShare(architecture, layout) *
+        sumFlops(forwardFlops(architecture, sequenceTokens, true))
       : hardwareFlopsPerToken(architecture, sequenceTokens, true, recompute) - causal;
   const training: TrainingWork = {
     architecture,
@@ -159,13 +193,20 @@ function supervisedCost(question: StageQuestion, work: SupervisedWork, searches:
     work,
     layout: layoutText(layout),
     steps: work.steps,
-    flops: { causal, nonCausal: modelFlopsPerToken(architecture, sequenceTokens, false), hardware: causal + again },
+    flops: {
+      causal,
+      nonCausal: modelFlopsPerToken(architecture, sequenceTokens, false),
+      hardware: causal + again,
+    },
     memoryBytes: memoryQuantity(architecture, best.memoryBytes),
     refused,
     rejected: search.rejected,
     tried: search.tried,
     draw: (_, machine) => {
-      const here = machine === null ? median : stepTime(training, machine.accelerator, layout, machine.calibration).step;
+      const here =
+        machine === null
+          ? median
+          : stepTime(training, machine.accelerator, layout, machine.calibration).step;
       const trainingSeconds = (work.steps * stepSeconds * here) / median;
       return { trainingSeconds, samplingSeconds: 0, tokens: work.steps * batch * sequenceTokens };
     },
@@ -173,19 +214,28 @@ function supervisedCost(question: StageQuestion, work: SupervisedWork, searches:
 }
 
 /** The reason that stands nearest to a layout that would do. */
-function nothingFits(model: string, stage: string, cluster: string, { rejected, tried }: LayoutSearch): UserError {
+function nothingFits(
+  model: string,
+  stage: string,
+  cluster: string,
+  { rejected, tried }: LayoutSearch,
+): UserError {
   const byMemory = rejected
     .filter(({ kind }) => kind === 'memory')
     .sort((a, b) => neededBytes(a) - neededBytes(b))
     .at(0);
   const nearest = byMemory ?? rejected.at(0);
   const why = nearest === undefined ? '' : `: ${nearest.reason} (${nearest.layout})`;
-  const advice = byMemory === undefined ? 'take another count or batch' : 'take more accelerators, or some with more memory';
+  const advice =
+    byMemory === undefined
+      ? 'take another count or batch'
+      : 'take more accelerators, or some with more memory';
   const message = `${model} on ${cluster}, stage ${stage}: none of ${tried} layouts fits${why}; ${advice}`;
   return new UserError('usage', message, '--on');
 }
 
-const neededBytes = ({ reason }: RejectedLayout): number => Number(/needs ([\d.e+]+)/.exec(reason)?.[1] ?? Number.MAX_VALUE);
+const neededBytes = ({ reason }: RejectedLayout): number =>
+  Number(/needs ([\d.e+]+)/.exec(reason)?.[1] ?? Number.MAX_VALUE);
 
 function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
   const { numerics, target, calibration } = question;
@@ -227,11 +277,17 @@ function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
   const rollout = atMedian?.rollout ?? planRollout(ask(median));
   const pointOf = (mean: number): Point => {
     const asked = { ...ask(mean), rolloutLayout: rollout.layout };
-    const plan = mean === median ? atMedian : trains ? trainedAt(asked, atMedian?.trainingLayout) : null;
+    const plan =
+      mean === median ? atMedian : trains ? trainedAt(asked, atMedian?.trainingLayout) : null;
     const rolled = plan?.rollout ?? planRollout(asked);
     const samplingSeconds = rounds * (rolled.prefillSeconds + rolled.decodeSeconds);
     const trainingSeconds = plan === null ? 0 : plan.seconds - samplingSeconds;
-    return { mean, samplingSeconds, trainingSeconds, tokens: rounds * outputs * (promptTokens + rolled.meanTokens) };
+    return {
+      mean,
+      samplingSeconds,
+      trainingSeconds,
+      tokens: rounds * outputs * (promptTokens + rolled.meanTokens),
+    };
   };
   const quantile = quantileFunction(work.meanTokens, 'completionTokens');
   const points = [...new Set([quantile(0.05), median, quantile(0.95)])].map(pointOf);
@@ -239,13 +295,15 @@ function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
   // Of a token: written once, read by each forward pass, and trained on (three passes).
   const passes = 1 + forwardPasses + (trains ? 3 : 0);
   const context = Math.max(1, Math.round(promptTokens + rollout.meanTokens));
-  const forward = (causal: boolean): number => sumFlops(forwardFlops(architecture, context, causal));
+  const forward = (causal: boolean): number =>
+    sumFlops(forwardFlops(architecture, context, causal));
   const causal = passes * forward(true);
   const recompute = atMedian?.trainingLayout.recompute ?? 'none';
   const again =
     recompute === 'none'
       ? 0
-      : forward(true) * (recompute === 'full' ? 1 : selectiveShare(architecture, { sharding: 'optimizer' }));
+      : forward(true) *
+        (recompute === 'full' ? 1 : selectiveShare(architecture, { sharding: 'optimizer' }));
   const bytes = atMedian?.packing.memoryBytes;
   const named = `rollout ${rollout.name.toLowerCase()}`;
   return {
@@ -263,10 +321,16 @@ function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
     draw: (mean, machine) => {
       const point = interpolate(points, mean);
       if (machine === null || atMedian === null) return point;
-      // The machine's rates move the training passes; a rollout's own calibration has an interval of its own.
+      // The machine's rates move the training passes; a rollout's own calibration has an interval
+      // of its own.
       const { sequenceTokens, globalBatch } = atMedian.packing;
       const shape = { architecture, sequenceTokens, globalBatch };
-      const training: TrainingWork = { ...shape, training: 'full', unfusedAttention: false, naturalRouting: true };
+      const training: TrainingWork = {
+        ...shape,
+        training: 'full',
+        unfusedAttention: false,
+        naturalRouting: true,
+      };
       const { trainingLayout: layout } = atMedian;
       const before = stepTime(training, accelerator, layout, calibration).step;
       const after = stepTime(training, machine.accelerator, layout, machine.calibration).step;
@@ -294,11 +358,15 @@ type TrainingLayout = NonNullable<ReinforcementQuestion['trainingLayout']>;
 /** Between points, and beyond the last two, along a power of the mean. */
 function interpolate(points: readonly Point[], mean: number): StageDraw {
   if (points.length === 1) return points[0];
-  const at = Math.min(points.length - 2, Math.max(0, points.findIndex((point) => point.mean >= mean) - 1));
+  const at = Math.min(
+    points.length - 2,
+    Math.max(0, points.findIndex((point) => point.mean >= mean) - 1),
+  );
   const beyond = mean > points[points.length - 1].mean;
   const [from, to] = beyond ? points.slice(-2) : points.slice(at, at + 2);
   const share = Math.log(mean / from.mean) / Math.log(to.mean / from.mean);
-  const power = (a: number, b: number): number => (a > 0 && b > 0 ? a * (b / a) ** share : a + share * (b - a));
+  const power = (a: number, b: number): number =>
+    a > 0 && b > 0 ? a * (b / a) ** share : a + share * (b - a);
   return {
     trainingSeconds: power(from.trainingSeconds, to.trainingSeconds),
     samplingSeconds: power(from.samplingSeconds, to.samplingSeconds),

@@ -1,5 +1,6 @@
 /**
- * @file The stages of a recipe as `plan` takes them: plain data, so that a browser can be handed it and plan there.
+ * @file The stages of a recipe as `plan` takes them: plain data, so that a browser can be handed it
+ * and plan there.
  */
 import type { Distribution } from '../planner/distribution.js';
 import type { Architecture } from '../planner/index.js';
@@ -17,7 +18,10 @@ export interface SupervisedWork {
   sequenceTokens: number;
 }
 
-/** Sampling, and for `grpo` training on the samples. That of a teacher has the id of its `distill` stage and `.sampling`. */
+/**
+ * Sampling, and for `grpo` training on the samples. That of a teacher has the id of its `distill`
+ * stage and `.sampling`.
+ */
 export interface SamplingWork {
   id: string;
   kind: 'grpo' | 'rejection-sample' | 'eval' | 'distill';
@@ -35,7 +39,9 @@ export interface SamplingWork {
   promptTokens: Distribution;
   /** Mean of a completion: how far it is known. */
   meanTokens: Distribution;
-  /** Lengths of demonstrations, tokens: the form of the distribution. Null where no task says it. */
+  /**
+   * Lengths of demonstrations, tokens: the form of the distribution. Null where no task says it.
+   */
   shownTokens: readonly number[] | null;
   maxTokens: number;
 }
@@ -58,12 +64,24 @@ export interface PlannableRecipe {
   published: readonly { what: string; stages: string[]; gpuHours: number; source: string }[];
 }
 
-/** Standard deviation of the logarithm of completions' lengths where no task says it: chains of thought differ by factors. */
+/**
+ * Standard deviation of the logarithm of completions' lengths where no task says it: chains of
+ * thought differ by factors.
+ */
 const LENGTH_SPREAD = 0.9;
 
-/** Lengths of completions around a mean: as the demonstrations', or lognormal, whose median lies below its mean. */
-export function lengthsAround({ shownTokens }: Pick<SamplingWork, 'shownTokens'>, mean: number): Distribution {
-  if (shownTokens === null) return { lognormal: { median: mean * Math.exp(-(LENGTH_SPREAD ** 2) / 2), sigma: LENGTH_SPREAD } };
+/**
+ * Lengths of completions around a mean: as the demonstrations', or lognormal, whose median lies
+ * below its mean.
+ */
+export function lengthsAround(
+  { shownTokens }: Pick<SamplingWork, 'shownTokens'>,
+  mean: number,
+): Distribution {
+  if (shownTokens === null)
+    return {
+      lognormal: { median: mean * Math.exp(-(LENGTH_SPREAD ** 2) / 2), sigma: LENGTH_SPREAD },
+    };
   const shownMean = shownTokens.reduce((sum, length) => sum + length, 0) / shownTokens.length;
   return { empirical: shownTokens.map((length) => (length * mean) / shownMean) };
 }

@@ -31,9 +31,15 @@ const common = {
     .refine((id) => !['start', 'finish', 'lost'].includes(id), 'must not be start, finish or lost'),
   /** Overrides fields of the recipe's task for this stage. */
   task: z.record(z.string(), z.unknown()).optional(),
-  /** A model of its own for this stage and the later ones: it starts from `init`, or from random weights. */
+  /**
+   * A model of its own for this stage and the later ones: it starts from `init`, or from random
+   * weights.
+   */
   model: z.record(z.string(), z.unknown()).optional(),
-  /** Start the stage from the weights of an earlier stage (by its id), of a run or of a model folder. */
+  /**
+   * Start the stage from the weights of an earlier stage (by its id), of a run or of a model
+   * folder.
+   */
   init: z.strictObject({ from: z.string().min(1) }).optional(),
   plan: planHintsSchema.optional(),
 };
@@ -41,16 +47,27 @@ const common = {
 const pretrain = supervisedSchema.extend({ ...common, kind: z.literal('pretrain') });
 const sft = supervisedSchema.extend({ ...common, kind: z.literal('sft') });
 const grpo = grpoSchema.extend({ ...common, kind: z.literal('grpo') });
-const rejectionSample = rejectionSampleSchema.extend({ ...common, kind: z.literal('rejection-sample') });
+const rejectionSample = rejectionSampleSchema.extend({
+  ...common,
+  kind: z.literal('rejection-sample'),
+});
 const distill = distillSchema.extend({ ...common, kind: z.literal('distill') });
 const evaluation = evaluateSchema.extend({ ...common, kind: z.literal('eval') });
 
-export const stageSchema = z.discriminatedUnion('kind', [pretrain, sft, grpo, rejectionSample, distill, evaluation]);
+export const stageSchema = z.discriminatedUnion('kind', [
+  pretrain,
+  sft,
+  grpo,
+  rejectionSample,
+  distill,
+  evaluation,
+]);
 
 export type StageSpec = z.infer<typeof stageSchema>;
 
 /** True for a stage that changes weights; its model is kept in the run. */
-export const trains = ({ kind }: Pick<StageSpec, 'kind'>): boolean => kind !== 'eval' && kind !== 'rejection-sample';
+export const trains = ({ kind }: Pick<StageSpec, 'kind'>): boolean =>
+  kind !== 'eval' && kind !== 'rejection-sample';
 
 /** Steps of a stage, as `Stage.steps` will say. */
 export function stepsOf(spec: StageSpec): number {
@@ -58,7 +75,10 @@ export function stepsOf(spec: StageSpec): number {
   return spec.kind === 'distill' ? spec.sampling.steps + spec.steps : spec.steps;
 }
 
-/** Whose samples a `distill` stage takes when it does not say: the last stage's before it that trained; null where there is none. */
+/**
+ * Whose samples a `distill` stage takes when it does not say: the last stage's before it that
+ * trained; null where there is none.
+ */
 export function teacherOf(stages: readonly StageSpec[], i: number): string | null {
   const spec = stages[i];
   if (spec.kind === 'distill' && spec.teacher) return spec.teacher.from;
@@ -66,9 +86,12 @@ export function teacherOf(stages: readonly StageSpec[], i: number): string | nul
 }
 
 /** How a stage samples, where it does. */
-export function samplingOf(spec: StageSpec): { prompts: number; samples: number; maxTokens: number } | null {
+export function samplingOf(
+  spec: StageSpec,
+): { prompts: number; samples: number; maxTokens: number } | null {
   if (spec.kind === 'distill') return spec.sampling;
-  if (spec.kind === 'eval') return { prompts: spec.problems, samples: spec.samples, maxTokens: spec.maxTokens };
+  if (spec.kind === 'eval')
+    return { prompts: spec.problems, samples: spec.samples, maxTokens: spec.maxTokens };
   return 'maxTokens' in spec ? spec : null;
 }
 

@@ -27,7 +27,10 @@ describe('readTarget', () => {
   });
 
   it.each([
-    ['h800', /^--on h800: say local, <gpu>x<count> such as h800x2048, or the path of a \.yaml file$/],
+    [
+      'h800',
+      /^--on h800: say local, <gpu>x<count> such as h800x2048, or the path of a \.yaml file$/,
+    ],
     ['z9000x8', /^--on z9000x8: the accelerator "z9000" is not catalogued; these are: .*h100/],
     ['h800x0', /^--on h800x0: the count must be from 1 to 1,000,000$/],
     ['./none.yaml', /^--on \.\/none\.yaml: no such file$/],
@@ -50,25 +53,50 @@ calibration: {matmul16: 0.8}
 correlations: [{between: [usdPerHour, trainingTime], rank: -0.3}]
 `),
     );
-    expect(target).toMatchObject({ name: 'cluster.yaml', count: 1024, goodput: 0.9, calibration: { matmul16: 0.8 } });
+    expect(target).toMatchObject({
+      name: 'cluster.yaml',
+      count: 1024,
+      goodput: 0.9,
+      calibration: { matmul16: 0.8 },
+    });
     expect(target.layout).toEqual({ tensor: 8, pipeline: 4 });
-    expect(target.usdPerHour).toMatchObject({ distribution: { low: 1.5, high: 2.5 }, source: 'offer of March' });
+    expect(target.usdPerHour).toMatchObject({
+      distribution: { low: 1.5, high: 2.5 },
+      source: 'offer of March',
+    });
     expect(target.accelerator.memoryBytes).toBe(94e9);
     // The geometric mean of both ends, in bytes a second.
     expect(target.accelerator.scaleOutBandwidth).toBeCloseTo((Math.sqrt(200 * 400) / 8) * 1e9, -3);
-    expect(readTarget('h100x1024').accelerator.scaleOutBandwidth).not.toBe(target.accelerator.scaleOutBandwidth);
+    expect(readTarget('h100x1024').accelerator.scaleOutBandwidth).not.toBe(
+      target.accelerator.scaleOutBandwidth,
+    );
   });
 
   it.each([
     ['count: 8', /cluster\.yaml: accelerator: name an accelerator, such as h800$/],
     ['accelerator: h800\ncount: many', /cluster\.yaml: count: must be a whole number$/],
-    ['accelerator: h800\ncount: 8\nprice: 2', /cluster\.yaml: price: is not a field of a cluster; these are: accelerator, count/],
-    ['accelerator: h800\ncount: 8\npue: cheap', /cluster\.yaml: pue: write a number or one of \{low, high\}/],
-    ['accelerator: h800\ncount: 8\npue: {low: 2, high: 1}', /cluster\.yaml: pue\.low: must be at most high \(1\), is 2$/],
-    ['accelerator: h800\ncount: 8\nhardware: {memoryTbPerSecond: fast}', /hardware\.memoryTbPerSecond: write a number/],
+    [
+      'accelerator: h800\ncount: 8\nprice: 2',
+      /cluster\.yaml: price: is not a field of a cluster; these are: accelerator, count/,
+    ],
+    [
+      'accelerator: h800\ncount: 8\npue: cheap',
+      /cluster\.yaml: pue: write a number or one of \{low, high\}/,
+    ],
+    [
+      'accelerator: h800\ncount: 8\npue: {low: 2, high: 1}',
+      /cluster\.yaml: pue\.low: must be at most high \(1\), is 2$/,
+    ],
+    [
+      'accelerator: h800\ncount: 8\nhardware: {memoryTbPerSecond: fast}',
+      /hardware\.memoryTbPerSecond: write a number/,
+    ],
     ['accelerator: [h800\ncount: 8', /cluster\.yaml is not valid YAML at line \d+, column \d+: /],
     ['accelerator: z9\ncount: 8', /accelerator "z9" is not catalogued/],
-    ['accelerator: h800\ncount: 8\nlayout: tp8 ppp', /layout: "ppp" is no part of a layout; these are: tp1 pp1/],
+    [
+      'accelerator: h800\ncount: 8\nlayout: tp8 ppp',
+      /layout: "ppp" is no part of a layout; these are: tp1 pp1/,
+    ],
     ['', /cluster\.yaml: is empty; say at least accelerator and count$/],
   ])('refuses a file in one line: %j', (text, message) => {
     try {
@@ -102,7 +130,16 @@ describe('a layout as text', () => {
     expect(layoutText(layout)).toBe('tp2 pp16 dp64 ep64 cp2 mb1 selective recompute dualpipe');
     const { expertTensor, sequenceParallel, chunks, sharding, precision, ...written } = layout;
     expect(parseLayout(layoutText(layout), '--layout')).toEqual(written);
-    const fsdp: Layout = { ...layout, pipeline: 1, sharding: 'weights', schedule: '1f1b', recompute: 'none' };
-    expect(parseLayout(layoutText(fsdp), '--layout')).toMatchObject({ pipeline: 1, sharding: 'weights' });
+    const fsdp: Layout = {
+      ...layout,
+      pipeline: 1,
+      sharding: 'weights',
+      schedule: '1f1b',
+      recompute: 'none',
+    };
+    expect(parseLayout(layoutText(fsdp), '--layout')).toMatchObject({
+      pipeline: 1,
+      sharding: 'weights',
+    });
   });
 });

@@ -1,8 +1,9 @@
 /**
  * @file Where a recipe is planned to run: what `--on` says.
  *
- * `h800x2048` is a catalogued accelerator and a count. A YAML file says more: another price, a building, parts of a layout, and for
- * any number a distribution where it is not known. What it leaves out comes from the catalog.
+ * `h800x2048` is a catalogued accelerator and a count. A YAML file says more: another price, a
+ * building, parts of a layout, and for any number a distribution where it is not known. What it
+ * leaves out comes from the catalog.
  */
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
@@ -18,7 +19,10 @@ import { parseLayout } from './layout-text.js';
 
 const fileSchema = z.strictObject({
   accelerator: z.string({ error: 'name an accelerator, such as h800' }),
-  count: z.int({ error: 'must be a whole number' }).positive({ error: 'must be above 0' }).max(1_000_000),
+  count: z
+    .int({ error: 'must be a whole number' })
+    .positive({ error: 'must be above 0' })
+    .max(1_000_000),
   layout: z.string().optional(),
   usdPerHour: distributionSchema.optional(),
   priceSource: z.string().optional(),
@@ -29,12 +33,21 @@ const fileSchema = z.strictObject({
     .strictObject({
       memoryGb: z.number().positive().optional(),
       scaleUpSize: z.int().positive().optional(),
-      ...Object.fromEntries(Object.keys(HARDWARE).map((name) => [name, distributionSchema.optional()])),
+      ...Object.fromEntries(
+        Object.keys(HARDWARE).map((name) => [name, distributionSchema.optional()]),
+      ),
     })
     .optional(),
-  calibration: z.partialRecord(z.enum(Object.keys(CALIBRATION) as (keyof Calibration)[]), distributionSchema).optional(),
+  calibration: z
+    .partialRecord(z.enum(Object.keys(CALIBRATION) as (keyof Calibration)[]), distributionSchema)
+    .optional(),
   correlations: z
-    .array(z.strictObject({ between: z.tuple([z.string(), z.string()]), rank: z.number().min(-1).max(1) }))
+    .array(
+      z.strictObject({
+        between: z.tuple([z.string(), z.string()]),
+        rank: z.number().min(-1).max(1),
+      }),
+    )
     .optional(),
 });
 
@@ -63,7 +76,11 @@ function known(name: string, where: string): Accelerator {
   const accelerator = acceleratorOf(name);
   if (accelerator === undefined) {
     const ids = acceleratorIds().join(', ');
-    throw new UserError('usage', `${where}: the accelerator "${name}" is not catalogued; these are: ${ids}`, '--on');
+    throw new UserError(
+      'usage',
+      `${where}: the accelerator "${name}" is not catalogued; these are: ${ids}`,
+      '--on',
+    );
   }
   return accelerator;
 }
@@ -74,7 +91,11 @@ function fromFile(file: string): Target {
     text = readFileSync(file, 'utf8');
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    throw new UserError('usage', `--on ${file}: ${missing ? 'no such file' : (error as Error).message}`, '--on');
+    throw new UserError(
+      'usage',
+      `--on ${file}: ${missing ? 'no such file' : (error as Error).message}`,
+      '--on',
+    );
   }
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines });
@@ -82,7 +103,11 @@ function fromFile(file: string): Target {
   if (fault !== undefined) {
     const { line, col } = lines.linePos(fault.pos[0]);
     const [said] = fault.message.split(/ at line \d+| ?\n/);
-    throw new UserError('usage', `${file} is not valid YAML at line ${line}, column ${col}: ${said}`, '--on');
+    throw new UserError(
+      'usage',
+      `${file} is not valid YAML at line ${line}, column ${col}: ${said}`,
+      '--on',
+    );
   }
   const data: unknown = document.toJS();
   const result = fileSchema.safeParse(data);
@@ -99,11 +124,18 @@ function fromFile(file: string): Target {
         : data === null
           ? 'is empty; say at least accelerator and count'
           : issue.message;
-    throw new UserError('usage', `${file}: ${field === '' ? message : `${field}: ${message}`}`, field || '--on');
+    throw new UserError(
+      'usage',
+      `${file}: ${field === '' ? message : `${field}: ${message}`}`,
+      field || '--on',
+    );
   }
   const { accelerator, layout, ...said } = result.data;
   const given = layout === undefined ? {} : parseLayout(layout, 'layout');
-  return targetOf(basename(file), known(accelerator, `${file}: accelerator`), { ...(said as ClusterSpec), layout: given });
+  return targetOf(basename(file), known(accelerator, `${file}: accelerator`), {
+    ...(said as ClusterSpec),
+    layout: given,
+  });
 }
 
 /** @throws UserError (usage) with what is wrong with a distribution */
@@ -116,4 +148,7 @@ function explain(data: unknown, where: string, field: string): void {
 }
 
 const at = (data: unknown, path: readonly PropertyKey[]): unknown =>
-  path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], data);
+  path.reduce<unknown>(
+    (value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key],
+    data,
+  );

@@ -1,9 +1,11 @@
 /**
  * @file Starts a worker thread that trains.
  *
- * Tensors live in WASM memory; what JavaScript makes in a step is small and dies with it. V8 would still let tens of megabytes of it
- * pile up, since it grows the young generation (up to 48 MB a thread) as long as memory is to be had, and the process would seem to leak. A small
- * young generation is collected more often, each time in well under a millisecond, and the resident size stays where it is.
+ * Tensors live in WASM memory; what JavaScript makes in a step is small and dies with it. V8 would
+ * still let tens of megabytes of it pile up, since it grows the young generation (up to 48 MB a
+ * thread) as long as memory is to be had, and the process would seem to leak. A small young
+ * generation is collected more often, each time in well under a millisecond, and the resident size
+ * stays where it is.
  */
 import { Worker, type WorkerOptions } from 'node:worker_threads';
 
@@ -13,7 +15,10 @@ export type Thread = Pick<Worker, 'on' | 'postMessage' | 'terminate'>;
 const YOUNG_GENERATION_MB = 3;
 
 /** @param file in this folder */
-export function startThread(file: string, options: Pick<WorkerOptions, 'workerData' | 'argv'>): Worker {
+export function startThread(
+  file: string,
+  options: Pick<WorkerOptions, 'workerData' | 'argv'>,
+): Worker {
   return new Worker(new URL(file, import.meta.url), {
     ...options,
     resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },

@@ -1,16 +1,22 @@
 /**
  * @file `train`: the interpreter of a recipe that executes it.
  *
- * One worker thread a rank runs `program.ts`; this thread keeps the books. It alone appends to `events.jsonl`, at least once
- * a second, so that a kill loses at most that; it watches the limits on dollars and minutes and passes on Ctrl-C; at the end it
- * writes the bill.
+ * One worker thread a rank runs `program.ts`; this thread keeps the books. It alone appends to
+ * `events.jsonl`, at least once a second, so that a kill loses at most that; it watches the limits
+ * on dollars and minutes and passes on Ctrl-C; at the end it writes the bill.
  */
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../base/errors.js';
 import { readJson, removeFolderAtomic, writeFileAtomic } from '../base/files.js';
 import { sharedBuffer } from '../base/shared.js';
-import { createRunFolder, lockRun, RUNS, type RunFolder, resolveRun } from '../checkpoints/run-folder.js';
+import {
+  createRunFolder,
+  lockRun,
+  RUNS,
+  type RunFolder,
+  resolveRun,
+} from '../checkpoints/run-folder.js';
 import {
   describeDrift,
   foundationHere,
@@ -22,10 +28,23 @@ import {
 import { createCostMeter, type PriceBook, writeBill } from '../ledger/index.js';
 import type { Precision } from '../tensor/backends/webgpu/index.js';
 import type { NewEvent, RunEvent, StopReason } from '../usage/events.js';
-import { appendLines, openEventLog, readEvents, repairEventLog, repairLines } from '../usage/log.js';
+import {
+  appendLines,
+  openEventLog,
+  readEvents,
+  repairEventLog,
+  repairLines,
+} from '../usage/log.js';
 import { createMeter, describeMachine } from '../usage/meters.js';
 import type { Purpose } from '../usage/usage.js';
-import { abortPlan, type BackendKind, type BackendPlan, backendOf, defaultWorkers, planBackend } from './backend.js';
+import {
+  abortPlan,
+  type BackendKind,
+  type BackendPlan,
+  backendOf,
+  defaultWorkers,
+  planBackend,
+} from './backend.js';
 import { hashWeights, openBase } from './base.js';
 import type { RankCalibration } from './calibrate.js';
 import { type DescribedRecipe, describeRecipe } from './describe.js';
@@ -44,7 +63,10 @@ export interface TrainOptions {
   recipe?: Recipe;
   /** A run by path or name; '' is the newest. */
   resume?: string;
-  /** With `resume`: run this stage and the later ones again, from what the earlier ones left; the recipe may have been changed. */
+  /**
+   * With `resume`: run this stage and the later ones again, from what the earlier ones left; the
+   * recipe may have been changed.
+   */
   from?: string;
   /** Go on although something that the result rests on has changed. */
   allowDrift?: boolean;
@@ -52,7 +74,9 @@ export interface TrainOptions {
   runs?: string;
   /** Default: one a core (when resuming: as before). */
   workers?: number;
-  /** Default: wasm (when resuming: as before). `auto`: a GPU that is measured to be faster, or wasm. */
+  /**
+   * Default: wasm (when resuming: as before). `auto`: a GPU that is measured to be faster, or wasm.
+   */
   backend?: BackendKind | 'auto';
   /** Of the GPU's matrix products; default f32 (when resuming: as before). */
   precision?: Precision;
@@ -65,7 +89,11 @@ export interface TrainOptions {
   prices: PriceBook;
   /** Aborted for a clean stop. */
   signal?: AbortSignal;
-  onStart?: (run: RunFolder, recipe: Recipe, details: { workers: number; fingerprint: string; fromStep: number }) => void;
+  onStart?: (
+    run: RunFolder,
+    recipe: Recipe,
+    details: { workers: number; fingerprint: string; fromStep: number },
+  ) => void;
   onEvent?: (event: RunEvent) => void;
   onCost?: (usd: number) => void;
   /** Before the first step of a new run, unless `RECKONER_CALIBRATION` is off. */
@@ -84,7 +112,9 @@ export interface TrainSummary {
   seconds: number;
   workers: number;
   fingerprint: string;
-  /** High-water marks of the ranks' arenas after each stage, bytes (rank 0's and the shared one's). */
+  /**
+   * High-water marks of the ranks' arenas after each stage, bytes (rank 0's and the shared one's).
+   */
   memory: { localHighWaterBytes: number; sharedHighWaterBytes: number } | null;
 }
 
@@ -93,17 +123,26 @@ export async function train(options: TrainOptions): Promise<TrainSummary> {
   const run = resolveRun(options.resume || undefined, options.runs ?? RUNS);
   const unlock = lockRun(run);
   try {
-    return await resumeIn(run, resolveRecipe(parseRecipe(readJson(run.recipe, 'recipe'), run.recipe)), options);
+    return await resumeIn(
+      run,
+      resolveRecipe(parseRecipe(readJson(run.recipe, 'recipe'), run.recipe)),
+      options,
+    );
   } finally {
     unlock();
   }
 }
 
 async function trainNew(options: TrainOptions): Promise<TrainSummary> {
-  if (!options.recipe) throw new UserError('usage', 'train needs a recipe or a run to resume', 'recipe');
+  if (!options.recipe)
+    throw new UserError('usage', 'train needs a recipe or a run to resume', 'recipe');
   const { recipe, models, hash } = resolveRecipe(options.recipe);
   const blas = options.blas ?? true;
-  const kind = await resolveBackend(options.backend ?? 'wasm', { blas, models, onChoice: options.onWarning });
+  const kind = await resolveBackend(options.backend ?? 'wasm', {
+    blas,
+    models,
+    onChoice: options.onWarning,
+  });
   const workers = options.workers ?? defaultWorkers(kind);
   const plan = await planFor(recipe, models, { kind, workers, blas, precision: options.precision });
   const run = createRunFolder(options.runs ?? RUNS, recipe.name, new Date(), recipe.seed);
@@ -111,7 +150,17 @@ async function trainNew(options: TrainOptions): Promise<TrainSummary> {
   try {
     unlock = lockRun(run);
     return await trainIn(
-      { run, recipe, recipeHash: hash, workers, plan, past: NO_PAST, snapshot: null, fromStage: null, warnings: [] },
+      {
+        run,
+        recipe,
+        recipeHash: hash,
+        workers,
+        plan,
+        past: NO_PAST,
+        snapshot: null,
+        fromStage: null,
+        warnings: [],
+      },
       options,
     );
   } catch (error) {
@@ -133,7 +182,10 @@ async function resumeIn(
   repairLines(run.samples);
   const past = await readPast(run);
   const fromStage = options.from === undefined ? null : goBackTo(run, recipe, options.from);
-  const snapshot = fromStage === null ? latestSnapshot(run.checkpoints, (_folder, message) => warnings.push(message)) : null;
+  const snapshot =
+    fromStage === null
+      ? latestSnapshot(run.checkpoints, (_folder, message) => warnings.push(message))
+      : null;
   if (existsSync(run.model)) {
     for (const message of warnings) options.onWarning?.(message);
     return finish(run, recipe, past, snapshot?.state.step ?? 0, options);
@@ -141,29 +193,46 @@ async function resumeIn(
 
   // As before, unless told otherwise: what is told otherwise is then refused as drift.
   const before = snapshot?.state ?? past;
-  const same = before.fingerprint ? backendOf(before.fingerprint) : { kind: undefined, blas: true, precision: undefined };
+  const same = before.fingerprint
+    ? backendOf(before.fingerprint)
+    : { kind: undefined, blas: true, precision: undefined };
   const blas = (options.blas ?? true) && (same.blas || (options.allowDrift ?? false));
   const asked = options.backend === 'auto' ? undefined : options.backend;
   const kind = asked ?? same.kind ?? 'wasm';
-  const workers = options.workers ?? (kind === same.kind ? before.workers : undefined) ?? defaultWorkers(kind);
-  const plan = await planFor(recipe, models, { kind, workers, blas, precision: options.precision ?? same.precision });
+  const workers =
+    options.workers ?? (kind === same.kind ? before.workers : undefined) ?? defaultWorkers(kind);
+  const plan = await planFor(recipe, models, {
+    kind,
+    workers,
+    blas,
+    precision: options.precision ?? same.precision,
+  });
   if (snapshot) {
     const drift = refuseDrift(
       snapshot.state,
       foundationOf(options, recipeHash, recipe, workers, plan),
       options.allowDrift ?? false,
     );
-    if (drift.length > 0) warnings.push(`the result will differ from that of an uninterrupted run: ${describeDrift(drift)}`);
+    if (drift.length > 0)
+      warnings.push(
+        `the result will differ from that of an uninterrupted run: ${describeDrift(drift)}`,
+      );
   }
-  return trainIn({ run, recipe, recipeHash, workers, plan, past, snapshot, fromStage, warnings }, options);
+  return trainIn(
+    { run, recipe, recipeHash, workers, plan, past, snapshot, fromStage, warnings },
+    options,
+  );
 }
 
-const stepsBefore = ({ stages }: Recipe, i: number): number => stages.slice(0, i).reduce((sum, spec) => sum + stepsOf(spec), 0);
+const stepsBefore = ({ stages }: Recipe, i: number): number =>
+  stages.slice(0, i).reduce((sum, spec) => sum + stepsOf(spec), 0);
 
 /**
- * Takes a run back to the beginning of a stage: later snapshots and the result go, what earlier stages wrote stays.
+ * Takes a run back to the beginning of a stage: later snapshots and the result go, what earlier
+ * stages wrote stays.
  * @returns the stage's index
- * @throws UserError (usage, state) when there is no such stage, or an earlier one has not left its model
+ * @throws UserError (usage, state) when there is no such stage, or an earlier one has not left its
+ * model
  */
 function goBackTo(run: RunFolder, recipe: Recipe, id: string): number {
   const index = recipe.stages.findIndex((stage) => stage.id === id);
@@ -175,7 +244,11 @@ function goBackTo(run: RunFolder, recipe: Recipe, id: string): number {
   const before = recipe.stages.slice(0, index).findLast(trains);
   const needed = spec.model === undefined && spec.init === undefined ? before : undefined;
   if (index > 0 && needed && !existsSync(join(run.stages, needed.id))) {
-    throw new UserError('state', `${run.name} has not come to stage ${id} yet: ${needed.id} has left no model`, '--from');
+    throw new UserError(
+      'state',
+      `${run.name} has not come to stage ${id} yet: ${needed.id} has left no model`,
+      '--from',
+    );
   }
   pruneSnapshots(run.checkpoints, recipe.checkpoints.keep, stepsBefore(recipe, index) - 1);
   if (existsSync(run.model)) removeFolderAtomic(run.model);
@@ -187,19 +260,47 @@ function planFor(
   models: readonly object[],
   request: { kind: BackendKind; workers: number; blas: boolean; precision?: Precision },
 ): Promise<BackendPlan> {
-  return planBackend({ ...request, models, adapter, bf16: adapter && init ? openBase(init.from).bf16 : false });
+  return planBackend({
+    ...request,
+    models,
+    adapter,
+    bf16: adapter && init ? openBase(init.from).bf16 : false,
+  });
 }
 
-function foundationOf({ version }: TrainOptions, recipeHash: string, recipe: Recipe, workers: number, plan: BackendPlan) {
+function foundationOf(
+  { version }: TrainOptions,
+  recipeHash: string,
+  recipe: Recipe,
+  workers: number,
+  plan: BackendPlan,
+) {
   const { seed, adapter, init } = recipe;
   const base = adapter && init ? { base: hashWeights(openBase(init.from).folder) } : {};
-  return foundationHere({ version, recipeHash, seed, workers, fingerprint: plan.fingerprint, ...base });
+  return foundationHere({
+    version,
+    recipeHash,
+    seed,
+    workers,
+    fingerprint: plan.fingerprint,
+    ...base,
+  });
 }
 
 /** A run whose model is written needs at most its last lines: a kill may have come between. */
-async function finish(run: RunFolder, recipe: Recipe, past: Past, step: number, options: TrainOptions): Promise<TrainSummary> {
+async function finish(
+  run: RunFolder,
+  recipe: Recipe,
+  past: Past,
+  step: number,
+  options: TrainOptions,
+): Promise<TrainSummary> {
   if (past.completed && existsSync(run.bill)) {
-    throw new UserError('state', `${run.root} is complete; "reckoner chat ${run.name}" talks to it`, 'resume');
+    throw new UserError(
+      'state',
+      `${run.root} is complete; "reckoner chat ${run.name}" talks to it`,
+      'resume',
+    );
   }
   const workers = past.workers ?? 1;
   const fingerprint = past.fingerprint ?? '';
@@ -207,7 +308,15 @@ async function finish(run: RunFolder, recipe: Recipe, past: Past, step: number, 
     const attempt = past.attempt + 1;
     const log = openEventLog(run.events, { attempt });
     const machine = describeMachine();
-    log.append({ type: 'resumed', step, fromStep: step, version: options.version, workers, fingerprint, machine });
+    log.append({
+      type: 'resumed',
+      step,
+      fromStep: step,
+      version: options.version,
+      workers,
+      fingerprint,
+      machine,
+    });
     if (past.killed) log.append({ type: 'usage', step, usage: lostUsage(workers) });
     log.append({ type: 'ended', step, reason: 'completed' });
     log.close();
@@ -255,14 +364,15 @@ async function trainIn(assignment: Assignment, options: TrainOptions): Promise<T
   if (options.signal?.aborted) requestStop('interrupted');
   options.signal?.addEventListener('abort', () => requestStop('interrupted'));
 
-  // ── usage: time belongs to where the work is; tokens and FLOPs come from rank 0 ────────────────────────────────────
+  // ── usage: time belongs to where the work is; tokens and FLOPs come from rank 0 ────────────────
   const startedAt = performance.now();
   const meter = createMeter({ workers });
   let at: { stage: string; purpose: Purpose } = { stage: 'start', purpose: 'overhead' };
   let step = snapshot?.state.step ?? stepsBefore(recipe, fromStage ?? 0);
   const spent = { tokensIn: 0, tokensOut: 0, modelFlops: 0, storedBytes: 0 };
   const book = (): void => {
-    const { wallSeconds, workerSeconds, energyJoules, energyBasis, peakMemoryBytes } = meter.increment();
+    const { wallSeconds, workerSeconds, energyJoules, energyBasis, peakMemoryBytes } =
+      meter.increment();
     const usage = {
       ...at,
       wallSeconds,
@@ -279,7 +389,8 @@ async function trainIn(assignment: Assignment, options: TrainOptions): Promise<T
     options.onCost?.(cost.usd);
     if (options.maxUsd !== undefined && cost.usd >= options.maxUsd) requestStop('max-usd');
     const minutes = (performance.now() - startedAt) / 60_000;
-    if (options.maxMinutes !== undefined && minutes >= options.maxMinutes) requestStop('max-minutes');
+    if (options.maxMinutes !== undefined && minutes >= options.maxMinutes)
+      requestStop('max-minutes');
   };
 
   const summary: TrainSummary = {
@@ -297,7 +408,10 @@ async function trainIn(assignment: Assignment, options: TrainOptions): Promise<T
 
   // Later attempts keep the first plan: what was said before anything was known.
   // The planner does not know adapters.
-  const described = needsPlan(run, snapshot) && !recipe.adapter ? describeRecipe(resolveRecipe(recipe), workers) : null;
+  const described =
+    needsPlan(run, snapshot) && !recipe.adapter
+      ? describeRecipe(resolveRecipe(recipe), workers)
+      : null;
 
   const foundation = foundationOf(options, recipeHash, recipe, workers, plan);
   const jobOf = (rank: number): RankJob => ({
@@ -370,7 +484,10 @@ async function trainIn(assignment: Assignment, options: TrainOptions): Promise<T
         break;
       case 'failed': {
         const { code, field, message: text, stack } = message.error;
-        failure ??= code === 'bug' ? Object.assign(new Error(text), { stack }) : new UserError(code, text, field);
+        failure ??=
+          code === 'bug'
+            ? Object.assign(new Error(text), { stack })
+            : new UserError(code, text, field);
         break;
       }
     }
@@ -397,7 +514,8 @@ async function trainIn(assignment: Assignment, options: TrainOptions): Promise<T
     if (attempt > 0) emit({ type: 'resumed', step, fromStep: step, ...common });
     else emit({ type: 'started', step: 0, recipe: recipe.name, ...common });
     // A folder is a run once it has its recipe; by then its log says how it began.
-    if (!existsSync(run.recipe)) writeFileAtomic(run.recipe, `${JSON.stringify(recipe, null, 2)}\n`, 'recipe');
+    if (!existsSync(run.recipe))
+      writeFileAtomic(run.recipe, `${JSON.stringify(recipe, null, 2)}\n`, 'recipe');
     if (past.killed) {
       const usage = lostUsage(past.workers ?? workers);
       emit({ type: 'usage', step, usage });
@@ -411,14 +529,16 @@ async function trainIn(assignment: Assignment, options: TrainOptions): Promise<T
         threads.push(worker);
         return new Promise<void>((resolve) => {
           worker.on('message', (message: FromRank) => {
-            if (rank === 0 || message.kind === 'failed') guard(() => receive(message, (answer) => worker.postMessage(answer)));
+            if (rank === 0 || message.kind === 'failed')
+              guard(() => receive(message, (answer) => worker.postMessage(answer)));
             if (message.kind === 'failed') abortPlan(plan);
             // A rank whose events cannot be written waits for them to be on disk in vain.
             if (message.kind === 'flush' && failure) void worker.terminate();
           });
           worker.on('error', (error) => fail(error as Error));
           worker.on('exit', (code) => {
-            if (code !== 0) fail(new Error(`rank ${rank} ended without a word (exit code ${code})`));
+            if (code !== 0)
+              fail(new Error(`rank ${rank} ended without a word (exit code ${code})`));
             resolve();
           });
         });
@@ -455,7 +575,11 @@ function needsPlan(run: RunFolder, snapshot: Snapshot | null): boolean {
 
 /** A full disk does not end a run that has begun: it is gone on with, not begun again. */
 function adviseResume(error: UserError | Error, run: RunFolder): UserError | Error {
-  if (!(error instanceof UserError) || error.code !== 'disk' || !existsSync(run.recipe)) return error;
-  const message = error.message.replace('run the command again', `go on with "reckoner train --resume ${run.root}"`);
+  if (!(error instanceof UserError) || error.code !== 'disk' || !existsSync(run.recipe))
+    return error;
+  const message = error.message.replace(
+    'run the command again',
+    `go on with "reckoner train --resume ${run.root}"`,
+  );
   return new UserError(error.code, message, error.field);
 }

@@ -1,5 +1,6 @@
 /**
- * @file The weights of a recipe's models: from where a stage starts, and into the files that it leaves.
+ * @file The weights of a recipe's models: from where a stage starts, and into the files that it
+ * leaves.
  */
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -27,7 +28,10 @@ import type { Tokenizer } from '../tokenizers/tokenizer.js';
 import type { ResolvedRecipe } from './schema.js';
 import { type StageSpec, trains } from './stages.js';
 
-export async function toHost(backend: Backend, tensors: readonly { name: string; tensor: Tensor }[]): Promise<NamedTensor[]> {
+export async function toHost(
+  backend: Backend,
+  tensors: readonly { name: string; tensor: Tensor }[],
+): Promise<NamedTensor[]> {
   const out: NamedTensor[] = [];
   for (const { name, tensor } of tensors) {
     out.push({ name, shape: tensor.shape, data: Float32Array.from(await backend.read(tensor)) });
@@ -35,9 +39,14 @@ export async function toHost(backend: Backend, tensors: readonly { name: string;
   return out;
 }
 
-/** The parameters as a checkpoint names them, sorted by name so that files do not depend on memory layout. */
+/**
+ * The parameters as a checkpoint names them, sorted by name so that files do not depend on memory
+ * layout.
+ */
 export function weightsOf(model: Model): { name: string; tensor: Tensor }[] {
-  return model.store.parameters.map((p) => ({ name: p.spec.name, tensor: p.value })).sort((a, b) => (a.name < b.name ? -1 : 1));
+  return model.store.parameters
+    .map((p) => ({ name: p.spec.name, tensor: p.value }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 export function restore(
@@ -50,7 +59,10 @@ export function restore(
   for (const { name, tensor } of into) {
     const saved = byName.get(name);
     if (!saved || saved.shape.join() !== tensor.shape.join()) {
-      throw new UserError('data', `${what}: ${name} is missing or has another shape; the checkpoint is of another recipe`);
+      throw new UserError(
+        'data',
+        `${what}: ${name} is missing or has another shape; the checkpoint is of another recipe`,
+      );
     }
     backend.write(tensor, saved.data);
   }
@@ -67,16 +79,38 @@ const ROUTING = [
   'qk_nope_head_dim',
 ];
 
-/** The fields that say what is computed, with defaults filled in; layers and widths show in the tensors' shapes. */
+/**
+ * The fields that say what is computed, with defaults filled in; layers and widths show in the
+ * tensors' shapes.
+ */
 function computationOf(config: ModelConfig): Record<string, unknown> {
   const explicit = explicitConfig(config);
-  const { model_type, num_attention_heads, num_key_value_heads, head_dim, rms_norm_eps, tie_word_embeddings } = explicit;
+  const {
+    model_type,
+    num_attention_heads,
+    num_key_value_heads,
+    head_dim,
+    rms_norm_eps,
+    tie_word_embeddings,
+  } = explicit;
   const heads = { num_attention_heads, num_key_value_heads, head_dim };
   const rope_scaling =
-    config.model_type === 'deepseek_v3' ? JSON.stringify(config.rope_scaling ?? null) : JSON.stringify(ropeScalingOf(config));
-  const mixture = Object.fromEntries(ROUTING.flatMap((field) => (field in explicit ? [[field, explicit[field]]] : [])));
+    config.model_type === 'deepseek_v3'
+      ? JSON.stringify(config.rope_scaling ?? null)
+      : JSON.stringify(ropeScalingOf(config));
+  const mixture = Object.fromEntries(
+    ROUTING.flatMap((field) => (field in explicit ? [[field, explicit[field]]] : [])),
+  );
   const rope_theta = ropeThetaOf(config);
-  return { model_type, ...heads, rms_norm_eps, rope_theta, rope_scaling, tie_word_embeddings, ...mixture };
+  return {
+    model_type,
+    ...heads,
+    rms_norm_eps,
+    rope_theta,
+    rope_scaling,
+    tie_word_embeddings,
+    ...mixture,
+  };
 }
 
 /** Where a model is that a recipe names: an earlier stage's (by its id), a run's, or a folder. */
@@ -106,15 +140,30 @@ function open(
   const loaded = loadHuggingFace(folderOf(from, runFolder, stages));
   if (hashOf(loaded.tokenizerJson) === hashOf(tokenizer.toJSON())) return loaded;
   loaded.tensors.close();
-  throw new UserError('data', `init.from: ${loaded.folder} has another vocabulary than the recipe's tasks`, 'init.from');
+  throw new UserError(
+    'data',
+    `init.from: ${loaded.folder} has another vocabulary than the recipe's tasks`,
+    'init.from',
+  );
 }
 
-/** Starts from the weights of a stage, a run or a model folder. @throws UserError (data) when it is another kind of model */
-export function loadInitialWeights(backend: Backend, model: Model, tokenizer: Tokenizer, from: string, place: Place): void {
+/**
+ * Starts from the weights of a stage, a run or a model folder. @throws UserError (data) when it is
+ * another kind of model
+ */
+export function loadInitialWeights(
+  backend: Backend,
+  model: Model,
+  tokenizer: Tokenizer,
+  from: string,
+  place: Place,
+): void {
   const loaded = open(from, place, tokenizer);
   try {
     // Weights of one shape may belong to models that compute something else with them.
-    const theirs = computationOf(parseModelConfig(loaded.config, join(loaded.folder, 'config.json')));
+    const theirs = computationOf(
+      parseModelConfig(loaded.config, join(loaded.folder, 'config.json')),
+    );
     for (const [field, value] of Object.entries(computationOf(model.config))) {
       if (value === theirs[field]) continue;
       const message = `init.from: ${loaded.folder} has ${field} ${theirs[field]}, and the recipe's model ${value}; make them equal`;
@@ -127,7 +176,12 @@ export function loadInitialWeights(backend: Backend, model: Model, tokenizer: To
 }
 
 /** The adapter that an earlier stage left. @throws UserError (data) when it is of another kind */
-export function loadTrainedAdapter(backend: Backend, model: Model, stage: string, { runFolder, stages }: Place): void {
+export function loadTrainedAdapter(
+  backend: Backend,
+  model: Model,
+  stage: string,
+  { runFolder, stages }: Place,
+): void {
   const adapter = loadAdapter(folderOf(stage, runFolder, stages));
   try {
     const tensors = readAdapter(adapter, parametersOf(model.config));
@@ -138,10 +192,18 @@ export function loadTrainedAdapter(backend: Backend, model: Model, stage: string
 }
 
 /** A whole model beside the recipe's own, on the backend's stack; all ranks call it together. */
-export async function loadOtherModel(backend: Backend, tokenizer: Tokenizer, from: string, place: Place): Promise<Model> {
+export async function loadOtherModel(
+  backend: Backend,
+  tokenizer: Tokenizer,
+  from: string,
+  place: Place,
+): Promise<Model> {
   const loaded = open(from, place, tokenizer);
   try {
-    const model = createModel(backend, parseModelConfig(loaded.config, join(loaded.folder, 'config.json')));
+    const model = createModel(
+      backend,
+      parseModelConfig(loaded.config, join(loaded.folder, 'config.json')),
+    );
     if (backend.ranks.rank === 0) loadParameters(backend, model, loaded);
     await backend.ranks.barrier();
     return model;
@@ -151,7 +213,10 @@ export async function loadOtherModel(backend: Backend, tokenizer: Tokenizer, fro
 }
 
 /** Configuration and tokenizer, so that a snapshot, too, can be talked to and exported. */
-export function modelFiles(model: Model, { recipe, tokenizer, tokenizerFiles: files }: ResolvedRecipe) {
+export function modelFiles(
+  model: Model,
+  { recipe, tokenizer, tokenizerFiles: files }: ResolvedRecipe,
+) {
   const config: Record<string, unknown> = {
     ...explicitConfig(model.config),
     architectures: [architectureOf(model.config)],
@@ -168,7 +233,9 @@ export function modelFiles(model: Model, { recipe, tokenizer, tokenizerFiles: fi
     'tokenizer.json': json,
     'tokenizer_config.json': tokenizerConfig,
     'special_tokens_map.json': specialTokensMap,
-    ...(recipe.adapter && recipe.init ? { 'adapter_config.json': peftConfig(model, recipe.adapter, recipe.init.from) } : {}),
+    ...(recipe.adapter && recipe.init
+      ? { 'adapter_config.json': peftConfig(model, recipe.adapter, recipe.init.from) }
+      : {}),
   };
 }
 
@@ -176,11 +243,21 @@ function peftConfig(model: Model, adapter: AdapterSpec, from: string): Record<st
   return adapterConfig(parametersOf(model.config), adapter, resolve(resolveModel(from).folder));
 }
 
-/** Writes the model as a Hugging Face folder, or as PEFT's where an adapter was trained. Returns its size in bytes. */
-export async function saveModel(folder: string, backend: Backend, model: Model, resolved: ResolvedRecipe): Promise<number> {
+/**
+ * Writes the model as a Hugging Face folder, or as PEFT's where an adapter was trained. Returns its
+ * size in bytes.
+ */
+export async function saveModel(
+  folder: string,
+  backend: Backend,
+  model: Model,
+  resolved: ResolvedRecipe,
+): Promise<number> {
   if (model.store.adapted) {
     const { 'adapter_config.json': config = {}, ...json } = modelFiles(model, resolved);
-    return (await saveAdapter(folder, { config, tensors: await toHost(backend, weightsOf(model)), json })).bytes;
+    return (
+      await saveAdapter(folder, { config, tensors: await toHost(backend, weightsOf(model)), json })
+    ).bytes;
   }
   const { bytes } = await saveHuggingFace(folder, {
     config: modelFiles(model, resolved)['config.json'],

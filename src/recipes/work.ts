@@ -1,8 +1,8 @@
 /**
  * @file What the stages of a recipe have to do, in tokens: what `plan` prices.
  *
- * A stage says it (`plan: {sequenceTokens …}`), or its task is asked: a few hundred problems are drawn, with their demonstrations.
- * A policy is taken to write about as long as it was shown.
+ * A stage says it (`plan: {sequenceTokens …}`), or its task is asked: a few hundred problems are
+ * drawn, with their demonstrations. A policy is taken to write about as long as it was shown.
  */
 import { join } from 'node:path';
 import { readJson } from '../base/files.js';
@@ -20,7 +20,10 @@ import { samplingOf, teacherOf } from './stages.js';
 
 /** Problems that are drawn of a task. */
 const DRAWN = 256;
-/** How far the mean length of a policy is from that of what it was shown: a 90% interval, as a factor. */
+/**
+ * How far the mean length of a policy is from that of what it was shown: a 90% interval, as a
+ * factor.
+ */
 const LENGTH_FACTOR = 1.5;
 
 interface Survey {
@@ -35,12 +38,14 @@ function survey(task: Task, tokenizer: Tokenizer, seed: number): Survey {
   return {
     promptTokens: lengths.reduce((sum, length) => sum + length, 0) / DRAWN,
     completionTokens: problems.map(
-      (problem, i) => tokenizer.encode(task.demonstrate(problem, new Random(seed, 'plan', i))).length + 1,
+      (problem, i) =>
+        tokenizer.encode(task.demonstrate(problem, new Random(seed, 'plan', i))).length + 1,
     ),
   };
 }
 
-const meanOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+const meanOf = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** The model and the stages of a recipe, as the planner takes them. @throws UserError (usage) */
 export function workOf(recipe: Recipe): PlannableRecipe {
@@ -50,27 +55,35 @@ export function workOf(recipe: Recipe): PlannableRecipe {
   const others: (Architecture | undefined)[] = [];
   recipe.stages.forEach(({ id, model }, i) => {
     const name = `${recipe.name} ${id}`;
-    others.push(model === undefined ? others[i - 1] : architectureOf(resolved?.models[i] ?? model, name));
+    others.push(
+      model === undefined ? others[i - 1] : architectureOf(resolved?.models[i] ?? model, name),
+    );
   });
-  const modelOf = (architecture: Architecture | undefined) => (architecture === undefined ? {} : { architecture });
+  const modelOf = (architecture: Architecture | undefined) =>
+    architecture === undefined ? {} : { architecture };
   const teacher = (i: number): Architecture | undefined => {
     const from = teacherOf(recipe.stages, i) ?? '';
     const at = recipe.stages.findIndex(({ id }) => id === from);
     if (at >= 0) return others[at];
-    return architectureOf(readJson(join(resolveModel(from).folder, 'config.json'), 'configuration') as object, from);
+    return architectureOf(
+      readJson(join(resolveModel(from).folder, 'config.json'), 'configuration') as object,
+      from,
+    );
   };
   const stages = recipe.stages.flatMap((stage, i): StageWork[] => {
     const { id, kind, plan: hints = {} } = stage;
     const own = modelOf(others[i]);
     let asked: Survey | null = null;
     const ask = (): Survey => {
-      if (resolved === null) throw new Error(`${recipe.name}: stage ${id} has neither hints nor a task`);
+      if (resolved === null)
+        throw new Error(`${recipe.name}: stage ${id} has neither hints nor a task`);
       asked ??= survey(resolved.tasks[i], resolved.tokenizer, recipe.seed);
       return asked;
     };
     if (kind === 'pretrain' || kind === 'sft') {
       const { steps, batch } = stage;
-      const sequenceTokens = hints.sequenceTokens ?? Math.round(ask().promptTokens + meanOf(ask().completionTokens));
+      const sequenceTokens =
+        hints.sequenceTokens ?? Math.round(ask().promptTokens + meanOf(ask().completionTokens));
       return [{ id, kind, ...own, steps, batch, sequenceTokens }];
     }
     const promptTokens = hints.promptTokens ?? ask().promptTokens;
@@ -81,7 +94,11 @@ export function workOf(recipe: Recipe): PlannableRecipe {
     else {
       const shown = ask().completionTokens.map((length) => Math.min(maxTokens, length));
       const mean = meanOf(shown);
-      meanTokens = { low: mean / LENGTH_FACTOR, value: mean, high: Math.min(maxTokens, mean * LENGTH_FACTOR) };
+      meanTokens = {
+        low: mean / LENGTH_FACTOR,
+        value: mean,
+        high: Math.min(maxTokens, mean * LENGTH_FACTOR),
+      };
       shownTokens = shown;
     }
     const lengths = { promptTokens, meanTokens, shownTokens, maxTokens };
@@ -91,7 +108,19 @@ export function workOf(recipe: Recipe): PlannableRecipe {
         const { steps: rounds, prompts, samples, minibatches, klCoefficient } = stage;
         const reference = (klCoefficient ?? losses[stage.loss].klCoefficient) > 0;
         const forwardPasses = reference ? 2 : 1;
-        return [{ id, kind: 'grpo', ...own, rounds, prompts, samples, ...lengths, minibatches, forwardPasses }];
+        return [
+          {
+            id,
+            kind: 'grpo',
+            ...own,
+            rounds,
+            prompts,
+            samples,
+            ...lengths,
+            minibatches,
+            forwardPasses,
+          },
+        ];
       }
       case 'rejection-sample': {
         const { steps: rounds, prompts, samples } = stage;
@@ -99,15 +128,34 @@ export function workOf(recipe: Recipe): PlannableRecipe {
       }
       case 'eval': {
         const { problems, samples, greedy } = stage;
-        return [{ id, kind: 'eval', ...own, rounds: 1, prompts: problems, samples: samples + (greedy ? 1 : 0), ...sampled }];
+        return [
+          {
+            id,
+            kind: 'eval',
+            ...own,
+            rounds: 1,
+            prompts: problems,
+            samples: samples + (greedy ? 1 : 0),
+            ...sampled,
+          },
+        ];
       }
       case 'distill': {
         // Two models: the teacher samples, and the student imitates.
         const { steps: rounds, prompts, samples } = stage.sampling;
         const { steps, batch } = stage;
-        const sequenceTokens = hints.sequenceTokens ?? Math.round(medianOf(promptTokens) + medianOf(meanTokens));
+        const sequenceTokens =
+          hints.sequenceTokens ?? Math.round(medianOf(promptTokens) + medianOf(meanTokens));
         return [
-          { id: `${id}.sampling`, kind: 'distill', ...modelOf(teacher(i)), rounds, prompts, samples, ...sampled },
+          {
+            id: `${id}.sampling`,
+            kind: 'distill',
+            ...modelOf(teacher(i)),
+            rounds,
+            prompts,
+            samples,
+            ...sampled,
+          },
           { id, kind: 'distill', ...own, steps, batch, sequenceTokens },
         ];
       }
@@ -115,11 +163,22 @@ export function workOf(recipe: Recipe): PlannableRecipe {
         throw new Error(`no stage kind ${kind}`);
     }
   });
-  const { precision = 'bf16', optimizerBytesPerParameter = 12, activationsInFp8 = false } = recipe.plan ?? {};
-  const numerics = { precision, optimizerBytes: optimizerBytesPerParameter, fp8Activations: activationsInFp8 };
+  const {
+    precision = 'bf16',
+    optimizerBytesPerParameter = 12,
+    activationsInFp8 = false,
+  } = recipe.plan ?? {};
+  const numerics = {
+    precision,
+    optimizerBytes: optimizerBytesPerParameter,
+    fp8Activations: activationsInFp8,
+  };
   // What is published of a distillation is of both its parts.
   const parts = (id: string): string[] =>
     stages.flatMap((work) => (work.id === id || work.id === `${id}.sampling` ? [work.id] : []));
-  const published = (recipe.published ?? []).map((group) => ({ ...group, stages: group.stages.flatMap(parts) }));
+  const published = (recipe.published ?? []).map((group) => ({
+    ...group,
+    stages: group.stages.flatMap(parts),
+  }));
   return { name: recipe.name, architecture, numerics, stages, published };
 }

@@ -1,9 +1,11 @@
 /**
- * @file What each request cost: in the answer, in the metrics, and as a `usage` event in a file that is laid out like a run's
+ * @file What each request cost: in the answer, in the metrics, and as a `usage` event in a file
+ * that is laid out like a run's
  * `events.jsonl`.
  *
- * A request is charged for its share of each step that it was in, by rows, at the price book's rate for a core and its
- * electricity. Idle time is nobody's: it is in the bill of the machine, not in that of a request.
+ * A request is charged for its share of each step that it was in, by rows, at the price book's rate
+ * for a core and its electricity. Idle time is nobody's: it is in the bill of the machine, not in
+ * that of a request.
  */
 import { priceOf } from '../catalog/catalog.js';
 import { createCostMeter, defaultPriceBook, type PriceBook } from '../ledger/index.js';
@@ -29,7 +31,10 @@ export interface Accounts {
 }
 
 /** @param file null keeps no record */
-export function openAccounts(file: string | null, prices: PriceBook = defaultPriceBook()): Accounts {
+export function openAccounts(
+  file: string | null,
+  prices: PriceBook = defaultPriceBook(),
+): Accounts {
   const log = file === null ? null : openEventLog(file, { attempt: 0 });
   const watts = priceOf('cpu.power.busy-core').value;
   let step = 0;

@@ -1,5 +1,6 @@
 /**
- * @file The HTTP thread's end of the inference thread: submits requests, hands each its events, and keeps the queue bounded.
+ * @file The HTTP thread's end of the inference thread: submits requests, hands each its events, and
+ * keeps the queue bounded.
  */
 import { Worker } from 'node:worker_threads';
 import { type ErrorCode, UserError } from '../base/errors.js';
@@ -24,13 +25,28 @@ export interface EngineClient {
   close(): Promise<void>;
 }
 
-const NO_STATS: EngineStats = { waiting: 0, running: 0, cacheRows: 0, busyRows: 0, steps: 0, rows: 0, seconds: 0 };
+const NO_STATS: EngineStats = {
+  waiting: 0,
+  running: 0,
+  cacheRows: 0,
+  busyRows: 0,
+  steps: 0,
+  rows: 0,
+  seconds: 0,
+};
 
-/** Starts the thread and waits until it has the model. @throws UserError when it cannot be opened */
+/**
+ * Starts the thread and waits until it has the model. @throws UserError when it cannot be opened
+ */
 export async function startEngine(job: EngineJob): Promise<EngineClient> {
   // From the sources (as tests run) the thread is still that of the build folder.
-  const url = new URL(import.meta.url.replace(/\/src\/(serve\/)engine-client\.ts.*$/, '/dist/$1engine-client.js'));
-  const worker = new Worker(new URL('./worker.js', url), { workerData: job, resourceLimits: { maxYoungGenerationSizeMb: 16 } });
+  const url = new URL(
+    import.meta.url.replace(/\/src\/(serve\/)engine-client\.ts.*$/, '/dist/$1engine-client.js'),
+  );
+  const worker = new Worker(new URL('./worker.js', url), {
+    workerData: job,
+    resourceLimits: { maxYoungGenerationSizeMb: 16 },
+  });
   const listeners = new Map<number, { left: number; listener: (event: ClientEvent) => void }>();
   const idlers: (() => void)[] = [];
   let nextId = 1;
@@ -62,7 +78,9 @@ export async function startEngine(job: EngineJob): Promise<EngineClient> {
       else if (message.kind === 'failed') {
         const { code, field } = message.error;
         reject(
-          code === 'internal' ? new Error(message.error.message) : new UserError(code as ErrorCode, message.error.message, field),
+          code === 'internal'
+            ? new Error(message.error.message)
+            : new UserError(code as ErrorCode, message.error.message, field),
         );
         die(message.error.message);
       } else {
@@ -106,7 +124,8 @@ export async function startEngine(job: EngineJob): Promise<EngineClient> {
         if (listeners.has(id)) post({ kind: 'cancel', id });
       };
     },
-    idle: () => (outstanding === 0 ? Promise.resolve() : new Promise((resolve) => idlers.push(resolve))),
+    idle: () =>
+      outstanding === 0 ? Promise.resolve() : new Promise((resolve) => idlers.push(resolve)),
     async close() {
       failure ??= 'the server is closing';
       const ended = new Promise((resolve) => worker.once('exit', resolve));

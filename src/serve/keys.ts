@@ -1,7 +1,8 @@
 /**
  * @file API keys: a JSON file of names and hashes. A key is shown once, when it is made.
  *
- * A key is 192 random bits, so a plain SHA-256 is as good a hash as a slow one: there is nothing to guess.
+ * A key is 192 random bits, so a plain SHA-256 is as good a hash as a slow one: there is nothing to
+ * guess.
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { chmodSync, existsSync } from 'node:fs';
@@ -33,7 +34,11 @@ export function readKeys(file: string): ApiKey[] {
   const result = fileSchema.safeParse(readJson(file, 'keys file'));
   if (result.success) return result.data.keys;
   const { path, message } = result.error.issues[0];
-  throw new UserError('data', `${file}: ${path.join('.')}: ${message}; "reckoner serve keys add" writes such a file`, file);
+  throw new UserError(
+    'data',
+    `${file}: ${path.join('.')}: ${message}; "reckoner serve keys add" writes such a file`,
+    file,
+  );
 }
 
 function writeKeys(file: string, keys: readonly ApiKey[]): void {
@@ -45,7 +50,11 @@ function writeKeys(file: string, keys: readonly ApiKey[]): void {
 export function addKey(file: string, name: string, now: Date, requestsPerMinute?: number): string {
   const keys = existsSync(file) ? readKeys(file) : [];
   if (keys.some((key) => key.name === name)) {
-    throw new UserError('usage', `${file} has a key named ${name}; remove it first, or choose another name`, 'name');
+    throw new UserError(
+      'usage',
+      `${file} has a key named ${name}; remove it first, or choose another name`,
+      'name',
+    );
   }
   const key = `rk-${randomBytes(24).toString('base64url')}`;
   const limit = requestsPerMinute === undefined ? {} : { requestsPerMinute };
@@ -57,7 +66,8 @@ export function addKey(file: string, name: string, now: Date, requestsPerMinute?
 export function removeKey(file: string, name: string): void {
   const keys = readKeys(file);
   const left = keys.filter((key) => key.name !== name);
-  if (left.length === keys.length) throw new UserError('usage', `${file} has no key named ${name}`, 'name');
+  if (left.length === keys.length)
+    throw new UserError('usage', `${file} has no key named ${name}`, 'name');
   writeKeys(file, left);
 }
 

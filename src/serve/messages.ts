@@ -1,5 +1,6 @@
 /**
- * @file What the HTTP thread and the inference thread say to each other. Plain data, cloned on its way.
+ * @file What the HTTP thread and the inference thread say to each other. Plain data, cloned on its
+ * way.
  */
 import type { GenerationDefaults } from '../checkpoints/generation.js';
 import type { EngineStats } from '../inference/engine.js';

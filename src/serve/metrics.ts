@@ -29,17 +29,34 @@ export function createMetrics(engine: EngineClient): Metrics {
       },
     });
   };
-  gauge('completions_waiting', 'Completions that wait for a place in the batch.', () => engine.stats.waiting);
+  gauge(
+    'completions_waiting',
+    'Completions that wait for a place in the batch.',
+    () => engine.stats.waiting,
+  );
   gauge('completions_running', 'Completions in the batch.', () => engine.stats.running);
   gauge('completions_outstanding', 'Completions accepted and not ended.', () => engine.outstanding);
   gauge('cache_rows', 'Rows of the key-value cache.', () => engine.stats.cacheRows);
-  gauge('cache_rows_busy', 'Rows of the key-value cache that running completions hold.', () => engine.stats.busyRows);
+  gauge(
+    'cache_rows_busy',
+    'Rows of the key-value cache that running completions hold.',
+    () => engine.stats.busyRows,
+  );
   gauge('engine_steps', 'Passes of the model.', () => engine.stats.steps);
-  gauge('engine_rows', 'Tokens that went through the model, prompts included.', () => engine.stats.rows);
+  gauge(
+    'engine_rows',
+    'Tokens that went through the model, prompts included.',
+    () => engine.stats.rows,
+  );
   gauge('engine_seconds', 'Seconds of all passes.', () => engine.stats.seconds);
   return {
     registry,
-    requests: new Counter({ name: 'reckoner_requests_total', help: 'Answers.', labelNames: ['endpoint', 'status'], registers }),
+    requests: new Counter({
+      name: 'reckoner_requests_total',
+      help: 'Answers.',
+      labelNames: ['endpoint', 'status'],
+      registers,
+    }),
     requestSeconds: new Histogram({
       name: 'reckoner_request_seconds',
       help: 'From the request to the end of its answer.',
@@ -60,6 +77,10 @@ export function createMetrics(engine: EngineClient): Metrics {
       labelNames: ['kind'],
       registers,
     }),
-    usd: new Counter({ name: 'reckoner_usd_total', help: 'Dollars that completions cost.', registers }),
+    usd: new Counter({
+      name: 'reckoner_usd_total',
+      help: 'Dollars that completions cost.',
+      registers,
+    }),
   };
 }

@@ -1,8 +1,11 @@
 /**
- * @file The parts of a completion as it comes: the reasoning between `<think>` and `</think>`, and the answer.
+ * @file The parts of a completion as it comes: the reasoning between `<think>` and `</think>`, and
+ * the answer.
  *
- * DeepSeek's API gives the first as `reasoning_content` and the second as `content`. The tags themselves belong to neither, nor do
- * `<answer>` and `</answer>`, the form that Reckoner's models write (after DeepSeek-R1-Zero's template).
+ * DeepSeek's API gives the first as `reasoning_content` and the second as `content`. The tags
+ * themselves belong to neither, nor do
+ * `<answer>` and `</answer>`, the form that Reckoner's models write (after DeepSeek-R1-Zero's
+ * template).
  */
 export type Part = 'reasoning' | 'content';
 

@@ -1,8 +1,9 @@
 /**
  * @file What a client may ask for, in OpenAI's words, and how that becomes a `GenerationRequest`.
  *
- * Fields that nobody has heard of are ignored, since clients send all sorts. A parameter that OpenAI documents and that would change
- * the answer, but is not supported here, is refused by name: an answer that silently ignored it would be wrong.
+ * Fields that nobody has heard of are ignored, since clients send all sorts. A parameter that
+ * OpenAI documents and that would change the answer, but is not supported here, is refused by name:
+ * an answer that silently ignored it would be wrong.
  */
 import { z } from 'zod';
 import type { GenerationDefaults } from '../checkpoints/generation.js';
@@ -12,9 +13,15 @@ import { BadRequest } from './errors.js';
 const text = z.string();
 const messageSchema = z.looseObject({
   role: z.enum(['system', 'developer', 'user', 'assistant'], {
-    error: (issue) => `must be system, developer, user or assistant, is ${JSON.stringify(issue.input) ?? 'missing'}`,
+    error: (issue) =>
+      `must be system, developer, user or assistant, is ${JSON.stringify(issue.input) ?? 'missing'}`,
   }),
-  content: z.union([text, z.array(z.looseObject({ type: z.literal('text', { error: 'only text parts are supported' }), text }))]),
+  content: z.union([
+    text,
+    z.array(
+      z.looseObject({ type: z.literal('text', { error: 'only text parts are supported' }), text }),
+    ),
+  ]),
 });
 
 const common = {
@@ -29,7 +36,9 @@ const common = {
   stream: z.boolean().nullish(),
   stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
   max_tokens: z.int().min(1).nullish(),
-  logit_bias: z.record(z.string().regex(/^\d+$/, 'must have token ids as keys'), z.number().min(-100).max(100)).nullish(),
+  logit_bias: z
+    .record(z.string().regex(/^\d+$/, 'must have token ids as keys'), z.number().min(-100).max(100))
+    .nullish(),
   presence_penalty: z.number().min(-2).max(2).nullish(),
   frequency_penalty: z.number().min(-2).max(2).nullish(),
 };
@@ -37,7 +46,10 @@ const common = {
 const formatSchema = z.discriminatedUnion('type', [
   z.looseObject({ type: z.literal('text') }),
   z.looseObject({ type: z.literal('json_object') }),
-  z.looseObject({ type: z.literal('json_schema'), json_schema: z.looseObject({ schema: z.unknown() }) }),
+  z.looseObject({
+    type: z.literal('json_schema'),
+    json_schema: z.looseObject({ schema: z.unknown() }),
+  }),
 ]);
 
 const chatSchema = z.looseObject({
@@ -51,9 +63,12 @@ const chatSchema = z.looseObject({
 
 const completionSchema = z.looseObject({
   ...common,
-  prompt: z.union([text, z.array(z.int()).min(1), z.tuple([text]), z.tuple([z.array(z.int()).min(1)])], {
-    error: 'must be one text or one list of tokens',
-  }),
+  prompt: z.union(
+    [text, z.array(z.int()).min(1), z.tuple([text]), z.tuple([z.array(z.int()).min(1)])],
+    {
+      error: 'must be one text or one list of tokens',
+    },
+  ),
   logprobs: z.int().min(0).max(20).nullish(),
 });
 
@@ -86,18 +101,26 @@ export interface ParsedRequest {
 }
 
 function parse<T>(schema: z.ZodType<T>, body: unknown): T {
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) throw new BadRequest('the body must be a JSON object');
+  if (typeof body !== 'object' || body === null || Array.isArray(body))
+    throw new BadRequest('the body must be a JSON object');
   for (const [name, harmless] of Object.entries(UNSUPPORTED)) {
     const value = (body as Record<string, unknown>)[name];
     if (value !== undefined && value !== null && !harmless(value)) {
-      throw new BadRequest(`${name} is not supported by this server; leave it out`, name, 'unsupported_parameter');
+      throw new BadRequest(
+        `${name} is not supported by this server; leave it out`,
+        name,
+        'unsupported_parameter',
+      );
     }
   }
   const result = schema.safeParse(body);
   if (result.success) return result.data;
   const { path, message } = result.error.issues[0];
   const field = path.map(String).join('.');
-  throw new BadRequest(`${field === '' ? 'the body' : field}: ${message}`, field === '' ? undefined : field);
+  throw new BadRequest(
+    `${field === '' ? 'the body' : field}: ${message}`,
+    field === '' ? undefined : field,
+  );
 }
 
 type Common = { [K in keyof typeof common]?: z.infer<(typeof common)[K]> };
@@ -135,7 +158,8 @@ export function parseChat(body: unknown, defaults: GenerationDefaults): ParsedRe
     return { role: role === 'developer' ? 'system' : role, content: plain };
   });
   const format = request.response_format;
-  if (request.top_logprobs && !request.logprobs) throw new BadRequest('top_logprobs needs logprobs: true', 'top_logprobs');
+  if (request.top_logprobs && !request.logprobs)
+    throw new BadRequest('top_logprobs needs logprobs: true', 'top_logprobs');
   if (format?.type === 'json_schema' && format.json_schema.schema === undefined) {
     throw new BadRequest('response_format.json_schema.schema is missing', 'response_format');
   }

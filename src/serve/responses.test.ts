@@ -13,6 +13,9 @@ it('gives thinking apart, also where it is empty', () => {
     content: '4',
     reasoning_content: '2+2',
   });
-  expect(messageOf('<think>', '</think>', '<answer>', '4', '</answer>')).toMatchObject({ content: '4', reasoning_content: '' });
+  expect(messageOf('<think>', '</think>', '<answer>', '4', '</answer>')).toMatchObject({
+    content: '4',
+    reasoning_content: '',
+  });
   expect(messageOf('4')).not.toHaveProperty('reasoning_content');
 });

@@ -1,8 +1,9 @@
 /**
  * @file Answers in OpenAI's shapes, whole or in pieces.
  *
- * A `Choice` collects what comes for one completion; what has been collected is taken either once, at the end, or again and again by
- * a stream. A reader that is slow gets larger pieces, so what waits for it is never more than the text itself.
+ * A `Choice` collects what comes for one completion; what has been collected is taken either once,
+ * at the end, or again and again by a stream. A reader that is slow gets larger pieces, so what
+ * waits for it is never more than the text itself.
  */
 import type { TokenReport } from '../inference/generator.js';
 import { type Part, PartSplitter } from './parts.js';
@@ -15,7 +16,9 @@ export interface UsageReport {
   total_tokens: number;
   prompt_tokens_details: { cached_tokens: number };
   completion_tokens_details: { reasoning_tokens: number };
-  /** Dollars: the completion's share of the core and its electricity, at the price book's prices. */
+  /**
+   * Dollars: the completion's share of the core and its electricity, at the price book's prices.
+   */
   cost_usd: number;
 }
 
@@ -25,7 +28,11 @@ const chatEntry = ({ text, logProbability, top }: TokenReport): unknown => ({
   token: text,
   logprob: logProbability,
   bytes: bytesOf(text),
-  top_logprobs: top.map((other) => ({ token: other.text, logprob: other.logProbability, bytes: bytesOf(other.text) })),
+  top_logprobs: top.map((other) => ({
+    token: other.text,
+    logprob: other.logProbability,
+    bytes: bytesOf(other.text),
+  })),
 });
 
 export class Choice {
@@ -52,7 +59,8 @@ export class Choice {
     const before = this.splitter.part;
     for (const piece of this.splitter.push(text)) this.put(piece.part, piece.text);
     // A tag counts for the side that it opens or closes: the reasoning.
-    const part = before === 'reasoning' || this.splitter.part === 'reasoning' ? 'reasoning' : 'content';
+    const part =
+      before === 'reasoning' || this.splitter.part === 'reasoning' ? 'reasoning' : 'content';
     if (part === 'reasoning') {
       this.reasoningTokens += tokens;
       // A model that opened and closed its thinking has thought, if only nothing.
@@ -98,7 +106,9 @@ export class Choice {
     return {
       tokens: content.map(({ text }) => text),
       token_logprobs: content.map(({ logProbability }) => logProbability),
-      top_logprobs: content.map(({ top }) => Object.fromEntries(top.map(({ text, logProbability }) => [text, logProbability]))),
+      top_logprobs: content.map(({ top }) =>
+        Object.fromEntries(top.map(({ text, logProbability }) => [text, logProbability])),
+      ),
       text_offset: offsets,
     };
   }
@@ -108,8 +118,14 @@ export class Choice {
     const { index, finish } = this;
     const { reasoning, content } = this.takeText();
     const logprobs = this.takeLogprobs();
-    if (this.kind === 'completion') return { index, text: content, logprobs, finish_reason: finish };
-    const message = { role: 'assistant', content, ...(this.hasReasoned ? { reasoning_content: reasoning } : {}), refusal: null };
+    if (this.kind === 'completion')
+      return { index, text: content, logprobs, finish_reason: finish };
+    const message = {
+      role: 'assistant',
+      content,
+      ...(this.hasReasoned ? { reasoning_content: reasoning } : {}),
+      refusal: null,
+    };
     return { index, message, logprobs, finish_reason: finish };
   }
 
@@ -120,7 +136,13 @@ export class Choice {
     const logprobs = this.takeLogprobs();
     if (kind === 'completion') return [{ index, text: content, logprobs, finish_reason: finish }];
     const out: unknown[] = [];
-    if (reasoning !== '') out.push({ index, delta: { reasoning_content: reasoning }, logprobs: null, finish_reason: null });
+    if (reasoning !== '')
+      out.push({
+        index,
+        delta: { reasoning_content: reasoning },
+        logprobs: null,
+        finish_reason: null,
+      });
     if (content !== '' || (this.logprobs && finish === null)) {
       out.push({ index, delta: { content }, logprobs, finish_reason: null });
       if (finish !== null) out.push({ index, delta: {}, logprobs: null, finish_reason: finish });

@@ -1,5 +1,6 @@
 /**
- * @file The service on a port: Node's HTTP server, with time-outs for whoever sends slowly, and an end without broken answers.
+ * @file The service on a port: Node's HTTP server, with time-outs for whoever sends slowly, and an
+ * end without broken answers.
  */
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -41,13 +42,19 @@ export async function listen(service: Service, options: ListenOptions): Promise<
   }) as Server;
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
-      const why = { EADDRINUSE: 'the port is in use', EACCES: 'permission denied', EADDRNOTAVAIL: 'no such address here' }[
-        error.code ?? ''
-      ];
+      const why = {
+        EADDRINUSE: 'the port is in use',
+        EACCES: 'permission denied',
+        EADDRNOTAVAIL: 'no such address here',
+      }[error.code ?? ''];
       if (why === undefined) reject(error);
       else
         reject(
-          new UserError('state', `cannot listen on ${host}:${port}: ${why}; choose another with --port or --host`, '--port'),
+          new UserError(
+            'state',
+            `cannot listen on ${host}:${port}: ${why}; choose another with --port or --host`,
+            '--port',
+          ),
         );
     });
     server.listen(port, host, resolve);
@@ -59,7 +66,8 @@ export async function listen(service: Service, options: ListenOptions): Promise<
       const closed = new Promise((resolve) => server.close(resolve));
       server.closeIdleConnections();
       await service.close(graceSeconds);
-      // What was written is on its way; connections that are still open after that are idle or dead.
+      // What was written is on its way; connections that are still open after that are idle or
+      // dead.
       setTimeout(() => server.closeAllConnections(), 500).unref();
       await closed;
     },

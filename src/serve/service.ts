@@ -1,5 +1,6 @@
 /**
- * @file The service: an OpenAI-compatible API as a function from `Request` to `Response`, on a model in a thread of its own.
+ * @file The service: an OpenAI-compatible API as a function from `Request` to `Response`, on a
+ * model in a thread of its own.
  *
  * Interface for who embeds it (the studio, tests):
  *
@@ -7,10 +8,12 @@
  *   const response = await service.fetch(new Request('http://x/v1/chat/completions', { method: 'POST', … }));
  *   await service.close();
  *
- * `listen` (server.ts) puts the same service on a port. Nothing here knows of sockets: who leaves cancels the response's stream or
- * aborts the request's signal, and either frees the place in the batch.
+ * `listen` (server.ts) puts the same service on a port. Nothing here knows of sockets: who leaves
+ * cancels the response's stream or aborts the request's signal, and either frees the place in the
+ * batch.
  *
- * `GET /v1/models`, `POST /v1/chat/completions`, `POST /v1/completions`, `GET /healthz`, `GET /metrics`.
+ * `GET /v1/models`, `POST /v1/chat/completions`, `POST /v1/completions`, `GET /healthz`, `GET
+ * /metrics`.
  */
 import { randomUUID } from 'node:crypto';
 import { type Context, Hono } from 'hono';
@@ -54,7 +57,10 @@ export interface ServiceOptions {
 export interface Service {
   fetch(request: Request): Response | Promise<Response>;
   readonly engine: EngineClient;
-  /** Refuses new requests, waits for those that run (at most so many seconds), and gives everything back. */
+  /**
+   * Refuses new requests, waits for those that run (at most so many seconds), and gives everything
+   * back.
+   */
   close(graceSeconds?: number): Promise<void>;
 }
 
@@ -77,7 +83,16 @@ export async function createService(options: ServiceOptions): Promise<Service> {
   const app = new Hono<Env>();
   app.onError((error, c) => answerError(c, error));
   app.notFound((c) =>
-    answerError(c, new ApiError(404, `there is no ${c.req.method} ${c.req.path}`, 'invalid_request_error', null, 'not_found')),
+    answerError(
+      c,
+      new ApiError(
+        404,
+        `there is no ${c.req.method} ${c.req.path}`,
+        'invalid_request_error',
+        null,
+        'not_found',
+      ),
+    ),
   );
 
   app.get('/healthz', (c) => {
@@ -103,7 +118,13 @@ export async function createService(options: ServiceOptions): Promise<Service> {
     c.body(await metrics.registry.metrics(), 200, { 'content-type': metrics.registry.contentType }),
   );
 
-  const model = { id: name, object: 'model', created, owned_by: 'reckoner', context_length: engine.info.contextLength };
+  const model = {
+    id: name,
+    object: 'model',
+    created,
+    owned_by: 'reckoner',
+    context_length: engine.info.contextLength,
+  };
   app.get('/v1/models', (c) => c.json({ object: 'list', data: [model] }));
   app.get('/v1/models/:id{.+}', (c) => {
     demandModel(c.req.param('id'));
@@ -114,7 +135,13 @@ export async function createService(options: ServiceOptions): Promise<Service> {
   const limit = bodyLimit({
     maxSize,
     onError: () => {
-      throw new ApiError(413, `the body is larger than ${maxSize} bytes`, 'invalid_request_error', null, 'request_too_large');
+      throw new ApiError(
+        413,
+        `the body is larger than ${maxSize} bytes`,
+        'invalid_request_error',
+        null,
+        'request_too_large',
+      );
     },
   });
   app.post('/v1/chat/completions', limit, (c) => complete(c, 'chat'));
@@ -129,17 +156,38 @@ export async function createService(options: ServiceOptions): Promise<Service> {
   /** Whether one more request is welcome. @throws ApiError (429, 503) */
   function admit(c: Context<Env>, choices: number): void {
     if (closing || engine.failure !== null) {
-      throw new ApiError(503, engine.failure ?? 'the server is closing', 'server_error', null, 'unavailable', 5);
+      throw new ApiError(
+        503,
+        engine.failure ?? 'the server is closing',
+        'server_error',
+        null,
+        'unavailable',
+        5,
+      );
     }
     const key = c.get('key');
     const perMinute = key?.requestsPerMinute ?? options.requestsPerMinute;
     const wait = perMinute === undefined ? 0 : limiter.take(key?.name ?? '', perMinute);
     if (wait > 0) {
       const message = `more than ${perMinute} requests a minute; wait ${Math.ceil(wait)} s`;
-      throw new ApiError(429, message, 'rate_limit_error', null, 'rate_limit_exceeded', Math.ceil(wait));
+      throw new ApiError(
+        429,
+        message,
+        'rate_limit_error',
+        null,
+        'rate_limit_exceeded',
+        Math.ceil(wait),
+      );
     }
     if (engine.outstanding + choices > capacity + queue) {
-      throw new ApiError(429, 'the queue is full; try again', 'rate_limit_error', null, 'queue_full', 1);
+      throw new ApiError(
+        429,
+        'the queue is full; try again',
+        'rate_limit_error',
+        null,
+        'queue_full',
+        1,
+      );
     }
   }
 
@@ -173,13 +221,22 @@ export async function createService(options: ServiceOptions): Promise<Service> {
 
     const finish = (status: string): void => {
       const { prompt, cached, completion, seconds } = used;
-      const usd = accounts.charge({ id, model: name, key, promptTokens: prompt, completionTokens: completion, seconds });
+      const usd = accounts.charge({
+        id,
+        model: name,
+        key,
+        promptTokens: prompt,
+        completionTokens: completion,
+        seconds,
+      });
       usage = {
         prompt_tokens: prompt,
         completion_tokens: completion,
         total_tokens: prompt + completion,
         prompt_tokens_details: { cached_tokens: cached },
-        completion_tokens_details: { reasoning_tokens: choices.reduce((sum, choice) => sum + choice.reasoningTokens, 0) },
+        completion_tokens_details: {
+          reasoning_tokens: choices.reduce((sum, choice) => sum + choice.reasoningTokens, 0),
+        },
         cost_usd: usd,
       };
       metrics.tokens.inc({ kind: 'prompt' }, prompt);
@@ -199,7 +256,8 @@ export async function createService(options: ServiceOptions): Promise<Service> {
     let cancelled = false;
     const cancel = engine.submit(parsed.generation, (event) => {
       if (event.kind === 'delta') {
-        if (first) metrics.firstTokenSeconds.observe({ endpoint }, (performance.now() - start) / 1000);
+        if (first)
+          metrics.firstTokenSeconds.observe({ endpoint }, (performance.now() - start) / 1000);
         first = false;
         choices[event.choice].add(event.text, event.tokens, event.reports);
       } else if (event.kind === 'end') {
@@ -210,7 +268,14 @@ export async function createService(options: ServiceOptions): Promise<Service> {
         used.seconds += event.use.seconds;
         if (--left === 0) {
           if (event.finish === 'cancelled' && !cancelled) {
-            failure = new ApiError(503, 'the server is closing', 'server_error', null, 'unavailable', 5);
+            failure = new ApiError(
+              503,
+              'the server is closing',
+              'server_error',
+              null,
+              'unavailable',
+              5,
+            );
           }
           finish(event.finish === 'cancelled' ? '499' : '200');
         }
@@ -231,7 +296,8 @@ export async function createService(options: ServiceOptions): Promise<Service> {
     };
     c.req.raw.signal.addEventListener('abort', leave, { once: true });
 
-    // The first event decides the status: what the model cannot read is refused before a stream begins.
+    // The first event decides the status: what the model cannot read is refused before a stream
+    // begins.
     while (left > 0 && first && failure === null && !cancelled) await news();
     if (failure !== null) throw failure;
     const head = {
@@ -245,7 +311,11 @@ export async function createService(options: ServiceOptions): Promise<Service> {
       if (failure !== null) throw failure;
       return c.json({ ...head, choices: choices.map((choice) => choice.whole()), usage });
     }
-    const chunk = { ...head, object: kind === 'chat' ? 'chat.completion.chunk' : 'text_completion', system_fingerprint: null };
+    const chunk = {
+      ...head,
+      object: kind === 'chat' ? 'chat.completion.chunk' : 'text_completion',
+      system_fingerprint: null,
+    };
     const body = streamOf(parsed, {
       chunk,
       choices,
@@ -258,15 +328,29 @@ export async function createService(options: ServiceOptions): Promise<Service> {
       role: kind === 'chat',
     });
     return new Response(body, {
-      headers: { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache', 'x-accel-buffering': 'no' },
+      headers: {
+        'content-type': 'text/event-stream; charset=utf-8',
+        'cache-control': 'no-cache',
+        'x-accel-buffering': 'no',
+      },
     });
   }
 
   function answerError(c: Context, thrown: unknown): Response {
-    const bug = new ApiError(500, `an error of the server: ${(thrown as Error)?.message}`, 'server_error', null, 'internal');
+    const bug = new ApiError(
+      500,
+      `an error of the server: ${(thrown as Error)?.message}`,
+      'server_error',
+      null,
+      'internal',
+    );
     const error = thrown instanceof ApiError ? thrown : bug;
-    if (c.req.path.startsWith('/v1/')) metrics.requests.inc({ endpoint: 'refused', status: String(error.status) });
-    const headers = error.retryAfterSeconds === undefined ? undefined : { 'retry-after': String(error.retryAfterSeconds) };
+    if (c.req.path.startsWith('/v1/'))
+      metrics.requests.inc({ endpoint: 'refused', status: String(error.status) });
+    const headers =
+      error.retryAfterSeconds === undefined
+        ? undefined
+        : { 'retry-after': String(error.retryAfterSeconds) };
     return c.json(error.toJSON() as object, error.status, headers);
   }
 
@@ -302,7 +386,10 @@ interface StreamSource {
 }
 
 /** Server-sent events, made as the reader takes them. */
-function streamOf({ includeUsage }: ParsedRequest, source: StreamSource): ReadableStream<Uint8Array> {
+function streamOf(
+  { includeUsage }: ParsedRequest,
+  source: StreamSource,
+): ReadableStream<Uint8Array> {
   const { chunk, choices, news, leave, over } = source;
   const encoder = new TextEncoder();
   const event = (value: unknown): string => `data: ${JSON.stringify(value)}\n\n`;
@@ -318,13 +405,18 @@ function streamOf({ includeUsage }: ParsedRequest, source: StreamSource): Readab
           if (!begun) {
             for (const { index } of choices) {
               const delta = { role: 'assistant', content: '' };
-              text += event({ ...chunk, choices: [{ index, delta, logprobs: null, finish_reason: null }], ...usageField(null) });
+              text += event({
+                ...chunk,
+                choices: [{ index, delta, logprobs: null, finish_reason: null }],
+                ...usageField(null),
+              });
             }
             begun = true;
           }
           for (const choice of choices) {
             if (!choice.pending) continue;
-            for (const piece of choice.pieces()) text += event({ ...chunk, choices: [piece], ...usageField(null) });
+            for (const piece of choice.pieces())
+              text += event({ ...chunk, choices: [piece], ...usageField(null) });
           }
           if (over()) {
             const failure = source.failure();
@@ -360,7 +452,13 @@ async function readBody(c: Context): Promise<unknown> {
   const type = c.req.header('content-type') ?? '';
   // Also keeps web pages out: a page of another origin cannot send this type without asking first.
   if (!/^application\/json\b/i.test(type)) {
-    throw new ApiError(415, 'the body must be application/json', 'invalid_request_error', null, 'unsupported_media_type');
+    throw new ApiError(
+      415,
+      'the body must be application/json',
+      'invalid_request_error',
+      null,
+      'unsupported_media_type',
+    );
   }
   let text: string;
   try {
@@ -370,11 +468,19 @@ async function readBody(c: Context): Promise<unknown> {
     throw new BadRequest('the body is not UTF-8', undefined, 'invalid_utf8');
   }
   if (depthOf(text) > MAX_DEPTH)
-    throw new BadRequest(`the body is nested more than ${MAX_DEPTH} deep`, undefined, 'invalid_json');
+    throw new BadRequest(
+      `the body is nested more than ${MAX_DEPTH} deep`,
+      undefined,
+      'invalid_json',
+    );
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new BadRequest(`the body is not JSON: ${(error as Error).message}`, undefined, 'invalid_json');
+    throw new BadRequest(
+      `the body is not JSON: ${(error as Error).message}`,
+      undefined,
+      'invalid_json',
+    );
   }
 }
 

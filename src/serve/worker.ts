@@ -1,6 +1,7 @@
 /**
- * @file The inference thread: opens the model, then advances the engine whenever there is work. What a step had to say goes to the
- * HTTP thread in one message; between steps it listens, so that a cancellation takes effect with the next step.
+ * @file The inference thread: opens the model, then advances the engine whenever there is work.
+ * What a step had to say goes to the HTTP thread in one message; between steps it listens, so that
+ * a cancellation takes effect with the next step.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { UserError } from '../base/errors.js';
@@ -85,7 +86,11 @@ function fail(error: unknown): void {
   const known = error instanceof UserError;
   send({
     kind: 'failed',
-    error: { code: known ? error.code : 'internal', message: (error as Error).message, field: known ? error.field : undefined },
+    error: {
+      code: known ? error.code : 'internal',
+      message: (error as Error).message,
+      field: known ? error.field : undefined,
+    },
   });
   port.close();
 }

@@ -32,7 +32,11 @@ const startSchema = z.strictObject({
 const chatSchema = z.strictObject({
   model: z.strictObject({ run: z.string().max(200), step: z.int().min(0).nullable() }).optional(),
   endpoint: z
-    .strictObject({ url: z.string().max(2000), model: z.string().max(200), key: z.string().max(1000).optional() })
+    .strictObject({
+      url: z.string().max(2000),
+      model: z.string().max(200),
+      key: z.string().max(1000).optional(),
+    })
     .optional(),
   prompt: z.string().min(1, 'ask something').max(100_000),
   temperature: z.number().min(0).max(100),
@@ -45,7 +49,11 @@ export interface Api {
   close(): Promise<void>;
 }
 
-export function createApi(options: { runs: string; version: string; command: readonly string[] }): Api {
+export function createApi(options: {
+  runs: string;
+  version: string;
+  command: readonly string[];
+}): Api {
   const library = openLibrary(options.runs);
   const processes = createProcesses(options.runs, options.command, library.noteFailure);
   const rooms = createChatRooms();
@@ -55,12 +63,17 @@ export function createApi(options: { runs: string; version: string; command: rea
 
   const run = (name: string): Entry => {
     const entry = library.find(name);
-    if (entry === undefined) throw new HttpError(404, `There is no run "${name}"; it may have been deleted.`);
+    if (entry === undefined)
+      throw new HttpError(404, `There is no run "${name}"; it may have been deleted.`);
     return entry;
   };
 
   /** Calls `work` again and again until the other side leaves. */
-  function repeat(response: ServerResponse, everyMs: number, work: () => Promise<void> | void): void {
+  function repeat(
+    response: ServerResponse,
+    everyMs: number,
+    work: () => Promise<void> | void,
+  ): void {
     let busy = false;
     const timer = setInterval(async () => {
       if (busy) return;
@@ -95,7 +108,12 @@ export function createApi(options: { runs: string; version: string; command: rea
   }
 
   /** The events of a run from where the page stands; `reset` when it must take the state anew. */
-  function follow(request: IncomingMessage, response: ServerResponse, url: URL, entry: Entry): void {
+  function follow(
+    request: IncomingMessage,
+    response: ServerResponse,
+    url: URL,
+    entry: Entry,
+  ): void {
     const { log } = entry;
     const from = Number(request.headers['last-event-id'] ?? url.searchParams.get('offset') ?? 0);
     const send = openStream(response);
@@ -115,7 +133,12 @@ export function createApi(options: { runs: string; version: string; command: rea
       await log.look();
       const summary = library.find(entry.run.name) === undefined ? null : library.summary(entry);
       const { progress } = log.current();
-      const now = JSON.stringify([summary?.status, summary?.hasModel, summary?.hasBill, Math.floor(progress * 50)]);
+      const now = JSON.stringify([
+        summary?.status,
+        summary?.hasModel,
+        summary?.hasBill,
+        Math.floor(progress * 50),
+      ]);
       if (now === status) return;
       status = now;
       if (summary === null) send({}, null, 'gone');
@@ -127,8 +150,10 @@ export function createApi(options: { runs: string; version: string; command: rea
     const asked = chatSchema.parse(await readBody(request));
     const { model } = asked;
     const folder = model === undefined ? undefined : modelFolder(run(model.run), model.step);
-    if (model !== undefined && folder === undefined) throw new HttpError(404, `${model.run} has no such checkpoint any more`);
-    if (model === undefined && asked.endpoint === undefined) throw new HttpError(400, 'name a model or an endpoint');
+    if (model !== undefined && folder === undefined)
+      throw new HttpError(404, `${model.run} has no such checkpoint any more`);
+    if (model === undefined && asked.endpoint === undefined)
+      throw new HttpError(400, 'name a model or an endpoint');
     const left = new AbortController();
     response.on('close', () => left.abort());
     const stream = openStream(response);
@@ -142,7 +167,11 @@ export function createApi(options: { runs: string; version: string; command: rea
     response.end();
   }
 
-  async function post(request: IncomingMessage, response: ServerResponse, parts: readonly string[]): Promise<void> {
+  async function post(
+    request: IncomingMessage,
+    response: ServerResponse,
+    parts: readonly string[],
+  ): Promise<void> {
     const [kind, name, verb] = parts;
     if (kind === 'chat' && parts.length === 1) return chat(request, response);
     if (kind !== 'runs') throw new HttpError(404, 'no such thing');
@@ -158,7 +187,12 @@ export function createApi(options: { runs: string; version: string; command: rea
     sendJson(request, response, 202, { run: name });
   }
 
-  async function get(request: IncomingMessage, response: ServerResponse, url: URL, parts: readonly string[]): Promise<void> {
+  async function get(
+    request: IncomingMessage,
+    response: ServerResponse,
+    url: URL,
+    parts: readonly string[],
+  ): Promise<void> {
     const answer = (value: unknown): void => sendJson(request, response, 200, value);
     const [kind, name, what] = parts;
     switch (`${kind}${name === undefined ? '' : '/…'}${what === undefined ? '' : `/${what}`}`) {
@@ -180,7 +214,11 @@ export function createApi(options: { runs: string; version: string; command: rea
       case 'runs/…/samples': {
         const { samples } = run(name);
         const stage = url.searchParams.get('stage');
-        return answer(await (stage === null ? samples.steps() : samples.read(stage, Number(url.searchParams.get('step')))));
+        return answer(
+          await (stage === null
+            ? samples.steps()
+            : samples.read(stage, Number(url.searchParams.get('step')))),
+        );
       }
       case 'runs/…/bill':
         return answer(await library.bill(run(name)));
@@ -220,7 +258,14 @@ function plannableRecipes(): RecipeChoice[] {
   return shippedRecipes().flatMap((name) => {
     const recipe = loadRecipe(name);
     try {
-      return [{ name, description: recipe.description, trainable: recipe.task !== undefined, work: workOf(recipe) }];
+      return [
+        {
+          name,
+          description: recipe.description,
+          trainable: recipe.task !== undefined,
+          work: workOf(recipe),
+        },
+      ];
     } catch (error) {
       if (error instanceof UserError) return [];
       throw error;
@@ -240,7 +285,10 @@ function within<T>(promise: Promise<T>, ms: number): Promise<T> {
   let timer: NodeJS.Timeout;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(
-      () => reject(new HttpError(504, 'the run has not begun yet; it will appear in the list when it does')),
+      () =>
+        reject(
+          new HttpError(504, 'the run has not begun yet; it will appear in the list when it does'),
+        ),
       ms,
     );
   });
@@ -251,10 +299,15 @@ function within<T>(promise: Promise<T>, ms: number): Promise<T> {
 function evaluateClaims() {
   const waiting = new Map<string, (document: ClaimDocument | undefined) => void>();
   const documents = new Map(
-    CLAIMS.map(({ id }) => [id, new Promise<ClaimDocument | undefined>((done) => waiting.set(id, done))]),
+    CLAIMS.map(({ id }) => [
+      id,
+      new Promise<ClaimDocument | undefined>((done) => waiting.set(id, done)),
+    ]),
   );
   const worker = new Worker(new URL('./claims-worker.js', import.meta.url));
-  worker.on('message', ({ id, document }: { id: string; document: ClaimDocument }) => waiting.get(id)?.(document));
+  worker.on('message', ({ id, document }: { id: string; document: ClaimDocument }) =>
+    waiting.get(id)?.(document),
+  );
   worker.on('error', () => {});
   worker.on('exit', () => {
     for (const done of waiting.values()) done(undefined);

@@ -1,16 +1,23 @@
 /**
- * @file Work that nobody waits for at the moment gives way to a page that somebody opens, on a machine whose cores are all busy.
+ * @file Work that nobody waits for at the moment gives way to a page that somebody opens, on a
+ * machine whose cores are all busy.
  */
 import { setPriority } from 'node:os';
 
-/** Lowers the priority of this thread where threads have one of their own (Linux); elsewhere it would be the whole server's. */
+/**
+ * Lowers the priority of this thread where threads have one of their own (Linux); elsewhere it
+ * would be the whole server's.
+ */
 export function stepBack(): void {
   if (process.platform === 'linux') setPriority(0, 10);
 }
 
 let turns: Promise<void> = Promise.resolve();
 
-/** Resolves for one caller at a time, each in a turn of the event loop of its own: many logs that are read at once do not add up. */
+/**
+ * Resolves for one caller at a time, each in a turn of the event loop of its own: many logs that
+ * are read at once do not add up.
+ */
 export function ownTurn(): Promise<void> {
   turns = turns.then(() => new Promise((resolve) => setImmediate(resolve)));
   return turns;

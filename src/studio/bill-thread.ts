@@ -1,5 +1,6 @@
 /**
- * @file The bill of a run that goes on, computed in a thread: of a long log it takes seconds, and the server answers meanwhile.
+ * @file The bill of a run that goes on, computed in a thread: of a long log it takes seconds, and
+ * the server answers meanwhile.
  */
 import { Worker } from 'node:worker_threads';
 import { UserError } from '../base/errors.js';
@@ -9,13 +10,18 @@ import type { Bill } from './protocol.js';
 
 export type BillMessage = { bill: Bill } | { problem: string };
 
-/** @param root the run's folder. @throws UserError (data) when the log or the plan cannot be read */
+/**
+ * @param root the run's folder. @throws UserError (data) when the log or the plan cannot be read
+ */
 export function billInThread(root: string, prices: PriceBook): Promise<Bill> {
   return new Promise((resolve, reject) => {
     const worker = new Worker(threadCode('bill-worker.js'), { workerData: { root, prices } });
     worker.unref();
-    const fail = (why: string): void => reject(new UserError('data', `the bill could not be computed: ${why}`));
-    worker.on('message', (message: BillMessage) => ('bill' in message ? resolve(message.bill) : fail(message.problem)));
+    const fail = (why: string): void =>
+      reject(new UserError('data', `the bill could not be computed: ${why}`));
+    worker.on('message', (message: BillMessage) =>
+      'bill' in message ? resolve(message.bill) : fail(message.problem),
+    );
     worker.on('error', (error) => fail((error as Error).message));
     worker.on('exit', () => fail('its thread ended'));
   });

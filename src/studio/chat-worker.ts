@@ -26,12 +26,20 @@ async function answer(request: ChatRequest, send: (event: ChatEvent) => void): P
   const ids = tokenizer.prompt(request.prompt);
   const room = config.max_position_embeddings - ids.length;
   if (room < 1)
-    throw new UserError('usage', `the prompt has ${ids.length} tokens, and the model takes ${config.max_position_embeddings}`);
+    throw new UserError(
+      'usage',
+      `the prompt has ${ids.length} tokens, and the model takes ${config.max_position_embeddings}`,
+    );
   const maxTokens = Math.min(request.maxTokens, room);
   const stopwatch = createStopwatch();
   const mark = backend.mark();
   try {
-    const sampler = createSampler(backend, model, { capacity: 1, maxPrompt: ids.length, maxTokens, eos: tokenizer.special.eos });
+    const sampler = createSampler(backend, model, {
+      capacity: 1,
+      maxPrompt: ids.length,
+      maxTokens,
+      eos: tokenizer.special.eos,
+    });
     const drawn: number[] = [];
     let sent = 0;
     const [completion] = await sampler.generate([ids], {
@@ -90,7 +98,12 @@ port.on('message', ({ id, request }: { id: number; request: ChatRequest }) => {
     try {
       await answer(request, (event) => port.postMessage({ id, event }));
     } catch (error) {
-      const message = error instanceof Cancelled ? 'stopped' : error instanceof UserError ? error.message : String(error);
+      const message =
+        error instanceof Cancelled
+          ? 'stopped'
+          : error instanceof UserError
+            ? error.message
+            : String(error);
       port.postMessage({ id, event: { type: 'error', message } satisfies ChatEvent });
     }
   });

@@ -4,7 +4,11 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { askEndpoint } from './chat.js';
 import type { ChatEvent, ChatRequest } from './protocol.js';
 
-let answer: (response: ServerResponse, body: Record<string, unknown>, key: string | undefined) => void = () => {};
+let answer: (
+  response: ServerResponse,
+  body: Record<string, unknown>,
+  key: string | undefined,
+) => void = () => {};
 let server: Server;
 let url = '';
 beforeAll(async () => {
@@ -22,7 +26,14 @@ afterAll(() => server.close());
 
 const ask = async (changes: Partial<ChatRequest> = {}): Promise<ChatEvent[]> => {
   const events: ChatEvent[] = [];
-  const request = { endpoint: { url, model: 'm', key: 'k' }, prompt: 'hi', temperature: 0.5, maxTokens: 9, seed: 3, ...changes };
+  const request = {
+    endpoint: { url, model: 'm', key: 'k' },
+    prompt: 'hi',
+    temperature: 0.5,
+    maxTokens: 9,
+    seed: 3,
+    ...changes,
+  };
   await askEndpoint(request, (event) => events.push(event), new AbortController().signal);
   return events;
 };
@@ -44,7 +55,13 @@ it('asks as OpenAI has it and tells thinking, tokens, probabilities and usage ap
       line({ choices: [{ delta: { role: 'assistant', reasoning_content: 'mm' } }] }) +
       line({ choices: [{ delta: { content: 'ab' }, logprobs }] }) +
       line({
-        choices: [{ delta: { content: 'ü' }, logprobs: { content: [{ token: '?', logprob: -3 }] }, finish_reason: 'length' }],
+        choices: [
+          {
+            delta: { content: 'ü' },
+            logprobs: { content: [{ token: '?', logprob: -3 }] },
+            finish_reason: 'length',
+          },
+        ],
       }) +
       line({ choices: [], usage: { prompt_tokens: 5, completion_tokens: 4, cost_usd: 0.25 } });
     const bytes = Buffer.from(`${all}data: [DONE]\n\n`);
@@ -70,13 +87,24 @@ it('asks as OpenAI has it and tells thinking, tokens, probabilities and usage ap
     { type: 'token', text: 'b', logProbability: -2, part: 'text' },
     { type: 'token', text: 'ü', logProbability: -3, part: 'text' },
   ]);
-  expect(events.at(-1)).toMatchObject({ type: 'done', stop: 'length', promptTokens: 5, tokens: 4, usd: 0.25, verdict: null });
+  expect(events.at(-1)).toMatchObject({
+    type: 'done',
+    stop: 'length',
+    promptTokens: 5,
+    tokens: 4,
+    usd: 0.25,
+    verdict: null,
+  });
 });
 
 it('says in one line what went wrong', async () => {
   answer = (response) => response.writeHead(401).end('{"error":\n"no key"}');
   await expect(ask()).rejects.toThrow(/answered 401: \{"error": "no key"\}$/);
   await expect(ask({ endpoint: { url: 'nonsense', model: 'm' } })).rejects.toThrow('is not a URL');
-  await expect(ask({ endpoint: { url: 'file:///etc/passwd', model: 'm' } })).rejects.toThrow('http or https');
-  await expect(ask({ endpoint: { url: 'http://127.0.0.1:9/v1', model: 'm' } })).rejects.toThrow('is the server up?');
+  await expect(ask({ endpoint: { url: 'file:///etc/passwd', model: 'm' } })).rejects.toThrow(
+    'http or https',
+  );
+  await expect(ask({ endpoint: { url: 'http://127.0.0.1:9/v1', model: 'm' } })).rejects.toThrow(
+    'is the server up?',
+  );
 });

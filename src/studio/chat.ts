@@ -1,6 +1,7 @@
 /**
- * @file Answers to prompts, token by token: by a model of a run, in a thread of its own, or by an OpenAI-compatible endpoint, which the
- * server asks on the page's behalf (the page itself may talk to nobody else).
+ * @file Answers to prompts, token by token: by a model of a run, in a thread of its own, or by an
+ * OpenAI-compatible endpoint, which the server asks on the page's behalf (the page itself may talk
+ * to nobody else).
  */
 import { Worker } from 'node:worker_threads';
 import { UserError } from '../base/errors.js';
@@ -18,7 +19,12 @@ interface Open {
 
 export interface ChatRooms {
   /** @param signal ends the answer */
-  local(folder: string, request: ChatRequest, send: (event: ChatEvent) => void, signal: AbortSignal): Promise<void>;
+  local(
+    folder: string,
+    request: ChatRequest,
+    send: (event: ChatEvent) => void,
+    signal: AbortSignal,
+  ): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -28,9 +34,13 @@ export function createChatRooms(): ChatRooms {
 
   function start(folder: string): Open {
     const cancelled = new Int32Array(new SharedArrayBuffer(4));
-    const worker = new Worker(new URL('./chat-worker.js', import.meta.url), { workerData: { folder, cancelled } });
+    const worker = new Worker(new URL('./chat-worker.js', import.meta.url), {
+      workerData: { folder, cancelled },
+    });
     const room: Open = { folder, worker, cancelled, jobs: new Map() };
-    worker.on('message', ({ id, event }: { id: number; event: ChatEvent }) => room.jobs.get(id)?.(event));
+    worker.on('message', ({ id, event }: { id: number; event: ChatEvent }) =>
+      room.jobs.get(id)?.(event),
+    );
     const end = (message: string): void => {
       const at = open.indexOf(room);
       if (at >= 0) open.splice(at, 1);
@@ -83,11 +93,20 @@ interface Chunk {
     logprobs?: { content?: { token: string; logprob: number }[] | null } | null;
     finish_reason?: string | null;
   }[];
-  usage?: { prompt_tokens?: number; completion_tokens?: number; cost_usd?: number; cost?: number } | null;
+  usage?: {
+    prompt_tokens?: number;
+    completion_tokens?: number;
+    cost_usd?: number;
+    cost?: number;
+  } | null;
 }
 
 /** Streams from `POST <url>/chat/completions`. @throws UserError for what the endpoint refuses */
-export async function askEndpoint(request: ChatRequest, send: (event: ChatEvent) => void, signal: AbortSignal): Promise<void> {
+export async function askEndpoint(
+  request: ChatRequest,
+  send: (event: ChatEvent) => void,
+  signal: AbortSignal,
+): Promise<void> {
   const { endpoint, prompt, temperature, maxTokens, seed } = request;
   if (endpoint === undefined) throw new UserError('usage', 'no endpoint was named', 'endpoint');
   const started = performance.now();
@@ -102,7 +121,9 @@ export async function askEndpoint(request: ChatRequest, send: (event: ChatEvent)
     logprobs: true,
   };
   const url = endpointUrl(endpoint.url);
-  const authorization: Record<string, string> = endpoint.key ? { authorization: `Bearer ${endpoint.key}` } : {};
+  const authorization: Record<string, string> = endpoint.key
+    ? { authorization: `Bearer ${endpoint.key}` }
+    : {};
   let response: Response;
   try {
     response = await fetch(`${url}/chat/completions`, {
@@ -114,11 +135,19 @@ export async function askEndpoint(request: ChatRequest, send: (event: ChatEvent)
     });
   } catch (error) {
     if (signal.aborted) return;
-    throw new UserError('state', `no answer from ${url}: ${causeOf(error)}; is the server up?`, 'endpoint');
+    throw new UserError(
+      'state',
+      `no answer from ${url}: ${causeOf(error)}; is the server up?`,
+      'endpoint',
+    );
   }
   if (!response.ok || response.body === null) {
     const said = (await response.text()).slice(0, 300).replace(/\s+/g, ' ');
-    throw new UserError('state', `${url} answered ${response.status}${said === '' ? '' : `: ${said}`}`, 'endpoint');
+    throw new UserError(
+      'state',
+      `${url} answered ${response.status}${said === '' ? '' : `: ${said}`}`,
+      'endpoint',
+    );
   }
   send({ type: 'loaded' });
   let stop = 'stop';
@@ -135,8 +164,15 @@ export async function askEndpoint(request: ChatRequest, send: (event: ChatEvent)
     for (const [text, part] of [[reasoning, 'thinking'] as const, [content, 'text'] as const]) {
       if (!text) continue;
       if (said === text)
-        for (const { token, logprob } of known) send({ type: 'token', text: token, logProbability: logprob, part });
-      else send({ type: 'token', text, logProbability: known.length === 1 ? known[0].logprob : null, part });
+        for (const { token, logprob } of known)
+          send({ type: 'token', text: token, logProbability: logprob, part });
+      else
+        send({
+          type: 'token',
+          text,
+          logProbability: known.length === 1 ? known[0].logprob : null,
+          part,
+        });
       tokens += Math.max(1, known.length);
     }
   }
@@ -161,7 +197,11 @@ function endpointUrl(text: string): string {
   try {
     url = new URL(text);
   } catch {
-    throw new UserError('usage', `${JSON.stringify(text)} is not a URL; give one such as http://127.0.0.1:8000/v1`, 'endpoint');
+    throw new UserError(
+      'usage',
+      `${JSON.stringify(text)} is not a URL; give one such as http://127.0.0.1:8000/v1`,
+      'endpoint',
+    );
   }
   if (url.protocol !== 'http:' && url.protocol !== 'https:')
     throw new UserError('usage', 'an endpoint is an http or https URL', 'endpoint');

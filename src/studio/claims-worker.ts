@@ -1,5 +1,6 @@
 /**
- * @file Evaluates the claims that ship, in a thread: their plans take a second, and a visitor should not wait for them to see the page.
+ * @file Evaluates the claims that ship, in a thread: their plans take a second, and a visitor
+ * should not wait for them to see the page.
  */
 import { parentPort } from 'node:worker_threads';
 import { CLAIMS, evaluateClaim, readClaim } from '../ledger/index.js';
@@ -8,5 +9,8 @@ import { stepBack } from './background.js';
 
 stepBack();
 for (const claim of CLAIMS) {
-  parentPort?.postMessage({ id: claim.id, document: evaluateClaim(readClaim(claim, claim.id), { planned, propagate: sampled }) });
+  parentPort?.postMessage({
+    id: claim.id,
+    document: evaluateClaim(readClaim(claim, claim.id), { planned, propagate: sampled }),
+  });
 }

@@ -1,11 +1,12 @@
 /**
  * @file What every request must pass, and what every answer carries.
  *
- * - **Host**: a page of another site can make its own name resolve to 127.0.0.1 (DNS rebinding); its requests then carry that name.
- *   Only the names that the server was started under are served.
- * - **Origin**: a request that changes something must come from our own page: `Sec-Fetch-Site` and `Origin` where the browser sends
- *   them, and always the token that only our page has.
- * - **Content-Security-Policy**: scripts, styles and connections from here alone; WebAssembly, and no `eval`.
+ * - **Host**: a page of another site can make its own name resolve to 127.0.0.1 (DNS rebinding);
+ *   its requests then carry that name. Only the names that the server was started under are served.
+ * - **Origin**: a request that changes something must come from our own page: `Sec-Fetch-Site` and
+ *   `Origin` where the browser sends them, and always the token that only our page has.
+ * - **Content-Security-Policy**: scripts, styles and connections from here alone; WebAssembly, and
+ *   no `eval`.
  */
 import { timingSafeEqual } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
@@ -76,7 +77,8 @@ export function checkOrigin(request: IncomingMessage, token: string | null): voi
 
 /** The body of a request as a JSON object. @throws HttpError */
 export async function readBody(request: IncomingMessage): Promise<unknown> {
-  if (!/^application\/json\b/.test(request.headers['content-type'] ?? '')) throw new HttpError(415, 'send JSON');
+  if (!/^application\/json\b/.test(request.headers['content-type'] ?? ''))
+    throw new HttpError(415, 'send JSON');
   const parts: Buffer[] = [];
   let bytes = 0;
   for await (const part of request as AsyncIterable<Buffer>) {
@@ -93,21 +95,39 @@ export async function readBody(request: IncomingMessage): Promise<unknown> {
 }
 
 /** Sends JSON, compressed where it pays. */
-export function sendJson(request: IncomingMessage, response: ServerResponse, status: number, value: unknown): void {
+export function sendJson(
+  request: IncomingMessage,
+  response: ServerResponse,
+  status: number,
+  value: unknown,
+): void {
   const text = Buffer.from(JSON.stringify(value));
-  const headers = { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store', vary: 'accept-encoding' };
+  const headers = {
+    'content-type': 'application/json; charset=utf-8',
+    'cache-control': 'no-store',
+    vary: 'accept-encoding',
+  };
   if (text.length < 4096 || !/\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''))) {
     response.writeHead(status, { ...headers, 'content-length': text.length }).end(text);
     return;
   }
   gzip(text, { level: 1 }, (error, packed) => {
     if (error !== null) response.writeHead(500).end();
-    else response.writeHead(status, { ...headers, 'content-encoding': 'gzip', 'content-length': packed.length }).end(packed);
+    else
+      response
+        .writeHead(status, {
+          ...headers,
+          'content-encoding': 'gzip',
+          'content-length': packed.length,
+        })
+        .end(packed);
   });
 }
 
 /** Starts a stream of server-sent events. */
-export function openStream(response: ServerResponse): (data: unknown, id?: number | null, event?: string) => void {
+export function openStream(
+  response: ServerResponse,
+): (data: unknown, id?: number | null, event?: string) => void {
   response.writeHead(200, {
     'content-type': 'text/event-stream; charset=utf-8',
     'cache-control': 'no-store, no-transform',
@@ -139,7 +159,12 @@ const packedFiles = new Map<string, Buffer>();
  * Sends a file of the built application; its names are plain, so a path that climbs matches none.
  * @returns false when there is none
  */
-export function sendFile(request: IncomingMessage, response: ServerResponse, folder: string, path: string): boolean {
+export function sendFile(
+  request: IncomingMessage,
+  response: ServerResponse,
+  folder: string,
+  path: string,
+): boolean {
   if (!/^(\/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$/.test(path)) return false;
   const file = join(folder, path);
   const type = TYPES[extname(file)];
@@ -154,7 +179,9 @@ export function sendFile(request: IncomingMessage, response: ServerResponse, fol
     return true;
   }
   const send = (packed: Buffer): void => {
-    response.writeHead(200, { ...headers, 'content-encoding': 'br', 'content-length': packed.length }).end(packed);
+    response
+      .writeHead(200, { ...headers, 'content-encoding': 'br', 'content-length': packed.length })
+      .end(packed);
   };
   // The application is packed when it is built.
   if (existsSync(`${file}.br`)) {
@@ -167,10 +194,14 @@ export function sendFile(request: IncomingMessage, response: ServerResponse, fol
     send(known);
     return true;
   }
-  brotliCompress(readFileSync(file), { params: { [constants.BROTLI_PARAM_QUALITY]: 8 } }, (error, packed) => {
-    if (error !== null) return response.destroy();
-    packedFiles.set(key, packed);
-    send(packed);
-  });
+  brotliCompress(
+    readFileSync(file),
+    { params: { [constants.BROTLI_PARAM_QUALITY]: 8 } },
+    (error, packed) => {
+      if (error !== null) return response.destroy();
+      packedFiles.set(key, packed);
+      send(packed);
+    },
+  );
   return true;
 }

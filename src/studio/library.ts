@@ -1,6 +1,7 @@
 /**
- * @file The runs of a folder, as the page sees them: found anew each time, looked up by their exact names alone. A name from the page
- * is compared with what is in the folder and never joined to a path, so nothing outside it can be read.
+ * @file The runs of a folder, as the page sees them: found anew each time, looked up by their exact
+ * names alone. A name from the page is compared with what is in the folder and never joined to a
+ * path, so nothing outside it can be read.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,11 +11,21 @@ import { createTask } from '../tasks/index.js';
 import { problemAt } from '../tasks/task.js';
 import { billInThread } from './bill-thread.js';
 import { followLog, type LogFollower } from './log-follower.js';
-import type { BillView, Expected, ModelChoice, RunDetail, RunStatus, RunSummary } from './protocol.js';
+import type {
+  BillView,
+  Expected,
+  ModelChoice,
+  RunDetail,
+  RunStatus,
+  RunSummary,
+} from './protocol.js';
 import { type RunState, thinned } from './run-state.js';
 import { indexSamples, type SampleIndex } from './samples.js';
 
-/** Buckets of a curve that the page gets: as many as a chart has points to show, each with its least and greatest. */
+/**
+ * Buckets of a curve that the page gets: as many as a chart has points to show, each with its least
+ * and greatest.
+ */
 const PAGE_LIMIT = 512;
 const SPARK_LIMIT = 48;
 
@@ -56,7 +67,11 @@ export function openLibrary(folder: string): Library {
     return runs.map((run) => {
       const known = entries.get(run.name);
       if (known !== undefined) return known;
-      const entry = { run, log: followLog(run.events, priceBookOfRunOrDefault(run.root)), samples: indexSamples(run.samples) };
+      const entry = {
+        run,
+        log: followLog(run.events, priceBookOfRunOrDefault(run.root)),
+        samples: indexSamples(run.samples),
+      };
       entries.set(run.name, entry);
       return entry;
     });
@@ -65,8 +80,10 @@ export function openLibrary(folder: string): Library {
   function summary({ run, log }: Entry): RunSummary {
     const { state } = log.current();
     const recipe = recipeOf(run);
-    const planned = recipe.stages?.map(({ steps = 1 }) => steps) ?? state.stages.map(({ steps }) => steps);
-    const stage = state.stages.findLast(({ state: now }) => now === 'running') ?? state.stages.at(-1);
+    const planned =
+      recipe.stages?.map(({ steps = 1 }) => steps) ?? state.stages.map(({ steps }) => steps);
+    const stage =
+      state.stages.findLast(({ state: now }) => now === 'running') ?? state.stages.at(-1);
     return {
       name: run.name,
       recipe: state.recipe || recipe.name || run.name,
@@ -89,7 +106,8 @@ export function openLibrary(folder: string): Library {
   return {
     async list() {
       const found = scan();
-      // The newest first, one at a time, so that a page of a run that is asked for meanwhile comes soon.
+      // The newest first, one at a time, so that a page of a run that is asked for meanwhile comes
+      // soon.
       for (const { log } of found.toReversed()) await log.look();
       return found.map(summary).reverse();
     },
@@ -118,7 +136,10 @@ export function openLibrary(folder: string): Library {
     async bill({ run }) {
       if (existsSync(run.bill) && holderOf(run) === null)
         return { bill: JSON.parse(readFileSync(run.bill, 'utf8')), final: true };
-      return { bill: await billInThread(run.root, priceBookOfRunOrDefault(run.root)), final: false };
+      return {
+        bill: await billInThread(run.root, priceBookOfRunOrDefault(run.root)),
+        final: false,
+      };
     },
     models: () =>
       scan()
@@ -126,7 +147,12 @@ export function openLibrary(folder: string): Library {
         .flatMap(({ run }) => {
           const recipe = recipeOf(run);
           const of = (step: number | null): ModelChoice => {
-            return { run: run.name, step, recipe: recipe.name ?? run.name, example: exampleOf(recipe) };
+            return {
+              run: run.name,
+              step,
+              recipe: recipe.name ?? run.name,
+              example: exampleOf(recipe),
+            };
           };
           const finished = existsSync(join(run.model, 'config.json')) ? [of(null)] : [];
           return [...finished, ...checkpointsOf(run).reverse().map(of)];
@@ -153,7 +179,9 @@ function recipeOf(run: RunFolder): RecipeFile {
 
 function planOf(run: RunFolder): Map<string, { seconds: Expected; usd: Expected }> {
   try {
-    const plan = JSON.parse(readFileSync(run.plan, 'utf8')) as { stages: { id: string; seconds: Expected; usd: Expected }[] };
+    const plan = JSON.parse(readFileSync(run.plan, 'utf8')) as {
+      stages: { id: string; seconds: Expected; usd: Expected }[];
+    };
     return new Map(plan.stages.map((stage) => [stage.id, stage]));
   } catch {
     return new Map();
@@ -164,7 +192,9 @@ function planOf(run: RunFolder): Map<string, { seconds: Expected; usd: Expected 
 function checkpointsOf(run: RunFolder): number[] {
   try {
     return readdirSync(run.checkpoints)
-      .filter((name) => /^\d{1,12}$/.test(name) && existsSync(join(run.checkpoints, name, 'config.json')))
+      .filter(
+        (name) => /^\d{1,12}$/.test(name) && existsSync(join(run.checkpoints, name, 'config.json')),
+      )
       .map(Number)
       .sort((a, b) => a - b);
   } catch {
@@ -176,19 +206,27 @@ function checkpointsOf(run: RunFolder): number[] {
 export function modelFolder({ run }: Entry, step: number | null): string | undefined {
   if (step === null) return existsSync(join(run.model, 'config.json')) ? run.model : undefined;
   if (!checkpointsOf(run).includes(step)) return undefined;
-  const name = readdirSync(run.checkpoints).find((folder) => /^\d{1,12}$/.test(folder) && Number(folder) === step);
+  const name = readdirSync(run.checkpoints).find(
+    (folder) => /^\d{1,12}$/.test(folder) && Number(folder) === step,
+  );
   return name === undefined ? undefined : join(run.checkpoints, name);
 }
 
 function exampleOf(recipe: RecipeFile): string | null {
   try {
-    return recipe.task === undefined ? null : problemAt(createTask(recipe.task), 1, 'evaluation', 0).prompt;
+    return recipe.task === undefined
+      ? null
+      : problemAt(createTask(recipe.task), 1, 'evaluation', 0).prompt;
   } catch {
     return null;
   }
 }
 
-function statusOf(run: RunFolder, state: RunState, failure?: string): { status: RunStatus; message: string | null } {
+function statusOf(
+  run: RunFolder,
+  state: RunState,
+  failure?: string,
+): { status: RunStatus; message: string | null } {
   if (holderOf(run) !== null) return { status: 'running', message: null };
   const { ended } = state;
   if (ended !== null) return { status: ended.reason, message: ended.message ?? null };
@@ -206,14 +244,17 @@ function forPage(state: RunState): RunState {
     ...state,
     stages: state.stages.map((stage) => ({
       ...stage,
-      curves: Object.fromEntries(Object.entries(stage.curves).map(([name, curve]) => [name, thinned(curve, PAGE_LIMIT)])),
+      curves: Object.fromEntries(
+        Object.entries(stage.curves).map(([name, curve]) => [name, thinned(curve, PAGE_LIMIT)]),
+      ),
     })),
   };
 }
 
 function sparkOf(state: RunState): RunSummary['spark'] {
   const stage =
-    state.stages.findLast(({ curves }) => curves.reward !== undefined) ?? state.stages.findLast(({ curves }) => curves.loss);
+    state.stages.findLast(({ curves }) => curves.reward !== undefined) ??
+    state.stages.findLast(({ curves }) => curves.loss);
   if (stage === undefined) return null;
   const name = stage.curves.reward === undefined ? 'loss' : 'reward';
   const curve = thinned(stage.curves[name], SPARK_LIMIT);

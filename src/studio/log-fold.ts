@@ -1,6 +1,6 @@
 /**
- * @file From the bytes of `events.jsonl` to a state: whole lines, a slice at a time. What is half written is left for the next time;
- * what is no event is counted and passed over.
+ * @file From the bytes of `events.jsonl` to a state: whole lines, a slice at a time. What is half
+ * written is left for the next time; what is no event is counted and passed over.
  */
 import { readSync } from 'node:fs';
 import { type CostRates, usdOf } from '../ledger/cost-rates.js';
@@ -32,7 +32,10 @@ export function foldNext(handle: number, fold: Fold, rates: CostRates): PricedEv
   return events;
 }
 
-/** Bytes from `offset` up to the last newline within `most`; null when no whole line is there. A longer line widens the slice. */
+/**
+ * Bytes from `offset` up to the last newline within `most`; null when no whole line is there. A
+ * longer line widens the slice.
+ */
 function readWhole(handle: number, offset: number, most: number): Buffer | null {
   const bytes = Buffer.allocUnsafe(most);
   const length = readSync(handle, bytes, 0, most, offset);
@@ -42,7 +45,10 @@ function readWhole(handle: number, offset: number, most: number): Buffer | null 
 }
 
 /** Events of whole lines, each usage with its price. */
-export function parseLines(bytes: Buffer, rates: CostRates): { events: PricedEvent[]; malformed: number } {
+export function parseLines(
+  bytes: Buffer,
+  rates: CostRates,
+): { events: PricedEvent[]; malformed: number } {
   const events: PricedEvent[] = [];
   let malformed = 0;
   for (const line of bytes.toString('utf8').split('\n')) {

@@ -1,4 +1,12 @@
-import { appendFileSync, closeSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -124,15 +132,39 @@ describe('a sample', () => {
   const machine = { cpu: 'x', cores: 1, memoryBytes: 1, platform: 'x', node: 'x' };
   const time = '2026-01-01T00:00:00.000Z';
   const usageOf = (wallSeconds: number) => {
-    const counts = { tokensIn: 10, tokensOut: 0, modelFlops: 0, energyJoules: 0, peakMemoryBytes: 5, storedBytes: 0 };
+    const counts = {
+      tokensIn: 10,
+      tokensOut: 0,
+      modelFlops: 0,
+      energyJoules: 0,
+      peakMemoryBytes: 5,
+      storedBytes: 0,
+    };
     const basis = { energyBasis: 'measured', basis: 'measured' };
-    return { stage: 'sft', purpose: 'training', wallSeconds, workerSeconds: wallSeconds, ...counts, ...basis };
+    return {
+      stage: 'sft',
+      purpose: 'training',
+      wallSeconds,
+      workerSeconds: wallSeconds,
+      ...counts,
+      ...basis,
+    };
   };
 
   /** Attempts that each go back some way; each step says in its loss which attempt it was. */
   function resumedLog(attempts: readonly { from: number; to: number }[]): string {
     const events: object[] = [
-      { type: 'started', attempt: 0, step: 0, time, recipe: 'r', version: '0', workers: 1, fingerprint: 'f', machine },
+      {
+        type: 'started',
+        attempt: 0,
+        step: 0,
+        time,
+        recipe: 'r',
+        version: '0',
+        workers: 1,
+        fingerprint: 'f',
+        machine,
+      },
     ];
     attempts.forEach(({ from, to }, attempt) => {
       if (attempt > 0)
@@ -158,7 +190,8 @@ describe('a sample', () => {
           stageStep: step,
           values: { loss: attempt },
         });
-        if (step % 5 === 0) events.push({ type: 'usage', attempt, step, time, usage: usageOf(0.5) });
+        if (step % 5 === 0)
+          events.push({ type: 'usage', attempt, step, time, usage: usageOf(0.5) });
       }
     });
     return events.map((event) => `${JSON.stringify(event)}\n`).join('');
@@ -181,7 +214,8 @@ describe('a sample', () => {
     const whole = createFold();
     while (foldNext(handle, whole, rates) !== null);
     closeSync(handle);
-    const counts = (step: number): number => attempts.findLastIndex(({ from, to }) => step > from && step <= to);
+    const counts = (step: number): number =>
+      attempts.findLastIndex(({ from, to }) => step > from && step <= to);
     const { loss } = sampled.stages[0].curves;
     expect(loss.first.length).toBeGreaterThan(500);
     loss.last.forEach((step, i) => {
@@ -201,7 +235,8 @@ it('the page, which folds the events that it is sent, stands where the server st
   const page = structuredClone(log.current().state);
   appendFileSync(file, Array.from({ length: 300 }, (_, i) => line(301 + i)).join(''));
   await log.refresh();
-  for (const change of changes) if (change.kind === 'events') for (const event of change.events) addEvent(page, event, 4096);
+  for (const change of changes)
+    if (change.kind === 'events') for (const event of change.events) addEvent(page, event, 4096);
   expect(page).toEqual(log.current().state);
   const afresh = createRunState();
   for (const event of log.since(0) ?? []) addEvent(afresh, event, 4096);

@@ -1,9 +1,10 @@
 /**
  * @file Follows one `events.jsonl`: reads what is there, and then what is appended.
  *
- * Half a line waits for its other half. A file that shrank was cut or replaced (a resume cuts a torn line; a run was deleted and its
- * name given again): everything is read anew, and listeners hear `reset`. A log too long to read at once is shown from a sample of it
- * first (log-sample.ts), while a thread reads the whole (log-thread.ts).
+ * Half a line waits for its other half. A file that shrank was cut or replaced (a resume cuts a
+ * torn line; a run was deleted and its name given again): everything is read anew, and listeners
+ * hear `reset`. A log too long to read at once is shown from a sample of it first (log-sample.ts),
+ * while a thread reads the whole (log-thread.ts).
  */
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { costRates, type PriceBook } from '../ledger/index.js';
@@ -20,22 +21,33 @@ const MISSED_BYTES = 1 << 20;
 
 export interface Followed {
   state: RunState;
-  /** Bytes of the log that the state has seen, up to a whole line; −1 for a sample, which nothing can be added to. */
+  /**
+   * Bytes of the log that the state has seen, up to a whole line; −1 for a sample, which nothing
+   * can be added to.
+   */
   offset: number;
   /** Share of the log that has been read; below 1 the state is a sample. */
   progress: number;
   malformed: number;
 }
 
-export type Change = { kind: 'events'; events: PricedEvent[]; offset: number } | { kind: 'reset' } | { kind: 'gone' };
+export type Change =
+  | { kind: 'events'; events: PricedEvent[]; offset: number }
+  | { kind: 'reset' }
+  | { kind: 'gone' };
 
 export interface LogFollower {
-  /** Reads what is new. Resolves when there is something to show: all of it, or a sample of a long log. */
+  /**
+   * Reads what is new. Resolves when there is something to show: all of it, or a sample of a long
+   * log.
+   */
   look(): Promise<void>;
   /** Reads what is new. Resolves when the end has been reached. */
   refresh(): Promise<void>;
   current(): Followed;
-  /** The events from a byte offset that a listener has seen; null when it is not one of this log. */
+  /**
+   * The events from a byte offset that a listener has seen; null when it is not one of this log.
+   */
   since(offset: number): PricedEvent[] | null;
   subscribe(listener: (change: Change) => void): () => void;
 }
@@ -109,7 +121,8 @@ export function followLog(file: string, prices: PriceBook): LogFollower {
       for (;;) {
         const events = foldNext(handle, fold, rates);
         if (events === null) break;
-        if (!first && !long && events.length > 0) tell({ kind: 'events', events, offset: fold.offset });
+        if (!first && !long && events.length > 0)
+          tell({ kind: 'events', events, offset: fold.offset });
         size = Math.max(size, fstatSync(handle).size);
         // Requests have their turn between slices.
         if (fold.offset < size) await ownTurn();

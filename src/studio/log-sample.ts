@@ -1,10 +1,11 @@
 /**
- * @file A long log in some milliseconds, whatever its length: its first and last lines whole, and a few lines at each of many even
- * distances between them, folded by the code that folds everything.
+ * @file A long log in some milliseconds, whatever its length: its first and last lines whole, and a
+ * few lines at each of many even distances between them, folded by the code that folds everything.
  *
- * What the sample must not get wrong is which attempt counts. Attempts only rise along the file, so where one begins is found by
- * bisection, and its `resumed` takes back what it supersedes exactly as in a whole reading. Sums (time, tokens, dollars) are estimates:
- * each usage that is seen stands for those around it, in the ratio of all bytes to those that were looked at.
+ * What the sample must not get wrong is which attempt counts. Attempts only rise along the file, so
+ * where one begins is found by bisection, and its `resumed` takes back what it supersedes exactly
+ * as in a whole reading. Sums (time, tokens, dollars) are estimates: each usage that is seen stands
+ * for those around it, in the ratio of all bytes to those that were looked at.
  */
 import { read } from 'node:fs';
 import { promisify } from 'node:util';
@@ -15,7 +16,9 @@ import { addEvent, createRunState, type PricedEvent, type RunState } from './run
 const HEAD_BYTES = 16 << 10;
 const TAIL_BYTES = 64 << 10;
 const PIECES = 512;
-/** Lines that begin in so many bytes are taken, so that long and short ones have the same chance. */
+/**
+ * Lines that begin in so many bytes are taken, so that long and short ones have the same chance.
+ */
 const WINDOW_BYTES = 768;
 /** And so much is read, for the last of them to be whole. */
 const PIECE_BYTES = 4 << 10;
@@ -41,7 +44,9 @@ export async function sampleLog(handle: number, size: number, rates: CostRates):
   let seen = 0;
   let resumes = 0;
 
-  /** The whole lines in `bytes` from `from` on that begin within `window`; null when there is none. */
+  /**
+   * The whole lines in `bytes` from `from` on that begin within `window`; null when there is none.
+   */
   async function piece(from: number, bytes: number, window = bytes): Promise<Piece | null> {
     const before = Math.max(0, from - 1);
     const buffer = Buffer.allocUnsafe(Math.min(from - before + bytes, size - before));
@@ -55,7 +60,11 @@ export async function sampleLog(handle: number, size: number, rates: CostRates):
       end = next;
     }
     if (end === start || (from > 0 && start === 0)) return null;
-    return { from: before + start, to: before + end, events: parseLines(buffer.subarray(start, end), rates).events };
+    return {
+      from: before + start,
+      to: before + end,
+      events: parseLines(buffer.subarray(start, end), rates).events,
+    };
   }
 
   /** Adds each `resumed` between what was seen and `to`, where the attempt is `attempt`. */
@@ -71,7 +80,9 @@ export async function sampleLog(handle: number, size: number, rates: CostRates):
       }
       const before = state.attempt;
       const stretch = await piece(low, high - low + STRETCH_BYTES);
-      const resumed = stretch?.events.find((event) => event.type === 'resumed' && event.attempt > before);
+      const resumed = stretch?.events.find(
+        (event) => event.type === 'resumed' && event.attempt > before,
+      );
       if (resumed === undefined) return;
       add(resumed);
       seen = low;
@@ -81,7 +92,8 @@ export async function sampleLog(handle: number, size: number, rates: CostRates):
   async function take(found: Piece | null, weight: number): Promise<void> {
     const [first] = found?.events ?? [];
     if (found === null || first === undefined) return;
-    if (first.attempt > state.attempt && first.type !== 'resumed') await addResumes(found.from, first.attempt);
+    if (first.attempt > state.attempt && first.type !== 'resumed')
+      await addResumes(found.from, first.attempt);
     for (const event of found.events) add(event.type === 'usage' ? weighted(event, weight) : event);
     seen = found.to;
   }
@@ -89,13 +101,17 @@ export async function sampleLog(handle: number, size: number, rates: CostRates):
   await take(await piece(0, HEAD_BYTES), 1);
   const distance = (size - HEAD_BYTES - TAIL_BYTES) / PIECES;
   for (let begun = 0; begun < PIECES; begun += AT_ONCE) {
-    const places = Array.from({ length: AT_ONCE }, (_, i) => HEAD_BYTES + Math.floor((begun + i) * distance));
+    const places = Array.from(
+      { length: AT_ONCE },
+      (_, i) => HEAD_BYTES + Math.floor((begun + i) * distance),
+    );
     const found = await Promise.all(places.map((from) => piece(from, PIECE_BYTES, WINDOW_BYTES)));
     for (const one of found) await take(one, distance / WINDOW_BYTES);
   }
   await take(await piece(size - TAIL_BYTES, TAIL_BYTES), 1);
   // The end of a stage is one line, which a sample is not likely to see.
-  for (const stage of state.stages.slice(0, -1)) if (stage.state === 'running') stage.state = 'done';
+  for (const stage of state.stages.slice(0, -1))
+    if (stage.state === 'running') stage.state = 'done';
   return state;
 }
 

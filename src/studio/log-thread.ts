@@ -1,6 +1,6 @@
 /**
- * @file Reads a long log in a thread of its own, so that the server answers meanwhile. One log at a time: reading is for the person who
- * looks, and other cores have other work.
+ * @file Reads a long log in a thread of its own, so that the server answers meanwhile. One log at a
+ * time: reading is for the person who looks, and other cores have other work.
  */
 import { Worker } from 'node:worker_threads';
 import type { CostRates } from '../ledger/cost-rates.js';
@@ -23,8 +23,14 @@ export const threadCode = (name: string): URL =>
 
 let last: Promise<unknown> = Promise.resolve();
 
-/** @returns the fold as far as it came, or null when the thread could not do its work: whoever asked reads for himself then */
-export function foldInThread(job: ReadingJob, progress: (offset: number) => void): Promise<Fold | null> {
+/**
+ * @returns the fold as far as it came, or null when the thread could not do its work: whoever asked
+ * reads for himself then
+ */
+export function foldInThread(
+  job: ReadingJob,
+  progress: (offset: number) => void,
+): Promise<Fold | null> {
   const turn = last.then(
     () =>
       new Promise<Fold | null>((resolve) => {

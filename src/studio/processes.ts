@@ -1,5 +1,6 @@
 /**
- * @file Starts, stops and resumes runs: each is a `reckoner train` of its own, so that it outlives the page and the server.
+ * @file Starts, stops and resumes runs: each is a `reckoner train` of its own, so that it outlives
+ * the page and the server.
  */
 import { spawn } from 'node:child_process';
 import { UserError } from '../base/errors.js';
@@ -57,7 +58,8 @@ export function createProcesses(
       child.on('exit', (code) => {
         const said = /^error: (.*)$/m.exec(errors)?.[1];
         const message = said ?? errors.trim().split('\n').at(-1) ?? '';
-        if (name === null) reject(new UserError('state', message || `the command ended with code ${code}`));
+        if (name === null)
+          reject(new UserError('state', message || `the command ended with code ${code}`));
         else if (code !== 0 && code !== 130) onFailure(name, message);
       });
     });
@@ -69,17 +71,29 @@ export function createProcesses(
     start({ recipe, seed, workers, maxUsd, maxMinutes }) {
       if (!trainableRecipes().includes(recipe)) {
         const known = trainableRecipes().join(', ');
-        throw new UserError('usage', `no recipe ${JSON.stringify(recipe)} to train; there are ${known}`, 'recipe');
+        throw new UserError(
+          'usage',
+          `no recipe ${JSON.stringify(recipe)} to train; there are ${known}`,
+          'recipe',
+        );
       }
       loadRecipe(recipe);
-      const flags = { '--seed': seed, '--workers': workers, '--max-usd': maxUsd, '--max-minutes': maxMinutes };
+      const flags = {
+        '--seed': seed,
+        '--workers': workers,
+        '--max-usd': maxUsd,
+        '--max-minutes': maxMinutes,
+      };
       return launch([
         recipe,
-        ...Object.entries(flags).flatMap(([flag, value]) => (value === undefined ? [] : [flag, String(value)])),
+        ...Object.entries(flags).flatMap(([flag, value]) =>
+          value === undefined ? [] : [flag, String(value)],
+        ),
       ]);
     },
     resume(run) {
-      if (holderOf(run) !== null) throw new UserError('state', `${run.name} is running already`, 'run');
+      if (holderOf(run) !== null)
+        throw new UserError('state', `${run.name} is running already`, 'run');
       return launch(['--resume', run.root]);
     },
     stop(run) {

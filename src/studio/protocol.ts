@@ -7,7 +7,15 @@ import type { PlannableRecipe } from '../recipes/stage-work.js';
 import type { EvaluationState, RunState } from './run-state.js';
 
 /** `killed`: its process is gone and its log has no end. */
-export type RunStatus = 'running' | 'completed' | 'interrupted' | 'max-usd' | 'max-minutes' | 'diverged' | 'failed' | 'killed';
+export type RunStatus =
+  | 'running'
+  | 'completed'
+  | 'interrupted'
+  | 'max-usd'
+  | 'max-minutes'
+  | 'diverged'
+  | 'failed'
+  | 'killed';
 
 export interface RunSummary {
   name: string;
@@ -38,7 +46,13 @@ export interface RunDetail {
   offset: number;
   progress: number;
   malformed: number;
-  stages: { id: string; kind: string; steps: number; seconds: Expected | null; usd: Expected | null }[];
+  stages: {
+    id: string;
+    kind: string;
+    steps: number;
+    seconds: Expected | null;
+    usd: Expected | null;
+  }[];
   description: string;
   seed: number;
   checkpoints: number[];

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { addEvent, addPoint, createRunState, emptyCurve, type PricedEvent, thinned } from './run-state.js';
+import {
+  addEvent,
+  addPoint,
+  createRunState,
+  emptyCurve,
+  type PricedEvent,
+  thinned,
+} from './run-state.js';
 
 const time = '2026-01-01T00:00:00.000Z';
 
@@ -59,13 +66,38 @@ it('a resume takes back what lies behind it, and the bill keeps it', () => {
     tokensOut: 0,
     modelFlops: 0,
   } as const;
-  const rest = { energyJoules: 0, energyBasis: 'measured', peakMemoryBytes: 5, storedBytes: 0, basis: 'measured' } as const;
+  const rest = {
+    energyJoules: 0,
+    energyBasis: 'measured',
+    peakMemoryBytes: 5,
+    storedBytes: 0,
+    basis: 'measured',
+  } as const;
   const events: PricedEvent[] = [
-    { type: 'started', attempt: 0, step: 0, time, recipe: 'r', version: '0', workers: 1, fingerprint: 'f', machine },
+    {
+      type: 'started',
+      attempt: 0,
+      step: 0,
+      time,
+      recipe: 'r',
+      version: '0',
+      workers: 1,
+      fingerprint: 'f',
+      machine,
+    },
     { type: 'stage-started', attempt: 0, step: 0, time, stage: 'sft', kind: 'sft', steps: 10 },
     ...[1, 2, 3, 4, 5, 6].map((step) => metrics(step, step)),
     { type: 'usage', attempt: 0, step: 6, time, usage: { ...usage, ...rest }, usd: 0.5 },
-    { type: 'evaluation', attempt: 0, step: 6, time, stage: 'sft', task: 't', label: 'l', results: { pass1: 0.5 } },
+    {
+      type: 'evaluation',
+      attempt: 0,
+      step: 6,
+      time,
+      stage: 'sft',
+      task: 't',
+      label: 'l',
+      results: { pass1: 0.5 },
+    },
     { type: 'ended', attempt: 0, step: 6, time, reason: 'interrupted' },
     {
       type: 'resumed',
@@ -83,7 +115,21 @@ it('a resume takes back what lies behind it, and the bill keeps it', () => {
   for (const event of events) addEvent(state, event, 100);
   expect(state.stages[0].curves.loss.last).toEqual([1, 2, 3, 4, 5]);
   expect(state.stages[0].curves.loss.sum).toEqual([1, 2, 3, 4, 50]);
-  expect(state.stages[0]).toMatchObject({ step: 5, state: 'running', seconds: 2, usd: 0.5, latest: { loss: 50 } });
+  expect(state.stages[0]).toMatchObject({
+    step: 5,
+    state: 'running',
+    seconds: 2,
+    usd: 0.5,
+    latest: { loss: 50 },
+  });
   expect(state.evaluations).toEqual([]);
-  expect(state).toMatchObject({ ended: null, usd: 0.5, trainingUsd: 0.5, seconds: 2, tokens: 3, attempt: 1, step: 5 });
+  expect(state).toMatchObject({
+    ended: null,
+    usd: 0.5,
+    trainingUsd: 0.5,
+    seconds: 2,
+    tokens: 3,
+    attempt: 1,
+    step: 5,
+  });
 });

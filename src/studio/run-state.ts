@@ -1,17 +1,21 @@
 /**
- * @file What a run looks like, folded from its events one at a time. Pure: the server folds the log, sends the state, and the page
- * folds what comes after it with the same code.
+ * @file What a run looks like, folded from its events one at a time. Pure: the server folds the
+ * log, sends the state, and the page folds what comes after it with the same code.
  *
- * Memory is bounded whatever the length of the log: a curve is a row of buckets that remember the smallest, largest and mean value of
- * the steps in them; when there are too many, neighbours are merged in pairs. Time is summed from usage, which is measured with a clock
- * that cannot jump, never taken from the difference of two dates.
+ * Memory is bounded whatever the length of the log: a curve is a row of buckets that remember the
+ * smallest, largest and mean value of the steps in them; when there are too many, neighbours are
+ * merged in pairs. Time is summed from usage, which is measured with a clock that cannot jump,
+ * never taken from the difference of two dates.
  */
 import type { Machine, RunEvent, StopReason } from '../usage/events.js';
 
 /** A log's event; usage carries its price, which the server adds. */
 export type PricedEvent = RunEvent & { usd?: number };
 
-/** Columns of buckets: x of the first and last step in it, and of the values the least, the greatest, the sum and the count. */
+/**
+ * Columns of buckets: x of the first and last step in it, and of the values the least, the
+ * greatest, the sum and the count.
+ */
 export interface Curve {
   first: number[];
   last: number[];
@@ -73,7 +77,14 @@ export interface RunState {
   events: number;
 }
 
-export const emptyCurve = (): Curve => ({ first: [], last: [], min: [], max: [], sum: [], count: [] });
+export const emptyCurve = (): Curve => ({
+  first: [],
+  last: [],
+  min: [],
+  max: [],
+  sum: [],
+  count: [],
+});
 
 export function createRunState(): RunState {
   return {
@@ -183,7 +194,11 @@ export function addEvent(state: RunState, event: PricedEvent, limit: number): vo
       if (event.type === 'started') state.recipe = event.recipe;
       else cut(state, event.fromStep);
       state.ended = null;
-      Object.assign(state, { machine: event.machine, fingerprint: event.fingerprint, workers: event.workers });
+      Object.assign(state, {
+        machine: event.machine,
+        fingerprint: event.fingerprint,
+        workers: event.workers,
+      });
       return;
     case 'stage-started': {
       const { stage: id, kind, steps } = event;
@@ -213,17 +228,29 @@ export function addEvent(state: RunState, event: PricedEvent, limit: number): vo
       return;
     case 'evaluation': {
       const { stage, step, task, label, results } = event;
-      state.evaluations.push({ stage, step, task, label, results, trainingUsd: state.trainingUsd, usd: state.usd });
+      state.evaluations.push({
+        stage,
+        step,
+        task,
+        label,
+        results,
+        trainingUsd: state.trainingUsd,
+        usd: state.usd,
+      });
       return;
     }
     case 'checkpoint':
       state.checkpoint = event.step;
       return;
     case 'warning':
-      if (state.warnings.length < 100) state.warnings.push({ step: event.step, message: event.message });
+      if (state.warnings.length < 100)
+        state.warnings.push({ step: event.step, message: event.message });
       return;
     case 'ended':
-      state.ended = { reason: event.reason, ...(event.message === undefined ? {} : { message: event.message }) };
+      state.ended = {
+        reason: event.reason,
+        ...(event.message === undefined ? {} : { message: event.message }),
+      };
   }
 }
 
@@ -241,7 +268,11 @@ function stageOf(state: RunState, id: string, kind: string, startStep: number): 
   return made;
 }
 
-function addUsage(state: RunState, event: Extract<PricedEvent, { type: 'usage' }>, limit: number): void {
+function addUsage(
+  state: RunState,
+  event: Extract<PricedEvent, { type: 'usage' }>,
+  limit: number,
+): void {
   const { usage, usd = 0 } = event;
   state.seconds += usage.wallSeconds;
   state.usd += usd;

@@ -1,5 +1,6 @@
 /**
- * @file `samples.jsonl`, by step: where in the file the rollouts of a step lie, so that a slider reads only those.
+ * @file `samples.jsonl`, by step: where in the file the rollouts of a step lie, so that a slider
+ * reads only those.
  */
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { ownTurn } from './background.js';
@@ -115,7 +116,9 @@ export function indexSamples(file: string): SampleIndex {
   return {
     async steps() {
       await refresh();
-      return [...entries.values()].sort((a, b) => a.step - b.step).map(({ from: _, to: __, ...step }) => step);
+      return [...entries.values()]
+        .sort((a, b) => a.step - b.step)
+        .map(({ from: _, to: __, ...step }) => step);
     },
     async read(stage, step) {
       await refresh();
@@ -130,7 +133,10 @@ export function indexSamples(file: string): SampleIndex {
           .split('\n')
           .map(parse)
           .filter((sample) => sample !== null)
-          .filter((sample) => sample.stage === stage && sample.step === step && sample.attempt === entry.attempt);
+          .filter(
+            (sample) =>
+              sample.stage === stage && sample.step === step && sample.attempt === entry.attempt,
+          );
       } finally {
         closeSync(handle);
       }

@@ -18,7 +18,11 @@ beforeAll(async () => {
   writeFileSync(join(web, 'index.html'), '<head><meta content="__STUDIO_TOKEN__"></head>');
   mkdirSync(join(web, '.vite'));
   const shared = { file: 'assets/shared.js' };
-  const page = { file: 'assets/run.js', css: ['assets/run.css'], imports: ['index.html', '_shared.js'] };
+  const page = {
+    file: 'assets/run.js',
+    css: ['assets/run.css'],
+    imports: ['index.html', '_shared.js'],
+  };
   const entry = { file: 'assets/a.js', isEntry: true };
   writeFileSync(
     join(web, '.vite', 'manifest.json'),
@@ -36,11 +40,33 @@ beforeAll(async () => {
   const time = '2026-01-01T00:00:00.000Z';
   const machine = { cpu: 'x', cores: 1, memoryBytes: 1, platform: 'x', node: 'x' };
   const events = [
-    { type: 'started', attempt: 0, step: 0, time, recipe: 'tiny', version: '0', workers: 1, fingerprint: 'f', machine },
-    { type: 'metrics', attempt: 0, step: 1, time, stage: 'sft', kind: 'sft', stageStep: 1, values: { loss: 2 } },
+    {
+      type: 'started',
+      attempt: 0,
+      step: 0,
+      time,
+      recipe: 'tiny',
+      version: '0',
+      workers: 1,
+      fingerprint: 'f',
+      machine,
+    },
+    {
+      type: 'metrics',
+      attempt: 0,
+      step: 1,
+      time,
+      stage: 'sft',
+      kind: 'sft',
+      stageStep: 1,
+      values: { loss: 2 },
+    },
     { type: 'ended', attempt: 0, step: 1, time, reason: 'failed', message: 'the disk is full' },
   ];
-  writeFileSync(join(runs, NAME, 'events.jsonl'), events.map((event) => `${JSON.stringify(event)}\n`).join(''));
+  writeFileSync(
+    join(runs, NAME, 'events.jsonl'),
+    events.map((event) => `${JSON.stringify(event)}\n`).join(''),
+  );
   const sample = {
     attempt: 0,
     step: 1,
@@ -73,16 +99,24 @@ interface Answer {
 }
 
 /** A request as it is, where `fetch` would set headers or tidy the path. */
-function ask(path: string, options: { method?: string; headers?: Record<string, string>; body?: unknown } = {}): Promise<Answer> {
+function ask(
+  path: string,
+  options: { method?: string; headers?: Record<string, string>; body?: unknown } = {},
+): Promise<Answer> {
   const { hostname, port } = new URL(studio.url);
   return new Promise((resolve, reject) => {
-    const sent = request({ hostname, port, path, method: options.method ?? 'GET', headers: options.headers }, (response) => {
-      let body = '';
-      response.on('data', (part) => {
-        body += part;
-      });
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }));
-    });
+    const sent = request(
+      { hostname, port, path, method: options.method ?? 'GET', headers: options.headers },
+      (response) => {
+        let body = '';
+        response.on('data', (part) => {
+          body += part;
+        });
+        response.on('end', () =>
+          resolve({ status: response.statusCode ?? 0, headers: response.headers, body }),
+        );
+      },
+    );
     sent.on('error', reject);
     sent.end(options.body === undefined ? undefined : JSON.stringify(options.body));
   });
@@ -90,14 +124,21 @@ function ask(path: string, options: { method?: string; headers?: Record<string, 
 
 const json = { 'content-type': 'application/json' };
 const start = (headers: Record<string, string>) =>
-  ask('/api/runs', { method: 'POST', headers: { ...json, ...headers }, body: { recipe: 'r1-mini' } });
+  ask('/api/runs', {
+    method: 'POST',
+    headers: { ...json, ...headers },
+    body: { recipe: 'r1-mini' },
+  });
 
 describe('guards', () => {
   it.each([
     ['no token', () => ({})],
     ['a wrong token', () => ({ 'x-studio-token': 'x'.repeat(studio.token.length) })],
     ['another site', () => ({ 'x-studio-token': studio.token, 'sec-fetch-site': 'cross-site' })],
-    ['another site of this machine', () => ({ 'x-studio-token': studio.token, 'sec-fetch-site': 'same-site' })],
+    [
+      'another site of this machine',
+      () => ({ 'x-studio-token': studio.token, 'sec-fetch-site': 'same-site' }),
+    ],
     ['another origin', () => ({ 'x-studio-token': studio.token, origin: 'https://example.com' })],
     ['an opaque origin', () => ({ 'x-studio-token': studio.token, origin: 'null' })],
   ])('starts no run for %s', async (_, headers) => {
@@ -108,7 +149,11 @@ describe('guards', () => {
 
   it('starts one for its own page', async () => {
     const origin = studio.url.replace(/\/$/, '');
-    const { status, body } = await start({ 'x-studio-token': studio.token, origin, 'sec-fetch-site': 'same-origin' });
+    const { status, body } = await start({
+      'x-studio-token': studio.token,
+      origin,
+      'sec-fetch-site': 'same-origin',
+    });
     expect([status, JSON.parse(body)]).toEqual([201, { run: '2026-01-01-tiny-0002' }]);
     expect(existsSync(started)).toBe(true);
   });
@@ -121,7 +166,9 @@ describe('guards', () => {
   });
 
   it('lets no other site read', async () => {
-    const { status, headers } = await ask('/api/runs', { headers: { 'sec-fetch-site': 'cross-site' } });
+    const { status, headers } = await ask('/api/runs', {
+      headers: { 'sec-fetch-site': 'cross-site' },
+    });
     expect(status).toBe(403);
     expect(headers['access-control-allow-origin']).toBeUndefined();
   });
@@ -154,25 +201,41 @@ describe('guards', () => {
       [{ recipe: 'r1-mini', seed: -1 }, 400],
       [[], 400],
     ] as const;
-    for (const [body, status] of wrong) expect((await ask('/api/runs', { method: 'POST', headers, body })).status).toBe(status);
+    for (const [body, status] of wrong)
+      expect((await ask('/api/runs', { method: 'POST', headers, body })).status).toBe(status);
     expect(
-      (await ask('/api/runs', { method: 'POST', headers: { ...headers, 'content-type': 'text/plain' }, body: {} })).status,
+      (
+        await ask('/api/runs', {
+          method: 'POST',
+          headers: { ...headers, 'content-type': 'text/plain' },
+          body: {},
+        })
+      ).status,
     ).toBe(415);
-    const huge = await ask('/api/chat', { method: 'POST', headers, body: { prompt: 'x'.repeat(1e6) } });
+    const huge = await ask('/api/chat', {
+      method: 'POST',
+      headers,
+      body: { prompt: 'x'.repeat(1e6) },
+    });
     expect(huge.status).toBe(413);
     expect((await ask('/api/runs', { method: 'DELETE', headers })).status).toBe(405);
     expect((await ask('/api/runs')).status).toBe(200);
   });
 
   it('serves the page that trains in a tab, isolated, under a path of its own', async () => {
-    expect(await ask('/train-here')).toMatchObject({ status: 301, headers: { location: '/train-here/' } });
+    expect(await ask('/train-here')).toMatchObject({
+      status: 301,
+      headers: { location: '/train-here/' },
+    });
     const page = await ask('/train-here/');
     expect(page).toMatchObject({ status: 200, body: 'the page that trains in a tab' });
     expect(page.headers).toMatchObject({
       'cross-origin-opener-policy': 'same-origin',
       'cross-origin-embedder-policy': 'require-corp',
     });
-    expect((await ask('/train-here/kernels.wasm')).headers['content-type']).toBe('application/wasm');
+    expect((await ask('/train-here/kernels.wasm')).headers['content-type']).toBe(
+      'application/wasm',
+    );
     expect((await ask('/train-here/missing.js')).status).toBe(404);
   });
 
@@ -195,7 +258,12 @@ describe('guards', () => {
     expect(body).not.toContain('assets/a.js');
     expect((await ask('/bill')).body).toContain('href="/api/claims/deepseek"');
     expect((await ask('/bill/runs')).body).not.toContain('as="fetch"');
-    for (const path of ['/runs/%22%3E%3Cscript%3E', '/runs/"><script>', "/runs/'onload='x", '/"><script>/x'])
+    for (const path of [
+      '/runs/%22%3E%3Cscript%3E',
+      '/runs/"><script>',
+      "/runs/'onload='x",
+      '/"><script>/x',
+    ])
       expect((await ask(path)).body, path).not.toMatch(/<script|'onload/);
   });
 });
@@ -203,7 +271,14 @@ describe('guards', () => {
 describe('runs', () => {
   it('lists them, with why one failed', async () => {
     const [run] = JSON.parse((await ask('/api/runs')).body);
-    expect(run).toMatchObject({ name: NAME, status: 'failed', message: 'the disk is full', step: 1, steps: 3, hasModel: false });
+    expect(run).toMatchObject({
+      name: NAME,
+      status: 'failed',
+      message: 'the disk is full',
+      step: 1,
+      steps: 3,
+      hasModel: false,
+    });
   });
 
   it('gives the bill of a run that has none yet, as far as it has come', async () => {
@@ -223,8 +298,14 @@ describe('runs', () => {
   it('gives every recipe that a cluster can be planned for, as data', async () => {
     const { status, body } = await ask('/api/recipes');
     expect(status).toBe(200);
-    const recipes = JSON.parse(body) as { name: string; trainable: boolean; work: { stages: unknown[] } }[];
-    expect(recipes.map(({ name }) => name)).toEqual(expect.arrayContaining(['deepseek-r1', 'deepseek-v3', 'r1-mini']));
+    const recipes = JSON.parse(body) as {
+      name: string;
+      trainable: boolean;
+      work: { stages: unknown[] };
+    }[];
+    expect(recipes.map(({ name }) => name)).toEqual(
+      expect.arrayContaining(['deepseek-r1', 'deepseek-v3', 'r1-mini']),
+    );
     for (const { work } of recipes) expect(work.stages.length).toBeGreaterThan(0);
   });
 
@@ -238,7 +319,11 @@ describe('runs', () => {
 
   it('stops and resumes nothing that does not run or is not there', async () => {
     const headers = { ...json, 'x-studio-token': studio.token };
-    expect((await ask(`/api/runs/${NAME}/stop`, { method: 'POST', headers, body: {} })).status).toBe(409);
-    expect((await ask('/api/runs/none/resume', { method: 'POST', headers, body: {} })).status).toBe(404);
+    expect(
+      (await ask(`/api/runs/${NAME}/stop`, { method: 'POST', headers, body: {} })).status,
+    ).toBe(409);
+    expect((await ask('/api/runs/none/resume', { method: 'POST', headers, body: {} })).status).toBe(
+      404,
+    );
   });
 });

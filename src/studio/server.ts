@@ -1,8 +1,10 @@
 /**
- * @file The server of the web application: one port, loopback unless told otherwise, `node:http` and nothing else.
+ * @file The server of the web application: one port, loopback unless told otherwise, `node:http`
+ * and nothing else.
  *
- * It reads run folders and sends what changes in them; it starts, stops and resumes `reckoner train`; it answers prompts. Everything that
- * can be computed in the page (plans, charts, waterfalls) is computed there.
+ * It reads run folders and sends what changes in them; it starts, stops and resumes `reckoner
+ * train`; it answers prompts. Everything that can be computed in the page (plans, charts,
+ * waterfalls) is computed there.
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -20,7 +22,9 @@ import { createWebPage } from './web-page.js';
 /** The page that trains in a tab: static files of their own (web/here). */
 export const HERE = '/train-here';
 
-const WEB = fileURLToPath(new URL('../studio/web/', import.meta.url).href.replace('/src/studio/web/', '/dist/studio/web/'));
+const WEB = fileURLToPath(
+  new URL('../studio/web/', import.meta.url).href.replace('/src/studio/web/', '/dist/studio/web/'),
+);
 
 export interface StudioOptions {
   version: string;
@@ -51,7 +55,10 @@ const LOOPBACK = ['127.0.0.1', 'localhost', '::1'];
 export async function startStudio(options: StudioOptions): Promise<Studio> {
   const { runs = RUNS, host = '127.0.0.1', port = 0, web = WEB } = options;
   if (!existsSync(join(web, 'index.html'))) {
-    throw new UserError('state', `the web application is not built: ${web} has no index.html; run "npm run build"`);
+    throw new UserError(
+      'state',
+      `the web application is not built: ${web} has no index.html; run "npm run build"`,
+    );
   }
   const token = randomBytes(24).toString('base64url');
   const api = createApi({ runs, version: options.version, command: options.command });
@@ -78,13 +85,17 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
     }
     if (url.pathname.startsWith(`${HERE}/`)) {
       const path = url.pathname.slice(HERE.length);
-      if (sendFile(request, response, join(web, '../here'), path === '/' ? '/index.html' : path)) return;
+      if (sendFile(request, response, join(web, '../here'), path === '/' ? '/index.html' : path))
+        return;
       throw new HttpError(404, 'no such file');
     }
     if (url.pathname !== '/index.html' && sendFile(request, response, web, url.pathname)) return;
     // Every other path is one of the application's own; a file that is missing is not.
-    if (/\.[a-z0-9]+$/.test(url.pathname) && !url.pathname.startsWith('/runs/')) throw new HttpError(404, 'no such file');
-    response.writeHead(200, { 'content-type': 'text/html; charset=utf-8', 'cache-control': 'no-store' }).end(page(url.pathname));
+    if (/\.[a-z0-9]+$/.test(url.pathname) && !url.pathname.startsWith('/runs/'))
+      throw new HttpError(404, 'no such file');
+    response
+      .writeHead(200, { 'content-type': 'text/html; charset=utf-8', 'cache-control': 'no-store' })
+      .end(page(url.pathname));
   }
 
   await listen(server, host, port);
@@ -108,7 +119,13 @@ function listen(server: Server, host: string, port: number): Promise<void> {
         EACCES: `port ${port} may not be taken by this user; give one above 1023`,
         EADDRNOTAVAIL: `${host} is not an address of this machine`,
       }[error.code ?? ''];
-      reject(new UserError('state', why ?? `cannot listen on ${host}:${port}: ${error.message}`, '--port'));
+      reject(
+        new UserError(
+          'state',
+          why ?? `cannot listen on ${host}:${port}: ${error.message}`,
+          '--port',
+        ),
+      );
     });
     server.listen(port, host, () => resolve());
   });
@@ -120,9 +137,17 @@ function refuse(request: IncomingMessage, response: ServerResponse, error: unkno
     return;
   }
   const known =
-    error instanceof HttpError ? error.status : error instanceof UserError ? (error.code === 'usage' ? 400 : 409) : null;
+    error instanceof HttpError
+      ? error.status
+      : error instanceof UserError
+        ? error.code === 'usage'
+          ? 400
+          : 409
+        : null;
   const said =
-    error instanceof z.ZodError ? `${error.issues[0].path.join('.')}: ${error.issues[0].message}` : (error as Error).message;
+    error instanceof z.ZodError
+      ? `${error.issues[0].path.join('.')}: ${error.issues[0].message}`
+      : (error as Error).message;
   const status = known ?? (error instanceof z.ZodError ? 400 : 500);
   sendJson(request, response, status, { error: { message: said } });
 }

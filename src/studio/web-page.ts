@@ -1,17 +1,24 @@
 /**
- * @file The document that every path of the application gets: the built `index.html` with the token in it, and with what its page will
- * ask for named at once. Without that a browser learns of the page's script when the frame runs, and of the run's state when the page does.
+ * @file The document that every path of the application gets: the built `index.html` with the token
+ * in it, and with what its page will ask for named at once. Without that a browser learns of the
+ * page's script when the frame runs, and of the run's state when the page does.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Of Vite's manifest: the files of a module, and the modules that it imports. */
-type Manifest = Record<string, { file: string; css?: string[]; imports?: string[]; isEntry?: boolean }>;
+type Manifest = Record<
+  string,
+  { file: string; css?: string[]; imports?: string[]; isEntry?: boolean }
+>;
 
 /** Makes the document for a path. @param web the built application */
 export function createWebPage(web: string, token: string): (pathname: string) => string {
   return (pathname) => {
-    const document = readFileSync(join(web, 'index.html'), 'utf8').replace('__STUDIO_TOKEN__', token);
+    const document = readFileSync(join(web, 'index.html'), 'utf8').replace(
+      '__STUDIO_TOKEN__',
+      token,
+    );
     const manifest = manifestOf(web);
     const [page = '', name] = pathname.split('/').filter(Boolean);
     const module = page === 'runs' && name !== undefined ? 'run' : page;
@@ -22,7 +29,8 @@ export function createWebPage(web: string, token: string): (pathname: string) =>
     );
     const data = dataOf(module, name);
     // Encoded in the path as it is, so nothing in it can end the attribute.
-    if (data !== null && /^[\w%.~/-]+$/.test(data)) links.push(`<link rel="preload" as="fetch" crossorigin href="${data}">`);
+    if (data !== null && /^[\w%.~/-]+$/.test(data))
+      links.push(`<link rel="preload" as="fetch" crossorigin href="${data}">`);
     return document.replace('</head>', `${links.join('')}</head>`);
   };
 }

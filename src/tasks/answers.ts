@@ -1,12 +1,14 @@
 /**
  * @file Whether two answers to a question of mathematics are the same, however they are written.
  *
- * `1,234.50`, `$1234.5`, `\boxed{\frac{2469}{2}}` and `1234 1/2` are one number; `50%` is 1/2; `(1, 2)` is not `(2, 1)` and `{1, 2}`
- * is `{2, 1}`. Numbers are exact fractions of big integers. The text is read by a small parser and never evaluated: what it does
- * not know is compared as text, with spaces and case aside. Everything is linear in the length of the text, which is limited.
+ * `1,234.50`, `$1234.5`, `\boxed{\frac{2469}{2}}` and `1234 1/2` are one number; `50%` is 1/2; `(1,
+ * 2)` is not `(2, 1)` and `{1, 2}` is `{2, 1}`. Numbers are exact fractions of big integers. The
+ * text is read by a small parser and never evaluated: what it does not know is compared as text,
+ * with spaces and case aside. Everything is linear in the length of the text, which is limited.
  *
- * What a grader cannot know it decides for the reader who asked: words behind a number are taken for a unit, and count
- * only when both answers have one; `50%` answers both 0.5 and 50, since questions ask for percent in both ways.
+ * What a grader cannot know it decides for the reader who asked: words behind a number are taken
+ * for a unit, and count only when both answers have one; `50%` answers both 0.5 and 50, since
+ * questions ask for percent in both ways.
  */
 import { sameUnit } from './quantity.js';
 
@@ -22,25 +24,42 @@ export interface Rational {
 }
 
 export type Answer =
-  | { readonly kind: 'number'; readonly value: Rational; readonly percent: boolean; readonly unit: string }
+  | {
+      readonly kind: 'number';
+      readonly value: Rational;
+      readonly percent: boolean;
+      readonly unit: string;
+    }
   | { readonly kind: 'list'; readonly items: readonly Answer[]; readonly ordered: boolean }
   | { readonly kind: 'text'; readonly text: string };
 
 function rational(numerator: bigint, denominator: bigint): Rational {
-  let [a, b] = [numerator < 0n ? -numerator : numerator, denominator < 0n ? -denominator : denominator];
+  let [a, b] = [
+    numerator < 0n ? -numerator : numerator,
+    denominator < 0n ? -denominator : denominator,
+  ];
   while (b !== 0n) [a, b] = [b, a % b];
   const divisor = denominator < 0n ? -a : a;
   return { numerator: numerator / divisor, denominator: denominator / divisor };
 }
 
-const equal = (a: Rational, b: Rational): boolean => a.numerator === b.numerator && a.denominator === b.denominator;
-const times = (a: Rational, b: Rational): Rational => rational(a.numerator * b.numerator, a.denominator * b.denominator);
+const equal = (a: Rational, b: Rational): boolean =>
+  a.numerator === b.numerator && a.denominator === b.denominator;
+const times = (a: Rational, b: Rational): Rational =>
+  rational(a.numerator * b.numerator, a.denominator * b.denominator);
 const plus = (a: Rational, b: Rational): Rational =>
-  rational(a.numerator * b.denominator + b.numerator * a.denominator, a.denominator * b.denominator);
-const powerOfTen = (n: number): Rational => (n < 0 ? rational(1n, 10n ** BigInt(-n)) : rational(10n ** BigInt(n), 1n));
+  rational(
+    a.numerator * b.denominator + b.numerator * a.denominator,
+    a.denominator * b.denominator,
+  );
+const powerOfTen = (n: number): Rational =>
+  n < 0 ? rational(1n, 10n ** BigInt(-n)) : rational(10n ** BigInt(n), 1n);
 export const toNumber = ({ numerator, denominator }: Rational): number => {
   // Both may be beyond a double's range although their ratio is not.
-  const shift = Math.max(0, Math.min(numerator.toString(2).length, denominator.toString(2).length) - 1000);
+  const shift = Math.max(
+    0,
+    Math.min(numerator.toString(2).length, denominator.toString(2).length) - 1000,
+  );
   return Number(numerator >> BigInt(shift)) / Number(denominator >> BigInt(shift));
 };
 
@@ -84,14 +103,20 @@ function plain(raw: string): string {
 
 /** `12`, `1,234`, `0.5`, `.5`: digits at the start of `text`, and what follows. */
 function digits(text: string): { value: Rational; rest: string } | null {
-  const match = /^(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d{1,3}(?: \d{3})+(?![\d ])|\d+)?(?:\.\d+|\.(?!\d))?/.exec(text);
+  const match =
+    /^(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d{1,3}(?: \d{3})+(?![\d ])|\d+)?(?:\.\d+|\.(?!\d))?/.exec(
+      text,
+    );
   if (!match || !/\d/.test(match[0])) return null;
   const [whole, fraction = ''] = match[0].replace(/[, ]/g, '').split('.');
   const value = rational(BigInt(`${whole}${fraction}` || '0'), 10n ** BigInt(fraction.length));
   return { value, rest: text.slice(match[0].length) };
 }
 
-/** A number with its sign, currency, fraction, power of ten, percent and unit; null where the text is none. */
+/**
+ * A number with its sign, currency, fraction, power of ten, percent and unit; null where the text
+ * is none.
+ */
 function parseNumber(text: string): Extract<Answer, { kind: 'number' }> | null {
   let rest = text.replace(/^\+\s*/, '');
   let sign = 1n;
@@ -124,7 +149,10 @@ function parseNumber(text: string): Extract<Answer, { kind: 'number' }> | null {
   } else if (over) {
     first = digits(rest.slice(over[0].length));
     if (first === null || first.value.numerator === 0n) return null;
-    value = rational(value.numerator * first.value.denominator, value.denominator * first.value.numerator);
+    value = rational(
+      value.numerator * first.value.denominator,
+      value.denominator * first.value.numerator,
+    );
     if (over[1] === '-') value = times(value, { numerator: -1n, denominator: 1n });
     rest = first.rest;
   }
@@ -148,7 +176,11 @@ function parseNumber(text: string): Extract<Answer, { kind: 'number' }> | null {
   const percent = /^(?:%|percent\b|per cent\b)/i.exec(rest);
   if (percent) rest = rest.slice(percent[0].length).trim();
   // What is left is a unit: words, and nothing that could be more of a formula.
-  if (rest !== '' && !/^[\p{L}$€£¥µΩ][\p{L} '²³$€£¥µΩ]*(?:\s*[/*^]\s*-?\(?[\p{L}\d²³ */^-]+\)?)*\.?$/u.test(rest)) return null;
+  if (
+    rest !== '' &&
+    !/^[\p{L}$€£¥µΩ][\p{L} '²³$€£¥µΩ]*(?:\s*[/*^]\s*-?\(?[\p{L}\d²³ */^-]+\)?)*\.?$/u.test(rest)
+  )
+    return null;
   if (sign < 0n) value = times(value, { numerator: -1n, denominator: 1n });
   return { kind: 'number', value, percent: percent !== null, unit: rest };
 }
@@ -195,23 +227,33 @@ function parsePlain(text: string, depth: number): Answer {
     const pair = open + close;
     if (text.length > 1 && (pair === '()' || pair === '[]' || pair === '{}')) {
       const items = split(text.slice(1, -1));
-      if (items !== null && items.length === 1 && pair === '()') return parsePlain(items[0], depth + 1);
+      if (items !== null && items.length === 1 && pair === '()')
+        return parsePlain(items[0], depth + 1);
       if (items !== null) {
-        return { kind: 'list', items: items.map((item) => parsePlain(item, depth + 1)), ordered: pair !== '{}' };
+        return {
+          kind: 'list',
+          items: items.map((item) => parsePlain(item, depth + 1)),
+          ordered: pair !== '{}',
+        };
       }
     } else {
       const items = split(text.replace(/\s+and\s+/g, ', '));
       // A list without brackets is one of solutions: their order is nobody's.
       if (items !== null && items.length > 1) {
         const parsed = items.map((item) => parsePlain(item, depth + 1));
-        if (parsed.every(({ kind }) => kind !== 'text')) return { kind: 'list', items: parsed, ordered: false };
+        if (parsed.every(({ kind }) => kind !== 'text'))
+          return { kind: 'list', items: parsed, ordered: false };
       }
     }
   }
   return asText(text);
 }
 
-function sameNumber(truth: Extract<Answer, { kind: 'number' }>, given: Extract<Answer, { kind: 'number' }>, tolerance: number) {
+function sameNumber(
+  truth: Extract<Answer, { kind: 'number' }>,
+  given: Extract<Answer, { kind: 'number' }>,
+  tolerance: number,
+) {
   const close = (a: Rational, b: Rational): boolean => {
     if (equal(a, b)) return true;
     if (tolerance === 0) return false;
@@ -234,11 +276,14 @@ function sameNumber(truth: Extract<Answer, { kind: 'number' }>, given: Extract<A
 
 /** Whether `given` says the same as `truth`. @param tolerance relative, for numbers; 0 is exact */
 export function sameParsed(truth: Answer, given: Answer, tolerance = 0): boolean {
-  if (truth.kind === 'number' && given.kind === 'number') return sameNumber(truth, given, tolerance);
-  if (truth.kind === 'text' && given.kind === 'text') return truth.text !== '' && truth.text === given.text;
+  if (truth.kind === 'number' && given.kind === 'number')
+    return sameNumber(truth, given, tolerance);
+  if (truth.kind === 'text' && given.kind === 'text')
+    return truth.text !== '' && truth.text === given.text;
   if (truth.kind === 'list' && given.kind === 'list') {
     if (truth.items.length !== given.items.length || truth.items.length > 100) return false;
-    if (truth.ordered && given.ordered) return truth.items.every((item, i) => sameParsed(item, given.items[i], tolerance));
+    if (truth.ordered && given.ordered)
+      return truth.items.every((item, i) => sameParsed(item, given.items[i], tolerance));
     if (truth.ordered !== given.ordered) return false;
     const left = [...given.items];
     return truth.items.every((item) => {
@@ -254,7 +299,10 @@ export function sameParsed(truth: Answer, given: Answer, tolerance = 0): boolean
 export const sameAnswer = (truth: string, given: string, tolerance = 0): boolean =>
   sameParsed(parseAnswer(truth), parseAnswer(given), tolerance);
 
-/** One text for answers that say the same (`1/2`, `0.5`, `\frac{1}{2} m`); units aside, since not every answer has one. */
+/**
+ * One text for answers that say the same (`1/2`, `0.5`, `\frac{1}{2} m`); units aside, since not
+ * every answer has one.
+ */
 export function canonicalAnswer(raw: string): string {
   const write = (answer: Answer): string => {
     if (answer.kind === 'text') return answer.text;

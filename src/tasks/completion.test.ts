@@ -8,7 +8,11 @@ test('a completion in the form gives its two parts, empty ones included', () => 
     thinking: '1+1=2\n',
     answer: '2',
   });
-  expect(parseCompletion(writeCompletion('', ''))).toEqual({ wellFormed: true, thinking: '', answer: '' });
+  expect(parseCompletion(writeCompletion('', ''))).toEqual({
+    wellFormed: true,
+    thinking: '',
+    answer: '',
+  });
 });
 
 test.each([
@@ -34,11 +38,26 @@ test.each([
 
 test('whatever parses is exactly what its parts write', () => {
   const random = new Random(1, 'completions');
-  const pieces = ['<think>', '</think>', '<answer>', '</answer>', '<', '>', '2', '\n', 'think>', '\ud800', '😀'];
+  const pieces = [
+    '<think>',
+    '</think>',
+    '<answer>',
+    '</answer>',
+    '<',
+    '>',
+    '2',
+    '\n',
+    'think>',
+    '\ud800',
+    '😀',
+  ];
   let wellFormed = 0;
-  const noise = (most: number) => Array.from({ length: random.integer(0, most) }, () => random.pick(pieces)).join('');
+  const noise = (most: number) =>
+    Array.from({ length: random.integer(0, most) }, () => random.pick(pieces)).join('');
   for (let i = 0; i < 20_000; i++) {
-    const text = random.chance(0.5) ? noise(7) : `<think>${noise(2)}</think><answer>${noise(2)}</answer>`;
+    const text = random.chance(0.5)
+      ? noise(7)
+      : `<think>${noise(2)}</think><answer>${noise(2)}</answer>`;
     const parsed = parseCompletion(text);
     if (!parsed.wellFormed) continue;
     wellFormed++;
@@ -49,7 +68,10 @@ test('whatever parses is exactly what its parts write', () => {
 });
 
 test('a megabyte of half tags is refused without a second look', () => {
-  expect(parseCompletion('<think>'.repeat(150_000))).toEqual({ wellFormed: false, reason: 'no </think>' });
+  expect(parseCompletion('<think>'.repeat(150_000))).toEqual({
+    wellFormed: false,
+    reason: 'no </think>',
+  });
   expect(parseCompletion(`<think></think><answer>${'</answer'.repeat(130_000)}`)).toEqual({
     wellFormed: false,
     reason: 'no </answer>',

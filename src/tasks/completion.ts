@@ -1,10 +1,11 @@
 /**
- * @file The form of a completion: `<think>…</think><answer>…</answer>`, and nothing before, between or after.
+ * @file The form of a completion: `<think>…</think><answer>…</answer>`, and nothing before, between
+ * or after.
  *
- * It is the template of DeepSeek-R1-Zero (arXiv 2501.12948, table 1) without its prose. The form is strict so that a reward
- * is never a guess about which of two answers was meant: a doubled tag, text after the end or a tag inside a part make a
- * completion ill-formed. Parsing scans the text a fixed number of times and never backtracks: a megabyte costs a
- * millisecond, whatever is in it.
+ * It is the template of DeepSeek-R1-Zero (arXiv 2501.12948, table 1) without its prose. The form is
+ * strict so that a reward is never a guess about which of two answers was meant: a doubled tag,
+ * text after the end or a tag inside a part make a completion ill-formed. Parsing scans the text a
+ * fixed number of times and never backtracks: a megabyte costs a millisecond, whatever is in it.
  */
 import type { Verdict } from './task.js';
 
@@ -23,7 +24,10 @@ export function writeCompletion(thinking: string, answer: string): string {
   return THINK + thinking + END_THINK + ANSWER + answer + END_ANSWER;
 }
 
-/** The two parts of a completion, or why it has not the form. Linear in the length of `text`; never throws. */
+/**
+ * The two parts of a completion, or why it has not the form. Linear in the length of `text`; never
+ * throws.
+ */
 export function parseCompletion(text: string): ParsedCompletion {
   const no = (reason: string): ParsedCompletion => ({ wellFormed: false, reason });
   if (!text.startsWith(THINK)) return no('does not start with <think>');
@@ -44,8 +48,8 @@ export function parseCompletion(text: string): ParsedCompletion {
 }
 
 /**
- * Grades a completion: its form here, its answer by `check`, which returns why the answer is right or wrong.
- * Right answers earn 1, wrong ones in the right form `formatReward`, everything else 0.
+ * Grades a completion: its form here, its answer by `check`, which returns why the answer is right
+ * or wrong. Right answers earn 1, wrong ones in the right form `formatReward`, everything else 0.
  */
 export function gradeCompletion(
   completion: string,
@@ -53,12 +57,15 @@ export function gradeCompletion(
   check: (answer: string) => { correct: boolean; reason: string },
 ): Verdict {
   const parsed = parseCompletion(completion);
-  if (!parsed.wellFormed) return { reward: 0, correct: false, wellFormed: false, reason: parsed.reason };
+  if (!parsed.wellFormed)
+    return { reward: 0, correct: false, wellFormed: false, reason: parsed.reason };
   const { correct, reason } = check(parsed.answer);
   return { reward: correct ? 1 : formatReward, correct, wellFormed: true, reason };
 }
 
-/** A piece of a model's text for a one-line reason: quoted and cut, with control characters escaped. */
+/**
+ * A piece of a model's text for a one-line reason: quoted and cut, with control characters escaped.
+ */
 export function quote(text: string, limit = 24): string {
   return JSON.stringify(text.length > limit ? `${text.slice(0, limit)}…` : text);
 }

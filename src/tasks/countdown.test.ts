@@ -10,7 +10,8 @@ const problem = (numbers: number[], target: number): Problem<Countdown> => {
   const key = `${numbers.join()}:${target}`;
   return { key, prompt: `${key}=`, data: { numbers, target } };
 };
-const judge = (item: Problem<Countdown>, answer: string) => task.verify(item, `<think></think><answer>${answer}</answer>`);
+const judge = (item: Problem<Countdown>, answer: string) =>
+  task.verify(item, `<think></think><answer>${answer}</answer>`);
 
 test.each([
   ['5*3+7', 1, 'equals 22'],
@@ -27,7 +28,12 @@ test.each([
   ['7/(5-5)', 0, 'uses 5 twice'],
   ['', 0, 'the expression ends too early'],
 ])('3,5,7:22 by %s: reward %d, %s', (answer, reward, reason) => {
-  expect(judge(problem([3, 5, 7], 22), answer)).toMatchObject({ reward, correct: reward === 1, wellFormed: true, reason });
+  expect(judge(problem([3, 5, 7], 22), answer)).toMatchObject({
+    reward,
+    correct: reward === 1,
+    wellFormed: true,
+    reason,
+  });
 });
 
 test('numbers given twice may be used twice and not three times', () => {
@@ -43,7 +49,12 @@ test('the verifier is exact arithmetic: fractions and negative values on the way
 });
 
 test('the search finds what a person finds, and its own sums are right', () => {
-  expect(allAttempts([2, 4]).map(({ steps }) => steps)).toEqual(['4+2=6', '4-2=2', '4*2=8', '4/2=2']);
+  expect(allAttempts([2, 4]).map(({ steps }) => steps)).toEqual([
+    '4+2=6',
+    '4-2=2',
+    '4*2=8',
+    '4/2=2',
+  ]);
   for (const numbers of [
     [3, 5, 7],
     [1, 1, 12],
@@ -61,13 +72,15 @@ test('the search finds what a person finds, and its own sums are right', () => {
       if ('reason' in result) throw new Error(`${expression}: ${result.reason}`);
       expect(fractionText(result.value)).toBe(String(value));
       expect(steps.endsWith(`=${value}`)).toBe(true);
-      for (const [n, used] of uses) expect(used).toBeLessThanOrEqual(numbers.filter((x) => x === n).length);
+      for (const [n, used] of uses)
+        expect(used).toBeLessThanOrEqual(numbers.filter((x) => x === n).length);
     }
   }
 });
 
 test('every whole number above zero that brute force reaches, the search reaches', () => {
-  // Brute force over ordered pairs with every intermediate allowed that is a whole number, negative ones included.
+  // Brute force over ordered pairs with every intermediate allowed that is a whole number, negative
+  // ones included.
   const reach = (values: number[], out: Set<number>): Set<number> => {
     for (const v of values) if (Number.isInteger(v) && v > 0) out.add(v);
     for (let i = 0; i < values.length; i++) {
@@ -75,7 +88,8 @@ test('every whole number above zero that brute force reaches, the search reaches
         if (i === j) continue;
         const rest = values.filter((_, k) => k !== i && k !== j);
         const [a, b] = [values[i], values[j]];
-        for (const v of [a + b, a - b, a * b, a / b]) if (Number.isInteger(v)) reach([...rest, v], out);
+        for (const v of [a + b, a - b, a * b, a / b])
+          if (Number.isInteger(v)) reach([...rest, v], out);
       }
     }
     return out;
@@ -87,7 +101,9 @@ test('every whole number above zero that brute force reaches, the search reaches
     [6, 10, 11],
   ]) {
     const found = new Set([...numbers, ...allAttempts(numbers).map(({ value }) => value)]);
-    expect([...found].sort((a, b) => a - b)).toEqual([...reach(numbers, new Set())].sort((a, b) => a - b));
+    expect([...found].sort((a, b) => a - b)).toEqual(
+      [...reach(numbers, new Set())].sort((a, b) => a - b),
+    );
   }
 });
 
@@ -97,7 +113,8 @@ test('the default options have 5,879 problems, enough of them for evaluation', (
     for (let b = a; b <= 12; b++) {
       for (let c = b; c <= 12; c++) {
         const values = new Set(allAttempts([a, b, c]).map(({ value }) => value));
-        for (const v of values) if (v <= 99 && ![a, b, c].includes(v)) keys.push(`${a},${b},${c}:${v}`);
+        for (const v of values)
+          if (v <= 99 && ![a, b, c].includes(v)) keys.push(`${a},${b},${c}:${v}`);
       }
     }
   }
@@ -111,7 +128,14 @@ test('problems are drawn in order, in range, and over all numbers evenly', () =>
     const { numbers, target } = task.generate(new Random(5, i)).data;
     // One comparison a draw: 20,000 assertions of four each would take seconds.
     const [a, b, c] = numbers;
-    const inRange = 1 <= a && a <= b && b <= c && c <= 12 && target >= 1 && target <= 99 && !numbers.includes(target);
+    const inRange =
+      1 <= a &&
+      a <= b &&
+      b <= c &&
+      c <= 12 &&
+      target >= 1 &&
+      target <= 99 &&
+      !numbers.includes(target);
     if (!inRange) expect.fail(`${numbers}:${target}`);
     sets.set(numbers.join(), (sets.get(numbers.join()) ?? 0) + 1);
   }
@@ -141,7 +165,9 @@ test('a demonstration is sound in every line, and solved as often as asked', () 
       const pool = numbers.map(String);
       let last = '';
       for (const step of steps) {
-        const [, a, operator, b, c] = /^(\d+)([-+*/])(\d+)=(\d+)$/.exec(step) as unknown as string[];
+        const [, a, operator, b, c] = /^(\d+)([-+*/])(\d+)=(\d+)$/.exec(
+          step,
+        ) as unknown as string[];
         const value = { '+': +a + +b, '-': +a - +b, '*': +a * +b, '/': +a / +b }[operator];
         expect(Number(c)).toBe(value);
         expect(+a).toBeGreaterThanOrEqual(+b);
@@ -163,7 +189,8 @@ test('a demonstration is sound in every line, and solved as often as asked', () 
   }
   expect(Math.abs(solved / count - 0.5)).toBeLessThan(4 * Math.sqrt(0.25 / count));
   expect(lengths[0]).toBe(0);
-  for (const share of lengths.slice(1)) expect(Math.abs(share / count - 0.25)).toBeLessThan(4 * Math.sqrt((0.25 * 0.75) / count));
+  for (const share of lengths.slice(1))
+    expect(Math.abs(share / count - 0.25)).toBeLessThan(4 * Math.sqrt((0.25 * 0.75) / count));
 });
 
 test('the answer of an unsolved demonstration is its last try', () => {
@@ -180,9 +207,13 @@ test('the answer of an unsolved demonstration is its last try', () => {
 
 test('where nothing misses, every demonstration succeeds; where nothing is in reach, the error names the field', () => {
   const tiny = countdown.create({ count: 2, maximum: 2, solved: 0 }) as PureTask<Countdown>;
-  expect(tiny.demonstrate(problem([1, 1], 2), new Random(1))).toBe('<think>1+1=2:2!</think><answer>1+1</answer>');
+  expect(tiny.demonstrate(problem([1, 1], 2), new Random(1))).toBe(
+    '<think>1+1=2:2!</think><answer>1+1</answer>',
+  );
   const impossible = countdown.create({ count: 2, maximum: 3, target: [1000, 2000] });
-  expect(() => impossible.generate(new Random(1))).toThrow('task countdown: target: nothing from 1000 to 2000 is in reach');
+  expect(() => impossible.generate(new Random(1))).toThrow(
+    'task countdown: target: nothing from 1000 to 2000 is in reach',
+  );
 });
 
 test('four numbers work as well', () => {

@@ -9,11 +9,15 @@ import { type Problem, problemAt, type Task } from './task.js';
 const PATIENCE = 20_000;
 
 /**
- * The first `count` different evaluation problems of a seed, in index order (of a list: shuffled by the seed); no key appears twice, and none is ever
- * drawn for training under any seed.
+ * The first `count` different evaluation problems of a seed, in index order (of a list: shuffled by
+ * the seed); no key appears twice, and none is ever drawn for training under any seed.
  * @throws UserError (usage) when the task has fewer.
  */
-export function evaluationProblems<Data>(task: Task<Data>, seed: number, count: number): Problem<Data>[] {
+export function evaluationProblems<Data>(
+  task: Task<Data>,
+  seed: number,
+  count: number,
+): Problem<Data>[] {
   const problems = new Map<string, Problem<Data>>();
   const refuse = (found: number): never => {
     const message = `${count} evaluation problems asked for, but only ${found} found; ask for fewer or widen the task's options`;
@@ -36,7 +40,14 @@ export function evaluationProblems<Data>(task: Task<Data>, seed: number, count: 
   return [...problems.values()];
 }
 
-/** Training problem number `index`; problems may repeat, as in any endless stream over a finite space. */
-export function trainingProblem<Data>(task: Task<Data>, seed: number, index: number): Problem<Data> {
+/**
+ * Training problem number `index`; problems may repeat, as in any endless stream over a finite
+ * space.
+ */
+export function trainingProblem<Data>(
+  task: Task<Data>,
+  seed: number,
+  index: number,
+): Problem<Data> {
   return problemAt(task, seed, 'train', index);
 }

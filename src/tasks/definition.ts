@@ -1,7 +1,9 @@
 /**
- * @file What the table of tasks holds: a name, a description, options with defaults, and how to make the task.
+ * @file What the table of tasks holds: a name, a description, options with defaults, and how to
+ * make the task.
  *
- * Options come from recipe files, which people write: an unknown or impossible option ends in one line that names it.
+ * Options come from recipe files, which people write: an unknown or impossible option ends in one
+ * line that names it.
  */
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
@@ -28,12 +30,22 @@ function withVerify<Data>(task: Task<Data> | RewardedTask<Data>, name: string): 
   const { rewards } = task;
   if (rewards === undefined) return task as Task<Data>;
   const wrong = rewards.find(({ weight = 1 }) => !(weight > 0 && Number.isFinite(weight)));
-  if (rewards.length === 0) throw new UserError('usage', `task ${name}: rewards: must be at least one`, 'rewards');
-  if (wrong) throw new UserError('usage', `task ${name}: rewards: the weight of ${wrong.name} must be above 0`, 'rewards');
+  if (rewards.length === 0)
+    throw new UserError('usage', `task ${name}: rewards: must be at least one`, 'rewards');
+  if (wrong)
+    throw new UserError(
+      'usage',
+      `task ${name}: rewards: the weight of ${wrong.name} must be above 0`,
+      'rewards',
+    );
   return {
     ...task,
     async verify(problem, completion) {
-      return verdictOf(rewards, await Promise.all(rewards.map((r) => scoreOf(r, problem, completion))), completion);
+      return verdictOf(
+        rewards,
+        await Promise.all(rewards.map((r) => scoreOf(r, problem, completion))),
+        completion,
+      );
     },
   };
 }
@@ -51,23 +63,37 @@ export function defineTask<Options extends Record<string, unknown>, Data>(defini
     if (result.success) return result.data;
     const issue = result.error.issues[0];
     const unknown = issue.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
-    const field = [...issue.path.map(String), ...(unknown === undefined ? [] : [unknown])].join('.') || 'options';
+    const field =
+      [...issue.path.map(String), ...(unknown === undefined ? [] : [unknown])].join('.') ||
+      'options';
     const known =
-      unknown !== undefined && schema instanceof z.ZodObject ? `; it has ${Object.keys(schema.shape).join(', ')}` : '';
+      unknown !== undefined && schema instanceof z.ZodObject
+        ? `; it has ${Object.keys(schema.shape).join(', ')}`
+        : '';
     const problem = unknown === undefined ? issue.message : `no such option${known}`;
     throw new UserError('usage', `task ${name}: ${field}: ${problem}`, field);
   };
-  return { ...definition, resolve, create: (options) => withVerify(definition.create(resolve(options)), name) as Task };
+  return {
+    ...definition,
+    resolve,
+    create: (options) => withVerify(definition.create(resolve(options)), name) as Task,
+  };
 }
 
 /** A pair [low, high] of integers in [minimum, maximum], low ≤ high. */
 export const integerRange = (minimum: number, maximum: number): z.ZodType<[number, number]> =>
   z
     .tuple([z.number().int().min(minimum).max(maximum), z.number().int().min(minimum).max(maximum)])
-    .refine(([low, high]) => low <= high, 'the first number must not be above the second') as z.ZodType<[number, number]>;
+    .refine(
+      ([low, high]) => low <= high,
+      'the first number must not be above the second',
+    ) as z.ZodType<[number, number]>;
 
 /** A share or probability. */
 export const share = z.number().min(0).max(1);
 
-/** Reward of a well-formed wrong answer; below one half, so that only right answers are worth learning in the end. */
+/**
+ * Reward of a well-formed wrong answer; below one half, so that only right answers are worth
+ * learning in the end.
+ */
 export const formatReward = z.number().min(0).max(0.5).default(0);

@@ -57,7 +57,9 @@ test('the caller may refuse a number', () => {
 
 test('depth and length do not hurt', () => {
   expect(evaluate('('.repeat(64) + 1 + ')'.repeat(64))).toBe('1');
-  expect(evaluate('('.repeat(100_000) + 1 + ')'.repeat(100_000))).toBe('more than 64 parentheses deep');
+  expect(evaluate('('.repeat(100_000) + 1 + ')'.repeat(100_000))).toBe(
+    'more than 64 parentheses deep',
+  );
   expect(evaluate('('.repeat(1_000_000))).toBe('more than 64 parentheses deep');
   expect(evaluate('9'.repeat(1_000_000))).toBe('a number of more than 9 digits');
   expect(evaluate(' '.repeat(1_000_000))).toBe('the expression ends too early');
@@ -75,7 +77,8 @@ test('agrees with floating point on random expressions', () => {
     const [a, x] = build(depth - 1);
     const [b, y] = build(depth - 1);
     const operator = random.pick(['+', '-', '*', '/']);
-    const value = operator === '+' ? x + y : operator === '-' ? x - y : operator === '*' ? x * y : x / y;
+    const value =
+      operator === '+' ? x + y : operator === '-' ? x - y : operator === '*' ? x * y : x / y;
     return [`(${a}${operator}${b})`, value];
   };
   for (let i = 0; i < 2000; i++) {
@@ -85,7 +88,9 @@ test('agrees with floating point on random expressions', () => {
       expect(result.reason).toBe('divides by zero');
     } else {
       const exact = Number(result.value.numerator) / Number(result.value.denominator);
-      expect(Math.abs(exact - value)).toBeLessThan(1e-6 * (1 + Math.abs(value)) * (1 + Math.abs(value)));
+      expect(Math.abs(exact - value)).toBeLessThan(
+        1e-6 * (1 + Math.abs(value)) * (1 + Math.abs(value)),
+      );
     }
   }
 });

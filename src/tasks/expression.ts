@@ -7,9 +7,10 @@
  *     product = factor { ("*" | "/") factor }
  *     factor  = number | "(" sum ")"
  *
- * with exact rational values. The text is hostile until proven otherwise: parentheses nest to a limit (the parser recurses),
- * numbers have a limit of digits, and the caller is asked about each number as it is read, so an endless expression ends at
- * its first number too many. Spaces are allowed; signs, exponents and points are not.
+ * with exact rational values. The text is hostile until proven otherwise: parentheses nest to a
+ * limit (the parser recurses), numbers have a limit of digits, and the caller is asked about each
+ * number as it is read, so an endless expression ends at its first number too many. Spaces are
+ * allowed; signs, exponents and points are not.
  */
 
 /** An exact fraction in lowest terms, denominator positive. */
@@ -20,7 +21,9 @@ export interface Fraction {
 
 export type Evaluation = { readonly value: Fraction } | { readonly reason: string };
 
-/** Parentheses deeper than this are refused; no honest answer over a handful of numbers comes near. */
+/**
+ * Parentheses deeper than this are refused; no honest answer over a handful of numbers comes near.
+ */
 export const MAX_DEPTH = 64;
 /** Digits of one number; longer ones are refused unread. */
 export const MAX_DIGITS = 9;
@@ -31,15 +34,26 @@ class Refusal {
 }
 
 function fraction(numerator: bigint, denominator: bigint): Fraction {
-  let [a, b] = [numerator < 0n ? -numerator : numerator, denominator < 0n ? -denominator : denominator];
+  let [a, b] = [
+    numerator < 0n ? -numerator : numerator,
+    denominator < 0n ? -denominator : denominator,
+  ];
   while (b !== 0n) [a, b] = [b, a % b];
   const divisor = denominator < 0n ? -a : a;
   return { numerator: numerator / divisor, denominator: denominator / divisor };
 }
 
 const operations: Record<string, (a: Fraction, b: Fraction) => Fraction> = {
-  '+': (a, b) => fraction(a.numerator * b.denominator + b.numerator * a.denominator, a.denominator * b.denominator),
-  '-': (a, b) => fraction(a.numerator * b.denominator - b.numerator * a.denominator, a.denominator * b.denominator),
+  '+': (a, b) =>
+    fraction(
+      a.numerator * b.denominator + b.numerator * a.denominator,
+      a.denominator * b.denominator,
+    ),
+  '-': (a, b) =>
+    fraction(
+      a.numerator * b.denominator - b.numerator * a.denominator,
+      a.denominator * b.denominator,
+    ),
   '*': (a, b) => fraction(a.numerator * b.numerator, a.denominator * b.denominator),
   '/': (a, b) => {
     if (b.numerator === 0n) throw new Refusal('divides by zero');
@@ -54,9 +68,13 @@ export function fractionText({ numerator, denominator }: Fraction): string {
 
 /**
  * The exact value of `text`, or why it has none. Never throws; linear in the length of `text`.
- * @param use called with each number as it is read; a string refuses the number and becomes the reason.
+ * @param use called with each number as it is read; a string refuses the number and becomes the
+ * reason.
  */
-export function evaluateExpression(text: string, use: (number: number) => string | null): Evaluation {
+export function evaluateExpression(
+  text: string,
+  use: (number: number) => string | null,
+): Evaluation {
   let at = 0;
   let depth = 0;
 
@@ -65,7 +83,11 @@ export function evaluateExpression(text: string, use: (number: number) => string
     return text[at] ?? '';
   };
   const refuse = (): never => {
-    throw new Refusal(at < text.length ? `not an expression at character ${at + 1}` : 'the expression ends too early');
+    throw new Refusal(
+      at < text.length
+        ? `not an expression at character ${at + 1}`
+        : 'the expression ends too early',
+    );
   };
   const factor = (): Fraction => {
     const next = peek();
@@ -80,7 +102,8 @@ export function evaluateExpression(text: string, use: (number: number) => string
     }
     const start = at;
     while (text[at] >= '0' && text[at] <= '9') {
-      if (++at - start > MAX_DIGITS) throw new Refusal(`a number of more than ${MAX_DIGITS} digits`);
+      if (++at - start > MAX_DIGITS)
+        throw new Refusal(`a number of more than ${MAX_DIGITS} digits`);
     }
     if (at === start) return refuse();
     const number = Number(text.slice(start, at));

@@ -10,9 +10,13 @@ import type { TaskDefinition } from './definition.js';
 import { evaluationProblems, problemAt } from './index.js';
 
 test('the guide’s task generates, demonstrates and grades', async () => {
-  const guide = readFileSync(fileURLToPath(new URL('../../docs/guides/add-a-task.md', import.meta.url)), 'utf8');
+  const guide = readFileSync(
+    fileURLToPath(new URL('../../docs/guides/add-a-task.md', import.meta.url)),
+    'utf8',
+  );
   const code = (/```ts\n([\s\S]*?)```/.exec(guide) as RegExpExecArray)[1];
-  const absolute = (path: string): string => pathToFileURL(fileURLToPath(new URL(path, import.meta.url))).href;
+  const absolute = (path: string): string =>
+    pathToFileURL(fileURLToPath(new URL(path, import.meta.url))).href;
   const folder = mkdtempSync(join(tmpdir(), 'reckoner-guide-'));
   try {
     const file = join(folder, 'largest.ts');
@@ -25,7 +29,10 @@ test('the guide’s task generates, demonstrates and grades', async () => {
     const problem = problemAt(task, 1, 'train', 0);
     const numbers = problem.data as number[];
     expect(problem.prompt).toBe(`${numbers.join()}:`);
-    expect(task.verify(problem, task.gold(problem) as string)).toMatchObject({ reward: 1, correct: true });
+    expect(task.verify(problem, task.gold(problem) as string)).toMatchObject({
+      reward: 1,
+      correct: true,
+    });
     expect(task.verify(problem, '<think></think><answer>9</answer>')).toMatchObject({
       reward: 0,
       reason: `answers "9", the largest is ${Math.max(...numbers)}`,

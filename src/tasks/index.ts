@@ -1,5 +1,6 @@
 /**
- * @file The table of tasks. A new task is one file and one line here; see docs/guides/add-a-task.md.
+ * @file The table of tasks. A new task is one file and one line here; see
+ * docs/guides/add-a-task.md.
  */
 import { UserError } from '../base/errors.js';
 import { countdown } from './countdown.js';
@@ -60,7 +61,10 @@ export const tasks: Record<string, TaskDefinition> = {
   code,
 };
 
-/** A task's name, or the file of a user's own, with its options beside it: `{ name: 'sums', terms: [5, 6] }`. */
+/**
+ * A task's name, or the file of a user's own, with its options beside it: `{ name: 'sums', terms:
+ * [5, 6] }`.
+ */
 export interface TaskReference {
   name?: string;
   module?: string;
@@ -69,17 +73,25 @@ export interface TaskReference {
 
 function definitionOf(name: unknown): TaskDefinition {
   if (typeof name === 'string' && Object.hasOwn(tasks, name)) return tasks[name];
-  throw new UserError('usage', `task: name: no task ${JSON.stringify(name)}; there are ${Object.keys(tasks).join(', ')}`, 'name');
+  throw new UserError(
+    'usage',
+    `task: name: no task ${JSON.stringify(name)}; there are ${Object.keys(tasks).join(', ')}`,
+    'name',
+  );
 }
 
 /** The task that a reference names. @throws UserError (usage) naming the field. */
 export function createTask({ name, module, sha256: _, ...options }: TaskReference): Task {
   if (module === undefined) return definitionOf(name).create(options);
-  if (name !== undefined) throw new UserError('usage', 'task: name: a task has a name or a module, not both', 'name');
+  if (name !== undefined)
+    throw new UserError('usage', 'task: name: a task has a name or a module, not both', 'name');
   return createModuleTask(module, options);
 }
 
-/** The same reference with every default written out, for records. @throws UserError (usage) naming the field. */
+/**
+ * The same reference with every default written out, for records. @throws UserError (usage) naming
+ * the field.
+ */
 export function resolveTask({ name, module, ...options }: TaskReference): TaskReference {
   if (module !== undefined) return { module, ...loadTaskModule(module).resolve(options) };
   return { name, ...definitionOf(name).resolve(options) };

@@ -13,12 +13,17 @@ test('a mix draws its tasks by weight, and keeps their keys and splits', () => {
     if (splitOf(key) !== 'train') expect.fail(key);
   }
   expect(counts.linear / 4000).toBeCloseTo(0.75, 1);
-  const alone = new Set(evaluationProblems(createTask({ name: 'linear' }), 3, 300).map(({ key }) => key));
+  const alone = new Set(
+    evaluationProblems(createTask({ name: 'linear' }), 3, 300).map(({ key }) => key),
+  );
   for (let i = 0; i < 3000; i++) expect(alone.has(problemAt(mix, 9, 'train', i).key)).toBe(false);
 });
 
 test('one task twice has two names', () => {
-  const mix = createTask({ name: 'mix', tasks: [{ name: 'sums' }, { name: 'sums', terms: [5, 6] }] });
+  const mix = createTask({
+    name: 'mix',
+    tasks: [{ name: 'sums' }, { name: 'sums', terms: [5, 6] }],
+  });
   expect(mix.parts).toEqual(['sums', 'sums2']);
 });
 
@@ -27,7 +32,8 @@ test('a curriculum goes from its first level to its last, with some review', () 
   const task = createTask({ name: 'curriculum', task: { name: 'sorting' }, levels, review: 0.25 });
   const shares = (progress?: number): number[] => {
     const counts = [0, 0, 0, 0];
-    for (let i = 0; i < 4000; i++) counts[Number(problemAt(task, 2, 'train', i, progress).part?.slice(5)) - 1]++;
+    for (let i = 0; i < 4000; i++)
+      counts[Number(problemAt(task, 2, 'train', i, progress).part?.slice(5)) - 1]++;
     return counts.map((count) => count / 4000);
   };
   expect(shares(0)).toEqual([1, 0, 0, 0]);
@@ -39,7 +45,9 @@ test('a curriculum goes from its first level to its last, with some review', () 
 });
 
 test('wrong parts end in one line that names the field', () => {
-  expect(() => createTask({ name: 'mix', tasks: [{ name: 'chess' }] })).toThrow(/^tasks\.0: task: name: no task "chess"/);
+  expect(() => createTask({ name: 'mix', tasks: [{ name: 'chess' }] })).toThrow(
+    /^tasks\.0: task: name: no task "chess"/,
+  );
   expect(() => createTask({ name: 'mix', tasks: [{ name: 'sums', weight: -1 }] })).toThrow(
     /tasks\.0\.weight: must be a number above 0/,
   );
@@ -49,7 +57,9 @@ test('wrong parts end in one line that names the field', () => {
 test('all generated tasks share one small alphabet', () => {
   expect(new Set(ALPHABET).size).toBe(ALPHABET.length);
   for (const [name, definition] of Object.entries(generated)) {
-    const foreign = [...definition.create({}).alphabet].filter((character) => !ALPHABET.includes(character));
+    const foreign = [...definition.create({}).alphabet].filter(
+      (character) => !ALPHABET.includes(character),
+    );
     expect([name, foreign]).toEqual([name, []]);
   }
 });

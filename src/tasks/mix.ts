@@ -1,12 +1,13 @@
 /**
  * @file mix and curriculum: tasks made of tasks.
  *
- * A mix draws each problem from one of several tasks, by weight; a curriculum goes through versions of one task, easy to hard, as
- * a stage proceeds. A problem keeps the key that it has in its own task, so what is evaluation there is evaluation here, and a
- * model can be trained on a mix and evaluated on its parts. Metrics are kept for each part.
+ * A mix draws each problem from one of several tasks, by weight; a curriculum goes through versions
+ * of one task, easy to hard, as a stage proceeds. A problem keeps the key that it has in its own
+ * task, so what is evaluation there is evaluation here, and a model can be trained on a mix and
+ * evaluated on its parts. Metrics are kept for each part.
  *
- * A curriculum follows the stage's progress and not the model's success: what a step draws is then known beforehand, the same on
- * every rank and after a resume.
+ * A curriculum follows the stage's progress and not the model's success: what a step draws is then
+ * known beforehand, the same on every rank and after a resume.
  */
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
@@ -38,7 +39,12 @@ function compose(
     generate(random, progress) {
       const index = choose(random.uniform(), progress);
       const problem = parts[index].task.generate(random, progress);
-      return { key: problem.key, prompt: problem.prompt, part: parts[index].label, data: { index, problem } };
+      return {
+        key: problem.key,
+        prompt: problem.prompt,
+        part: parts[index].label,
+        data: { index, problem },
+      };
     },
     verify: (problem, completion) => taskOf(problem).verify(problem.data.problem, completion),
     demonstrate: (problem, random) => taskOf(problem).demonstrate(problem.data.problem, random),
@@ -47,12 +53,16 @@ function compose(
 }
 
 /** The two definitions; they need the table that they stand in. */
-export function composites(createTask: (reference: PartReference) => Task): { mix: TaskDefinition; curriculum: TaskDefinition } {
+export function composites(createTask: (reference: PartReference) => Task): {
+  mix: TaskDefinition;
+  curriculum: TaskDefinition;
+} {
   const partOf = (field: string, reference: PartReference): Task => {
     try {
       return createTask(reference);
     } catch (error) {
-      if (error instanceof UserError) throw new UserError(error.code, `${field}: ${error.message}`, field);
+      if (error instanceof UserError)
+        throw new UserError(error.code, `${field}: ${error.message}`, field);
       throw error;
     }
   };
@@ -61,7 +71,10 @@ export function composites(createTask: (reference: PartReference) => Task): { mi
     name: 'mix',
     description: 'Problems of several tasks, by weight.',
     options: z.strictObject({
-      /** Each a task with its options, and a `weight` (1 unless given): how often it is drawn beside the others. */
+      /**
+       * Each a task with its options, and a `weight` (1 unless given): how often it is drawn beside
+       * the others.
+       */
       tasks: z.array(referenceSchema).min(1).max(64),
     }),
     create({ tasks }) {
@@ -95,13 +108,19 @@ export function composites(createTask: (reference: PartReference) => Task): { mi
     options: z.strictObject({
       /** The task, with the options that stay the same. */
       task: referenceSchema,
-      /** Options that differ, one object a level; each level gets an equal share of the stage's steps. */
+      /**
+       * Options that differ, one object a level; each level gets an equal share of the stage's
+       * steps.
+       */
       levels: z.array(z.record(z.string(), z.unknown())).min(1).max(32),
       /** Share of problems from the levels before. */
       review: share.default(0.2),
     }),
     create({ task, levels, review }) {
-      const parts = levels.map((level, i) => ({ label: `level${i + 1}`, task: partOf(`levels.${i}`, { ...task, ...level }) }));
+      const parts = levels.map((level, i) => ({
+        label: `level${i + 1}`,
+        task: partOf(`levels.${i}`, { ...task, ...level }),
+      }));
       return compose('curriculum', parts, (uniform, progress) => {
         // Evaluation asks all levels alike.
         if (progress === undefined) return Math.floor(uniform * parts.length);

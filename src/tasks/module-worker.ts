@@ -1,4 +1,7 @@
-/** @file The thread of a user's rewards: loads the task's file for itself, asks one reward at a time. */
+/**
+ * @file The thread of a user's rewards: loads the task's file for itself, asks one reward at a
+ * time.
+ */
 import { parentPort } from 'node:worker_threads';
 import { type GradeJob, loadTaskModule } from './module.js';
 import { oneLine, type ThreadReply } from './pool.js';
@@ -7,7 +10,9 @@ import type { Task } from './task.js';
 
 const tasks = new Map<string, Task>();
 
-/** A rejected promise that nobody waits for is the reward's affair, and not the end of the thread. */
+/**
+ * A rejected promise that nobody waits for is the reward's affair, and not the end of the thread.
+ */
 process.on('unhandledRejection', () => {});
 
 parentPort?.on('message', async ({ module, options, problem, completion, reward }: GradeJob) => {
@@ -20,7 +25,8 @@ parentPort?.on('message', async ({ module, options, problem, completion, reward 
       tasks.set(key, task);
     }
     parentPort?.postMessage('started');
-    if (reward !== null && task.rewards) reply({ done: await scoreOf(task.rewards[reward], problem, completion) });
+    if (reward !== null && task.rewards)
+      reply({ done: await scoreOf(task.rewards[reward], problem, completion) });
     else reply({ done: await task.verify(problem, completion) });
   } catch (error) {
     reply({ failed: `throws ${oneLine(error instanceof Error ? error.message : String(error))}` });

@@ -48,9 +48,19 @@ test('rewards add up by weight, and fail one at a time with their reason', async
   const task = createTask({ module });
   expect(task.pooled).toBe(true);
   const problem = { key: '7', prompt: '7:', data: 7 };
-  const judge = (answer: string) => task.verify(problem, `<think></think><answer>${answer}</answer>`);
+  const judge = (answer: string) =>
+    task.verify(problem, `<think></think><answer>${answer}</answer>`);
   const verdicts = await Promise.all(['7', '1', '2', '3', '4', '5', '6', '8'].map(judge));
-  expect(verdicts.map(({ correct }) => correct)).toEqual([true, false, false, false, false, false, false, false]);
+  expect(verdicts.map(({ correct }) => correct)).toEqual([
+    true,
+    false,
+    false,
+    false,
+    false,
+    false,
+    false,
+    false,
+  ]);
   expect(verdicts[0].reward).toBeCloseTo(9.5 / 10);
   for (const verdict of verdicts.slice(1, -1)) expect(verdict.reward).toBeCloseTo(5.5 / 10);
   expect(verdicts[7].reward).toBeCloseTo(6.5 / 10);
@@ -58,14 +68,19 @@ test('rewards add up by weight, and fail one at a time with their reason', async
   const all = (i: number) => judgeAll[i];
   const judgeAll = verdicts.map(({ reason }) => reason);
   expect(all(0)).toMatch(/^right 1, slow 0.5/);
-  expect(await task.verify(problem, 'no form')).toMatchObject({ wellFormed: false, correct: false });
+  expect(await task.verify(problem, 'no form')).toMatchObject({
+    wellFormed: false,
+    correct: false,
+  });
   expect((await judge('7')).reward).toBeCloseTo(9.5 / 10);
 });
 
 test('each failure says what happened', async () => {
-  const failing = (score: string) => write(`fail-${score.length}.ts`, taskWith(`rewards: [{ name: 'it', score: ${score} }],`));
+  const failing = (score: string) =>
+    write(`fail-${score.length}.ts`, taskWith(`rewards: [{ name: 'it', score: ${score} }],`));
   const problem = { key: '7', prompt: '7:', data: 7 };
-  const reasonOf = async (score: string) => (await createTask({ module: failing(score) }).verify(problem, 'x')).reason;
+  const reasonOf = async (score: string) =>
+    (await createTask({ module: failing(score) }).verify(problem, 'x')).reason;
   expect(await reasonOf('() => { for (;;); }')).toBe('it failed: took longer than 1 s');
   expect(await reasonOf('() => new Promise(() => {})')).toBe('it failed: took longer than 1 s');
   expect(await reasonOf('() => "1" as never')).toBe('it failed: returns string, not a number');
@@ -85,7 +100,12 @@ test('a task with its own verify runs in the pool as well', async () => {
   );
   const task = createTask({ module });
   const problem = { key: '7', prompt: '7:', data: 7 };
-  expect(await task.verify(problem, '7')).toEqual({ reward: 1, correct: true, wellFormed: true, reason: 'seen' });
+  expect(await task.verify(problem, '7')).toEqual({
+    reward: 1,
+    correct: true,
+    wellFormed: true,
+    reason: 'seen',
+  });
   expect((await task.verify(problem, 'hang')).reason).toBe('verify failed: took longer than 1 s');
 });
 
@@ -95,24 +115,34 @@ test('wrong modules end in one line', () => {
     () =>
       createTask({ module, ...options });
   expect(refusal(join(scratch, 'none.ts'))).toThrow(/^module: .*none\.ts: no such file$/);
-  expect(refusal(write('empty.ts', 'export const x = 1;'))).toThrow(/its default export is no task/);
+  expect(refusal(write('empty.ts', 'export const x = 1;'))).toThrow(
+    /its default export is no task/,
+  );
   expect(refusal(write('broken.ts', 'export default {{{'))).toThrow(/^module: .*broken\.ts: /);
-  expect(refusal(write('throws.ts', 'throw new Error("not today")'))).toThrow(/^module: .*throws\.ts: not today$/);
-  expect(refusal(write('fine.ts', taskWith('rewards: [{ name: "x", score: () => 1 }],')), { least: 1 })).toThrow(
-    /^task echo: least: no such option; it has most/,
+  expect(refusal(write('throws.ts', 'throw new Error("not today")'))).toThrow(
+    /^module: .*throws\.ts: not today$/,
   );
-  expect(refusal(write('weight.ts', taskWith('rewards: [{ name: "x", weight: 0, score: () => 1 }],')))).toThrow(
-    /the weight of x must be above 0/,
-  );
+  expect(
+    refusal(write('fine.ts', taskWith('rewards: [{ name: "x", score: () => 1 }],')), { least: 1 }),
+  ).toThrow(/^task echo: least: no such option; it has most/);
+  expect(
+    refusal(write('weight.ts', taskWith('rewards: [{ name: "x", weight: 0, score: () => 1 }],'))),
+  ).toThrow(/the weight of x must be above 0/);
 });
 
 test('a reference is made absolute and stamped with the hash of all that it imports', () => {
   write('helper.ts', 'export const one = 1;');
-  write('user.ts', `import { one } from './helper.js';\n${taskWith('rewards: [{ name: "x", score: () => one }],')}`);
+  write(
+    'user.ts',
+    `import { one } from './helper.js';\n${taskWith('rewards: [{ name: "x", score: () => one }],')}`,
+  );
   const anchored = anchorTask({ name: 'mix', tasks: [{ module: './user.ts', most: 50 }] }, scratch);
   expect(anchored.tasks[0].module).toBe(join(scratch, 'user.ts'));
   const before = stampTask(anchored);
-  expect(before.tasks[0]).toMatchObject({ most: 50, sha256: expect.stringMatching(/^[0-9a-f]{64}$/) });
+  expect(before.tasks[0]).toMatchObject({
+    most: 50,
+    sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
+  });
   expect(stampTask(before)).toEqual(before);
   write('helper.ts', 'export const one = 2;');
   expect(stampTask(anchored)).not.toEqual(before);
@@ -120,10 +150,18 @@ test('a reference is made absolute and stamped with the hash of all that it impo
 });
 
 test('the example project’s task holds what tasks must hold', async () => {
-  const task = createTask({ module: fileURLToPath(new URL('../../examples/my-task/palindromes.ts', import.meta.url)) });
+  const task = createTask({
+    module: fileURLToPath(new URL('../../examples/my-task/palindromes.ts', import.meta.url)),
+  });
   for (const problem of evaluationProblems(task, 1, 20)) {
-    expect(await task.verify(problem, task.gold(problem) as string)).toMatchObject({ reward: 1, correct: true });
-    expect(await task.verify(problem, '<think></think><answer>ab</answer>')).toMatchObject({ reward: 0.2, correct: false });
+    expect(await task.verify(problem, task.gold(problem) as string)).toMatchObject({
+      reward: 1,
+      correct: true,
+    });
+    expect(await task.verify(problem, '<think></think><answer>ab</answer>')).toMatchObject({
+      reward: 0.2,
+      correct: false,
+    });
     expect(problem.prompt.length).toBeLessThanOrEqual(task.maxPromptLength);
   }
   expect(problemAt(task, 1, 'train', 0)).toEqual(problemAt(task, 1, 'train', 0));

@@ -1,12 +1,14 @@
 /**
- * @file Tasks in a user's own file: `{module: './my-task.ts', …options}`, whose default export `defineTask` made.
+ * @file Tasks in a user's own file: `{module: './my-task.ts', …options}`, whose default export
+ * `defineTask` made.
  *
- * The file is named by its path, because functions do not travel between threads: each thread loads it for itself, TypeScript or
- * JavaScript, through jiti (decision 31). Generating and demonstrating happen where they are needed; grading is someone else's
- * code on a model's text, so it always runs in a pool of threads with a time limit.
+ * The file is named by its path, because functions do not travel between threads: each thread loads
+ * it for itself, TypeScript or JavaScript, through jiti (decision 31). Generating and demonstrating
+ * happen where they are needed; grading is someone else's code on a model's text, so it always runs
+ * in a pool of threads with a time limit.
  *
- * A reference in a recipe carries the SHA-256 of the file and of all that it imports by a relative path, so that a resume with
- * a changed file is noticed.
+ * A reference in a recipe carries the SHA-256 of the file and of all that it imports by a relative
+ * path, so that a resume with a changed file is noticed.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
@@ -21,7 +23,10 @@ import { createPool, type Pool } from './pool.js';
 import { type Outcome, verdictOf } from './rewards.js';
 import { type Problem, problemAt, splitOf, type Task, type Verdict } from './task.js';
 
-/** What a thread is asked: one reward of one completion, or the whole verdict where a task has its own `verify`. */
+/**
+ * What a thread is asked: one reward of one completion, or the whole verdict where a task has its
+ * own `verify`.
+ */
 export interface GradeJob {
   readonly module: string;
   readonly options: Record<string, unknown>;
@@ -38,12 +43,24 @@ let pool: Pool<GradeJob, Outcome | Verdict> | null = null;
 const loaded = new Map<string, TaskDefinition>();
 
 /**
- * What a user's file imports as `reckoner/tasks`: what index.ts gives at run time, as it is loaded already. To transform it and
- * all that it imports anew would take seconds in each thread.
+ * What a user's file imports as `reckoner/tasks`: what index.ts gives at run time, as it is loaded
+ * already. To transform it and all that it imports anew would take seconds in each thread.
  */
-const API = { defineTask, parseCompletion, problemAt, Random, splitOf, UserError, writeCompletion, z };
+const API = {
+  defineTask,
+  parseCompletion,
+  problemAt,
+  Random,
+  splitOf,
+  UserError,
+  writeCompletion,
+  z,
+};
 
-/** The value that a TypeScript or JavaScript file exports as default. @throws UserError (usage) naming the field */
+/**
+ * The value that a TypeScript or JavaScript file exports as default. @throws UserError (usage)
+ * naming the field
+ */
 export function importDefault(file: string, field: string): unknown {
   if (!existsSync(file)) throw new UserError('usage', `${field}: ${file}: no such file`, field);
   const jiti = createJiti(file, {
@@ -92,7 +109,12 @@ export function createModuleTask(module: string, options: Record<string, unknown
       if (rewards === undefined) {
         const result = await ask(problem, completion, null);
         if ('done' in result) return result.done as Verdict;
-        return { reward: 0, correct: false, wellFormed: false, reason: `verify failed: ${result.failed}` };
+        return {
+          reward: 0,
+          correct: false,
+          wellFormed: false,
+          reason: `verify failed: ${result.failed}`,
+        };
       }
       const outcomes = await Promise.all(
         rewards.map(async (_, i): Promise<Outcome> => {
@@ -105,7 +127,10 @@ export function createModuleTask(module: string, options: Record<string, unknown
   };
 }
 
-/** Every `module`, `file` and `evaluationFile` in a task reference made absolute, relative to `folder`. */
+/**
+ * Every `module`, `file` and `evaluationFile` in a task reference made absolute, relative to
+ * `folder`.
+ */
 export function anchorTask<T>(reference: T, folder: string): T {
   return mapObjects(reference, (object) => {
     for (const field of ['module', 'file', 'evaluationFile']) {
@@ -115,10 +140,15 @@ export function anchorTask<T>(reference: T, folder: string): T {
   });
 }
 
-/** The reference with the hashes of the files that it names beside them, as `sha256`. @throws UserError (usage) */
+/**
+ * The reference with the hashes of the files that it names beside them, as `sha256`. @throws
+ * UserError (usage)
+ */
 export function stampTask<T>(reference: T): T {
   return mapObjects(reference, (object) => {
-    const named = ['module', 'file', 'evaluationFile'].map((field) => object[field]).filter((path) => typeof path === 'string');
+    const named = ['module', 'file', 'evaluationFile']
+      .map((field) => object[field])
+      .filter((path) => typeof path === 'string');
     if (named.length === 0) return;
     const hash = createHash('sha256');
     for (const path of named) for (const file of filesOf(resolve(path))) hash.update(file);
@@ -130,14 +160,18 @@ export function stampTask<T>(reference: T): T {
 function mapObjects<T>(value: T, change: (object: Record<string, unknown>) => void): T {
   if (Array.isArray(value)) return value.map((item) => mapObjects(item, change)) as T;
   if (typeof value !== 'object' || value === null) return value;
-  const copy = Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, mapObjects(inner, change)]));
+  const copy = Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => [key, mapObjects(inner, change)]),
+  );
   change(copy);
   return copy as T;
 }
 
 const ENDINGS = ['', '.ts', '.mts', '.js', '.mjs', '.json', '/index.ts', '/index.js'];
 
-/** The contents of a file and of all files that it imports by relative paths, in the order found. */
+/**
+ * The contents of a file and of all files that it imports by relative paths, in the order found.
+ */
 function filesOf(file: string, seen = new Set<string>()): Buffer[] {
   const bare = file.replace(/\.(js|mjs)$/, '');
   const found = [file, ...ENDINGS.flatMap((ending) => [file + ending, bare + ending])].find(
@@ -147,6 +181,8 @@ function filesOf(file: string, seen = new Set<string>()): Buffer[] {
   seen.add(found);
   const content = readFileSync(found);
   if (!/\.[mc]?[jt]s$/.test(found)) return [content];
-  const imports = [...content.toString('utf8').matchAll(/(?:from|import|require)\s*\(?\s*['"](\.[^'"]+)['"]/g)];
+  const imports = [
+    ...content.toString('utf8').matchAll(/(?:from|import|require)\s*\(?\s*['"](\.[^'"]+)['"]/g),
+  ];
   return [content, ...imports.flatMap(([, path]) => filesOf(resolve(dirname(found), path), seen))];
 }

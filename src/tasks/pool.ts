@@ -1,9 +1,10 @@
 /**
- * @file A pool of threads for grading: jobs that may be slow, hang, crash or eat memory, and must not take the run with them.
+ * @file A pool of threads for grading: jobs that may be slow, hang, crash or eat memory, and must
+ * not take the run with them.
  *
- * A thread does one job at a time, so when a job overruns its time the thread is ended with it, another takes its place, and no
- * other job is touched. A pool keeps the process alive only while it has work. Results depend on the job alone, never on which
- * thread did it or in which order.
+ * A thread does one job at a time, so when a job overruns its time the thread is ended with it,
+ * another takes its place, and no other job is touched. A pool keeps the process alive only while
+ * it has work. Results depend on the job alone, never on which thread did it or in which order.
  */
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
@@ -32,14 +33,18 @@ interface Waiting {
 const MEMORY_MB = 256;
 
 /**
- * Tests run the TypeScript sources, which a thread of Node 20 cannot load by itself; as built, it is an ordinary module.
+ * Tests run the TypeScript sources, which a thread of Node 20 cannot load by itself; as built, it
+ * is an ordinary module.
  */
 function startThread(module: URL): Worker {
   const resourceLimits = { maxOldGenerationSizeMb: MEMORY_MB, maxYoungGenerationSizeMb: 8 };
   if (!module.pathname.endsWith('.ts')) return new Worker(module, { resourceLimits });
   const jiti = JSON.stringify(createRequire(import.meta.url).resolve('jiti'));
   const file = JSON.stringify(fileURLToPath(module));
-  return new Worker(`require(${jiti}).createJiti(${file})(${file})`, { eval: true, resourceLimits });
+  return new Worker(`require(${jiti}).createJiti(${file})(${file})`, {
+    eval: true,
+    resourceLimits,
+  });
 }
 
 /** @param size most threads at once; they are started when there is work for them */
@@ -100,7 +105,10 @@ export function createPool<Job, Result>(module: URL, size: number): Pool<Job, Re
     worker.on('message', (reply: ThreadReply | 'started') => {
       if (reply !== 'started') return settle(reply as PoolResult<never>, true);
       // The clock runs from here, so that starting a thread is not counted.
-      timer = setTimeout(() => settle({ failed: `took longer than ${limitSeconds} s` }, false), limitSeconds * 1000);
+      timer = setTimeout(
+        () => settle({ failed: `took longer than ${limitSeconds} s` }, false),
+        limitSeconds * 1000,
+      );
     });
     try {
       worker.postMessage(job);

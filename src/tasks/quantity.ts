@@ -1,8 +1,9 @@
 /**
  * @file Units of measurement: what `km/h` is in metres and seconds.
  *
- * A unit is a factor and the powers of the seven base units (SI brochure, 9th edition; the factors of the others are the exact
- * definitions, save the electronvolt and the dalton, which are measured). Degrees Celsius are left out: they are no multiple of a kelvin.
+ * A unit is a factor and the powers of the seven base units (SI brochure, 9th edition; the factors
+ * of the others are the exact definitions, save the electronvolt and the dalton, which are
+ * measured). Degrees Celsius are left out: they are no multiple of a kelvin.
  */
 
 /** Powers of m, kg, s, A, K, mol, cd. */
@@ -136,7 +137,15 @@ const PREFIXES: Record<string, number> = {
   P: 15,
 };
 
-const PREFIX_WORDS: Record<string, number> = { nano: -9, micro: -6, milli: -3, centi: -2, kilo: 3, mega: 6, giga: 9 };
+const PREFIX_WORDS: Record<string, number> = {
+  nano: -9,
+  micro: -6,
+  milli: -3,
+  centi: -2,
+  kilo: 3,
+  mega: 6,
+  giga: 9,
+};
 
 function symbol(text: string): Unit | null {
   if (Object.hasOwn(PREFIXED, text)) return PREFIXED[text];
@@ -166,7 +175,10 @@ function symbol(text: string): Unit | null {
 
 const MAX_UNIT = 60;
 
-/** The unit that a text names (`kg m/s^2`, `J/(mol K)`, `kilometers per hour`); null where it names none. Never throws. */
+/**
+ * The unit that a text names (`kg m/s^2`, `J/(mol K)`, `kilometers per hour`); null where it names
+ * none. Never throws.
+ */
 export function parseUnit(text: string): Unit | null {
   if (text.length > MAX_UNIT) return null;
   const tokens =
@@ -225,9 +237,13 @@ export function parseUnit(text: string): Unit | null {
   return at === tokens.length ? value : null;
 }
 
-/** How much of unit `a` one of unit `b` is; 1 for words that are the same; null where they measure different things. */
+/**
+ * How much of unit `a` one of unit `b` is; 1 for words that are the same; null where they measure
+ * different things.
+ */
 export function sameUnit(a: string, b: string): number | null {
-  const word = (text: string): string => text.toLowerCase().trim().replace(/\.$/, '').replace(/s$/, '');
+  const word = (text: string): string =>
+    text.toLowerCase().trim().replace(/\.$/, '').replace(/s$/, '');
   if (word(a) === word(b) && parseUnit(a) === null) return 1;
   const [x, y] = [parseUnit(a), parseUnit(b)];
   if (x === null || y === null) return word(a) === word(b) ? 1 : null;

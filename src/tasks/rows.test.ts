@@ -37,9 +37,11 @@ test('questions are graded by meaning', async () => {
     evaluationFile: write('eval.jsonl', rows.slice(0, 2)),
   });
   const seen = new Map<string, Problem>();
-  for (let i = 0; i < 200; i++) seen.set(problemAt(task, 1, 'train', i).prompt.split('\n')[0], problemAt(task, 1, 'train', i));
+  for (let i = 0; i < 200; i++)
+    seen.set(problemAt(task, 1, 'train', i).prompt.split('\n')[0], problemAt(task, 1, 'train', i));
   const judge = async (question: string, answer: string) =>
-    (await task.verify(seen.get(question) as Problem, `<think></think><answer>${answer}</answer>`)).correct;
+    (await task.verify(seen.get(question) as Problem, `<think></think><answer>${answer}</answer>`))
+      .correct;
   expect([...seen.keys()].sort()).toEqual(['q1', 'q2', 'q3', 'q4', 'q5', 'q6']);
   expect(await judge('q1', '$1004.00')).toBe(true);
   expect(await judge('q1', '1005')).toBe(false);
@@ -50,7 +52,8 @@ test('questions are graded by meaning', async () => {
   expect(await judge('q5', 'A: 3 m')).toBe(true);
   expect(await judge('q6', '5000 m')).toBe(true);
   expect(await judge('q6', '5 kg')).toBe(false);
-  for (const problem of seen.values()) expect((await task.verify(problem, task.gold(problem) as string)).reward).toBe(1);
+  for (const problem of seen.values())
+    expect((await task.verify(problem, task.gold(problem) as string)).reward).toBe(1);
 });
 
 test('HumanEval-X, MultiPL-E and examples are run', async () => {
@@ -76,10 +79,17 @@ test('HumanEval-X, MultiPL-E and examples are run', async () => {
       tests: [{ args: [[1, 2]], expected: [2, 1] }],
     },
   ];
-  const task = createTask({ name: 'code', file: write('code.jsonl', rows), evaluationFile: write('code-eval.jsonl', rows) });
+  const task = createTask({
+    name: 'code',
+    file: write('code.jsonl', rows),
+    evaluationFile: write('code-eval.jsonl', rows),
+  });
   for (let i = 0; i < 12; i++) {
     const problem = problemAt(task, 1, 'train', i);
-    expect(await task.verify(problem, task.gold(problem) as string)).toMatchObject({ reward: 1, correct: true });
+    expect(await task.verify(problem, task.gold(problem) as string)).toMatchObject({
+      reward: 1,
+      correct: true,
+    });
     const wrong = await task.verify(problem, '<think></think><answer>  return 0 }</answer>');
     expect(wrong).toMatchObject({ reward: 0, correct: false, wellFormed: true });
   }
@@ -88,19 +98,32 @@ test('HumanEval-X, MultiPL-E and examples are run', async () => {
 test('wrong rows end in one line with their place', () => {
   const file = join(scratch, 'broken.jsonl');
   writeFileSync(file, '{"question": "a", "answer": "b"}\n{oops\n');
-  expect(() => createTask({ name: 'questions', file })).toThrow(`file: ${file}:2: is not a JSON object`);
-  expect(() => createTask({ name: 'questions', file: join(scratch, 'none') })).toThrow(/cannot be read/);
-  expect(() => readQuestion({ question: 'a' }, 'f:3')).toThrow('file: f:3: has no answer or solution');
-  expect(() => readCodeProblem({ prompt: 'Add.' }, 'f:4')).toThrow('file: f:4: has no entry, the name of the function');
+  expect(() => createTask({ name: 'questions', file })).toThrow(
+    `file: ${file}:2: is not a JSON object`,
+  );
+  expect(() => createTask({ name: 'questions', file: join(scratch, 'none') })).toThrow(
+    /cannot be read/,
+  );
+  expect(() => readQuestion({ question: 'a' }, 'f:3')).toThrow(
+    'file: f:3: has no answer or solution',
+  );
+  expect(() => readCodeProblem({ prompt: 'Add.' }, 'f:4')).toThrow(
+    'file: f:4: has no entry, the name of the function',
+  );
 });
 
 test('a list of problems is asked from without repeats, shuffled by the seed', () => {
-  const rows = Array.from({ length: 40 }, (_, i) => ({ question: `q${i % 30}`, answer: String(i % 30) }));
+  const rows = Array.from({ length: 40 }, (_, i) => ({
+    question: `q${i % 30}`,
+    answer: String(i % 30),
+  }));
   const file = write('list.jsonl', rows);
   const task = createTask({ name: 'questions', file, evaluationFile: file });
   const all = evaluationProblems(task, 1, 30);
   expect(new Set(all.map(({ prompt }) => prompt)).size).toBe(30);
   expect(evaluationProblems(task, 1, 5)).toEqual(all.slice(0, 5));
   expect(evaluationProblems(task, 2, 30)).not.toEqual(all);
-  expect(() => evaluationProblems(task, 1, 31)).toThrow('31 evaluation problems asked for, but only 30 found');
+  expect(() => evaluationProblems(task, 1, 31)).toThrow(
+    '31 evaluation problems asked for, but only 30 found',
+  );
 });

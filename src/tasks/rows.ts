@@ -1,8 +1,10 @@
 /**
- * @file Tasks from JSON Lines files: `questions` (mathematics, science, multiple choice) and `code` (functions with tests).
+ * @file Tasks from JSON Lines files: `questions` (mathematics, science, multiple choice) and `code`
+ * (functions with tests).
  *
- * A file gives a fixed list of problems. With one file, a problem's hash says whether it is for training or evaluation, one in five, as
- * everywhere; with a file for each, every row belongs to the split that its file is for.
+ * A file gives a fixed list of problems. With one file, a problem's hash says whether it is for
+ * training or evaluation, one in five, as everywhere; with a file for each, every row belongs to
+ * the split that its file is for.
  */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
@@ -14,20 +16,28 @@ import { parseQuantity, sameQuantity } from './quantity.js';
 import { canonical, sandbox } from './sandbox/index.js';
 import { type Problem, type Split, splitOf, type Task, type Verdict } from './task.js';
 
-/** The objects of a file, each with where it stands. @throws UserError (usage) that names file and line */
+/**
+ * The objects of a file, each with where it stands. @throws UserError (usage) that names file and
+ * line
+ */
 export function readRows(file: string): { row: Record<string, unknown>; where: string }[] {
   let text: string;
   try {
     text = readFileSync(file, 'utf8');
   } catch {
-    throw new UserError('usage', `file: ${file}: cannot be read; give the path of a .jsonl file`, 'file');
+    throw new UserError(
+      'usage',
+      `file: ${file}: cannot be read; give the path of a .jsonl file`,
+      'file',
+    );
   }
   const rows = text.split('\n').flatMap((line, i) => {
     if (line.trim() === '') return [];
     const where = `${file}:${i + 1}`;
     try {
       const row = JSON.parse(line) as unknown;
-      if (typeof row === 'object' && row !== null && !Array.isArray(row)) return [{ row: row as Record<string, unknown>, where }];
+      if (typeof row === 'object' && row !== null && !Array.isArray(row))
+        return [{ row: row as Record<string, unknown>, where }];
     } catch {}
     throw new UserError('usage', `file: ${where}: is not a JSON object`, 'file');
   });
@@ -74,7 +84,9 @@ function taskOfRows<Data>(
     });
   const { file, evaluationFile } = files;
   const problems =
-    evaluationFile === undefined ? from(file, null) : [...from(file, 'train'), ...from(evaluationFile, 'evaluation')];
+    evaluationFile === undefined
+      ? from(file, null)
+      : [...from(file, 'train'), ...from(evaluationFile, 'evaluation')];
   const distinct = [...new Map(problems.map((problem) => [problem.key, problem])).values()];
   const texts = problems.flatMap(({ prompt, data }) => [prompt, data.gold ?? '']);
   return {
@@ -104,34 +116,52 @@ interface Question {
 }
 
 /** The letter that a free text chooses: `B`, `(b)`, `b.`, `B: 12 m`. */
-const letterIn = (text: string): string | null => /^\s*\(?([a-z])(?:\)|\.|:|\s|$)/i.exec(text)?.[1].toUpperCase() ?? null;
+const letterIn = (text: string): string | null =>
+  /^\s*\(?([a-z])(?:\)|\.|:|\s|$)/i.exec(text)?.[1].toUpperCase() ?? null;
 
 /** A question of `questions`, from any of the usual shapes. */
 export function readQuestion(row: Record<string, unknown>, where: string): Row<Question> {
-  const question = textIn(row, 'question', 'prompt', 'problem') ?? missing(where, 'question, prompt or problem');
+  const question =
+    textIn(row, 'question', 'prompt', 'problem') ?? missing(where, 'question, prompt or problem');
   const raw = textIn(row, 'answer', 'solution') ?? missing(where, 'answer or solution');
   const choices = Array.isArray(row.choices) ? row.choices.map(String) : null;
   if (choices) {
     const letters = 'ABCDEFGHIJ'.slice(0, choices.length);
-    const index = typeof row.answer === 'number' ? row.answer : letters.indexOf(letterIn(raw) ?? '?');
+    const index =
+      typeof row.answer === 'number' ? row.answer : letters.indexOf(letterIn(raw) ?? '?');
     const at = index >= 0 && index < choices.length ? index : choices.indexOf(raw);
     if (at < 0) missing(where, `answer among its ${choices.length} choices`);
     const shown = choices.map((choice, i) => `\n${letters[i]}: ${choice}`).join('');
     const truth = letters[at];
-    return { key: question, prompt: `${question}${shown}\n`, data: { truth, letters }, gold: writeCompletion('', truth) };
+    return {
+      key: question,
+      prompt: `${question}${shown}\n`,
+      data: { truth, letters },
+      gold: writeCompletion('', truth),
+    };
   }
-  // GSM8K ends its solutions with `#### 42` and notes its sums as <<48/2=24>>; MATH boxes its answers.
+  // GSM8K ends its solutions with `#### 42` and notes its sums as <<48/2=24>>; MATH boxes its
+  // answers.
   const marked = raw.lastIndexOf('####');
   const boxed = /\\boxed\{/.test(raw);
   const truth = marked >= 0 ? raw.slice(marked + 4).trim() : raw.trim();
   const thinking =
-    marked >= 0 ? raw.slice(0, marked) : boxed && raw.length > 60 ? raw : (textIn(row, 'thinking', 'rationale') ?? '');
+    marked >= 0
+      ? raw.slice(0, marked)
+      : boxed && raw.length > 60
+        ? raw
+        : (textIn(row, 'thinking', 'rationale') ?? '');
   const clean = thinking
     .replace(/<<[^<>]*>>/g, '')
     .replace(/<\/?(think|answer)>/g, '')
     .trim();
   const answer = textIn(row, 'answer') !== undefined && marked < 0 ? raw.trim() : truth;
-  return { key: question, prompt: `${question}\n`, data: { truth: answer, letters: '' }, gold: writeCompletion(clean, answer) };
+  return {
+    key: question,
+    prompt: `${question}\n`,
+    data: { truth: answer, letters: '' },
+    gold: writeCompletion(clean, answer),
+  };
 }
 
 const files = {
@@ -161,8 +191,14 @@ export const questions = defineTask({
             letters !== ''
               ? letterIn(answer) === truth
               : sameParsed(parseAnswer(truth), parseAnswer(answer), tolerance) ||
-                (parseQuantity(truth) !== null && sameQuantity(truth, answer, Math.max(tolerance, 1e-9)));
-          return { correct, reason: correct ? `is ${quote(truth)}` : `answers ${quote(answer)}, not ${quote(truth)}` };
+                (parseQuantity(truth) !== null &&
+                  sameQuantity(truth, answer, Math.max(tolerance, 1e-9)));
+          return {
+            correct,
+            reason: correct
+              ? `is ${quote(truth)}`
+              : `answers ${quote(answer)}, not ${quote(truth)}`,
+          };
         }),
       false,
     ) as Task;
@@ -182,14 +218,18 @@ export function readCodeProblem(row: Record<string, unknown>, where: string): Ro
   const prompt = textIn(row, 'prompt', 'question') ?? missing(where, 'prompt');
   const declared = textIn(row, 'declaration') ?? prompt;
   const names = [...declared.matchAll(/(?:function\s+|(?:const|let|var)\s+)([A-Za-z_$][\w$]*)/g)];
-  const entry = textIn(row, 'entry', 'entry_point') ?? names.at(-1)?.[1] ?? missing(where, 'entry, the name of the function');
+  const entry =
+    textIn(row, 'entry', 'entry_point') ??
+    names.at(-1)?.[1] ??
+    missing(where, 'entry, the name of the function');
   const key = textIn(row, 'task_id', 'name') ?? prompt;
   const solution = textIn(row, 'canonical_solution', 'solution');
   const gold = solution === undefined ? null : writeCompletion('', solution);
   if (Array.isArray(row.tests)) {
     const examples = row.tests.map((test: unknown, i) => {
       const { args, expected } = (test ?? {}) as { args?: unknown; expected?: unknown };
-      if (!Array.isArray(args) || expected === undefined) missing(where, `args and expected in tests.${i}`);
+      if (!Array.isArray(args) || expected === undefined)
+        missing(where, `args and expected in tests.${i}`);
       return { args: args as unknown[], expected };
     });
     return { key, prompt, data: { prompt, entry, examples }, gold };
@@ -198,17 +238,23 @@ export function readCodeProblem(row: Record<string, unknown>, where: string): Ro
   return { key, prompt, data: { prompt, entry, tests }, gold };
 }
 
-/** The code of an answer: without Markdown fences, and after the prompt where it is a continuation of it. */
+/**
+ * The code of an answer: without Markdown fences, and after the prompt where it is a continuation
+ * of it.
+ */
 export function codeOf(answer: string, { prompt, entry }: CodeProblem): string {
   const fenced = /```(?:js|javascript|ts)?\s*\n([\s\S]*?)```/.exec(answer);
   const code = fenced ? fenced[1] : answer;
-  const whole = new RegExp(`(?:function\\s*\\*?\\s*|(?:const|let|var)\\s+)${entry.replaceAll('$', '\\$')}\\b`).test(code);
+  const whole = new RegExp(
+    `(?:function\\s*\\*?\\s*|(?:const|let|var)\\s+)${entry.replaceAll('$', '\\$')}\\b`,
+  ).test(code);
   return whole || !prompt.includes(entry) ? code : `${prompt}${code}`;
 }
 
 export const code = defineTask({
   name: 'code',
-  description: 'JavaScript functions with tests from a JSON Lines file; answers run in the sandbox.',
+  description:
+    'JavaScript functions with tests from a JSON Lines file; answers run in the sandbox.',
   options: z.strictObject({ ...files, formatReward }),
   create({ formatReward, ...where }): Task {
     return taskOfRows(
@@ -217,23 +263,40 @@ export const code = defineTask({
       readCodeProblem,
       async (problem, completion): Promise<Verdict> => {
         const parsed = parseCompletion(completion);
-        if (!parsed.wellFormed) return { reward: 0, correct: false, wellFormed: false, reason: parsed.reason };
+        if (!parsed.wellFormed)
+          return { reward: 0, correct: false, wellFormed: false, reason: parsed.reason };
         const { entry, tests, examples = [] } = problem;
-        const failed = (reason: string): Verdict => ({ reward: formatReward, correct: false, wellFormed: true, reason });
+        const failed = (reason: string): Verdict => ({
+          reward: formatReward,
+          correct: false,
+          wellFormed: true,
+          reason,
+        });
         const calls = examples.map(({ args }) => JSON.stringify(args));
         const result = await sandbox({ code: codeOf(parsed.answer, problem), entry, tests, calls });
         if (result.error !== undefined) return failed(result.error);
         if (tests !== undefined) {
           const { passed, failure } = result.tests ?? { passed: 0, failure: 'was not tested' };
           if (failure !== '') return failed(failure);
-          return { reward: 1, correct: true, wellFormed: true, reason: `passes ${passed} assertions` };
+          return {
+            reward: 1,
+            correct: true,
+            wellFormed: true,
+            reason: `passes ${passed} assertions`,
+          };
         }
         for (const [i, { expected }] of examples.entries()) {
           const got = result.calls?.[i] ?? { error: 'was not called' };
           if ('error' in got) return failed(`test ${i + 1} ${got.error}`);
-          if (got.value !== canonical(expected)) return failed(`test ${i + 1} gives ${quote(got.value)}`);
+          if (got.value !== canonical(expected))
+            return failed(`test ${i + 1} gives ${quote(got.value)}`);
         }
-        return { reward: 1, correct: true, wellFormed: true, reason: `passes ${examples.length} tests` };
+        return {
+          reward: 1,
+          correct: true,
+          wellFormed: true,
+          reason: `passes ${examples.length} tests`,
+        };
       },
       true,
     ) as Task;

@@ -2,18 +2,28 @@
 import { describe, expect, it } from 'vitest';
 import { createTask, evaluationProblems } from './index.js';
 
-const of = (reward: string) => createTask({ name: 'scored', task: { name: 'sums', maximum: 9 }, reward });
+const of = (reward: string) =>
+  createTask({ name: 'scored', task: { name: 'sums', maximum: 9 }, reward });
 
 describe('scored', () => {
   it('gives what the function gives, and the problems of the task', async () => {
-    const task = of('({ correct, answer, thinking }) => (correct ? 1 : 0) + (answer === "7" ? 0.25 : 0) + thinking.length / 100');
+    const task = of(
+      '({ correct, answer, thinking }) => (correct ? 1 : 0) + (answer === "7" ? 0.25 : 0) + thinking.length / 100',
+    );
     const [problem] = evaluationProblems(task, 1, 1);
     const sums = createTask({ name: 'sums', maximum: 9 });
     expect(problem).toEqual(evaluationProblems(sums, 1, 1)[0]);
     const gold = sums.gold(problem) as string;
     const thinking = gold.indexOf('</think>') - '<think>'.length;
-    expect(await task.verify(problem, gold)).toMatchObject({ reward: 1 + thinking / 100, correct: true, wellFormed: true });
-    expect(await task.verify(problem, '<think>x</think><answer>7</answer>')).toMatchObject({ reward: 0.26, correct: false });
+    expect(await task.verify(problem, gold)).toMatchObject({
+      reward: 1 + thinking / 100,
+      correct: true,
+      wellFormed: true,
+    });
+    expect(await task.verify(problem, '<think>x</think><answer>7</answer>')).toMatchObject({
+      reward: 0.26,
+      correct: false,
+    });
   });
 
   it('takes many completions at once, each with its own verdict', async () => {
@@ -32,9 +42,18 @@ describe('scored', () => {
       reason: expect.stringMatching(/^the reward .*SyntaxError|^the reward unexpected/i),
     });
     expect(await said('12')).toMatchObject({ reward: 0, reason: 'the reward is no function' });
-    expect(await said('() => { throw new Error("no") }')).toMatchObject({ reward: 0, reason: expect.stringContaining('no') });
+    expect(await said('() => { throw new Error("no") }')).toMatchObject({
+      reward: 0,
+      reason: expect.stringContaining('no'),
+    });
     expect(await said('() => { for (;;); }')).toMatchObject({ reward: 0, correct: false });
-    expect(await said('() => fetch("x")')).toMatchObject({ reward: 0, reason: expect.stringContaining('fetch') });
-    expect(await said('() => "much"')).toMatchObject({ reward: 0, reason: expect.stringContaining('not a number') });
+    expect(await said('() => fetch("x")')).toMatchObject({
+      reward: 0,
+      reason: expect.stringContaining('fetch'),
+    });
+    expect(await said('() => "much"')).toMatchObject({
+      reward: 0,
+      reason: expect.stringContaining('not a number'),
+    });
   });
 });

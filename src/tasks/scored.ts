@@ -1,11 +1,13 @@
 /**
- * @file scored: any task with another reward, a JavaScript function that stands in the recipe and runs in the sandbox.
+ * @file scored: any task with another reward, a JavaScript function that stands in the recipe and
+ * runs in the sandbox.
  *
  *   {"name": "scored", "task": {"name": "sums"}, "reward": "({correct, completion}) => correct ? 1 - completion.length / 1000 : 0"}
  *
- * So a recipe says all that it rests on, and a reward can be typed into a page. The function gets what a user's own reward gets
- * (`rewards.ts`), and what the task itself would say. It is run with the limits of a model's code: no files, no network, no clock.
- * Completions that are graded together share an interpreter, a few at a time, since to make one takes longer than to ask it.
+ * So a recipe says all that it rests on, and a reward can be typed into a page. The function gets
+ * what a user's own reward gets (`rewards.ts`), and what the task itself would say. It is run with
+ * the limits of a model's code: no files, no network, no clock. Completions that are graded
+ * together share an interpreter, a few at a time, since to make one takes longer than to ask it.
  */
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
@@ -46,8 +48,14 @@ function verdictOf(call: Call, wellFormed: boolean): Verdict {
   const nothing = { reward: 0, correct: false, wellFormed };
   if ('error' in call) return { ...nothing, reason: `the reward ${call.error}` };
   const reward = call.value === 'true' ? 1 : call.value === 'false' ? 0 : Number(call.value);
-  if (!Number.isFinite(reward)) return { ...nothing, reason: `the reward gives ${call.value.slice(0, 30)}, not a number` };
-  return { reward, correct: reward >= 1, wellFormed, reason: `scores ${Number(reward.toFixed(3))}` };
+  if (!Number.isFinite(reward))
+    return { ...nothing, reason: `the reward gives ${call.value.slice(0, 30)}, not a number` };
+  return {
+    reward,
+    correct: reward >= 1,
+    wellFormed,
+    reason: `scores ${Number(reward.toFixed(3))}`,
+  };
 }
 
 export const scored = (createTask: (reference: Record<string, unknown>) => Task): TaskDefinition =>
@@ -57,12 +65,20 @@ export const scored = (createTask: (reference: Record<string, unknown>) => Task)
     options: z.strictObject({
       /** The task that draws problems and writes demonstrations, with its options. */
       task: z.looseObject({ name: z.string() }),
-      /** A function of `{prompt, completion, thinking, answer, correct, reward}` that gives a number, or true and false for 1 and 0. */
+      /**
+       * A function of `{prompt, completion, thinking, answer, correct, reward}` that gives a
+       * number, or true and false for 1 and 0.
+       */
       reward: z.string().min(1).max(10_000),
     }),
     create({ task: reference, reward: code }): Task {
       const task = createTask(reference);
-      if (task.pooled) throw new UserError('usage', `task scored: task: ${task.name} is graded by other code already`, 'task');
+      if (task.pooled)
+        throw new UserError(
+          'usage',
+          `task scored: task: ${task.name} is graded by other code already`,
+          'task',
+        );
       const score = createScorer(code);
       return {
         ...task,
@@ -70,7 +86,9 @@ export const scored = (createTask: (reference: Record<string, unknown>) => Task)
         async verify(problem, completion) {
           const own = await task.verify(problem, completion);
           const parsed = parseCompletion(completion);
-          const { thinking, answer } = parsed.wellFormed ? parsed : { thinking: null, answer: null };
+          const { thinking, answer } = parsed.wellFormed
+            ? parsed
+            : { thinking: null, answer: null };
           const { correct, reward } = own;
           const sample = { prompt: problem.prompt, completion, thinking, answer, correct, reward };
           return verdictOf(await score(sample), parsed.wellFormed);

@@ -34,7 +34,11 @@ test('verdicts by hand', () => {
 
 test('gold works the chain from the left, through negative values too', () => {
   expect(task.gold(problem)).toBe('<think>12+7=19\n19-5=14</think><answer>14</answer>');
-  const negative = { key: '3-8+2', prompt: '3-8+2=', data: { operands: [3, 8, 2], subtract: [false, true, false] } };
+  const negative = {
+    key: '3-8+2',
+    prompt: '3-8+2=',
+    data: { operands: [3, 8, 2], subtract: [false, true, false] },
+  };
   expect(task.gold(negative)).toBe('<think>3-8=-5\n-5+2=-3</think><answer>-3</answer>');
 });
 
@@ -45,14 +49,19 @@ test('a format reward goes to well-formed wrong answers only', () => {
   expect(lenient.verify(problem, '<answer>14</answer>').reward).toBe(0);
 });
 
-/** Each step of a careful demonstration, with whether it is right and follows from the one before. */
+/**
+ * Each step of a careful demonstration, with whether it is right and follows from the one before.
+ */
 function steps(thinking: string): { right: boolean; follows: boolean }[] {
   let last: number | null = null;
   return thinking.split('\n').map((line) => {
     const [, a, sign, b, c] = /^(-?\d+)([+-])(\d+)=(-?\d+)$/.exec(line) as unknown as string[];
     const follows = last === null || last === Number(a);
     last = Number(c);
-    return { right: Number(c) === (sign === '+' ? Number(a) + Number(b) : Number(a) - Number(b)), follows };
+    return {
+      right: Number(c) === (sign === '+' ? Number(a) + Number(b) : Number(a) - Number(b)),
+      follows,
+    };
   });
 }
 
@@ -63,7 +72,10 @@ test('demonstrations mix as the options say', () => {
     const item = problemAt(task, 3, 'train', i);
     const parsed = parseCompletion(task.demonstrate(item, new Random(3, 'demonstration', i)));
     if (!parsed.wellFormed) throw new Error(parsed.reason);
-    const truth = item.data.operands.reduce((total, x, k) => (item.data.subtract[k] ? total - x : total + x), 0);
+    const truth = item.data.operands.reduce(
+      (total, x, k) => (item.data.subtract[k] ? total - x : total + x),
+      0,
+    );
     if (parsed.thinking === '') {
       seen.direct++;
       const off = Math.abs(Number(parsed.answer) - truth);
@@ -78,12 +90,17 @@ test('demonstrations mix as the options say', () => {
     expect(parsed.thinking.endsWith(`=${parsed.answer}`)).toBe(true);
     seen.steps += worked.length;
     seen.slips += worked.filter(({ right }) => !right).length;
-    if (worked.filter(({ right }) => !right).length === 1) expect(Number(parsed.answer)).not.toBe(truth);
+    if (worked.filter(({ right }) => !right).length === 1)
+      expect(Number(parsed.answer)).not.toBe(truth);
   }
   // Within four standard deviations of the shares asked for.
   expect(Math.abs(seen.careful / count - 0.5)).toBeLessThan(4 * Math.sqrt(0.25 / count));
-  expect(Math.abs(seen.slips / seen.steps - 0.04)).toBeLessThan(4 * Math.sqrt((0.04 * 0.96) / seen.steps));
-  expect(Math.abs(seen.wrong / seen.direct - 0.8)).toBeLessThan(4 * Math.sqrt((0.8 * 0.2) / seen.direct));
+  expect(Math.abs(seen.slips / seen.steps - 0.04)).toBeLessThan(
+    4 * Math.sqrt((0.04 * 0.96) / seen.steps),
+  );
+  expect(Math.abs(seen.wrong / seen.direct - 0.8)).toBeLessThan(
+    4 * Math.sqrt((0.8 * 0.2) / seen.direct),
+  );
   expect(seen.near).toBe(seen.wrong);
 });
 

@@ -1,12 +1,14 @@
 /**
  * @file sums: chains of additions and subtractions, `12+7-5=`.
  *
- * The smallest task in which thinking pays. Demonstrations mix two manners: careful ones work a chain from the left, one
- * operation a line, and now and then slip; direct ones answer at once, and mostly wrong. A model that imitates both is
- * right about half of the time when sampled, and reinforcement learning from the answer alone has to find out which manner
- * earns the reward. What a careful model still gets wrong is its slips.
+ * The smallest task in which thinking pays. Demonstrations mix two manners: careful ones work a
+ * chain from the left, one operation a line, and now and then slip; direct ones answer at once, and
+ * mostly wrong. A model that imitates both is right about half of the time when sampled, and
+ * reinforcement learning from the answer alone has to find out which manner earns the reward. What
+ * a careful model still gets wrong is its slips.
  *
- * All options share one alphabet, so chains longer than any demonstrated one (`terms: [5, 6]`) need no other vocabulary.
+ * All options share one alphabet, so chains longer than any demonstrated one (`terms: [5, 6]`) need
+ * no other vocabulary.
  */
 import { z } from 'zod';
 import type { Random } from '../base/random.js';
@@ -21,14 +23,20 @@ const options = z.strictObject({
   maximum: z.number().int().min(1).max(999).default(20),
   /** Share of demonstrations that work step by step; the others answer at once. */
   stepByStep: share.default(0.5),
-  /** Probability that a step of a careful demonstration comes out wrong; later steps go on from the wrong value. */
+  /**
+   * Probability that a step of a careful demonstration comes out wrong; later steps go on from the
+   * wrong value.
+   */
   slip: share.default(0.04),
   /** Share of direct demonstrations whose answer is wrong. */
   wrong: share.default(0.8),
   formatReward,
 });
 
-/** A chain: `operands[0]`, then each operand added or, where `subtract` says so, subtracted (`subtract[0]` is false). */
+/**
+ * A chain: `operands[0]`, then each operand added or, where `subtract` says so, subtracted
+ * (`subtract[0]` is false).
+ */
 export interface Sum {
   readonly operands: readonly number[];
   readonly subtract: readonly boolean[];
@@ -37,10 +45,17 @@ export interface Sum {
 const expression = ({ operands, subtract }: Sum): string =>
   operands.map((operand, i) => `${i === 0 ? '' : subtract[i] ? '-' : '+'}${operand}`).join('');
 
-const valueOfSum = ({ operands, subtract }: Sum): number => operands.reduce((total, x, i) => total + (subtract[i] ? -x : x), 0);
+const valueOfSum = ({ operands, subtract }: Sum): number =>
+  operands.reduce((total, x, i) => total + (subtract[i] ? -x : x), 0);
 
-/** One line an operation, `12+7=19`; each line's result is off by a little with probability `slip`. */
-function workThrough({ operands, subtract }: Sum, slip: number, random: Random | null): { lines: string[]; result: number } {
+/**
+ * One line an operation, `12+7=19`; each line's result is off by a little with probability `slip`.
+ */
+function workThrough(
+  { operands, subtract }: Sum,
+  slip: number,
+  random: Random | null,
+): { lines: string[]; result: number } {
   const lines: string[] = [];
   let result = operands[0];
   for (let i = 1; i < operands.length; i++) {

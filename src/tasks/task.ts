@@ -1,9 +1,10 @@
 /**
  * @file What a task is: problems that can be checked.
  *
- * A task generates problems, says what a good answer looks like, and grades a completion with a reason. Training and
- * evaluation problems are disjoint by construction: a problem belongs to the split that the hash of its `key` says,
- * whatever seed drew it (`problemAt`). The evaluation split is one key in `EVALUATION_SHARE`.
+ * A task generates problems, says what a good answer looks like, and grades a completion with a
+ * reason. Training and evaluation problems are disjoint by construction: a problem belongs to the
+ * split that the hash of its `key` says, whatever seed drew it (`problemAt`). The evaluation split
+ * is one key in `EVALUATION_SHARE`.
  *
  * A completion has the form `<think>…</think><answer>…</answer>`.
  */
@@ -11,7 +12,10 @@ import { UserError } from '../base/errors.js';
 import { hashString, Random } from '../base/random.js';
 
 export interface Problem<Data = unknown> {
-  /** What identifies the problem whatever its wording: two problems with one key are the same problem. */
+  /**
+   * What identifies the problem whatever its wording: two problems with one key are the same
+   * problem.
+   */
   readonly key: string;
   /** The text that the model sees. It ends where the completion starts. */
   readonly prompt: string;
@@ -20,7 +24,10 @@ export interface Problem<Data = unknown> {
   readonly part?: string;
 }
 
-/** The outcome of grading one completion. `reason` says in a few words why, for people who read samples. */
+/**
+ * The outcome of grading one completion. `reason` says in a few words why, for people who read
+ * samples.
+ */
 export interface Verdict {
   readonly reward: number;
   readonly correct: boolean;
@@ -50,31 +57,45 @@ export interface Reward<Data = unknown> {
 
 export interface Task<Data = unknown> {
   readonly name: string;
-  /** Every character that prompts, demonstrations and gold answers may use, without special tokens. */
+  /**
+   * Every character that prompts, demonstrations and gold answers may use, without special tokens.
+   */
   readonly alphabet: string;
-  /** Characters in the longest prompt that `generate` may draw; samplers size their caches by it. */
+  /**
+   * Characters in the longest prompt that `generate` may draw; samplers size their caches by it.
+   */
   readonly maxPromptLength: number;
   /** True where verdicts come from other threads: they run code or a user's rewards. */
   readonly pooled?: boolean;
-  /** Names of what it is made of (the tasks of a `mix`, the levels of a `curriculum`): metrics are also kept for each. */
+  /**
+   * Names of what it is made of (the tasks of a `mix`, the levels of a `curriculum`): metrics are
+   * also kept for each.
+   */
   readonly parts?: readonly string[];
   /**
    * Draws a problem; everything random comes from `random`.
-   * @param progress how much of a training stage is done, from 0 to 1; not given for evaluation. Most tasks do not look.
+   * @param progress how much of a training stage is done, from 0 to 1; not given for evaluation.
+   * Most tasks do not look.
    */
   generate(random: Random, progress?: number): Problem<Data>;
   /**
-   * Grades any text at all; never throws, never evaluates text as code in this process. Pure tasks answer at once; those that
-   * run code or a user's rewards answer later, from a pool of threads.
+   * Grades any text at all; never throws, never evaluates text as code in this process. Pure tasks
+   * answer at once; those that run code or a user's rewards answer later, from a pool of threads.
    */
   verify(problem: Problem<Data>, completion: string): Verdict | Promise<Verdict>;
   /** What `verify` adds up, for a task of a user's own; each is then asked by itself. */
   readonly rewards?: readonly Reward<Data>[];
   /** Seconds that a verdict or one reward may take, for a task of a user's own. */
   readonly rewardSeconds?: number;
-  /** A completion to imitate in supervised stages; demonstrations may be wrong on purpose, as the task's options say. */
+  /**
+   * A completion to imitate in supervised stages; demonstrations may be wrong on purpose, as the
+   * task's options say.
+   */
   demonstrate(problem: Problem<Data>, random: Random): string;
-  /** The same text for answers that are the same, where a majority is counted; without it, answers are compared as they are. */
+  /**
+   * The same text for answers that are the same, where a majority is counted; without it, answers
+   * are compared as they are.
+   */
   voteOf?(answer: string): string;
   /** Every problem of a split, for a task whose problems are a list. */
   listed?(split: Split): readonly Problem<Data>[];
@@ -101,11 +122,20 @@ export function splitOf(key: string): Split {
  * @param progress of a training stage, for tasks that change with it (`curriculum`)
  * @throws UserError (usage) when the task's problems are so few that the split has none.
  */
-export function problemAt<Data>(task: Task<Data>, seed: number, split: Split, index: number, progress?: number): Problem<Data> {
+export function problemAt<Data>(
+  task: Task<Data>,
+  seed: number,
+  split: Split,
+  index: number,
+  progress?: number,
+): Problem<Data> {
   const random = new Random(seed, 'problem', split, index);
   for (let attempt = 0; attempt < 10_000; attempt++) {
     const problem = task.generate(random, progress);
     if (splitOf(problem.key) === split) return problem;
   }
-  throw new UserError('usage', `task ${task.name}: no ${split} problem in 10,000 draws; widen the task's options`);
+  throw new UserError(
+    'usage',
+    `task ${task.name}: no ${split} problem in 10,000 draws; widen the task's options`,
+  );
 }

@@ -1,7 +1,9 @@
 /**
- * @file What the rooms above see of the tensors: the contract, the tape, the operations, and the float64 backend.
+ * @file What the rooms above see of the tensors: the contract, the tape, the operations, and the
+ * float64 backend.
  *
- * The other backends are made by their own modules under `backends/`, so that nobody loads one that is not used.
+ * The other backends are made by their own modules under `backends/`, so that nobody loads one that
+ * is not used.
  */
 export * from './backend.js';
 export { createReferenceBackend } from './backends/reference.js';
@@ -22,9 +24,19 @@ export { type LinearOptions, type LowRank, linear } from './operations/linear.js
 export { groupedMatmulFp8, linearFp8 } from './operations/linear-fp8.js';
 export { batchedMatmul, matmul, type TransposeOptions } from './operations/matmul.js';
 export { rmsNorm } from './operations/rms-norm.js';
-export { type RopeTable, type RopeTableOptions, rope, ropeInPlace, ropeTable, type Yarn } from './operations/rope.js';
+export {
+  type RopeTable,
+  type RopeTableOptions,
+  rope,
+  ropeInPlace,
+  ropeTable,
+  type Yarn,
+} from './operations/rope.js';
 export { type BalanceOptions, type Routing, route } from './operations/route.js';
 export { splitColumns } from './operations/split-columns.js';
 export { swiglu } from './operations/swiglu.js';
-export { type TokenLogProbabilities, tokenLogProbabilities } from './operations/token-log-probabilities.js';
+export {
+  type TokenLogProbabilities,
+  tokenLogProbabilities,
+} from './operations/token-log-probabilities.js';
 export * from './tape.js';

@@ -1,17 +1,21 @@
 /**
  * @file The tape: which derivatives to run, in which order.
  *
- * A `Variable` is a tensor with room for a gradient. An operation computes its output at once and, when the tape records,
- * leaves a closure that turns the output's gradient into its inputs' gradients. `backward` runs the closures in reverse.
+ * A `Variable` is a tensor with room for a gradient. An operation computes its output at once and,
+ * when the tape records, leaves a closure that turns the output's gradient into its inputs'
+ * gradients. `backward` runs the closures in reverse.
  *
- * Gradients are written, not zeroed and added: the first writer of a gradient overwrites, later ones accumulate. An operation
- * asks `tape.gradientOf(variable)` where to write and whether to accumulate, once for each input, and must then write all
- * of it.
+ * Gradients are written, not zeroed and added: the first writer of a gradient overwrites, later
+ * ones accumulate. An operation asks `tape.gradientOf(variable)` where to write and whether to
+ * accumulate, once for each input, and must then write all of it.
  */
 import type { Backend, Tensor } from './backend.js';
 
 export class Variable {
-  /** Where the gradient lives, once somebody has written to it (parameters: preallocated for the whole stage). */
+  /**
+   * Where the gradient lives, once somebody has written to it (parameters: preallocated for the
+   * whole stage).
+   */
   gradient: Tensor | null = null;
   /** True once the gradient holds something of this step. */
   written = false;
@@ -44,15 +48,22 @@ export class Tape {
     readonly recompute = false,
   ) {}
 
-  /** A fresh f32 output of an operation over `inputs`; it requires a gradient when the tape records and an input does. */
+  /**
+   * A fresh f32 output of an operation over `inputs`; it requires a gradient when the tape records
+   * and an input does.
+   */
   output(shape: readonly number[], ...inputs: Variable[]): Variable {
-    return new Variable(this.backend.allocate('f32', shape), this.recording && inputs.some((v) => v.requiresGradient));
+    return new Variable(
+      this.backend.allocate('f32', shape),
+      this.recording && inputs.some((v) => v.requiresGradient),
+    );
   }
 
   /**
-   * A part of the computation, such as a layer, from x alone (and parameters). When the tape recomputes, everything but its output is
-   * freed at once, and computed again for the derivative (Chen et al. 2016, arXiv:1604.06174): one more forward pass for the memory of
-   * one segment instead of all. The numbers are the same either way.
+   * A part of the computation, such as a layer, from x alone (and parameters). When the tape
+   * recomputes, everything but its output is freed at once, and computed again for the derivative
+   * (Chen et al. 2016, arXiv:1604.06174): one more forward pass for the memory of one segment
+   * instead of all. The numbers are the same either way.
    */
   segment(x: Variable, body: (tape: Tape, x: Variable) => Variable): Variable {
     if (!this.recording || !this.recompute) return body(this, x);
@@ -60,7 +71,8 @@ export class Tape {
     const out = new Variable(backend.allocate('f32', x.shape), true);
     const mark = backend.mark();
     const made = body(new Tape(backend, false), x);
-    if (made.shape.join() !== x.shape.join()) throw new Error(`a segment turned [${x.shape}] into [${made.shape}]`);
+    if (made.shape.join() !== x.shape.join())
+      throw new Error(`a segment turned [${x.shape}] into [${made.shape}]`);
     backend.copy(out.value, made.value);
     backend.release(mark);
     this.record(out, (gradient) => {
@@ -87,7 +99,10 @@ export class Tape {
     });
   }
 
-  /** Like `record`, for an operation with several outputs; the closure looks at each output's gradient itself. */
+  /**
+   * Like `record`, for an operation with several outputs; the closure looks at each output's
+   * gradient itself.
+   */
   recordAlways(closure: () => void): void {
     if (this.recording) this.closures.push(closure);
   }
@@ -102,18 +117,22 @@ export class Tape {
   }
 
   /**
-   * Adds `gradient` to the gradient of `variable`. When nothing was written yet the tensor itself is adopted: the caller gives
-   * it away and must not use it again.
+   * Adds `gradient` to the gradient of `variable`. When nothing was written yet the tensor itself
+   * is adopted: the caller gives it away and must not use it again.
    */
   give(variable: Variable, gradient: Tensor): void {
     if (!variable.requiresGradient) return;
-    if (variable.written && variable.gradient) this.backend.scale(variable.gradient, gradient, 1, true);
+    if (variable.written && variable.gradient)
+      this.backend.scale(variable.gradient, gradient, 1, true);
     else if (variable.gradient) this.backend.copy(variable.gradient, gradient);
     else variable.gradient = gradient;
     variable.written = true;
   }
 
-  /** Runs the derivatives of everything recorded, starting from `gradient` at `output`. The tape is then empty. */
+  /**
+   * Runs the derivatives of everything recorded, starting from `gradient` at `output`. The tape is
+   * then empty.
+   */
   backward(output: Variable, gradient: Tensor): void {
     this.give(output, gradient);
     for (let i = this.closures.length - 1; i >= 0; i--) this.closures[i]();

@@ -1,9 +1,11 @@
 /**
- * @file Chat templates: how a conversation is written for a model, as the Jinja text that comes with it.
+ * @file Chat templates: how a conversation is written for a model, as the Jinja text that comes
+ * with it.
  *
- * A template is a program from a stranger. The interpreter (`@huggingface/jinja`) gives it no way to files, network or JavaScript;
- * what is left is time and memory, so a template may not be long and may not count far. It has no clock either (`strftime_now`):
- * what a model is asked does not depend on the day.
+ * A template is a program from a stranger. The interpreter (`@huggingface/jinja`) gives it no way
+ * to files, network or JavaScript; what is left is time and memory, so a template may not be long
+ * and may not count far. It has no clock either (`strftime_now`): what a model is asked does not
+ * depend on the day.
  */
 import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja';
 import { UserError } from '../base/errors.js';
@@ -13,7 +15,10 @@ export interface ChatMessage {
   content: string;
 }
 
-/** Writes a conversation up to where the assistant's next answer begins. @throws UserError (data) what the template refuses */
+/**
+ * Writes a conversation up to where the assistant's next answer begins. @throws UserError (data)
+ * what the template refuses
+ */
 export type ChatTemplate = (messages: readonly ChatMessage[]) => string;
 
 const MAX_TEMPLATE_CHARACTERS = 1_000_000;
@@ -47,14 +52,18 @@ const GLOBALS: Record<string, unknown> = {
  * @param variables texts of special tokens: `bos_token`, `eos_token`, …
  * @throws UserError (data) when the text is no template
  */
-export function createChatTemplate(source: string, variables: Record<string, string>): ChatTemplate {
+export function createChatTemplate(
+  source: string,
+  variables: Record<string, string>,
+): ChatTemplate {
   const fail = (what: string, error: unknown): never => {
     const why = String((error as Error)?.message ?? error)
       .split('\n')[0]
       .slice(0, 200);
     throw new UserError('data', `the model's chat template ${what}: ${why}`, 'chat_template');
   };
-  if (source.length > MAX_TEMPLATE_CHARACTERS) return fail('is too long', `${source.length} characters`);
+  if (source.length > MAX_TEMPLATE_CHARACTERS)
+    return fail('is too long', `${source.length} characters`);
   let program: ReturnType<typeof parse>;
   try {
     program = parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true }));
@@ -64,8 +73,12 @@ export function createChatTemplate(source: string, variables: Record<string, str
   return (messages) => {
     try {
       const environment = new Environment();
-      const conversation = { messages: messages.map((m) => ({ ...m })), add_generation_prompt: true };
-      for (const [name, value] of Object.entries({ ...GLOBALS, ...variables, ...conversation })) environment.set(name, value);
+      const conversation = {
+        messages: messages.map((m) => ({ ...m })),
+        add_generation_prompt: true,
+      };
+      for (const [name, value] of Object.entries({ ...GLOBALS, ...variables, ...conversation }))
+        environment.set(name, value);
       return String((new Interpreter(environment).run(program) as { value: unknown }).value);
     } catch (error) {
       return fail('refuses this conversation', error);
@@ -73,7 +86,10 @@ export function createChatTemplate(source: string, variables: Record<string, str
   };
 }
 
-/** The Jinja text in a `tokenizer_config.json`: one text, or several by name, of which `default` is meant; null without. */
+/**
+ * The Jinja text in a `tokenizer_config.json`: one text, or several by name, of which `default` is
+ * meant; null without.
+ */
 export function templateIn(tokenizerConfig: Record<string, unknown> | null): string | null {
   const template = tokenizerConfig?.chat_template;
   if (typeof template === 'string') return template;

@@ -11,9 +11,14 @@ interface Fixture {
   samples: { text: string; ids: number[] }[];
 }
 
-/** Written by test/fixtures/tokenizers/make.py with Hugging Face's Rust library, which also made the ids. */
+/**
+ * Written by test/fixtures/tokenizers/make.py with Hugging Face's Rust library, which also made the
+ * ids.
+ */
 const fixture = (name: string): Fixture =>
-  JSON.parse(readFileSync(new URL(`../../test/fixtures/tokenizers/${name}.json`, import.meta.url), 'utf8'));
+  JSON.parse(
+    readFileSync(new URL(`../../test/fixtures/tokenizers/${name}.json`, import.meta.url), 'utf8'),
+  );
 const open = (name: string, more: object = {}) => {
   const { tokenizer: tokenizerJson, tokenizerConfig } = fixture(name);
   return openTokenizer({ tokenizerJson, tokenizerConfig, ...more });
@@ -35,7 +40,9 @@ describe('what begins and ends a text', () => {
     const qwen = open('qwen', { generationConfig: { eos_token_id: [999, 362] } });
     const id = (text: string): number => qwen.encode(text)[0];
     expect(qwen.special).toEqual({ bos: null, eos: id('<|im_end|>'), pad: id('<|endoftext|>') });
-    expect(qwen.stops).toEqual([id('<|im_end|>'), 999, 362].filter((x, i, all) => all.indexOf(x) === i));
+    expect(qwen.stops).toEqual(
+      [id('<|im_end|>'), 999, 362].filter((x, i, all) => all.indexOf(x) === i),
+    );
     const llama = open('llama');
     expect(llama.special.bos).toBe(llama.encode('<|begin_of_text|>')[0]);
     expect(llama.special.pad).toBeNull();
@@ -73,7 +80,10 @@ describe('a chat template', () => {
       { name: 'tool_use', template: 'x' },
       { name: 'default', template: 'y' },
     ];
-    const several = openTokenizer({ tokenizerJson, tokenizerConfig: { ...tokenizerConfig, chat_template: named } });
+    const several = openTokenizer({
+      tokenizerJson,
+      tokenizerConfig: { ...tokenizerConfig, chat_template: named },
+    });
     expect(several.prompt('a')).toEqual(several.encode('y'));
   });
 
@@ -88,15 +98,22 @@ describe('a chat template', () => {
       }
     };
     expect(say('{% for %}')).toContain('cannot be read');
-    expect(say("{{ raise_exception('roles must alternate') }}")).toContain('refuses this conversation: roles must alternate');
-    expect(say('{% for i in range(10000000000) %}x{% endfor %}')).toContain('range of 10000000000 numbers');
+    expect(say("{{ raise_exception('roles must alternate') }}")).toContain(
+      'refuses this conversation: roles must alternate',
+    );
+    expect(say('{% for i in range(10000000000) %}x{% endfor %}')).toContain(
+      'range of 10000000000 numbers',
+    );
     expect(say('{% for i in range(1, 8, 3) %}{{ i }}{% endfor %}')).toBe('147');
   });
 
   it('of our own tokenizer says what training shows', () => {
     const ours = createCharacterTokenizer('0123456789+=');
     const files = tokenizerFiles(ours);
-    const opened = openTokenizer({ tokenizerJson: files.tokenizer, tokenizerConfig: files.tokenizerConfig });
+    const opened = openTokenizer({
+      tokenizerJson: files.tokenizer,
+      tokenizerConfig: files.tokenizerConfig,
+    });
     const conversation = [
       { role: 'user', content: '1+2=' },
       { role: 'assistant', content: '3' },
@@ -113,10 +130,15 @@ describe('a chat template', () => {
 
 it.each([
   [{}, 'model type null is not supported'],
-  [{ model: { type: 'WordLevel', vocab: { a: 0 } } }, 'model type "WordLevel" is not supported; BPE, Unigram, WordPiece are'],
+  [
+    { model: { type: 'WordLevel', vocab: { a: 0 } } },
+    'model type "WordLevel" is not supported; BPE, Unigram, WordPiece are',
+  ],
   [{ model: { type: 'BPE' } }, 'it cannot be used'],
   [{ model: { type: 'BPE', vocab: {}, merges: [] } }, 'it cannot be used'],
   [{ model: { type: 'BPE', vocab: { a: -1 }, merges: [] }, added_tokens: [] }, 'it cannot be used'],
 ])('refuses %o', (json, message) => {
-  expect(() => openTokenizer({ tokenizerJson: json as never, config: { eos_token_id: 0 } })).toThrow(message);
+  expect(() =>
+    openTokenizer({ tokenizerJson: json as never, config: { eos_token_id: 0 } }),
+  ).toThrow(message);
 });

@@ -1,9 +1,11 @@
 /**
- * @file The tokenizer of any Hugging Face model folder: `tokenizer.json`, interpreted by Hugging Face's own JavaScript library.
+ * @file The tokenizer of any Hugging Face model folder: `tokenizer.json`, interpreted by Hugging
+ * Face's own JavaScript library.
  *
- * What Reckoner itself writes is recognised and read by character.ts, which is strict about characters that the model has never
- * seen. Everything else (byte-level BPE, Unigram, WordPiece) goes to `@huggingface/tokenizers`; which tokens begin and end a
- * text comes from the files beside it.
+ * What Reckoner itself writes is recognised and read by character.ts, which is strict about
+ * characters that the model has never seen. Everything else (byte-level BPE, Unigram, WordPiece)
+ * goes to `@huggingface/tokenizers`; which tokens begin and end a text comes from the files beside
+ * it.
  */
 import { Tokenizer as Library } from '@huggingface/tokenizers';
 import { UserError } from '../base/errors.js';
@@ -19,7 +21,9 @@ export interface TokenizerSources {
   tokenizerConfig?: Json | null;
   /** `chat_template.jinja`; wins over the one in `tokenizerConfig`. */
   chatTemplate?: string | null;
-  /** `config.json` and `generation_config.json`: the ids that end a text, where no token is named. */
+  /**
+   * `config.json` and `generation_config.json`: the ids that end a text, where no token is named.
+   */
   config?: Json | null;
   generationConfig?: Json | null;
 }
@@ -64,13 +68,20 @@ function textOf(token: unknown): string | null {
   return typeof content === 'string' ? content : null;
 }
 
-function libraryTokenizer({ tokenizerJson: json, tokenizerConfig, config, generationConfig }: TokenizerSources): Tokenizer {
+function libraryTokenizer({
+  tokenizerJson: json,
+  tokenizerConfig,
+  config,
+  generationConfig,
+}: TokenizerSources): Tokenizer {
   const fail = (why: string): never => {
     throw new UserError('data', `tokenizer.json: ${why}`, 'tokenizer.json');
   };
   const type = (json.model as Json | null | undefined)?.type;
   if (typeof type !== 'string' || !MODELS.includes(type)) {
-    return fail(`model type ${JSON.stringify(type ?? null)?.slice(0, 40)} is not supported; ${MODELS.join(', ')} are`);
+    return fail(
+      `model type ${JSON.stringify(type ?? null)?.slice(0, 40)} is not supported; ${MODELS.join(', ')} are`,
+    );
   }
   let library: Library;
   let size: number;
@@ -80,7 +91,8 @@ function libraryTokenizer({ tokenizerJson: json, tokenizerConfig, config, genera
     const ids = [...library.get_vocab(true).values()];
     size = 0;
     for (const id of ids) {
-      if (!Number.isSafeInteger(id) || id < 0) throw new Error(`a token has the id ${JSON.stringify(id)}`);
+      if (!Number.isSafeInteger(id) || id < 0)
+        throw new Error(`a token has the id ${JSON.stringify(id)}`);
       size = Math.max(size, id + 1);
     }
     if (size === 0) throw new Error('it has no tokens');
@@ -97,9 +109,12 @@ function libraryTokenizer({ tokenizerJson: json, tokenizerConfig, config, genera
     const text = textOf(tokenizerConfig?.[`${role}_token`]);
     return text === null ? null : (library.token_to_id(text) ?? null);
   };
-  const listed = [generationConfig, config].flatMap((file) => [file?.eos_token_id].flat()).filter(isId);
+  const listed = [generationConfig, config]
+    .flatMap((file) => [file?.eos_token_id].flat())
+    .filter(isId);
   const eos = idOf('eos') ?? listed[0];
-  if (eos === undefined) return fail('nothing says which token ends a text; set eos_token in tokenizer_config.json');
+  if (eos === undefined)
+    return fail('nothing says which token ends a text; set eos_token in tokenizer_config.json');
   const special = { bos: prefix[0] === eos ? null : (prefix[0] ?? null), eos, pad: idOf('pad') };
   const silent = new Set([special.bos, special.eos, special.pad]);
 
@@ -107,7 +122,9 @@ function libraryTokenizer({ tokenizerJson: json, tokenizerConfig, config, genera
     try {
       return library.encode(text, { add_special_tokens: false }).ids;
     } catch (error) {
-      return fail(`a text cannot be encoded (${(error as Error).message.split('\n')[0].slice(0, 160)})`);
+      return fail(
+        `a text cannot be encoded (${(error as Error).message.split('\n')[0].slice(0, 160)})`,
+      );
     }
   };
   return {

@@ -19,13 +19,19 @@ export interface Tokenizer {
   /** Every token after which a completion is over; `special.eos` is the first. */
   readonly stops: readonly number[];
   /**
-   * Token ids of `text`. Special tokens written out (`<think>`) become their single id. No BOS is added.
+   * Token ids of `text`. Special tokens written out (`<think>`) become their single id. No BOS is
+   * added.
    * @throws UserError (data) when a character is not in the vocabulary; the message names it.
    */
   encode(text: string): number[];
-  /** The text of `ids`; special tokens are written out, except pad, bos and eos, which are dropped. */
+  /**
+   * The text of `ids`; special tokens are written out, except pad, bos and eos, which are dropped.
+   */
   decode(ids: readonly number[]): string;
-  /** What a completion of this prompt follows: by the chat template where there is one, else BOS (where there is one) and the text. */
+  /**
+   * What a completion of this prompt follows: by the chat template where there is one, else BOS
+   * (where there is one) and the text.
+   */
   prompt(text: string): number[];
   /** What the answer to a conversation follows, by the chat template; null where there is none. */
   readonly chat: ((messages: readonly ChatMessage[]) => number[]) | null;
@@ -39,9 +45,13 @@ export function plainPrompt({ bos }: SpecialTokens, text: readonly number[]): nu
 }
 
 /**
- * For a model with more ids than the tokenizer has tokens, as released models have to round their sizes up: those ids may be drawn, as in
- * other programs (a trained model gives them next to no probability), and spell nothing.
+ * For a model with more ids than the tokenizer has tokens, as released models have to round their
+ * sizes up: those ids may be drawn, as in other programs (a trained model gives them next to no
+ * probability), and spell nothing.
  */
 export function withUnusedIds(tokenizer: Tokenizer): Tokenizer {
-  return { ...tokenizer, decode: (ids) => tokenizer.decode(ids.filter((id) => id < tokenizer.vocabularySize)) };
+  return {
+    ...tokenizer,
+    decode: (ids) => tokenizer.decode(ids.filter((id) => id < tokenizer.vocabularySize)),
+  };
 }

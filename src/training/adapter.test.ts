@@ -17,7 +17,8 @@ import { createWasmBackend } from '../tensor/backends/wasm/index.js';
 import { Tape } from '../tensor/tape.js';
 import { crossEntropyStep } from './backpropagate.js';
 
-const config = (more: object = {}) => parseModelConfig({ ...tinyConfig, vocab_size: 11, num_hidden_layers: 2, ...more });
+const config = (more: object = {}) =>
+  parseModelConfig({ ...tinyConfig, vocab_size: 11, num_hidden_layers: 2, ...more });
 const lora = (targets: AdapterSpec['targets'], more: object = {}): AdapterSpec => ({
   kind: 'lora',
   rank: 2,
@@ -45,7 +46,12 @@ const sequences = [
 ];
 
 /** A model of seeded weights, frozen under an adapter whose B matrices are no longer zero. */
-async function adaptedModel(backend: Backend, adapter: AdapterSpec, more: object = {}, frozenBits?: Uint16Array): Promise<Model> {
+async function adaptedModel(
+  backend: Backend,
+  adapter: AdapterSpec,
+  more: object = {},
+  frozenBits?: Uint16Array,
+): Promise<Model> {
   const plain = createModel(backend, config(more));
   plain.store.initialize(1);
   const model = createModel(backend, config(more), { adapter, frozenBits });
@@ -68,7 +74,10 @@ async function adaptedModel(backend: Backend, adapter: AdapterSpec, more: object
 
 describe('the parameters of an adapter', () => {
   it('are A and B of each target, with the names of PEFT, and the A of one product lie together', () => {
-    const { specs, plans } = planAdapter(parametersOf(config({ num_hidden_layers: 1 })), lora(['q_proj', 'v_proj', 'o_proj']));
+    const { specs, plans } = planAdapter(
+      parametersOf(config({ num_hidden_layers: 1 })),
+      lora(['q_proj', 'v_proj', 'o_proj']),
+    );
     const at = 'base_model.model.model.layers.0.self_attn';
     expect(specs.map(({ name, shape, fuse }) => [name, shape, fuse])).toEqual([
       [`${at}.q_proj.lora_A.weight`, [2, 8], 'model.layers.0.qkv.lora_A'],
@@ -83,9 +92,22 @@ describe('the parameters of an adapter', () => {
   });
 
   it('all-linear is every weight matrix but embedding and head; others are refused by name', () => {
-    const all = planAdapter(parametersOf(config({ num_hidden_layers: 1 })), lora('all-linear')).specs;
-    const names = all.filter(({ name }) => name.includes('lora_A')).map(({ name }) => name.split('.').at(-3));
-    expect(names.sort()).toEqual(['down_proj', 'gate_proj', 'k_proj', 'o_proj', 'q_proj', 'up_proj', 'v_proj']);
+    const all = planAdapter(
+      parametersOf(config({ num_hidden_layers: 1 })),
+      lora('all-linear'),
+    ).specs;
+    const names = all
+      .filter(({ name }) => name.includes('lora_A'))
+      .map(({ name }) => name.split('.').at(-3));
+    expect(names.sort()).toEqual([
+      'down_proj',
+      'gate_proj',
+      'k_proj',
+      'o_proj',
+      'q_proj',
+      'up_proj',
+      'v_proj',
+    ]);
     const refused = () => planAdapter(parametersOf(config()), lora(['q_proj', 'lm_head']));
     expect(refused).toThrow(/adapter\.targets: the model has no lm_head; choose from q_proj, /);
   });
@@ -126,7 +148,8 @@ describe('a model with an adapter', () => {
       backend.write(store.flat, moved);
       let sum = 0;
       for (const { tokens, predictFrom } of sequences) {
-        for (const score of await scoresOf({ backend, model }, tokens, predictFrom)) sum -= 0.5 * score;
+        for (const score of await scoresOf({ backend, model }, tokens, predictFrom))
+          sum -= 0.5 * score;
       }
       return sum;
     };
@@ -140,15 +163,28 @@ describe('a model with an adapter', () => {
   it.each([{}, latent])(
     'over a BF16 base gives what it gives over the same numbers as float32, on both backends: %o',
     async (more) => {
-      const wasm = await createWasmBackend({ sharedBytes: 1 << 20, localBytes: 1 << 24, blas: false });
+      const wasm = await createWasmBackend({
+        sharedBytes: 1 << 20,
+        localBytes: 1 << 24,
+        blas: false,
+      });
       const { matrices } = frozenElements(parametersOf(config(more)));
       const losses: number[] = [];
       const gradients: number[][] = [];
       for (const backend of [createReferenceBackend(), wasm]) {
-        const model = await adaptedModel(backend, lora('all-linear'), more, new Uint16Array(matrices));
-        expect(new Set(model.store.frozen.map(({ value }) => value.dtype))).toEqual(new Set(['bf16', 'f32']));
+        const model = await adaptedModel(
+          backend,
+          lora('all-linear'),
+          more,
+          new Uint16Array(matrices),
+        );
+        expect(new Set(model.store.frozen.map(({ value }) => value.dtype))).toEqual(
+          new Set(['bf16', 'f32']),
+        );
         const flat = model.store.attachGradients();
-        losses.push((await crossEntropyStep(new Tape(backend), model, sequences, { weight: 0.25 })).loss);
+        losses.push(
+          (await crossEntropyStep(new Tape(backend), model, sequences, { weight: 0.25 })).loss,
+        );
         gradients.push(Array.from(await backend.read(flat)));
       }
       expect(losses[1]).toBeCloseTo(losses[0], 5);
@@ -165,14 +201,22 @@ describe('an adapter of DeepSeek-V3', () => {
     const adapted = specs
       .filter(({ name }) => name.endsWith('lora_A.weight'))
       .map(({ name }) => name.split('.').slice(3, -2).join('.'));
-    const attention = ['q_a_proj', 'q_b_proj', 'kv_a_proj_with_mqa', 'kv_b_proj', 'o_proj'].map((p) => `self_attn.${p}`);
-    expect(adapted.sort()).toEqual([0, 1].flatMap((i) => attention.map((name) => `layers.${i}.${name}`)).sort());
+    const attention = ['q_a_proj', 'q_b_proj', 'kv_a_proj_with_mqa', 'kv_b_proj', 'o_proj'].map(
+      (p) => `self_attn.${p}`,
+    );
+    expect(adapted.sort()).toEqual(
+      [0, 1].flatMap((i) => attention.map((name) => `layers.${i}.${name}`)).sort(),
+    );
     const refused = () => planAdapter(parametersOf(config(latent)), lora(['up_proj']));
     expect(refused).toThrow(/the model has no up_proj; choose from q_a_proj/);
   });
 
   it('decodes on latents as it trains, and with a draft', async () => {
-    const wasm = await createWasmBackend({ sharedBytes: 1 << 20, localBytes: 1 << 24, blas: false });
+    const wasm = await createWasmBackend({
+      sharedBytes: 1 << 20,
+      localBytes: 1 << 24,
+      blas: false,
+    });
     for (const [backend, digits] of [
       [createReferenceBackend(), 10],
       [wasm, 4],
@@ -180,11 +224,23 @@ describe('an adapter of DeepSeek-V3', () => {
       const frozenBits = new Uint16Array(frozenElements(parametersOf(config(latent))).matrices);
       const model = await adaptedModel(backend, lora('all-linear'), latent, frozenBits);
       for (const draft of [undefined, 'mtp'] as const) {
-        const sampler = createSampler(backend, model, { capacity: 8, maxPrompt: 4, maxTokens: 8, eos: -1, draft });
-        const completions = await sampler.generate([[1, 4, 2]], { samples: 4, maxTokens: 8, temperature: 1, key: [1] });
+        const sampler = createSampler(backend, model, {
+          capacity: 8,
+          maxPrompt: 4,
+          maxTokens: 8,
+          eos: -1,
+          draft,
+        });
+        const completions = await sampler.generate([[1, 4, 2]], {
+          samples: 4,
+          maxTokens: 8,
+          temperature: 1,
+          key: [1],
+        });
         for (const { tokens, logProbabilities } of completions) {
           const expected = await scoresOf({ backend, model }, [1, 4, 2, ...tokens], 3);
-          for (const [i, value] of logProbabilities.entries()) expect(value).toBeCloseTo(expected[i], digits);
+          for (const [i, value] of logProbabilities.entries())
+            expect(value).toBeCloseTo(expected[i], digits);
         }
       }
     }
@@ -196,14 +252,25 @@ describe('recomputing layers', () => {
     for (const adapter of [undefined, lora(['q_proj', 'down_proj'])]) {
       const results: { loss: number; gradients: number[]; bytes: number }[] = [];
       for (const recompute of [false, true]) {
-        const backend = await createWasmBackend({ sharedBytes: 1 << 20, localBytes: 1 << 24, blas: false });
+        const backend = await createWasmBackend({
+          sharedBytes: 1 << 20,
+          localBytes: 1 << 24,
+          blas: false,
+        });
         const more = { num_hidden_layers: 4 };
-        const model = adapter ? await adaptedModel(backend, adapter, more) : createModel(backend, config(more));
+        const model = adapter
+          ? await adaptedModel(backend, adapter, more)
+          : createModel(backend, config(more));
         if (!adapter) model.store.initialize(1);
         const flat = model.store.attachGradients();
         const before = backend.memory().localBytes;
         model.store.resetGradients();
-        const { loss } = await crossEntropyStep(new Tape(backend, true, recompute), model, sequences, { weight: 0.25 });
+        const { loss } = await crossEntropyStep(
+          new Tape(backend, true, recompute),
+          model,
+          sequences,
+          { weight: 0.25 },
+        );
         model.store.completeGradients();
         const bytes = backend.memory().localHighWaterBytes - before;
         results.push({ loss, gradients: Array.from(await backend.read(flat)), bytes });

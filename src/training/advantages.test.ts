@@ -15,8 +15,14 @@ describe('group-mean', () => {
 
 describe('group-std', () => {
   it('divides by the unbiased standard deviation plus 1e-4', () => {
-    // rewards 1, 0, 0, 0: mean 1/4; squares 9/16 + 3 · 1/16 = 12/16; unbiased variance (12/16)/3 = 1/4; std 1/2.
-    close(advantages['group-std']([1, 0, 0, 0]), [0.75 / 0.5001, -0.25 / 0.5001, -0.25 / 0.5001, -0.25 / 0.5001]);
+    // rewards 1, 0, 0, 0: mean 1/4; squares 9/16 + 3 · 1/16 = 12/16; unbiased variance (12/16)/3 =
+    // 1/4; std 1/2.
+    close(advantages['group-std']([1, 0, 0, 0]), [
+      0.75 / 0.5001,
+      -0.25 / 0.5001,
+      -0.25 / 0.5001,
+      -0.25 / 0.5001,
+    ]);
     // rewards 2, 4, 9: mean 5; squares 9 + 1 + 16 = 26; variance 13.
     const std = Math.sqrt(13) + 1e-4;
     close(advantages['group-std']([2, 4, 9]), [-3 / std, -1 / std, 4 / std]);

@@ -1,13 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { type AggregationName, aggregations, type BatchTotals } from './aggregations.js';
 
-// Two groups of two completions: lengths 2 and 6, and 4 and 12. 24 tokens, 4 sequences, 2 groups, at most 16 tokens each.
+// Two groups of two completions: lengths 2 and 6, and 4 and 12. 24 tokens, 4 sequences, 2 groups,
+// at most 16 tokens each.
 const groups = [
   [2, 6],
   [4, 12],
 ];
 const totals: BatchTotals = { sequences: 4, tokens: 24, groups: 2 };
-const weights = (name: AggregationName): number[][] => groups.map((lengths) => aggregations[name](lengths, totals, 16));
+const weights = (name: AggregationName): number[][] =>
+  groups.map((lengths) => aggregations[name](lengths, totals, 16));
 
 describe('aggregations, by hand', () => {
   it('grpo: mean over a sequence, then over sequences', () => {

@@ -1,8 +1,9 @@
 /**
  * @file One forward and backward pass over a packed batch, for each kind of loss.
  *
- * Both losses are functions of the log-probabilities of given tokens, so both share everything but three lines. Gradients are
- * added to the parameters' gradients; activations are freed before returning.
+ * Both losses are functions of the log-probabilities of given tokens, so both share everything but
+ * three lines. Gradients are added to the parameters' gradients; activations are freed before
+ * returning.
  */
 import type { ForwardInput, Model } from '../models/index.js';
 import { POLICY_METRICS, type PolicyLossOptions, type Tensor } from '../tensor/backend.js';
@@ -21,8 +22,13 @@ function predict(
 ) {
   const batch = packBatch(tape.backend, sequences);
   const hidden = model.forward(tape, { ...batch, balance });
-  const selected = batch.predictions === batch.tokens ? hidden : gatherRows(tape, hidden, batch.rows);
-  return { batch, hidden, ...tokenLogProbabilities(tape, selected, model.head, batch.targets, temperature) };
+  const selected =
+    batch.predictions === batch.tokens ? hidden : gatherRows(tape, hidden, batch.rows);
+  return {
+    batch,
+    hidden,
+    ...tokenLogProbabilities(tape, selected, model.head, batch.targets, temperature),
+  };
 }
 
 export interface CrossEntropyOptions {
@@ -49,7 +55,8 @@ export async function crossEntropyStep(
   const { weight, mtpWeight = 0, balance } = options;
   const mark = backend.mark();
   const { batch, hidden, logProbabilities } = predict(tape, model, sequences, 1, balance);
-  const further = mtpWeight > 0 ? predictFurther(tape, model, sequences, hidden, { ...batch, balance }) : null;
+  const further =
+    mtpWeight > 0 ? predictFurther(tape, model, sequences, hidden, { ...batch, balance }) : null;
   const losses = backend.allocate('f32', [2]);
   backend.fill(losses, 0);
   /** The loss goes to its place; returns the gradient at the log-probabilities. */
@@ -68,7 +75,10 @@ export async function crossEntropyStep(
   return { loss, mtpLoss: further ? weighted / mtpWeight : 0 };
 }
 
-/** Log-probabilities of the tokens two ahead; null where the model looks no further, or there is none. */
+/**
+ * Log-probabilities of the tokens two ahead; null where the model looks no further, or there is
+ * none.
+ */
 function predictFurther(
   tape: Tape,
   model: Model,
@@ -100,7 +110,8 @@ function sumOf(values: ArrayLike<number>): number {
 /** Where each sequence's predicted tokens begin among all of the batch, and the end. */
 function startsOf(sequences: readonly TrainingSequence[]): number[] {
   const starts = [0];
-  for (const { tokens, predictFrom } of sequences) starts.push(starts[starts.length - 1] + tokens.length - predictFrom);
+  for (const { tokens, predictFrom } of sequences)
+    starts.push(starts[starts.length - 1] + tokens.length - predictFrom);
   return starts;
 }
 
@@ -115,7 +126,13 @@ export async function policyStep(
 ): Promise<Record<(typeof POLICY_METRICS)[number] | 'entropy', number>> {
   const { backend } = tape;
   const mark = backend.mark();
-  const { batch, logProbabilities, entropy } = predict(tape, model, sequences, temperature, options.balance);
+  const { batch, logProbabilities, entropy } = predict(
+    tape,
+    model,
+    sequences,
+    temperature,
+    options.balance,
+  );
   const upload = (data: Float32Array) => {
     const tensor = backend.allocate('f32', [batch.predictions]);
     backend.write(tensor, data);
@@ -123,7 +140,10 @@ export async function policyStep(
   };
   const gradient = backend.allocate('f32', [batch.predictions]);
   if (options.ratio === 'sequence') {
-    const [now, entropies] = await Promise.all([backend.read(logProbabilities.value), backend.read(entropy)]);
+    const [now, entropies] = await Promise.all([
+      backend.read(logProbabilities.value),
+      backend.read(entropy),
+    ]);
     const { dLogProbabilities, metrics } = sequencePolicyLoss(
       { logProbabilities: now, ...targets },
       startsOf(sequences),

@@ -47,7 +47,11 @@ async function setUp(options: object) {
     async step(mtpWeight = 0.3, parts = [sequences]) {
       model.store.resetGradients();
       for (const part of parts) {
-        await crossEntropyStep(new Tape(backend), model, part, { weight: 1 / 66, mtpWeight, balance: balancer.input(1 / 66) });
+        await crossEntropyStep(new Tape(backend), model, part, {
+          weight: 1 / 66,
+          mtpWeight,
+          balance: balancer.input(1 / 66),
+        });
       }
       await optimizer.update(1, ++steps);
       return balancer.endStep();
@@ -61,7 +65,8 @@ describe('balancing', () => {
     expect(await on.biases()).toEqual(new Array(12).fill(0));
     const values = await on.step();
     const biases = await on.biases();
-    for (const bias of biases) expect([0, 0.01, -0.01].some((x) => Math.abs(bias - x) < 1e-6)).toBe(true);
+    for (const bias of biases)
+      expect([0, 0.01, -0.01].some((x) => Math.abs(bias - x) < 1e-6)).toBe(true);
     expect(biases.filter((x) => x > 0).length).toBeGreaterThan(0);
     expect(biases.filter((x) => x < 0).length).toBeGreaterThan(0);
     expect(values['maxVio.1']).toBeGreaterThan(0);
@@ -99,7 +104,13 @@ describe('balancing', () => {
   });
 
   it('is for mixtures alone', () => {
-    const dense = { hidden_size: 8, intermediate_size: 12, num_hidden_layers: 1, num_attention_heads: 2, vocab_size: 5 };
+    const dense = {
+      hidden_size: 8,
+      intermediate_size: 12,
+      num_hidden_layers: 1,
+      num_attention_heads: 2,
+      vocab_size: 5,
+    };
     const backend = createReferenceBackend();
     const model = createModel(backend, parseModelConfig({ model_type: 'llama', ...dense }));
     expect(createBalancer(backend, model, balanceSchema(0.001).parse(undefined))).toBeNull();
@@ -111,7 +122,10 @@ describe('multi-token prediction', () => {
     const gradientOf = async (mtpWeight: number) => {
       const on = await setUp({ speed: 0, sequenceWeight: 0 });
       on.model.store.resetGradients();
-      await crossEntropyStep(new Tape(on.backend), on.model, sequences, { weight: 1 / 66, mtpWeight });
+      await crossEntropyStep(new Tape(on.backend), on.model, sequences, {
+        weight: 1 / 66,
+        mtpWeight,
+      });
       on.model.store.completeGradients();
       return Array.from(await on.backend.read(on.model.store.gradients as never));
     };

@@ -1,13 +1,15 @@
 /**
- * @file Balancing a mixture of experts without an auxiliary loss (DeepSeek-V3, arXiv:2412.19437, section 2.1.2; Wang et al. 2024,
- * arXiv:2408.15664).
+ * @file Balancing a mixture of experts without an auxiliary loss (DeepSeek-V3, arXiv:2412.19437,
+ * section 2.1.2; Wang et al. 2024, arXiv:2408.15664).
  *
- * Each step counts how often every expert was chosen, over all micro-batches and ranks. After the step the bias of an expert that
- * had more than its share goes down by γ and that of one that had less goes up, so that the next choices even out; what a chosen
- * expert counts does not change, and so the gradient knows nothing of it. The complementary sequence-wise loss only guards against
+ * Each step counts how often every expert was chosen, over all micro-batches and ranks. After the
+ * step the bias of an expert that had more than its share goes down by γ and that of one that had
+ * less goes up, so that the next choices even out; what a chosen expert counts does not change, and
+ * so the gradient knows nothing of it. The complementary sequence-wise loss only guards against
  * extremes within a sequence.
  *
- * The bias is a weight like others to checkpoints, and counts start anew with each step, so a resumed run continues exactly.
+ * The bias is a weight like others to checkpoints, and counts start anew with each step, so a
+ * resumed run continues exactly.
  */
 import { z } from 'zod';
 import type { ForwardInput, Model } from '../models/index.js';
@@ -30,8 +32,9 @@ export interface Balancer {
   /** What the model's forward pass is told, where a token counts `weight` in the loss. */
   input(weight: number): ForwardInput['balance'];
   /**
-   * After an update: moves the biases. Returns, for the log, how much more than its share the busiest expert had, `maxVio` as the
-   * mean over layers and `maxVio.<layer>` for each (0 is perfect balance), and `balanceLoss`.
+   * After an update: moves the biases. Returns, for the log, how much more than its share the
+   * busiest expert had, `maxVio` as the mean over layers and `maxVio.<layer>` for each (0 is
+   * perfect balance), and `balanceLoss`.
    */
   endStep(): Promise<Record<string, number>>;
 }
@@ -41,7 +44,8 @@ const CHUNK = 1024;
 
 async function sumOverRanks(backend: Backend, values: readonly number[]): Promise<number[]> {
   const out: number[] = [];
-  for (let i = 0; i < values.length; i += CHUNK) out.push(...(await backend.ranks.sum(values.slice(i, i + CHUNK))));
+  for (let i = 0; i < values.length; i += CHUNK)
+    out.push(...(await backend.ranks.sum(values.slice(i, i + CHUNK))));
   return out;
 }
 
@@ -51,8 +55,15 @@ export function maxViolation(load: readonly number[]): number {
   return mean > 0 ? Math.max(...load) / mean - 1 : 0;
 }
 
-/** Starts counting on the stage's part of the stack; null for a model without experts. Every rank calls it at the same point. */
-export function createBalancer(backend: Backend, model: Model, options: BalanceOptions): Balancer | null {
+/**
+ * Starts counting on the stage's part of the stack; null for a model without experts. Every rank
+ * calls it at the same point.
+ */
+export function createBalancer(
+  backend: Backend,
+  model: Model,
+  options: BalanceOptions,
+): Balancer | null {
   const { experts } = model;
   if (!experts) return null;
   const { biases, count, layers } = experts;
@@ -62,7 +73,10 @@ export function createBalancer(backend: Backend, model: Model, options: BalanceO
   backend.fill(loss, 0);
   experts.load = load;
   return {
-    input: (weight) => (options.sequenceWeight > 0 ? { coefficient: options.sequenceWeight * weight, loss } : undefined),
+    input: (weight) =>
+      options.sequenceWeight > 0
+        ? { coefficient: options.sequenceWeight * weight, loss }
+        : undefined,
     async endStep() {
       const [own, lossValue] = await Promise.all([backend.read(load), backend.read(loss)]);
       const totals = await sumOverRanks(backend, [...own, lossValue[0]]);
@@ -84,7 +98,9 @@ export function createBalancer(backend: Backend, model: Model, options: BalanceO
         await backend.ranks.barrier();
       }
       const violations = perLayer.map(maxViolation);
-      const named = Object.fromEntries(layers.map((name, l) => [`maxVio.${name.replace('model.layers.', '')}`, violations[l]]));
+      const named = Object.fromEntries(
+        layers.map((name, l) => [`maxVio.${name.replace('model.layers.', '')}`, violations[l]]),
+      );
       const mean = violations.reduce((a, b) => a + b, 0) / violations.length;
       return { maxVio: mean, ...named, balanceLoss: totals[sizeOf(load)] };
     },

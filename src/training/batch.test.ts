@@ -5,7 +5,8 @@ import { flopsPart, microBatches, packBatch } from './batch.js';
 const read = async (sequences: Parameters<typeof packBatch>[1]) => {
   const backend = createReferenceBackend();
   const batch = packBatch(backend, sequences);
-  const list = async (name: 'ids' | 'positions' | 'segments' | 'rows' | 'targets') => Array.from(await backend.read(batch[name]));
+  const list = async (name: 'ids' | 'positions' | 'segments' | 'rows' | 'targets') =>
+    Array.from(await backend.read(batch[name]));
   return {
     ids: await list('ids'),
     positions: await list('positions'),
@@ -26,7 +27,8 @@ it('packs sequences one after the other, each without its last token, and predic
     ids: [1, 10, 11, 12, 1, 20],
     positions: [0, 1, 2, 3, 0, 1],
     segments: [0, 4, 6],
-    // Token 12 is predicted from row 2, which holds 11; the second sequence's 20 from row 4, which holds its first token.
+    // Token 12 is predicted from row 2, which holds 11; the second sequence's 20 from row 4, which
+    // holds its first token.
     rows: [2, 3, 4, 5],
     targets: [12, 2, 20, 2],
     predictions: 4,
@@ -35,12 +37,25 @@ it('packs sequences one after the other, each without its last token, and predic
 });
 
 it('predicts the last token alone, and nothing of an empty batch', async () => {
-  expect(await read([{ tokens: [1, 5, 6], predictFrom: 2 }])).toMatchObject({ ids: [1, 5], rows: [1], targets: [6] });
-  expect(await read([])).toMatchObject({ ids: [], segments: [0], rows: [], predictions: 0, tokens: 0 });
+  expect(await read([{ tokens: [1, 5, 6], predictFrom: 2 }])).toMatchObject({
+    ids: [1, 5],
+    rows: [1],
+    targets: [6],
+  });
+  expect(await read([])).toMatchObject({
+    ids: [],
+    segments: [0],
+    rows: [],
+    predictions: 0,
+    tokens: 0,
+  });
 });
 
 it('counts for the FLOPs what goes through the layers and what goes through the head', () => {
-  expect(flopsPart({ tokens: [1, 10, 11, 12, 2], predictFrom: 3 })).toEqual({ tokens: 4, headTokens: 2 });
+  expect(flopsPart({ tokens: [1, 10, 11, 12, 2], predictFrom: 3 })).toEqual({
+    tokens: 4,
+    headTokens: 2,
+  });
 });
 
 it('cuts micro-batches in order, never above the limit unless one item is', () => {

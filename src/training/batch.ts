@@ -1,5 +1,6 @@
 /**
- * @file Packed batches: sequences one after the other, what to predict where, and how much each prediction counts.
+ * @file Packed batches: sequences one after the other, what to predict where, and how much each
+ * prediction counts.
  */
 import type { Backend, Tensor } from '../tensor/backend.js';
 
@@ -10,7 +11,10 @@ export interface TrainingSequence {
   predictFrom: number;
 }
 
-/** The sequence as the formulas of `usage/flops.ts` want it; `further`: multi-token prediction is trained on it, too. */
+/**
+ * The sequence as the formulas of `usage/flops.ts` want it; `further`: multi-token prediction is
+ * trained on it, too.
+ */
 export function flopsPart(
   { tokens, predictFrom }: TrainingSequence,
   further = false,
@@ -33,7 +37,10 @@ export interface PackedBatch {
   tokens: number;
 }
 
-/** Uploads `sequences` to the backend's stack. The last token of a sequence is only a target, so it is not an input. */
+/**
+ * Uploads `sequences` to the backend's stack. The last token of a sequence is only a target, so it
+ * is not an input.
+ */
 export function packBatch(backend: Backend, sequences: readonly TrainingSequence[]): PackedBatch {
   let tokens = 0;
   let predictions = 0;
@@ -89,7 +96,10 @@ export interface FurtherBatch {
 }
 
 /** The tokens two ahead, of the same sequences in the same order as `packBatch` has them. */
-export function packFurther(backend: Backend, sequences: readonly TrainingSequence[]): FurtherBatch {
+export function packFurther(
+  backend: Backend,
+  sequences: readonly TrainingSequence[],
+): FurtherBatch {
   const nextIds: number[] = [];
   const rows: number[] = [];
   const targets: number[] = [];
@@ -107,11 +117,22 @@ export function packFurther(backend: Backend, sequences: readonly TrainingSequen
     backend.write(tensor, data);
     return tensor;
   };
-  return { nextIds: upload(nextIds), rows: upload(rows), targets: upload(targets), predictions: rows.length };
+  return {
+    nextIds: upload(nextIds),
+    rows: upload(rows),
+    targets: upload(targets),
+    predictions: rows.length,
+  };
 }
 
-/** Cuts `items` into runs of at most `limit` tokens each (always at least one item a run), in order. */
-export function microBatches<T>(items: readonly T[], tokensOf: (item: T) => number, limit: number): T[][] {
+/**
+ * Cuts `items` into runs of at most `limit` tokens each (always at least one item a run), in order.
+ */
+export function microBatches<T>(
+  items: readonly T[],
+  tokensOf: (item: T) => number,
+  limit: number,
+): T[][] {
   const out: T[][] = [];
   let current: T[] = [];
   let total = 0;

@@ -1,13 +1,14 @@
 /**
- * @file Distillation into a smaller model: a teacher samples, the verifier keeps what is right, and the stage's own model, the
- * student, imitates that.
+ * @file Distillation into a smaller model: a teacher samples, the verifier keeps what is right, and
+ * the stage's own model, the student, imitates that.
  *
- * DeepSeek-R1's distilled models are made so (Nature 2025, "Distillation"; arXiv:2501.12948v1, section 2.4): plain SFT on the
- * teacher's samples, no reinforcement learning and no logits. The teacher is an earlier stage's model, a run's, or a folder's;
- * it is in memory while it samples and no longer.
+ * DeepSeek-R1's distilled models are made so (Nature 2025, "Distillation"; arXiv:2501.12948v1,
+ * section 2.4): plain SFT on the teacher's samples, no reinforcement learning and no logits. The
+ * teacher is an earlier stage's model, a run's, or a folder's; it is in memory while it samples and
+ * no longer.
  *
- * The first steps sample, the others train. What was sampled is in `data/<stage>.jsonl` before the first of the latter, so a
- * run that is stopped goes on from any of those.
+ * The first steps sample, the others train. What was sampled is in `data/<stage>.jsonl` before the
+ * first of the latter, so a run that is stopped goes on from any of those.
  */
 import { z } from 'zod';
 import type { Mark } from '../tensor/backend.js';
@@ -16,7 +17,10 @@ import type { Stage, StageContext } from './stage.js';
 import { createSupervised, supervisedSchema } from './supervised.js';
 
 export const distillSchema = supervisedSchema.omit({ from: true, data: true, mix: true }).extend({
-  /** Who is imitated: the id of an earlier stage, a run or a model folder; by default the last model that was trained. */
+  /**
+   * Who is imitated: the id of an earlier stage, a run or a model folder; by default the last model
+   * that was trained.
+   */
   teacher: z.strictObject({ from: z.string().min(1) }).optional(),
   /** How the teacher samples: as a `rejection-sample` stage does. */
   sampling: rejectionSampleSchema,
@@ -25,7 +29,11 @@ export const distillSchema = supervisedSchema.omit({ from: true, data: true, mix
 export type DistillOptions = z.infer<typeof distillSchema>;
 
 /** @param teacher what the options leave open: the id of the last stage that trained */
-export function createDistill(context: StageContext, options: DistillOptions, teacher: string): Stage {
+export function createDistill(
+  context: StageContext,
+  options: DistillOptions,
+  teacher: string,
+): Stage {
   const { backend, stage } = context;
   const { sampling, teacher: _, ...imitation } = options;
   const student = createSupervised(context, { ...imitation, from: stage }, true, true);

@@ -33,11 +33,12 @@ interface Update {
 }
 
 /** By a completion's text alone: 0, 0.5 or 1. */
-const byText = (_problem: Problem, text: string): number => ([...text].reduce((sum, c) => sum + c.charCodeAt(0), 0) % 3) / 2;
+const byText = (_problem: Problem, text: string): number =>
+  ([...text].reduce((sum, c) => sum + c.charCodeAt(0), 0) % 3) / 2;
 
 /**
- * A stage whose every group and every update is written down. What is sampled is seen where it is graded, by the tokens that
- * are decoded, so nothing here rests on how the stage draws or packs.
+ * A stage whose every group and every update is written down. What is sampled is seen where it is
+ * graded, by the tokens that are decoded, so nothing here rests on how the stage draws or packs.
  */
 async function stageUnderWatch(more: object, verify = byText, context: Partial<Tiny> = {}) {
   const updates: Update[] = [];
@@ -51,7 +52,10 @@ async function stageUnderWatch(more: object, verify = byText, context: Partial<T
     adamw(parameter, first, second, gradient, scale, options) {
       const read = async (): Promise<void> => {
         // Both reads are made before the update changes anything.
-        const both = await Promise.all([(weightsOf as () => Promise<Float64Array>)(), plain.read(gradient)]);
+        const both = await Promise.all([
+          (weightsOf as () => Promise<Float64Array>)(),
+          plain.read(gradient),
+        ]);
         updates.push({ weights: both[0], gradient: Float64Array.from(both[1]) });
       };
       pending.push(read());
@@ -80,10 +84,20 @@ async function stageUnderWatch(more: object, verify = byText, context: Partial<T
       const tokens = cut ? [...ids] : [...ids, special.eos];
       const group = Math.floor(graded / options.samples);
       const text = tiny.tokenizer.decode(ids);
-      const silent = ids.some((id) => id === special.pad || id === special.bos || id === special.eos);
-      const problem = { key: '', prompt: tiny.tokenizer.decode(prompts[group].slice(1)), data: null };
+      const silent = ids.some(
+        (id) => id === special.pad || id === special.bos || id === special.eos,
+      );
+      const problem = {
+        key: '',
+        prompt: tiny.tokenizer.decode(prompts[group].slice(1)),
+        data: null,
+      };
       if (graded % options.samples === 0) groups.push([]);
-      groups[group].push({ prompt: prompts[group], tokens, reward: cut || silent ? 0 : verify(problem, text) });
+      groups[group].push({
+        prompt: prompts[group],
+        tokens,
+        reward: cut || silent ? 0 : verify(problem, text),
+      });
       graded++;
       return text;
     },
@@ -117,11 +131,12 @@ async function at<T>({ tiny }: Watched, weights: Float64Array, body: () => Promi
   return result;
 }
 
-const mean = (values: readonly number[]): number => values.reduce((sum, x) => sum + x, 0) / values.length;
+const mean = (values: readonly number[]): number =>
+  values.reduce((sum, x) => sum + x, 0) / values.length;
 
 /**
- * The loss of one update as the papers have it, as a function of the weights: GRPO's means over groups, completions and
- * tokens, or DAPO's over groups and their tokens, written as loops.
+ * The loss of one update as the papers have it, as a function of the weights: GRPO's means over
+ * groups, completions and tokens, or DAPO's over groups and their tokens, written as loops.
  */
 async function lossByHand(
   watched: Watched,
@@ -132,7 +147,13 @@ async function lossByHand(
     beta = 0,
     bySequence = false,
     counts = () => true,
-  }: { old: Float64Array; reference?: Float64Array; beta?: number; bySequence?: boolean; counts?: (seen: Seen) => boolean },
+  }: {
+    old: Float64Array;
+    reference?: Float64Array;
+    beta?: number;
+    bySequence?: boolean;
+    counts?: (seen: Seen) => boolean;
+  },
   perToken = false,
 ): Promise<(weights: Float64Array) => Promise<number>> {
   const { temperature } = watched.options;
@@ -143,7 +164,9 @@ async function lossByHand(
       for (const group of groups) {
         const rows: number[][] = [];
         for (const { prompt, tokens } of group) {
-          rows.push(await scoresOf(watched.tiny, [...prompt, ...tokens], prompt.length, temperature));
+          rows.push(
+            await scoresOf(watched.tiny, [...prompt, ...tokens], prompt.length, temperature),
+          );
         }
         out.push(rows);
       }
@@ -155,7 +178,9 @@ async function lossByHand(
     const now = await scores(weights);
     const losses = groups.map((group, g) => {
       const rewards = group.map(({ reward }) => reward);
-      const spread = Math.sqrt(rewards.reduce((sum, r) => sum + (r - mean(rewards)) ** 2, 0) / (rewards.length - 1));
+      const spread = Math.sqrt(
+        rewards.reduce((sum, r) => sum + (r - mean(rewards)) ** 2, 0) / (rewards.length - 1),
+      );
       const perCompletion = group.map((seen, s) => {
         if (!counts(seen)) return [0];
         const advantage = (seen.reward - mean(rewards)) / (spread + 1e-4);
@@ -164,7 +189,10 @@ async function lossByHand(
           const ratio = Math.exp(bySequence ? mean(logRatios) : logRatios[t]);
           const clipped = Math.min(Math.max(ratio, 1 - 0.2), 1 + clipHigh);
           const difference = ref ? ref[g][s][t] - logProbability : 0;
-          return -Math.min(ratio * advantage, clipped * advantage) + beta * (Math.exp(difference) - difference - 1);
+          return (
+            -Math.min(ratio * advantage, clipped * advantage) +
+            beta * (Math.exp(difference) - difference - 1)
+          );
         });
       });
       return perToken ? mean(perCompletion.flat()) : mean(perCompletion.map(mean));
@@ -173,10 +201,19 @@ async function lossByHand(
   };
 }
 
-/** Compares the gradient of an update with central differences of the loss, at the three places where it is largest and others. */
-async function expectGradient(watched: Watched, update: Update, loss: (weights: Float64Array) => Promise<number>): Promise<void> {
+/**
+ * Compares the gradient of an update with central differences of the loss, at the three places
+ * where it is largest and others.
+ */
+async function expectGradient(
+  watched: Watched,
+  update: Update,
+  loss: (weights: Float64Array) => Promise<number>,
+): Promise<void> {
   const { gradient, weights } = update;
-  const largest = [...gradient.keys()].sort((a, b) => Math.abs(gradient[b]) - Math.abs(gradient[a])).slice(0, 3);
+  const largest = [...gradient.keys()]
+    .sort((a, b) => Math.abs(gradient[b]) - Math.abs(gradient[a]))
+    .slice(0, 3);
   const scale = Math.abs(gradient[largest[0]]);
   expect(scale).toBeGreaterThan(1e-4);
   for (const i of [...largest, 3, 150]) {
@@ -196,7 +233,11 @@ describe('a step of GRPO', () => {
     expect(result.updates).toHaveLength(1);
     expect(result.groups.map((group) => group.length)).toEqual([3, 3, 3]);
     expect(new Set(result.groups.flat().map(({ reward }) => reward)).size).toBeGreaterThan(1);
-    const loss = await lossByHand(whole, result.groups, { old: weights, reference: weights, beta: 0.3 });
+    const loss = await lossByHand(whole, result.groups, {
+      old: weights,
+      reference: weights,
+      beta: 0.3,
+    });
     await expectGradient(whole, result.updates[0], loss);
 
     const { values } = result;
@@ -205,7 +246,10 @@ describe('a step of GRPO', () => {
     expect(values.policyShift).toBeLessThan(1e-6);
     expect(values.clipFraction).toBe(0);
     expect(values.reward).toBeCloseTo(mean(result.groups.flat().map(({ reward }) => reward)), 12);
-    expect(values.length).toBeCloseTo(mean(result.groups.flat().map(({ tokens }) => tokens.length)), 12);
+    expect(values.length).toBeCloseTo(
+      mean(result.groups.flat().map(({ tokens }) => tokens.length)),
+      12,
+    );
     expect(values.gradientNorm).toBeCloseTo(Math.hypot(...result.updates[0].gradient), 10);
     expect(values.entropy).toBeGreaterThan(0);
     expect(values.entropy).toBeLessThan(Math.log(whole.tiny.tokenizer.vocabularySize));
@@ -228,7 +272,10 @@ describe('a step of GRPO', () => {
     await expectGradient(watched, second.updates[0], loss);
     expect(second.values.klWeighted).toBeGreaterThan(1e-4);
     const without = await lossByHand(watched, second.groups, { old: weights });
-    expect(second.values.loss - (await without(weights))).toBeCloseTo(0.3 * second.values.klWeighted, 6);
+    expect(second.values.loss - (await without(weights))).toBeCloseTo(
+      0.3 * second.values.klWeighted,
+      6,
+    );
   });
 
   it('measures later minibatches against the policy that sampled, clipped', async () => {
@@ -268,7 +315,10 @@ describe('a step of GRPO', () => {
     const { updates, groups, values } = await watched.step(1);
     const old = updates[0].weights;
     for (const m of [0, 1]) {
-      const loss = await lossByHand(watched, groups.slice(3 * m, 3 * m + 3), { old, bySequence: true });
+      const loss = await lossByHand(watched, groups.slice(3 * m, 3 * m + 3), {
+        old,
+        bySequence: true,
+      });
       await expectGradient(watched, updates[m], loss);
     }
     expect(values.policyShift).toBeGreaterThan(0.01);
@@ -282,19 +332,33 @@ describe('a step of GRPO', () => {
       replaceReference: 2,
       optimizer: { ...base.optimizer, lr: 0.02 },
     });
-    const steps = [await watched.step(1), await watched.step(2), await watched.step(3), await watched.step(4)];
+    const steps = [
+      await watched.step(1),
+      await watched.step(2),
+      await watched.step(3),
+      await watched.step(4),
+    ];
     const kl = steps.map(({ values }) => values.klWeighted);
     expect(kl[0]).toBeCloseTo(0, 10);
     expect(kl[1]).toBeGreaterThan(1e-5);
     expect(kl[2]).toBeCloseTo(0, 10);
     const [{ weights }] = steps[3].updates;
-    const loss = await lossByHand(watched, steps[3].groups, { old: weights, reference: steps[2].updates[0].weights, beta: 0.3 });
+    const loss = await lossByHand(watched, steps[3].groups, {
+      old: weights,
+      reference: steps[2].updates[0].weights,
+      beta: 0.3,
+    });
     await expectGradient(watched, steps[3].updates[0], loss);
   });
 
   it('limits lengths by step, and leaves cut-off completions out of the loss but not out of the mean', async () => {
-    const watched = await stageUnderWatch({ maskTruncated: true, samples: 6, lengthSchedule: [{ fromStep: 2, maxTokens: 2 }] });
-    const longest = ({ groups }: { groups: Seen[][] }) => Math.max(...groups.flat().map(({ tokens }) => tokens.length));
+    const watched = await stageUnderWatch({
+      maskTruncated: true,
+      samples: 6,
+      lengthSchedule: [{ fromStep: 2, maxTokens: 2 }],
+    });
+    const longest = ({ groups }: { groups: Seen[][] }) =>
+      Math.max(...groups.flat().map(({ tokens }) => tokens.length));
     expect(longest(await watched.step(1))).toBe(MAX_TOKENS);
     const limited = await watched.step(2);
     expect(limited.values.length).toBeLessThanOrEqual(2);
@@ -305,7 +369,11 @@ describe('a step of GRPO', () => {
     expect(values.truncated).toBeLessThan(1);
     const { eos } = whole.tiny.tokenizer.special;
     const counts = ({ tokens }: Seen): boolean => tokens.at(-1) === eos;
-    await expectGradient(whole, updates[0], await lossByHand(whole, groups, { old: updates[0].weights, counts }));
+    await expectGradient(
+      whole,
+      updates[0],
+      await lossByHand(whole, groups, { old: updates[0].weights, counts }),
+    );
   });
 
   it('adds the penalty of overlong completions to the reward', async () => {
@@ -331,25 +399,38 @@ describe('a step of GRPO', () => {
 
   it('draws another problem for a silent group, and drops the slot when that does not help', async () => {
     // Problems of one letter are silent.
-    const verify = (problem: Problem, text: string): number => (problem.prompt.length === 2 ? 0 : byText(problem, text));
-    const watched = await stageUnderWatch({ loss: 'dapo', prompts: 4, samples: 4, resample: 1 }, verify);
+    const verify = (problem: Problem, text: string): number =>
+      problem.prompt.length === 2 ? 0 : byText(problem, text);
+    const watched = await stageUnderWatch(
+      { loss: 'dapo', prompts: 4, samples: 4, resample: 1 },
+      verify,
+    );
     let replaced = 0;
     let dropped = 0;
     for (let step = 1; step <= 4; step++) {
       const { groups, updates, values, tokensOut } = await watched.step(step);
-      const hasSignal = (group: Seen[]): boolean => group.some(({ reward }) => reward !== group[0].reward);
+      const hasSignal = (group: Seen[]): boolean =>
+        group.some(({ reward }) => reward !== group[0].reward);
       const firstRound = groups.slice(0, 4);
       const secondRound = groups.slice(4);
       expect(secondRound).toHaveLength(firstRound.filter((group) => !hasSignal(group)).length);
       const chosen = [...firstRound];
-      for (const [k, slot] of [0, 1, 2, 3].filter((s) => !hasSignal(firstRound[s])).entries()) chosen[slot] = secondRound[k];
+      for (const [k, slot] of [0, 1, 2, 3].filter((s) => !hasSignal(firstRound[s])).entries())
+        chosen[slot] = secondRound[k];
       const kept = chosen.filter(hasSignal);
       replaced += secondRound.filter(hasSignal).length;
       dropped += 4 - kept.length;
       if (kept.length > 0) {
-        await expectGradient(watched, updates[0], await lossByHand(watched, kept, { old: updates[0].weights }, true));
+        await expectGradient(
+          watched,
+          updates[0],
+          await lossByHand(watched, kept, { old: updates[0].weights }, true),
+        );
       }
-      expect(values.silentGroups).toBeCloseTo(groups.filter((group) => !hasSignal(group)).length / groups.length, 12);
+      expect(values.silentGroups).toBeCloseTo(
+        groups.filter((group) => !hasSignal(group)).length / groups.length,
+        12,
+      );
       expect(tokensOut).toBe(groups.flat().reduce((sum, { tokens }) => sum + tokens.length, 0));
     }
     expect(replaced).toBeGreaterThan(0);
@@ -380,16 +461,19 @@ describe('a step of GRPO', () => {
     expect(alone.draftAcceptance).toBeGreaterThan(0);
     expect(alone.draftAcceptance).toBeLessThan(1);
     for (const values of await inRanks(2, stepOn)) {
-      for (const name of ['reward', 'length', 'draftAcceptance']) expect(values[name]).toBeCloseTo(alone[name], 12);
+      for (const name of ['reward', 'length', 'draftAcceptance'])
+        expect(values[name]).toBeCloseTo(alone[name], 12);
     }
   });
 
   it('counts the FLOPs of sampling, learning and the reference', async () => {
-    const flops = async (more: object): Promise<number> => (await (await stageUnderWatch(more)).step(1)).modelFlops;
+    const flops = async (more: object): Promise<number> =>
+      (await (await stageUnderWatch(more)).step(1)).modelFlops;
     const [without, withReference] = [await flops({}), await flops({ klCoefficient: 0.1 })];
     const watched = await stageUnderWatch({});
     const { groups, tokensIn, tokensOut } = await watched.step(1);
-    // One layer of width 8 and two heads of 4: 8 × (8 + 4 + 4 + 8) + 3 × 8 × 12 parameters; the head is vocabulary × 8.
+    // One layer of width 8 and two heads of 4: 8 × (8 + 4 + 4 + 8) + 3 × 8 × 12 parameters; the
+    // head is vocabulary × 8.
     const layer = 8 * 24 + 3 * 8 * 12;
     const head = watched.tiny.tokenizer.vocabularySize * 8;
     const keys = (from: number, to: number): number =>
@@ -410,16 +494,27 @@ describe('a step of GRPO', () => {
     expect(withReference).toBeCloseTo(sampling + 4 * learning, 6);
     const all = groups.flat();
     expect(tokensOut).toBe(all.reduce((sum, { tokens }) => sum + tokens.length, 0));
-    const read = all.reduce((sum, { prompt, tokens }) => sum + prompt.length + tokens.length - 1, 0);
+    const read = all.reduce(
+      (sum, { prompt, tokens }) => sum + prompt.length + tokens.length - 1,
+      0,
+    );
     expect(tokensIn).toBe(groups.reduce((sum, group) => sum + group[0].prompt.length, 0) + read);
   });
 });
 
 it('does the same on one rank, on two, and on more ranks than prompts', async () => {
-  const verify = (problem: Problem, text: string): number => (problem.prompt.length === 2 ? 0 : byText(problem, text));
+  const verify = (problem: Problem, text: string): number =>
+    problem.prompt.length === 2 ? 0 : byText(problem, text);
   // A large epsilon: AdamW would otherwise make a whole step of a gradient that is rounding alone.
   const optimizer = { ...base.optimizer, epsilon: 0.01 };
-  const options = grpoSchema.parse({ ...base, prompts: 3, minibatches: 2, resample: 1, klCoefficient: 0.1, optimizer });
+  const options = grpoSchema.parse({
+    ...base,
+    prompts: 3,
+    minibatches: 2,
+    resample: 1,
+    klCoefficient: 0.1,
+    optimizer,
+  });
   const run = async (backend: Backend) => {
     const tiny = await tinyContext(lettersTask(verify), backend);
     const stage = createGrpo(tiny, options);
@@ -428,7 +523,12 @@ it('does the same on one rank, on two, and on more ranks than prompts', async ()
     const values: Record<string, number>[] = [];
     for (let step = 1; step <= 2; step++) {
       const result = await stage.step(step);
-      values.push({ ...result.values, flops: result.modelFlops, tokensIn: result.tokensIn, tokensOut: result.tokensOut });
+      values.push({
+        ...result.values,
+        flops: result.modelFlops,
+        tokensIn: result.tokensIn,
+        tokensOut: result.tokensOut,
+      });
     }
     expect(backend.memory().localBytes).toBe(localBytes);
     return { values, weights: await tiny.weights() };
@@ -438,12 +538,15 @@ it('does the same on one rank, on two, and on more ranks than prompts', async ()
     for (const rank of await inRanks(worldSize, run)) {
       for (const [k, values] of rank.values.entries()) {
         for (const [name, value] of Object.entries(values)) {
-          expect(Math.abs(value - one.values[k][name]), `${name} on ${worldSize} ranks`).toBeLessThan(
-            1e-4 * (1 + Math.abs(value)),
-          );
+          expect(
+            Math.abs(value - one.values[k][name]),
+            `${name} on ${worldSize} ranks`,
+          ).toBeLessThan(1e-4 * (1 + Math.abs(value)));
         }
       }
-      expect(Math.max(...rank.weights.map((w, i) => Math.abs(w - one.weights[i])))).toBeLessThan(2e-3);
+      expect(Math.max(...rank.weights.map((w, i) => Math.abs(w - one.weights[i])))).toBeLessThan(
+        2e-3,
+      );
     }
   }
 });

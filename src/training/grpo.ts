@@ -1,21 +1,28 @@
 /**
  * @file Group relative policy optimization: the reinforcement learning of DeepSeek-R1.
  *
- * A step: take `prompts` problems; sample a group of completions of each; let the task grade them; give each completion its
- * advantage over its group; raise the log-probabilities of the tokens of good ones and lower those of bad ones, within the
- * clip bounds. Nothing else: no value network, no learned reward.
+ * A step: take `prompts` problems; sample a group of completions of each; let the task grade them;
+ * give each completion its advantage over its group; raise the log-probabilities of the tokens of
+ * good ones and lower those of bad ones, within the clip bounds. Nothing else: no value network, no
+ * learned reward.
  *
- * Shao et al. 2024 (arXiv:2402.03300); DeepSeek-R1 (Nature 2025, arXiv:2501.12948). Variants by name in `losses.ts`: DAPO
- * (arXiv:2503.14476) with dynamic sampling, Dr. GRPO (arXiv:2503.20783), GSPO (arXiv:2507.18071). What is added to the task's
- * reward is in `shaping.ts`.
+ * Shao et al. 2024 (arXiv:2402.03300); DeepSeek-R1 (Nature 2025, arXiv:2501.12948). Variants by
+ * name in `losses.ts`: DAPO (arXiv:2503.14476) with dynamic sampling, Dr. GRPO (arXiv:2503.20783),
+ * GSPO (arXiv:2507.18071). What is added to the task's reward is in `shaping.ts`.
  *
- * Groups live whole on one rank, so that advantages need no communication; only totals are summed. The problem of a slot
- * depends on (seed, stage, step, slot, round) and not on how many ranks there are.
+ * Groups live whole on one rank, so that advantages need no communication; only totals are summed.
+ * The problem of a slot depends on (seed, stage, step, slot, round) and not on how many ranks there
+ * are.
  */
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
 import { hashString } from '../base/random.js';
-import { type Completion, createSampler, generationFlops, MAX_CAPACITY } from '../inference/index.js';
+import {
+  type Completion,
+  createSampler,
+  generationFlops,
+  MAX_CAPACITY,
+} from '../inference/index.js';
 import { createModel } from '../models/index.js';
 import { type Problem, problemAt, type Verdict } from '../tasks/task.js';
 import { Tape } from '../tensor/tape.js';
@@ -29,8 +36,22 @@ import { grade, partSums, partValues } from './grade.js';
 import { type LossName, losses, RATIOS } from './losses.js';
 import { createOptimizer, gradientNormOf, optimizerSchema } from './optimizer.js';
 import { createSchedule, scheduleSchema } from './schedules.js';
-import { createLengthLimit, isConsistent, lengthScheduleSchema, overlongPenalty, overlongSchema } from './shaping.js';
-import { encodePrompt, longestPrompt, progressAt, type SampleRecord, type Stage, type StageContext, slotsOf } from './stage.js';
+import {
+  createLengthLimit,
+  isConsistent,
+  lengthScheduleSchema,
+  overlongPenalty,
+  overlongSchema,
+} from './shaping.js';
+import {
+  encodePrompt,
+  longestPrompt,
+  progressAt,
+  type SampleRecord,
+  type Stage,
+  type StageContext,
+  slotsOf,
+} from './stage.js';
 
 const names = <T extends string>(table: Record<T, unknown>) => Object.keys(table) as [T, ...T[]];
 
@@ -41,10 +62,16 @@ export const grpoSchema = z.strictObject({
   /** Completions in a group. */
   samples: z.number().int().min(2),
   maxTokens: z.number().int().positive(),
-  /** Lower limits on completions at first, `[{fromStep, maxTokens}, …]`; before the first of them `maxTokens` holds. */
+  /**
+   * Lower limits on completions at first, `[{fromStep, maxTokens}, …]`; before the first of them
+   * `maxTokens` holds.
+   */
   lengthSchedule: lengthScheduleSchema.optional(),
   temperature: z.number().positive().default(1),
-  /** `mtp`: the model's module of multi-token prediction guesses ahead in rollouts, which stay distributed as they are. */
+  /**
+   * `mtp`: the model's module of multi-token prediction guesses ahead in rollouts, which stay
+   * distributed as they are.
+   */
   draft: z.literal('mtp').optional(),
   /** A row of the table of losses; the fields below override it one by one. */
   loss: z.enum(names<LossName>(losses)).default('grpo'),
@@ -55,21 +82,32 @@ export const grpoSchema = z.strictObject({
   clipLow: z.number().min(0).max(1).optional(),
   clipHigh: z.number().min(0).optional(),
   klCoefficient: z.number().min(0).optional(),
-  /** Steps after which the policy becomes its own reference; without it the reference is the policy of the first step. */
+  /**
+   * Steps after which the policy becomes its own reference; without it the reference is the policy
+   * of the first step.
+   */
   replaceReference: z.number().int().positive().optional(),
   /** A penalty on completions close to the limit (DAPO's soft overlong punishment). */
   overlong: overlongSchema.optional(),
-  /** Leaves completions that were cut off out of the loss; they still count in their group's mean. */
+  /**
+   * Leaves completions that were cut off out of the loss; they still count in their group's mean.
+   */
   maskTruncated: z.boolean().default(false),
   /** Added to the reward of a completion whose thinking ends with its answer. */
   consistency: z.number().min(0).default(0),
-  /** Most times that a slot whose group was all alike draws another problem; 0 switches dynamic sampling off. */
+  /**
+   * Most times that a slot whose group was all alike draws another problem; 0 switches dynamic
+   * sampling off.
+   */
   resample: z.number().int().min(0).max(16).optional(),
   /** Optimizer updates a step, each on its share of the groups; at most `prompts`. */
   minibatches: z.number().int().positive().default(1),
   optimizer: optimizerSchema,
   schedule: scheduleSchema,
-  /** Balancing a mixture of experts; biases rest unless told otherwise, as at the end of V3's pretraining. */
+  /**
+   * Balancing a mixture of experts; biases rest unless told otherwise, as at the end of V3's
+   * pretraining.
+   */
   balance: balanceSchema(0),
 });
 
@@ -132,14 +170,26 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
     draft: options.draft,
   });
 
-  /** Before a step's rollout, where it is due; a resumed run has the reference from its checkpoint, and the same steps due. */
+  /**
+   * Before a step's rollout, where it is due; a resumed run has the reference from its checkpoint,
+   * and the same steps due.
+   */
   async function renewReference(step: number): Promise<void> {
-    if (!reference || !options.replaceReference || step === 1 || (step - 1) % options.replaceReference !== 0) return;
+    if (
+      !reference ||
+      !options.replaceReference ||
+      step === 1 ||
+      (step - 1) % options.replaceReference !== 0
+    )
+      return;
     if (backend.ranks.rank === 0) backend.copy(reference.store.flat, model.store.flat);
     await backend.ranks.barrier();
   }
 
-  /** Samples and grades one group for each slot; slots without signal try again, up to `rounds` times. */
+  /**
+   * Samples and grades one group for each slot; slots without signal try again, up to `rounds`
+   * times.
+   */
   async function rollout(step: number): Promise<{ groups: Group[]; sampled: Group[] }> {
     const chosen = new Map<number, Group>();
     const sampled: Group[] = [];
@@ -148,7 +198,13 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
     for (let round = 0; round < rounds && open.length > 0; round++) {
       const progress = progressAt(step, options.steps);
       const problems = open.map((slot) =>
-        problemAt(task, stageSeed, 'train', ((step - 1) * options.prompts + slot) * ROUNDS + round, progress),
+        problemAt(
+          task,
+          stageSeed,
+          'train',
+          ((step - 1) * options.prompts + slot) * ROUNDS + round,
+          progress,
+        ),
       );
       const prompts = problems.map((problem) => encodePrompt(tokenizer, problem));
       const pending = open;
@@ -159,7 +215,9 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
         key: [stageSeed, 'rollout', step, round],
         promptIndex: (i) => pending[i],
       });
-      const verdicts = await Promise.all(completions.map((c) => grade(task, tokenizer, problems[c.prompt], c)));
+      const verdicts = await Promise.all(
+        completions.map((c) => grade(task, tokenizer, problems[c.prompt], c)),
+      );
       for (let i = 0; i < pending.length; i++) {
         const own = completions.slice(i * options.samples, (i + 1) * options.samples);
         const graded = verdicts.slice(i * options.samples, (i + 1) * options.samples);
@@ -173,7 +231,9 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
           verdicts: graded.map((g) => g.verdict),
           rewards: graded.map(({ verdict }, k) => {
             const { tokens, stop } = own[k];
-            const tooLong = options.overlong ? overlongPenalty(options.overlong, tokens.length, stop === 'length', maxTokens) : 0;
+            const tooLong = options.overlong
+              ? overlongPenalty(options.overlong, tokens.length, stop === 'length', maxTokens)
+              : 0;
             return verdict.reward + (consistent[k] ? options.consistency : 0) - tooLong;
           }),
           consistent,
@@ -193,8 +253,12 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
     weight: number;
   }
 
-  /** Which update of a step a slot's group belongs to: a matter of the slot alone, whatever the number of ranks. */
-  const minibatchOf = (slot: number): number => Math.floor((slot * options.minibatches) / options.prompts);
+  /**
+   * Which update of a step a slot's group belongs to: a matter of the slot alone, whatever the
+   * number of ranks.
+   */
+  const minibatchOf = (slot: number): number =>
+    Math.floor((slot * options.minibatches) / options.prompts);
 
   /** Of the latest update. */
   let balance: Record<string, number> = {};
@@ -202,7 +266,9 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
   /** One optimizer update on this rank's `groups`. Returns sums over this rank's tokens. */
   async function learn(groups: readonly Group[], step: number, update: number) {
     const counts = (c: Completion): boolean => !(options.maskTruncated && c.stop === 'length');
-    const lengths = groups.map((group) => group.completions.map((c) => (counts(c) ? c.tokens.length : 0)));
+    const lengths = groups.map((group) =>
+      group.completions.map((c) => (counts(c) ? c.tokens.length : 0)),
+    );
     const [sequences, tokens, groupCount] = await backend.ranks.sum([
       groups.length * options.samples,
       lengths.flat().reduce((sum, length) => sum + length, 0),
@@ -214,37 +280,68 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
         const advantage = advantageOf(group.rewards);
         const weight = aggregate(lengths[g], totals, options.maxTokens);
         return group.completions.map((completion, i) => ({
-          sequence: { tokens: [...group.prompt, ...completion.tokens], predictFrom: group.prompt.length },
+          sequence: {
+            tokens: [...group.prompt, ...completion.tokens],
+            predictFrom: group.prompt.length,
+          },
           completion,
           advantage: advantage[i],
           weight: weight[i],
         }));
       })
       .filter(({ completion }) => counts(completion));
-    const sums = { loss: 0, clippedTokens: 0, klWeighted: 0, tokens: 0, absoluteLogRatio: 0, entropy: 0, flops: 0 };
+    const sums = {
+      loss: 0,
+      clippedTokens: 0,
+      klWeighted: 0,
+      tokens: 0,
+      absoluteLogRatio: 0,
+      entropy: 0,
+      flops: 0,
+    };
     model.store.resetGradients();
-    for (const part of microBatches(items, (item) => item.sequence.tokens.length, context.microBatchTokens)) {
+    for (const part of microBatches(
+      items,
+      (item) => item.sequence.tokens.length,
+      context.microBatchTokens,
+    )) {
       const perToken = (value: (item: Trained) => number): Float32Array =>
-        Float32Array.from(part.flatMap((item) => new Array<number>(item.completion.tokens.length).fill(value(item))));
+        Float32Array.from(
+          part.flatMap((item) =>
+            new Array<number>(item.completion.tokens.length).fill(value(item)),
+          ),
+        );
       const packed = part.map((item) => item.sequence);
       const old = Float32Array.from(part.flatMap((item) => item.completion.logProbabilities));
-      const score = () => scoreStep(new Tape(backend, false), reference ?? model, packed, options.temperature);
-      const referenceScores = withReference ? await (adapted ? model.store.withoutAdapter(score) : score()) : null;
+      const score = () =>
+        scoreStep(new Tape(backend, false), reference ?? model, packed, options.temperature);
+      const referenceScores = withReference
+        ? await (adapted ? model.store.withoutAdapter(score) : score())
+        : null;
       const metrics = await policyStep(
         new Tape(backend, true, context.recompute),
         model,
         packed,
-        { old, reference: referenceScores, advantages: perToken((i) => i.advantage), weights: perToken((i) => i.weight) },
+        {
+          old,
+          reference: referenceScores,
+          advantages: perToken((i) => i.advantage),
+          weights: perToken((i) => i.weight),
+        },
         options.temperature,
         { ...policy, balance: balancer?.input(1 / Math.max(1, tokens)) },
       );
-      for (const name of Object.keys(metrics) as (keyof typeof metrics)[]) sums[name] += metrics[name];
+      for (const name of Object.keys(metrics) as (keyof typeof metrics)[])
+        sums[name] += metrics[name];
       for (const sequence of packed) {
         sums.flops += trainingFlops(model.config, flopsPart(sequence), model.store.adapterSize);
         if (withReference) sums.flops += forwardFlops(model.config, flopsPart(sequence));
       }
     }
-    const squares = await optimizer.update(schedule(step), (step - 1) * options.minibatches + update);
+    const squares = await optimizer.update(
+      schedule(step),
+      (step - 1) * options.minibatches + update,
+    );
     const gradientNorm = await gradientNormOf(backend, squares);
     balance = (await balancer?.endStep()) ?? {};
     return { ...sums, gradientNorm };
@@ -259,16 +356,30 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
       await renewReference(step);
       const { groups, sampled } = await rollout(step);
 
-      const learned = { loss: 0, clippedTokens: 0, klWeighted: 0, tokens: 0, absoluteLogRatio: 0, entropy: 0, flops: 0 };
+      const learned = {
+        loss: 0,
+        clippedTokens: 0,
+        klWeighted: 0,
+        tokens: 0,
+        absoluteLogRatio: 0,
+        entropy: 0,
+        flops: 0,
+      };
       let gradientNorm = 0;
-      // The first update's policy is still the one that sampled: what differs is how the two programs computed it.
+      // The first update's policy is still the one that sampled: what differs is how the two
+      // programs computed it.
       const fresh = { absoluteLogRatio: 0, tokens: 0 };
       for (let m = 0; m < options.minibatches; m++) {
         const part = groups.filter((group) => minibatchOf(group.slot) === m);
         const result = await learn(part, step, m + 1);
-        for (const name of Object.keys(learned) as (keyof typeof learned)[]) learned[name] += result[name];
+        for (const name of Object.keys(learned) as (keyof typeof learned)[])
+          learned[name] += result[name];
         gradientNorm = Math.max(gradientNorm, result.gradientNorm);
-        if (m === 0) Object.assign(fresh, { absoluteLogRatio: result.absoluteLogRatio, tokens: result.tokens });
+        if (m === 0)
+          Object.assign(fresh, {
+            absoluteLogRatio: result.absoluteLogRatio,
+            tokens: result.tokens,
+          });
       }
 
       let promptTokens = 0;
@@ -283,38 +394,61 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
       const verdicts = sampled.flatMap((group) => group.verdicts);
       const completions = sampled.flatMap((group) => group.completions);
       const trainedTokens = groups.reduce(
-        (sum, g) => sum + g.completions.reduce((s, c) => s + g.prompt.length + c.tokens.length - 1, 0),
+        (sum, g) =>
+          sum + g.completions.reduce((s, c) => s + g.prompt.length + c.tokens.length - 1, 0),
         0,
       );
-      const [count, reward, correct, wellFormed, truncated, silent, promptSum, completionSum, trained, flopSum, ...rest] =
-        await backend.ranks.sum([
-          verdicts.length,
-          sampled.reduce((sum, group) => sum + group.rewards.reduce((s, r) => s + r, 0), 0),
-          verdicts.filter((v) => v.correct).length,
-          verdicts.filter((v) => v.wellFormed).length,
-          completions.filter((c) => c.stop === 'length').length,
-          sampled.filter((group) => !hasSignal(group.rewards)).length,
-          promptTokens,
-          completionTokens,
-          trainedTokens,
-          flops,
-          learned.loss,
-          learned.clippedTokens,
-          learned.klWeighted,
-          learned.tokens,
-          learned.absoluteLogRatio,
-          learned.entropy,
-          fresh.absoluteLogRatio,
-          fresh.tokens,
-          sampled.reduce((sum, group) => sum + group.consistent.filter(Boolean).length, 0),
-          completions.reduce((sum, c) => sum + (c.drafts?.offered ?? 0), 0),
-          completions.reduce((sum, c) => sum + (c.drafts?.accepted ?? 0), 0),
-          ...partSums(
-            task,
-            sampled.flatMap((group) => group.verdicts.map((verdict) => ({ problem: group.problem, verdict }))),
+      const [
+        count,
+        reward,
+        correct,
+        wellFormed,
+        truncated,
+        silent,
+        promptSum,
+        completionSum,
+        trained,
+        flopSum,
+        ...rest
+      ] = await backend.ranks.sum([
+        verdicts.length,
+        sampled.reduce((sum, group) => sum + group.rewards.reduce((s, r) => s + r, 0), 0),
+        verdicts.filter((v) => v.correct).length,
+        verdicts.filter((v) => v.wellFormed).length,
+        completions.filter((c) => c.stop === 'length').length,
+        sampled.filter((group) => !hasSignal(group.rewards)).length,
+        promptTokens,
+        completionTokens,
+        trainedTokens,
+        flops,
+        learned.loss,
+        learned.clippedTokens,
+        learned.klWeighted,
+        learned.tokens,
+        learned.absoluteLogRatio,
+        learned.entropy,
+        fresh.absoluteLogRatio,
+        fresh.tokens,
+        sampled.reduce((sum, group) => sum + group.consistent.filter(Boolean).length, 0),
+        completions.reduce((sum, c) => sum + (c.drafts?.offered ?? 0), 0),
+        completions.reduce((sum, c) => sum + (c.drafts?.accepted ?? 0), 0),
+        ...partSums(
+          task,
+          sampled.flatMap((group) =>
+            group.verdicts.map((verdict) => ({ problem: group.problem, verdict })),
           ),
-        ]);
-      const [loss, clippedTokens, klWeighted, policyTokens, absoluteLogRatio, entropy, freshLogRatio, freshTokens] = rest;
+        ),
+      ]);
+      const [
+        loss,
+        clippedTokens,
+        klWeighted,
+        policyTokens,
+        absoluteLogRatio,
+        entropy,
+        freshLogRatio,
+        freshTokens,
+      ] = rest;
       const [consistent, offered, accepted] = rest.slice(8);
       const parts = rest.slice(11);
       const perToken = (value: number): number => (policyTokens > 0 ? value / policyTokens : 0);

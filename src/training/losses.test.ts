@@ -2,28 +2,55 @@ import { describe, expect, it } from 'vitest';
 import type { PolicyLossOptions } from '../tensor/backend.js';
 import { advantages } from './advantages.js';
 import { type AggregationName, aggregations } from './aggregations.js';
-import { losses, type PolicyLossInputs, policyLossReference, sequencePolicyLoss } from './losses.js';
+import {
+  losses,
+  type PolicyLossInputs,
+  policyLossReference,
+  sequencePolicyLoss,
+} from './losses.js';
 
 const options: PolicyLossOptions = { clipLow: 0.2, clipHigh: 0.28, klCoefficient: 0 };
 
 /** One token of weight 1 with ratio `ratio`. */
-const token = (ratio: number, advantage: number, o = options): { loss: number; derivative: number; clipped: number } => {
+const token = (
+  ratio: number,
+  advantage: number,
+  o = options,
+): { loss: number; derivative: number; clipped: number } => {
   const result = policyLossReference(
-    { logProbabilities: [-1 + Math.log(ratio)], old: [-1], reference: null, advantages: [advantage], weights: [1] },
+    {
+      logProbabilities: [-1 + Math.log(ratio)],
+      old: [-1],
+      reference: null,
+      advantages: [advantage],
+      weights: [1],
+    },
     o,
   );
-  return { loss: result.metrics.loss, derivative: result.dLogProbabilities[0], clipped: result.metrics.clippedTokens };
+  return {
+    loss: result.metrics.loss,
+    derivative: result.dLogProbabilities[0],
+    clipped: result.metrics.clippedTokens,
+  };
 };
 
 describe('the clipped ratio, one token at a time, by hand', () => {
-  const cases: [name: string, ratio: number, advantage: number, loss: number, derivative: number, clipped: number][] = [
+  const cases: [
+    name: string,
+    ratio: number,
+    advantage: number,
+    loss: number,
+    derivative: number,
+    clipped: number,
+  ][] = [
     // inside the bounds: −ρA, derivative −ρA
     ['inside, good', 1.1, 2, -2.2, -2.2, 0],
     ['inside, bad', 0.9, -2, 1.8, 1.8, 0],
     ['on-policy', 1, 0.5, -0.5, -0.5, 0],
     // a good token that has grown enough: held at 1.28, no derivative
     ['above, good', 1.5, 2, -2.56, 0, 1],
-    // a bad token that has grown: min(1.5 · −2, 1.28 · −2) = −3, not clipped, pushed down with the full ratio
+    // a bad token that has grown: min(1.5 · −2, 1.28 · −2) = −3, not clipped, pushed down with the
+    // full ratio
     ['above, bad', 1.5, -2, 3, 3, 0],
     // a good token that has shrunk: min(0.5 · 2, 0.8 · 2) = 1, not clipped
     ['below, good', 0.5, 2, -1, -1, 0],
@@ -42,7 +69,8 @@ describe('the clipped ratio, one token at a time, by hand', () => {
 
 describe('the k3 estimate of the KL divergence, by hand', () => {
   it('adds β·k3 and β·(1 − π_ref/π)', () => {
-    // π = 0.5, π_ref = 0.25: π_ref/π = 1/2, k3 = 1/2 − ln(1/2) − 1 = ln 2 − 1/2; derivative 1 − 1/2.
+    // π = 0.5, π_ref = 0.25: π_ref/π = 1/2, k3 = 1/2 − ln(1/2) − 1 = ln 2 − 1/2; derivative 1 −
+    // 1/2.
     const result = policyLossReference(
       {
         logProbabilities: [Math.log(0.5)],
@@ -77,14 +105,17 @@ describe('the k3 estimate of the KL divergence, by hand', () => {
 });
 
 /**
- * A whole batch by hand: one group of two, rewards 1 and 0; completion a has 1 token, completion b has 3.
- * Ratios: a: 1.5; b: 1, 0.5, 1.2. At most 4 tokens a completion.
+ * A whole batch by hand: one group of two, rewards 1 and 0; completion a has 1 token, completion b
+ * has 3. Ratios: a: 1.5; b: 1, 0.5, 1.2. At most 4 tokens a completion.
  */
 const ratios = [1.5, 1, 0.5, 1.2];
 const rewards = [1, 0];
 const lengths = [1, 3];
 
-function batch(advantage: 'group-std' | 'group-mean', aggregation: AggregationName): PolicyLossInputs {
+function batch(
+  advantage: 'group-std' | 'group-mean',
+  aggregation: AggregationName,
+): PolicyLossInputs {
   const perSequence = advantages[advantage](rewards);
   const weights = aggregations[aggregation](lengths, { sequences: 2, tokens: 4, groups: 1 }, 4);
   const sequence = [0, 1, 1, 1];
@@ -102,11 +133,15 @@ describe('whole batches, by hand', () => {
   const A = 0.5 / (Math.sqrt(0.5) + 1e-4);
 
   it('grpo', () => {
-    const { metrics, dLogProbabilities } = policyLossReference(batch('group-std', losses.grpo.aggregation), {
-      ...losses.grpo,
-      klCoefficient: 0,
-    });
-    // a: clipped at 1.2: −1.2A, weight 1/(1·2). b: A is negative: +1A, held at 0.8: +0.8A, +1.2A; weight 1/(3·2).
+    const { metrics, dLogProbabilities } = policyLossReference(
+      batch('group-std', losses.grpo.aggregation),
+      {
+        ...losses.grpo,
+        klCoefficient: 0,
+      },
+    );
+    // a: clipped at 1.2: −1.2A, weight 1/(1·2). b: A is negative: +1A, held at 0.8: +0.8A, +1.2A;
+    // weight 1/(3·2).
     expect(metrics.loss).toBeCloseTo((-1.2 * A) / 2 + (A + 0.8 * A + 1.2 * A) / 6, 12);
     expect(metrics.clippedTokens).toBe(2);
     expect(metrics.tokens).toBe(4);
@@ -117,7 +152,10 @@ describe('whole batches, by hand', () => {
   });
 
   it('dapo', () => {
-    const { metrics, dLogProbabilities } = policyLossReference(batch('group-std', losses.dapo.aggregation), losses.dapo);
+    const { metrics, dLogProbabilities } = policyLossReference(
+      batch('group-std', losses.dapo.aggregation),
+      losses.dapo,
+    );
     // a is clipped at 1.28; every token weighs 1/4.
     expect(metrics.loss).toBeCloseTo((-1.28 * A + A + 0.8 * A + 1.2 * A) / 4, 12);
     [0, A / 4, 0, (1.2 * A) / 4].forEach((expected, n) => {
@@ -126,7 +164,10 @@ describe('whole batches, by hand', () => {
   });
 
   it('dr_grpo', () => {
-    const { metrics, dLogProbabilities } = policyLossReference(batch('group-mean', losses.dr_grpo.aggregation), losses.dr_grpo);
+    const { metrics, dLogProbabilities } = policyLossReference(
+      batch('group-mean', losses.dr_grpo.aggregation),
+      losses.dr_grpo,
+    );
     // advantages ±1/2; every token weighs 1/(4·2).
     expect(metrics.loss).toBeCloseTo((-1.2 + 1 + 0.8 + 1.2) / 2 / 8, 12);
     [0, 0.5 / 8, 0, 0.6 / 8].forEach((expected, n) => {
@@ -158,7 +199,8 @@ it('the derivative passes finite differences away from the clip bounds', () => {
 
 describe('one ratio a sequence (GSPO)', () => {
   it('is the geometric mean of the tokens’ ratios, by hand', () => {
-    // a: ratio 1.5. b: 1, 0.5, 1.2, so (0.6)^(1/3). Bounds 0.5 and 1.4; advantages 1 and −1; every token weighs 1/4.
+    // a: ratio 1.5. b: 1, 0.5, 1.2, so (0.6)^(1/3). Bounds 0.5 and 1.4; advantages 1 and −1; every
+    // token weighs 1/4.
     const inputs: PolicyLossInputs = {
       ...batch('group-mean', 'dapo'),
       advantages: [1, -1, -1, -1],
@@ -180,7 +222,9 @@ describe('one ratio a sequence (GSPO)', () => {
 
   it('is the loss by token for sequences of one token', () => {
     const inputs = batch('group-std', 'grpo');
-    expect(sequencePolicyLoss(inputs, [0, 1, 2, 3, 4], losses.dapo)).toEqual(policyLossReference(inputs, losses.dapo));
+    expect(sequencePolicyLoss(inputs, [0, 1, 2, 3, 4], losses.dapo)).toEqual(
+      policyLossReference(inputs, losses.dapo),
+    );
   });
 
   it('passes finite differences, with KL', () => {

@@ -1,19 +1,23 @@
 /**
  * @file The policy losses by name, and both kinds of loss written out in float64.
  *
- * A variant of GRPO is a choice of advantage, importance ratio, aggregation, clip bounds, KL weight and sampling. A name picks
- * them all at once; a recipe may then override any of them. A new variant is a new row here, and at most a new small function
- * in `advantages.ts` or `aggregations.ts`.
+ * A variant of GRPO is a choice of advantage, importance ratio, aggregation, clip bounds, KL weight
+ * and sampling. A name picks them all at once; a recipe may then override any of them. A new
+ * variant is a new row here, and at most a new small function in `advantages.ts` or
+ * `aggregations.ts`.
  *
- * The loss by token is elementwise and runs on the device (`Backend.policyLoss`); `policyLossReference` says the same in plain
- * TypeScript and is what tests judge by. The loss by sequence (GSPO) runs here, on the host: it is some thousand numbers a
- * micro-batch, whose log-probabilities are read and whose derivatives are written back (docs/decisions/0034).
+ * The loss by token is elementwise and runs on the device (`Backend.policyLoss`);
+ * `policyLossReference` says the same in plain TypeScript and is what tests judge by. The loss by
+ * sequence (GSPO) runs here, on the host: it is some thousand numbers a micro-batch, whose
+ * log-probabilities are read and whose derivatives are written back (docs/decisions/0034).
  */
 import { POLICY_METRICS, type PolicyLossOptions } from '../tensor/backend.js';
 import type { AdvantageName } from './advantages.js';
 import type { AggregationName } from './aggregations.js';
 
-/** What the new policy is compared with the old one by: each token, or the completion as a whole. */
+/**
+ * What the new policy is compared with the old one by: each token, or the completion as a whole.
+ */
 export const RATIOS = ['token', 'sequence'] as const;
 export type Ratio = (typeof RATIOS)[number];
 
@@ -46,7 +50,10 @@ export const losses = {
     klCoefficient: 0,
     dynamicSampling: true,
   },
-  /** Liu et al. 2025: neither the group's spread nor a completion's length scales the gradient; no KL. */
+  /**
+   * Liu et al. 2025: neither the group's spread nor a completion's length scales the gradient; no
+   * KL.
+   */
   dr_grpo: {
     advantage: 'group-mean',
     ratio: 'token',
@@ -57,8 +64,9 @@ export const losses = {
     dynamicSampling: false,
   },
   /**
-   * Zheng et al. 2025 (arXiv:2507.18071): one ratio a sequence, the geometric mean of its tokens', so the clip bounds are those
-   * of the paper (section 5.1) and far narrower than a token's. Its mean over sequences is `grpo`'s aggregation. No KL.
+   * Zheng et al. 2025 (arXiv:2507.18071): one ratio a sequence, the geometric mean of its tokens',
+   * so the clip bounds are those of the paper (section 5.1) and far narrower than a token's. Its
+   * mean over sequences is `grpo`'s aggregation. No KL.
    */
   gspo: {
     advantage: 'group-std',
@@ -90,32 +98,42 @@ export interface PolicyLossResult {
 }
 
 /**
- * The k3 estimate of the divergence from the reference policy at one token (Schulman 2020; Shao et al. 2024, eq. 4), and its
- * derivative with respect to the log-probability.
+ * The k3 estimate of the divergence from the reference policy at one token (Schulman 2020; Shao et
+ * al. 2024, eq. 4), and its derivative with respect to the log-probability.
  */
-function divergenceAt(logProbability: number, reference: number): { k3: number; derivative: number } {
+function divergenceAt(
+  logProbability: number,
+  reference: number,
+): { k3: number; derivative: number } {
   const difference = reference - logProbability;
   const ratio = Math.exp(difference);
   return { k3: ratio - difference - 1, derivative: 1 - ratio };
 }
 
-const noMetrics = () => Object.fromEntries(POLICY_METRICS.map((name) => [name, 0])) as PolicyLossResult['metrics'];
+const noMetrics = () =>
+  Object.fromEntries(POLICY_METRICS.map((name) => [name, 0])) as PolicyLossResult['metrics'];
 
 /**
- * The clipped policy-gradient loss and its derivative with respect to the log-probabilities, in float64.
- * With ρ = exp(new − old): loss = Σ w · (−min(ρA, clip(ρ, 1 − low, 1 + high)A) + β·k3), k3 = exp(ref − new) − (ref − new) − 1.
- * Where the clipped branch is the smaller, the ratio has no derivative; k3's is 1 − exp(ref − new) everywhere.
+ * The clipped policy-gradient loss and its derivative with respect to the log-probabilities, in
+ * float64. With ρ = exp(new − old): loss = Σ w · (−min(ρA, clip(ρ, 1 − low, 1 + high)A) + β·k3), k3
+ * = exp(ref − new) − (ref − new) − 1. Where the clipped branch is the smaller, the ratio has no
+ * derivative; k3's is 1 − exp(ref − new) everywhere.
  */
-export function policyLossReference(inputs: PolicyLossInputs, options: PolicyLossOptions): PolicyLossResult {
+export function policyLossReference(
+  inputs: PolicyLossInputs,
+  options: PolicyLossOptions,
+): PolicyLossResult {
   const each = Array.from({ length: inputs.logProbabilities.length + 1 }, (_, n) => n);
   return sequencePolicyLoss(inputs, each, options);
 }
 
 /**
- * The same with one ratio a sequence, GSPO's (Zheng et al. 2025, eq. 7): s = exp(mean over its tokens of (new − old)), so each
- * token's derivative is the sequence's, divided by its length. A sequence of one token is the loss by token.
+ * The same with one ratio a sequence, GSPO's (Zheng et al. 2025, eq. 7): s = exp(mean over its
+ * tokens of (new − old)), so each token's derivative is the sequence's, divided by its length. A
+ * sequence of one token is the loss by token.
  *
- * @param starts where each sequence begins, and after the last its end: ascending, from 0 to the number of tokens
+ * @param starts where each sequence begins, and after the last its end: ascending, from 0 to the
+ * number of tokens
  */
 export function sequencePolicyLoss(
   inputs: PolicyLossInputs,

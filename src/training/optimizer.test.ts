@@ -2,7 +2,12 @@ import { expect, it } from 'vitest';
 import { ParameterStore } from '../models/index.js';
 import type { Backend } from '../tensor/backend.js';
 import { createReferenceBackend } from '../tensor/backends/reference.js';
-import { createOptimizer, gradientNormOf, type OptimizerSpec, optimizerSchema } from './optimizer.js';
+import {
+  createOptimizer,
+  gradientNormOf,
+  type OptimizerSpec,
+  optimizerSchema,
+} from './optimizer.js';
 import { inRanks } from './testing.js';
 
 const SIZE = 4 * 3 + 2 * 6 + 3 + 5 * 3;
@@ -21,15 +26,25 @@ async function makeStore(backend: Backend): Promise<ParameterStore> {
   return store;
 }
 
-/** The gradient of update `step`, as rank `rank` of `worldSize` would have it; all ranks' add up to the same. */
+/**
+ * The gradient of update `step`, as rank `rank` of `worldSize` would have it; all ranks' add up to
+ * the same.
+ */
 const gradientAt = (step: number, rank = 0, worldSize = 1): number[] =>
   Array.from({ length: SIZE }, (_, i) => {
     const whole = Math.sin(1 + i * 1.7 + step * 0.9);
     return rank === 0 ? whole - (worldSize - 1) * Math.cos(i) : Math.cos(i);
   });
 
-/** Runs updates with the multipliers given; returns weights after each, gradient norms, and final states. */
-async function run(backend: Backend, options: Partial<OptimizerSpec>, multipliers: readonly number[]) {
+/**
+ * Runs updates with the multipliers given; returns weights after each, gradient norms, and final
+ * states.
+ */
+async function run(
+  backend: Backend,
+  options: Partial<OptimizerSpec>,
+  multipliers: readonly number[],
+) {
   const spec = optimizerSchema.parse(options);
   const store = await makeStore(backend);
   const optimizer = createOptimizer(backend, store, spec);
@@ -40,17 +55,30 @@ async function run(backend: Backend, options: Partial<OptimizerSpec>, multiplier
   for (const [i, multiplier] of multipliers.entries()) {
     await backend.ranks.barrier();
     store.resetGradients();
-    backend.write(store.gradients as never, gradientAt(i + 1, backend.ranks.rank, backend.ranks.worldSize));
+    backend.write(
+      store.gradients as never,
+      gradientAt(i + 1, backend.ranks.rank, backend.ranks.worldSize),
+    );
     for (const { spec: parameter } of store.parameters) store.get(parameter.name).written = true;
     norms.push(await gradientNormOf(backend, await optimizer.update(multiplier, i + 1)));
     weights.push(Array.from(await backend.read(store.flat)));
   }
   expect(backend.memory().localBytes).toBe(before);
-  return { spec, weights, norms, state: optimizer.state.map(({ name, tensor }) => `${name} ${tensor.shape}`) };
+  return {
+    spec,
+    weights,
+    norms,
+    state: optimizer.state.map(({ name, tensor }) => `${name} ${tensor.shape}`),
+  };
 }
 
 /** AdamW as PyTorch writes it, on plain numbers. */
-function adamwByHand(start: readonly number[], from: number, spec: OptimizerSpec, multipliers: readonly number[]): number[][] {
+function adamwByHand(
+  start: readonly number[],
+  from: number,
+  spec: OptimizerSpec,
+  multipliers: readonly number[],
+): number[][] {
   const w = start.slice(from);
   const m = w.map(() => 0);
   const v = w.map(() => 0);
@@ -71,7 +99,11 @@ function adamwByHand(start: readonly number[], from: number, spec: OptimizerSpec
   });
 }
 
-const closeTo = (actual: readonly number[], expected: readonly number[], tolerance: number): void => {
+const closeTo = (
+  actual: readonly number[],
+  expected: readonly number[],
+  tolerance: number,
+): void => {
   expect(actual).toHaveLength(expected.length);
   const worst = Math.max(...actual.map((x, i) => Math.abs(x - expected[i])));
   expect(worst).toBeLessThan(tolerance);
@@ -92,13 +124,22 @@ it('is AdamW on every parameter, clipped to the norm, at the rate of the schedul
 
 it('leaves a gradient below the bound as it is', async () => {
   const [loose, none] = await Promise.all(
-    [1e3, 1e9].map((clip) => run(createReferenceBackend(), { matrices: 'adamw', clip, epsilon: 1 }, [1])),
+    [1e3, 1e9].map((clip) =>
+      run(createReferenceBackend(), { matrices: 'adamw', clip, epsilon: 1 }, [1]),
+    ),
   );
   closeTo(loose.weights[1], none.weights[1], 1e-12);
 });
 
 it('is Muon on the hidden matrices and AdamW on the rest', async () => {
-  const options = { matrices: 'muon', lr: 0.01, muonLr: 0.03, muonMomentum: 0.9, weightDecay: 0.1, clip: 0.7 } as const;
+  const options = {
+    matrices: 'muon',
+    lr: 0.01,
+    muonLr: 0.03,
+    muonMomentum: 0.9,
+    weightDecay: 0.1,
+    clip: 0.7,
+  } as const;
   const multipliers = [1, 0.5];
   const { spec, weights, state } = await run(createReferenceBackend(), options, multipliers);
   expect(state).toEqual(['adamw.first 18', 'adamw.second 18', 'muon.momentum 24']);

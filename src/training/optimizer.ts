@@ -1,10 +1,11 @@
 /**
  * @file The optimizer step of a data-parallel group: reduce, clip, update, each rank its share.
  *
- * Hidden matrices go to Muon (Jordan et al. 2024) or AdamW, everything else (adapters too) to AdamW (Loshchilov and Hutter 2019). State is
- * sharded (ZeRO stage 1, Rajbhandari et al. 2020): each rank adds up the gradients of the parameters it owns, in rank order,
- * updates them, and writes the new weights into the one shared copy. Matrices are owned whole, since Muon needs the whole;
- * AdamW's range is cut evenly.
+ * Hidden matrices go to Muon (Jordan et al. 2024) or AdamW, everything else (adapters too) to AdamW
+ * (Loshchilov and Hutter 2019). State is sharded (ZeRO stage 1, Rajbhandari et al. 2020): each rank
+ * adds up the gradients of the parameters it owns, in rank order, updates them, and writes the new
+ * weights into the one shared copy. Matrices are owned whole, since Muon needs the whole; AdamW's
+ * range is cut evenly.
  */
 import { z } from 'zod';
 import type { Parameter, ParameterStore } from '../models/index.js';
@@ -34,8 +35,9 @@ export interface Optimizer {
   /** State to save, by name; the same order and shapes in every run of the same model. */
   readonly state: { name: string; tensor: Tensor }[];
   /**
-   * Ends a step: gradients of all ranks become one update of the shared weights. Returns the device tensor that holds each
-   * rank's share of the squared gradient norm, f32 [worldSize]; read it to know the norm.
+   * Ends a step: gradients of all ranks become one update of the shared weights. Returns the device
+   * tensor that holds each rank's share of the squared gradient norm, f32 [worldSize]; read it to
+   * know the norm.
    *
    * @param multiplier the schedule's value, times every learning rate
    * @param step 1 at the first update of the stage
@@ -50,13 +52,21 @@ export async function gradientNormOf(backend: Backend, squares: Tensor): Promise
   return Math.sqrt(sum);
 }
 
-/** Stacks [G, rows, columns] of matrices of one shape that lie after each other, as experts do: one call updates them all. */
-function stacksOf(matrices: readonly Parameter[]): { offset: number; shape: [number, number, number] }[] {
+/**
+ * Stacks [G, rows, columns] of matrices of one shape that lie after each other, as experts do: one
+ * call updates them all.
+ */
+function stacksOf(
+  matrices: readonly Parameter[],
+): { offset: number; shape: [number, number, number] }[] {
   const stacks: { offset: number; shape: [number, number, number] }[] = [];
   for (const { offset, size, spec } of [...matrices].sort((a, b) => a.offset - b.offset)) {
     const [rows, columns] = spec.shape;
     const last = stacks.at(-1);
-    const follows = last?.shape[1] === rows && last.shape[2] === columns && last.offset + last.shape[0] * size === offset;
+    const follows =
+      last?.shape[1] === rows &&
+      last.shape[2] === columns &&
+      last.offset + last.shape[0] * size === offset;
     if (last && follows) last.shape[0]++;
     else stacks.push({ offset, shape: [1, rows, columns] });
   }
@@ -69,7 +79,11 @@ function muonCost({ spec: { shape } }: Parameter): number {
 }
 
 /** Largest first, each to the rank with the least so far; ties go to the lower rank. */
-function assign(parameters: readonly Parameter[], worldSize: number, cost: (p: Parameter) => number): Parameter[][] {
+function assign(
+  parameters: readonly Parameter[],
+  worldSize: number,
+  cost: (p: Parameter) => number,
+): Parameter[][] {
   const owned: Parameter[][] = Array.from({ length: worldSize }, () => []);
   const load = new Array<number>(worldSize).fill(0);
   const order = [...parameters].sort((a, b) => cost(b) - cost(a) || a.offset - b.offset);
@@ -81,8 +95,14 @@ function assign(parameters: readonly Parameter[], worldSize: number, cost: (p: P
   return owned.map((list) => list.sort((a, b) => a.offset - b.offset));
 }
 
-/** Allocates state: shared, zero. Every rank calls it at the same point; gradients must be attached. */
-export function createOptimizer(backend: Backend, store: ParameterStore, spec: OptimizerSpec): Optimizer {
+/**
+ * Allocates state: shared, zero. Every rank calls it at the same point; gradients must be attached.
+ */
+export function createOptimizer(
+  backend: Backend,
+  store: ParameterStore,
+  spec: OptimizerSpec,
+): Optimizer {
   const { ranks } = backend;
   const { rank, worldSize } = ranks;
   const gradients = store.gradients;
@@ -103,7 +123,8 @@ export function createOptimizer(backend: Backend, store: ParameterStore, spec: O
   ];
   if (rank === 0) for (const { tensor } of state) backend.fill(tensor, 0);
 
-  // This rank's share: whole matrices, and a slice of AdamW's range (cut at multiples of 16 to keep it aligned).
+  // This rank's share: whole matrices, and a slice of AdamW's range (cut at multiples of 16 to keep
+  // it aligned).
   const matrices = useMuon
     ? assign(
         store.parameters.filter((p) => p.spec.role === 'matrix'),
@@ -112,7 +133,8 @@ export function createOptimizer(backend: Backend, store: ParameterStore, spec: O
       )[rank]
     : [];
   const stacks = stacksOf(matrices);
-  const cut = (r: number): number => (r === worldSize ? adamSize : Math.floor((adamSize * r) / worldSize / 16) * 16);
+  const cut = (r: number): number =>
+    r === worldSize ? adamSize : Math.floor((adamSize * r) / worldSize / 16) * 16;
   const from = cut(rank);
   const share = cut(rank + 1) - from;
   const slice = (tensor: Tensor, offset: number): Tensor => backend.view(tensor, offset, [share]);
@@ -120,7 +142,9 @@ export function createOptimizer(backend: Backend, store: ParameterStore, spec: O
   async function update(multiplier: number, step: number): Promise<Tensor> {
     store.completeGradients();
     await ranks.barrier();
-    const owned = matrices.map(({ offset, size }) => backend.view(gradients as Tensor, offset, [size]));
+    const owned = matrices.map(({ offset, size }) =>
+      backend.view(gradients as Tensor, offset, [size]),
+    );
     const adamGradient = slice(gradients as Tensor, adamFrom + from);
     for (const gradient of owned) ranks.reduce(gradient);
     ranks.reduce(adamGradient);
@@ -130,9 +154,11 @@ export function createOptimizer(backend: Backend, store: ParameterStore, spec: O
     await ranks.barrier();
     backend.clipScale(clipScale, squares, spec.clip);
     for (const { offset, shape } of stacks) {
-      const [parameter, moving, gradient] = [store.flat, momentum as Tensor, gradients as Tensor].map((flat) =>
-        backend.view(flat, offset, shape),
-      );
+      const [parameter, moving, gradient] = [
+        store.flat,
+        momentum as Tensor,
+        gradients as Tensor,
+      ].map((flat) => backend.view(flat, offset, shape));
       backend.muon(parameter, moving, gradient, clipScale, {
         lr: spec.muonLr * multiplier,
         beta: spec.muonMomentum,
@@ -141,14 +167,21 @@ export function createOptimizer(backend: Backend, store: ParameterStore, spec: O
         iterations: 5,
       });
     }
-    backend.adamw(slice(store.flat, adamFrom + from), slice(first, from), slice(second, from), adamGradient, clipScale, {
-      lr: spec.lr * multiplier,
-      beta1: spec.beta1,
-      beta2: spec.beta2,
-      epsilon: spec.epsilon,
-      weightDecay: spec.weightDecay,
-      step,
-    });
+    backend.adamw(
+      slice(store.flat, adamFrom + from),
+      slice(first, from),
+      slice(second, from),
+      adamGradient,
+      clipScale,
+      {
+        lr: spec.lr * multiplier,
+        beta1: spec.beta1,
+        beta2: spec.beta2,
+        epsilon: spec.epsilon,
+        weightDecay: spec.weightDecay,
+        step,
+      },
+    );
     await ranks.barrier();
     return squares;
   }

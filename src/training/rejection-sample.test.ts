@@ -18,8 +18,17 @@ const short = lettersTask((_problem, text) => (text.length <= 2 ? 1 : 0));
 const run = (worldSize: number) =>
   inRanks(worldSize, async (backend: Backend) => {
     const tiny = await tinyContext(short, backend);
-    const options = rejectionSampleSchema.parse({ steps: 2, prompts: 3, samples: 6, keep: 2, maxTokens: 5 });
-    const stage = createRejectionSample({ ...tiny, dataFolder: join(folder, `data${worldSize}`) }, options);
+    const options = rejectionSampleSchema.parse({
+      steps: 2,
+      prompts: 3,
+      samples: 6,
+      keep: 2,
+      maxTokens: 5,
+    });
+    const stage = createRejectionSample(
+      { ...tiny, dataFolder: join(folder, `data${worldSize}`) },
+      options,
+    );
     await backend.ranks.barrier();
     const values: Record<string, number>[] = [];
     for (let step = 1; step <= 2; step++) values.push((await stage.step(step)).values);
@@ -46,9 +55,11 @@ it('keeps the right completions, a few of each problem, in the order of the prob
     .map((line) => JSON.parse(line) as { prompt: string; completion: string });
   expect(accepted.length).toBeGreaterThan(3);
   expect(accepted.every(({ completion }) => completion.length <= 2)).toBe(true);
-  // Two a problem at most: equal prompts of neighbouring problems aside, no run of one prompt is longer.
+  // Two a problem at most: equal prompts of neighbouring problems aside, no run of one prompt is
+  // longer.
   const runs = accepted.filter(
-    ({ prompt }, i) => i >= 2 && accepted[i - 1].prompt === prompt && accepted[i - 2].prompt === prompt,
+    ({ prompt }, i) =>
+      i >= 2 && accepted[i - 1].prompt === prompt && accepted[i - 2].prompt === prompt,
   );
   expect(runs).toEqual([]);
 });

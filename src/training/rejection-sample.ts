@@ -1,9 +1,11 @@
 /**
- * @file Rejection sampling: sample completions, keep the right ones, and let a later `sft` stage imitate them.
+ * @file Rejection sampling: sample completions, keep the right ones, and let a later `sft` stage
+ * imitate them.
  *
- * DeepSeek-R1's third stage (Nature 2025) made its 600k reasoning samples so; as a loop it is STaR (Zelikman et al. 2022) or
- * RAFT (Dong et al. 2023). What is kept goes to `data/<stage>.jsonl` of the run, one `{prompt, completion}` a line, in the
- * order of the problems, whatever the number of ranks.
+ * DeepSeek-R1's third stage (Nature 2025) made its 600k reasoning samples so; as a loop it is STaR
+ * (Zelikman et al. 2022) or RAFT (Dong et al. 2023). What is kept goes to `data/<stage>.jsonl` of
+ * the run, one `{prompt, completion}` a line, in the order of the problems, whatever the number of
+ * ranks.
  */
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +15,15 @@ import { hashString } from '../base/random.js';
 import { createSampler, generationFlops, MAX_CAPACITY } from '../inference/index.js';
 import { problemAt } from '../tasks/task.js';
 import { grade } from './grade.js';
-import { encodePrompt, longestPrompt, progressAt, type SampleRecord, type Stage, type StageContext, slotsOf } from './stage.js';
+import {
+  encodePrompt,
+  longestPrompt,
+  progressAt,
+  type SampleRecord,
+  type Stage,
+  type StageContext,
+  slotsOf,
+} from './stage.js';
 
 export const rejectionSampleSchema = z.strictObject({
   steps: z.number().int().positive(),
@@ -35,7 +45,10 @@ interface Accepted {
   completion: string;
 }
 
-export function createRejectionSample(context: StageContext, options: RejectionSampleOptions): Stage {
+export function createRejectionSample(
+  context: StageContext,
+  options: RejectionSampleOptions,
+): Stage {
   const { backend, model, tokenizer, task, stage, dataFolder } = context;
   const { rank, worldSize } = backend.ranks;
   const stageSeed = hashString(`${context.seed}:${stage}`);
@@ -70,7 +83,9 @@ export function createRejectionSample(context: StageContext, options: RejectionS
       let correct = 0;
       let completionTokens = 0;
       const samples: SampleRecord[] = [];
-      const graded = await Promise.all(completions.map((c) => grade(task, tokenizer, problems[c.prompt], c)));
+      const graded = await Promise.all(
+        completions.map((c) => grade(task, tokenizer, problems[c.prompt], c)),
+      );
       for (const [c, completion] of completions.entries()) {
         const i = completion.prompt;
         const { text, verdict } = graded[c];
@@ -78,7 +93,14 @@ export function createRejectionSample(context: StageContext, options: RejectionS
         if (i === 0) {
           const { reward, correct: right, reason } = verdict;
           const tokens = completion.tokens.length;
-          samples.push({ prompt: problems[i].prompt, completion: text, reward, correct: right, reason, tokens });
+          samples.push({
+            prompt: problems[i].prompt,
+            completion: text,
+            reward,
+            correct: right,
+            reason,
+            tokens,
+          });
         }
         if (!verdict.correct) continue;
         correct++;
@@ -115,10 +137,13 @@ export function createRejectionSample(context: StageContext, options: RejectionS
       if (rank === 0) {
         const all: Accepted[] = [];
         for (let r = 0; r < worldSize; r++) {
-          for (const line of readFileSync(partOf(r), 'utf8').split('\n')) if (line !== '') all.push(JSON.parse(line));
+          for (const line of readFileSync(partOf(r), 'utf8').split('\n'))
+            if (line !== '') all.push(JSON.parse(line));
         }
         all.sort((a, b) => a.index - b.index);
-        const lines = all.map(({ prompt, completion }) => `${JSON.stringify({ prompt, completion })}\n`);
+        const lines = all.map(
+          ({ prompt, completion }) => `${JSON.stringify({ prompt, completion })}\n`,
+        );
         writeFileAtomic(join(dataFolder, `${stage}.jsonl`), lines.join(''));
         for (let r = 0; r < worldSize; r++) rmSync(partOf(r));
       }

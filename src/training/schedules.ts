@@ -1,12 +1,12 @@
 /**
  * @file Learning-rate schedules: a step in, a multiplier of the peak rate out.
  *
- * Steps count from 1, as an optimizer's do: with a warm-up of 10, step 1 runs at a tenth of the rate and step 10 at all of it;
- * the last step of `cosine` and `wsd` runs at `final`. A schedule is a pure function of the step, so a resumed run continues
- * on the same curve.
+ * Steps count from 1, as an optimizer's do: with a warm-up of 10, step 1 runs at a tenth of the
+ * rate and step 10 at all of it; the last step of `cosine` and `wsd` runs at `final`. A schedule is
+ * a pure function of the step, so a resumed run continues on the same curve.
  *
- * `cosine`: Loshchilov and Hutter 2017. `wsd` (warm-up, stable, decay): Hu et al. 2024 (MiniCPM, arXiv:2404.06395), with the
- * linear decay of Hägele et al. 2024 (arXiv:2405.18392).
+ * `cosine`: Loshchilov and Hutter 2017. `wsd` (warm-up, stable, decay): Hu et al. 2024 (MiniCPM,
+ * arXiv:2404.06395), with the linear decay of Hägele et al. 2024 (arXiv:2405.18392).
  */
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';

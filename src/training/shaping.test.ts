@@ -17,7 +17,8 @@ describe('soft overlong punishment', () => {
 });
 
 describe('thinking agrees with its answer', () => {
-  const of = (thinking: string, answer: string): string => `<think>${thinking}</think><answer>${answer}</answer>`;
+  const of = (thinking: string, answer: string): string =>
+    `<think>${thinking}</think><answer>${answer}</answer>`;
   it.each([
     ['6+7=13\n13-8=5', '5', true],
     ['6+7=13\n13-8=5\n', ' 5 ', true],

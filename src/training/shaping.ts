@@ -1,14 +1,16 @@
 /**
- * @file What is added to a task's reward in reinforcement learning: a penalty for overlong completions, and a reward for
- * thinking that agrees with its answer.
+ * @file What is added to a task's reward in reinforcement learning: a penalty for overlong
+ * completions, and a reward for thinking that agrees with its answer.
  *
- * Soft overlong punishment is DAPO's (Yu et al. 2025, arXiv:2503.14476, eq. 13): the last `cacheTokens` before the limit cost
- * linearly more, and being cut off costs the whole. Masking cut-off completions out of the loss (their section 3.4) is the
- * other answer to the same noise: a completion that was cut off may have been on a right way.
+ * Soft overlong punishment is DAPO's (Yu et al. 2025, arXiv:2503.14476, eq. 13): the last
+ * `cacheTokens` before the limit cost linearly more, and being cut off costs the whole. Masking
+ * cut-off completions out of the loss (their section 3.4) is the other answer to the same noise: a
+ * completion that was cut off may have been on a right way.
  *
- * Consistency stands where DeepSeek-R1 has its language-consistency reward (Nature 2025, "Training details of DeepSeek-R1"):
- * a rule on the thinking, for readers, added to the accuracy whether or not the answer is right. Our problems have one
- * language, but a small model learns to reach one result and to answer another.
+ * Consistency stands where DeepSeek-R1 has its language-consistency reward (Nature 2025, "Training
+ * details of DeepSeek-R1"): a rule on the thinking, for readers, added to the accuracy whether or
+ * not the answer is right. Our problems have one language, but a small model learns to reach one
+ * result and to answer another.
  */
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
@@ -35,7 +37,8 @@ export function overlongPenalty(
   return weight * Math.min(1, Math.max(0, (length - (maxTokens - cacheTokens)) / cacheTokens));
 }
 
-const isWord = (character: string | undefined): boolean => character !== undefined && /[\p{L}\p{N}]/u.test(character);
+const isWord = (character: string | undefined): boolean =>
+  character !== undefined && /[\p{L}\p{N}]/u.test(character);
 
 /** True when `text` holds `answer`, and not as a part of a longer number or word. */
 function says(text: string, answer: string): boolean {
@@ -47,8 +50,9 @@ function says(text: string, answer: string): boolean {
 }
 
 /**
- * True when the last line of the thinking says the answer, or its value where it is an expression: `13-8=5` agrees with 5, and
- * not with 8 or 3; `5*3=15,15+7=22:22!` agrees with `(5*3)+7`. False for a completion that is not well-formed or has no thinking.
+ * True when the last line of the thinking says the answer, or its value where it is an expression:
+ * `13-8=5` agrees with 5, and not with 8 or 3; `5*3=15,15+7=22:22!` agrees with `(5*3)+7`. False
+ * for a completion that is not well-formed or has no thinking.
  */
 export function isConsistent(completion: string): boolean {
   const parsed = parseCompletion(completion);
@@ -65,7 +69,12 @@ export function isConsistent(completion: string): boolean {
 
 /** The limit on completions from a step on. */
 export const lengthScheduleSchema = z
-  .array(z.strictObject({ fromStep: z.number().int().positive(), maxTokens: z.number().int().positive() }))
+  .array(
+    z.strictObject({
+      fromStep: z.number().int().positive(),
+      maxTokens: z.number().int().positive(),
+    }),
+  )
   .min(1);
 
 export type LengthSchedule = z.infer<typeof lengthScheduleSchema>;
@@ -74,7 +83,10 @@ export type LengthSchedule = z.infer<typeof lengthScheduleSchema>;
  * The longest completion at each step: a pure function of the step, as learning rates are.
  * @throws UserError (usage) for steps out of order, or a limit above the stage's own
  */
-export function createLengthLimit(schedule: LengthSchedule | undefined, maxTokens: number): (step: number) => number {
+export function createLengthLimit(
+  schedule: LengthSchedule | undefined,
+  maxTokens: number,
+): (step: number) => number {
   const entries = schedule ?? [];
   entries.forEach((entry, i) => {
     const before = i === 0 ? 0 : entries[i - 1].fromStep;

@@ -9,7 +9,10 @@ const folder = mkdtempSync(join(tmpdir(), 'reckoner-sources-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const file = (name: string, ...lines: unknown[]): string => {
   const path = join(folder, name);
-  writeFileSync(path, lines.map((line) => (typeof line === 'string' ? line : JSON.stringify(line))).join('\n'));
+  writeFileSync(
+    path,
+    lines.map((line) => (typeof line === 'string' ? line : JSON.stringify(line))).join('\n'),
+  );
   return path;
 };
 
@@ -60,14 +63,18 @@ describe('a file of examples', () => {
   ])('is refused with %s', (name, lines, message) => {
     expect(() => readExamples(file(`${name}.jsonl`, ...lines))).toThrow(message);
   });
-  it('is refused when it is not there', () => expect(() => readExamples(join(folder, 'none'))).toThrow(/cannot be read/));
+  it('is refused when it is not there', () =>
+    expect(() => readExamples(join(folder, 'none'))).toThrow(/cannot be read/));
 });
 
 describe('the sources of a stage', () => {
   const context = async () => ({ ...(await tinyContext(lettersTask())), dataFolder: folder });
 
   it('goes through a file in epochs, each in another order', async () => {
-    const data = file('ten.jsonl', ...Array.from({ length: 10 }, (_, i) => ({ prompt: String(i), completion: 'x' })));
+    const data = file(
+      'ten.jsonl',
+      ...Array.from({ length: 10 }, (_, i) => ({ prompt: String(i), completion: 'x' })),
+    );
     const example = openSources(await context(), [{ data, weight: 1 }], 7);
     const epoch = (e: number) => Array.from({ length: 10 }, (_, i) => example(10 * e + i).prompt);
     const [first, second] = [epoch(0), epoch(1)];
@@ -77,7 +84,10 @@ describe('the sources of a stage', () => {
   });
 
   it('mixes by weight, and goes through each source about evenly', async () => {
-    const data = file('own.jsonl', ...Array.from({ length: 25 }, (_, i) => ({ prompt: `f${i}`, completion: 'x' })));
+    const data = file(
+      'own.jsonl',
+      ...Array.from({ length: 25 }, (_, i) => ({ prompt: `f${i}`, completion: 'x' })),
+    );
     file('sample.jsonl', { prompt: 'accepted', completion: 'x' });
     const specs: SourceSpec[] = [
       { data, weight: 1 },

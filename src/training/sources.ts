@@ -1,10 +1,11 @@
 /**
- * @file Where supervised stages take their examples from: the task's demonstrations, what an earlier stage accepted, a file of
- * the user's, or a mixture of them.
+ * @file Where supervised stages take their examples from: the task's demonstrations, what an
+ * earlier stage accepted, a file of the user's, or a mixture of them.
  *
- * Example number `index` is a function of (seed, stage, index) alone. Each source counts its own examples: a file is gone
- * through in epochs, each shuffled anew; a task writes a fresh demonstration every time. In a mixture the source of an index is
- * drawn by weight, and number `index × share` of that source is taken, so that it, too, is gone through about evenly.
+ * Example number `index` is a function of (seed, stage, index) alone. Each source counts its own
+ * examples: a file is gone through in epochs, each shuffled anew; a task writes a fresh
+ * demonstration every time. In a mixture the source of an index is drawn by weight, and number
+ * `index × share` of that source is taken, so that it, too, is gone through about evenly.
  *
  * A user's file has one JSON object a line, in one of three forms:
  *
@@ -12,8 +13,8 @@
  *   {"messages": [{"role": "user", "content": "…"}, {"role": "assistant", …}]}   a chat; every answer in it is an example
  *   {"prompt": "…", "answer": "…", "thinking": "…"}                       a problem, or {"prompt", "completion"} word by word
  *
- * Sequences lie one after the other in a micro-batch, without padding (docs/decisions/0006); text longer than the model's
- * positions is cut into windows.
+ * Sequences lie one after the other in a micro-batch, without padding (docs/decisions/0006); text
+ * longer than the model's positions is cut into windows.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -29,7 +30,10 @@ const data = z.string().min(1);
 const weight = z.number().positive().default(1);
 
 export const sourceFields = {
-  /** Id of an earlier `rejection-sample` or `distill` stage to learn from; without it the task's demonstrations are used. */
+  /**
+   * Id of an earlier `rejection-sample` or `distill` stage to learn from; without it the task's
+   * demonstrations are used.
+   */
   from: from.optional(),
   /** A JSONL file to learn from: text, chats, or prompts with answers. */
   data: data.optional(),
@@ -46,13 +50,24 @@ export const sourceFields = {
     .optional(),
 };
 
-export type SourceSpec = { from?: string; data?: string; task?: Record<string, unknown>; weight: number };
+export type SourceSpec = {
+  from?: string;
+  data?: string;
+  task?: Record<string, unknown>;
+  weight: number;
+};
 
 /** A stage's sources, however they are written. */
-export function sourcesOf(spec: { from?: string; data?: string; mix?: readonly SourceSpec[] }): readonly SourceSpec[] {
+export function sourcesOf(spec: {
+  from?: string;
+  data?: string;
+  mix?: readonly SourceSpec[];
+}): readonly SourceSpec[] {
   if (spec.mix) return spec.mix;
   const { from, data } = spec;
-  return [{ ...(from === undefined ? {} : { from }), ...(data === undefined ? {} : { data }), weight: 1 }];
+  return [
+    { ...(from === undefined ? {} : { from }), ...(data === undefined ? {} : { data }), weight: 1 },
+  ];
 }
 
 export interface Example {
@@ -67,11 +82,15 @@ const lineSchema = z.union([
   z.strictObject({ prompt: z.string(), completion: z.string().min(1) }),
   z.strictObject({ prompt: z.string(), answer: z.string(), thinking: z.string().default('') }),
   z.strictObject({
-    messages: z.array(z.strictObject({ role: z.enum(['system', 'user', 'assistant']), content: z.string() })).min(2),
+    messages: z
+      .array(z.strictObject({ role: z.enum(['system', 'user', 'assistant']), content: z.string() }))
+      .min(2),
   }),
 ]);
 
-/** One example for each answer of a chat; a system message goes before the question that follows it. */
+/**
+ * One example for each answer of a chat; a system message goes before the question that follows it.
+ */
 function chatExamples(messages: readonly { role: string; content: string }[]): Example[] | null {
   const before: { prompt: string; completion: string }[] = [];
   const out: Example[] = [];
@@ -113,15 +132,28 @@ export function readExamples(file: string): Example[] {
     }
     const parsed = lineSchema.safeParse(value);
     if (!parsed.success) {
-      return refuse('must be {"text"}, {"messages"}, {"prompt", "answer"} or {"prompt", "completion"}, all of them text');
+      return refuse(
+        'must be {"text"}, {"messages"}, {"prompt", "answer"} or {"prompt", "completion"}, all of them text',
+      );
     }
     const example = parsed.data;
     if ('text' in example) return [{ prompt: '', completion: example.text }];
     if ('completion' in example) return [example];
-    if ('answer' in example) return [{ prompt: example.prompt, completion: writeCompletion(example.thinking, example.answer) }];
-    return chatExamples(example.messages) ?? refuse('messages must end with an answer, and every answer must follow a question');
+    if ('answer' in example)
+      return [
+        { prompt: example.prompt, completion: writeCompletion(example.thinking, example.answer) },
+      ];
+    return (
+      chatExamples(example.messages) ??
+      refuse('messages must end with an answer, and every answer must follow a question')
+    );
   });
-  if (examples.length === 0) throw new UserError('usage', `data: ${file} has no example; write one JSON object a line`, 'data');
+  if (examples.length === 0)
+    throw new UserError(
+      'usage',
+      `data: ${file} has no example; write one JSON object a line`,
+      'data',
+    );
   return examples;
 }
 
@@ -139,7 +171,11 @@ function acceptedBy(context: StageContext, from: string): Example[] {
   try {
     text = readFileSync(file, 'utf8');
   } catch {
-    throw new UserError('state', `stage ${context.stage}: ${file} is missing; stage ${from} must run before it`, 'from');
+    throw new UserError(
+      'state',
+      `stage ${context.stage}: ${file} is missing; stage ${from} must run before it`,
+      'from',
+    );
   }
   const lines = text.split('\n').filter((line) => line !== '');
   if (lines.length === 0) {
@@ -153,7 +189,11 @@ function acceptedBy(context: StageContext, from: string): Example[] {
 type Source = (number: number, progress?: number) => Example;
 
 /** Epochs over a list, each in an order of its own. */
-function epochs(examples: readonly Example[], stageSeed: number, name: readonly (string | number)[]): Source {
+function epochs(
+  examples: readonly Example[],
+  stageSeed: number,
+  name: readonly (string | number)[],
+): Source {
   let epoch = -1;
   let order: Example[] = [];
   return (number) => {
@@ -169,7 +209,10 @@ function epochs(examples: readonly Example[], stageSeed: number, name: readonly 
 function demonstrations(task: Task, stageSeed: number): Source {
   return (number, progress) => {
     const problem = problemAt(task, stageSeed, 'train', number, progress);
-    return { prompt: problem.prompt, completion: task.demonstrate(problem, new Random(stageSeed, 'demonstration', number)) };
+    return {
+      prompt: problem.prompt,
+      completion: task.demonstrate(problem, new Random(stageSeed, 'demonstration', number)),
+    };
   };
 }
 

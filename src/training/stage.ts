@@ -1,9 +1,10 @@
 /**
  * @file What a stage is to the interpreter of recipes: some state, and a step to repeat.
  *
- * A stage kind is one file that exports a schema for its options and a function `(context, options) → Stage`. Every rank of
- * the data-parallel group runs the same stage; a stage splits its work by rank and adds up what it reports. The interpreter
- * owns the loop: metrics, checkpoints, limits, divergence.
+ * A stage kind is one file that exports a schema for its options and a function `(context, options)
+ * → Stage`. Every rank of the data-parallel group runs the same stage; a stage splits its work by
+ * rank and adds up what it reports. The interpreter owns the loop: metrics, checkpoints, limits,
+ * divergence.
  */
 import type { Model } from '../models/index.js';
 import type { Problem, Task } from '../tasks/task.js';
@@ -20,7 +21,9 @@ export interface StageContext {
   stage: string;
   /** The recipe's seed. */
   seed: number;
-  /** Most tokens in one forward and backward pass; longer batches are cut and their gradients added. */
+  /**
+   * Most tokens in one forward and backward pass; longer batches are cut and their gradients added.
+   */
   microBatchTokens: number;
   /** Keep one hidden state a layer and compute the rest again for the derivative. */
   recompute?: boolean;
@@ -29,8 +32,9 @@ export interface StageContext {
   /** The recipe's task with other options, as in a stage's `task`. @throws UserError (usage) */
   taskOf(options: Record<string, unknown>): Task;
   /**
-   * Another model with its weights, on top of the backend's stack: that of an earlier stage (by its id), of a run or of a
-   * folder. All ranks call it together. @throws UserError when there is none, or it has another vocabulary
+   * Another model with its weights, on top of the backend's stack: that of an earlier stage (by its
+   * id), of a run or of a folder. All ranks call it together. @throws UserError when there is none,
+   * or it has another vocabulary
    */
   loadModel(from: string): Promise<Model>;
 }
@@ -66,7 +70,10 @@ export interface Stage {
   purposeOf?(step: number): Purpose;
   /** Tensors to save with the weights, so that a resumed stage goes on as if never stopped. */
   readonly state: { name: string; tensor: Tensor }[];
-  /** It can be resumed after this step and any later one; before, a resume starts it again. 0: anywhere; Infinity: nowhere. */
+  /**
+   * It can be resumed after this step and any later one; before, a resume starts it again. 0:
+   * anywhere; Infinity: nowhere.
+   */
   readonly resumableFrom: number;
   /** @param step 1 … steps */
   step(step: number): Promise<StepResult>;
@@ -80,16 +87,20 @@ export function encodePrompt(tokenizer: Tokenizer, problem: Problem): number[] {
 }
 
 /**
- * Most tokens of a prompt, with what stands around it: as many as its characters would be one by one, for what a tokenizer makes of a
- * whole text is no longer.
+ * Most tokens of a prompt, with what stands around it: as many as its characters would be one by
+ * one, for what a tokenizer makes of a whole text is no longer.
  */
 export function longestPrompt(tokenizer: Tokenizer, task: Task): number {
-  const each = Math.max(1, ...[...task.alphabet].map((character) => tokenizer.encode(character).length));
+  const each = Math.max(
+    1,
+    ...[...task.alphabet].map((character) => tokenizer.encode(character).length),
+  );
   return tokenizer.prompt('').length + each * task.maxPromptLength;
 }
 
 /** How much of a stage is done when `step` (from 1) begins: 0 at the first step, 1 at the last. */
-export const progressAt = (step: number, steps: number): number => (steps > 1 ? (step - 1) / (steps - 1) : 0);
+export const progressAt = (step: number, steps: number): number =>
+  steps > 1 ? (step - 1) / (steps - 1) : 0;
 
 /** The share of `count` slots that belongs to this rank: rank, rank + worldSize, … */
 export function slotsOf(backend: Backend, count: number): number[] {

@@ -7,9 +7,17 @@ import type { Backend } from '../tensor/backend.js';
 import { createSupervised, supervisedSchema } from './supervised.js';
 import { inRanks, lettersTask, tinyContext } from './testing.js';
 
-const base = { steps: 20, batch: 4, optimizer: { lr: 0.02, muonLr: 0.05 }, schedule: { kind: 'constant' } };
+const base = {
+  steps: 20,
+  batch: 4,
+  optimizer: { lr: 0.02, muonLr: 0.05 },
+  schedule: { kind: 'constant' },
+};
 
-/** A context that writes down each example that is encoded: prompt and completion tokens, special tokens included. */
+/**
+ * A context that writes down each example that is encoded: prompt and completion tokens, special
+ * tokens included.
+ */
 async function watch() {
   const tiny = await tinyContext(lettersTask());
   const { bos, eos } = tiny.tokenizer.special;
@@ -43,7 +51,11 @@ describe('a supervised step', () => {
   ])('of $kind has the mean cross-entropy of what it predicts', async ({ completionOnly }) => {
     const { tiny, context, examples } = await watch();
     // Micro-batches of two examples: their parts must add up to the mean of the whole batch.
-    const stage = createSupervised({ ...context, microBatchTokens: 14 }, supervisedSchema.parse(base), completionOnly);
+    const stage = createSupervised(
+      { ...context, microBatchTokens: 14 },
+      supervisedSchema.parse(base),
+      completionOnly,
+    );
     const start = await tiny.weights();
     const { values, tokensIn, tokensOut } = await stage.step(1);
     const trained = await tiny.weights();
@@ -51,7 +63,9 @@ describe('a supervised step', () => {
     const scores: number[] = [];
     let read = 0;
     for (const { prompt, completion } of examples()) {
-      scores.push(...(await scoresOf(tiny, [...prompt, ...completion], completionOnly ? prompt.length : 1)));
+      scores.push(
+        ...(await scoresOf(tiny, [...prompt, ...completion], completionOnly ? prompt.length : 1)),
+      );
       read += prompt.length + completion.length - 1;
     }
     expect(values.loss).toBeCloseTo(-scores.reduce((sum, x) => sum + x, 0) / scores.length, 10);
@@ -61,7 +75,11 @@ describe('a supervised step', () => {
 
   it('learns: the loss falls', async () => {
     const { context } = await watch();
-    const stage = createSupervised(context, supervisedSchema.parse({ ...base, steps: 40, batch: 8 }), true);
+    const stage = createSupervised(
+      context,
+      supervisedSchema.parse({ ...base, steps: 40, batch: 8 }),
+      true,
+    );
     const losses: number[] = [];
     for (let step = 1; step <= 40; step++) losses.push((await stage.step(step)).values.loss);
     const mean = (part: number[]): number => part.reduce((sum, x) => sum + x, 0) / part.length;
@@ -72,7 +90,11 @@ describe('a supervised step', () => {
   it('runs at the rate that the schedule says', async () => {
     const { context } = await watch();
     const schedule = { kind: 'wsd', warmup: 2, decay: 2, final: 0.5 };
-    const stage = createSupervised(context, supervisedSchema.parse({ ...base, steps: 4, schedule }), true);
+    const stage = createSupervised(
+      context,
+      supervisedSchema.parse({ ...base, steps: 4, schedule }),
+      true,
+    );
     const rates: number[] = [];
     for (let step = 1; step <= 4; step++) rates.push((await stage.step(step)).values.learningRate);
     expect(rates.map((rate) => Math.round(rate * 1e6) / 1e6)).toEqual([0.01, 0.02, 0.015, 0.01]);
@@ -97,7 +119,9 @@ describe('examples from an earlier stage', () => {
   it('are each seen once an epoch, in another order every time', async () => {
     const { context, examples, tiny } = await watch();
     const letters = ['a', 'b', 'c', 'd', 'ab'];
-    const lines = letters.map((text) => `${JSON.stringify({ prompt: `${text}=`, completion: text })}\n`);
+    const lines = letters.map(
+      (text) => `${JSON.stringify({ prompt: `${text}=`, completion: text })}\n`,
+    );
     writeFileSync(join(folder, 'sample.jsonl'), lines.join(''));
     const options = supervisedSchema.parse({ ...base, batch: 2, from: 'sample' });
     const stage = createSupervised({ ...context, dataFolder: folder }, options, true);
@@ -110,13 +134,19 @@ describe('examples from an earlier stage', () => {
     // A stage that goes on at step 7 sees what it would have seen.
     const resumed = createSupervised({ ...context, dataFolder: folder }, options, true);
     for (let step = 7; step <= 15; step++) await resumed.step(step);
-    expect(examples().map(({ completion }) => tiny.tokenizer.decode(completion))).toEqual(seen.slice(12));
+    expect(examples().map(({ completion }) => tiny.tokenizer.decode(completion))).toEqual(
+      seen.slice(12),
+    );
   });
 
   it('must be there', async () => {
     const { context } = await watch();
     const make = () =>
-      createSupervised({ ...context, dataFolder: folder }, supervisedSchema.parse({ ...base, from: 'sample' }), true);
+      createSupervised(
+        { ...context, dataFolder: folder },
+        supervisedSchema.parse({ ...base, from: 'sample' }),
+        true,
+      );
     expect(make).toThrow(/sample\.jsonl is missing; stage sample must run before it/);
     writeFileSync(join(folder, 'sample.jsonl'), '');
     expect(make).toThrow(/stage sample accepted no sample/);
@@ -127,7 +157,11 @@ it('does the same on one rank, on two, and on more ranks than examples', async (
   const run = async (backend: Backend) => {
     const tiny = await tinyContext(lettersTask(), backend);
     const optimizer = { ...base.optimizer, epsilon: 0.01 };
-    const stage = createSupervised(tiny, supervisedSchema.parse({ ...base, batch: 3, optimizer }), true);
+    const stage = createSupervised(
+      tiny,
+      supervisedSchema.parse({ ...base, batch: 3, optimizer }),
+      true,
+    );
     await backend.ranks.barrier();
     const { localBytes } = backend.memory();
     const values: Record<string, number>[] = [];
@@ -143,12 +177,15 @@ it('does the same on one rank, on two, and on more ranks than examples', async (
     for (const rank of await inRanks(worldSize, run)) {
       for (const [k, values] of rank.values.entries()) {
         for (const [name, value] of Object.entries(values)) {
-          expect(Math.abs(value - one.values[k][name]), `${name} on ${worldSize} ranks`).toBeLessThan(
-            1e-4 * (1 + Math.abs(value)),
-          );
+          expect(
+            Math.abs(value - one.values[k][name]),
+            `${name} on ${worldSize} ranks`,
+          ).toBeLessThan(1e-4 * (1 + Math.abs(value)));
         }
       }
-      expect(Math.max(...rank.weights.map((w, i) => Math.abs(w - one.weights[i])))).toBeLessThan(1e-3);
+      expect(Math.max(...rank.weights.map((w, i) => Math.abs(w - one.weights[i])))).toBeLessThan(
+        1e-3,
+      );
     }
   }
 });

@@ -1,7 +1,9 @@
 /**
- * @file Supervised stages: `pretrain` predicts every token of prompt and demonstration, `sft` those of the completion only.
+ * @file Supervised stages: `pretrain` predicts every token of prompt and demonstration, `sft` those
+ * of the completion only.
  *
- * A step takes the next `batch` examples of the stage's sources (`sources.ts`), by number. The loss is the mean cross-entropy over the predicted tokens of the whole global batch.
+ * A step takes the next `batch` examples of the stage's sources (`sources.ts`), by number. The loss
+ * is the mean cross-entropy over the predicted tokens of the whole global batch.
  */
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
@@ -31,7 +33,10 @@ export const supervisedSchema = z.strictObject({
 
 export type SupervisedOptions = z.infer<typeof supervisedSchema>;
 
-/** @param lazily opens the sources at the first step: a stage that makes its own data has none before */
+/**
+ * @param lazily opens the sources at the first step: a stage that makes its own data has none
+ * before
+ */
 export function createSupervised(
   context: StageContext,
   options: SupervisedOptions,
@@ -50,11 +55,18 @@ export function createSupervised(
   let example = lazily ? null : open();
   const longest = model.config.max_position_embeddings;
 
-  function sequenceOf({ prompt, completion, before = [] }: Example, index: number): TrainingSequence {
+  function sequenceOf(
+    { prompt, completion, before = [] }: Example,
+    index: number,
+  ): TrainingSequence {
     const encode = (part: string) => encodePrompt(tokenizer, { key: '', prompt: part, data: null });
     const end = tokenizer.special.eos;
     const head = [
-      ...before.flatMap((turn) => [...encode(turn.prompt), ...tokenizer.encode(turn.completion), end]),
+      ...before.flatMap((turn) => [
+        ...encode(turn.prompt),
+        ...tokenizer.encode(turn.completion),
+        end,
+      ]),
       ...encode(prompt),
     ];
     const tokens = [...head, ...tokenizer.encode(completion), end];
@@ -88,22 +100,36 @@ export function createSupervised(
       const predictions = sequences.reduce((sum, s) => sum + s.tokens.length - s.predictFrom, 0);
       const tokens = sequences.reduce((sum, s) => sum + s.tokens.length - 1, 0);
       const flops = sequences.reduce(
-        (sum, s) => sum + trainingFlops(model.config, flopsPart(s, looksFurther), model.store.adapterSize),
+        (sum, s) =>
+          sum + trainingFlops(model.config, flopsPart(s, looksFurther), model.store.adapterSize),
         0,
       );
-      const [allPredictions, allTokens, allFlops] = await backend.ranks.sum([predictions, tokens, flops]);
+      const [allPredictions, allTokens, allFlops] = await backend.ranks.sum([
+        predictions,
+        tokens,
+        flops,
+      ]);
 
       model.store.resetGradients();
       const weight = 1 / allPredictions;
       const balance = balancer?.input(weight);
       let loss = 0;
       let mtpLoss = 0;
-      for (const packed of microBatches(sequences, (s) => s.tokens.length, context.microBatchTokens)) {
-        const part = await crossEntropyStep(new Tape(backend, true, context.recompute), model, packed, {
-          weight,
-          mtpWeight,
-          balance,
-        });
+      for (const packed of microBatches(
+        sequences,
+        (s) => s.tokens.length,
+        context.microBatchTokens,
+      )) {
+        const part = await crossEntropyStep(
+          new Tape(backend, true, context.recompute),
+          model,
+          packed,
+          {
+            weight,
+            mtpWeight,
+            balance,
+          },
+        );
         loss += part.loss;
         mtpLoss += part.mtpLoss;
       }

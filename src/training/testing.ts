@@ -10,14 +10,21 @@ import { createWasmBackend, createWasmMemory } from '../tensor/backends/wasm/ind
 import { type CharacterTokenizer, createCharacterTokenizer } from '../tokenizers/character.js';
 import type { StageContext } from './stage.js';
 
-/** `ab=` asks for the letters again: one or two of a, b, c, d; a completion is graded by `verify` and never parsed. */
-export function lettersTask(verify: (problem: Problem, completion: string) => number = () => 0): Task {
+/**
+ * `ab=` asks for the letters again: one or two of a, b, c, d; a completion is graded by `verify`
+ * and never parsed.
+ */
+export function lettersTask(
+  verify: (problem: Problem, completion: string) => number = () => 0,
+): Task {
   return {
     name: 'letters',
     alphabet: 'abcd=',
     maxPromptLength: 3,
     generate(random) {
-      const letters = Array.from({ length: random.integer(1, 2) }, () => random.pick([...'abcd'])).join('');
+      const letters = Array.from({ length: random.integer(1, 2) }, () =>
+        random.pick([...'abcd']),
+      ).join('');
       return { key: letters, prompt: `${letters}=`, data: letters };
     },
     verify(problem, completion): Verdict {
@@ -36,9 +43,16 @@ export interface Tiny extends StageContext {
 }
 
 /** What a stage is given, with a model of seeded random weights. */
-export async function tinyContext(task: Task, backend: Backend = createReferenceBackend(), more: object = {}): Promise<Tiny> {
+export async function tinyContext(
+  task: Task,
+  backend: Backend = createReferenceBackend(),
+  more: object = {},
+): Promise<Tiny> {
   const tokenizer = createCharacterTokenizer(task.alphabet);
-  const model = createModel(backend, parseModelConfig({ ...tinyConfig, vocab_size: tokenizer.vocabularySize, ...more }));
+  const model = createModel(
+    backend,
+    parseModelConfig({ ...tinyConfig, vocab_size: tokenizer.vocabularySize, ...more }),
+  );
   if (backend.ranks.rank === 0) model.store.initialize(1);
   await backend.ranks.barrier();
   return {
@@ -58,11 +72,19 @@ export async function tinyContext(task: Task, backend: Backend = createReference
   };
 }
 
-/** Runs `body` once a rank, all in this thread, on the WASM backend's own kernels. Results in rank order. */
-export async function inRanks<T>(worldSize: number, body: (backend: Backend) => Promise<T>): Promise<T[]> {
+/**
+ * Runs `body` once a rank, all in this thread, on the WASM backend's own kernels. Results in rank
+ * order.
+ */
+export async function inRanks<T>(
+  worldSize: number,
+  body: (backend: Backend) => Promise<T>,
+): Promise<T[]> {
   const memory = createWasmMemory({ worldSize, sharedBytes: 1 << 20, localBytes: 1 << 24 });
   const backends = await Promise.all(
-    Array.from({ length: worldSize }, (_, rank) => createWasmBackend({ memory, rank, blas: false, build: 'plain' })),
+    Array.from({ length: worldSize }, (_, rank) =>
+      createWasmBackend({ memory, rank, blas: false, build: 'plain' }),
+    ),
   );
   return Promise.all(backends.map(body));
 }

@@ -1,6 +1,6 @@
 /**
- * @file The sizes of a DeepSeek-V3 by formula: its parameters, and those that a token is multiplied by (arXiv:2412.19437, sections
- * 2.1 and 2.2).
+ * @file The sizes of a DeepSeek-V3 by formula: its parameters, and those that a token is multiplied
+ * by (arXiv:2412.19437, sections 2.1 and 2.2).
  */
 
 /** The fields of a `config.json` with model_type `deepseek_v3` that the formulas need. */
@@ -27,14 +27,20 @@ export interface DeepseekShape {
 export interface DeepseekCounts {
   /** Without embedding, head, and prediction module. */
   layers: number;
-  /** Of those, in a matrix product for every token: `num_experts_per_tok` of the experts, the gate, no norms. */
+  /**
+   * Of those, in a matrix product for every token: `num_experts_per_tok` of the experts, the gate,
+   * no norms.
+   */
   activeMatrices: number;
   /** Of those, used by a token: `activeMatrices` and the norms. */
   active: number;
   /** The multi-token prediction module, without the embedding and head that it shares. */
   mtp: number;
   mtpActiveMatrices: number;
-  /** Multiply-adds that attention takes for each earlier token, over all layers: scores and weighted values. */
+  /**
+   * Multiply-adds that attention takes for each earlier token, over all layers: scores and weighted
+   * values.
+   */
   perKey: number;
   mtpPerKey: number;
 }
@@ -46,7 +52,9 @@ export function deepseekCounts(shape: DeepseekShape): DeepseekCounts {
   const rank = shape.q_lora_rank ?? null;
   const latent = shape.kv_lora_rank;
   const queries = rank === null ? width * heads * key : rank * (width + heads * key);
-  const keysAndValues = width * (latent + shape.qk_rope_head_dim) + latent * heads * (shape.qk_nope_head_dim + shape.v_head_dim);
+  const keysAndValues =
+    width * (latent + shape.qk_rope_head_dim) +
+    latent * heads * (shape.qk_nope_head_dim + shape.v_head_dim);
   const attention = queries + keysAndValues + heads * shape.v_head_dim * width;
   const norms = (rank ?? 0) + latent + 2 * width;
   const expert = 3 * width * shape.moe_intermediate_size;

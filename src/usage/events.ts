@@ -1,9 +1,10 @@
 /**
  * @file The events of a run: the lines of `events.jsonl`, the source of truth about what happened.
  *
- * Append-only, one JSON object a line. Every event carries the attempt (0, then +1 with each resume), the global step (counted
- * over all stages of the recipe) and the time. A resume appends `resumed` and cuts a torn last line. Curves read the last
- * attempt of a step; the bill counts every attempt, and calls the superseded ones lost work.
+ * Append-only, one JSON object a line. Every event carries the attempt (0, then +1 with each
+ * resume), the global step (counted over all stages of the recipe) and the time. A resume appends
+ * `resumed` and cuts a torn last line. Curves read the last attempt of a step; the bill counts
+ * every attempt, and calls the superseded ones lost work.
  */
 import type { Usage } from './usage.js';
 
@@ -34,18 +35,53 @@ export interface ServedRequest {
   usd: string;
 }
 
-export type StopReason = 'completed' | 'interrupted' | 'max-usd' | 'max-minutes' | 'diverged' | 'failed';
+export type StopReason =
+  | 'completed'
+  | 'interrupted'
+  | 'max-usd'
+  | 'max-minutes'
+  | 'diverged'
+  | 'failed';
 
 export type RunEvent =
-  | (Base & { type: 'started'; version: string; recipe: string; workers: number; fingerprint: string; machine: Machine })
-  | (Base & { type: 'resumed'; fromStep: number; version: string; workers: number; fingerprint: string; machine: Machine })
+  | (Base & {
+      type: 'started';
+      version: string;
+      recipe: string;
+      workers: number;
+      fingerprint: string;
+      machine: Machine;
+    })
+  | (Base & {
+      type: 'resumed';
+      fromStep: number;
+      version: string;
+      workers: number;
+      fingerprint: string;
+      machine: Machine;
+    })
   | (Base & { type: 'stage-started'; stage: string; kind: string; steps: number })
   | (Base & { type: 'stage-ended'; stage: string; kind: string })
-  /** `stageStep` counts from 1 within the stage; `values` are named numbers (loss, reward, tokensPerSecond, …). */
-  | (Base & { type: 'metrics'; stage: string; kind: string; stageStep: number; values: Record<string, number> })
+  /**
+   * `stageStep` counts from 1 within the stage; `values` are named numbers (loss, reward,
+   * tokensPerSecond, …).
+   */
+  | (Base & {
+      type: 'metrics';
+      stage: string;
+      kind: string;
+      stageStep: number;
+      values: Record<string, number>;
+    })
   | (Base & { type: 'usage'; usage: Usage; request?: ServedRequest })
   /** The result of an evaluation stage; names are `task.metric`-free: one event a task. */
-  | (Base & { type: 'evaluation'; stage: string; task: string; label: string; results: Record<string, number> })
+  | (Base & {
+      type: 'evaluation';
+      stage: string;
+      task: string;
+      label: string;
+      results: Record<string, number>;
+    })
   | (Base & { type: 'checkpoint'; path: string; bytes: number; sha256: string })
   | (Base & { type: 'warning'; message: string })
   | (Base & { type: 'ended'; reason: StopReason; message?: string });
@@ -53,4 +89,8 @@ export type RunEvent =
 export type RunEventType = RunEvent['type'];
 
 /** An event before the log adds attempt and time. */
-export type NewEvent = RunEvent extends infer E ? (E extends RunEvent ? Omit<E, 'attempt' | 'time'> : never) : never;
+export type NewEvent = RunEvent extends infer E
+  ? E extends RunEvent
+    ? Omit<E, 'attempt' | 'time'>
+    : never
+  : never;

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { countParameters, type DecoderShape, forwardFlops, forwardFlopsPerToken, mfu, trainingFlops } from './flops.js';
+import {
+  countParameters,
+  type DecoderShape,
+  forwardFlops,
+  forwardFlopsPerToken,
+  mfu,
+  trainingFlops,
+} from './flops.js';
 
 const LLAMA_3_1_405B: DecoderShape = {
   hidden_size: 16384,
@@ -117,10 +124,13 @@ describe('FLOPs', () => {
   };
 
   it('forward by hand', () => {
-    // Three tokens have 1 + 2 + 3 keys; a key costs 2 (score) + 2 (value) for each of 2 layers × 2 heads × 2 dimensions.
+    // Three tokens have 1 + 2 + 3 keys; a key costs 2 (score) + 2 (value) for each of 2 layers × 2
+    // heads × 2 dimensions.
     expect(forwardFlops(tiny, { tokens: 3 })).toBe(3 * 2 * 328 + 6 * 4 * 8);
     expect(forwardFlops(tiny, { tokens: 3, attention: 'full' })).toBe(3 * 2 * 328 + 9 * 4 * 8);
-    expect(forwardFlops(tiny, { tokens: 3, headTokens: 1 })).toBe(3 * 2 * 328 - 2 * 2 * 40 + 6 * 4 * 8);
+    expect(forwardFlops(tiny, { tokens: 3, headTokens: 1 })).toBe(
+      3 * 2 * 328 - 2 * 2 * 40 + 6 * 4 * 8,
+    );
     expect(forwardFlops(tiny, { tokens: 0 })).toBe(0);
     expect(trainingFlops(tiny, { tokens: 3 })).toBe(3 * forwardFlops(tiny, { tokens: 3 }));
   });

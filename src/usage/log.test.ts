@@ -1,4 +1,12 @@
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -19,7 +27,11 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const warning = (step: number, message = `w${step}`): NewEvent => ({ type: 'warning', step, message });
+const warning = (step: number, message = `w${step}`): NewEvent => ({
+  type: 'warning',
+  step,
+  message,
+});
 const fixed = () => new Date('2026-01-02T03:04:05.000Z');
 
 describe('openEventLog', () => {
@@ -32,7 +44,9 @@ describe('openEventLog', () => {
     }
     const lines = readFileSync(file, 'utf8').split('\n');
     expect(lines).toHaveLength(3);
-    expect(lines[0]).toBe('{"type":"warning","attempt":0,"step":7,"time":"2026-01-02T03:04:05.000Z","message":"a\\nb — ✓"}');
+    expect(lines[0]).toBe(
+      '{"type":"warning","attempt":0,"step":7,"time":"2026-01-02T03:04:05.000Z","message":"a\\nb — ✓"}',
+    );
     const { events, malformed, torn } = await readEvents(file);
     expect(events.map((event) => event.attempt)).toEqual([0, 1]);
     expect([malformed, torn]).toEqual([[], null]);
@@ -45,7 +59,8 @@ describe('openEventLog', () => {
   });
 
   it('lines of several threads with a log each do not interleave', async () => {
-    // A plain JavaScript thread that writes the way a log does: one write call a line on its own O_APPEND descriptor.
+    // A plain JavaScript thread that writes the way a log does: one write call a line on its own
+    // O_APPEND descriptor.
     const source = `
       const { openSync, writeSync, closeSync } = require('node:fs');
       const { workerData } = require('node:worker_threads');
@@ -55,8 +70,12 @@ describe('openEventLog', () => {
         writeSync(handle, Buffer.from(line + '\\n'));
       }
       closeSync(handle);`;
-    const threads = [1, 2, 3].map((id) => new Worker(source, { eval: true, workerData: { id, file } }));
-    const done = Promise.all(threads.map((thread) => new Promise((resolve) => thread.once('exit', resolve))));
+    const threads = [1, 2, 3].map(
+      (id) => new Worker(source, { eval: true, workerData: { id, file } }),
+    );
+    const done = Promise.all(
+      threads.map((thread) => new Promise((resolve) => thread.once('exit', resolve))),
+    );
     const log = openEventLog(file, { attempt: 0 });
     for (let i = 0; i < 300; i++) {
       log.append(warning(i, '0'.repeat(1 + 37 * (i % 40))));
@@ -66,7 +85,8 @@ describe('openEventLog', () => {
     log.close();
     const { events, malformed, torn } = await readEvents(file);
     expect([events.length, malformed, torn]).toEqual([1200, [], null]);
-    for (const event of events) expect(event.type === 'warning' && new Set(event.message).size).toBe(1);
+    for (const event of events)
+      expect(event.type === 'warning' && new Set(event.message).size).toBe(1);
     for (const id of ['0', '1', '2', '3']) {
       const own = events.filter((event) => event.type === 'warning' && event.message[0] === id);
       expect(own.map((event) => event.step)).toEqual(Array.from({ length: 300 }, (_, i) => i));
@@ -97,7 +117,9 @@ describe('openEventLog', () => {
   it('says what is wrong with the path', () => {
     expect(() => openEventLog(join(file, 'no', 'events.jsonl'), { attempt: 0 })).toThrow();
     writeFileSync(file, '');
-    expect(() => openEventLog(join(file, 'events.jsonl'), { attempt: 0 })).toThrow(/a part of the path is a file/);
+    expect(() => openEventLog(join(file, 'events.jsonl'), { attempt: 0 })).toThrow(
+      /a part of the path is a file/,
+    );
   });
 });
 
@@ -133,7 +155,10 @@ describe('readEvents', () => {
   });
 
   it('says that a file is missing', async () => {
-    await expect(readEvents(file)).rejects.toMatchObject({ code: 'data', message: expect.stringContaining('does not exist') });
+    await expect(readEvents(file)).rejects.toMatchObject({
+      code: 'data',
+      message: expect.stringContaining('does not exist'),
+    });
   });
 });
 
@@ -151,7 +176,9 @@ describe('a torn last line', () => {
       const kept = size >= whole.length - 1 ? 3 : 2;
       const before = await readEvents(file);
       expect(before.events).toHaveLength(kept);
-      expect(before.torn).toEqual(kept === 2 && size > lastStart ? { line: 3, bytes: size - lastStart } : null);
+      expect(before.torn).toEqual(
+        kept === 2 && size > lastStart ? { line: 3, bytes: size - lastStart } : null,
+      );
       const { cutBytes } = repairEventLog(file);
       expect(cutBytes).toBe(kept === 2 ? size - lastStart : 0);
       const next = openEventLog(file, { attempt: 1 });
@@ -185,7 +212,13 @@ describe('lastAttemptOfStep', () => {
       values: { loss },
     });
     const resumed = { type: 'resumed', attempt: 1, step: 1, time: 't', fromStep: 1 } as RunEvent;
-    const events = [metrics(0, 1, 5), metrics(0, 2, 4), metrics(0, 3, 3), resumed, metrics(1, 2, 2)];
+    const events = [
+      metrics(0, 1, 5),
+      metrics(0, 2, 4),
+      metrics(0, 3, 3),
+      resumed,
+      metrics(1, 2, 2),
+    ];
     const kept = lastAttemptOfStep(events.filter((event) => event.type === 'metrics'));
     expect(kept.map((event) => event.values.loss)).toEqual([5, 2, 3]);
     // An event of another type at the same step does not hide a curve's point.

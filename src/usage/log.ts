@@ -1,13 +1,14 @@
 /**
  * @file The event log of a run: `events.jsonl`, append-only, one JSON object a line.
  *
- * Why a line is never torn by another: the file is opened with O_APPEND and a line is written by one call, so the kernel
- * places each line at the end as a whole (POSIX write(2) on a regular file), whichever thread or process it comes from. What
- * can be torn is the last line, when the machine stops or the disk fills in the middle of a write. A reader reports such a
- * line and goes on; a resume cuts it.
+ * Why a line is never torn by another: the file is opened with O_APPEND and a line is written by
+ * one call, so the kernel places each line at the end as a whole (POSIX write(2) on a regular
+ * file), whichever thread or process it comes from. What can be torn is the last line, when the
+ * machine stops or the disk fills in the middle of a write. A reader reports such a line and goes
+ * on; a resume cuts it.
  *
- * A line is in the kernel's hands when `append` returns, so a killed process loses nothing; only a power cut can lose what has
- * not been flushed, about the last second.
+ * A line is in the kernel's hands when `append` returns, so a killed process loses nothing; only a
+ * power cut can lose what has not been flushed, about the last second.
  */
 import {
   appendFileSync,
@@ -44,7 +45,10 @@ export interface EventLog {
  * @param options.attempt 0 for the first, one more with each resume.
  * @param options.now for tests.
  */
-export function openEventLog(file: string, options: { attempt: number; now?: () => Date }): EventLog {
+export function openEventLog(
+  file: string,
+  options: { attempt: number; now?: () => Date },
+): EventLog {
   const now = options.now ?? (() => new Date());
   let handle: number | null = guarded(file, () => openSync(file, 'a'));
   let dirty = false;
@@ -89,7 +93,13 @@ export function openEventLog(file: string, options: { attempt: number; now?: () 
   return {
     append(event) {
       const { type, step, ...rest } = event;
-      const line = JSON.stringify({ type, attempt: options.attempt, step, time: now().toISOString(), ...rest });
+      const line = JSON.stringify({
+        type,
+        attempt: options.attempt,
+        step,
+        time: now().toISOString(),
+        ...rest,
+      });
       const text = torn ? `\n${line}\n` : `${line}\n`;
       torn = false;
       write(Buffer.from(text, 'utf8'));
@@ -164,7 +174,10 @@ export async function* streamEvents(file: string, problems: LogProblems): AsyncG
   } catch (error) {
     const code = (error as { code?: string }).code;
     if (code === undefined) throw error;
-    const why = code === 'ENOENT' ? 'it does not exist; name a folder that holds a run' : (error as Error).message;
+    const why =
+      code === 'ENOENT'
+        ? 'it does not exist; name a folder that holds a run'
+        : (error as Error).message;
     throw new UserError('data', `cannot read the event log ${file}: ${why}`, file);
   }
   if (rest.length === 0) return;
@@ -193,8 +206,8 @@ function wholeEvent(bytes: Buffer): RunEvent | null {
 }
 
 /**
- * Makes a log ready for more: cuts a torn last line, or adds the newline that a whole one lacks. To be called at a resume,
- * while nobody else writes.
+ * Makes a log ready for more: cuts a torn last line, or adds the newline that a whole one lacks. To
+ * be called at a resume, while nobody else writes.
  * @returns the bytes cut.
  * @throws UserError (disk)
  */
@@ -202,7 +215,10 @@ export function repairEventLog(file: string): { cutBytes: number } {
   return repairLastLine(file, (line) => wholeEvent(line) !== null);
 }
 
-/** `repairEventLog` for a file of other JSON lines, `samples.jsonl`; one that does not exist needs no repair. */
+/**
+ * `repairEventLog` for a file of other JSON lines, `samples.jsonl`; one that does not exist needs
+ * no repair.
+ */
 export function repairLines(file: string): { cutBytes: number } {
   if (!existsSync(file)) return { cutBytes: 0 };
   return repairLastLine(file, (line) => {
@@ -268,14 +284,17 @@ function lastLine(handle: number, size: number): Buffer {
 }
 
 /**
- * The events that curves are drawn from: of the events of one type (and stage) at one step, those of the last attempt that
- * reached it. Sorted by step, in file order within a step.
+ * The events that curves are drawn from: of the events of one type (and stage) at one step, those
+ * of the last attempt that reached it. Sorted by step, in file order within a step.
  */
-export function lastAttemptOfStep<E extends { type: string; attempt: number; step: number; stage?: string }>(
-  events: readonly E[],
-): E[] {
+export function lastAttemptOfStep<
+  E extends { type: string; attempt: number; step: number; stage?: string },
+>(events: readonly E[]): E[] {
   const last = new Map<string, number>();
   const key = (event: E): string => `${event.type}\n${event.stage ?? ''}\n${event.step}`;
-  for (const event of events) last.set(key(event), Math.max(last.get(key(event)) ?? 0, event.attempt));
-  return events.filter((event) => event.attempt === last.get(key(event))).sort((a, b) => a.step - b.step);
+  for (const event of events)
+    last.set(key(event), Math.max(last.get(key(event)) ?? 0, event.attempt));
+  return events
+    .filter((event) => event.attempt === last.get(key(event)))
+    .sort((a, b) => a.step - b.step);
 }

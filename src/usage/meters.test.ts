@@ -42,14 +42,28 @@ describe('RAPL', () => {
   it('makes a meter say measured, and estimated once it cannot be read any more', () => {
     domain('intel-rapl:0', 'package-0', 0);
     let now = 0;
-    const meter = createMeter({ workers: 2, wattsPerBusyCore: 10, powercap: folder, now: () => now });
+    const meter = createMeter({
+      workers: 2,
+      wattsPerBusyCore: 10,
+      powercap: folder,
+      now: () => now,
+    });
     expect(meter.energySource).toContain('RAPL');
     now = 1000;
     domain('intel-rapl:0', 'package-0', 33_000_000);
-    expect(meter.increment()).toMatchObject({ wallSeconds: 1, workerSeconds: 2, energyJoules: 33, energyBasis: 'measured' });
+    expect(meter.increment()).toMatchObject({
+      wallSeconds: 1,
+      workerSeconds: 2,
+      energyJoules: 33,
+      energyBasis: 'measured',
+    });
     rmSync(join(folder, 'intel-rapl:0', 'energy_uj'));
     now = 3000;
-    expect(meter.increment()).toMatchObject({ workerSeconds: 4, energyJoules: 40, energyBasis: 'estimated' });
+    expect(meter.increment()).toMatchObject({
+      workerSeconds: 4,
+      energyJoules: 40,
+      energyBasis: 'estimated',
+    });
   });
 });
 
@@ -60,7 +74,12 @@ describe('createMeter', () => {
     expect(meter.energySource).toContain('3 x 7 W');
     now = 2005;
     const first = meter.increment();
-    expect(first).toMatchObject({ wallSeconds: 2, workerSeconds: 6, energyJoules: 42, energyBasis: 'estimated' });
+    expect(first).toMatchObject({
+      wallSeconds: 2,
+      workerSeconds: 6,
+      energyJoules: 42,
+      energyBasis: 'estimated',
+    });
     expect(meter.increment()).toMatchObject({ wallSeconds: 0, workerSeconds: 0, energyJoules: 0 });
     expect(first.peakMemoryBytes).toBeGreaterThan(process.memoryUsage().rss / 4);
   });

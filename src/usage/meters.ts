@@ -1,11 +1,13 @@
 /**
  * @file Meters: how long, how much memory, how much energy.
  *
- * Time is the monotonic clock's. Memory is the peak resident size of the process (VmHWM on Linux, getrusage elsewhere); worker
- * threads are part of the process. Energy is read from RAPL (Running Average Power Limit, Intel SDM vol. 3B §15.10; Linux
- * `/sys/class/powercap`) where the kernel lets us, as the sum over processor packages: that is the whole package, other
- * programs on the machine included, and excludes memory and disk. Elsewhere (virtual machines, macOS, kernels that keep the
- * file to root) it is estimated as reserved core-seconds × watts per busy core from the catalog, and marked so.
+ * Time is the monotonic clock's. Memory is the peak resident size of the process (VmHWM on Linux,
+ * getrusage elsewhere); worker threads are part of the process. Energy is read from RAPL (Running
+ * Average Power Limit, Intel SDM vol. 3B §15.10; Linux
+ * `/sys/class/powercap`) where the kernel lets us, as the sum over processor packages: that is the
+ * whole package, other programs on the machine included, and excludes memory and disk. Elsewhere
+ * (virtual machines, macOS, kernels that keep the file to root) it is estimated as reserved
+ * core-seconds × watts per busy core from the catalog, and marked so.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
@@ -91,15 +93,16 @@ interface Rapl {
 }
 
 /**
- * The package domains under a powercap folder, or null when there is none that can be read.
- * A counter counts microjoules up to `max_energy_range_uj` and starts again at 0; one wrap between two readings is undone
- * (at 200 W a wrap takes over 20 minutes, and usage is read every second).
+ * The package domains under a powercap folder, or null when there is none that can be read. A
+ * counter counts microjoules up to `max_energy_range_uj` and starts again at 0; one wrap between
+ * two readings is undone (at 200 W a wrap takes over 20 minutes, and usage is read every second).
  */
 export function openRapl(folder: string): Rapl | null {
   const readings: { name: string; file: string; range: number; last: number }[] = [];
   try {
     for (const entry of readdirSync(folder)) {
-      // intel-rapl:0 is a package (AMD uses the name too); intel-rapl:0:0 is a part of it; psys holds the packages.
+      // intel-rapl:0 is a package (AMD uses the name too); intel-rapl:0:0 is a part of it; psys
+      // holds the packages.
       if (!/^intel-rapl:\d+$/.test(entry)) continue;
       const name = readFileSync(join(folder, entry, 'name'), 'utf8').trim();
       if (!name.startsWith('package')) continue;
@@ -118,7 +121,9 @@ export function openRapl(folder: string): Rapl | null {
       try {
         for (const reading of readings) {
           const value = readCount(reading.file);
-          joules += (value >= reading.last ? value - reading.last : value + reading.range - reading.last) / 1e6;
+          joules +=
+            (value >= reading.last ? value - reading.last : value + reading.range - reading.last) /
+            1e6;
           reading.last = value;
         }
       } catch {

@@ -1,6 +1,6 @@
 /**
- * @file The `Usage` record: what a stretch of work used. Written by `train` (measured) and by `plan` (predicted), priced by
- * the ledger. Records are increments: a total is their sum.
+ * @file The `Usage` record: what a stretch of work used. Written by `train` (measured) and by
+ * `plan` (predicted), priced by the ledger. Records are increments: a total is their sum.
  */
 
 export type Basis = 'measured' | 'estimated' | 'predicted' | 'published' | 'assumed';

@@ -1,5 +1,6 @@
 /**
- * @file The page that trains in a tab, as any static host serves it: without a header, and with a reload in the middle.
+ * @file The page that trains in a tab, as any static host serves it: without a header, and with a
+ * reload in the middle.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
@@ -46,7 +47,15 @@ const RECIPE = {
   checkpoints: { every: 20, keep: 2 },
   stages: [
     { id: 'sft', kind: 'sft', steps: 500, batch: 16, schedule: { kind: 'constant' } },
-    { id: 'grpo', kind: 'grpo', steps: 15, prompts: 4, samples: 4, maxTokens: 24, schedule: { kind: 'constant' } },
+    {
+      id: 'grpo',
+      kind: 'grpo',
+      steps: 15,
+      prompts: 4,
+      samples: 4,
+      maxTokens: 24,
+      schedule: { kind: 'constant' },
+    },
     { id: 'after', kind: 'eval', problems: 20, samples: 1, maxTokens: 24 },
   ],
 };
@@ -90,7 +99,8 @@ async function begin(page: Page): Promise<void> {
   await page.locator('.status', { hasText: 'Running' }).waitFor();
 }
 
-const completed = (page: Page) => page.locator('.status', { hasText: 'Completed' }).waitFor({ timeout: 60_000 });
+const completed = (page: Page) =>
+  page.locator('.status', { hasText: 'Completed' }).waitFor({ timeout: 60_000 });
 const shownStep = async (page: Page): Promise<number> =>
   Number((await page.locator('.stat dd').first().innerText()).replaceAll(',', ''));
 
@@ -108,7 +118,9 @@ async function savedLog(page: Page): Promise<Line[]> {
     const folder = await root.getDirectoryHandle('reckoner');
     let newest = { sequence: -1, text: '' };
     for (const name of ['slot-0', 'slot-1']) {
-      const bytes = new Uint8Array(await (await (await folder.getFileHandle(name)).getFile()).arrayBuffer());
+      const bytes = new Uint8Array(
+        await (await (await folder.getFileHandle(name)).getFile()).arrayBuffer(),
+      );
       const end = bytes.indexOf(10);
       const { sequence, files } = JSON.parse(new TextDecoder().decode(bytes.subarray(0, end))) as {
         sequence: number;
@@ -117,7 +129,10 @@ async function savedLog(page: Page): Promise<Line[]> {
       let at = end + 1;
       for (const file of files) {
         if (file.path.endsWith('/events.jsonl') && sequence > newest.sequence)
-          newest = { sequence, text: new TextDecoder().decode(bytes.subarray(at, at + file.bytes)) };
+          newest = {
+            sequence,
+            text: new TextDecoder().decode(bytes.subarray(at, at + file.bytes)),
+          };
         at += file.bytes;
       }
     }
@@ -142,10 +157,13 @@ async function violations(page: Page): Promise<string[]> {
   const found = (await page.evaluate(
     'axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] })',
   )) as { violations: { id: string; nodes: { html: string; failureSummary: string }[] }[] };
-  return found.violations.map(({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 160)} ${nodes[0].failureSummary}`);
+  return found.violations.map(
+    ({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 160)} ${nodes[0].failureSummary}`,
+  );
 }
 
-const widest = (page: Page): Promise<number> => page.evaluate(() => document.documentElement.scrollWidth);
+const widest = (page: Page): Promise<number> =>
+  page.evaluate(() => document.documentElement.scrollWidth);
 
 describe('a run in a tab', () => {
   it('reaches, reloaded midway, the loss of a run that was not interrupted; works offline, is talked to, is downloaded', async () => {
@@ -191,12 +209,20 @@ describe('a run in a tab', () => {
     // The newest copy is torn: the one before is taken.
     await page.evaluate(async () => {
       const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('reckoner');
-      const files = await Promise.all(['slot-0', 'slot-1'].map(async (name) => (await folder.getFileHandle(name)).getFile()));
+      const files = await Promise.all(
+        ['slot-0', 'slot-1'].map(async (name) => (await folder.getFileHandle(name)).getFile()),
+      );
       const sequenceOf = async (file: File): Promise<number> =>
         Number(/"sequence":(\d+)/.exec(await file.slice(0, 60).text())?.[1]);
       const [a, b] = await Promise.all(files.map(sequenceOf));
-      const writable = await (await folder.getFileHandle(a > b ? 'slot-0' : 'slot-1')).createWritable({ keepExistingData: true });
-      await writable.write({ type: 'write', position: (a > b ? files[0] : files[1]).size - 5, data: 'torn!' });
+      const writable = await (
+        await folder.getFileHandle(a > b ? 'slot-0' : 'slot-1')
+      ).createWritable({ keepExistingData: true });
+      await writable.write({
+        type: 'write',
+        position: (a > b ? files[0] : files[1]).size - 5,
+        data: 'torn!',
+      });
       await writable.close();
     });
     await page.context().setOffline(true);
@@ -208,7 +234,10 @@ describe('a run in a tab', () => {
     await page.locator('.reply-foot').waitFor();
     expect(await page.locator('.reply-foot').innerText()).toMatch(/\d+ tokens/);
 
-    const [zip] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Model' }).click()]);
+    const [zip] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('button', { name: 'Model' }).click(),
+    ]);
     const files = unzipSync(new Uint8Array(readFileSync(await zip.path())));
     const folder = join(scratch, 'downloaded');
     for (const [path, bytes] of Object.entries(files)) {
@@ -253,7 +282,8 @@ it('trains on WebGPU, on a processor that plays a GPU, and agrees with WebAssemb
       await page.getByRole('button', { name: 'Delete it' }).click();
     }
     expect(losses[0]).toHaveLength(3);
-    for (const [i, loss] of losses[1].entries()) expect(loss).toBeCloseTo(losses[0][i] as number, 3);
+    for (const [i, loss] of losses[1].entries())
+      expect(loss).toBeCloseTo(losses[0][i] as number, 3);
     await close();
   } finally {
     await gpu.close();
@@ -297,24 +327,27 @@ it('is small: all that a first visit fetches, kernels included, compressed', () 
   expect(total).toBeLessThan(SIZE_BUDGET);
 });
 
-it.each(['light', 'dark'] as const)('fits a phone of 360 pixels, and axe finds nothing, %s', async (colorScheme) => {
-  const { page, faults, close } = await open(browser, {
-    colorScheme,
-    reducedMotion: 'reduce',
-    viewport: { width: 360, height: 740 },
-  });
-  await visit(page);
-  await page.getByLabel('A reward of my own').check();
-  expect(await violations(page)).toEqual([]);
-  expect(await widest(page)).toBe(360);
-  await begin(page);
-  for (const view of ['Curves', 'Rollouts', 'Evaluations', 'Bill', 'Chat']) {
-    await page.getByRole('button', { name: view, exact: true }).click();
-    if (view === 'Rollouts') await completed(page);
-    await page.waitForTimeout(150);
-    expect(await violations(page), view).toEqual([]);
-    expect(await widest(page), view).toBe(360);
-  }
-  expect(faults).toEqual([]);
-  await close();
-});
+it.each(['light', 'dark'] as const)(
+  'fits a phone of 360 pixels, and axe finds nothing, %s',
+  async (colorScheme) => {
+    const { page, faults, close } = await open(browser, {
+      colorScheme,
+      reducedMotion: 'reduce',
+      viewport: { width: 360, height: 740 },
+    });
+    await visit(page);
+    await page.getByLabel('A reward of my own').check();
+    expect(await violations(page)).toEqual([]);
+    expect(await widest(page)).toBe(360);
+    await begin(page);
+    for (const view of ['Curves', 'Rollouts', 'Evaluations', 'Bill', 'Chat']) {
+      await page.getByRole('button', { name: view, exact: true }).click();
+      if (view === 'Rollouts') await completed(page);
+      await page.waitForTimeout(150);
+      expect(await violations(page), view).toEqual([]);
+      expect(await widest(page), view).toBe(360);
+    }
+    expect(faults).toEqual([]);
+    await close();
+  },
+);

@@ -1,7 +1,15 @@
 /**
  * @file The studio in a real browser, on real runs made here.
  */
-import { appendFileSync, cpSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  cpSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
@@ -37,7 +45,10 @@ const SCRIPT_BUDGET = 120_000;
 const SHIFT_BUDGET = 0.05;
 /** What the browser calls a long task. */
 const TASK_BUDGET_MS = 50;
-/** Loads of a page, of which the best counts: a machine that other programs share has good and bad moments. */
+/**
+ * Loads of a page, of which the best counts: a machine that other programs share has good and bad
+ * moments.
+ */
 const LOADS = 3;
 /** Until a run of a million events shows its curves. */
 const OPENING_BUDGET_SECONDS = 1;
@@ -64,18 +75,26 @@ const at = (path: string): string => new URL(path, server.url).href;
 /** Until what the page waits for has come. */
 async function settle(page: Page): Promise<void> {
   await page.locator('h1').waitFor();
-  await page.waitForFunction(() => document.querySelector('main .waiting[role=status], main .later') === null);
+  await page.waitForFunction(
+    () => document.querySelector('main .waiting[role=status], main .later') === null,
+  );
 }
 /** @throws when the page's own tasks are too long each time */
 async function withinBudget(what: string, act: () => Promise<void>): Promise<void> {
   const longest: LongestTask[] = [];
   do longest.push(await longestTask(browser, server.url, act));
   while ((longest.at(-1) as LongestTask).processor > TASK_BUDGET_MS && longest.length < LOADS);
-  const list = (kind: keyof LongestTask): string => longest.map((task) => task[kind].toFixed(0)).join(', ');
-  console.log(`${what}: longest task ${list('processor')} ms of processor time, ${list('clock')} ms by the clock`);
-  expect(Math.min(...longest.map(({ processor }) => processor)), what).toBeLessThanOrEqual(TASK_BUDGET_MS);
+  const list = (kind: keyof LongestTask): string =>
+    longest.map((task) => task[kind].toFixed(0)).join(', ');
+  console.log(
+    `${what}: longest task ${list('processor')} ms of processor time, ${list('clock')} ms by the clock`,
+  );
+  expect(Math.min(...longest.map(({ processor }) => processor)), what).toBeLessThanOrEqual(
+    TASK_BUDGET_MS,
+  );
 }
-const seen = (page: Page): Promise<{ shift: number; longest: number }> => page.evaluate('window.seen');
+const seen = (page: Page): Promise<{ shift: number; longest: number }> =>
+  page.evaluate('window.seen');
 
 beforeAll(async () => {
   browser = await launch();
@@ -94,7 +113,10 @@ beforeAll(async () => {
     reason: 'failed',
     message: 'no space left on the device',
   };
-  writeFileSync(join(runs, failed, 'events.jsonl'), `${events.join('\n')}\n${JSON.stringify(ended)}\n{"type":"metr`);
+  writeFileSync(
+    join(runs, failed, 'events.jsonl'),
+    `${events.join('\n')}\n${JSON.stringify(ended)}\n{"type":"metr`,
+  );
   server = await serve(runs);
 });
 afterAll(async () => {
@@ -147,13 +169,19 @@ describe('claims', () => {
     const { page, close } = await open(browser);
     await page.goto(at('/bill'));
     await page.locator('.waterfall').first().waitFor();
-    const [png] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: /^PNG/ }).first().click()]);
+    const [png] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('button', { name: /^PNG/ }).first().click(),
+    ]);
     expect(
       readFileSync(await png.path())
         .subarray(1, 4)
         .toString(),
     ).toBe('PNG');
-    const [csv] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: /^CSV/ }).first().click()]);
+    const [csv] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('button', { name: /^CSV/ }).first().click(),
+    ]);
     expect(readFileSync(await csv.path(), 'utf8')).toContain('"V3, the headline",figure,5576000,');
     await close();
   });
@@ -171,7 +199,9 @@ describe('runs', () => {
     expect(await page.locator('.timeline li').count()).toBe(4);
     expect(await page.locator('.status').innerText()).toBe('Completed');
     for (const title of ['Reward', 'Accuracy', 'Length', 'Loss', 'Throughput', 'Cost']) {
-      expect(await page.locator('.chart-title', { hasText: title }).count(), title).toBeGreaterThan(0);
+      expect(await page.locator('.chart-title', { hasText: title }).count(), title).toBeGreaterThan(
+        0,
+      );
     }
     await page.getByText('Compare').click();
     await page.locator('.menu-body label', { hasText: second.slice(-4) }).click();
@@ -192,7 +222,9 @@ describe('runs', () => {
     const events = readFileSync(join(runs, name, 'events.jsonl'), 'utf8')
       .trim()
       .split('\n');
-    const { values } = JSON.parse(events.findLast((line) => line.includes('"kind":"grpo"') && line.includes('maxVio')) ?? '{}');
+    const { values } = JSON.parse(
+      events.findLast((line) => line.includes('"kind":"grpo"') && line.includes('maxVio')) ?? '{}',
+    );
     expect(values.maxVio).toBeGreaterThan(0);
     expect(values.maxVio).toBeCloseTo((values['maxVio.1'] + values['maxVio.2']) / 2, 9);
     const { page, faults, close } = await open(browser);
@@ -206,7 +238,9 @@ describe('runs', () => {
     for (const layer of [1, 2]) {
       const one = page.locator('.chart', { has: page.getByText(`Expert load, layer ${layer}`) });
       await one.locator('canvas').waitFor();
-      expect(await one.locator('.chart-value').innerText()).toBe(significant(values[`maxVio.${layer}`]));
+      expect(await one.locator('.chart-value').innerText()).toBe(
+        significant(values[`maxVio.${layer}`]),
+      );
     }
     expect(await page.locator('.chart-title', { hasText: 'Balance loss' }).count()).toBe(1);
     expect(faults).toEqual([]);
@@ -232,7 +266,8 @@ describe('runs', () => {
       await row.waitFor({ timeout: 30_000 });
       await row.click();
       await page.locator('.status', { hasText: 'Running' }).waitFor();
-      const step = async (): Promise<number> => Number((await page.locator('.stat dd').first().innerText()).replaceAll(',', ''));
+      const step = async (): Promise<number> =>
+        Number((await page.locator('.stat dd').first().innerText()).replaceAll(',', ''));
       await expect.poll(step, { timeout: 30_000 }).toBeGreaterThan(125);
       const before = await step();
       await expect.poll(step, { timeout: 30_000 }).toBeGreaterThan(before + 5);
@@ -254,7 +289,12 @@ describe('runs', () => {
 
   it('are followed by the tabs that are seen alone: a browser has few connections', async () => {
     const { page, faults, close } = await open(browser);
-    const tabs = [page, await page.context().newPage(), await page.context().newPage(), await page.context().newPage()];
+    const tabs = [
+      page,
+      await page.context().newPage(),
+      await page.context().newPage(),
+      await page.context().newPage(),
+    ];
     for (const tab of tabs) {
       await tab.goto(at(`/runs/${first}`));
       await tab.locator('.chart canvas').first().waitFor({ timeout: 10_000 });
@@ -307,7 +347,10 @@ describe('runs', () => {
     expect(Math.min(...seconds)).toBeLessThan(OPENING_BUDGET_SECONDS);
   });
 
-  /** Opens a run that the server has never seen, and deletes it. @returns seconds from the address to the curves */
+  /**
+   * Opens a run that the server has never seen, and deletes it. @returns seconds from the address
+   * to the curves
+   */
   async function openLong(name: string, log: string): Promise<number> {
     cpSync(join(runs, first), join(runs, name), { recursive: true });
     rmSync(join(runs, name, 'events.jsonl'));
@@ -318,7 +361,9 @@ describe('runs', () => {
         if (document.querySelector('.chart canvas') === null) return;
         observer.disconnect();
         // Drawn with the next frame; times are from when the address was entered.
-        requestAnimationFrame(() => setTimeout(() => Object.assign(window, { curves: performance.now() / 1000 })));
+        requestAnimationFrame(() =>
+          setTimeout(() => Object.assign(window, { curves: performance.now() / 1000 })),
+        );
       }).observe(document, { childList: true, subtree: true });
     });
     const began = Date.now();
@@ -327,8 +372,12 @@ describe('runs', () => {
     const outside = (Date.now() - began) / 1000;
     await page.waitForFunction(() => 'curves' in window);
     expect(await page.locator('.stat dd').first().innerText()).toBe('1,000,000');
-    await page.locator('.notice', { hasText: 'sample' }).waitFor({ state: 'detached', timeout: 60_000 });
-    const [curves, whole] = await page.evaluate<[number, number]>('[window.curves, performance.now() / 1000]');
+    await page
+      .locator('.notice', { hasText: 'sample' })
+      .waitFor({ state: 'detached', timeout: 60_000 });
+    const [curves, whole] = await page.evaluate<[number, number]>(
+      '[window.curves, performance.now() / 1000]',
+    );
     console.log(
       `a run of a million events: curves after ${outside.toFixed(2)} s by the test's clock, ${curves.toFixed(2)} s by the page's; every event after ${whole.toFixed(1)} s`,
     );
@@ -342,7 +391,8 @@ describe('runs', () => {
 
 describe('rollouts', () => {
   it('are read side by side, by keyboard, and are text whatever is in them', async () => {
-    const hostile = '<think><img src=x onerror="window.hacked=1"></think><answer><script>window.hacked=1</script></answer>';
+    const hostile =
+      '<think><img src=x onerror="window.hacked=1"></think><answer><script>window.hacked=1</script></answer>';
     const samples = join(runs, first, 'samples.jsonl');
     const last = JSON.parse(
       readFileSync(samples, 'utf8')
@@ -351,12 +401,18 @@ describe('rollouts', () => {
         .filter((line) => line.includes('"grpo"'))
         .at(-1) as string,
     );
-    appendFileSync(samples, `${JSON.stringify({ ...last, completion: hostile, reason: '<b>bold</b>' })}\n`);
+    appendFileSync(
+      samples,
+      `${JSON.stringify({ ...last, completion: hostile, reason: '<b>bold</b>' })}\n`,
+    );
     const { page, faults, close } = await open(browser);
     await page.goto(at(`/runs/${first}/rollouts`));
     await page.locator('.rollouts li').first().waitFor();
     expect(await page.locator('.pane').count()).toBe(2);
-    expect(await page.locator('.pane h2').allInnerTexts()).toEqual(['Step 1 of grpo', 'Step 40 of grpo']);
+    expect(await page.locator('.pane h2').allInnerTexts()).toEqual([
+      'Step 1 of grpo',
+      'Step 40 of grpo',
+    ]);
     await page.getByText('<img src=x').waitFor();
     expect(await page.locator('.completion img, .completion script, .note b').count()).toBe(0);
     expect(await page.evaluate('window.hacked')).toBeUndefined();
@@ -389,7 +445,9 @@ describe('chat', () => {
     await answer.focus();
     await page.keyboard.press('ArrowRight');
     await page.keyboard.press('ArrowRight');
-    expect(await page.locator('.token-readout').first().innerText()).toMatch(/probability \d+\.\d%/);
+    expect(await page.locator('.token-readout').first().innerText()).toMatch(
+      /probability \d+\.\d%/,
+    );
     expect(faults).toEqual([]);
     await close();
   });
@@ -420,7 +478,12 @@ describe('chat', () => {
     let finish = (): void => {};
     const endpoint = createServer((_, response) => {
       const send = (delta: object, logprob: number, token: string): void => {
-        const choice = { index: 0, delta, logprobs: { content: [{ token, logprob }] }, finish_reason: null };
+        const choice = {
+          index: 0,
+          delta,
+          logprobs: { content: [{ token, logprob }] },
+          finish_reason: null,
+        };
         response.write(`data: ${JSON.stringify({ choices: [choice] })}\n\n`);
       };
       response.writeHead(200, { 'content-type': 'text/event-stream' });
@@ -434,7 +497,9 @@ describe('chat', () => {
     await new Promise<void>((resolve) => endpoint.listen(0, '127.0.0.1', resolve));
     const { page, faults, close } = await open(browser);
     await page.goto(at('/chat?a=endpoint'));
-    await page.getByLabel('URL').fill(`http://127.0.0.1:${(endpoint.address() as AddressInfo).port}/v1`);
+    await page
+      .getByLabel('URL')
+      .fill(`http://127.0.0.1:${(endpoint.address() as AddressInfo).port}/v1`);
     await page.locator('#prompt').fill('2+2');
     await page.getByRole('button', { name: 'Ask' }).click();
     await page.locator('.reply-text .text', { hasText: '<b>fo' }).waitFor();
@@ -473,9 +538,12 @@ describe('plan', () => {
     const { page, faults, close } = await open(browser);
     await page.goto(at('/plan?recipe=r1-mini'));
     await page.locator('.plan-stats').waitFor({ timeout: 30_000 });
-    const values = async (): Promise<string[]> => page.locator('.plan-stats dd:not(.note)').allInnerTexts();
+    const values = async (): Promise<string[]> =>
+      page.locator('.plan-stats dd:not(.note)').allInnerTexts();
     const { total, stages } = plan;
-    const memory = Math.max(...stages.map(({ memoryBytesPerGpu }) => memoryBytesPerGpu?.value ?? 0));
+    const memory = Math.max(
+      ...stages.map(({ memoryBytesPerGpu }) => memoryBytesPerGpu?.value ?? 0),
+    );
     expect((await values()).slice(0, 5)).toEqual([
       usd(total.usd.value),
       compact(total.gpuHours.value),
@@ -485,16 +553,23 @@ describe('plan', () => {
     ]);
     const notes = await page.locator('.plan-stats dd.note').allInnerTexts();
     expect(notes[0]).toBe(`${usd(total.usd.low)} to ${usd(total.usd.high)}`);
-    for (const { layout } of stages) expect(await page.locator('main').innerText()).toContain(layout);
+    for (const { layout } of stages)
+      expect(await page.locator('main').innerText()).toContain(layout);
     await page.getByLabel('Price of an hour').focus();
     const drag = async (): Promise<void> => {
       for (let i = 0; i < 20; i++) await page.keyboard.press('ArrowRight');
-      await page.waitForFunction(() => document.querySelector('.plan-out[aria-busy=true]') === null, undefined, {
-        timeout: 20_000,
-      });
+      await page.waitForFunction(
+        () => document.querySelector('.plan-out[aria-busy=true]') === null,
+        undefined,
+        {
+          timeout: 20_000,
+        },
+      );
     };
     await withinBudget('a price dragged', drag);
-    await expect.poll(async () => (await values())[0], { timeout: 20_000 }).not.toBe(usd(total.usd.value));
+    await expect
+      .poll(async () => (await values())[0], { timeout: 20_000 })
+      .not.toBe(usd(total.usd.value));
     expect((await values())[1]).toBe(compact(total.gpuHours.value));
     await page.waitForFunction(() => location.search.includes('price='));
     const shown = await values();
@@ -551,7 +626,9 @@ it('everything is reached by keyboard alone', async () => {
   await page.goto(at('/runs'));
   await page.locator('.run-row').first().waitFor();
   await page.keyboard.press('Tab');
-  expect(await page.evaluate(() => document.activeElement?.textContent)).toBe('Skip to the content');
+  expect(await page.evaluate(() => document.activeElement?.textContent)).toBe(
+    'Skip to the content',
+  );
   const reach = async (name: string): Promise<void> => {
     for (let i = 0; i < 40; i++) {
       await page.keyboard.press('Tab');
@@ -581,7 +658,11 @@ describe.each([
 ] as const)('accessibility, %s, %i pixels wide', (colorScheme, width) => {
   it('axe finds nothing on any page', async () => {
     const viewport = { width, height: 800 };
-    const { page, faults, close } = await open(browser, { colorScheme, viewport, reducedMotion: 'reduce' });
+    const { page, faults, close } = await open(browser, {
+      colorScheme,
+      viewport,
+      reducedMotion: 'reduce',
+    });
     for (const path of pagesOf()) {
       await page.goto(at(path));
       await settle(page);
@@ -590,10 +671,14 @@ describe.each([
       const found = await page.evaluate(
         'axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] })',
       );
-      const violations = (found as { violations: { id: string; nodes: { html: string; failureSummary: string }[] }[] })
-        .violations;
+      const violations = (
+        found as { violations: { id: string; nodes: { html: string; failureSummary: string }[] }[] }
+      ).violations;
       expect(
-        violations.map(({ id, nodes }) => `${path}: ${id}: ${nodes[0].html.slice(0, 160)} ${nodes[0].failureSummary}`),
+        violations.map(
+          ({ id, nodes }) =>
+            `${path}: ${id}: ${nodes[0].html.slice(0, 160)} ${nodes[0].failureSummary}`,
+        ),
       ).toEqual([]);
     }
     expect(faults).toEqual([]);
@@ -610,7 +695,8 @@ it('nothing is wider than a phone of 360 pixels', async () => {
       const { scrollWidth } = document.documentElement;
       const widest = [...document.querySelectorAll('main *')].find(
         (element) =>
-          element.getBoundingClientRect().right > 361 && element.closest('.scroll, .scatter-box, .tabs, .chart-box') === null,
+          element.getBoundingClientRect().right > 361 &&
+          element.closest('.scroll, .scatter-box, .tabs, .chart-box') === null,
       );
       return scrollWidth > 360 ? `${scrollWidth} px, by ${widest?.outerHTML.slice(0, 120)}` : '';
     });
@@ -633,8 +719,11 @@ it('every page keeps its budgets: script, shifts and long tasks', async () => {
       );
       const { shift, longest } = await seen(page);
       await close();
-      const blocked = longest === 0 ? 'never blocked for 50 ms' : `blocked for ${longest.toFixed(0)} ms`;
-      console.log(`${(script / 1000).toFixed(0)} kB of script, shift ${shift.toFixed(3)}, ${blocked}`);
+      const blocked =
+        longest === 0 ? 'never blocked for 50 ms' : `blocked for ${longest.toFixed(0)} ms`;
+      console.log(
+        `${(script / 1000).toFixed(0)} kB of script, shift ${shift.toFixed(3)}, ${blocked}`,
+      );
       expect(script, path).toBeGreaterThan(1000);
       expect(script, path).toBeLessThan(SCRIPT_BUDGET);
       expect(shift, path).toBeLessThan(SHIFT_BUDGET);
@@ -648,7 +737,9 @@ it('the content security policy holds: no script but our own runs, nothing else 
   await settle(page);
   const results = await page.evaluate(async () => {
     const violations: string[] = [];
-    document.addEventListener('securitypolicyviolation', (event) => violations.push(event.effectiveDirective));
+    document.addEventListener('securitypolicyviolation', (event) =>
+      violations.push(event.effectiveDirective),
+    );
     const script = document.createElement('script');
     script.textContent = 'window.inline = 1';
     document.body.append(script);
@@ -667,7 +758,9 @@ it('the content security policy holds: no script but our own runs, nothing else 
     await new Promise((resolve) => setTimeout(resolve, 100));
     return { violations, inline: 'inline' in window, reached, wasm };
   });
-  expect(results.violations).toEqual(expect.arrayContaining(['script-src-elem', 'style-src-elem', 'connect-src']));
+  expect(results.violations).toEqual(
+    expect.arrayContaining(['script-src-elem', 'style-src-elem', 'connect-src']),
+  );
   expect(results).toMatchObject({ inline: false, reached: false, wasm: true });
   await close();
 });

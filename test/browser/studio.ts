@@ -1,5 +1,6 @@
 /**
- * @file What the browser tests share: runs made by the real command, the real server in a process of its own, and a browser.
+ * @file What the browser tests share: runs made by the real command, the real server in a process
+ * of its own, and a browser.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -49,20 +50,41 @@ export function recipe(name: string, steps: number, model: object = DENSE): stri
   const stages = [
     { id: 'sft', kind: 'sft', steps: 120, batch: 16, schedule: { kind: 'constant' } },
     { id: 'before', kind: 'eval', problems: 40, maxTokens: 24 },
-    { id: 'grpo', kind: 'grpo', steps, prompts: 4, samples: 4, maxTokens: 24, schedule: { kind: 'constant' } },
+    {
+      id: 'grpo',
+      kind: 'grpo',
+      steps,
+      prompts: 4,
+      samples: 4,
+      maxTokens: 24,
+      schedule: { kind: 'constant' },
+    },
     { id: 'after', kind: 'eval', problems: 40, maxTokens: 24 },
   ];
-  writeFileSync(file, JSON.stringify({ name, model, task: { name: 'sums', maximum: 9 }, checkpoints: { every: 60 }, stages }));
+  writeFileSync(
+    file,
+    JSON.stringify({
+      name,
+      model,
+      task: { name: 'sums', maximum: 9 },
+      checkpoints: { every: 60 },
+      stages,
+    }),
+  );
   return file;
 }
 
 /** Trains to the end. @returns the run's name */
 export function train(file: string, ...flags: string[]): string {
   const before = new Set(existsSync(runs) ? readdirSync(runs) : []);
-  const { status, stderr } = spawnSync(process.execPath, [COMMAND, 'train', file, '--runs', runs, '--workers', '1', ...flags], {
-    env: ENVIRONMENT,
-    encoding: 'utf8',
-  });
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    [COMMAND, 'train', file, '--runs', runs, '--workers', '1', ...flags],
+    {
+      env: ENVIRONMENT,
+      encoding: 'utf8',
+    },
+  );
   if (status !== 0) throw new Error(`train failed: ${stderr}`);
   return readdirSync(runs).find((name) => !before.has(name)) as string;
 }
@@ -81,10 +103,14 @@ export interface Server {
 }
 
 export async function serve(folder: string): Promise<Server> {
-  const server = spawn(process.execPath, [COMMAND, 'studio', '--port', '0', '--runs', folder, '--json'], {
-    env: ENVIRONMENT,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const server = spawn(
+    process.execPath,
+    [COMMAND, 'studio', '--port', '0', '--runs', folder, '--json'],
+    {
+      env: ENVIRONMENT,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   const said = await new Promise<string>((resolve, reject) => {
     server.stdout.once('data', (text) => resolve(String(text)));
     server.once('exit', (code) => reject(new Error(`the studio ended with code ${code}`)));
@@ -118,7 +144,10 @@ export async function open(
     const seen = { shift: 0, longest: 0 };
     Object.assign(window, { seen });
     new PerformanceObserver((list) => {
-      for (const entry of list.getEntries() as (PerformanceEntry & { value: number; hadRecentInput: boolean })[])
+      for (const entry of list.getEntries() as (PerformanceEntry & {
+        value: number;
+        hadRecentInput: boolean;
+      })[])
         if (!entry.hadRecentInput) seen.shift += entry.value;
     }).observe({ type: 'layout-shift', buffered: true });
     new PerformanceObserver((list) => {
@@ -151,10 +180,16 @@ export interface LongestTask {
  * The longest of a page's own tasks.
  * @param url where the page's scripts come from
  */
-export async function longestTask(browser: Browser, url: string, act: () => Promise<void>): Promise<LongestTask> {
+export async function longestTask(
+  browser: Browser,
+  url: string,
+  act: () => Promise<void>,
+): Promise<LongestTask> {
   const session = await browser.newBrowserCDPSession();
   const events: TraceEvent[] = [];
-  session.on('Tracing.dataCollected', ({ value }) => events.push(...(value as unknown as TraceEvent[])));
+  session.on('Tracing.dataCollected', ({ value }) =>
+    events.push(...(value as unknown as TraceEvent[])),
+  );
   const categories = 'devtools.timeline,disabled-by-default-devtools.timeline';
   await session.send('Tracing.start', {
     transferMode: 'ReportEvents',
@@ -166,11 +201,22 @@ export async function longestTask(browser: Browser, url: string, act: () => Prom
   await complete;
   await session.detach();
   const place = ({ pid, tid }: TraceEvent): string => `${pid} ${tid}`;
-  const main = new Set(events.filter(({ name, args }) => name === 'thread_name' && args.name === 'CrRendererMain').map(place));
-  const own = new Set(events.filter((event) => main.has(place(event)) && event.args.data?.url?.startsWith(url)).map(place));
-  const tasks = events.filter((event) => event.ph === 'X' && event.name === 'RunTask' && own.has(place(event)));
+  const main = new Set(
+    events
+      .filter(({ name, args }) => name === 'thread_name' && args.name === 'CrRendererMain')
+      .map(place),
+  );
+  const own = new Set(
+    events
+      .filter((event) => main.has(place(event)) && event.args.data?.url?.startsWith(url))
+      .map(place),
+  );
+  const tasks = events.filter(
+    (event) => event.ph === 'X' && event.name === 'RunTask' && own.has(place(event)),
+  );
   if (tasks.length < 10) throw new Error('the trace has no tasks of the page');
-  const longest = (field: 'dur' | 'tdur'): number => Math.max(...tasks.map((task) => task[field] ?? 0)) / 1000;
+  const longest = (field: 'dur' | 'tdur'): number =>
+    Math.max(...tasks.map((task) => task[field] ?? 0)) / 1000;
   return { processor: longest('tdur'), clock: longest('dur') };
 }
 

@@ -29,7 +29,10 @@ describe('help', () => {
   it('is one document with --json', async () => {
     const { code, stdout } = await reckoner(['chat', '--help', '--json']);
     expect(code).toBe(0);
-    expect(parse(stdout)).toMatchObject({ schemaVersion: 1, help: expect.stringContaining('Usage: reckoner chat') });
+    expect(parse(stdout)).toMatchObject({
+      schemaVersion: 1,
+      help: expect.stringContaining('Usage: reckoner chat'),
+    });
   });
 
   it('without a verb goes to stderr, and the exit code says that nothing was done', async () => {
@@ -48,9 +51,14 @@ describe('help', () => {
 });
 
 it('--version is the package version', async () => {
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  const { version } = JSON.parse(
+    readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+  );
   expect(await reckoner(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
-  expect(parse((await reckoner(['--version', '--json'])).stdout)).toEqual({ schemaVersion: 1, version });
+  expect(parse((await reckoner(['--version', '--json'])).stdout)).toEqual({
+    schemaVersion: 1,
+    version,
+  });
 });
 
 describe('a wrong call', () => {
@@ -61,7 +69,9 @@ describe('a wrong call', () => {
     expect(await reckoner(args)).toEqual({ code: 2, stdout: '', stderr: `error: ${message}\n` });
     const { code, stdout, stderr } = await reckoner(['trian']);
     expect([code, stdout]).toEqual([2, '']);
-    expect(stderr).toBe("error: unknown command 'trian' (did you mean train?); see reckoner --help\n");
+    expect(stderr).toBe(
+      "error: unknown command 'trian' (did you mean train?); see reckoner --help\n",
+    );
   });
 
   it('is one document with --json, whoever noticed it', async () => {
@@ -79,7 +89,9 @@ describe('a wrong call', () => {
 it('colour appears when forced and never with --no-color', async () => {
   const env = { FORCE_COLOR: '1', NO_COLOR: '' };
   const run = (args: string[], more: Record<string, string>): Promise<string> =>
-    promisify(execFile)(process.execPath, [main, ...args], { env: { ...process.env, ...more } }).then(
+    promisify(execFile)(process.execPath, [main, ...args], {
+      env: { ...process.env, ...more },
+    }).then(
       () => '',
       (error: { stderr: string }) => error.stderr,
     );

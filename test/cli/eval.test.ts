@@ -1,8 +1,17 @@
 /**
- * @file `reckoner eval` as a user starts it: a model here, `reckoner serve`, servers that fail; killed and gone on with.
+ * @file `reckoner eval` as a user starts it: a model here, `reckoner serve`, servers that fail;
+ * killed and gone on with.
  */
 import { spawn } from 'node:child_process';
-import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -27,7 +36,8 @@ const linesOf = (file: string): Record<string, unknown>[] =>
 async function evaluate(args: readonly string[], env: Record<string, string> = {}) {
   const { code, stdout, stderr } = await reckoner(['eval', ...args, '--json'], { cwd, env });
   const document = JSON.parse(stdout);
-  if (code !== 0) return { code, stderr, error: errorDocument.parse(document).error, document: null as never };
+  if (code !== 0)
+    return { code, stderr, error: errorDocument.parse(document).error, document: null as never };
   expect(documents.eval.parse(document)).toEqual(document);
   return { code, stderr, error: null, document: documents.eval.parse(document) };
 }
@@ -47,11 +57,21 @@ describe('a model here', () => {
     });
     // A kill leaves some lines and half of one.
     const text = readFileSync(join(cwd, 'whole.jsonl'), 'utf8').split('\n');
-    writeFileSync(join(cwd, 'half.jsonl'), `${text.slice(0, 18).join('\n')}\n${text[18].slice(0, 20)}`);
+    writeFileSync(
+      join(cwd, 'half.jsonl'),
+      `${text.slice(0, 18).join('\n')}\n${text[18].slice(0, 20)}`,
+    );
     const resumed = await evaluate([...args, '--workers', '3', '--out', 'half.jsonl']);
-    const measured = { seconds: 0, usd: 0, usdPerProblem: 0, usdPerCorrectAnswer: null, transcripts: '' };
+    const measured = {
+      seconds: 0,
+      usd: 0,
+      usdPerProblem: 0,
+      usdPerCorrectAnswer: null,
+      transcripts: '',
+    };
     expect({ ...resumed.document, ...measured }).toEqual({ ...whole.document, ...measured });
-    const byKey = (a: object, b: object): number => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1);
+    const byKey = (a: object, b: object): number =>
+      JSON.stringify(a) < JSON.stringify(b) ? -1 : 1;
     const completions = (file: string): object[] =>
       linesOf(file)
         .slice(1)
@@ -60,14 +80,27 @@ describe('a model here', () => {
     expect(completions('half.jsonl')).toEqual(completions('whole.jsonl'));
     // A third call has nothing left to ask.
     const before = readFileSync(join(cwd, 'half.jsonl'));
-    expect((await evaluate([...args, '--out', 'half.jsonl'])).document.usd).toBe(resumed.document.usd);
+    expect((await evaluate([...args, '--out', 'half.jsonl'])).document.usd).toBe(
+      resumed.document.usd,
+    );
     expect(readFileSync(join(cwd, 'half.jsonl'))).toEqual(before);
     const other = await evaluate([...args, '--seed', '2', '--out', 'half.jsonl']);
     expect([other.code, other.error?.field]).toEqual([2, '--out']);
   }, 120_000);
 
   it('is stopped by Ctrl-C with one line that says how to go on', async () => {
-    const long = ['eval', 'tiny', '--problems', '2000', '--samples', '16', '--max-tokens', '40', '--out', 'long.jsonl'];
+    const long = [
+      'eval',
+      'tiny',
+      '--problems',
+      '2000',
+      '--samples',
+      '16',
+      '--max-tokens',
+      '40',
+      '--out',
+      'long.jsonl',
+    ];
     const { code, stderr } = await reckoner(long, {
       cwd,
       onStart: (child) => {
@@ -79,7 +112,9 @@ describe('a model here', () => {
       },
     });
     expect(code).toBe(130);
-    expect(stderr).toMatch(/interrupted; [1-9]\d* of 34000 answers are in long\.jsonl; the same command goes on\n$/);
+    expect(stderr).toMatch(
+      /interrupted; [1-9]\d* of 34000 answers are in long\.jsonl; the same command goes on\n$/,
+    );
     expect(existsSync(join(cwd, 'long.jsonl.lock'))).toBe(false);
   }, 60_000);
 
@@ -99,9 +134,26 @@ describe('reckoner serve', () => {
   afterAll(() => serving.stop());
 
   it('is asked through chat: every completion graded, its dollars as the server says', async () => {
-    const args = ['--task', 'sums', '--problems', '5', '--samples', '2', '--max-tokens', '16', '--out', 'chat.jsonl'];
+    const args = [
+      '--task',
+      'sums',
+      '--problems',
+      '5',
+      '--samples',
+      '2',
+      '--max-tokens',
+      '16',
+      '--out',
+      'chat.jsonl',
+    ];
     const { document } = await evaluate([serving.url, ...args]);
-    expect(document).toMatchObject({ model: NAME, endpoint: `${serving.url}/v1`, problems: 5, greedy: null, pricing: null });
+    expect(document).toMatchObject({
+      model: NAME,
+      endpoint: `${serving.url}/v1`,
+      problems: 5,
+      greedy: null,
+      pricing: null,
+    });
     expect(document.tokens?.completion).toBeGreaterThan(0);
     const lines = linesOf('chat.jsonl').slice(1);
     expect(lines).toHaveLength(10);
@@ -113,10 +165,30 @@ describe('reckoner serve', () => {
   }, 60_000);
 
   it('is asked the bare prompt with --completions, and priced by the token where prices are given', async () => {
-    const args = ['--task', 'sums', '--problems', '4', '--samples', '2', '--max-tokens', '8', '--out', 'plain.jsonl'];
-    const { document } = await evaluate([serving.url, ...args, '--completions', '--usd-per-mtok', '10,100,1']);
+    const args = [
+      '--task',
+      'sums',
+      '--problems',
+      '4',
+      '--samples',
+      '2',
+      '--max-tokens',
+      '8',
+      '--out',
+      'plain.jsonl',
+    ];
+    const { document } = await evaluate([
+      serving.url,
+      ...args,
+      '--completions',
+      '--usd-per-mtok',
+      '10,100,1',
+    ]);
     const { prompt, cached, completion } = document.tokens as NonNullable<typeof document.tokens>;
-    expect(document.usd).toBeCloseTo((10 * (prompt - cached) + cached + 100 * completion) / 1e6, 15);
+    expect(document.usd).toBeCloseTo(
+      (10 * (prompt - cached) + cached + 100 * completion) / 1e6,
+      15,
+    );
     expect(document.pricing).toMatchObject({ outputUsdPerMtok: 100 });
   }, 60_000);
 
@@ -133,14 +205,26 @@ describe('reckoner serve', () => {
       ['q.jsonl', 3],
       ['c.jsonl', 1],
     ] as const) {
-      const { document } = await evaluate([serving.url, '--task', file, '--samples', '1', '--max-tokens', '4']);
+      const { document } = await evaluate([
+        serving.url,
+        '--task',
+        file,
+        '--samples',
+        '1',
+        '--max-tokens',
+        '4',
+      ]);
       expect(document).toMatchObject({ task: file, problems, pass1: { mean: 0 } });
     }
   }, 60_000);
 });
 
 describe('a server that fails', () => {
-  type Handler = (request: IncomingMessage, response: ServerResponse, body: { messages: { content: string }[] }) => void;
+  type Handler = (
+    request: IncomingMessage,
+    response: ServerResponse,
+    body: { messages: { content: string }[] },
+  ) => void;
   let server: ReturnType<typeof createServer>;
   let requests = 0;
   async function start(handler: Handler): Promise<string> {
@@ -162,21 +246,39 @@ describe('a server that fails', () => {
   });
 
   const task = createTask({ name: 'sums' });
-  const gold = new Map(evaluationProblems(task, 1, 8).map((problem) => [problem.prompt, task.gold(problem) as string]));
+  const gold = new Map(
+    evaluationProblems(task, 1, 8).map((problem) => [problem.prompt, task.gold(problem) as string]),
+  );
   const right: Handler = (_request, response, { messages }) => {
     const content = gold.get(messages[messages.length - 1].content) as string;
     const usage = { prompt_tokens: 10, completion_tokens: 20 };
-    response.end(JSON.stringify({ choices: [{ message: { content }, finish_reason: 'stop' }], usage }));
+    response.end(
+      JSON.stringify({ choices: [{ message: { content }, finish_reason: 'stop' }], usage }),
+    );
   };
-  const args = ['--model', 'm', '--task', 'sums', '--problems', '8', '--samples', '2', '--parallel', '3'];
+  const args = [
+    '--model',
+    'm',
+    '--task',
+    'sums',
+    '--problems',
+    '8',
+    '--samples',
+    '2',
+    '--parallel',
+    '3',
+  ];
 
   it('is asked again: 429 with Retry-After, 500, a broken connection', async () => {
     const faults: Handler[] = [
-      (_request, response) => response.writeHead(429, { 'retry-after': '0' }).end('{"error":{"message":"slow down"}}'),
+      (_request, response) =>
+        response.writeHead(429, { 'retry-after': '0' }).end('{"error":{"message":"slow down"}}'),
       (_request, response) => response.writeHead(500).end(),
       (_request, response) => void response.socket?.destroy(),
     ];
-    const url = await start((request, response, body) => (faults.shift() ?? right)(request, response, body));
+    const url = await start((request, response, body) =>
+      (faults.shift() ?? right)(request, response, body),
+    );
     const { document, stderr } = await evaluate([url, ...args, '--out', 'faults.jsonl']);
     expect(document).toMatchObject({ pass1: { mean: 1 }, format: { mean: 1 }, usd: null });
     expect(requests).toBe(16 + 3);
@@ -201,7 +303,9 @@ describe('a server that fails', () => {
     while (requests < silent + 3) await new Promise((resolve) => setTimeout(resolve, 20));
     const second = await evaluate(call.slice(1, -1));
     expect(second.error).toMatchObject({ code: 'state', field: '--out' });
-    expect(second.error?.message).toMatch(`killed.jsonl is being written by process ${child.pid} since`);
+    expect(second.error?.message).toMatch(
+      `killed.jsonl is being written by process ${child.pid} since`,
+    );
     await new Promise((resolve) => {
       child.once('exit', resolve);
       child.kill('SIGKILL');
@@ -234,7 +338,9 @@ describe('a server that fails', () => {
     });
     const { code, error } = await evaluate([url, ...args, '--retries', '0', '--out', 'away.jsonl']);
     expect(code).toBe(1);
-    expect(error?.message).toMatch(/503: overloaded; 5 of 16 answers are in away\.jsonl; the same command goes on$/);
+    expect(error?.message).toMatch(
+      /503: overloaded; 5 of 16 answers are in away\.jsonl; the same command goes on$/,
+    );
   }, 60_000);
 
   it('is asked no more than --max-usd pays for, and gone on with when there is more', async () => {
@@ -242,14 +348,31 @@ describe('a server that fails', () => {
     // An answer is 10 tokens read and 20 written.
     const priced = [...args, '--usd-per-mtok', '10,100', '--out', 'budget.jsonl'];
     const five = await evaluate([url, ...priced, '--max-usd', '0.011']);
-    expect(five.document).toMatchObject({ stopped: 'max-usd', answers: { have: 5, of: 16 }, problems: 2 });
+    expect(five.document).toMatchObject({
+      stopped: 'max-usd',
+      answers: { have: 5, of: 16 },
+      problems: 2,
+    });
     expect(requests).toBe(5);
     const nine = await evaluate([url, ...priced, '--max-usd', '0.02']);
     expect(nine.document.answers).toEqual({ have: 9, of: 16 });
     const all = await evaluate([url, ...priced]);
-    expect(all.document).toMatchObject({ stopped: null, answers: { have: 16, of: 16 }, problems: 8 });
+    expect(all.document).toMatchObject({
+      stopped: null,
+      answers: { have: 16, of: 16 },
+      problems: 8,
+    });
     expect(requests).toBe(16);
-    const none = await evaluate([url, ...args, '--usd-per-mtok', '10,100', '--out', 'poor.jsonl', '--max-usd', '0.002']);
+    const none = await evaluate([
+      url,
+      ...args,
+      '--usd-per-mtok',
+      '10,100',
+      '--out',
+      'poor.jsonl',
+      '--max-usd',
+      '0.002',
+    ]);
     expect(none.error).toMatchObject({
       code: 'state',
       field: '--max-usd',
@@ -257,7 +380,9 @@ describe('a server that fails', () => {
     });
     const unknown = await evaluate([url, ...args, '--out', 'unknown.jsonl', '--max-usd', '1']);
     expect([unknown.code, unknown.error?.field]).toEqual([2, '--max-usd']);
-    expect(unknown.error?.message).toContain('give prices with --usd-per-mtok; 1 of 16 answers are in unknown.jsonl');
+    expect(unknown.error?.message).toContain(
+      'give prices with --usd-per-mtok; 1 of 16 answers are in unknown.jsonl',
+    );
   }, 60_000);
 
   it("is graded by a user's own task, from its file", async () => {
@@ -278,9 +403,27 @@ describe('a server that fails', () => {
       response.end(JSON.stringify({ choices: [{ message: { content }, finish_reason: 'stop' }] }));
     });
     const module = fileURLToPath(new URL('../../examples/my-task/palindromes.ts', import.meta.url));
-    const own = ['--model', 'm', '--task', module, '--problems', '6', '--samples', '2', '--parallel', '1', '--out', 'own.jsonl'];
+    const own = [
+      '--model',
+      'm',
+      '--task',
+      module,
+      '--problems',
+      '6',
+      '--samples',
+      '2',
+      '--parallel',
+      '1',
+      '--out',
+      'own.jsonl',
+    ];
     const { document } = await evaluate([url, ...own]);
-    expect(document).toMatchObject({ task: 'palindromes (palindromes.ts)', pass1: { mean: 0.5 }, tokens: null, usd: null });
+    expect(document).toMatchObject({
+      task: 'palindromes (palindromes.ts)',
+      pass1: { mean: 0.5 },
+      tokens: null,
+      usd: null,
+    });
     expect(linesOf('own.jsonl')[1]).toMatchObject({ correct: false, wellFormed: true });
   }, 60_000);
 
@@ -304,7 +447,17 @@ describe('a server that fails', () => {
 
 it('compare puts measured beside published, each marked', async () => {
   const { code, stdout, stderr } = await reckoner(
-    ['eval', 'compare', 'plain.jsonl', 'whole.jsonl', '--published', 'Aider polyglot', '--out', 'all.html', '--json'],
+    [
+      'eval',
+      'compare',
+      'plain.jsonl',
+      'whole.jsonl',
+      '--published',
+      'Aider polyglot',
+      '--out',
+      'all.html',
+      '--json',
+    ],
     { cwd },
   );
   expect(code, stderr).toBe(0);
@@ -317,8 +470,15 @@ it('compare puts measured beside published, each marked', async () => {
   const published = document.rows.filter(({ kind }) => kind === 'published');
   expect(published.map(({ model }) => model)).toContain('DeepSeek R1');
   for (const row of published)
-    expect([row.source.length > 20, row.date !== '', row.definition !== '']).toEqual([true, true, true]);
+    expect([row.source.length > 20, row.date !== '', row.definition !== '']).toEqual([
+      true,
+      true,
+      true,
+    ]);
   expect(readFileSync(join(cwd, 'all.html'), 'utf8')).toContain('<svg class="plot"');
   const wrong = await reckoner(['eval', 'compare', '--published', 'IQ'], { cwd });
-  expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining('no published results of "IQ"; there are AIME 2024')]);
+  expect([wrong.code, wrong.stderr]).toEqual([
+    2,
+    expect.stringContaining('no published results of "IQ"; there are AIME 2024'),
+  ]);
 });

@@ -1,6 +1,6 @@
 /**
- * @file A model that Reckoner did not make, with a byte-level BPE tokenizer and a chat template: talked to, trained, and saved with
- * its own tokenizer.
+ * @file A model that Reckoner did not make, with a byte-level BPE tokenizer and a chat template:
+ * talked to, trained, and saved with its own tokenizer.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -32,10 +32,20 @@ beforeAll(async () => {
   store.initialize(1);
   const tensors = [];
   for (const { spec, value } of store.parameters) {
-    tensors.push({ name: spec.name, shape: spec.shape, data: Float32Array.from(await backend.read(value)) });
+    tensors.push({
+      name: spec.name,
+      shape: spec.shape,
+      data: Float32Array.from(await backend.read(value)),
+    });
   }
   const generationConfig = { temperature: 0.7, top_k: 5, top_p: 0.9 };
-  await saveHuggingFace(join(root, 'theirs'), { config, tensors, tokenizer, tokenizerConfig, generationConfig });
+  await saveHuggingFace(join(root, 'theirs'), {
+    config,
+    tensors,
+    tokenizer,
+    tokenizerConfig,
+    generationConfig,
+  });
 });
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
@@ -43,7 +53,15 @@ const json = (...path: string[]) => JSON.parse(readFileSync(join(root, ...path),
 
 it('is trained from, keeps its tokenizer, and answers before and after', async () => {
   const ask = async (model: string) => {
-    const { code, stdout, stderr } = await reckoner(['chat', model, '--prompt', '1+2=', '--max-tokens', '8', '--json']);
+    const { code, stdout, stderr } = await reckoner([
+      'chat',
+      model,
+      '--prompt',
+      '1+2=',
+      '--max-tokens',
+      '8',
+      '--json',
+    ]);
     expect(code, stderr).toBe(0);
     return JSON.parse(stdout);
   };
@@ -64,7 +82,14 @@ it('is trained from, keeps its tokenizer, and answers before and after', async (
   };
   writeFileSync(join(root, 'foreign.json'), JSON.stringify(recipe));
   const runs = join(root, 'runs');
-  const trained = await reckoner(['train', join(root, 'foreign.json'), '--runs', runs, '--workers', '1']);
+  const trained = await reckoner([
+    'train',
+    join(root, 'foreign.json'),
+    '--runs',
+    runs,
+    '--workers',
+    '1',
+  ]);
   expect(trained.code, trained.stderr).toBe(0);
   const model = join('runs', readdirSync(runs)[0], 'model');
   expect(json(model, 'tokenizer.json')).toEqual(json('theirs', 'tokenizer.json'));

@@ -36,17 +36,23 @@ describe('chat', () => {
   });
 
   it('names a character that the model has never seen, and shows a prompt that works', async () => {
-    const { code, stdout } = await reckoner(['chat', 'tiny', '--prompt', '12*7=', '--json'], { cwd });
+    const { code, stdout } = await reckoner(['chat', 'tiny', '--prompt', '12*7=', '--json'], {
+      cwd,
+    });
     expect(code).toBe(2);
     const { message, field } = error(stdout);
     expect(field).toBe('--prompt');
     expect(message).toMatch(/^character "\*" \(U\+002A\) at position 3 of "12\*7="/);
     const example = /; try "([^"]+)"$/.exec(message)?.[1] ?? '';
-    expect((await reckoner(['chat', 'tiny', '--prompt', example, '--max-tokens', '5'], { cwd })).code).toBe(0);
+    expect(
+      (await reckoner(['chat', 'tiny', '--prompt', example, '--max-tokens', '5'], { cwd })).code,
+    ).toBe(0);
   });
 
   it('refuses a prompt that is too long, and --json without a prompt', async () => {
-    const long = await reckoner(['chat', 'tiny', '--prompt', `${'1+'.repeat(40)}1=`, '--json'], { cwd });
+    const long = await reckoner(['chat', 'tiny', '--prompt', `${'1+'.repeat(40)}1=`, '--json'], {
+      cwd,
+    });
     expect([long.code, error(long.stdout).field]).toEqual([2, '--prompt']);
     expect(error(long.stdout).message).toContain('the prompt is too long');
     const none = await reckoner(['chat', 'tiny', '--json'], { cwd });
@@ -54,7 +60,10 @@ describe('chat', () => {
   });
 
   it('answers every line of its input; an empty one asks and grades an unseen problem', async () => {
-    const { code, stdout, stderr } = await reckoner(['chat', 'tiny', '--max-tokens', '8'], { cwd, input: '3+4=\n\n' });
+    const { code, stdout, stderr } = await reckoner(['chat', 'tiny', '--max-tokens', '8'], {
+      cwd,
+      input: '3+4=\n\n',
+    });
     expect(stderr.trim().split('\n')).toHaveLength(2);
     expect(stderr).toContain('✗ wrong: ');
     expect(stdout).toMatch(/^[0-9+-]+=$/m);
@@ -77,7 +86,17 @@ describe('chat', () => {
 
 describe('eval', () => {
   it('prints the document of its schema', async () => {
-    const args = ['eval', 'tiny', '--problems', '12', '--samples', '3', '--max-tokens', '12', '--json'];
+    const args = [
+      'eval',
+      'tiny',
+      '--problems',
+      '12',
+      '--samples',
+      '3',
+      '--max-tokens',
+      '12',
+      '--json',
+    ];
     const { code, stdout, stderr } = await reckoner(args, { cwd });
     expect([code, stderr]).toEqual([0, '']);
     const document = documents.eval.parse(JSON.parse(stdout));
@@ -90,7 +109,9 @@ describe('eval', () => {
   });
 
   it('refuses a task that the model cannot read', async () => {
-    const { code, stdout } = await reckoner(['eval', 'tiny', '--task', 'countdown', '--json'], { cwd });
+    const { code, stdout } = await reckoner(['eval', 'tiny', '--task', 'countdown', '--json'], {
+      cwd,
+    });
     expect([code, error(stdout).field]).toEqual([2, '--task']);
     expect(error(stdout).message).toContain('trained on sums');
   });
@@ -100,7 +121,9 @@ describe('a damaged model', () => {
   it('ends in one line that names the file', async () => {
     await writeTinyModel(join(cwd, 'broken'));
     writeFileSync(join(cwd, 'broken', 'config.json'), '{ "model_type": "gpt2" }');
-    const { code, stdout } = await reckoner(['chat', 'broken', '--prompt', '1+1=', '--json'], { cwd });
+    const { code, stdout } = await reckoner(['chat', 'broken', '--prompt', '1+1=', '--json'], {
+      cwd,
+    });
     expect([code, error(stdout).code]).toEqual([1, 'data']);
     expect(error(stdout).message).toContain('model_type');
   });
@@ -119,39 +142,70 @@ describe('train', () => {
     },
     task: { name: 'sums' },
     stages: [
-      { id: 'learn', kind: 'sft', steps: 3, batch: 4, optimizer: { lr: 0.001 }, schedule: { kind: 'constant' } },
+      {
+        id: 'learn',
+        kind: 'sft',
+        steps: 3,
+        batch: 4,
+        optimizer: { lr: 0.001 },
+        schedule: { kind: 'constant' },
+      },
       { id: 'after', kind: 'eval', problems: 4, samples: 2, maxTokens: 8 },
     ],
   };
 
   it('prints the document of its schema; progress goes to stderr; the run can be talked to', async () => {
     writeFileSync(join(cwd, 'tiny.json'), JSON.stringify(recipe));
-    const { code, stdout, stderr } = await reckoner(['train', 'tiny.json', '--workers', '1', '--json'], { cwd });
+    const { code, stdout, stderr } = await reckoner(
+      ['train', 'tiny.json', '--workers', '1', '--json'],
+      { cwd },
+    );
     expect(code).toBe(0);
     const document = JSON.parse(stdout);
     expect(documents.train.parse(document)).toEqual(document);
-    expect(document).toMatchObject({ recipe: 'tiny', seed: 1, reason: 'completed', step: 4, workers: 1 });
+    expect(document).toMatchObject({
+      recipe: 'tiny',
+      seed: 1,
+      reason: 'completed',
+      step: 4,
+      workers: 1,
+    });
     expect(stderr).toContain('[learn] sft, 3 steps, stage 1 of 2\n');
     expect(stderr).toMatch(/◆ after · sums · pass@1 .*greedy/);
     expect(existsSync(join(cwd, document.run.folder, 'bill.json'))).toBe(true);
-    const exported = await reckoner(['export', document.run.name, '--out', 'out', '--json'], { cwd });
+    const exported = await reckoner(['export', document.run.name, '--out', 'out', '--json'], {
+      cwd,
+    });
     expect(exported.code).toBe(0);
-    expect(documents.export.parse(JSON.parse(exported.stdout))).toEqual(JSON.parse(exported.stdout));
-    const chat = await reckoner(['chat', 'out', '--prompt', '1+1=', '--max-tokens', '4', '--json'], { cwd });
+    expect(documents.export.parse(JSON.parse(exported.stdout))).toEqual(
+      JSON.parse(exported.stdout),
+    );
+    const chat = await reckoner(
+      ['chat', 'out', '--prompt', '1+1=', '--max-tokens', '4', '--json'],
+      { cwd },
+    );
     expect(chat.code).toBe(0);
   });
 
   it('that diverges ends in one error document', async () => {
     const stage = { ...recipe.stages[0], steps: 50, optimizer: { lr: 1e30, matrices: 'adamw' } };
-    writeFileSync(join(cwd, 'wild.json'), JSON.stringify({ ...recipe, name: 'wild', stages: [stage] }));
-    const { code, stdout } = await reckoner(['train', 'wild.json', '--workers', '1', '--json'], { cwd });
+    writeFileSync(
+      join(cwd, 'wild.json'),
+      JSON.stringify({ ...recipe, name: 'wild', stages: [stage] }),
+    );
+    const { code, stdout } = await reckoner(['train', 'wild.json', '--workers', '1', '--json'], {
+      cwd,
+    });
     expect([code, error(stdout).code]).toEqual([1, 'diverged']);
     expect(error(stdout).message).toMatch(/^stage learn, step \d+: /);
   });
 
   it('that is interrupted says so, and can be resumed', async () => {
     const stage = { ...recipe.stages[0], steps: 1_000_000 };
-    writeFileSync(join(cwd, 'long.json'), JSON.stringify({ ...recipe, name: 'long', stages: [stage] }));
+    writeFileSync(
+      join(cwd, 'long.json'),
+      JSON.stringify({ ...recipe, name: 'long', stages: [stage] }),
+    );
     const { code, stdout } = await reckoner(['train', 'long.json', '--workers', '1', '--json'], {
       cwd,
       onStart: (child) => {
@@ -166,7 +220,9 @@ describe('train', () => {
     expect(code).toBe(130);
     const document = documents.train.parse(JSON.parse(stdout));
     expect(document.reason).toBe('interrupted');
-    const more = await reckoner(['train', '--resume', 'long', '--max-minutes', '0', '--json'], { cwd });
+    const more = await reckoner(['train', '--resume', 'long', '--max-minutes', '0', '--json'], {
+      cwd,
+    });
     expect(more.code).toBe(0);
     const resumed = documents.train.parse(JSON.parse(more.stdout));
     expect(resumed).toMatchObject({ run: { name: document.run.name }, reason: 'max-minutes' });
@@ -174,7 +230,10 @@ describe('train', () => {
   });
 
   it('names the field of a wrong recipe', async () => {
-    writeFileSync(join(cwd, 'wrong.json'), JSON.stringify({ ...recipe, stages: [{ id: 'x', kind: 'sft', steps: 'three' }] }));
+    writeFileSync(
+      join(cwd, 'wrong.json'),
+      JSON.stringify({ ...recipe, stages: [{ id: 'x', kind: 'sft', steps: 'three' }] }),
+    );
     const { code, stdout } = await reckoner(['train', 'wrong.json', '--json'], { cwd });
     expect(code).toBe(2);
     expect(error(stdout).message).toContain('stages.0.steps');

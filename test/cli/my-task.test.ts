@@ -1,7 +1,16 @@
 /**
- * @file The example project examples/my-task: its task trains, its hash is in the run, and a resume with a changed file is refused.
+ * @file The example project examples/my-task: its task trains, its hash is in the run, and a resume
+ * with a changed file is refused.
  */
-import { appendFileSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,18 +21,30 @@ const scratch = mkdtempSync(join(tmpdir(), 'reckoner-my-task-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 it('trains, records the hash of its files, and notices when they change', async () => {
-  cpSync(fileURLToPath(new URL('../../examples/my-task', import.meta.url)), scratch, { recursive: true });
+  cpSync(fileURLToPath(new URL('../../examples/my-task', import.meta.url)), scratch, {
+    recursive: true,
+  });
   const recipe = JSON.parse(readFileSync(join(scratch, 'recipe.json'), 'utf8'));
   for (const stage of recipe.stages) {
     if (stage.kind === 'eval') stage.problems = 8;
-    else Object.assign(stage, { steps: stage.kind === 'grpo' ? 2 : 4, schedule: { kind: 'constant' } });
+    else
+      Object.assign(stage, {
+        steps: stage.kind === 'grpo' ? 2 : 4,
+        schedule: { kind: 'constant' },
+      });
   }
   recipe.checkpoints = { every: 1 };
   // A recipe may be a program.
-  writeFileSync(join(scratch, 'recipe.ts'), `const recipe: object = ${JSON.stringify(recipe)};\nexport default recipe;\n`);
+  writeFileSync(
+    join(scratch, 'recipe.ts'),
+    `const recipe: object = ${JSON.stringify(recipe)};\nexport default recipe;\n`,
+  );
   const env = { RECKONER_CALIBRATION: 'off' };
   const runs = join(scratch, 'runs');
-  const first = await reckoner(['train', join(scratch, 'recipe.ts'), '--runs', runs, '--workers', '2'], { env });
+  const first = await reckoner(
+    ['train', join(scratch, 'recipe.ts'), '--runs', runs, '--workers', '2'],
+    { env },
+  );
   expect(first.code, first.stderr).toBe(0);
   const run = join(runs, readdirSync(runs)[0]);
   const resolved = JSON.parse(readFileSync(join(run, 'recipe.json'), 'utf8'));

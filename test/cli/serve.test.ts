@@ -13,20 +13,27 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 it('prints one ready document, answers, and ends at SIGTERM', async () => {
   const usage = join(folder, 'usage.jsonl');
-  const { code, stdout, stderr } = await reckoner(['serve', model, '--port', '0', '--usage', usage, '--json'], {
-    onStart: (child) => {
-      child.stdout?.once('data', async (chunk) => {
-        const { url } = JSON.parse(String(chunk));
-        const response = await fetch(`${url}/v1/chat/completions`, {
-          method: 'POST',
-          headers: { 'content-type': 'application/json' },
-          body: JSON.stringify({ model: 'model', messages: [{ role: 'user', content: '1+2=' }], max_tokens: 3 }),
+  const { code, stdout, stderr } = await reckoner(
+    ['serve', model, '--port', '0', '--usage', usage, '--json'],
+    {
+      onStart: (child) => {
+        child.stdout?.once('data', async (chunk) => {
+          const { url } = JSON.parse(String(chunk));
+          const response = await fetch(`${url}/v1/chat/completions`, {
+            method: 'POST',
+            headers: { 'content-type': 'application/json' },
+            body: JSON.stringify({
+              model: 'model',
+              messages: [{ role: 'user', content: '1+2=' }],
+              max_tokens: 3,
+            }),
+          });
+          if (response.status === 200) child.kill('SIGTERM');
+          else child.kill('SIGKILL');
         });
-        if (response.status === 200) child.kill('SIGTERM');
-        else child.kill('SIGKILL');
-      });
+      },
     },
-  });
+  );
   expect(code, stderr).toBe(0);
   const document = documents.serve.parse(JSON.parse(stdout));
   expect(document.url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
@@ -36,7 +43,10 @@ it('prints one ready document, answers, and ends at SIGTERM', async () => {
 it('refuses a public address without keys, before it loads anything', async () => {
   const { code, stdout } = await reckoner(['serve', model, '--host', '0.0.0.0', '--json']);
   expect(code).toBe(2);
-  expect(documents.error.parse(JSON.parse(stdout)).error).toMatchObject({ code: 'usage', field: '--host' });
+  expect(documents.error.parse(JSON.parse(stdout)).error).toMatchObject({
+    code: 'usage',
+    field: '--host',
+  });
 });
 
 it('makes a key and keeps its hash', async () => {

@@ -32,11 +32,13 @@ beforeAll(async () => {
   reference = resultOf(run);
 }, LONG);
 
-const again = (...args: string[]) => reckoner(['train', '--resume', run, '--runs', runs, '--json', ...args]);
+const again = (...args: string[]) =>
+  reckoner(['train', '--resume', run, '--runs', runs, '--json', ...args]);
 
 it('keeps the model of every stage that trains, the student in its own shape', () => {
   expect(readdirSync(join(run, 'stages')).sort()).toEqual(['again', 'distill', 'grpo', 'sft']);
-  const widthOf = (path: string) => JSON.parse(readFileSync(join(run, path, 'config.json'), 'utf8')).hidden_size;
+  const widthOf = (path: string) =>
+    JSON.parse(readFileSync(join(run, path, 'config.json'), 'utf8')).hidden_size;
   expect(['stages/again', 'stages/distill', 'model'].map(widthOf)).toEqual([32, 16, 16]);
   expect(reference['stages/distill']).toBe(reference.model);
 });
@@ -81,7 +83,10 @@ it(
     ]);
     rmSync(join(run, 'stages', 'grpo'), { recursive: true });
     const early = await again('--from', 'sample');
-    expect([early.code, JSON.parse(early.stdout).error.message]).toEqual([1, expect.stringMatching(/grpo has left no model/)]);
+    expect([early.code, JSON.parse(early.stdout).error.message]).toEqual([
+      1,
+      expect.stringMatching(/grpo has left no model/),
+    ]);
     expect(existsSync(join(run, 'model'))).toBe(true);
     const { code } = await reckoner(['train', 'r1-mini', '--from', 'sft', '--runs', runs]);
     expect(code).toBe(2);

@@ -1,9 +1,20 @@
 /**
- * @file What stops a run other than a kill: damaged checkpoints, a changed machine, a full disk, divergence, Ctrl-C, limits.
+ * @file What stops a run other than a kill: damaged checkpoints, a changed machine, a full disk,
+ * divergence, Ctrl-C, limits.
  *
- * Each ends in one line that says what to do, leaves the last good checkpoint, and leads to the same bits once it is mended.
+ * Each ends in one line that says what to do, leaves the last good checkpoint, and leads to the
+ * same bits once it is mended.
  */
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -58,8 +69,11 @@ function copyOfKilled(name: string): string {
   return run;
 }
 
-const resume = (run: string, more: readonly string[] = [], options?: Parameters<typeof reckoner>[1]) =>
-  reckoner(['train', '--resume', run, ...more], options);
+const resume = (
+  run: string,
+  more: readonly string[] = [],
+  options?: Parameters<typeof reckoner>[1],
+) => reckoner(['train', '--resume', run, ...more], options);
 
 /** The one line of an error, which is the last on stderr. */
 function errorLine(stderr: string): string {
@@ -85,8 +99,10 @@ describe('a checkpoint that is', () => {
     },
   };
   const said = {
-    truncated: /000006 cannot be used: weights.safetensors has 1000 bytes instead of \d+: it was truncated or altered/,
-    altered: /000006 cannot be used: optimizer.safetensors was altered \(its SHA-256 does not match\)/,
+    truncated:
+      /000006 cannot be used: weights.safetensors has 1000 bytes instead of \d+: it was truncated or altered/,
+    altered:
+      /000006 cannot be used: optimizer.safetensors was altered \(its SHA-256 does not match\)/,
     misplaced: /000006 cannot be used: snapshot.json was altered \(its digest does not match\)/,
   };
 
@@ -188,7 +204,9 @@ it(
     for (const fault of faults) {
       const run = onlyRun(job.runs);
       const args = run === null ? [recipe, ...flags] : ['--resume', run];
-      const call = await reckoner(['train', ...args, '--runs', job.runs], { fault: `enospc@${fault}` });
+      const call = await reckoner(['train', ...args, '--runs', job.runs], {
+        fault: `enospc@${fault}`,
+      });
       expect([fault, call.code]).toEqual([fault, 1]);
       expect(errorLine(call.stderr)).toMatch(
         /^error: cannot write .*: the disk is full; free some space, then (run the command again|go on with "reckoner train --resume )/,
@@ -201,7 +219,9 @@ it(
       const rejected: string[] = [];
       latestSnapshot(join(run, 'checkpoints'), (_folder, message) => rejected.push(message));
       expect(rejected).toEqual([]);
-      expect(readdirSync(run, { recursive: true }).filter((name) => /\.(tmp|old)-/.test(String(name)))).toEqual([]);
+      expect(
+        readdirSync(run, { recursive: true }).filter((name) => /\.(tmp|old)-/.test(String(name))),
+      ).toEqual([]);
     }
     const run = runOf(job.runs);
     expect((await resume(run)).code).toBe(0);
@@ -223,8 +243,16 @@ describe('a run that diverges', () => {
   });
 
   it.each([
-    ['overflows', { lr: 1e20, muonLr: 1e20 }, /stage wild, step 1: a weight of \S+ is -?1\.0e\+20, far beyond/],
-    ['explodes', { lr: 3, muonLr: 3 }, /stage wild, step \d+: (loss is [\d.]+, far above|gradientNorm is)/],
+    [
+      'overflows',
+      { lr: 1e20, muonLr: 1e20 },
+      /stage wild, step 1: a weight of \S+ is -?1\.0e\+20, far beyond/,
+    ],
+    [
+      'explodes',
+      { lr: 3, muonLr: 3 },
+      /stage wild, step \d+: (loss is [\d.]+, far above|gradientNorm is)/,
+    ],
   ])(
     '(%s) stops, names stage and step, and keeps the last good checkpoint',
     async (name, optimizer, message) => {
@@ -242,7 +270,8 @@ describe('a run that diverges', () => {
       for (const snapshot of names) {
         const { read, files } = loadSnapshot(join(run, 'checkpoints', snapshot));
         for (const file of files) {
-          for (const { data } of read(file)) expect(data.every((x) => Number.isFinite(x))).toBe(true);
+          for (const { data } of read(file))
+            expect(data.every((x) => Number.isFinite(x))).toBe(true);
         }
       }
 
@@ -275,7 +304,10 @@ it(
     const complete = await uncut({ ...job, runs: join(folder, 'long-reference') });
     const end = (run: string) => eventsOf(run).at(-1);
 
-    expect((await reckoner(['train', long, ...flags, '--runs', job.runs, '--max-minutes', '0.0001'])).code).toBe(0);
+    expect(
+      (await reckoner(['train', long, ...flags, '--runs', job.runs, '--max-minutes', '0.0001']))
+        .code,
+    ).toBe(0);
     const run = runOf(job.runs);
     expect(end(run)).toMatchObject({ type: 'ended', reason: 'max-minutes', attempt: 0 });
     expect(end(run).step).toBeLessThan(200);
@@ -308,7 +340,9 @@ it(
     expect((await resume(run)).code).toBe(0);
     expect(problemsOf(run, complete.result)).toEqual([]);
     // Nothing was killed, so nothing is lost.
-    expect(eventsOf(run).some(({ type, usage }) => type === 'usage' && usage.stage === 'lost')).toBe(false);
+    expect(
+      eventsOf(run).some(({ type, usage }) => type === 'usage' && usage.stage === 'lost'),
+    ).toBe(false);
 
     const over = await resume(run);
     expect(over.code).toBe(1);
@@ -320,7 +354,9 @@ it(
 it('a resume needs a run', async () => {
   const call = await reckoner(['train', '--resume', '--runs', join(folder, 'nowhere')]);
   expect(call.code).toBe(2);
-  expect(errorLine(call.stderr)).toMatch(/^error: there is no run in .*nowhere\/ yet; "reckoner train" makes one/);
+  expect(errorLine(call.stderr)).toMatch(
+    /^error: there is no run in .*nowhere\/ yet; "reckoner train" makes one/,
+  );
 });
 
 it(
@@ -330,9 +366,14 @@ it(
     const log = join(run, 'events.jsonl');
     const whole = readFileSync(log, 'utf8');
     writeFileSync(log, `${whole}{"type":"metrics","attempt":0,"st`);
-    writeFileSync(join(run, 'samples.jsonl'), '{"attempt":0,"step":1,"prompt":"1+1="}\n{"attempt":0,"st');
+    writeFileSync(
+      join(run, 'samples.jsonl'),
+      '{"attempt":0,"step":1,"prompt":"1+1="}\n{"attempt":0,"st',
+    );
     expect((await resume(run)).code).toBe(0);
-    expect(readFileSync(log, 'utf8').startsWith(`${whole}{"type":"resumed","attempt":1,`)).toBe(true);
+    expect(readFileSync(log, 'utf8').startsWith(`${whole}{"type":"resumed","attempt":1,`)).toBe(
+      true,
+    );
     expect(jsonLines(join(run, 'samples.jsonl')).length).toBeGreaterThan(1);
     expect(problemsOf(run, reference.result)).toEqual([]);
     const bill = JSON.parse(readFileSync(join(run, 'bill.json'), 'utf8'));

@@ -1,8 +1,9 @@
 /**
  * @file A run that is killed, at any point and many times, ends as if it had never been stopped.
  *
- * Here each fault point is met once, by chains of kills and resumes; `npm run soak` meets every pass of every point, and adds
- * kills at random moments. The kills are SIGKILL: no handler runs, no buffer is flushed.
+ * Here each fault point is met once, by chains of kills and resumes; `npm run soak` meets every
+ * pass of every point, and adds kills at random moments. The kills are SIGKILL: no handler runs, no
+ * buffer is flushed.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -87,7 +88,9 @@ it.each(['one', 'two'] as const)(
 
 it('one worker and two agree to rounding', () => {
   for (let step = 1; step <= 4; step++) {
-    const [one, two] = (['one', 'two'] as const).map((name) => JSON.parse(references[name].result[`step 000${step}`]));
+    const [one, two] = (['one', 'two'] as const).map((name) =>
+      JSON.parse(references[name].result[`step 000${step}`]),
+    );
     expect(Math.abs(one.loss - two.loss) / one.loss).toBeLessThan(1e-4);
     expect(Math.abs(one.gradientNorm - two.gradientNorm) / one.gradientNorm).toBeLessThan(1e-3);
   }

@@ -1,14 +1,16 @@
 /**
  * @file Every command of the README and of the guides, run as it is written.
  *
- * Each fenced `sh` block runs in a folder of its own that looks like a clone in which `r1-mini` was trained once (by a much
- * smaller recipe of the same name). The tag after the language says how:
+ * Each fenced `sh` block runs in a folder of its own that looks like a clone in which `r1-mini` was
+ * trained once (by a much smaller recipe of the same name). The tag after the language says how:
  *
  * - `sh`: as it is; must exit with 0;
- * - `sh long`: trains for minutes. Every `train` is stopped after half a second (`--max-minutes`), the rest runs as it is;
+ * - `sh long`: trains for minutes. Every `train` is stopped after half a second (`--max-minutes`),
+ *   the rest runs as it is;
  * - `sh jq`: needs jq; where there is none, only its form is checked.
  *
- * JSON and CSV blocks whose paragraph says "as `name.json`" are saved under that name first. `npm` and `npx` are stand-in.mjs.
+ * JSON and CSV blocks whose paragraph says "as `name.json`" are saved under that name first. `npm`
+ * and `npx` are stand-in.mjs.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import {
@@ -51,7 +53,15 @@ const TINY = {
   stages: [
     { id: 'sft', kind: 'sft', steps: 10, batch: 8, schedule: { kind: 'constant' } },
     { id: 'before', kind: 'eval', problems: 8, maxTokens: 16 },
-    { id: 'grpo', kind: 'grpo', steps: 3, prompts: 2, samples: 2, maxTokens: 16, schedule: { kind: 'constant' } },
+    {
+      id: 'grpo',
+      kind: 'grpo',
+      steps: 3,
+      prompts: 2,
+      samples: 2,
+      maxTokens: 16,
+      schedule: { kind: 'constant' },
+    },
     { id: 'after', kind: 'eval', problems: 8, maxTokens: 16 },
   ],
 };
@@ -65,7 +75,14 @@ beforeAll(async () => {
   const recipe = join(scratch, 'tiny.json');
   writeFileSync(recipe, JSON.stringify(TINY));
   const runs = join(scratch, 'runs');
-  const { code, stdout, stderr } = await reckoner(['train', recipe, '--runs', runs, '--workers', '1']);
+  const { code, stdout, stderr } = await reckoner([
+    'train',
+    recipe,
+    '--runs',
+    runs,
+    '--workers',
+    '1',
+  ]);
   expect(code, stderr).toBe(0);
   printed = stdout;
   const [name] = readdirSync(runs);
@@ -75,13 +92,19 @@ beforeAll(async () => {
     mkdirSync(join(scratch, length));
     for (const tool of ['npm', 'npx']) {
       const file = join(scratch, length, tool);
-      writeFileSync(file, `#!/bin/sh\nexec "${process.execPath}" "${STAND_IN}" ${tool} "${ROOT}" ${length} "$@"\n`);
+      writeFileSync(
+        file,
+        `#!/bin/sh\nexec "${process.execPath}" "${STAND_IN}" ${tool} "${ROOT}" ${length} "$@"\n`,
+      );
       chmodSync(file, 0o755);
     }
   }
 }, 60_000);
 
-/** A folder like a clone after the first run (and `run-a`, `run-b`, … where they are named), with the page's JSON files in it. */
+/**
+ * A folder like a clone after the first run (and `run-a`, `run-b`, … where they are named), with
+ * the page's JSON files in it.
+ */
 function workingFolder(page: string, block: Block, blocks: readonly Block[]): string {
   const folder = join(scratch, `${page.replaceAll('/', '-')}-${block.line}`);
   mkdirSync(join(folder, 'runs'), { recursive: true });
@@ -92,13 +115,19 @@ function workingFolder(page: string, block: Block, blocks: readonly Block[]): st
     cpSync(trained, join(folder, 'runs', name), { recursive: true });
   }
   for (const { language, before, text } of blocks) {
-    const name = ['json', 'csv'].includes(language) ? before.match(/\bas `([\w-]+\.(?:json|csv))`/)?.[1] : undefined;
+    const name = ['json', 'csv'].includes(language)
+      ? before.match(/\bas `([\w-]+\.(?:json|csv))`/)?.[1]
+      : undefined;
     if (name !== undefined) writeFileSync(join(folder, name), text);
   }
   return folder;
 }
 
-function shell(text: string, cwd: string, length: 'whole' | 'short'): Promise<{ code: number | null; output: string }> {
+function shell(
+  text: string,
+  cwd: string,
+  length: 'whole' | 'short',
+): Promise<{ code: number | null; output: string }> {
   const env: NodeJS.ProcessEnv = {
     ...process.env,
     PATH: `${join(scratch, length)}${delimiter}${process.env.PATH}`,
@@ -131,16 +160,23 @@ async function oneOfFew<T>(work: () => Promise<T>): Promise<T> {
 
 describe.concurrent.each(PAGES)('%s', (page) => {
   const blocks = blocksOf(readPage(page));
-  const commands = blocks.filter(({ language }) => ['sh', 'bash', 'shell', 'console', ''].includes(language));
+  const commands = blocks.filter(({ language }) =>
+    ['sh', 'bash', 'shell', 'console', ''].includes(language),
+  );
 
   it('says of every block what it is', () => {
     for (const { language, tag, line } of blocks) {
-      const known = language === 'sh' ? TAGS.includes(tag) : ['json', 'csv', 'ts', 'text'].includes(language) && tag === '';
+      const known =
+        language === 'sh'
+          ? TAGS.includes(tag)
+          : ['json', 'csv', 'ts', 'text'].includes(language) && tag === '';
       expect(known, `${page}:${line}: \`\`\`${language} ${tag}`).toBe(true);
     }
   });
 
-  it.each(commands.map((block) => [`line ${block.line}: ${block.text.split('\n')[0]}`, block] as const))(
+  it.each(
+    commands.map((block) => [`line ${block.line}: ${block.text.split('\n')[0]}`, block] as const),
+  )(
     '%s',
     async (_title, block) => {
       if (block.tag === 'jq' && !hasJq) {
@@ -171,9 +207,13 @@ it('npx finds the command in a clone', () => {
 describe('scripts/transcript.mjs', () => {
   const readme = join(scratch, 'README.md');
   const transcript = (...flags: string[]) =>
-    spawnSync(process.execPath, [join(ROOT, 'scripts/transcript.mjs'), trained, '--readme', readme, ...flags], {
-      encoding: 'utf8',
-    });
+    spawnSync(
+      process.execPath,
+      [join(ROOT, 'scripts/transcript.mjs'), trained, '--readme', readme, ...flags],
+      {
+        encoding: 'utf8',
+      },
+    );
 
   it('replays what the run printed, the same every time', () => {
     const page = readPage('README.md');
@@ -181,7 +221,8 @@ describe('scripts/transcript.mjs', () => {
     const { status, stderr } = transcript();
     expect(status, stderr).toBe(0);
     const written = readFileSync(readme, 'utf8');
-    const outside = (text: string): string => text.replace(/(<!-- (\w+):start -->)[\s\S]*?(<!-- \2:end -->)/g, '$1$3');
+    const outside = (text: string): string =>
+      text.replace(/(<!-- (\w+):start -->)[\s\S]*?(<!-- \2:end -->)/g, '$1$3');
     expect(outside(written)).toBe(outside(page));
     // All but where the run is, which differs here.
     const lines = printed.split('\n').filter((line) => line !== '' && !line.includes('/'));

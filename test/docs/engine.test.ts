@@ -1,6 +1,7 @@
 /**
- * @file The table of operations and backends in docs/reference/engine.md: every method of the contract that computes has a row, is
- * computed by every backend, and is in the suite that each of them must pass.
+ * @file The table of operations and backends in docs/reference/engine.md: every method of the
+ * contract that computes has a row, is computed by every backend, and is in the suite that each of
+ * them must pass.
  */
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
@@ -47,6 +48,7 @@ it('the suite that every backend passes calls each of them', async () => {
     },
   });
   for (const operation of operationCases)
-    for (const index of [2, 3, 4, 5]) await execute(operation.draw(new Draw(operation.name, index, 'small')), backend);
+    for (const index of [2, 3, 4, 5])
+      await execute(operation.draw(new Draw(operation.name, index, 'small')), backend);
   expect(computing.filter((name) => !called.has(name))).toEqual([]);
 });

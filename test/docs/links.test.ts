@@ -1,5 +1,6 @@
 /**
- * @file Links of the documentation that point into the clone: the file is there, and so is the heading.
+ * @file Links of the documentation that point into the clone: the file is there, and so is the
+ * heading.
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,14 +18,25 @@ const anchorOf = (heading: string): string =>
     .replaceAll(' ', '-');
 
 const anchorsOf = (page: string): string[] =>
-  [...proseOf(readPage(page)).matchAll(/^#+ (.+)$/gm)].map(([, heading]) => anchorOf(heading.trim()));
+  [...proseOf(readPage(page)).matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
+    anchorOf(heading.trim()),
+  );
 
 it('reads every page that a reader may meet', () => {
-  expect(pages).toEqual(expect.arrayContaining(['README.md', 'CONTRIBUTING.md', 'docs/README.md', 'docs/guides/first-run.md']));
+  expect(pages).toEqual(
+    expect.arrayContaining([
+      'README.md',
+      'CONTRIBUTING.md',
+      'docs/README.md',
+      'docs/guides/first-run.md',
+    ]),
+  );
 });
 
 describe.each(pages)('%s', (page) => {
-  const targets = [...proseOf(readPage(page)).matchAll(/\]\(([^()\s]+)\)/g)].map(([, target]) => target);
+  const targets = [...proseOf(readPage(page)).matchAll(/\]\(([^()\s]+)\)/g)].map(
+    ([, target]) => target,
+  );
   const inside = targets.filter((target) => !/^[a-z]+:/.test(target));
 
   it('links to what is there', () => {
@@ -40,5 +52,6 @@ describe.each(pages)('%s', (page) => {
 
 it('the guides are all listed', () => {
   const listed = `${readPage('README.md')}${readPage('docs/README.md')}`;
-  for (const guide of pagesUnder('docs/guides')) expect(listed).toContain(guide.slice('docs/'.length));
+  for (const guide of pagesUnder('docs/guides'))
+    expect(listed).toContain(guide.slice('docs/'.length));
 });

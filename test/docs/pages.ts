@@ -45,7 +45,13 @@ export function blocksOf(text: string): Block[] {
     const last = from;
     while (from >= 0 && lines[from].trim() !== '') from--;
     const before = lines.slice(from + 1, last + 1).join(' ');
-    out.push({ language, tag: tag.join(' '), text: lines.slice(i + 1, end).join('\n'), line: i + 1, before });
+    out.push({
+      language,
+      tag: tag.join(' '),
+      text: lines.slice(i + 1, end).join('\n'),
+      line: i + 1,
+      before,
+    });
     i = end;
   }
   return out;
@@ -73,4 +79,5 @@ export function tableUnder(text: string, heading: string): string[][] {
   );
 }
 
-export const relativeTo = (page: string, target: string): string => join(dirname(page), target).replaceAll('\\', '/');
+export const relativeTo = (page: string, target: string): string =>
+  join(dirname(page), target).replaceAll('\\', '/');

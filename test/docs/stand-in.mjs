@@ -1,10 +1,12 @@
-// Stands in for `npm` and `npx` while the commands of the documentation are tried out (commands.test.ts):
+// Stands in for `npm` and `npx` while the commands of the documentation are tried out
+// (commands.test.ts):
 //
 //   node stand-in.mjs npm|npx <clone> whole|short …arguments
 //
-// `npx reckoner …` runs the built command. `npm ci`, `npm test` and `npm run …` are taken at their word when package.json has
-// them: running the tests inside the tests would never end. `npm start` runs what package.json says. Where the block is marked
-// `long`, every `train` is cut short after half a second.
+// `npx reckoner …` runs the built command. `npm ci`, `npm test` and `npm run …` are taken at their
+// word when package.json has them: running the tests inside the tests would never end. `npm start`
+// runs what package.json says. Where the block is marked `long`, every `train` is cut short after
+// half a second.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';

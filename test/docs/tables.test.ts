@@ -1,5 +1,6 @@
 /**
- * @file The tables of the guides against the code: every field with its default, every loss, every metric.
+ * @file The tables of the guides against the code: every field with its default, every loss, every
+ * metric.
  */
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -29,38 +30,54 @@ const jsonSchema = (schema: z.ZodType): Schema =>
   z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as unknown as Schema;
 
 /** Name → what the column `default` says. */
-function fieldsOf({ properties, required = [] }: Schema, without: readonly string[] = []): Map<string, string> {
+function fieldsOf(
+  { properties, required = [] }: Schema,
+  without: readonly string[] = [],
+): Map<string, string> {
   const out = new Map<string, string>();
   for (const [name, property] of Object.entries(properties)) {
     if (without.includes(name)) continue;
     if (required.includes(name)) out.set(name, 'required');
-    else out.set(name, property.default === undefined ? '–' : `\`${JSON.stringify(property.default)}\``);
+    else
+      out.set(
+        name,
+        property.default === undefined ? '–' : `\`${JSON.stringify(property.default)}\``,
+      );
   }
   return out;
 }
 
 const reference = readPage('docs/reference/tasks.md');
-const sorted = (fields: Iterable<[string, string]>): [string, string][] => [...fields].sort(([a], [b]) => (a < b ? -1 : 1));
+const sorted = (fields: Iterable<[string, string]>): [string, string][] =>
+  [...fields].sort(([a], [b]) => (a < b ? -1 : 1));
 const guide = readPage('docs/guides/write-a-recipe.md');
 const written = (heading: string, page = guide): [string, string][] =>
   tableUnder(page, heading).map(([field, value]) => {
     // Numbers may be written as people write them.
     const number = value.match(/^`([\d.e-]+)`$/)?.[1];
-    return [field.replaceAll('`', ''), number === undefined ? value : `\`${JSON.stringify(Number(number))}\``];
+    return [
+      field.replaceAll('`', ''),
+      number === undefined ? value : `\`${JSON.stringify(Number(number))}\``,
+    ];
   });
 
 describe('docs/guides/write-a-recipe.md', () => {
   const recipe = jsonSchema(recipeSchema);
   const stages: Record<string, Schema> = Object.fromEntries(
-    recipe.properties.stages.items.oneOf.map((stage) => [String(stage.properties.kind.const), stage]),
+    recipe.properties.stages.items.oneOf.map((stage) => [
+      String(stage.properties.kind.const),
+      stage,
+    ]),
   );
   const common = ['id', 'kind', 'task', 'model', 'init', 'plan'];
 
   it('has every field of a recipe, with its default', () => {
     const expected = fieldsOf(recipe, ['checkpoints']);
-    for (const [name, value] of fieldsOf(recipe.properties.checkpoints)) expected.set(`checkpoints.${name}`, value);
+    for (const [name, value] of fieldsOf(recipe.properties.checkpoints))
+      expected.set(`checkpoints.${name}`, value);
     expected.delete('plan');
-    for (const [name, value] of fieldsOf(recipe.properties.plan)) expected.set(`plan.${name}`, value);
+    for (const [name, value] of fieldsOf(recipe.properties.plan))
+      expected.set(`plan.${name}`, value);
     expect(sorted(written('The recipe'))).toEqual(sorted(expected));
   });
 
@@ -70,12 +87,16 @@ describe('docs/guides/write-a-recipe.md', () => {
       expect(sorted(written('Every stage'))).toEqual(sorted(fields));
     }
     const kinds = tableUnder(guide, 'Every stage').find(([field]) => field === '`kind`')?.[2];
-    expect([...(kinds as string).matchAll(/`([\w-]+)`/g)].map(([, kind]) => kind)).toEqual(Object.keys(stages));
+    expect([...(kinds as string).matchAll(/`([\w-]+)`/g)].map(([, kind]) => kind)).toEqual(
+      Object.keys(stages),
+    );
   });
 
   it('has every hint for the planner', () => {
     for (const stage of Object.values(stages)) {
-      expect(sorted(written('What only plan reads'))).toEqual(sorted(fieldsOf(stage.properties.plan)));
+      expect(sorted(written('What only plan reads'))).toEqual(
+        sorted(fieldsOf(stage.properties.plan)),
+      );
     }
   });
 
@@ -99,7 +120,9 @@ describe('docs/guides/write-a-recipe.md', () => {
 
   it('has every field of a model that can be chosen', () => {
     const { properties, required } = jsonSchema(modelConfigSchema);
-    const free = Object.entries(properties).filter(([, { const: fixed, type }]) => fixed === undefined && type !== 'null');
+    const free = Object.entries(properties).filter(
+      ([, { const: fixed, type }]) => fixed === undefined && type !== 'null',
+    );
     // A recipe's vocabulary comes from its tasks.
     const expected = fieldsOf({
       properties: Object.fromEntries(free),
@@ -114,9 +137,12 @@ describe('docs/guides/write-a-recipe.md', () => {
   });
 
   it('has every loss, with what it chooses', () => {
-    const rows = tableUnder(guide, 'Loss variants').map((cells) => cells.slice(0, -1).map((cell) => cell.replaceAll('`', '')));
+    const rows = tableUnder(guide, 'Loss variants').map((cells) =>
+      cells.slice(0, -1).map((cell) => cell.replaceAll('`', '')),
+    );
     const expected = Object.entries(losses).map(([name, loss]) => {
-      const { advantage, ratio, aggregation, clipLow, clipHigh, klCoefficient, dynamicSampling } = loss;
+      const { advantage, ratio, aggregation, clipLow, clipHigh, klCoefficient, dynamicSampling } =
+        loss;
       return [
         name,
         advantage,
@@ -173,20 +199,55 @@ describe('the metrics of docs/guides/reproduce-r1.md', () => {
   it('are those that a run writes', async () => {
     const scratch = mkdtempSync(join(tmpdir(), 'reckoner-metrics-'));
     try {
-      const sizes = { hidden_size: 8, intermediate_size: 8, num_hidden_layers: 2, num_attention_heads: 1 };
-      const experts = { moe_intermediate_size: 4, n_routed_experts: 2, num_experts_per_tok: 1, first_k_dense_replace: 1 };
+      const sizes = {
+        hidden_size: 8,
+        intermediate_size: 8,
+        num_hidden_layers: 2,
+        num_attention_heads: 1,
+      };
+      const experts = {
+        moe_intermediate_size: 4,
+        n_routed_experts: 2,
+        num_experts_per_tok: 1,
+        first_k_dense_replace: 1,
+      };
       const latent = { kv_lora_rank: 4, qk_nope_head_dim: 4, qk_rope_head_dim: 4, v_head_dim: 4 };
-      const model = { model_type: 'deepseek_v3', ...sizes, ...experts, ...latent, num_nextn_predict_layers: 1 };
+      const model = {
+        model_type: 'deepseek_v3',
+        ...sizes,
+        ...experts,
+        ...latent,
+        num_nextn_predict_layers: 1,
+      };
       const schedule = { kind: 'constant' };
       const stages = [
         { id: 'a', kind: 'pretrain', steps: 1, batch: 2, schedule },
         { id: 'b', kind: 'sft', steps: 1, batch: 2, schedule },
-        { id: 'c', kind: 'grpo', steps: 1, prompts: 1, samples: 2, maxTokens: 4, klCoefficient: 0.1, schedule },
+        {
+          id: 'c',
+          kind: 'grpo',
+          steps: 1,
+          prompts: 1,
+          samples: 2,
+          maxTokens: 4,
+          klCoefficient: 0.1,
+          schedule,
+        },
         { id: 'd', kind: 'rejection-sample', steps: 1, prompts: 1, samples: 2, maxTokens: 4 },
         { id: 'e', kind: 'eval', problems: 2, samples: 4, passAt: 4, maxTokens: 4 },
       ];
-      writeFileSync(join(scratch, 'all.json'), JSON.stringify({ name: 'all', model, task: { name: 'sums' }, stages }));
-      const { code, stderr } = await reckoner(['train', join(scratch, 'all.json'), '--runs', scratch, '--workers', '1']);
+      writeFileSync(
+        join(scratch, 'all.json'),
+        JSON.stringify({ name: 'all', model, task: { name: 'sums' }, stages }),
+      );
+      const { code, stderr } = await reckoner([
+        'train',
+        join(scratch, 'all.json'),
+        '--runs',
+        scratch,
+        '--workers',
+        '1',
+      ]);
       expect(code, stderr).toBe(0);
       const run = readdirSync(scratch).find((name) => name !== 'all.json') as string;
       const { events } = await readEvents(join(scratch, run, 'events.jsonl'));
@@ -195,15 +256,20 @@ describe('the metrics of docs/guides/reproduce-r1.md', () => {
       const results = new Set<string>();
       for (const event of events) {
         if (event.type === 'metrics') {
-          for (const name of Object.keys(event.values)) found.add(`${name.replace(/\.\d+$/, '')} ${event.kind}`);
+          for (const name of Object.keys(event.values))
+            found.add(`${name.replace(/\.\d+$/, '')} ${event.kind}`);
         }
-        if (event.type === 'evaluation') for (const name of Object.keys(event.results)) results.add(name);
+        if (event.type === 'evaluation')
+          for (const name of Object.keys(event.results)) results.add(name);
       }
       const page = readPage('docs/guides/reproduce-r1.md');
-      const names = (cell: string): string[] => [...cell.matchAll(/`(\w+)`/g)].map(([, name]) => name);
+      const names = (cell: string): string[] =>
+        [...cell.matchAll(/`(\w+)`/g)].map(([, name]) => name);
       const described = tableUnder(page, 'What the metrics mean').flatMap(([metric, kinds]) => {
         const all = ['pretrain', 'sft', 'grpo', 'rejection-sample', 'eval'];
-        return (kinds === 'all' ? all : kinds.split(', ')).map((kind) => `${names(metric)[0]} ${kind}`);
+        return (kinds === 'all' ? all : kinds.split(', ')).map(
+          (kind) => `${names(metric)[0]} ${kind}`,
+        );
       });
       expect(described.sort()).toEqual([...found].sort());
 

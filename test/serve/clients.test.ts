@@ -16,14 +16,22 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => serving.stop(), 60_000);
 
-const ask = (content: string) => ({ model: NAME, messages: [{ role: 'user' as const, content }], max_tokens: 24, seed: 5 });
+const ask = (content: string) => ({
+  model: NAME,
+  messages: [{ role: 'user' as const, content }],
+  max_tokens: 24,
+  seed: 5,
+});
 
 describe('the openai client', () => {
   it('lists the model', async () => {
     const models = await client.models.list();
     expect(models.data.map(({ id }) => id)).toEqual([NAME]);
     expect((await client.models.retrieve(NAME)).owned_by).toBe('reckoner');
-    await expect(client.models.retrieve('gpt-9')).rejects.toMatchObject({ status: 404, code: 'model_not_found' });
+    await expect(client.models.retrieve('gpt-9')).rejects.toMatchObject({
+      status: 404,
+      code: 'model_not_found',
+    });
   });
 
   it('chats, with usage and dollars', async () => {
@@ -77,8 +85,15 @@ describe('the openai client', () => {
   });
 
   it('reports log-probabilities that agree with the most likely tokens', async () => {
-    const answer = await client.chat.completions.create({ ...ask('4'), temperature: 0, logprobs: true, top_logprobs: 3 });
-    const { content } = answer.choices[0].logprobs as NonNullable<(typeof answer.choices)[0]['logprobs']>;
+    const answer = await client.chat.completions.create({
+      ...ask('4'),
+      temperature: 0,
+      logprobs: true,
+      top_logprobs: 3,
+    });
+    const { content } = answer.choices[0].logprobs as NonNullable<
+      (typeof answer.choices)[0]['logprobs']
+    >;
     expect(content?.length).toBeGreaterThan(0);
     for (const { token, logprob, bytes, top_logprobs } of content ?? []) {
       expect(top_logprobs).toHaveLength(3);
@@ -99,14 +114,21 @@ describe('the openai client', () => {
     expect(logprobs?.tokens?.join('')).toBe(text);
     const stop = text.slice(10, 13);
     const cut = await client.completions.create({ ...request, stop: [stop, 'never there'] });
-    expect(cut.choices[0]).toMatchObject({ text: text.slice(0, text.indexOf(stop)), finish_reason: 'stop' });
+    expect(cut.choices[0]).toMatchObject({
+      text: text.slice(0, text.indexOf(stop)),
+      finish_reason: 'stop',
+    });
     expect(cut.usage?.completion_tokens).toBeLessThan(40);
   });
 
   it('writes JSON by a schema', async () => {
     const schema = {
       type: 'object',
-      properties: { name: { type: 'string', maxLength: 8 }, size: { enum: [1, 2, 3] }, ok: { type: 'boolean' } },
+      properties: {
+        name: { type: 'string', maxLength: 8 },
+        size: { enum: [1, 2, 3] },
+        ok: { type: 'boolean' },
+      },
       required: ['name', 'size', 'ok'],
       additionalProperties: false,
     };
@@ -115,7 +137,10 @@ describe('the openai client', () => {
       const answer = await client.chat.completions.create({
         ...request,
         seed,
-        response_format: { type: 'json_schema', json_schema: { name: 'thing', schema, strict: true } },
+        response_format: {
+          type: 'json_schema',
+          json_schema: { name: 'thing', schema, strict: true },
+        },
       });
       const value = JSON.parse(answer.choices[0].message.content ?? '');
       expect(Object.keys(value)).toEqual(['name', 'size', 'ok']);
@@ -128,21 +153,45 @@ describe('the openai client', () => {
     const broken: [object, RegExp, string | null][] = [
       [{ temperature: 9 }, /temperature/, 'temperature'],
       [{ messages: [] }, /messages/, 'messages'],
-      [{ messages: [{ role: 'tool', content: 'x' }] }, /messages\.0\.role: must be system, developer, user/, 'messages.0.role'],
-      [{ messages: [{ role: 'user', content: 'schön' }] }, /"ö" \(U\+00F6\).*not in the vocabulary/, null],
-      [{ messages: [{ role: 'user', content: 'x'.repeat(300) }] }, /the model takes 256/, 'messages'],
-      [{ tools: [{ type: 'function', function: { name: 'f' } }] }, /tools is not supported/, 'tools'],
+      [
+        { messages: [{ role: 'tool', content: 'x' }] },
+        /messages\.0\.role: must be system, developer, user/,
+        'messages.0.role',
+      ],
+      [
+        { messages: [{ role: 'user', content: 'schön' }] },
+        /"ö" \(U\+00F6\).*not in the vocabulary/,
+        null,
+      ],
+      [
+        { messages: [{ role: 'user', content: 'x'.repeat(300) }] },
+        /the model takes 256/,
+        'messages',
+      ],
+      [
+        { tools: [{ type: 'function', function: { name: 'f' } }] },
+        /tools is not supported/,
+        'tools',
+      ],
       [{ presence_penalty: 1 }, /presence_penalty is not supported/, 'presence_penalty'],
       [{ top_logprobs: 2 }, /top_logprobs needs logprobs/, 'top_logprobs'],
       [
-        { response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { type: 'string', format: 'date' } } } },
+        {
+          response_format: {
+            type: 'json_schema',
+            json_schema: { name: 'x', schema: { type: 'string', format: 'date' } },
+          },
+        },
         /format is not supported/,
         'response_format',
       ],
       [{ logit_bias: { 5000: 1 } }, /token 5000/, 'logit_bias'],
     ];
     for (const [change, message, param] of broken) {
-      const asked = client.chat.completions.create({ ...ask('1'), ...change } as OpenAI.ChatCompletionCreateParamsNonStreaming);
+      const asked = client.chat.completions.create({
+        ...ask('1'),
+        ...change,
+      } as OpenAI.ChatCompletionCreateParamsNonStreaming);
       await expect(asked, JSON.stringify(change)).rejects.toMatchObject({
         status: 400,
         type: 'invalid_request_error',
@@ -158,7 +207,12 @@ describe('the openai client', () => {
   });
 
   it('frees the place of a client that leaves', async () => {
-    const stream = await client.chat.completions.create({ ...ask('9'), max_tokens: 240, logit_bias: { 2: -100 }, stream: true });
+    const stream = await client.chat.completions.create({
+      ...ask('9'),
+      max_tokens: 240,
+      logit_bias: { 2: -100 },
+      stream: true,
+    });
     for await (const chunk of stream) if (chunk.choices.length > 0) break;
     await serving.service.engine.idle();
     const controller = new AbortController();
@@ -180,7 +234,11 @@ describe('the openai client', () => {
     const last = events.at(-1);
     expect(last).toMatchObject({
       type: 'usage',
-      usage: { purpose: 'inference', tokensIn: answer.usage?.prompt_tokens, tokensOut: answer.usage?.completion_tokens },
+      usage: {
+        purpose: 'inference',
+        tokensIn: answer.usage?.prompt_tokens,
+        tokensOut: answer.usage?.completion_tokens,
+      },
       request: { id: answer.id, model: NAME },
     });
     const { usd } = JSON.parse(
@@ -191,10 +249,16 @@ describe('the openai client', () => {
 });
 
 describe('the AI SDK', () => {
-  const model = () => createOpenAICompatible({ name: 'reckoner', baseURL: `${serving.url}/v1` })(NAME);
+  const model = () =>
+    createOpenAICompatible({ name: 'reckoner', baseURL: `${serving.url}/v1` })(NAME);
 
   it('generates and streams', async () => {
-    const { text, usage, finishReason } = await generateText({ model: model(), prompt: '5+5=', seed: 4, maxOutputTokens: 16 });
+    const { text, usage, finishReason } = await generateText({
+      model: model(),
+      prompt: '5+5=',
+      seed: 4,
+      maxOutputTokens: 16,
+    });
     expect(text.length).toBeGreaterThan(0);
     expect(usage.inputTokens).toBe(5);
     expect(['stop', 'length']).toContain(finishReason);
@@ -205,6 +269,8 @@ describe('the AI SDK', () => {
   });
 
   it('shows an error of the server', async () => {
-    await expect(generateText({ model: model(), prompt: 'ö', maxRetries: 0 })).rejects.toThrow(/not in the vocabulary/);
+    await expect(generateText({ model: model(), prompt: 'ö', maxRetries: 0 })).rejects.toThrow(
+      /not in the vocabulary/,
+    );
   });
 });

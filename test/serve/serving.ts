@@ -6,15 +6,26 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { saveHuggingFace } from '../../src/checkpoints/hugging-face.js';
 import { architectureOf, createModel, parseModelConfig } from '../../src/models/index.js';
-import { createService, type Listening, listen, type Service, type ServiceOptions } from '../../src/serve/index.js';
+import {
+  createService,
+  type Listening,
+  listen,
+  type Service,
+  type ServiceOptions,
+} from '../../src/serve/index.js';
 import { createReferenceBackend } from '../../src/tensor/backends/reference.js';
 import { createCharacterTokenizer, tokenizerFiles } from '../../src/tokenizers/character.js';
 
 export const NAME = 'small';
 
-/** Every printable ASCII character, so that the model can write JSON. Weights are large, so that it has opinions. */
+/**
+ * Every printable ASCII character, so that the model can write JSON. Weights are large, so that it
+ * has opinions.
+ */
 export async function writeModel(folder: string, contextLength = 256): Promise<void> {
-  const tokenizer = createCharacterTokenizer(Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i)).join(''));
+  const tokenizer = createCharacterTokenizer(
+    Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i)).join(''),
+  );
   const { bos, eos, pad } = tokenizer.special;
   const config = parseModelConfig({
     model_type: 'llama',
@@ -31,7 +42,11 @@ export async function writeModel(folder: string, contextLength = 256): Promise<v
   model.store.initialize(7);
   const tensors = await Promise.all(
     model.store.parameters.map(async ({ spec, value }) => {
-      return { name: spec.name, shape: spec.shape, data: Float32Array.from(await backend.read(value)) };
+      return {
+        name: spec.name,
+        shape: spec.shape,
+        data: Float32Array.from(await backend.read(value)),
+      };
     }),
   );
   const ids = { bos_token_id: bos, eos_token_id: eos, pad_token_id: pad };
@@ -52,11 +67,18 @@ export interface Serving {
   stop(): Promise<void>;
 }
 
-export async function serve(options: Partial<ServiceOptions> & { contextLength?: number } = {}): Promise<Serving> {
+export async function serve(
+  options: Partial<ServiceOptions> & { contextLength?: number } = {},
+): Promise<Serving> {
   const folder = mkdtempSync(join(tmpdir(), 'reckoner-serve-'));
   const model = join(folder, 'model');
   await writeModel(model, options.contextLength);
-  const service = await createService({ folder: model, name: NAME, usageFile: join(folder, 'usage.jsonl'), ...options });
+  const service = await createService({
+    folder: model,
+    name: NAME,
+    usageFile: join(folder, 'usage.jsonl'),
+    ...options,
+  });
   const server = await listen(service, { port: 0, hasKeys: (options.keys ?? []).length > 0 });
   return {
     folder,

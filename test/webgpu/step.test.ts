@@ -1,5 +1,6 @@
 /**
- * @file What a training step asks of a device: a few submissions, no new buffer, and nothing read back but the loss and the metrics.
+ * @file What a training step asks of a device: a few submissions, no new buffer, and nothing read
+ * back but the loss and the metrics.
  */
 import { tmpdir } from 'node:os';
 import { describe, expect, it, vi } from 'vitest';

@@ -1,5 +1,6 @@
 /**
- * @file `train --backend webgpu`: every stage of r1-mini, shortened; the plan that it writes; and a GPU that is lost on the way. Needs the package
+ * @file `train --backend webgpu`: every stage of r1-mini, shortened; the plan that it writes; and a
+ * GPU that is lost on the way. Needs the package
  * `webgpu` and an adapter, which `.ci/run` brings; without them there is nothing to test.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -7,12 +8,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { onlyRun, problemsOf, snapshotsOf, startOrResume, uncut, writeRecipe } from '../../scripts/crash.mjs';
+import {
+  onlyRun,
+  problemsOf,
+  snapshotsOf,
+  startOrResume,
+  uncut,
+  writeRecipe,
+} from '../../scripts/crash.mjs';
 import type { RunPlan } from '../../src/recipes/predict.js';
 import { findAdapter } from '../../src/tensor/backends/webgpu/index.js';
 
 const adapter = await findAdapter();
-const R1_MINI = JSON.parse(readFileSync(new URL('../../recipes/r1-mini.json', import.meta.url), 'utf8'));
+const R1_MINI = JSON.parse(
+  readFileSync(new URL('../../recipes/r1-mini.json', import.meta.url), 'utf8'),
+);
 /** What each kind of stage is cut to. */
 const SHORT: Record<string, object> = {
   sft: { steps: 4, batch: 4, schedule: { kind: 'constant' } },
@@ -27,7 +37,11 @@ const recipe = writeRecipe(folder, {
   checkpoints: { every: 2, keep: 10 },
   stages: R1_MINI.stages.map((stage: { kind: string }) => ({ ...stage, ...SHORT[stage.kind] })),
 });
-const job = (name: string) => ({ runs: join(folder, name), recipe, flags: ['--backend', 'webgpu'] });
+const job = (name: string) => ({
+  runs: join(folder, name),
+  recipe,
+  flags: ['--backend', 'webgpu'],
+});
 
 vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 });
 
@@ -64,7 +78,9 @@ describe.runIf(adapter !== null)('r1-mini on a GPU', () => {
     expect(lost.code, lost.stderr).toBe(1);
     const { error } = JSON.parse(lost.stdout);
     expect(error.code).toBe('state');
-    expect(error.message).toMatch(/^The GPU .+ was lost \(.+\); the run can be taken up again with --resume/);
+    expect(error.message).toMatch(
+      /^The GPU .+ was lost \(.+\); the run can be taken up again with --resume/,
+    );
     expect(error.message).not.toContain('\n');
     expect(snapshotsOf(`${onlyRun(cut.runs)}`)).toContain('000002');
     const resumed = await startOrResume(cut);

@@ -1,18 +1,33 @@
 /**
- * @file Accelerators: what their makers say of them, what they were measured to reach, and what an hour of one costs.
+ * @file Accelerators: what their makers say of them, what they were measured to reach, and what an
+ * hour of one costs.
  *
- * A data file in the makers' own units; `src/planner/hardware.ts` reads it in SI. Peak rates are dense (no structured
- * sparsity). A rental price is the median of the listed offers and its interval their range, so it is wide where offers are.
+ * A data file in the makers' own units; `src/planner/hardware.ts` reads it in SI. Peak rates are
+ * dense (no structured sparsity). A rental price is the median of the listed offers and its
+ * interval their range, so it is wide where offers are.
  */
 
 export interface AcceleratorRow {
   id: string;
   name: string;
-  /** Other spellings; compared after lower-casing and removing makers, form factors and punctuation (see `acceleratorKey`). */
+  /**
+   * Other spellings; compared after lower-casing and removing makers, form factors and punctuation
+   * (see `acceleratorKey`).
+   */
   aliases: readonly string[];
   /** Dense TFLOP/s by precision. */
-  tflops: Readonly<Partial<Record<'fp32' | 'tf32' | 'fp16' | 'bf16' | 'fp8' | 'nvfp4' | 'mxfp8' | 'int8' | 'int4', number>>>;
-  /** Fraction of the BF16 peak that the best of many matrix products reached; absent where nobody published it. */
+  tflops: Readonly<
+    Partial<
+      Record<
+        'fp32' | 'tf32' | 'fp16' | 'bf16' | 'fp8' | 'nvfp4' | 'mxfp8' | 'int8' | 'int4',
+        number
+      >
+    >
+  >;
+  /**
+   * Fraction of the BF16 peak that the best of many matrix products reached; absent where nobody
+   * published it.
+   */
   achievable?: { fraction: number; source: string };
   /** Attention kernels relative to other chips of the same peak; 1 where absent. */
   attention?: { factor: number; source: string };
@@ -33,18 +48,26 @@ export interface AcceleratorRow {
 }
 
 const EPOCH_CHIPS = 'Epoch AI machine-learning hardware data (CC-BY)';
-const EPOCH_PRICES = 'Epoch AI hardware prices (CC-BY), median and range of the archived cloud offers';
+const EPOCH_PRICES =
+  'Epoch AI hardware prices (CC-BY), median and range of the archived cloud offers';
 const NVIDIA = 'NVIDIA datasheet; Epoch AI machine-learning hardware data (CC-BY)';
 const AMD = 'AMD datasheet; Epoch AI machine-learning hardware data (CC-BY)';
-const GOOGLE = 'Google Cloud TPU system architecture pages; Epoch AI machine-learning hardware data (CC-BY)';
-const INFERENCEX = 'SemiAnalysis InferenceX constants: external 3-year contract, owned TCO as the low end';
+const GOOGLE =
+  'Google Cloud TPU system architecture pages; Epoch AI machine-learning hardware data (CC-BY)';
+const INFERENCEX =
+  'SemiAnalysis InferenceX constants: external 3-year contract, owned TCO as the low end';
 const MAMF = 'stas00/ml-engineering, compute/accelerator: maximum achievable matmul FLOPS';
-const SCALING_BOOK = 'How to scale your model (JAX scaling book), on TPU matrix products in practice: about 95% of peak';
+const SCALING_BOOK =
+  'How to scale your model (JAX scaling book), on TPU matrix products in practice: about 95% of peak';
 const ULTRA =
   'NVIDIA Blackwell Ultra: twice the exponentials a clock; half of attention is taken to be exponentials, so 1 / (1/2 + 1/4)';
-const NO_OFFER = 'no offer catalogued; scaled from the nearest accelerator by peak rate, so the interval is wide';
+const NO_OFFER =
+  'no offer catalogued; scaled from the nearest accelerator by peak rate, so the interval is wide';
 
-/** Share of a server's power beyond the boards: Cottier et al. 2024: 1.82 (H100: 10.2 kW / 8 / 0.7 kW), 2.03 (A100: 6.5 kW / 8 / 0.4 kW). */
+/**
+ * Share of a server's power beyond the boards: Cottier et al. 2024: 1.82 (H100: 10.2 kW / 8 / 0.7
+ * kW), 2.03 (A100: 6.5 kW / 8 / 0.4 kW).
+ */
 export const ACCELERATORS: readonly AcceleratorRow[] = [
   {
     id: 'k80',
@@ -273,7 +296,13 @@ export const ACCELERATORS: readonly AcceleratorRow[] = [
     scaleOutGbitPerSecond: 400,
     boardWatts: 700,
     serverWatts: 1275,
-    usdPerHour: [2.49, 1.3, 4.78, `${EPOCH_PRICES}, hyperscalers' list prices up to 12.29 left out; ${INFERENCEX}`, '2025-03'],
+    usdPerHour: [
+      2.49,
+      1.3,
+      4.78,
+      `${EPOCH_PRICES}, hyperscalers' list prices up to 12.29 left out; ${INFERENCEX}`,
+      '2025-03',
+    ],
     source: NVIDIA,
   },
   {
@@ -281,7 +310,10 @@ export const ACCELERATORS: readonly AcceleratorRow[] = [
     name: 'NVIDIA H100 SXM 96 GB HBM2e, 500 W',
     aliases: ['h10096gb', 'h10096gbhbm2e500w', 'h10096gbhbm2e'],
     tflops: { fp32: 67, tf32: 495, fp16: 989, bf16: 989, fp8: 1979, int8: 1979 },
-    achievable: { fraction: 0.68, source: 'the H100 (0.803) times the square root of the power limit, 500 of 700 W' },
+    achievable: {
+      fraction: 0.68,
+      source: 'the H100 (0.803) times the square root of the power limit, 500 of 700 W',
+    },
     memoryGb: 96,
     memoryTbPerSecond: 2.4,
     scaleUpGbPerSecond: 450,
@@ -290,7 +322,8 @@ export const ACCELERATORS: readonly AcceleratorRow[] = [
     boardWatts: 500,
     serverWatts: 1075,
     usdPerHour: [2.49, 1.3, 4.78, 'as the H100', '2025-03'],
-    source: 'pytorch/torchtitan benchmarks, note on the accelerators used (96 GB of HBM2e, 2.4 TB/s, 500 W)',
+    source:
+      'pytorch/torchtitan benchmarks, note on the accelerators used (96 GB of HBM2e, 2.4 TB/s, 500 W)',
   },
   {
     id: 'h100-pcie',
@@ -342,7 +375,8 @@ export const ACCELERATORS: readonly AcceleratorRow[] = [
       'DeepSeek-V3, arXiv:2412.19437, table 1 (assumed rental); high: Epoch AI hardware prices (CC-BY)',
       '2024-12',
     ],
-    source: 'DeepSeek, ISCA 2025, arXiv:2505.09343; Epoch AI machine-learning hardware data (CC-BY)',
+    source:
+      'DeepSeek, ISCA 2025, arXiv:2505.09343; Epoch AI machine-learning hardware data (CC-BY)',
     note: 'NVLink 200 GB/s a direction by datasheet, 160 effective as DeepSeek report.',
   },
   {
@@ -396,7 +430,16 @@ export const ACCELERATORS: readonly AcceleratorRow[] = [
     id: 'b200',
     name: 'NVIDIA B200',
     aliases: ['b200180gb', 'b200192gb'],
-    tflops: { fp32: 75, tf32: 1125, fp16: 2250, bf16: 2250, fp8: 4500, mxfp8: 4500, nvfp4: 9000, int8: 4500 },
+    tflops: {
+      fp32: 75,
+      tf32: 1125,
+      fp16: 2250,
+      bf16: 2250,
+      fp8: 4500,
+      mxfp8: 4500,
+      nvfp4: 9000,
+      int8: 4500,
+    },
     achievable: { fraction: 0.776, source: MAMF },
     memoryGb: 180,
     memoryTbPerSecond: 8,
@@ -430,7 +473,16 @@ export const ACCELERATORS: readonly AcceleratorRow[] = [
     id: 'gb200',
     name: 'NVIDIA GB200 NVL72',
     aliases: ['gb200nvl72', 'gb200nvl4'],
-    tflops: { fp32: 80, tf32: 1250, fp16: 2500, bf16: 2500, fp8: 5000, mxfp8: 5000, nvfp4: 10000, int8: 5000 },
+    tflops: {
+      fp32: 80,
+      tf32: 1250,
+      fp16: 2500,
+      bf16: 2500,
+      fp8: 5000,
+      mxfp8: 5000,
+      nvfp4: 10000,
+      int8: 5000,
+    },
     achievable: { fraction: 0.729, source: MAMF },
     memoryGb: 186,
     memoryTbPerSecond: 8,
@@ -659,7 +711,13 @@ export const ACCELERATORS: readonly AcceleratorRow[] = [
     scaleOutGbitPerSecond: 50,
     boardWatts: 200,
     serverWatts: 350,
-    usdPerHour: [1.34, 0.5, 1.6, 'AWS list price of trn1.32xlarge, 21.50 USD an hour for 16', '2024'],
+    usdPerHour: [
+      1.34,
+      0.5,
+      1.6,
+      'AWS list price of trn1.32xlarge, 21.50 USD an hour for 16',
+      '2024',
+    ],
     source: 'AWS Neuron documentation, Trainium architecture',
   },
   {
@@ -679,12 +737,18 @@ export const ACCELERATORS: readonly AcceleratorRow[] = [
   },
 ];
 
-/** What is left of a name when makers, form factors and punctuation are removed: `NVIDIA A100 SXM4 40 GB` is `a10040gb`. */
+/**
+ * What is left of a name when makers, form factors and punctuation are removed: `NVIDIA A100 SXM4
+ * 40 GB` is `a10040gb`.
+ */
 export function acceleratorKey(name: string): string {
   return name
     .toLowerCase()
     .replace(/\([^)]*\)/g, ' ')
-    .replace(/\b(nvidia|google|amd|huawei|amazon|aws|intel|tesla|instinct|geforce|sxm\d?|hgx|dgxs?|cloud|gpu)\b/g, ' ')
+    .replace(
+      /\b(nvidia|google|amd|huawei|amazon|aws|intel|tesla|instinct|geforce|sxm\d?|hgx|dgxs?|cloud|gpu)\b/g,
+      ' ',
+    )
     .replace(/[^a-z0-9]+/g, '');
 }
 

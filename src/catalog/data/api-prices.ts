@@ -1,6 +1,7 @@
 /**
- * @file What endpoints charge for tokens. A data file: each row stands on its own source, and prices change: mind the date. Prices are those of an
- * ordinary request: no batch, no priority, no prompt that is so long that it costs more.
+ * @file What endpoints charge for tokens. A data file: each row stands on its own source, and
+ * prices change: mind the date. Prices are those of an ordinary request: no batch, no priority, no
+ * prompt that is so long that it costs more.
  */
 export interface ApiPrice {
   /** Host of the endpoint that charges it. */
@@ -19,10 +20,12 @@ export interface ApiPrice {
   note: string;
 }
 
-const DEEPSEEK_2026 = 'DeepSeek API documentation, Models & Pricing (api-docs.deepseek.com/quick_start/pricing), for DeepSeek-V4';
+const DEEPSEEK_2026 =
+  'DeepSeek API documentation, Models & Pricing (api-docs.deepseek.com/quick_start/pricing), for DeepSeek-V4';
 const GPT_56 =
   'LaoZhang API documentation, GPT-5.6 Luna and Terra API price cut (docs.laozhang.ai), verified by it on 2026-08-01';
-const ANTHROPIC = 'Claude API documentation, Pricing (platform.claude.com/docs/en/about-claude/pricing)';
+const ANTHROPIC =
+  'Claude API documentation, Pricing (platform.claude.com/docs/en/about-claude/pricing)';
 
 export const API_PRICES: readonly ApiPrice[] = [
   {
@@ -52,7 +55,8 @@ export const API_PRICES: readonly ApiPrice[] = [
     cachedInputUsdPerMtok: 0.07,
     outputUsdPerMtok: 1.68,
     date: '2025-09',
-    source: 'DeepSeek API documentation, Models & Pricing (api-docs.deepseek.com/quick_start/pricing), for DeepSeek-V3.1',
+    source:
+      'DeepSeek API documentation, Models & Pricing (api-docs.deepseek.com/quick_start/pricing), for DeepSeek-V3.1',
     note: 'The page is undated; the date is that of its model. R1 was 0.55, 0.14 and 2.19 (open-infra-index, day 6, 2025-03-01).',
   },
   {
@@ -62,7 +66,8 @@ export const API_PRICES: readonly ApiPrice[] = [
     cachedInputUsdPerMtok: 0.07,
     outputUsdPerMtok: 1.68,
     date: '2025-09',
-    source: 'DeepSeek API documentation, Models & Pricing (api-docs.deepseek.com/quick_start/pricing), for DeepSeek-V3.1',
+    source:
+      'DeepSeek API documentation, Models & Pricing (api-docs.deepseek.com/quick_start/pricing), for DeepSeek-V3.1',
     note: 'The page is undated; the date is that of its model.',
   },
   {

@@ -1,6 +1,7 @@
 /**
- * @file How much training the MLPerf benchmarks take to reach their target quality: medians of the reference convergence points
- * that MLCommons publishes (github.com/mlcommons/logging, mlperf_logging/rcp_checker, training 4.1, 5.0 and 5.1).
+ * @file How much training the MLPerf benchmarks take to reach their target quality: medians of the
+ * reference convergence points that MLCommons publishes (github.com/mlcommons/logging,
+ * mlperf_logging/rcp_checker, training 4.1, 5.0 and 5.1).
  */
 
 export interface ConvergenceRow {
@@ -63,9 +64,18 @@ export const CONVERGENCE: readonly ConvergenceRow[] = [
   },
 ];
 
-/** Sequences to the target at this batch, between and beyond the published points by their power law; undefined without any. */
-export function sequencesToConverge(model: string, training: 'full' | 'adapters', batch: number): number | undefined {
-  const points = CONVERGENCE.find((row) => row.model === model && row.training === training)?.points;
+/**
+ * Sequences to the target at this batch, between and beyond the published points by their power
+ * law; undefined without any.
+ */
+export function sequencesToConverge(
+  model: string,
+  training: 'full' | 'adapters',
+  batch: number,
+): number | undefined {
+  const points = CONVERGENCE.find(
+    (row) => row.model === model && row.training === training,
+  )?.points;
   if (points === undefined) return undefined;
   const above = Math.max(
     1,

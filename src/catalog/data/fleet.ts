@@ -1,9 +1,11 @@
 /**
- * @file The accelerators of DeepSeek and High-Flyer, as an analyst counted and priced them in January 2025.
+ * @file The accelerators of DeepSeek and High-Flyer, as an analyst counted and priced them in
+ * January 2025.
  *
- * The totals are text of the article; what one column of its table holds was read off an image, and each row says so. The columns
- * are kept because they add up to every published total: $1.6 billion and $944 million in the corrected edition, $1.3 billion
- * and $715 million in the first, which left the H100s out.
+ * The totals are text of the article; what one column of its table holds was read off an image, and
+ * each row says so. The columns are kept because they add up to every published total: $1.6 billion
+ * and $944 million in the corrected edition, $1.3 billion and $715 million in the first, which left
+ * the H100s out.
  */
 import type { Price } from '../schema.js';
 
@@ -48,11 +50,18 @@ const total = (id: string, what: string, value: number, unit: string, note: stri
   source: ARTICLE,
 });
 
-const EPOCH = 'Cottier et al. 2024, The rising costs of training frontier AI models (Epoch AI), arXiv:2405.21015';
+const EPOCH =
+  'Cottier et al. 2024, The rising costs of training frontier AI models (Epoch AI), arXiv:2405.21015';
 
 export const FLEET: readonly Price[] = [
   count('a100', 'A100s bought in 2021', '2021', 10_000),
-  count('h20', 'H20s', '2025', 30_000, 'What remains of about 50,000 Hoppers; the article speaks of orders for many more.'),
+  count(
+    'h20',
+    'H20s',
+    '2025',
+    30_000,
+    'What remains of about 50,000 Hoppers; the article speaks of orders for many more.',
+  ),
   count('h800', 'H800s', '2023', 10_000),
   count('h100', 'H100s', '2023', 10_000),
   column('a100.asp', 'purchase price of an A100', 13_500, 'USD/GPU'),
@@ -77,10 +86,34 @@ export const FLEET: readonly Price[] = [
   column('h20.operation-4y', 'operating the H20s for four years', 387e6, 'USD'),
   column('h800.operation-4y', 'operating the H800s for four years', 170e6, 'USD'),
   column('h100.operation-4y', 'operating the H100s for four years', 230e6, 'USD'),
-  total('capex', 'server capex, all 60,000', 1.6e9, 'USD', 'Rounded by the source; the columns add up to $1,629 million.'),
-  total('operation-4y', 'operation, all 60,000, over four years', 944e6, 'USD', 'Four years of ownership, not one.'),
-  total('capex.first-edition', 'server capex in the first edition', 1.3e9, 'USD', 'Without the H100s.'),
-  total('operation-4y.first-edition', 'operation in the first edition', 715e6, 'USD', 'Without the H100s.'),
+  total(
+    'capex',
+    'server capex, all 60,000',
+    1.6e9,
+    'USD',
+    'Rounded by the source; the columns add up to $1,629 million.',
+  ),
+  total(
+    'operation-4y',
+    'operation, all 60,000, over four years',
+    944e6,
+    'USD',
+    'Four years of ownership, not one.',
+  ),
+  total(
+    'capex.first-edition',
+    'server capex in the first edition',
+    1.3e9,
+    'USD',
+    'Without the H100s.',
+  ),
+  total(
+    'operation-4y.first-edition',
+    'operation in the first edition',
+    715e6,
+    'USD',
+    'Without the H100s.',
+  ),
   {
     ...total(
       'gpu-investment',
@@ -144,7 +177,8 @@ export const FLEET: readonly Price[] = [
     region: 'any',
     date: '2025',
     basis: 'derived',
-    source: 'SemiAnalysis, GPU Cloud Economics Explained (2023-12), and DeepSeek Debates (2025-01-31)',
+    source:
+      'SemiAnalysis, GPU Cloud Economics Explained (2023-12), and DeepSeek Debates (2025-01-31)',
     note: 'Low: hosting at $1,871 a month for an H100 server of 10.2 kW ($183 a kW and month) over the $277 that the H800 and H20 columns imply. High: the $403 that the A100 column implies, over $277.',
   },
   {
@@ -172,7 +206,8 @@ export const FLEET: readonly Price[] = [
     region: 'China',
     date: '2024-12',
     basis: 'assumed',
-    source: 'DeepSeek-AI, DeepSeek-V3 Technical Report, arXiv:2412.19437, table 1: assumed by the authors',
+    source:
+      'DeepSeek-AI, DeepSeek-V3 Technical Report, arXiv:2412.19437, table 1: assumed by the authors',
     note: 'Low: what an owned H800 costs at full use by the columns of fleet.deepseek. High: the one archived offer, CR8DL on demand, 2024-08 and 2025-03 (Epoch AI hardware prices, CC-BY).',
   },
   {

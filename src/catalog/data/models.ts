@@ -1,8 +1,9 @@
 /**
- * @file Published models by name: their configuration in the fields of a Hugging Face `config.json`, and what they were
- * trained on. A data file: each row names its source.
+ * @file Published models by name: their configuration in the fields of a Hugging Face
+ * `config.json`, and what they were trained on. A data file: each row names its source.
  *
- * Tokens are those of pretraining, in total, as published; they turn a throughput into accelerator-hours.
+ * Tokens are those of pretraining, in total, as published; they turn a throughput into
+ * accelerator-hours.
  */
 
 export interface ModelRow {
@@ -42,14 +43,26 @@ function llama(
   };
 }
 
-/** Llama 4: three layers in four attend within chunks of 8,192 tokens (`attention_chunk_size`), taken here as a window. */
+/**
+ * Llama 4: three layers in four attend within chunks of 8,192 tokens (`attention_chunk_size`),
+ * taken here as a window.
+ */
 const CHUNKED: Config = {
   sliding_window: 8192,
-  layer_types: Array.from({ length: 48 }, (_, i) => (i % 4 === 3 ? 'full_attention' : 'sliding_attention')),
+  layer_types: Array.from({ length: 48 }, (_, i) =>
+    i % 4 === 3 ? 'full_attention' : 'sliding_attention',
+  ),
 };
 
 /** GELU, learned positions, biases, tied embeddings: GPT-2, GPT-3 and their relatives. */
-function gpt(layers: number, hidden: number, heads: number, vocab: number, positions = 2048, more: Config = {}): Config {
+function gpt(
+  layers: number,
+  hidden: number,
+  heads: number,
+  vocab: number,
+  positions = 2048,
+  more: Config = {},
+): Config {
   return {
     model_type: 'gpt2',
     n_layer: layers,
@@ -62,7 +75,13 @@ function gpt(layers: number, hidden: number, heads: number, vocab: number, posit
 }
 
 /** Two matrices, rotary or ALiBi positions: GPT-NeoX, MPT, Falcon. */
-function neox(layers: number, hidden: number, heads: number, vocab: number, more: Config = {}): Config {
+function neox(
+  layers: number,
+  hidden: number,
+  heads: number,
+  vocab: number,
+  more: Config = {},
+): Config {
   return {
     model_type: 'gpt_neox',
     num_hidden_layers: layers,
@@ -99,7 +118,8 @@ const DEEPSEEK_V3: Config = {
 
 const LLAMA1 = 'Touvron et al. 2023, LLaMA, arXiv:2302.13971, table 2';
 const LLAMA2 = 'Touvron et al. 2023, Llama 2, arXiv:2307.09288, table 1; released configuration';
-const LLAMA3 = 'Grattafiori et al. 2024, The Llama 3 herd of models, arXiv:2407.21783, table 3; model card';
+const LLAMA3 =
+  'Grattafiori et al. 2024, The Llama 3 herd of models, arXiv:2407.21783, table 3; model card';
 const GPT3 = 'Brown et al. 2020, arXiv:2005.14165, table 2.1';
 const MPT = 'MosaicML llm-foundry, scripts/train/benchmarking; released configuration';
 const RELEASED = 'released config.json on Hugging Face';
@@ -112,7 +132,8 @@ export const MODELS: readonly ModelRow[] = [
     trainedTokens: 14.8e12,
     sequenceTokens: 4096,
     globalBatch: 15360,
-    source: 'DeepSeek-AI 2024, DeepSeek-V3 technical report, arXiv:2412.19437; released configuration',
+    source:
+      'DeepSeek-AI 2024, DeepSeek-V3 technical report, arXiv:2412.19437; released configuration',
   },
   {
     name: 'DeepSeek-R1',
@@ -285,7 +306,15 @@ export const MODELS: readonly ModelRow[] = [
   },
   {
     name: 'Llama 3 70B',
-    aliases: ['LLAMA3_70B', 'Llama 3.1 70B', 'Llama 3-70B', 'Llama-3.1-70B', 'Llama 3.3 70B', 'Llama-3.3-70B', 'LLAMA3.1_70B'],
+    aliases: [
+      'LLAMA3_70B',
+      'Llama 3.1 70B',
+      'Llama 3-70B',
+      'Llama-3.1-70B',
+      'Llama 3.3 70B',
+      'Llama-3.3-70B',
+      'LLAMA3.1_70B',
+    ],
     config: llama(80, 8192, 28672, 64, 8, 128256),
     trainedTokens: 15e12,
     sequenceTokens: 8192,
@@ -356,21 +385,35 @@ export const MODELS: readonly ModelRow[] = [
   {
     name: 'Mistral 7B',
     aliases: ['Mistral-7B'],
-    config: { ...llama(32, 4096, 14336, 32, 8, 32000), model_type: 'mistral', sliding_window: 4096 },
+    config: {
+      ...llama(32, 4096, 14336, 32, 8, 32000),
+      model_type: 'mistral',
+      sliding_window: 4096,
+    },
     sequenceTokens: 8192,
     source: RELEASED,
   },
   {
     name: 'Mixtral 8x7B',
     aliases: ['Mixtral-8x7B', 'Mixtral_8x7B'],
-    config: { ...llama(32, 4096, 14336, 32, 8, 32000), model_type: 'mixtral', num_local_experts: 8, num_experts_per_tok: 2 },
+    config: {
+      ...llama(32, 4096, 14336, 32, 8, 32000),
+      model_type: 'mixtral',
+      num_local_experts: 8,
+      num_experts_per_tok: 2,
+    },
     sequenceTokens: 4096,
     source: RELEASED,
   },
   {
     name: 'Mixtral 8x22B',
     aliases: ['Mixtral-8x22B', 'Mixtral_8x22B'],
-    config: { ...llama(56, 6144, 16384, 48, 8, 32768), model_type: 'mixtral', num_local_experts: 8, num_experts_per_tok: 2 },
+    config: {
+      ...llama(56, 6144, 16384, 48, 8, 32768),
+      model_type: 'mixtral',
+      num_local_experts: 8,
+      num_experts_per_tok: 2,
+    },
     sequenceTokens: 4096,
     source: RELEASED,
   },
@@ -401,7 +444,10 @@ export const MODELS: readonly ModelRow[] = [
   {
     name: 'Qwen3 1.7B',
     aliases: ['Qwen3-1.7B'],
-    config: { ...llama(28, 2048, 6144, 16, 8, 151936, { head_dim: 128, tie_word_embeddings: true }), model_type: 'qwen3' },
+    config: {
+      ...llama(28, 2048, 6144, 16, 8, 151936, { head_dim: 128, tie_word_embeddings: true }),
+      model_type: 'qwen3',
+    },
     trainedTokens: 36e12,
     sequenceTokens: 4096,
     source: RELEASED,
@@ -460,7 +506,9 @@ export const MODELS: readonly ModelRow[] = [
       num_local_experts: 128,
       num_experts_per_tok: 4,
       sliding_window: 128,
-      layer_types: Array.from({ length: 36 }, (_, i) => (i % 2 === 0 ? 'sliding_attention' : 'full_attention')),
+      layer_types: Array.from({ length: 36 }, (_, i) =>
+        i % 2 === 0 ? 'sliding_attention' : 'full_attention',
+      ),
     },
     source: RELEASED,
   },
@@ -474,7 +522,9 @@ export const MODELS: readonly ModelRow[] = [
       num_local_experts: 32,
       num_experts_per_tok: 4,
       sliding_window: 128,
-      layer_types: Array.from({ length: 24 }, (_, i) => (i % 2 === 0 ? 'sliding_attention' : 'full_attention')),
+      layer_types: Array.from({ length: 24 }, (_, i) =>
+        i % 2 === 0 ? 'sliding_attention' : 'full_attention',
+      ),
     },
     source: RELEASED,
   },
@@ -512,7 +562,8 @@ export const MODELS: readonly ModelRow[] = [
     sequenceTokens: 8192,
     config: {
       model_type: 'nemotron_h',
-      hybrid_override_pattern: 'MEMEMEM*EMEMEMEM*EMEMEMEM*EMEMEMEMEM*EMEMEMEMEM*EMEMEMEMEM*EMEMEMEMEM*EMEMEMEM*EMEMEMEME',
+      hybrid_override_pattern:
+        'MEMEMEM*EMEMEMEM*EMEMEMEM*EMEMEMEMEM*EMEMEMEMEM*EMEMEMEMEM*EMEMEMEMEM*EMEMEMEM*EMEMEMEME',
       hidden_size: 4096,
       num_attention_heads: 32,
       num_key_value_heads: 2,
@@ -661,7 +712,11 @@ export const MODELS: readonly ModelRow[] = [
     name: 'PaLM 540B',
     aliases: ['PaLM (540B)', 'PaLM'],
     config: {
-      ...neox(118, 18432, 48, 256000, { num_key_value_heads: 1, head_dim: 256, attention_bias: false }),
+      ...neox(118, 18432, 48, 256000, {
+        num_key_value_heads: 1,
+        head_dim: 256,
+        attention_bias: false,
+      }),
       model_type: 'gemma',
       intermediate_size: 73728,
     },
@@ -793,7 +848,12 @@ export const MODELS: readonly ModelRow[] = [
   {
     name: 'OLMoE-1B-7B',
     aliases: ['OLMoE'],
-    config: { ...llama(16, 2048, 1024, 16, 16, 50304), model_type: 'olmoe', num_experts: 64, num_experts_per_tok: 8 },
+    config: {
+      ...llama(16, 2048, 1024, 16, 16, 50304),
+      model_type: 'olmoe',
+      num_experts: 64,
+      num_experts_per_tok: 8,
+    },
     trainedTokens: 5.1e12,
     sequenceTokens: 4096,
     globalBatch: 1024,
@@ -943,7 +1003,9 @@ export const MODELS: readonly ModelRow[] = [
       ...llama(42, 3584, 14336, 16, 8, 256000, { head_dim: 256 }),
       model_type: 'gemma2',
       sliding_window: 4096,
-      layer_types: Array.from({ length: 42 }, (_, i) => (i % 2 === 0 ? 'sliding_attention' : 'full_attention')),
+      layer_types: Array.from({ length: 42 }, (_, i) =>
+        i % 2 === 0 ? 'sliding_attention' : 'full_attention',
+      ),
     },
     trainedTokens: 8e12,
     sequenceTokens: 8192,
@@ -955,7 +1017,10 @@ export const MODELS: readonly ModelRow[] = [
 export function modelKey(name: string): string {
   return name
     .toLowerCase()
-    .replace(/\b(w\/o mtp|w\/ mtp|without mtp|with mtp|tokendrop|dropless|lora|sft|instruct|base|chat)\b/g, ' ')
+    .replace(
+      /\b(w\/o mtp|w\/ mtp|without mtp|with mtp|tokendrop|dropless|lora|sft|instruct|base|chat)\b/g,
+      ' ',
+    )
     .replace(/[^a-z0-9.]+/g, '');
 }
 

@@ -1,9 +1,11 @@
 /**
- * @file What it takes to own accelerators: life, capital, the building around them, the network between them.
+ * @file What it takes to own accelerators: life, capital, the building around them, the network
+ * between them.
  */
 import type { Price } from '../schema.js';
 
-const EPOCH = 'Cottier et al. 2024, The rising costs of training frontier AI models (Epoch AI), arXiv:2405.21015';
+const EPOCH =
+  'Cottier et al. 2024, The rising costs of training frontier AI models (Epoch AI), arXiv:2405.21015';
 const CLOUD = 'SemiAnalysis, GPU Cloud Economics Explained (2023-12)';
 const RACK = 'SemiAnalysis, H100 vs GB200 NVL72 (2025-08-20), public part';
 const OURS = 'Assumption of this catalog';

@@ -3,10 +3,18 @@
  */
 import type { Price } from '../schema.js';
 
-const EPOCH = 'Cottier et al. 2024, The rising costs of training frontier AI models (Epoch AI), arXiv:2405.21015';
+const EPOCH =
+  'Cottier et al. 2024, The rising costs of training frontier AI models (Epoch AI), arXiv:2405.21015';
 const DGX = 'NVIDIA DGX datasheet, maximum system power';
 
-const kilowatts = (id: string, what: string, servers: number, source: string, basis: Price['basis'], note: string): Price => ({
+const kilowatts = (
+  id: string,
+  what: string,
+  servers: number,
+  source: string,
+  basis: Price['basis'],
+  note: string,
+): Price => ({
   id: `power.${id}`,
   what,
   value: servers / 8,
@@ -22,8 +30,22 @@ const kilowatts = (id: string, what: string, servers: number, source: string, ba
 });
 
 export const POWER: readonly Price[] = [
-  kilowatts('a100.nameplate', 'nameplate power of an A100 with its share of the server', 6.5, DGX, 'derived', '6.5 kW / 8'),
-  kilowatts('h100.nameplate', 'nameplate power of an H100 with its share of the server', 10.2, DGX, 'derived', '10.2 kW / 8'),
+  kilowatts(
+    'a100.nameplate',
+    'nameplate power of an A100 with its share of the server',
+    6.5,
+    DGX,
+    'derived',
+    '6.5 kW / 8',
+  ),
+  kilowatts(
+    'h100.nameplate',
+    'nameplate power of an H100 with its share of the server',
+    10.2,
+    DGX,
+    'derived',
+    '10.2 kW / 8',
+  ),
   kilowatts(
     'h800.nameplate',
     'nameplate power of an H800 with its share of the server',
@@ -40,7 +62,14 @@ export const POWER: readonly Price[] = [
     'derived',
     '(10.2 − 8 × (0.7 − 0.4)) kW / 8',
   ),
-  kilowatts('b200.nameplate', 'nameplate power of a B200 with its share of the server', 14.3, DGX, 'derived', '14.3 kW / 8'),
+  kilowatts(
+    'b200.nameplate',
+    'nameplate power of a B200 with its share of the server',
+    14.3,
+    DGX,
+    'derived',
+    '14.3 kW / 8',
+  ),
   {
     id: 'power.load-factor',
     what: 'mean draw over nameplate while training',
@@ -52,7 +81,8 @@ export const POWER: readonly Price[] = [
     region: 'any',
     date: '2024-11',
     basis: 'derived',
-    source: 'MLCommons, training_results_v4.1 power logs: Dell XE9680 with eight H100s, Llama 2 70B LoRA',
+    source:
+      'MLCommons, training_results_v4.1 power logs: Dell XE9680 with eight H100s, Llama 2 70B LoRA',
     note: `7.0 kW (6.6 to 7.3) measured at the wall over 10.2 kW nameplate. High: average draw over TDP, ${EPOCH}.`,
   },
   {

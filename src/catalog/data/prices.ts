@@ -1,14 +1,16 @@
 /**
- * @file Prices and physical quantities that turn usage into money. A data file: each row stands on its own source.
+ * @file Prices and physical quantities that turn usage into money. A data file: each row stands on
+ * its own source.
  *
- * It is a TypeScript module and not JSON so that Node 20 and a browser import it alike, without a file system, a fetch or an
- * import attribute.
+ * It is a TypeScript module and not JSON so that Node 20 and a browser import it alike, without a
+ * file system, a fetch or an import attribute.
  */
 import type { Price } from '../schema.js';
 
 const EPOCH_COSTS =
   'Cottier et al. 2024, The rising costs of training frontier AI models (Epoch AI), data and code in epoch-research/training-cost-trends';
-const CLOUD_CARBON = 'Cloud Carbon Footprint, AWS constants (packages/aws/src/domain/AwsFootprintEstimationConstants.ts)';
+const CLOUD_CARBON =
+  'Cloud Carbon Footprint, AWS constants (packages/aws/src/domain/AwsFootprintEstimationConstants.ts)';
 
 export const PRICES: readonly Price[] = [
   {
@@ -22,7 +24,8 @@ export const PRICES: readonly Price[] = [
     region: 'US average',
     date: '2024-04',
     basis: 'published',
-    source: 'U.S. Energy Information Administration, Electricity Monthly Update, April 2024 (released 2024-06-26), residential',
+    source:
+      'U.S. Energy Information Administration, Electricity Monthly Update, April 2024 (released 2024-06-26), residential',
     note: 'Average revenue per kWh. Low: the same table for January 2024. High: Rhode Island, the dearest of the contiguous states, all sectors, January 2024.',
   },
   {

@@ -1,15 +1,21 @@
 /**
- * @file Published scores of reasoning models, and what they cost where that was published. A data file: each row stands on its own
- * source, and says what its number is; scores of different benchmarks, or of one benchmark by different hands, are different things.
+ * @file Published scores of reasoning models, and what they cost where that was published. A data
+ * file: each row stands on its own source, and says what its number is; scores of different
+ * benchmarks, or of one benchmark by different hands, are different things.
  */
 export interface ModelScore {
   model: string;
   benchmark: string;
   score: number;
   unit: 'percent' | 'rating';
-  /** Final training runs from the first weight on, at the published rental price; null where nothing was published. */
+  /**
+   * Final training runs from the first weight on, at the published rental price; null where nothing
+   * was published.
+   */
   trainingUsd: number | null;
-  /** What the answers to one problem cost at the price of the day; null where nothing was published. */
+  /**
+   * What the answers to one problem cost at the price of the day; null where nothing was published.
+   */
   usdPerProblem: number | null;
   /** What the score is the share of, and how it was asked. */
   definition: string;
@@ -28,7 +34,11 @@ const [ZERO_USD, R1_USD] = [5_576_000 + 202_000, 5_576_000 + 294_000];
 const PASS1 = 'pass@1, averaged over samples at a temperature';
 const RATING = 'Elo-like rating of the contest site';
 
-const r1 = (benchmark: string, score: number, unit: ModelScore['unit'] = 'percent'): ModelScore => ({
+const r1 = (
+  benchmark: string,
+  score: number,
+  unit: ModelScore['unit'] = 'percent',
+): ModelScore => ({
   model: 'DeepSeek-R1',
   benchmark,
   score,
@@ -39,7 +49,11 @@ const r1 = (benchmark: string, score: number, unit: ModelScore['unit'] = 'percen
   date: '2025',
   source: `${R1}; ${COST}`,
 });
-const o1 = (benchmark: string, score: number, unit: ModelScore['unit'] = 'percent'): ModelScore => ({
+const o1 = (
+  benchmark: string,
+  score: number,
+  unit: ModelScore['unit'] = 'percent',
+): ModelScore => ({
   model: 'OpenAI o1-1217',
   benchmark,
   score,
@@ -62,7 +76,13 @@ const zero = (model: string, score: number, definition: string): ModelScore => (
   source: `${R1}; ${COST}`,
 });
 /** @param usd of the whole benchmark, at the price of the day */
-const aider = (model: string, score: number, usd: number, problems: number, date: string): ModelScore => ({
+const aider = (
+  model: string,
+  score: number,
+  usd: number,
+  problems: number,
+  date: string,
+): ModelScore => ({
   model,
   benchmark: 'Aider polyglot',
   score,

@@ -3,7 +3,8 @@
  */
 import type { Price } from '../schema.js';
 
-const EPOCH = 'Cottier et al. 2024, The rising costs of training frontier AI models (Epoch AI), arXiv:2405.21015';
+const EPOCH =
+  'Cottier et al. 2024, The rising costs of training frontier AI models (Epoch AI), arXiv:2405.21015';
 const DEBATES = 'SemiAnalysis, DeepSeek Debates (2025-01-31)';
 
 export const STAFF: readonly Price[] = [
@@ -102,7 +103,8 @@ export const STAFF: readonly Price[] = [
     region: 'US',
     date: '2025',
     basis: 'published',
-    source: 'Epoch AI on OpenAI’s compute of 2024 (2025): about $5 billion, of which less than $0.5 billion final runs',
+    source:
+      'Epoch AI on OpenAI’s compute of 2024 (2025): about $5 billion, of which less than $0.5 billion final runs',
     note: 'An upper bound of the share.',
   },
 ];

@@ -23,4 +23,11 @@ export {
   type OwnershipPeriod,
   ownershipCost,
 } from './ownership.js';
-export { catalogTerm, type OwnershipTerms, ownershipTerms, type Term, type TermChanges, type TermName } from './terms.js';
+export {
+  catalogTerm,
+  type OwnershipTerms,
+  ownershipTerms,
+  type Term,
+  type TermChanges,
+  type TermName,
+} from './terms.js';

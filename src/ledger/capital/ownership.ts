@@ -1,13 +1,14 @@
 /**
  * @file What a fleet costs its owner over a period, and an accelerator-hour of it at a utilisation.
  *
- * The price of the servers is a stock: what a period pays of it is depreciation, and what the money costs. Everything else is a
- * flow. Idle hours are paid for by busy ones, so an hour costs the period's dollars over the hours that somebody used.
+ * The price of the servers is a stock: what a period pays of it is depreciation, and what the money
+ * costs. Everything else is a flow. Idle hours are paid for by busy ones, so an hour costs the
+ * period's dollars over the hours that somebody used.
  *
  *     USD per hour = (depreciation + capital + operation + people + …) / (accelerators × 8,760 h × years × utilisation)
  *
- * Dollars are exact decimals. An interval moves each input alone to its ends and combines the changes in quadrature
- * (`claims/propagation.ts`).
+ * Dollars are exact decimals. An interval moves each input alone to its ends and combines the
+ * changes in quadrature (`claims/propagation.ts`).
  */
 import { UserError } from '../../base/errors.js';
 import { bySwings, type Interval } from '../claims/propagation.js';
@@ -15,7 +16,10 @@ import { Decimal, sum, toUsd } from '../money.js';
 import { type Asset, costOfCapital, depreciation } from './depreciation.js';
 import { catalogTerm, type OwnershipTerms, type Term, type TermName } from './terms.js';
 
-/** Hours in a year of 365 days and months in it, as analysts count: four years of ownership are 35,040 h. */
+/**
+ * Hours in a year of 365 days and months in it, as analysts count: four years of ownership are
+ * 35,040 h.
+ */
 export const HOURS_A_YEAR = 8760;
 const MONTHS_A_YEAR = 12;
 
@@ -107,14 +111,21 @@ interface Result {
 }
 
 /**
- * @param terms default in `ownershipTerms()`; set `networkShare` and `storageShare` to 0 where the server's price has them inside
+ * @param terms default in `ownershipTerms()`; set `networkShare` and `storageShare` to 0 where the
+ * server's price has them inside
  * @throws UserError (usage) that names the field
  */
-export function ownershipCost(fleet: Fleet, terms: OwnershipTerms, period: OwnershipPeriod): OwnershipCost {
+export function ownershipCost(
+  fleet: Fleet,
+  terms: OwnershipTerms,
+  period: OwnershipPeriod,
+): OwnershipCost {
   check(fleet, terms, period);
   const inputs = inputsOf(fleet, terms);
   const exact = compute(fleet, terms, period, (name) => new Decimal(inputs[name].value));
-  const lines = [...exact.lines].map(([item, usd]) => ({ item, usd: toUsd(usd) })).filter(({ usd }) => !usd.isZero());
+  const lines = [...exact.lines]
+    .map(([item, usd]) => ({ item, usd: toUsd(usd) }))
+    .filter(({ usd }) => !usd.isZero());
   const total = sum(lines.map(({ usd }) => usd));
   const capex = toUsd(exact.servers.plus(exact.network).plus(exact.storage));
   const hour = toUsd(total.div(exact.hours));
@@ -144,16 +155,26 @@ export function ownershipCost(fleet: Fleet, terms: OwnershipTerms, period: Owner
       networkUsd: toUsd(exact.network).toFixed(),
       storageUsd: toUsd(exact.storage).toFixed(),
     },
-    lines: lines.map(({ item, usd }) => ({ item, ...amount(usd, item), source: sourcesOf(item, fleet, terms) })),
+    lines: lines.map(({ item, usd }) => ({
+      item,
+      ...amount(usd, item),
+      source: sourcesOf(item, fleet, terms),
+    })),
     total: amount(total, 'total'),
     perAcceleratorHour: amount(hour, 'hour'),
     bookValueUsd: toUsd(exact.left).toFixed(),
   };
 }
 
-/** Share of its hours for which an owned accelerator must be used for an hour to cost as much as renting one; above 1: rent. */
+/**
+ * Share of its hours for which an owned accelerator must be used for an hour to cost as much as
+ * renting one; above 1: rent.
+ */
 export function breakEvenUtilisation(cost: OwnershipCost, rentUsdPerHour: number | string): number {
-  return new Decimal(cost.perAcceleratorHour.usd).times(cost.period.utilisation).div(rentUsdPerHour).toNumber();
+  return new Decimal(cost.perAcceleratorHour.usd)
+    .times(cost.period.utilisation)
+    .div(rentUsdPerHour)
+    .toNumber();
 }
 
 /** Accelerators of a fleet by the catalog's rows for DeepSeek's: `h800`, `h100`, `h20`, `a100`. */
@@ -162,7 +183,10 @@ export function catalogGroup(name: 'h800' | 'h100' | 'h20' | 'a100', count?: num
   const known = row(`${name}.count`);
   return {
     name,
-    count: count === undefined ? known : { ...known, value: count, low: count, high: count, source: 'as given' },
+    count:
+      count === undefined
+        ? known
+        : { ...known, value: count, low: count, high: count, source: 'as given' },
     acceleratorUsd: row(`${name}.asp`),
     serverUsd: row(name === 'a100' ? 'a100.server' : 'hopper.server'),
     nameplateKw: catalogTerm(`power.${name}.nameplate`),
@@ -176,7 +200,8 @@ function inputsOf(fleet: Fleet, terms: OwnershipTerms): Record<string, Interval>
   fleet.groups.forEach((group, i) => {
     for (const name of GROUP_TERMS) inputs[key(i, name)] = group[name];
   });
-  for (const [name, value] of Object.entries(terms)) if (typeof value === 'object') inputs[name] = value as Term;
+  for (const [name, value] of Object.entries(terms))
+    if (typeof value === 'object') inputs[name] = value as Term;
   return inputs;
 }
 
@@ -189,7 +214,9 @@ function compute(
   const years = new Decimal(span);
   const of = (i: number, name: (typeof GROUP_TERMS)[number]): Decimal => at(key(i, name));
   const accelerators = sum(groups.map((_, i) => of(i, 'count')));
-  const servers = sum(groups.map((_, i) => of(i, 'count').times(of(i, 'acceleratorUsd').plus(of(i, 'serverUsd')))));
+  const servers = sum(
+    groups.map((_, i) => of(i, 'count').times(of(i, 'acceleratorUsd').plus(of(i, 'serverUsd')))),
+  );
   const kilowatts = sum(groups.map((_, i) => of(i, 'count').times(of(i, 'nameplateKw'))));
   // Both shares are of the whole, servers included.
   const whole = servers.div(new Decimal(1).minus(at('networkShare')).minus(at('storageShare')));
@@ -205,7 +232,8 @@ function compute(
   lines.set('depreciation', written);
   lines.set('cost of capital', costOfCapital(asset, method, capital, at('capitalRate'), years));
   const kilowattMonths = kilowatts.times(MONTHS_A_YEAR).times(years);
-  if (operation === 'all-in') lines.set('hosting and operation', kilowattMonths.times(at('operationUsdPerKwMonth')));
+  if (operation === 'all-in')
+    lines.set('hosting and operation', kilowattMonths.times(at('operationUsdPerKwMonth')));
   else {
     lines.set('colocation', kilowattMonths.times(at('colocationUsdPerKwMonth')));
     const draw = power === 'measured' ? kilowatts.times(at('loadFactor')) : kilowatts;
@@ -214,7 +242,10 @@ function compute(
     lines.set('maintenance', whole.times(at('maintenanceShare')).times(years));
   }
   lines.set('software', accelerators.times(at('softwareUsdPerAcceleratorYear')).times(years));
-  lines.set('people', new Decimal(people).times(at('payUsdPerYear')).times(at('staffOverhead')).times(years));
+  lines.set(
+    'people',
+    new Decimal(people).times(at('payUsdPerYear')).times(at('staffOverhead')).times(years),
+  );
   lines.set('data', at('dataUsdPerYear').times(years));
   return {
     servers,
@@ -227,14 +258,21 @@ function compute(
 }
 
 function sourcesOf(item: OwnershipItem, { groups }: Fleet, terms: OwnershipTerms): string {
-  const prices = item === 'depreciation' ? groups.flatMap(({ acceleratorUsd, serverUsd }) => [acceleratorUsd, serverUsd]) : [];
+  const prices =
+    item === 'depreciation'
+      ? groups.flatMap(({ acceleratorUsd, serverUsd }) => [acceleratorUsd, serverUsd])
+      : [];
   const power = item === 'electricity' || item === 'colocation' || item === 'hosting and operation';
   const plates = power ? groups.map(({ nameplateKw }) => nameplateKw) : [];
   const all = [...prices, ...plates, ...MADE_OF[item].map((name) => terms[name])];
   return [...new Set(all.map(({ source, date }) => `${source} (${date})`))].join('; ');
 }
 
-function check({ groups, people = 0 }: Fleet, terms: OwnershipTerms, { years, utilisation }: OwnershipPeriod): void {
+function check(
+  { groups, people = 0 }: Fleet,
+  terms: OwnershipTerms,
+  { years, utilisation }: OwnershipPeriod,
+): void {
   const refuse = (field: string, why: string): never => {
     throw new UserError('usage', `ownership: ${field}: ${why}`, field);
   };
@@ -258,7 +296,8 @@ function check({ groups, people = 0 }: Fleet, terms: OwnershipTerms, { years, ut
   if (terms.resaleShare.high > 1) refuse('resaleShare', 'must be a share, from 0 to 1');
   if (terms.networkShare.high + terms.storageShare.high >= 1)
     refuse('networkShare', 'network and storage must leave something for servers');
-  if (!(utilisation > 0 && utilisation <= 1)) refuse('utilisation', `must be above 0 and at most 1, is ${utilisation}`);
+  if (!(utilisation > 0 && utilisation <= 1))
+    refuse('utilisation', `must be above 0 and at most 1, is ${utilisation}`);
   if (!(years > 0)) refuse('years', `must be above 0, is ${years}`);
   if (years > terms.lifeYears.value) {
     refuse(

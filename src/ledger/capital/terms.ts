@@ -1,6 +1,6 @@
 /**
- * @file The terms of ownership: what is assumed of life, capital, power, building, network and people. Every default is a row of
- * the catalog, with its interval, date and source.
+ * @file The terms of ownership: what is assumed of life, capital, power, building, network and
+ * people. Every default is a row of the catalog, with its interval, date and source.
  */
 import { costOf } from '../../catalog/costs.js';
 import type { Price } from '../../catalog/schema.js';
@@ -45,11 +45,16 @@ export interface OwnershipTerms extends Record<TermName, Term> {
   capital: CapitalMethod;
   /** `all-in`: one rate for hosting, electricity and hands; `itemised`: each apart. */
   operation: 'all-in' | 'itemised';
-  /** Electricity by what servers draw (`loadFactor`), or by what their plates say. Itemised operation only. */
+  /**
+   * Electricity by what servers draw (`loadFactor`), or by what their plates say. Itemised
+   * operation only.
+   */
   power: 'measured' | 'nameplate';
 }
 
-export type TermChanges = { [Name in TermName]?: Term | number } & Partial<Omit<OwnershipTerms, TermName>>;
+export type TermChanges = { [Name in TermName]?: Term | number } & Partial<
+  Omit<OwnershipTerms, TermName>
+>;
 
 function term({ value, low, high, unit, basis, source, date }: Price): Term {
   return { value, low, high, unit, basis, source, date };
@@ -64,16 +69,29 @@ export function catalogTerm(id: string): Term {
  * The catalog's terms, with some changed: a number is taken as exact and given.
  */
 export function ownershipTerms(changes: TermChanges = {}): OwnershipTerms {
-  const terms = Object.fromEntries(Object.entries(DEFAULTS).map(([name, id]) => [name, catalogTerm(id)])) as Record<
-    TermName,
-    Term
-  >;
-  const { depreciation = 'straight-line', capital = 'book-value', operation = 'all-in', power = 'measured', ...rest } = changes;
+  const terms = Object.fromEntries(
+    Object.entries(DEFAULTS).map(([name, id]) => [name, catalogTerm(id)]),
+  ) as Record<TermName, Term>;
+  const {
+    depreciation = 'straight-line',
+    capital = 'book-value',
+    operation = 'all-in',
+    power = 'measured',
+    ...rest
+  } = changes;
   for (const [name, change] of Object.entries(rest) as [TermName, Term | number | undefined][]) {
     if (change === undefined) continue;
     terms[name] =
       typeof change === 'number'
-        ? { ...terms[name], value: change, low: change, high: change, basis: 'assumed', source: 'as given', date: 'not given' }
+        ? {
+            ...terms[name],
+            value: change,
+            low: change,
+            high: change,
+            basis: 'assumed',
+            source: 'as given',
+            date: 'not given',
+          }
         : change;
   }
   return { ...terms, depreciation, capital, operation, power };

@@ -1,20 +1,33 @@
 import { describe, expect, it } from 'vitest';
 import type { ClaimFile } from '../../catalog/claim.js';
 import { Decimal } from '../money.js';
-import { CLAIMS, type ClaimDocument, claimDocument, claimText, evaluateClaim, readClaim } from './index.js';
+import {
+  CLAIMS,
+  type ClaimDocument,
+  claimDocument,
+  claimText,
+  evaluateClaim,
+  readClaim,
+} from './index.js';
 
-const evaluated = new Map(CLAIMS.map((claim) => [claim.id, evaluateClaim(readClaim(claim, claim.id))]));
+const evaluated = new Map(
+  CLAIMS.map((claim) => [claim.id, evaluateClaim(readClaim(claim, claim.id))]),
+);
 const deepseek = evaluated.get('deepseek') as ClaimDocument;
-const figure = (id: string) => deepseek.figures.find((candidate) => candidate.id === id) as ClaimDocument['figures'][number];
+const figure = (id: string) =>
+  deepseek.figures.find((candidate) => candidate.id === id) as ClaimDocument['figures'][number];
 const ratio = (id: string) => deepseek.ratios.find((candidate) => candidate.id === id)?.value;
 
 describe.each([...evaluated])('the claim %s', (id, claim) => {
-  it('is as the schema says', () => expect(claimDocument.safeParse(claim).error?.issues ?? []).toEqual([]));
+  it('is as the schema says', () =>
+    expect(claimDocument.safeParse(claim).error?.issues ?? []).toEqual([]));
 
   it('has steps that are exactly the differences of their figures, in cents and in full', () => {
     const byId = new Map(claim.figures.map((item) => [item.id, item]));
     for (const { from, to, usd, usdExact } of claim.steps) {
-      const [a, b] = [byId.get(from), byId.get(to)].map((item) => item as ClaimDocument['figures'][number]);
+      const [a, b] = [byId.get(from), byId.get(to)].map(
+        (item) => item as ClaimDocument['figures'][number],
+      );
       expect(new Decimal(b.usdExact).minus(a.usdExact).toFixed(), `${from} > ${to}`).toBe(usdExact);
       expect(new Decimal(b.usd).minus(a.usd).toNumber()).toBe(usd);
     }
@@ -26,11 +39,17 @@ describe.each([...evaluated])('the claim %s', (id, claim) => {
       expect(item.high).toBeGreaterThanOrEqual(item.usd);
       expect(item.source.length).toBeGreaterThan(8);
     }
-    for (const { source } of [...claim.checks, ...claim.ratios, ...claim.assumptions, ...claim.said])
+    for (const { source } of [
+      ...claim.checks,
+      ...claim.ratios,
+      ...claim.assumptions,
+      ...claim.said,
+    ])
       expect(source.length).toBeGreaterThan(8);
   });
 
-  it('fills in every amount of its texts', () => expect(JSON.stringify(claim)).not.toMatch(/\{[a-z0-9.-]+\}/));
+  it('fills in every amount of its texts', () =>
+    expect(JSON.stringify(claim)).not.toMatch(/\{[a-z0-9.-]+\}/));
 
   it.each([[72], [80], [100]])('prints in %i columns', (width) => {
     for (const all of [false, true]) {
@@ -40,7 +59,8 @@ describe.each([...evaluated])('the claim %s', (id, claim) => {
     }
   });
 
-  it('is on the shelf by its id', () => expect(CLAIMS.filter((file) => file.id === id)).toHaveLength(1));
+  it('is on the shelf by its id', () =>
+    expect(CLAIMS.filter((file) => file.id === id)).toHaveLength(1));
 });
 
 describe('DeepSeek', () => {
@@ -60,15 +80,23 @@ describe('DeepSeek', () => {
   ])('%s is %i dollars', (id, usd) => expect(figure(id).usdExact).toBe(String(usd)));
 
   it('has phases that add up to the headline', () => {
-    const steps = deepseek.steps.filter(({ to }) => to.startsWith('v3-') && to !== 'v3-r1-headline');
+    const steps = deepseek.steps.filter(
+      ({ to }) => to.startsWith('v3-') && to !== 'v3-r1-headline',
+    );
     expect(steps.map(({ usd }) => usd)).toEqual([238_000, 10_000]);
   });
 
   it('knows a stock from a flow', () => {
-    expect(figure('fleet-capex').period).toMatchObject({ kind: 'stock', start: '2025-01-31', end: '2025-01-31' });
+    expect(figure('fleet-capex').period).toMatchObject({
+      kind: 'stock',
+      start: '2025-01-31',
+      end: '2025-01-31',
+    });
     expect(figure('fleet-opex-4y').period).toMatchObject({ kind: 'flow', years: 4 });
     expect(figure('v3-headline').period.kind).toBe('flow');
-    const crossing = deepseek.steps.filter(({ from, to }) => figure(from).period.kind !== figure(to).period.kind);
+    const crossing = deepseek.steps.filter(
+      ({ from, to }) => figure(from).period.kind !== figure(to).period.kind,
+    );
     expect(crossing.length).toBeGreaterThanOrEqual(2);
     for (const { converts } of crossing) expect(converts).toBeTruthy();
   });
@@ -76,8 +104,10 @@ describe('DeepSeek', () => {
   it('leads from the headline to the stock without a gap', () => {
     const reached = new Set(['v3-headline']);
     for (const leg of deepseek.path)
-      for (const [i, id] of leg.figures.entries()) if (i > 0 && reached.has(leg.figures[i - 1])) reached.add(id);
-    for (const id of ['v3-r1-headline', 'hopper-tco-year', 'fleet-tco-year', 'fleet-capex']) expect(reached).toContain(id);
+      for (const [i, id] of leg.figures.entries())
+        if (i > 0 && reached.has(leg.figures[i - 1])) reached.add(id);
+    for (const id of ['v3-r1-headline', 'hopper-tco-year', 'fleet-tco-year', 'fleet-capex'])
+      expect(reached).toContain(id);
   });
 
   it('computes the shares and prices between', () => {
@@ -107,7 +137,12 @@ describe('DeepSeek', () => {
   it('names each confusion', () => {
     const kinds = deepseek.corrections.map(({ kind }) => kind);
     expect(kinds).toEqual(
-      expect.arrayContaining(['flow against stock', 'annual against four-year', 'R1 against V3', 'training against company']),
+      expect.arrayContaining([
+        'flow against stock',
+        'annual against four-year',
+        'R1 against V3',
+        'training against company',
+      ]),
     );
   });
 });
@@ -133,8 +168,24 @@ const good = (): ClaimFile => ({
     rent: { catalog: 'rent.h800' },
   },
   figures: [
-    { id: 'run', what: 'run', formula: 'hours * rent', basis: 'derived', scope: 'the run', period, source: 'my log' },
-    { id: 'server', what: 'server', usd: '30000.50', basis: 'published', scope: 'a server', period: stock, source: 'invoice' },
+    {
+      id: 'run',
+      what: 'run',
+      formula: 'hours * rent',
+      basis: 'derived',
+      scope: 'the run',
+      period,
+      source: 'my log',
+    },
+    {
+      id: 'server',
+      what: 'server',
+      usd: '30000.50',
+      basis: 'published',
+      scope: 'a server',
+      period: stock,
+      source: 'invoice',
+    },
   ],
 });
 const basis = { what: 'more', why: 'because', basis: 'assumed', source: 'my notes' } as const;
@@ -151,24 +202,41 @@ describe('a claim of one’s own', () => {
     // 200 + sqrt((20 h × $2)² + (100 h × $1.42)²)
     expect(run.high).toBeCloseTo(200 + Math.hypot(40, 142), 2);
     expect(run.drivers[0].input).toBe('rent');
-    expect(server).toMatchObject({ usd: 30000.5, usdExact: '30000.5', low: 30000.5, high: 30000.5 });
+    expect(server).toMatchObject({
+      usd: 30000.5,
+      usdExact: '30000.5',
+      low: 30000.5,
+      high: 30000.5,
+    });
   });
 
   it('keeps the digits of small sums', () => {
     const claim = good();
     claim.figures[0].formula = 'hours * rent / 3';
-    expect(evaluateClaim(readClaim(claim, 'mine.json')).figures[0].usdExact).toBe('66.666666666667');
+    expect(evaluateClaim(readClaim(claim, 'mine.json')).figures[0].usdExact).toBe(
+      '66.666666666667',
+    );
   });
 
   it.each<[string, (claim: ClaimFile) => void, string, RegExp]>([
-    ['an empty source', (c) => (c.figures[0].source = ' '), 'figures.0.source', /must not be empty/],
+    [
+      'an empty source',
+      (c) => (c.figures[0].source = ' '),
+      'figures.0.source',
+      /must not be empty/,
+    ],
     [
       'no unit',
       (c) => delete (c.quantities as Record<string, { unit?: string }>).hours.unit,
       'quantities.hours.unit',
       /expected string/,
     ],
-    ['an unknown field', (c) => Object.assign(c.figures[0], { colour: 'red' }), 'figures.0', /no field colour/],
+    [
+      'an unknown field',
+      (c) => Object.assign(c.figures[0], { colour: 'red' }),
+      'figures.0',
+      /no field colour/,
+    ],
     [
       'an unknown catalog id',
       (c) => ((c.quantities as object as Record<string, unknown>).rent = { catalog: 'gold' }),
@@ -181,16 +249,36 @@ describe('a claim of one’s own', () => {
       'figures.0.formula',
       /no quantity or figure hours-rent \(a minus/,
     ],
-    ['another unit', (c) => (c.figures[0].formula = 'hours'), 'figures.0.formula', /gives GPU-second, not USD/],
-    ['a broken formula', (c) => (c.figures[0].formula = 'hours *'), 'figures.0.formula', /missing at the end/],
+    [
+      'another unit',
+      (c) => (c.figures[0].formula = 'hours'),
+      'figures.0.formula',
+      /gives GPU-second, not USD/,
+    ],
+    [
+      'a broken formula',
+      (c) => (c.figures[0].formula = 'hours *'),
+      'figures.0.formula',
+      /missing at the end/,
+    ],
     [
       'a period that ends before it starts',
       (c) => (c.figures[0].period = { ...period, start: '2025-06', end: '2025-01' }),
       'figures.0.period.end',
       /ends before it starts/,
     ],
-    ['a circle', (c) => (c.figures[0].formula = 'run * 2'), 'figures.0.formula', /computed from itself/],
-    ['a division by zero', (c) => (c.figures[0].formula = 'hours * rent / (2 - 2)'), 'figures.0.formula', /divides by zero/],
+    [
+      'a circle',
+      (c) => (c.figures[0].formula = 'run * 2'),
+      'figures.0.formula',
+      /computed from itself/,
+    ],
+    [
+      'a division by zero',
+      (c) => (c.figures[0].formula = 'hours * rent / (2 - 2)'),
+      'figures.0.formula',
+      /divides by zero/,
+    ],
     ['usd and formula', (c) => (c.figures[0].usd = 1), 'figures.0.usd', /either usd or formula/],
     ['an interval that misses', (c) => (c.figures[1].low = 40_000), 'figures.1.low', /at most usd/],
     [
@@ -201,7 +289,16 @@ describe('a claim of one’s own', () => {
     ],
     [
       'a flow compared with a stock',
-      (c) => (c.ratios = [{ id: 'share', what: 'share', formula: 'run / server', unit: 'fraction', source: 'my notes' }]),
+      (c) =>
+        (c.ratios = [
+          {
+            id: 'share',
+            what: 'share',
+            formula: 'run / server',
+            unit: 'fraction',
+            source: 'my notes',
+          },
+        ]),
       'ratios.0.formula',
       /compares server, a stock, and run, a flow/,
     ],
@@ -211,7 +308,12 @@ describe('a claim of one’s own', () => {
       'steps.0.converts',
       /run is a flow, paid once, server is a stock; say how/,
     ],
-    ['a step to nowhere', (c) => (c.steps = [{ from: 'run', to: 'moon', ...basis }]), 'steps.0.to', /no figure moon/],
+    [
+      'a step to nowhere',
+      (c) => (c.steps = [{ from: 'run', to: 'moon', ...basis }]),
+      'steps.0.to',
+      /no figure moon/,
+    ],
     [
       'a leg without a step',
       (c) => (c.path = [{ title: 'x', figures: ['run', 'server'] }]),
@@ -222,19 +324,30 @@ describe('a claim of one’s own', () => {
       'a sum without a kind',
       (c) =>
         Object.assign(c.quantities as object, {
-          fee: { what: 'fee', value: 5, unit: 'USD', basis: 'assumed', source: 'my notes', date: '2025' },
+          fee: {
+            what: 'fee',
+            value: 5,
+            unit: 'USD',
+            basis: 'assumed',
+            source: 'my notes',
+            date: '2025',
+          },
         }),
       'quantities.fee.kind',
       /a stock or a flow/,
     ],
   ])('is refused with %s, by the field', (_title, change, field, message) => {
-    expect(wrong(change)).toThrow(expect.objectContaining({ code: 'usage', field, message: expect.stringMatching(message) }));
+    expect(wrong(change)).toThrow(
+      expect.objectContaining({ code: 'usage', field, message: expect.stringMatching(message) }),
+    );
   });
 
   it('may add what a step converts', () => {
     const claim = good();
     claim.figures[0].formula = 'hours * rent + server';
-    claim.steps = [{ from: 'server', to: 'run', ...basis, converts: 'all of it is written off in this run' }];
+    claim.steps = [
+      { from: 'server', to: 'run', ...basis, converts: 'all of it is written off in this run' },
+    ];
     expect(evaluateClaim(readClaim(claim, 'mine.json')).figures[0].usd).toBe(30200.5);
   });
 
@@ -248,7 +361,12 @@ describe('a claim of one’s own', () => {
         source: 'the planner',
       },
     });
-    claim.figures.push({ ...claim.figures[0], id: 'plan', formula: 'planned * rent', basis: 'predicted' });
+    claim.figures.push({
+      ...claim.figures[0],
+      id: 'plan',
+      formula: 'planned * rent',
+      basis: 'predicted',
+    });
     claim.steps = [{ from: 'plan', to: 'run', ...basis }];
     const model = readClaim(claim, 'mine.json');
     const without = evaluateClaim(model);

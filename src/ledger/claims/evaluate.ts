@@ -1,10 +1,11 @@
 /**
- * @file A claim, computed: every figure in exact decimals, every step as the difference of two, every check against what was
- * published.
+ * @file A claim, computed: every figure in exact decimals, every step as the difference of two,
+ * every check against what was published.
  *
- * A figure is rounded once, to the cent (below $1,000 to 10⁻¹² dollars, as a line of a bill), and from then on only subtracted:
- * the steps of a path add up to it exactly. Intervals are sampled or propagated with the steps as outputs of their own, so that a
- * step's interval knows what its two figures share.
+ * A figure is rounded once, to the cent (below $1,000 to 10⁻¹² dollars, as a line of a bill), and
+ * from then on only subtracted: the steps of a path add up to it exactly. Intervals are sampled or
+ * propagated with the steps as outputs of their own, so that a step's interval knows what its two
+ * figures share.
  */
 import { UserError } from '../../base/errors.js';
 import type { Claim } from '../../catalog/claim.js';
@@ -16,7 +17,9 @@ import { CLAIM_SCHEMA_VERSION, type ClaimDocument } from './schema.js';
 import { fillText } from './text.js';
 import type { Unit } from './units.js';
 
-/** What the planner says of a recipe on a cluster, in accelerator-hours; undefined when it cannot. */
+/**
+ * What the planner says of a recipe on a cluster, in accelerator-hours; undefined when it cannot.
+ */
 export type PlannedHours = (request: {
   recipe: string;
   on: string;
@@ -50,16 +53,22 @@ export function evaluateClaim(model: ClaimModel, options: ClaimOptions = {}): Cl
   const there = (...ids: string[]): boolean => ids.every((id) => !missing.has(id));
   const figures = claim.figures.filter(({ id }) => there(id));
   const steps = claim.steps.filter(({ from, to }) => there(from, to));
-  const formulas = new Map([...model.formulas].filter(([, { formula }]) => there(...namesOf(formula))));
+  const formulas = new Map(
+    [...model.formulas].filter(([, { formula }]) => there(...namesOf(formula))),
+  );
   const results = new Map(
-    [...formulas].map(([id, { formula, unit }]) => [id, compile(formula, EXACT)((name) => get(exact, name)).div(unit.scale)]),
+    [...formulas].map(([id, { formula, unit }]) => [
+      id,
+      compile(formula, EXACT)((name) => get(exact, name)).div(unit.scale),
+    ]),
   );
   const spreads = spreadsOf(claim, nodes, leaves, formulas, options.propagate ?? bySwings);
 
   const usd = new Map(figures.map(({ id }) => [id, roundFigure(get(exact, id))]));
   const units = new Map(model.nodes.map(({ id, unit }) => [id, unit]));
   const shown = new Map<string, { value: Decimal; unit: string }>();
-  for (const fact of model.facts) shown.set(fact.id, { value: inUnit(exact, fact.id, units), unit: fact.unit });
+  for (const fact of model.facts)
+    shown.set(fact.id, { value: inUnit(exact, fact.id, units), unit: fact.unit });
   for (const [id, quantity] of Object.entries(claim.quantities)) {
     if (('formula' in quantity || 'planned' in quantity) && exact.has(id))
       shown.set(id, { value: inUnit(exact, id, units), unit: quantity.unit });
@@ -86,7 +95,9 @@ export function evaluateClaim(model: ClaimModel, options: ClaimOptions = {}): Cl
     claim: claim.id,
     title: claim.title,
     said: claim.said,
-    definitions: Object.fromEntries(Object.entries(claim.definitions).map(([word, meaning]) => [word, fill(meaning)])),
+    definitions: Object.fromEntries(
+      Object.entries(claim.definitions).map(([word, meaning]) => [word, fill(meaning)]),
+    ),
     figures: figures.map(({ id, what, formula, basis, scope, period, source }) => {
       const value = usd.get(id) as Decimal;
       return {
@@ -135,15 +146,34 @@ export function evaluateClaim(model: ClaimModel, options: ClaimOptions = {}): Cl
     ratios: claim.ratios.flatMap(({ id, what, unit, source }) => {
       const value = results.get(id);
       if (value === undefined) return [];
-      return { id, what, value: significant(value), ...bounds(id, value, (x) => significant(new Decimal(x))), unit, source };
+      return {
+        id,
+        what,
+        value: significant(value),
+        ...bounds(id, value, (x) => significant(new Decimal(x))),
+        unit,
+        source,
+      };
     }),
-    corrections: claim.corrections.map(({ told, kind, instead }) => ({ told, kind, instead: fill(instead) })),
+    corrections: claim.corrections.map(({ told, kind, instead }) => ({
+      told,
+      kind,
+      instead: fill(instead),
+    })),
     assumptions: model.facts.map(({ id, ...fact }) => {
       const { leaf } = model.nodes.find((node) => node.id === id) as Node;
-      return { id, value: Number(leaf?.value), low: Number(leaf?.low), high: Number(leaf?.high), ...fact };
+      return {
+        id,
+        value: Number(leaf?.value),
+        low: Number(leaf?.low),
+        high: Number(leaf?.high),
+        ...fact,
+      };
     }),
     path: claim.path.filter(({ figures: leg }) => there(...leg)),
-    leftOut: claim.figures.filter(({ id }) => missing.has(id)).map(({ id }) => ({ id, why: 'needs a plan that is not there' })),
+    leftOut: claim.figures
+      .filter(({ id }) => missing.has(id))
+      .map(({ id }) => ({ id, why: 'needs a plan that is not there' })),
   };
 }
 
@@ -158,7 +188,11 @@ function get(values: ReadonlyMap<string, Decimal>, name: string): Decimal {
   return values.get(name) as Decimal;
 }
 
-function inUnit(exact: ReadonlyMap<string, Decimal>, id: string, units: ReadonlyMap<string, Unit>): Decimal {
+function inUnit(
+  exact: ReadonlyMap<string, Decimal>,
+  id: string,
+  units: ReadonlyMap<string, Unit>,
+): Decimal {
   return get(exact, id).div((units.get(id) as Unit).scale);
 }
 
@@ -177,12 +211,16 @@ function missingNodes(model: ClaimModel, planned: ReadonlyMap<string, Interval>)
   // In order: what a node needs comes before it.
   for (const { id, formula, planned: request } of model.nodes) {
     const absent = request !== undefined && !planned.has(id);
-    if (absent || (formula !== undefined && namesOf(formula).some((name) => missing.has(name)))) missing.add(id);
+    if (absent || (formula !== undefined && namesOf(formula).some((name) => missing.has(name))))
+      missing.add(id);
   }
   return missing;
 }
 
-function leafOf({ id, unit, leaf }: Node, planned: ReadonlyMap<string, Interval>): [string, Record<keyof Interval, Decimal>][] {
+function leafOf(
+  { id, unit, leaf }: Node,
+  planned: ReadonlyMap<string, Interval>,
+): [string, Record<keyof Interval, Decimal>][] {
   const found = leaf ?? planned.get(id);
   if (found === undefined) return [];
   const base = (value: string | number): Decimal => new Decimal(value).times(unit.scale);
@@ -190,7 +228,10 @@ function leafOf({ id, unit, leaf }: Node, planned: ReadonlyMap<string, Interval>
 }
 
 /** In base units. */
-function exactValues(nodes: readonly Node[], leaves: ReadonlyMap<string, { value: Decimal }>): Map<string, Decimal> {
+function exactValues(
+  nodes: readonly Node[],
+  leaves: ReadonlyMap<string, { value: Decimal }>,
+): Map<string, Decimal> {
   const values = new Map<string, Decimal>();
   for (const { id, formula, field } of nodes) {
     if (formula === undefined) values.set(id, (leaves.get(id) as { value: Decimal }).value);
@@ -220,7 +261,9 @@ function spreadsOf(
   for (const [id, { value, low, high }] of leaves) {
     inputs[id] = { value: value.toNumber(), low: low.toNumber(), high: high.toNumber() };
   }
-  const order = nodes.flatMap(({ id, formula }) => (formula === undefined ? [] : [{ id, run: compile(formula, FLOAT) }]));
+  const order = nodes.flatMap(({ id, formula }) =>
+    formula === undefined ? [] : [{ id, run: compile(formula, FLOAT) }],
+  );
   const ids = new Set(nodes.map(({ id }) => id));
   const figures = claim.figures.filter(({ id }) => ids.has(id));
   const steps = claim.steps.filter(({ from, to }) => ids.has(from) && ids.has(to));

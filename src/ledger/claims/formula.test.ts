@@ -34,7 +34,8 @@ describe('formulas', () => {
     ['3[USD?]', 'cannot read the unit'],
   ])('%s: %s', (text, message) => expect(() => parseFormula(text)).toThrow(message));
 
-  it('refuse to divide by zero', () => expect(() => exact('1 / (2 - 2)')).toThrow('divides by zero'));
+  it('refuse to divide by zero', () =>
+    expect(() => exact('1 / (2 - 2)')).toThrow('divides by zero'));
 });
 
 describe('units', () => {

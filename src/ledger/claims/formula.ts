@@ -1,12 +1,21 @@
 /**
- * @file Formulas of a claim: `v3-hours * rent`, `(capex + operation) / 4`, `6[FLOP/token] * parameters`.
+ * @file Formulas of a claim: `v3-hours * rent`, `(capex + operation) / 4`, `6[FLOP/token] *
+ * parameters`.
  *
- * Four operations, parentheses, numbers (with a unit in brackets where they have one) and names. Names may hold hyphens and
- * dots, so a minus stands between spaces. A formula is checked for units once, then computed two ways: exactly, in decimals, for
- * the figure, and in floating point, thousands of times, for its interval.
+ * Four operations, parentheses, numbers (with a unit in brackets where they have one) and names.
+ * Names may hold hyphens and dots, so a minus stands between spaces. A formula is checked for units
+ * once, then computed two ways: exactly, in decimals, for the figure, and in floating point,
+ * thousands of times, for its interval.
  */
 import { Decimal } from '../money.js';
-import { combine, DIMENSIONLESS, describeUnit, parseUnit, sameDimensions, type Unit } from './units.js';
+import {
+  combine,
+  DIMENSIONLESS,
+  describeUnit,
+  parseUnit,
+  sameDimensions,
+  type Unit,
+} from './units.js';
 
 type Operator = '+' | '-' | '*' | '/';
 
@@ -31,10 +40,15 @@ function tokensOf(text: string): Token[] {
   while (TOKEN.lastIndex < text.trimEnd().length) {
     const at = TOKEN.lastIndex;
     const groups = TOKEN.exec(text)?.groups;
-    if (groups === undefined) throw new Error(`cannot read ${JSON.stringify(text.slice(at).trim().slice(0, 12))}`);
+    if (groups === undefined)
+      throw new Error(`cannot read ${JSON.stringify(text.slice(at).trim().slice(0, 12))}`);
     const { number, unit, name, sign } = groups;
     if (number !== undefined) {
-      const node: Formula = { kind: 'number', value: new Decimal(number), unit: parseUnit(unit ?? '') };
+      const node: Formula = {
+        kind: 'number',
+        value: new Decimal(number),
+        unit: parseUnit(unit ?? ''),
+      };
       tokens.push({ text: number, at, node });
     } else if (name !== undefined) tokens.push({ text: name, at, node: { kind: 'name', name } });
     else tokens.push({ text: sign, at });
@@ -47,7 +61,9 @@ export function parseFormula(text: string): Formula {
   const tokens = tokensOf(text);
   let next = 0;
   const take = (...texts: string[]): Operator | null =>
-    tokens[next]?.node === undefined && texts.includes(tokens[next]?.text) ? (tokens[next++].text as Operator) : null;
+    tokens[next]?.node === undefined && texts.includes(tokens[next]?.text)
+      ? (tokens[next++].text as Operator)
+      : null;
   const sum = (): Formula => chain(product, '+', '-');
   const product = (): Formula => chain(factor, '*', '/');
   const chain = (part: () => Formula, ...operators: Operator[]): Formula => {
@@ -101,7 +117,9 @@ export function unitOf(formula: Formula, of: (name: string) => Unit): Unit {
   if (formula.operator === '/') return combine(left, right, -1);
   if (sameDimensions(left, right)) return left;
   const verb = formula.operator === '+' ? 'adds' : 'subtracts';
-  throw new Error(`${verb} ${describeUnit(right)} and ${describeUnit(left)}, which are different things`);
+  throw new Error(
+    `${verb} ${describeUnit(right)} and ${describeUnit(left)}, which are different things`,
+  );
 }
 
 /** What numbers can do: decimals for money, floats for sampling. */
@@ -136,7 +154,10 @@ export const FLOAT: Arithmetic<number> = {
  * Compiles a formula. Values go in and come out in base units: whoever calls scales them.
  * @throws Error, when called: a division by zero
  */
-export function compile<T>(formula: Formula, { constant, ...operations }: Arithmetic<T>): (of: (name: string) => T) => T {
+export function compile<T>(
+  formula: Formula,
+  { constant, ...operations }: Arithmetic<T>,
+): (of: (name: string) => T) => T {
   if (formula.kind === 'number') {
     const value = constant(formula.value.times(formula.unit.scale));
     return () => value;

@@ -1,12 +1,20 @@
 /**
- * @file A claim, understood: its formulas parsed, its units checked, its figures in an order in which they can be computed.
+ * @file A claim, understood: its formulas parsed, its units checked, its figures in an order in
+ * which they can be computed.
  *
- * What is refused here is what makes two figures incomparable. Units: dollars are not added to dollars an hour. Time: a stock (what
- * the servers cost) is not added to, subtracted from or divided by a flow (what they cost a year to run), nor a flow of four years
- * by one of a year, unless a step between the two says how one becomes the other (`converts`).
+ * What is refused here is what makes two figures incomparable. Units: dollars are not added to
+ * dollars an hour. Time: a stock (what the servers cost) is not added to, subtracted from or
+ * divided by a flow (what they cost a year to run), nor a flow of four years by one of a year,
+ * unless a step between the two says how one becomes the other (`converts`).
  */
 import { UserError } from '../../base/errors.js';
-import { type Claim, type ClaimQuantity, claimIssueMessage, claimSchema, type Period } from '../../catalog/claim.js';
+import {
+  type Claim,
+  type ClaimQuantity,
+  claimIssueMessage,
+  claimSchema,
+  type Period,
+} from '../../catalog/claim.js';
 import { costOf } from '../../catalog/costs.js';
 import type { Price } from '../../catalog/schema.js';
 import { type Formula, namesIn, parseFormula, unitOf } from './formula.js';
@@ -64,7 +72,11 @@ export function readClaim(content: unknown, where: string): ClaimModel {
 }
 
 function refusal(where: string, field: string, why: string): UserError {
-  return new UserError('usage', `claim ${where}: ${field === '' ? 'it' : field}: ${why}`, field || undefined);
+  return new UserError(
+    'usage',
+    `claim ${where}: ${field === '' ? 'it' : field}: ${why}`,
+    field || undefined,
+  );
 }
 
 function understand(claim: Claim, where: string): ClaimModel {
@@ -114,22 +126,32 @@ function understand(claim: Claim, where: string): ClaimModel {
       if (!figures.has(id)) refuse(`steps.${i}.${end}`, `there is no figure ${id}`);
     }
     if (from === to) refuse(`steps.${i}.to`, 'a step leads to another figure');
-    if (pairs.has(`${from} ${to}`)) refuse(`steps.${i}`, `there are two steps from ${from} to ${to}`);
+    if (pairs.has(`${from} ${to}`))
+      refuse(`steps.${i}`, `there are two steps from ${from} to ${to}`);
     pairs.add(`${from} ${to}`);
     if (converts !== undefined) converted.add(`${from} ${to}`).add(`${to} ${from}`);
     else if (!alike(periods.get(from) as Period, periods.get(to) as Period)) {
       const [a, b] = [from, to].map((id) => describeMoney(periods.get(id) as Period));
-      refuse(`steps.${i}.converts`, `${from} is ${a}, ${to} is ${b}; say how one becomes the other`);
+      refuse(
+        `steps.${i}.converts`,
+        `${from} is ${a}, ${to} is ${b}; say how one becomes the other`,
+      );
     }
   });
 
   // Units, and what is added to what.
   const comparable = (a: string, b: string): boolean =>
     alike(byId(a).money as Money, byId(b).money as Money) || converted.has(`${a} ${b}`);
-  const checkFormula = (formula: Formula, unit: Unit, field: string, target: string | null = null): string[] =>
+  const checkFormula = (
+    formula: Formula,
+    unit: Unit,
+    field: string,
+    target: string | null = null,
+  ): string[] =>
     at(field, () => {
       const found = unitOf(formula, (id) => byId(id).unit);
-      if (!sameDimensions(found, unit)) throw new Error(`gives ${describeUnit(found)}, not ${describeUnit(unit)}`);
+      if (!sameDimensions(found, unit))
+        throw new Error(`gives ${describeUnit(found)}, not ${describeUnit(unit)}`);
       return sumsIn(formula, byId, comparable, target);
     });
   for (const node of ordered) {
@@ -140,11 +162,15 @@ function understand(claim: Claim, where: string): ClaimModel {
       continue;
     }
     const sums = checkFormula(formula, unit, field, money === undefined ? null : id);
-    if (money === undefined && sameDimensions(unit, USD)) refuse(field, 'a sum of dollars is a figure; move it to figures');
+    if (money === undefined && sameDimensions(unit, USD))
+      refuse(field, 'a sum of dollars is a figure; move it to figures');
     for (const sum of money === undefined ? [] : sums) {
       if (comparable(sum, id)) continue;
       const [a, b] = [sum, id].map((name) => describeMoney(byId(name).money as Money));
-      refuse(field, `${sum} is ${a}, ${id} is ${b}; add a step between them that says what it converts`);
+      refuse(
+        field,
+        `${sum} is ${a}, ${id} is ${b}; add a step between them that says what it converts`,
+      );
     }
   }
   const formulas = new Map<string, { formula: Formula; unit: Unit }>();
@@ -169,12 +195,22 @@ function understand(claim: Claim, where: string): ClaimModel {
   return { claim, nodes: ordered, facts, formulas };
 }
 
-function quantityNode(id: string, field: string, quantity: ClaimQuantity): { node: Node; fact?: Fact } {
+function quantityNode(
+  id: string,
+  field: string,
+  quantity: ClaimQuantity,
+): { node: Node; fact?: Fact } {
   if ('formula' in quantity) {
-    const node = { id, field: `${field}.formula`, unit: parseUnit(quantity.unit), formula: parseFormula(quantity.formula) };
+    const node = {
+      id,
+      field: `${field}.formula`,
+      unit: parseUnit(quantity.unit),
+      formula: parseFormula(quantity.formula),
+    };
     return { node };
   }
-  if ('planned' in quantity) return { node: { id, field, unit: parseUnit(quantity.unit), planned: quantity } };
+  if ('planned' in quantity)
+    return { node: { id, field, unit: parseUnit(quantity.unit), planned: quantity } };
   const { kind, years } = quantity;
   const money = kind === undefined ? undefined : { kind, years };
   const row: Omit<Price, 'id' | 'currency' | 'region' | 'basis'> & { basis: Fact['basis'] } =
@@ -182,7 +218,13 @@ function quantityNode(id: string, field: string, quantity: ClaimQuantity): { nod
   const { value, low, high, unit, basis, source, date, note } = row;
   const what = quantity.what ?? row.what;
   return {
-    node: { id, field, unit: parseUnit(unit), leaf: { value: String(value), low: String(low), high: String(high) }, money },
+    node: {
+      id,
+      field,
+      unit: parseUnit(unit),
+      leaf: { value: String(value), low: String(low), high: String(high) },
+      money,
+    },
     fact: { id, what, unit, basis, source, date, note },
   };
 }
@@ -193,7 +235,12 @@ function given(quantity: Extract<ClaimQuantity, { value: unknown }>) {
   return { ...rest, value: value as number, low: low as number, high: high as number, note };
 }
 
-function known(formula: Formula, nodes: ReadonlyMap<string, Node>, field: string, refuse: (f: string, why: string) => never) {
+function known(
+  formula: Formula,
+  nodes: ReadonlyMap<string, Node>,
+  field: string,
+  refuse: (f: string, why: string) => never,
+) {
   const names = namesIn(formula);
   for (const name of names) {
     if (nodes.has(name)) continue;
@@ -204,14 +251,19 @@ function known(formula: Formula, nodes: ReadonlyMap<string, Node>, field: string
 }
 
 /** Depth-first, so that each comes after what it needs. */
-function order(nodes: ReadonlyMap<string, Node>, refuse: (field: string, why: string) => never): Node[] {
+function order(
+  nodes: ReadonlyMap<string, Node>,
+  refuse: (field: string, why: string) => never,
+): Node[] {
   const done: Node[] = [];
   const state = new Map<string, 'open' | 'done'>();
   const visit = (node: Node): void => {
     if (state.get(node.id) === 'done') return;
     if (state.get(node.id) === 'open') refuse(node.field, `${node.id} is computed from itself`);
     state.set(node.id, 'open');
-    if (node.formula) for (const name of known(node.formula, nodes, node.field, refuse)) visit(nodes.get(name) as Node);
+    if (node.formula)
+      for (const name of known(node.formula, nodes, node.field, refuse))
+        visit(nodes.get(name) as Node);
     state.set(node.id, 'done');
     done.push(node);
   };
@@ -220,9 +272,10 @@ function order(nodes: ReadonlyMap<string, Node>, refuse: (field: string, why: st
 }
 
 /**
- * The sums of dollars that a formula's own sum of dollars is made of. A price times a quantity is none: what it was paid for is
- * said by the figure.
- * @param target the figure that is computed, where it is one: what a step converts into it may be added
+ * The sums of dollars that a formula's own sum of dollars is made of. A price times a quantity is
+ * none: what it was paid for is said by the figure.
+ * @param target the figure that is computed, where it is one: what a step converts into it may be
+ * added
  * @throws Error when a stock and a flow are added to or divided by each other
  */
 function sumsIn(
@@ -234,14 +287,17 @@ function sumsIn(
   if (formula.kind === 'number') return [];
   if (formula.kind === 'name') return byId(formula.name).money === undefined ? [] : [formula.name];
   if (formula.kind === 'negative') return sumsIn(formula.of, byId, comparable, target);
-  const [left, right] = [formula.left, formula.right].map((part) => sumsIn(part, byId, comparable, target));
+  const [left, right] = [formula.left, formula.right].map((part) =>
+    sumsIn(part, byId, comparable, target),
+  );
   const isSum = (part: Formula): boolean =>
     sameDimensions(
       unitOf(part, (id) => byId(id).unit),
       USD,
     );
   const { operator } = formula;
-  const compared = operator === '+' || operator === '-' || (isSum(formula.left) && isSum(formula.right));
+  const compared =
+    operator === '+' || operator === '-' || (isSum(formula.left) && isSum(formula.right));
   if (compared) {
     for (const a of left) {
       for (const b of right) {
@@ -249,7 +305,9 @@ function sumsIn(
         if (comparable(a, b) || (operator !== '/' && both)) continue;
         const verb = { '+': 'adds', '-': 'subtracts', '*': 'compares', '/': 'compares' }[operator];
         const [kindA, kindB] = [a, b].map((id) => describeMoney(byId(id).money as Money));
-        throw new Error(`${verb} ${b}, ${kindB}, and ${a}, ${kindA}, and no step says how one becomes the other (converts)`);
+        throw new Error(
+          `${verb} ${b}, ${kindB}, and ${a}, ${kindA}, and no step says how one becomes the other (converts)`,
+        );
       }
     }
   }
@@ -262,5 +320,7 @@ function alike(a: Money, b: Money): boolean {
 
 export function describeMoney({ kind, years }: Money): string {
   if (kind === 'stock') return 'a stock';
-  return years === undefined ? 'a flow, paid once' : `a flow over ${years} year${years === 1 ? '' : 's'}`;
+  return years === undefined
+    ? 'a flow, paid once'
+    : `a flow over ${years} year${years === 1 ? '' : 's'}`;
 }

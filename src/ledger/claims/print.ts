@@ -1,9 +1,11 @@
 /**
- * @file A claim for people: a waterfall for each leg of its path, then what is told wrongly, what was checked, what was assumed.
+ * @file A claim for people: a waterfall for each leg of its path, then what is told wrongly, what
+ * was checked, what was assumed.
  *
- * A leg has a scale of its own (its longest bar is its largest figure), because a claim may span five orders of magnitude; the
- * scale is printed. Solid bars are figures, shaded ones the steps between, drawn where they begin and end. At most 100 columns.
- * Sources are numbered, and listed once.
+ * A leg has a scale of its own (its longest bar is its largest figure), because a claim may span
+ * five orders of magnitude; the scale is printed. Solid bars are figures, shaded ones the steps
+ * between, drawn where they begin and end. At most 100 columns. Sources are numbered, and listed
+ * once.
  */
 
 import type { ClaimDocument } from './schema.js';
@@ -24,7 +26,14 @@ export interface ClaimStyle {
 }
 
 const same: Paint = (text) => text;
-const PLAIN: ClaimStyle = { bold: same, dim: same, red: same, green: same, yellow: same, cyan: same };
+const PLAIN: ClaimStyle = {
+  bold: same,
+  dim: same,
+  red: same,
+  green: same,
+  yellow: same,
+  cyan: same,
+};
 
 export interface ClaimTextOptions {
   style?: ClaimStyle;
@@ -98,7 +107,7 @@ function head(claim: ClaimDocument, page: Page): string {
   return [style.bold(claim.title), '', ...said].join('\n');
 }
 
-// ── the waterfall ───────────────────────────────────────────────────────────────────────────────────────────────────
+// ── the waterfall ────────────────────────────────────────────────────────────────────────────────
 
 type Figure = ClaimDocument['figures'][number];
 
@@ -122,7 +131,9 @@ function floating(from: number, to: number, width: number): string {
 
 function legText(claim: ClaimDocument, leg: ClaimDocument['path'][number], page: Page): string {
   const { style, width } = page;
-  const figures = leg.figures.map((id) => claim.figures.find((figure) => figure.id === id) as Figure);
+  const figures = leg.figures.map(
+    (id) => claim.figures.find((figure) => figure.id === id) as Figure,
+  );
   const largest = Math.max(...figures.map(({ usd }) => Math.abs(usd)), 1e-12);
   const room = width - 2 - LABEL - AMOUNT - INTERVAL - 3;
   const lines = [title(leg.title, page)];
@@ -130,24 +141,53 @@ function legText(claim: ClaimDocument, leg: ClaimDocument['path'][number], page:
     const kind = figure.period.kind === 'stock' ? ' (stock)' : '';
     if (i > 0) {
       const from = figures[i - 1];
-      const step = claim.steps.find((candidate) => candidate.from === from.id && candidate.to === figure.id);
+      const step = claim.steps.find(
+        (candidate) => candidate.from === from.id && candidate.to === figure.id,
+      );
       if (step === undefined) return;
       const sign = step.usd < 0 ? '−' : '+';
       const paint = step.usd < 0 ? style.green : style.yellow;
       const bar = paint(floating(from.usd / largest, figure.usd / largest, room));
-      lines.push(row(`${sign} ${step.what}`, shortUsd(step.usd).replace('-', '−'), interval(step), bar, page, same));
+      lines.push(
+        row(
+          `${sign} ${step.what}`,
+          shortUsd(step.usd).replace('-', '−'),
+          interval(step),
+          bar,
+          page,
+          same,
+        ),
+      );
       const text = `${step.why} ${cite(page, step.source)}`;
       lines.push(...wrap(text, '      ', width).map(style.dim));
       if (step.converts !== undefined)
-        lines.push(...wrap(`converts: ${step.converts}`, '        ', width, '      ').map(style.cyan));
+        lines.push(
+          ...wrap(`converts: ${step.converts}`, '        ', width, '      ').map(style.cyan),
+        );
     }
     const bar = style.cyan(solid(Math.abs(figure.usd) / largest, room));
-    lines.push(row(`${i > 0 ? '= ' : ''}${figure.what}${kind}`, shortUsd(figure.usd), interval(figure), bar, page, style.bold));
+    lines.push(
+      row(
+        `${i > 0 ? '= ' : ''}${figure.what}${kind}`,
+        shortUsd(figure.usd),
+        interval(figure),
+        bar,
+        page,
+        style.bold,
+      ),
+    );
   });
   return lines.join('\n');
 }
 
-function row(label: string, amount: string, range: string, bar: string, { style }: Page, paint: Paint): string {
+function row(
+  label: string,
+  amount: string,
+  range: string,
+  bar: string,
+  { style }: Page,
+  paint: Paint,
+): string {
   const fitted = label.length > LABEL ? `${label.slice(0, LABEL - 1)}…` : label.padEnd(LABEL);
   return `  ${paint(fitted)} ${paint(amount.padStart(AMOUNT))} ${style.dim(range.padStart(INTERVAL))} ${bar}`.trimEnd();
 }
@@ -173,14 +213,23 @@ function looseFigures(claim: ClaimDocument, page: Page): string {
     const rest = `${scope} ${cite(page, source)}`;
     const oneLine = rest.length <= room;
     return [
-      row(`${what}${kind}`, shortUsd(usd), interval(figure), oneLine ? page.style.dim(rest) : '', page, page.style.bold),
+      row(
+        `${what}${kind}`,
+        shortUsd(usd),
+        interval(figure),
+        oneLine ? page.style.dim(rest) : '',
+        page,
+        page.style.bold,
+      ),
       ...(oneLine || short === '' ? [] : wrap(rest, '      ', page.width).map(page.style.dim)),
     ];
   });
-  return [title(claim.path.length === 0 ? 'Figures' : 'Further figures', page), ...lines].join('\n');
+  return [title(claim.path.length === 0 ? 'Figures' : 'Further figures', page), ...lines].join(
+    '\n',
+  );
 }
 
-// ── the rest ────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── the rest ─────────────────────────────────────────────────────────────────────────────────────
 
 function corrections({ corrections: all }: ClaimDocument, page: Page): string {
   if (all.length === 0) return '';
@@ -206,19 +255,34 @@ interface Row {
   note?: string;
 }
 
-/** Columns as wide as they must be; the label has what is left, and loses its end where that is too little. */
-function table(rows: readonly Row[], alignRight: readonly boolean[], { style, width }: Page): string[] {
+/**
+ * Columns as wide as they must be; the label has what is left, and loses its end where that is too
+ * little.
+ */
+function table(
+  rows: readonly Row[],
+  alignRight: readonly boolean[],
+  { style, width }: Page,
+): string[] {
   const widths = alignRight.map((_, i) => Math.max(...rows.map(({ cells }) => cells[i].length)));
   const room = width - 2 - widths.reduce((sum, cell) => sum + cell + 1, 0);
   const label = Math.min(room, Math.max(...rows.map((row) => row.label.length)));
   return rows.flatMap((row) => {
-    const fitted = row.label.length > label ? `${row.label.slice(0, label - 1)}…` : row.label.padEnd(label);
+    const fitted =
+      row.label.length > label ? `${row.label.slice(0, label - 1)}…` : row.label.padEnd(label);
     const cells = row.cells.map((cell, i) => {
       const last = i === widths.length - 1;
-      const padded = alignRight[i] ? cell.padStart(widths[i]) : last ? cell : cell.padEnd(widths[i]);
+      const padded = alignRight[i]
+        ? cell.padStart(widths[i])
+        : last
+          ? cell
+          : cell.padEnd(widths[i]);
       return (row.paint[i] ?? style.dim)(padded);
     });
-    const note = row.note === undefined || row.note === '' ? [] : wrap(row.note, '      ', width).map(style.dim);
+    const note =
+      row.note === undefined || row.note === ''
+        ? []
+        : wrap(row.note, '      ', width).map(style.dim);
     return [`  ${[fitted, ...cells].join(' ')}`.trimEnd(), ...note];
   });
 }
@@ -236,18 +300,24 @@ function ratios(claim: ClaimDocument, page: Page): string {
 function checks(claim: ClaimDocument, page: Page): string {
   if (claim.checks.length === 0) return '';
   const { style } = page;
-  const rows: Row[] = claim.checks.map(({ what, computed, published, relativeError, unit, source, note }) => {
-    const size = Math.abs(relativeError);
-    const sign = relativeError < 0 ? '−' : '+';
-    const error = size === 0 ? 'exact' : `${sign}${(100 * size).toFixed(size < 0.0995 ? 2 : 1)}%`;
-    return {
-      label: `${what}, ${unit}`,
-      cells: [shortNumber(computed, 5), shortNumber(published, 5), error, cite(page, source)],
-      paint: [same, same, size < 0.02 ? style.green : size < 0.1 ? style.yellow : style.red],
-      note,
-    };
-  });
-  const header = { label: '', cells: ['computed', 'published', 'error', ''], paint: [style.dim, style.dim, style.dim] };
+  const rows: Row[] = claim.checks.map(
+    ({ what, computed, published, relativeError, unit, source, note }) => {
+      const size = Math.abs(relativeError);
+      const sign = relativeError < 0 ? '−' : '+';
+      const error = size === 0 ? 'exact' : `${sign}${(100 * size).toFixed(size < 0.0995 ? 2 : 1)}%`;
+      return {
+        label: `${what}, ${unit}`,
+        cells: [shortNumber(computed, 5), shortNumber(published, 5), error, cite(page, source)],
+        paint: [same, same, size < 0.02 ? style.green : size < 0.1 ? style.yellow : style.red],
+        note,
+      };
+    },
+  );
+  const header = {
+    label: '',
+    cells: ['computed', 'published', 'error', ''],
+    paint: [style.dim, style.dim, style.dim],
+  };
   return [
     title('Checks: what follows from other published figures', page),
     ...table([header, ...rows], [true, true, true, false], page),
@@ -266,8 +336,12 @@ function assumptions(claim: ClaimDocument, page: Page, all: boolean): string {
   }));
   const rest = claim.assumptions.length - shown.length;
   const legs = claim.path.filter(({ detail }) => detail).length;
-  const hidden = [...(rest > 0 ? [`what has no interval (${rest})`] : []), ...(legs > 0 ? [`${legs} further legs`] : [])];
-  const more = all || hidden.length === 0 ? [] : [style.dim(`  --all shows ${hidden.join(' and ')} as well`)];
+  const hidden = [
+    ...(rest > 0 ? [`what has no interval (${rest})`] : []),
+    ...(legs > 0 ? [`${legs} further legs`] : []),
+  ];
+  const more =
+    all || hidden.length === 0 ? [] : [style.dim(`  --all shows ${hidden.join(' and ')} as well`)];
   return [
     title(all ? 'What it rests on' : 'What makes the intervals wide', page),
     ...table(rows, [true, false, false, false], page),
@@ -276,11 +350,14 @@ function assumptions(claim: ClaimDocument, page: Page, all: boolean): string {
 }
 
 function rangeOf(value: number, low: number, high: number, unit: string): string {
-  return low === value && high === value ? '' : `${withUnit(low, plain(unit))}..${withUnit(high, plain(unit))}`;
+  return low === value && high === value
+    ? ''
+    : `${withUnit(low, plain(unit))}..${withUnit(high, plain(unit))}`;
 }
 
 /** An interval names its unit only where that is part of the number. */
-const plain = (unit: string): string => (unit.startsWith('USD') || unit === 'fraction' ? unit.split('/')[0] : '');
+const plain = (unit: string): string =>
+  unit.startsWith('USD') || unit === 'fraction' ? unit.split('/')[0] : '';
 
 function definitions({ definitions: all }: ClaimDocument, page: Page): string {
   const entries = Object.entries(all);
@@ -293,7 +370,9 @@ function definitions({ definitions: all }: ClaimDocument, page: Page): string {
 }
 
 function leftOut({ leftOut: all }: ClaimDocument, page: Page): string {
-  return all.length === 0 ? '' : page.style.dim(`  Left out: ${all.map(({ id, why }) => `${id} (${why})`).join(', ')}`);
+  return all.length === 0
+    ? ''
+    : page.style.dim(`  Left out: ${all.map(({ id, why }) => `${id} (${why})`).join(', ')}`);
 }
 
 function sourceList(page: Page): string {

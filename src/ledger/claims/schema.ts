@@ -23,7 +23,9 @@ const source = text.describe('Never empty.');
 
 export const claimDocument = z
   .object({
-    schemaVersion: z.literal(CLAIM_SCHEMA_VERSION).describe('Rises when a field changes its meaning or goes away.'),
+    schemaVersion: z
+      .literal(CLAIM_SCHEMA_VERSION)
+      .describe('Rises when a field changes its meaning or goes away.'),
     claim: text.describe('Its id.'),
     title: text,
     said: z.array(z.object({ what: text, who: text, when: text, source })),
@@ -35,12 +37,16 @@ export const claimDocument = z
         ...dollars,
         basis,
         scope: text.describe('What is in it, and what is not.'),
-        period: periodSchema.describe('A stock at a date, or a flow over a period; years: of a recurring flow.'),
+        period: periodSchema.describe(
+          'A stock at a date, or a flow over a period; years: of a recurring flow.',
+        ),
         source,
         formula: z.string().nullable().describe('null for a figure that is given as it was said.'),
         drivers: z
           .array(z.object({ input: text, share: z.number().min(0).max(1) }))
-          .describe('The assumptions that make the interval wide, with their share of its variance.'),
+          .describe(
+            'The assumptions that make the interval wide, with their share of its variance.',
+          ),
       }),
     ),
     steps: z.array(
@@ -50,7 +56,9 @@ export const claimDocument = z
         what: text,
         ...dollars,
         why: text,
-        converts: text.optional().describe('How a stock becomes a flow, or a flow of one length one of another.'),
+        converts: text
+          .optional()
+          .describe('How a stock becomes a flow, or a flow of one length one of another.'),
         basis,
         source,
       }),
@@ -68,9 +76,19 @@ export const claimDocument = z
       }),
     ),
     ratios: z.array(
-      z.object({ id: text, what: text, value: z.number(), low: z.number(), high: z.number(), unit: z.string(), source }),
+      z.object({
+        id: text,
+        what: text,
+        value: z.number(),
+        low: z.number(),
+        high: z.number(),
+        unit: z.string(),
+        source,
+      }),
     ),
-    corrections: z.array(z.object({ told: text, kind: text, instead: text })).describe('Where the usual retelling goes wrong.'),
+    corrections: z
+      .array(z.object({ told: text, kind: text, instead: text }))
+      .describe('Where the usual retelling goes wrong.'),
     assumptions: z.array(
       z.object({
         id: text,
@@ -88,7 +106,9 @@ export const claimDocument = z
     path: z
       .array(z.object({ title: text, figures: z.array(text), detail: z.boolean().optional() }))
       .describe('The order in which the steps are printed.'),
-    leftOut: z.array(z.object({ id: text, why: text })).describe('Figures that could not be computed here.'),
+    leftOut: z
+      .array(z.object({ id: text, why: text }))
+      .describe('Figures that could not be computed here.'),
   })
   .describe('reckoner claim [id] --json');
 
@@ -97,6 +117,8 @@ export type ClaimDocument = z.infer<typeof claimDocument>;
 export const claimListDocument = z
   .object({
     schemaVersion: z.literal(CLAIM_SCHEMA_VERSION),
-    claims: z.array(z.object({ id: text, title: text, who: text, when: text, figures: z.int().min(1) })),
+    claims: z.array(
+      z.object({ id: text, title: text, who: text, when: text, figures: z.int().min(1) }),
+    ),
   })
   .describe('reckoner claim --list --json');

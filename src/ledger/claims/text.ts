@@ -1,5 +1,6 @@
 /**
- * @file Amounts in a claim's texts: `{v3-headline}` becomes `$5.576M`, so that prose cannot disagree with what was computed.
+ * @file Amounts in a claim's texts: `{v3-headline}` becomes `$5.576M`, so that prose cannot
+ * disagree with what was computed.
  */
 import { Decimal } from '../money.js';
 
@@ -42,7 +43,10 @@ export function withUnit(value: Decimal | number, unit: string): string {
 }
 
 /** Puts values in the place of `{id}`; an unknown one stays as it is. */
-export function fillText(text: string, values: ReadonlyMap<string, { value: Decimal; unit: string }>): string {
+export function fillText(
+  text: string,
+  values: ReadonlyMap<string, { value: Decimal; unit: string }>,
+): string {
   return text.replace(/\{([a-z0-9.-]+)\}/g, (whole, id: string) => {
     const found = values.get(id);
     return found === undefined ? whole : withUnit(found.value, found.unit);

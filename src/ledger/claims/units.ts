@@ -1,9 +1,10 @@
 /**
  * @file Units of a claim's numbers, so that dollars are never added to dollars an hour.
  *
- * A unit is a product of words over a product of words: `USD`, `GPU-h`, `USD/GPU-h`, `USD/kW-month`, `token/s/node`. A hyphen
- * multiplies, a slash divides by the next product. Words of time, power, work and tokens have a scale (a month is a twelfth of
- * a year of 365 days, as analysts count: 8,760 h); any other word (GPU, node, person) is a dimension of its own.
+ * A unit is a product of words over a product of words: `USD`, `GPU-h`, `USD/GPU-h`,
+ * `USD/kW-month`, `token/s/node`. A hyphen multiplies, a slash divides by the next product. Words
+ * of time, power, work and tokens have a scale (a month is a twelfth of a year of 365 days, as
+ * analysts count: 8,760 h); any other word (GPU, node, person) is a dimension of its own.
  */
 import { Decimal } from '../money.js';
 
@@ -15,7 +16,10 @@ export interface Unit {
 }
 
 const SECOND = ['second', 1] as const;
-const scaled = (base: string, scale: number | string): readonly [string, number | string] => [base, scale];
+const scaled = (base: string, scale: number | string): readonly [string, number | string] => [
+  base,
+  scale,
+];
 
 const WORDS: Readonly<Record<string, readonly [base: string, scale: number | string]>> = {
   s: SECOND,
@@ -64,7 +68,9 @@ export function parseUnit(text: string): Unit {
 
 function wordUnit(word: string, text: string): Unit {
   if (!/^[A-Za-z][A-Za-z0-9]*$/.test(word)) {
-    throw new Error(`cannot read the unit ${JSON.stringify(text)}; write it like USD/GPU-h or token/s`);
+    throw new Error(
+      `cannot read the unit ${JSON.stringify(text)}; write it like USD/GPU-h or token/s`,
+    );
   }
   if (Object.hasOwn(ENERGY, word)) {
     return { scale: new Decimal(ENERGY[word]).times(3600), dimensions: { watt: 1, second: 1 } };
@@ -90,7 +96,8 @@ export function sameDimensions(a: Unit, b: Unit): boolean {
 
 /** `USD/GPU-second`, for messages. */
 export function describeUnit({ dimensions }: Unit): string {
-  const word = ([base, power]: [string, number]): string => (Math.abs(power) === 1 ? base : `${base}^${Math.abs(power)}`);
+  const word = ([base, power]: [string, number]): string =>
+    Math.abs(power) === 1 ? base : `${base}^${Math.abs(power)}`;
   const entries = Object.entries(dimensions);
   const above = entries.filter(([, power]) => power > 0).map(word);
   const below = entries.filter(([, power]) => power < 0).map(word);

@@ -1,26 +1,77 @@
 /**
- * @file FOCUS (FinOps Open Cost and Usage Specification) 1.0 to 1.2: billing exports as CSV (plain or gzip) and Parquet.
+ * @file FOCUS (FinOps Open Cost and Usage Specification) 1.0 to 1.2: billing exports as CSV (plain
+ * or gzip) and Parquet.
  *
- * A row is a charge. `BilledCost` is what the invoice says; `EffectiveCost` spreads prepaid commitments over their use; both
- * together would count money twice, so one is chosen for the whole bill. Amounts are read as DECIMAL(38, 18) (Parquet doubles
- * at their shortest decimal), times are UTC. There is no identifier of a row in FOCUS, so a row is known by its file's hash
- * and its place.
+ * A row is a charge. `BilledCost` is what the invoice says; `EffectiveCost` spreads prepaid
+ * commitments over their use; both together would count money twice, so one is chosen for the whole
+ * bill. Amounts are read as DECIMAL(38, 18) (Parquet doubles at their shortest decimal), times are
+ * UTC. There is no identifier of a row in FOCUS, so a row is known by its file's hash and its
+ * place.
  */
 import type { Columns, SourceSql } from './source.js';
 
 const NEEDED = ['BillingCurrency', 'ChargePeriodStart', 'ChargePeriodEnd'];
 const KNOWN = [
-  ...['BilledCost', 'EffectiveCost', ...NEEDED, 'BillingAccountId', 'BillingAccountName', 'SubAccountId', 'SubAccountName'],
-  ...['ChargeCategory', 'ChargeClass', 'ServiceName', 'ServiceCategory', 'ServiceSubcategory', 'ResourceId', 'ResourceName'],
-  ...['ResourceType', 'RegionId', 'SkuId', 'SkuMeter', 'ChargeDescription', 'ConsumedQuantity', 'ConsumedUnit', 'Tags'],
+  ...[
+    'BilledCost',
+    'EffectiveCost',
+    ...NEEDED,
+    'BillingAccountId',
+    'BillingAccountName',
+    'SubAccountId',
+    'SubAccountName',
+  ],
+  ...[
+    'ChargeCategory',
+    'ChargeClass',
+    'ServiceName',
+    'ServiceCategory',
+    'ServiceSubcategory',
+    'ResourceId',
+    'ResourceName',
+  ],
+  ...[
+    'ResourceType',
+    'RegionId',
+    'SkuId',
+    'SkuMeter',
+    'ChargeDescription',
+    'ConsumedQuantity',
+    'ConsumedUnit',
+    'Tags',
+  ],
   ...['CommitmentDiscountStatus', 'CapacityReservationStatus'],
 ].map((one) => one.toLowerCase());
 
-/** What tells charges apart, beside their window and amount, where two exports may hold the same one. */
+/**
+ * What tells charges apart, beside their window and amount, where two exports may hold the same
+ * one.
+ */
 const IDENTITY = [
-  ...['BillingAccountId', 'SubAccountId', 'ResourceId', 'ServiceName', 'SkuId', 'SkuPriceId', 'SkuMeter', 'ChargeCategory'],
-  ...['ChargeClass', 'ChargeDescription', 'ChargeFrequency', 'PricingCategory', 'CommitmentDiscountId'],
-  ...['CommitmentDiscountStatus', 'CapacityReservationId', 'RegionId', 'AvailabilityZone', 'ConsumedUnit'],
+  ...[
+    'BillingAccountId',
+    'SubAccountId',
+    'ResourceId',
+    'ServiceName',
+    'SkuId',
+    'SkuPriceId',
+    'SkuMeter',
+    'ChargeCategory',
+  ],
+  ...[
+    'ChargeClass',
+    'ChargeDescription',
+    'ChargeFrequency',
+    'PricingCategory',
+    'CommitmentDiscountId',
+  ],
+  ...[
+    'CommitmentDiscountStatus',
+    'CapacityReservationId',
+    'RegionId',
+    'AvailabilityZone',
+    'ConsumedUnit',
+  ],
 ];
 
 /** Words that name an accelerator, its instance families among them. */
@@ -39,15 +90,32 @@ export function missingInFocus(columns: Columns, cost: string): string | null {
 /** Types that CSV is read with, so that a wrong amount is rejected with its line. */
 export function focusTypes(names: readonly string[], cost: string): Record<string, string> {
   const decimals = [cost, 'ConsumedQuantity'].map((one) => one.toLowerCase());
-  return Object.fromEntries(names.filter((one) => decimals.includes(one.toLowerCase())).map((one) => [one, 'DECIMAL(38, 18)']));
+  return Object.fromEntries(
+    names
+      .filter((one) => decimals.includes(one.toLowerCase()))
+      .map((one) => [one, 'DECIMAL(38, 18)']),
+  );
 }
 
-/** @param types the columns' types where the file has some (Parquet), by lower-case name; null for text */
-export function focusSql(columns: Columns, cost: string, types: ReadonlyMap<string, string> | null): SourceSql {
+/**
+ * @param types the columns' types where the file has some (Parquet), by lower-case name; null for
+ * text
+ */
+export function focusSql(
+  columns: Columns,
+  cost: string,
+  types: ReadonlyMap<string, string> | null,
+): SourceSql {
   const raw = (column: string): string | undefined => columns.get(column.toLowerCase());
   const column = (...names: string[]): string => {
-    const found = names.flatMap((one) => raw(one) ?? []).map((one) => `nullif(${types === null ? one : `${one}::VARCHAR`}, '')`);
-    return found.length === 0 ? 'NULL::VARCHAR' : found.length === 1 ? found[0] : `coalesce(${found.join(', ')})`;
+    const found = names
+      .flatMap((one) => raw(one) ?? [])
+      .map((one) => `nullif(${types === null ? one : `${one}::VARCHAR`}, '')`);
+    return found.length === 0
+      ? 'NULL::VARCHAR'
+      : found.length === 1
+        ? found[0]
+        : `coalesce(${found.join(', ')})`;
   };
   const typeOf = (one: string): string => types?.get(one.toLowerCase()) ?? 'VARCHAR';
   const decimal = (one: string): string => {
@@ -67,9 +135,19 @@ export function focusSql(columns: Columns, cost: string, types: ReadonlyMap<stri
   };
   const unit = column('ConsumedUnit');
   const consumed = `TRY_CAST(round(${decimal('ConsumedQuantity')} * 3600000000) AS BIGINT)`;
-  const words = ['ResourceType', 'SkuMeter', 'ChargeDescription', 'ResourceName', 'x_InstanceType', 'ServiceName']
+  const words = [
+    'ResourceType',
+    'SkuMeter',
+    'ChargeDescription',
+    'ResourceName',
+    'x_InstanceType',
+    'ServiceName',
+  ]
     .flatMap((one) => raw(one) ?? [])
-    .map((one) => `coalesce(regexp_matches(${one}${types === null ? '' : '::VARCHAR'}, '${GPU_WORDS}'), false)`);
+    .map(
+      (one) =>
+        `coalesce(regexp_matches(${one}${types === null ? '' : '::VARCHAR'}, '${GPU_WORDS}'), false)`,
+    );
   const isGpu = words.length === 0 ? 'false' : `(${words.join(' OR ')})`;
   const category = column('ServiceCategory');
   return {

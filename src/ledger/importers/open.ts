@@ -9,12 +9,19 @@ import type { Rules } from '../allocation.js';
 import { type Database, fileLiteral, name, QueryError } from '../duckdb.js';
 import { focusSql, focusTypes, isFocusHeader, missingInFocus } from './focus.js';
 import { type Fields, FLAT, isObject, RECORD, readExactJson, writeFlat } from './json.js';
-import { allocationsIn, isOpenCostAnswer, isOpenCostHeader, openCostFields, openCostSql } from './opencost.js';
+import {
+  allocationsIn,
+  isOpenCostAnswer,
+  isOpenCostHeader,
+  openCostFields,
+  openCostSql,
+} from './opencost.js';
 import { isSlurmHeader, missingInSlurm, slurmFields, slurmSql } from './slurm.js';
 import type { Columns, Format, Malformed, SourceSql, UsageFile } from './source.js';
 import { csvScan, headerOf, readHead, type TextFormat, uniqueNames } from './text.js';
 
-const EXPECTED = 'sacct --parsable2, sacct --json, OpenCost allocations (JSON, CSV) or a FOCUS export (CSV, Parquet)';
+const EXPECTED =
+  'sacct --parsable2, sacct --json, OpenCost allocations (JSON, CSV) or a FOCUS export (CSV, Parquet)';
 
 export function sha256Of(path: string): Promise<string> {
   return new Promise((done, fail) => {
@@ -26,9 +33,23 @@ export function sha256Of(path: string): Promise<string> {
   });
 }
 
-/** @throws UserError (data, with the file as its field) when there is no such file or it is of no known kind. */
-export async function openUsageFile(db: Database, path: string, index: number, rules: Rules): Promise<UsageFile> {
-  const open: Opening = { db, path, index, rules, base: { index, path, bytes: statSync(path).size } };
+/**
+ * @throws UserError (data, with the file as its field) when there is no such file or it is of no
+ * known kind.
+ */
+export async function openUsageFile(
+  db: Database,
+  path: string,
+  index: number,
+  rules: Rules,
+): Promise<UsageFile> {
+  const open: Opening = {
+    db,
+    path,
+    index,
+    rules,
+    base: { index, path, bytes: statSync(path).size },
+  };
   const { bytes, gzip } = headOf(path);
   if (bytes.subarray(0, 4).toString('latin1') === 'PAR1') return openParquet(open);
   const head = bytes.toString('utf8');
@@ -47,7 +68,8 @@ interface Opening {
 
 export function demandFile(path: string): void {
   if (!existsSync(path)) throw new UserError('data', `${path}: no such file; check the path`, path);
-  if (!statSync(path).isFile()) throw new UserError('data', `${path}: not a file; name the files in it`, path);
+  if (!statSync(path).isFile())
+    throw new UserError('data', `${path}: not a file; name the files in it`, path);
 }
 
 function headOf(path: string): ReturnType<typeof readHead> {
@@ -62,9 +84,10 @@ function unknownKind(path: string, what: string): UserError {
   return new UserError('data', `${path}: ${what}; expected ${EXPECTED}`, path);
 }
 
-const columnsOf = (names: readonly string[]): Columns => new Map(names.map((one, i) => [one.toLowerCase(), `c${i}`]));
+const columnsOf = (names: readonly string[]): Columns =>
+  new Map(names.map((one, i) => [one.toLowerCase(), `c${i}`]));
 
-// ── text ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── text ─────────────────────────────────────────────────────────────────────────────────────────
 
 function openText(open: Opening, head: string, gzip: boolean): UsageFile {
   const formats: TextFormat[] = [
@@ -102,14 +125,27 @@ function textFile(open: Opening, text: TextFormat, names: string[], format: Form
 }
 
 function sourceOf(format: Format): UsageFile['source'] {
-  return format.startsWith('slurm') ? 'slurm' : format.startsWith('opencost') ? 'opencost' : 'focus';
+  return format.startsWith('slurm')
+    ? 'slurm'
+    : format.startsWith('opencost')
+      ? 'opencost'
+      : 'focus';
 }
 
-function sqlOf(open: Opening, format: Format, columns: Columns, types: ReadonlyMap<string, string> | null): SourceSql {
+function sqlOf(
+  open: Opening,
+  format: Format,
+  columns: Columns,
+  types: ReadonlyMap<string, string> | null,
+): SourceSql {
   const { path, rules } = open;
   const source = sourceOf(format);
   const missing =
-    source === 'slurm' ? missingInSlurm(columns) : source === 'focus' ? missingInFocus(columns, rules.focus.cost) : null;
+    source === 'slurm'
+      ? missingInSlurm(columns)
+      : source === 'focus'
+        ? missingInFocus(columns, rules.focus.cost)
+        : null;
   if (missing !== null) {
     const how = source === 'slurm' ? 'add it to sacct --format' : 'export it again';
     throw new UserError('data', `${path}: no column ${missing}; ${how}`, path);
@@ -118,14 +154,15 @@ function sqlOf(open: Opening, format: Format, columns: Columns, types: ReadonlyM
   return source === 'focus' ? focusSql(columns, rules.focus.cost, types) : openCostSql(columns);
 }
 
-// ── JSON ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── JSON ─────────────────────────────────────────────────────────────────────────────────────────
 
 function openJson(open: Opening): UsageFile {
   const { db, path, index } = open;
   const content = readExactJson(path);
   const early: Malformed[] = [];
   const entries: { record: number; fields: Fields }[] = [];
-  const refuse = (record: number, reason: string) => early.push({ file: path, line: record, reason });
+  const refuse = (record: number, reason: string) =>
+    early.push({ file: path, line: record, reason });
   let format: Format;
   if (isObject(content) && Array.isArray(content.jobs)) {
     format = 'slurm-json';
@@ -136,7 +173,8 @@ function openJson(open: Opening): UsageFile {
   } else if (isOpenCostAnswer(content)) {
     format = 'opencost-json';
     allocationsIn(content).forEach(({ key, allocation }, i) => {
-      if (isObject(allocation)) entries.push({ record: i + 1, fields: openCostFields(key, allocation) });
+      if (isObject(allocation))
+        entries.push({ record: i + 1, fields: openCostFields(key, allocation) });
       else refuse(i + 1, 'not an allocation');
     });
   } else throw unknownKind(path, 'JSON of another kind');
@@ -149,7 +187,12 @@ function openJson(open: Opening): UsageFile {
   const complete =
     entries.length > 0
       ? all
-      : new Map([...['jobidraw', 'start', 'elapsedraw', 'alloctres'].map((one) => [one, 'NULL::VARCHAR'] as const), ...all]);
+      : new Map([
+          ...['jobidraw', 'start', 'elapsedraw', 'alloctres'].map(
+            (one) => [one, 'NULL::VARCHAR'] as const,
+          ),
+          ...all,
+        ]);
   return {
     ...open.base,
     format,
@@ -164,7 +207,7 @@ function openJson(open: Opening): UsageFile {
   };
 }
 
-// ── Parquet ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Parquet ──────────────────────────────────────────────────────────────────────────────────────
 
 async function openParquet(open: Opening): Promise<UsageFile> {
   const { db, path } = open;
@@ -174,7 +217,11 @@ async function openParquet(open: Opening): Promise<UsageFile> {
     described = (await db.rows(`DESCRIBE SELECT * FROM read_parquet(${file})`)) as typeof described;
   } catch (error) {
     if (error instanceof QueryError)
-      throw new UserError('data', `${path}: not a Parquet file that can be read: ${error.message}`, path);
+      throw new UserError(
+        'data',
+        `${path}: not a Parquet file that can be read: ${error.message}`,
+        path,
+      );
     throw error;
   }
   const names = described.map((one) => one.column_name);

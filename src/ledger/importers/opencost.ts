@@ -1,10 +1,12 @@
 /**
- * @file OpenCost (and Kubecost): allocations from the API's JSON, or as CSV with the API's names (`cpuCoreHours`,
+ * @file OpenCost (and Kubecost): allocations from the API's JSON, or as CSV with the API's names
+ * (`cpuCoreHours`,
  * `window.start`, `properties.namespace`).
  *
- * An allocation holds several resources at once, each with its own cost; it becomes one usage row a resource. A cost is the
- * sum of the cost and its adjustment, as in OpenCost's own totals. What `totalCost` has beyond its parts is kept as `other`.
- * There is no currency in the data: it is a setting of OpenCost, stated in the rules (USD where it is not).
+ * An allocation holds several resources at once, each with its own cost; it becomes one usage row a
+ * resource. A cost is the sum of the cost and its adjustment, as in OpenCost's own totals. What
+ * `totalCost` has beyond its parts is kept as `other`. There is no currency in the data: it is a
+ * setting of OpenCost, stated in the rules (USD where it is not).
  */
 import { type Fields, flatten, isObject } from './json.js';
 import type { Columns, Kind, SourceSql } from './source.js';
@@ -17,18 +19,24 @@ const COSTS = ['cpucost', 'gpucost', 'ramcost', 'totalcost'];
 export function isOpenCostHeader(names: readonly string[]): boolean {
   const found = new Set(names.map(plain));
   return (
-    COSTS.some((cost) => found.has(cost)) && (found.has('name') || found.has('propertiesnamespace') || found.has('namespace'))
+    COSTS.some((cost) => found.has(cost)) &&
+    (found.has('name') || found.has('propertiesnamespace') || found.has('namespace'))
   );
 }
 
-/** The allocations in an answer of the API: `{data: [{name: allocation}]}`, lists of them, Kubecost's `sets`, or one object. */
+/**
+ * The allocations in an answer of the API: `{data: [{name: allocation}]}`, lists of them,
+ * Kubecost's `sets`, or one object.
+ */
 export function allocationsIn(answer: unknown): { key: string; allocation: unknown }[] {
   const out: { key: string; allocation: unknown }[] = [];
-  const isAllocation = (value: unknown): boolean => isObject(value) && ('totalCost' in value || 'cpuCost' in value);
+  const isAllocation = (value: unknown): boolean =>
+    isObject(value) && ('totalCost' in value || 'cpuCost' in value);
   const visit = (value: unknown, key: string, depth: number): void => {
     if (isAllocation(value) || depth === 0) out.push({ key, allocation: value });
     else if (Array.isArray(value)) for (const one of value) visit(one, key, depth);
-    else if (isObject(value)) for (const [inner, one] of Object.entries(value)) visit(one, inner, depth - 1);
+    else if (isObject(value))
+      for (const [inner, one] of Object.entries(value)) visit(one, inner, depth - 1);
     else if (value !== null) out.push({ key, allocation: value });
   };
   const root = isObject(answer) && 'data' in answer ? answer.data : answer;
@@ -41,7 +49,9 @@ export function allocationsIn(answer: unknown): { key: string; allocation: unkno
 
 export function isOpenCostAnswer(answer: unknown): boolean {
   if (isObject(answer) && 'data' in answer) return true;
-  return allocationsIn(answer).some(({ allocation }) => isObject(allocation) && 'totalCost' in allocation);
+  return allocationsIn(answer).some(
+    ({ allocation }) => isObject(allocation) && 'totalCost' in allocation,
+  );
 }
 
 export function openCostFields(key: string, allocation: Record<string, unknown>): Fields {
@@ -77,7 +87,8 @@ export function openCostSql(columns: Columns): SourceSql {
       const found = byPlain.get(plain(one));
       return found === undefined ? [] : [`nullif(${found}, '')`];
     });
-  const column = (...names: string[]): string => `coalesce(${[...raw(...names), 'NULL::VARCHAR'].join(', ')})`;
+  const column = (...names: string[]): string =>
+    `coalesce(${[...raw(...names), 'NULL::VARCHAR'].join(', ')})`;
   const time = (...names: string[]): string => {
     const value = column(...names);
     return `CASE WHEN ends_with(${value}, 'Z') OR length(${value}) <= 19 THEN TRY_CAST(${value} AS TIMESTAMP) ELSE (TRY_CAST(${value} AS TIMESTAMPTZ) AT TIME ZONE 'UTC') END`;
@@ -87,7 +98,9 @@ export function openCostSql(columns: Columns): SourceSql {
   const amount = (cost: string): string => {
     const terms = [cost, `${cost}Adjustment`].flatMap((one) => raw(one));
     numbers.push(...terms);
-    return terms.length === 0 ? '0::DECIMAL(38, 18)' : terms.map((term) => `coalesce(${decimal(term)}, 0)`).join(' + ');
+    return terms.length === 0
+      ? '0::DECIMAL(38, 18)'
+      : terms.map((term) => `coalesce(${decimal(term)}, 0)`).join(' + ');
   };
   const parts = PARTS.map(({ kind, hours, perUnit, cost }) => {
     const held = hours === null ? [] : raw(hours);
@@ -101,13 +114,19 @@ export function openCostSql(columns: Columns): SourceSql {
   const total = column('totalCost');
   const rest = `${decimal(total)} - (${parts.map((part) => part.amount).join(' + ')})`;
   const structs = [
-    ...parts.map((part) => `{kind: '${part.kind}', quanta: ${part.quanta}, amount: (${part.amount})::DECIMAL(38, 18)}`),
+    ...parts.map(
+      (part) =>
+        `{kind: '${part.kind}', quanta: ${part.quanta}, amount: (${part.amount})::DECIMAL(38, 18)}`,
+    ),
     `{kind: 'other', quanta: 0::BIGINT, amount: (CASE WHEN abs(${rest}) > ${RESIDUE} THEN ${rest} ELSE 0 END)::DECIMAL(38, 18)}`,
   ];
   const id = column('name', 'pod', 'controllerName', 'namespace', 'properties.namespace');
   const cluster = column('properties.cluster', 'cluster');
   const broken = [...new Set([...numbers, total])]
-    .map((value) => `(${value} IS NOT NULL AND coalesce(abs(${decimal(value)}) >= 1000000000000000, true))`)
+    .map(
+      (value) =>
+        `(${value} IS NOT NULL AND coalesce(abs(${decimal(value)}) >= 1000000000000000, true))`,
+    )
     .join(' OR ');
   const fields = {
     native_id: id,

@@ -1,10 +1,11 @@
 /**
  * @file Slurm: `sacct --parsable2` (or `--parsable`) and `sacct --json`.
  *
- * One row a job, in the resource that it held: its GPUs when it had any (a GPU's hour pays for the processors and the memory
- * beside it), else its processors. Steps (`123.batch`) are part of their job and not counted again. Fields as in sacct(1):
- * AllocTRES is `billing=8,cpu=64,gres/gpu=8,gres/gpu:h100=8,mem=512G,node=1`; times are local to the cluster and carry no
- * zone, so the zone is stated in the rules (UTC where it is not).
+ * One row a job, in the resource that it held: its GPUs when it had any (a GPU's hour pays for the
+ * processors and the memory beside it), else its processors. Steps (`123.batch`) are part of their
+ * job and not counted again. Fields as in sacct(1): AllocTRES is
+ * `billing=8,cpu=64,gres/gpu=8,gres/gpu:h100=8,mem=512G,node=1`; times are local to the cluster and
+ * carry no zone, so the zone is stated in the rules (UTC where it is not).
  */
 import { text } from '../duckdb.js';
 import { type Fields, flatten, isObject } from './json.js';
@@ -33,17 +34,31 @@ const KNOWN = [
 
 export function isSlurmHeader(names: readonly string[]): boolean {
   const lower = names.map((one) => one.toLowerCase());
-  return (lower.includes('jobid') || lower.includes('jobidraw')) && (lower.includes('start') || lower.includes('elapsed'));
+  return (
+    (lower.includes('jobid') || lower.includes('jobidraw')) &&
+    (lower.includes('start') || lower.includes('elapsed'))
+  );
 }
 
-/** Columns without which nothing can be billed; the first group that lacks all of its members, as a phrase. */
+/**
+ * Columns without which nothing can be billed; the first group that lacks all of its members, as a
+ * phrase.
+ */
 export function missingInSlurm(columns: Columns): string | null {
-  const groups = [['JobIDRaw', 'JobID'], ['Start'], ['ElapsedRaw', 'Elapsed', 'End'], ['AllocTRES', 'AllocCPUS', 'NCPUS']];
+  const groups = [
+    ['JobIDRaw', 'JobID'],
+    ['Start'],
+    ['ElapsedRaw', 'Elapsed', 'End'],
+    ['AllocTRES', 'AllocCPUS', 'NCPUS'],
+  ];
   const missing = groups.find((group) => !group.some((one) => columns.has(one.toLowerCase())));
   return missing === undefined ? null : missing.join(' or ');
 }
 
-/** A job of `sacct --json` under the names of `sacct --parsable2`; what has no such name keeps its own. */
+/**
+ * A job of `sacct --json` under the names of `sacct --parsable2`; what has no such name keeps its
+ * own.
+ */
 export function slurmFields(job: Record<string, unknown>): Fields {
   const number = (value: unknown): string | null => {
     if (isObject(value)) return value.set === false ? null : number(value.number);
@@ -51,23 +66,42 @@ export function slurmFields(job: Record<string, unknown>): Fields {
   };
   const string = (value: unknown): string | null => (typeof value === 'string' ? value : null);
   const time = isObject(job.time) ? job.time : {};
-  const tres = isObject(job.tres) && Array.isArray(job.tres.allocated) ? job.tres.allocated.filter(isObject) : [];
+  const tres =
+    isObject(job.tres) && Array.isArray(job.tres.allocated)
+      ? job.tres.allocated.filter(isObject)
+      : [];
   const state = isObject(job.state) ? job.state.current : job.state;
   const end = number(time.end);
   return {
-    ...flatten(job, ['job_id', 'account', 'name', 'user', 'cluster', 'partition', 'state', 'time', 'tres', 'steps']),
+    ...flatten(job, [
+      'job_id',
+      'account',
+      'name',
+      'user',
+      'cluster',
+      'partition',
+      'state',
+      'time',
+      'tres',
+      'steps',
+    ]),
     JobIDRaw: number(job.job_id),
     JobName: string(job.name),
     Account: string(job.account),
     User: string(job.user),
     Cluster: string(job.cluster),
     Partition: string(job.partition),
-    State: Array.isArray(state) ? state.filter((one) => typeof one === 'string').join('+') : string(state),
+    State: Array.isArray(state)
+      ? state.filter((one) => typeof one === 'string').join('+')
+      : string(state),
     Start: number(time.start) === '0' ? null : number(time.start),
     End: end === '0' ? null : end,
     ElapsedRaw: number(time.elapsed),
     AllocTRES: tres
-      .map(({ type, name, count }) => `${String(type)}${name ? `/${String(name)}` : ''}=${number(count) ?? ''}`)
+      .map(
+        ({ type, name, count }) =>
+          `${String(type)}${name ? `/${String(name)}` : ''}=${number(count) ?? ''}`,
+      )
       .join(','),
   };
 }
@@ -75,8 +109,14 @@ export function slurmFields(job: Record<string, unknown>): Fields {
 /** @param timezone an IANA name */
 export function slurmSql(columns: Columns, timezone: string): SourceSql {
   const column = (...names: string[]): string => {
-    const found = names.flatMap((one) => columns.get(one.toLowerCase()) ?? []).map((one) => `nullif(${one}, '')`);
-    return found.length === 0 ? 'NULL::VARCHAR' : found.length === 1 ? found[0] : `coalesce(${found.join(', ')})`;
+    const found = names
+      .flatMap((one) => columns.get(one.toLowerCase()) ?? [])
+      .map((one) => `nullif(${one}, '')`);
+    return found.length === 0
+      ? 'NULL::VARCHAR'
+      : found.length === 1
+        ? found[0]
+        : `coalesce(${found.join(', ')})`;
   };
   const zoned = (value: string) =>
     timezone === 'UTC' ? value : `((${value} AT TIME ZONE ${text(timezone)}) AT TIME ZONE 'UTC')`;
@@ -89,7 +129,9 @@ export function slurmSql(columns: Columns, timezone: string): SourceSql {
   const part = (n: number) => `TRY_CAST(split_part(${clock}, ':', ${n}) AS BIGINT)`;
   const candidates = [
     ...(columns.has('elapsedraw') ? [`TRY_CAST(${column('ElapsedRaw')} AS BIGINT)`] : []),
-    ...(columns.has('elapsed') ? [`((${days}) * 86400 + ${part(1)} * 3600 + ${part(2)} * 60 + ${part(3)})`] : []),
+    ...(columns.has('elapsed')
+      ? [`((${days}) * 86400 + ${part(1)} * 3600 + ${part(2)} * 60 + ${part(3)})`]
+      : []),
     "date_diff('second', window_start, ended)",
   ];
   const tres = column('AllocTRES');

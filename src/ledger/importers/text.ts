@@ -1,8 +1,8 @@
 /**
  * @file Delimited text for the importers: the header, the scan in SQL, and where a record begins.
  *
- * The header is read here and not sniffed, so that the delimiter, the quotes and the types are ours to decide: a damaged file
- * must not be read as another kind of file.
+ * The header is read here and not sniffed, so that the delimiter, the quotes and the types are ours
+ * to decide: a damaged file must not be read as another kind of file.
  */
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { constants, gunzipSync } from 'node:zlib';
@@ -10,7 +10,10 @@ import { fileLiteral, name, text } from '../duckdb.js';
 
 const HEAD_BYTES = 1 << 20;
 
-/** The first MB of a file, decompressed where it is gzip. @throws as `fs` does, and when gzip is broken at its start */
+/**
+ * The first MB of a file, decompressed where it is gzip. @throws as `fs` does, and when gzip is
+ * broken at its start
+ */
 export function readHead(path: string): { bytes: Buffer; gzip: boolean } {
   const file = openSync(path, 'r');
   try {
@@ -31,7 +34,10 @@ export interface TextFormat {
 }
 
 /** Fields of the first record; null when it does not end within the head. */
-export function headerOf(head: string, { delimiter, quote }: Pick<TextFormat, 'delimiter' | 'quote'>): string[] | null {
+export function headerOf(
+  head: string,
+  { delimiter, quote }: Pick<TextFormat, 'delimiter' | 'quote'>,
+): string[] | null {
   const fields: string[] = [];
   let field = '';
   let quoted = false;
@@ -46,13 +52,16 @@ export function headerOf(head: string, { delimiter, quote }: Pick<TextFormat, 'd
     else if (character === delimiter) {
       fields.push(field);
       field = '';
-    } else if (character === '\n' || character === '\r') return [...fields, field].map((one) => one.trim());
+    } else if (character === '\n' || character === '\r')
+      return [...fields, field].map((one) => one.trim());
     else field += character;
   }
   return quoted || head.length >= HEAD_BYTES ? null : [...fields, field].map((one) => one.trim());
 }
 
-/** Names made unique without regard to case, as SQL wants them; an empty one is named by its place. */
+/**
+ * Names made unique without regard to case, as SQL wants them; an empty one is named by its place.
+ */
 export function uniqueNames(header: readonly string[]): string[] {
   const seen = new Set<string>();
   return header.map((given, i) => {
@@ -78,7 +87,9 @@ export function csvScan(
   tag: string,
   ordered = false,
 ): string {
-  const columns = names.map((column) => `${text(column)}: ${text(types[column] ?? 'VARCHAR')}`).join(', ');
+  const columns = names
+    .map((column) => `${text(column)}: ${text(types[column] ?? 'VARCHAR')}`)
+    .join(', ');
   const options = [
     'auto_detect = false',
     'header = true',
@@ -100,10 +111,14 @@ export const columnsOf = (names: readonly string[]): Map<string, string> =>
   new Map(names.map((column) => [column.toLowerCase(), name(column)]));
 
 /**
- * Physical lines (from 1) on which the given records begin; records count from 1 with the header. They differ where a quoted
- * field holds line breaks.
+ * Physical lines (from 1) on which the given records begin; records count from 1 with the header.
+ * They differ where a quoted field holds line breaks.
  */
-export function linesOfRecords(path: string, { quote, gzip }: TextFormat, records: readonly number[]): Map<number, number> {
+export function linesOfRecords(
+  path: string,
+  { quote, gzip }: TextFormat,
+  records: readonly number[],
+): Map<number, number> {
   const lines = new Map<number, number>();
   const wanted = [...new Set(records)].sort((a, b) => a - b);
   if (quote === '' || wanted.length === 0) return new Map(wanted.map((record) => [record, record]));

@@ -1,13 +1,17 @@
 /**
- * @file A statement's lines as CSV (RFC 4180): the ledger's own columns, or those of FOCUS 1.2, so that whatever reads cloud bills
- * reads this one too.
+ * @file A statement's lines as CSV (RFC 4180): the ledger's own columns, or those of FOCUS 1.2, so
+ * that whatever reads cloud bills reads this one too.
  *
- * FOCUS knows no *headline* and no *purpose*: they travel as `x_` columns, which the specification leaves to the provider.
+ * FOCUS knows no *headline* and no *purpose*: they travel as `x_` columns, which the specification
+ * leaves to the provider.
  */
 import { UNIT_OF } from '../importers/source.js';
 import type { Statement, StatementLine } from '../statement.js';
 
-/** Excel and its like run what begins so; such text gets an apostrophe before it. Numbers are left alone. */
+/**
+ * Excel and its like run what begins so; such text gets an apostrophe before it. Numbers are left
+ * alone.
+ */
 const FORMULA = /^[=+@\t\r]|^-(?![\d.])/;
 
 function record(fields: readonly (string | number | null)[]): string {
@@ -45,7 +49,12 @@ export const LINE_COLUMNS: readonly (readonly [
 
 export function statementCsv(statement: Statement): string {
   const head = record(LINE_COLUMNS.map(([column]) => column));
-  return head + statement.lines.map((line) => record(LINE_COLUMNS.map(([, of]) => of(line, statement)))).join('');
+  return (
+    head +
+    statement.lines
+      .map((line) => record(LINE_COLUMNS.map(([, of]) => of(line, statement))))
+      .join('')
+  );
 }
 
 const CATEGORIES: Record<StatementLine['kind'], string> = {
@@ -71,7 +80,10 @@ export function statementFocusCsv(statement: Statement): string {
     ['BillingPeriodEnd', () => period.to],
     ['ChargeCategory', () => 'Usage'],
     ['ChargeClass', () => null],
-    ['ChargeDescription', (line) => [line.category, line.what, line.rule].filter((one) => one !== '').join('; ')],
+    [
+      'ChargeDescription',
+      (line) => [line.category, line.what, line.rule].filter((one) => one !== '').join('; '),
+    ],
     ['ChargeFrequency', () => 'Usage-Based'],
     ['ChargePeriodStart', (line) => line.start || period.from],
     ['ChargePeriodEnd', (line) => line.end || period.to],
@@ -95,7 +107,10 @@ export function statementFocusCsv(statement: Statement): string {
     ['x_Money', (line) => line.money],
   ];
   const lines = statement.lines.filter((line) => line.columns.includes('full'));
-  return record(columns.map(([name]) => name)) + lines.map((line) => record(columns.map(([, of]) => of(line)))).join('');
+  return (
+    record(columns.map(([name]) => name)) +
+    lines.map((line) => record(columns.map(([, of]) => of(line)))).join('')
+  );
 }
 
 /** FOCUS writes units capitalised and in the plural. */

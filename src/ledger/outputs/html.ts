@@ -1,6 +1,6 @@
 /**
- * @file A statement as one HTML page: the waterfall and the tables. It stands alone: no script, no font, no request; a policy in
- * the page forbids them. Every text from outside is escaped.
+ * @file A statement as one HTML page: the waterfall and the tables. It stands alone: no script, no
+ * font, no request; a policy in the page forbids them. Every text from outside is escaped.
  */
 import type { Statement } from '../statement.js';
 import { escapeHtml, waterfallSvg } from '../waterfall.js';
@@ -37,11 +37,14 @@ export function htmlPage(title: string, body: readonly string[], style = ''): st
 }
 
 export function statementHtml(statement: Statement): string {
-  const list = (items: readonly string[]) => `<ul>${items.map((item) => `<li>${escapeHtml(item)}</li>`).join('')}</ul>`;
+  const list = (items: readonly string[]) =>
+    `<ul>${items.map((item) => `<li>${escapeHtml(item)}</li>`).join('')}</ul>`;
   return htmlPage(statement.title, [
     list(factsOf(statement)),
     `<h2>From headline to full</h2>${waterfallSvg(statement)}`,
-    ...tablesOf(statement).map((table) => `<h2>${escapeHtml(table.title)}</h2><div class="wide">${htmlTable(table)}</div>`),
+    ...tablesOf(statement).map(
+      (table) => `<h2>${escapeHtml(table.title)}</h2><div class="wide">${htmlTable(table)}</div>`,
+    ),
     statement.notes.length > 0 ? `<h2>Notes</h2>${list(statement.notes)}` : '',
   ]);
 }
@@ -50,6 +53,7 @@ export function htmlTable({ head, right, rows, footer }: Omit<Table, 'title'>): 
   const cells = (row: readonly string[], tag: 'th' | 'td') =>
     `<tr>${row.map((cell, i) => `<${tag}${right[i] ? ' class="right"' : ''}>${escapeHtml(cell)}</${tag}>`).join('')}</tr>`;
   const body = rows.map((row) => cells(row, 'td')).join('');
-  const end = footer.length > 0 ? `<tfoot>${footer.map((row) => cells(row, 'td')).join('')}</tfoot>` : '';
+  const end =
+    footer.length > 0 ? `<tfoot>${footer.map((row) => cells(row, 'td')).join('')}</tfoot>` : '';
   return `<table><thead>${cells(head, 'th')}</thead><tbody>${body}</tbody>${end}</table>`;
 }

@@ -1,5 +1,6 @@
 /**
- * @file A statement's lines as Parquet: the columns of the CSV with types, amounts as DECIMAL(38, 18).
+ * @file A statement's lines as Parquet: the columns of the CSV with types, amounts as DECIMAL(38,
+ * 18).
  */
 import { copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -23,14 +24,18 @@ export async function writeStatementParquet(statement: Statement, path: string):
   try {
     const lines = join(db.folder, 'lines.ndjson');
     const records = statement.lines.map((line) =>
-      Object.fromEntries(LINE_COLUMNS.map(([column, of]) => [column, of(line, statement)?.toString() ?? null])),
+      Object.fromEntries(
+        LINE_COLUMNS.map(([column, of]) => [column, of(line, statement)?.toString() ?? null]),
+      ),
     );
     writeFileSync(lines, records.map((one) => `${JSON.stringify(one)}\n`).join(''));
     const columns = LINE_COLUMNS.map(([column]) => `${text(column)}: 'VARCHAR'`).join(', ');
     const typed = LINE_COLUMNS.map(
-      ([column]) => `CAST(nullif(${name(column)}, '') AS ${TYPES[column] ?? 'VARCHAR'}) AS ${name(column)}`,
+      ([column]) =>
+        `CAST(nullif(${name(column)}, '') AS ${TYPES[column] ?? 'VARCHAR'}) AS ${name(column)}`,
     );
-    // Written beside the database first: a full disk leaves no half file at `path`, and errors of `path` are the system's own.
+    // Written beside the database first: a full disk leaves no half file at `path`, and errors of
+    // `path` are the system's own.
     const finished = join(db.folder, 'lines.parquet');
     await db.run('SET preserve_insertion_order = true');
     await db.run(

@@ -1,8 +1,8 @@
 /**
  * @file A statement as tables of text: what the terminal, Markdown and the page have in common.
  *
- * Lines are merged by model, purpose and kind, since what a reader wants of ten thousand jobs is what they were for. Printed
- * amounts of a column add up to its printed total (largest remainder).
+ * Lines are merged by model, purpose and kind, since what a reader wants of ten thousand jobs is
+ * what they were for. Printed amounts of a column add up to its printed total (largest remainder).
  */
 import { apportion, Decimal, decimalsFor, formatUsd, sum } from '../money.js';
 import type { Statement, StatementLine } from '../statement.js';
@@ -27,7 +27,10 @@ export const SHOWN = 20;
 
 export function factsOf(statement: Statement): string[] {
   const { totals, currency, period } = statement;
-  const decimals = decimalsFor([new Decimal(totals.headline.amount), new Decimal(totals.full.amount)]);
+  const decimals = decimalsFor([
+    new Decimal(totals.headline.amount),
+    new Decimal(totals.full.amount),
+  ]);
   return [
     `Headline ${formatMoney(totals.headline.amount, decimals, currency)}; full ${formatMoney(totals.full.amount, decimals, currency)}`,
     `Period: ${period.from || 'unknown'} to ${period.to || 'unknown'}`,
@@ -38,7 +41,13 @@ export function factsOf(statement: Statement): string[] {
 }
 
 export function tablesOf(statement: Statement): Table[] {
-  return [costTable(statement), bridgeTable(statement), modelTable(statement), ruleTable(statement), fileTable(statement)]
+  return [
+    costTable(statement),
+    bridgeTable(statement),
+    modelTable(statement),
+    ruleTable(statement),
+    fileTable(statement),
+  ]
     .concat(listTable('Malformed rows, not billed', statement.imports.malformed))
     .concat(listTable('Refused charges, not billed', statement.imports.refused))
     .filter((table) => table.rows.length > 0);
@@ -47,7 +56,14 @@ export function tablesOf(statement: Statement): Table[] {
 function costTable({ lines, totals, currency }: Statement): Table {
   const rows = new Map<string, StatementLine[]>();
   for (const line of lines) {
-    const key = JSON.stringify([line.model, line.category, line.source, line.kind, line.money, line.columns]);
+    const key = JSON.stringify([
+      line.model,
+      line.category,
+      line.source,
+      line.kind,
+      line.money,
+      line.columns,
+    ]);
     rows.set(key, [...(rows.get(key) ?? []), line]);
   }
   const groups = [...rows.values()];
@@ -83,14 +99,25 @@ function costTable({ lines, totals, currency }: Statement): Table {
       group[0].money,
     ]),
     footer: [
-      ['Total', '', '', '', '', ...[totals.headline, totals.full].map((one) => formatMoney(one.amount, decimals, currency)), ''],
+      [
+        'Total',
+        '',
+        '',
+        '',
+        '',
+        ...[totals.headline, totals.full].map((one) => formatMoney(one.amount, decimals, currency)),
+        '',
+      ],
     ],
   };
 }
 
 /** Six digits at most, for people. */
 function round(quantity: Decimal): string {
-  const places = Math.max(0, 5 - Math.max(0, quantity.abs().lt(1) ? 0 : quantity.abs().log(10).floor().toNumber()));
+  const places = Math.max(
+    0,
+    5 - Math.max(0, quantity.abs().lt(1) ? 0 : quantity.abs().log(10).floor().toNumber()),
+  );
   return quantity
     .toDecimalPlaces(places)
     .toFixed()
@@ -98,9 +125,15 @@ function round(quantity: Decimal): string {
 }
 
 function bridgeTable({ bridge, totals, currency }: Statement): Table {
-  const amounts = [totals.headline.amount, ...bridge.map((step) => step.amount)].map((amount) => new Decimal(amount));
+  const amounts = [totals.headline.amount, ...bridge.map((step) => step.amount)].map(
+    (amount) => new Decimal(amount),
+  );
   const decimals = decimalsFor(amounts);
-  const parts = apportion(amounts, decimals, new Decimal(totals.full.amount).toDecimalPlaces(decimals));
+  const parts = apportion(
+    amounts,
+    decimals,
+    new Decimal(totals.full.amount).toDecimalPlaces(decimals),
+  );
   return {
     title: 'From headline to full',
     head: ['Scope', 'Amount'],
@@ -110,7 +143,10 @@ function bridgeTable({ bridge, totals, currency }: Statement): Table {
         ? []
         : [
             ['headline', formatMoney(parts[0], decimals, currency)],
-            ...bridge.map(({ what }, i) => [`+ ${what}`, formatMoney(parts[i + 1], decimals, currency)]),
+            ...bridge.map(({ what }, i) => [
+              `+ ${what}`,
+              formatMoney(parts[i + 1], decimals, currency),
+            ]),
           ],
     footer: [['full', formatMoney(totals.full.amount, decimals, currency)]],
   };

@@ -1,9 +1,11 @@
 /**
- * @file From tokens a second to money: machines for a demand, dollars a million tokens, margin at a list price.
+ * @file From tokens a second to money: machines for a demand, dollars a million tokens, margin at a
+ * list price.
  *
- * A cost for a million input tokens and one for a million output tokens need a rule, for both are made on the same machines. The rule
- * here is use: each kind pays for the accelerator time that it takes (prompts, and decoding). `allOnOutput` is the other common
- * rule, and the two never mix in one figure.
+ * A cost for a million input tokens and one for a million output tokens need a rule, for both are
+ * made on the same machines. The rule here is use: each kind pays for the accelerator time that it
+ * takes (prompts, and decoding). `allOnOutput` is the other common rule, and the two never mix in
+ * one figure.
  */
 import { UserError } from '../../base/errors.js';
 import type { Quantity } from '../cluster.js';
@@ -56,9 +58,18 @@ export function ratesOfPools(pools: Disaggregated, factor: number): Rates {
  * @param utilisation share of the paid hours that serve; idle hours are paid too
  */
 export function tokenCost(rates: Rates, usdPerHour: Quantity, utilisation = 1): TokenCost {
-  const { inputTokensPerSecond: input, outputTokensPerSecond: output, prefillShare, factor } = rates;
+  const {
+    inputTokensPerSecond: input,
+    outputTokensPerSecond: output,
+    prefillShare,
+    factor,
+  } = rates;
   if (!(utilisation > 0 && utilisation <= 1))
-    throw new UserError('usage', `utilisation is ${utilisation}; give a share above 0 and up to 1`, 'utilisation');
+    throw new UserError(
+      'usage',
+      `utilisation is ${utilisation}; give a share above 0 and up to 1`,
+      'utilisation',
+    );
   const millionPerHour = (SECONDS_PER_HOUR * utilisation) / 1e6;
   const price = (tokensPerSecond: number, share: number): Quantity => {
     if (!(tokensPerSecond > 0)) return { value: 0, low: 0, high: 0 };
@@ -108,7 +119,10 @@ export function serviceOf(demand: ServiceDemand, node: NodeRates): Service {
 }
 
 /** USD a day for nodes that are paid around the clock. */
-export function nodeCost(nodes: number, node: Pick<NodeRates, 'accelerators' | 'usdPerAcceleratorHour'>): number {
+export function nodeCost(
+  nodes: number,
+  node: Pick<NodeRates, 'accelerators' | 'usdPerAcceleratorHour'>,
+): number {
   return nodes * node.accelerators * node.usdPerAcceleratorHour * 24;
 }
 
@@ -120,11 +134,20 @@ export interface TokenPrices {
 }
 
 /**
- * What a day's tokens would bring at list prices, and the margin over cost: (revenue − cost) / cost, as DeepSeek defined its 545%.
+ * What a day's tokens would bring at list prices, and the margin over cost: (revenue − cost) /
+ * cost, as DeepSeek defined its 545%.
  * @param cachedShare of the input tokens, billed at the cached price
  */
-export function theoreticalMargin(demand: ServiceDemand, cachedShare: number, prices: TokenPrices, usdPerDay: number) {
+export function theoreticalMargin(
+  demand: ServiceDemand,
+  cachedShare: number,
+  prices: TokenPrices,
+  usdPerDay: number,
+) {
   const { inputTokensPerDay: input, outputTokensPerDay: output } = demand;
-  const revenue = (input * (cachedShare * prices.inputCached + (1 - cachedShare) * prices.input) + output * prices.output) / 1e6;
+  const revenue =
+    (input * (cachedShare * prices.inputCached + (1 - cachedShare) * prices.input) +
+      output * prices.output) /
+    1e6;
   return { revenueUsdPerDay: revenue, marginOverCost: (revenue - usdPerDay) / usdPerDay };
 }

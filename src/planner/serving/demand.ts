@@ -1,11 +1,13 @@
 /**
  * @file What cheaper tokens do to spending.
  *
- * Demand of constant price elasticity e: tokens = base × (price / base price)^−e, so spending = base × (price / base price)^(1 − e).
- * Below 1, cheaper tokens cut the bill; at 1 it stays; above 1 it grows — Jevons (The Coal Question, 1865, chapter VII), who saw
- * better engines burn more coal. The elasticity is a statement of whoever asks, not a fact that this planner knows: nobody has measured it
- * for tokens over the falls of price that were seen, and a constant one over a hundredfold fall is a strong assumption. Hence an
- * interval of elasticities, and the answer says whether it straddles the threshold.
+ * Demand of constant price elasticity e: tokens = base × (price / base price)^−e, so spending =
+ * base × (price / base price)^(1 − e). Below 1, cheaper tokens cut the bill; at 1 it stays; above 1
+ * it grows — Jevons (The Coal Question, 1865, chapter VII), who saw better engines burn more coal.
+ * The elasticity is a statement of whoever asks, not a fact that this planner knows: nobody has
+ * measured it for tokens over the falls of price that were seen, and a constant one over a
+ * hundredfold fall is a strong assumption. Hence an interval of elasticities, and the answer says
+ * whether it straddles the threshold.
  */
 import { UserError } from '../../base/errors.js';
 import type { Quantity } from '../cluster.js';
@@ -21,10 +23,17 @@ export interface Spending {
   verdict: 'falls' | 'unchanged' | 'rises' | 'either';
 }
 
-/** @param elasticity as a positive number: 1.3 means that 1% off the price sells 1.3% more (for small changes) */
+/**
+ * @param elasticity as a positive number: 1.3 means that 1% off the price sells 1.3% more (for
+ * small changes)
+ */
 export function spendingAfter(priceRatio: number, elasticity: Quantity): Spending {
   if (!(priceRatio > 0) || !Number.isFinite(priceRatio))
-    throw new UserError('usage', `price ratio is ${priceRatio}; give the new price over the old one, above 0`, 'priceRatio');
+    throw new UserError(
+      'usage',
+      `price ratio is ${priceRatio}; give the new price over the old one, above 0`,
+      'priceRatio',
+    );
   const { value, low, high } = elasticity;
   if (!(low >= 0 && low <= value && value <= high && Number.isFinite(high)))
     throw new UserError(
@@ -37,7 +46,12 @@ export function spendingAfter(priceRatio: number, elasticity: Quantity): Spendin
     return { value: priceRatio ** power(value), low: Math.min(...ends), high: Math.max(...ends) };
   };
   const spendingRatio = ratio((e) => JEVONS_THRESHOLD - e);
-  return { priceRatio, tokensRatio: ratio((e) => -e), spendingRatio, verdict: verdictOf(spendingRatio) };
+  return {
+    priceRatio,
+    tokensRatio: ratio((e) => -e),
+    spendingRatio,
+    verdict: verdictOf(spendingRatio),
+  };
 }
 
 function verdictOf({ low, high }: Quantity): Spending['verdict'] {
@@ -46,12 +60,20 @@ function verdictOf({ low, high }: Quantity): Spending['verdict'] {
   return low >= 1 ? 'rises' : 'either';
 }
 
-/** The price ratio at which spending reaches a multiple of today's; null at the threshold, where no price does. */
+/**
+ * The price ratio at which spending reaches a multiple of today's; null at the threshold, where no
+ * price does.
+ */
 export function priceRatioForSpending(spendingRatio: number, elasticity: number): number | null {
-  return elasticity === JEVONS_THRESHOLD ? null : spendingRatio ** (1 / (JEVONS_THRESHOLD - elasticity));
+  return elasticity === JEVONS_THRESHOLD
+    ? null
+    : spendingRatio ** (1 / (JEVONS_THRESHOLD - elasticity));
 }
 
 /** The elasticity that two points of a demand curve imply (arc in logarithms). */
-export function impliedElasticity(before: { price: number; tokens: number }, after: { price: number; tokens: number }): number {
+export function impliedElasticity(
+  before: { price: number; tokens: number },
+  after: { price: number; tokens: number },
+): number {
   return -Math.log(after.tokens / before.tokens) / Math.log(after.price / before.price);
 }

@@ -1,11 +1,12 @@
 /**
  * @file In what a served model is stored and multiplied.
  *
- * A label such as `fp4` says less than it seems. Checkpoints in NVFP4 or MXFP4 keep attention wider than the experts (DeepSeek-R1-FP4
- * keeps it in 16 bits, GPT-OSS too: its model card, section 2.1); Hopper has no FP4 units and widens MXFP4 to BF16 in registers,
- * while Blackwell multiplies it by FP8 activations; weight-only INT4 multiplies in BF16 everywhere. Bytes count the scales: a
- * block of 16 with an FP8 scale (NVFP4) is 4.5 bits a weight, a block of 32 with an 8-bit exponent (MXFP4) 4.25, a group of 128
- * with a 16-bit scale (INT4) 4.125.
+ * A label such as `fp4` says less than it seems. Checkpoints in NVFP4 or MXFP4 keep attention wider
+ * than the experts (DeepSeek-R1-FP4 keeps it in 16 bits, GPT-OSS too: its model card, section 2.1);
+ * Hopper has no FP4 units and widens MXFP4 to BF16 in registers, while Blackwell multiplies it by
+ * FP8 activations; weight-only INT4 multiplies in BF16 everywhere. Bytes count the scales: a block
+ * of 16 with an FP8 scale (NVFP4) is 4.5 bits a weight, a block of 32 with an 8-bit exponent
+ * (MXFP4) 4.25, a group of 128 with a 16-bit scale (INT4) 4.125.
  */
 import type { Architecture } from '../architecture.js';
 import type { Accelerator } from '../cluster.js';
@@ -14,7 +15,10 @@ import type { Precision } from '../layout.js';
 export interface ServingPrecision {
   /** Short form for tables: `fp8`, `nvfp4`, `mxfp4`, `int4`, `bf16`. */
   name: string;
-  /** Bytes a weight, scales included, of routed experts and of all other linear layers. Embedding and head are BF16. */
+  /**
+   * Bytes a weight, scales included, of routed experts and of all other linear layers. Embedding
+   * and head are BF16.
+   */
   expertBytes: number;
   otherBytes: number;
   /** Bytes an element of keys, values or latents. */
@@ -28,7 +32,15 @@ export interface ServingPrecision {
   otherWidened: boolean;
 }
 
-const WEIGHT_BYTES = { fp32: 4, bf16: 2, fp8: 1, int8: 1, nvfp4: 4.5 / 8, mxfp4: 4.25 / 8, int4: 4.125 / 8 } as const;
+const WEIGHT_BYTES = {
+  fp32: 4,
+  bf16: 2,
+  fp8: 1,
+  int8: 1,
+  nvfp4: 4.5 / 8,
+  mxfp4: 4.25 / 8,
+  int4: 4.125 / 8,
+} as const;
 
 /** A weight format that is served. */
 export type WeightFormat = keyof typeof WEIGHT_BYTES;
@@ -58,14 +70,16 @@ export function servingPrecision(
           : format === 'fp32'
             ? native('tf32')
             : 'bf16';
-  // Four-bit mixtures: only the experts are in four bits; the rest is 16 bits in MXFP4 and with latent attention, else 8.
+  // Four-bit mixtures: only the experts are in four bits; the rest is 16 bits in MXFP4 and with
+  // latent attention, else 8.
   const rest: WeightFormat =
     !fourBits || architecture.moe === null
       ? format
       : format === 'mxfp4' || architecture.attention.kind === 'mla'
         ? 'bf16'
         : 'fp8';
-  const otherCompute: Precision = rest === format ? compute : rest === 'fp8' ? native('fp8') : 'bf16';
+  const otherCompute: Precision =
+    rest === format ? compute : rest === 'fp8' ? native('fp8') : 'bf16';
   return {
     name: format,
     expertBytes: WEIGHT_BYTES[format],
@@ -74,7 +88,10 @@ export function servingPrecision(
     expertCompute: compute,
     otherCompute,
     // Latent attention over an FP8 cache multiplies in FP8 on accelerators with FP4 units only.
-    attentionCompute: kv === 'fp8' && (architecture.attention.kind === 'gqa' || has('nvfp4')) ? native('fp8') : 'bf16',
+    attentionCompute:
+      kv === 'fp8' && (architecture.attention.kind === 'gqa' || has('nvfp4'))
+        ? native('fp8')
+        : 'bf16',
     expertWidened: compute === 'bf16' && format !== 'bf16',
     otherWidened: otherCompute === 'bf16' && rest !== 'bf16',
   };
@@ -87,7 +104,8 @@ export function peakFlops(accelerator: Accelerator, precision: Precision): numbe
 }
 
 /**
- * The format that a published label names; null when it names none. Everything before the first `/` or `+` decides, so that
+ * The format that a published label names; null when it names none. Everything before the first `/`
+ * or `+` decides, so that
  * `fp8 GEMM+dispatch / bf16 MLA+combine` is FP8.
  */
 export function weightFormatOf(label: string, architecture: Architecture): WeightFormat | null {

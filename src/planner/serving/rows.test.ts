@@ -26,7 +26,8 @@ function predict(change: ServingRow = {}): ServingPrediction {
   if ('skipped' in prediction) throw new Error(prediction.skipped);
   return prediction;
 }
-const skipped = (change: ServingRow) => (predictServingRow({ ...ROW, ...change }) as { skipped: string }).skipped;
+const skipped = (change: ServingRow) =>
+  (predictServingRow({ ...ROW, ...change }) as { skipped: string }).skipped;
 
 describe('a row of serving measurements', () => {
   it('lands near a published figure: Llama 3.3 70B, FP8, two H200, 2,587 output tokens a second a GPU (TensorRT-LLM)', () => {
@@ -69,7 +70,10 @@ describe('a row of serving measurements', () => {
     expect(at('tokens_per_s_per_user') * at('mean_tpot', 's')).toBeCloseTo(1, 9);
     expect(at('tpot', 'ms')).toBeCloseTo(1000 * at('mean_tpot', 's'), 9);
     expect(at('latency', 's')).toBeCloseTo(at('ttft', 's') + 999 * at('tpot', 's'), 9);
-    expect(at('cost_per_M_total_tokens', 'USD/Mtok')).toBeCloseTo(at('cost_per_M_output_tokens', 'USD/Mtok') / 2, 9);
+    expect(at('cost_per_M_total_tokens', 'USD/Mtok')).toBeCloseTo(
+      at('cost_per_M_output_tokens', 'USD/Mtok') / 2,
+      9,
+    );
   });
 
   it('divides the requests over the replicas that the accelerators make', () => {
@@ -97,7 +101,10 @@ describe('a row of serving measurements', () => {
       concurrency: '1024',
       engine: 'Dynamo, disaggregated',
     };
-    expect(predict(row).predicted).not.toBeCloseTo(predict({ ...row, engine: 'TensorRT-LLM' }).predicted, 0);
+    expect(predict(row).predicted).not.toBeCloseTo(
+      predict({ ...row, engine: 'TensorRT-LLM' }).predicted,
+      0,
+    );
   });
 
   it.each([
@@ -110,7 +117,10 @@ describe('a row of serving measurements', () => {
     [{ precision: 'ternary' }, /precision ternary/],
     [{ note: 'recalled' }, /recalled or unverified/],
     [{ note: 'same with MTP' }, /speculative decoding/],
-    [{ metric: 'tokens_per_s_per_node', phase: 'prefill', note: 'includes context-cache hits' }, /cache of earlier prompts/],
+    [
+      { metric: 'tokens_per_s_per_node', phase: 'prefill', note: 'includes context-cache hits' },
+      /cache of earlier prompts/,
+    ],
     [{ n_gpus: '1', parallelism: 'TP1', precision: 'bf16' }, /leave no memory/],
     [{ parallelism: 'TP3', n_gpus: '3' }, /64 heads do not divide/],
   ])('says why it skips %j', (change, reason) => {
@@ -145,18 +155,24 @@ it('adds independent uncertainties as squares', () => {
 
 describe('published rows', () => {
   const { rows } = parseCsv(readFileSync('bench/data/serving-tensorrt-llm.csv', 'utf8'));
-  const results = rows.map(({ value, ...row }) => ({ measured: Number(value), prediction: predictServingRow(row) }));
+  const results = rows.map(({ value, ...row }) => ({
+    measured: Number(value),
+    prediction: predictServingRow(row),
+  }));
 
   it('are predicted, most within a fifth, and covered as often as stated', () => {
     const predictions = results.flatMap(({ measured, prediction }) =>
       'skipped' in prediction ? [] : [{ measured, ...prediction }],
     );
     expect(predictions.length).toBe(rows.length);
-    const errors = predictions.map(({ measured, predicted }) => Math.abs(predicted / measured - 1)).sort((a, b) => a - b);
+    const errors = predictions
+      .map(({ measured, predicted }) => Math.abs(predicted / measured - 1))
+      .sort((a, b) => a - b);
     expect(errors[errors.length >> 1]).toBeLessThan(0.15);
     expect(errors[Math.floor(0.8 * errors.length)]).toBeLessThan(0.25);
     const covered =
-      predictions.filter(({ measured, low, high }) => low <= measured && measured <= high).length / predictions.length;
+      predictions.filter(({ measured, low, high }) => low <= measured && measured <= high).length /
+      predictions.length;
     expect(covered).toBeGreaterThan(0.85);
     const widths = predictions.map(({ low, high }) => high / low).sort((a, b) => a - b);
     expect(widths[widths.length >> 1]).toBeLessThan(2);

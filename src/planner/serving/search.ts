@@ -1,8 +1,9 @@
 /**
  * @file The best way to serve a model on a machine.
  *
- * Every layout whose tensor, pipeline, attention and expert degrees are powers of two (or fill the machine) and divide the model, at
- * every concurrency in steps of a factor of √2, plus the two pools of disaggregated serving. A layout that loses says why.
+ * Every layout whose tensor, pipeline, attention and expert degrees are powers of two (or fill the
+ * machine) and divide the model, at every concurrency in steps of a factor of √2, plus the two
+ * pools of disaggregated serving. A layout that loses says why.
  */
 import type { Architecture } from '../architecture.js';
 import type { Accelerator } from '../cluster.js';
@@ -11,7 +12,13 @@ import { layoutFault, replicaSize, type ServingLayout, servingLayoutName } from 
 import { cacheMemory, type Lengths } from './memory.js';
 import { servingPrecision, type WeightFormat } from './precision.js';
 import { type Deployment, deployment } from './step.js';
-import { type Disaggregated, serve, serveDecoding, serveDisaggregated, servePrompts } from './throughput.js';
+import {
+  type Disaggregated,
+  serve,
+  serveDecoding,
+  serveDisaggregated,
+  servePrompts,
+} from './throughput.js';
 
 export interface ServingGoals {
   /** Upper bounds, in seconds. */
@@ -43,7 +50,10 @@ export interface ServingChoice {
   tpotSeconds: number;
   outputTokensPerSecondPerAccelerator: number;
   inputTokensPerSecondPerAccelerator: number;
-  /** A million tokens at the accelerator's rental price, all cost on output, and on input and output alike. */
+  /**
+   * A million tokens at the accelerator's rental price, all cost on output, and on input and output
+   * alike.
+   */
   usdPerMillionOutput: number;
   usdPerMillionTotal: number;
 }
@@ -57,7 +67,15 @@ export interface ServingSearch {
 
 /** Highest output throughput an accelerator within the goals. */
 export function bestServing(question: ServingQuestion): ServingSearch {
-  const { architecture, accelerator, count, lengths, goals = {}, calibration = SERVING_CALIBRATION, maxBatch = 2048 } = question;
+  const {
+    architecture,
+    accelerator,
+    count,
+    lengths,
+    goals = {},
+    calibration = SERVING_CALIBRATION,
+    maxBatch = 2048,
+  } = question;
   const precision = servingPrecision(question.format, question.kv, architecture, accelerator);
   const choices: ServingChoice[] = [];
   const rejected: { layout: string; reason: string }[] = [];
@@ -73,11 +91,18 @@ export function bestServing(question: ServingQuestion): ServingSearch {
     if ('reason' in choice) rejected.push({ layout: name, reason: choice.reason });
     else choices.push(choice);
   }
-  choices.sort((a, b) => b.outputTokensPerSecondPerAccelerator - a.outputTokensPerSecondPerAccelerator);
+  choices.sort(
+    (a, b) => b.outputTokensPerSecondPerAccelerator - a.outputTokensPerSecondPerAccelerator,
+  );
   const [best = null] = choices;
   for (const choice of choices.slice(1)) {
-    const share = choice.outputTokensPerSecondPerAccelerator / (best as ServingChoice).outputTokensPerSecondPerAccelerator;
-    rejected.push({ layout: choice.name, reason: `slower: ${(100 * share).toFixed(0)}% of the best` });
+    const share =
+      choice.outputTokensPerSecondPerAccelerator /
+      (best as ServingChoice).outputTokensPerSecondPerAccelerator;
+    rejected.push({
+      layout: choice.name,
+      reason: `slower: ${(100 * share).toFixed(0)}% of the best`,
+    });
   }
   return { best, choices, rejected };
 }
@@ -94,14 +119,20 @@ export function layoutsOf(architecture: Architecture, count: number): ServingLay
         const size = tensor * pipeline * dataAttention;
         if (size > count || count % size !== 0) continue;
         const experts = architecture.moe === null ? [1] : [...new Set([1, tensor * dataAttention])];
-        // Copied attention is for experts that are spread: without that the copies are replicas of their own.
+        // Copied attention is for experts that are spread: without that the copies are replicas of
+        // their own.
         for (const expert of experts)
-          if (dataAttention === 1 || expert > 1) layouts.push({ tensor, pipeline, dataAttention, expert });
+          if (dataAttention === 1 || expert > 1)
+            layouts.push({ tensor, pipeline, dataAttention, expert });
       }
   return layouts;
 }
 
-function memoryFault(served: Deployment, lengths: Lengths, calibration: ServingCalibration): string | null {
+function memoryFault(
+  served: Deployment,
+  lengths: Lengths,
+  calibration: ServingCalibration,
+): string | null {
   const memory = cacheMemory(served, lengths, calibration);
   const need = (memory.weightBytes / 1e9).toFixed(1);
   if (memory.cacheBytes === 0) return `memory: ${need} GB of weights do not fit`;
@@ -156,11 +187,20 @@ export interface PoolChoice {
 }
 
 /**
- * Disaggregated serving: the layout that reads prompts fastest an accelerator, beside the one that decodes fastest within the goals.
- * The pools are of any size; the result's `prefillShare` says in which ratio. Null with the reason when either pool has no layout.
+ * Disaggregated serving: the layout that reads prompts fastest an accelerator, beside the one that
+ * decodes fastest within the goals. The pools are of any size; the result's `prefillShare` says in
+ * which ratio. Null with the reason when either pool has no layout.
  */
 export function bestDisaggregated(question: ServingQuestion): PoolChoice | { fault: string } {
-  const { architecture, accelerator, count, lengths, goals = {}, calibration = SERVING_CALIBRATION, maxBatch = 2048 } = question;
+  const {
+    architecture,
+    accelerator,
+    count,
+    lengths,
+    goals = {},
+    calibration = SERVING_CALIBRATION,
+    maxBatch = 2048,
+  } = question;
   const precision = servingPrecision(question.format, question.kv, architecture, accelerator);
   let prefill: { served: Deployment; rate: number } | null = null;
   let decode: { served: Deployment; rate: number; concurrency: number } | null = null;
@@ -169,24 +209,39 @@ export function bestDisaggregated(question: ServingQuestion): PoolChoice | { fau
     const served = deployment(architecture, accelerator, precision, layout);
     const size = replicaSize(layout);
     const prompts = servePrompts(served, lengths.input, calibration);
-    if (!('fault' in prompts) && !(prompts.ttftSeconds > (goals.ttftSeconds ?? Number.POSITIVE_INFINITY))) {
+    if (
+      !('fault' in prompts) &&
+      !(prompts.ttftSeconds > (goals.ttftSeconds ?? Number.POSITIVE_INFINITY))
+    ) {
       const rate = prompts.inputTokensPerSecond / size;
       if (prefill === null || rate > prefill.rate) prefill = { served, rate };
     }
     for (let concurrency = size; ; concurrency *= 2) {
       const pool = serveDecoding(served, lengths, { calibration, concurrency, maxBatch });
-      if ('fault' in pool || pool.tpotSeconds > (goals.tpotSeconds ?? Number.POSITIVE_INFINITY)) break;
+      if ('fault' in pool || pool.tpotSeconds > (goals.tpotSeconds ?? Number.POSITIVE_INFINITY))
+        break;
       const rate = pool.outputTokensPerSecond / size;
       if (decode === null || rate > decode.rate) decode = { served, rate, concurrency };
       if (pool.batch < concurrency) break;
     }
   }
   if (prefill === null)
-    return { fault: `no layout on ${count} ${accelerator.id} reads prompts of ${lengths.input} tokens within the goals` };
-  if (decode === null) return { fault: `no layout on ${count} ${accelerator.id} decodes within the goals` };
+    return {
+      fault: `no layout on ${count} ${accelerator.id} reads prompts of ${lengths.input} tokens within the goals`,
+    };
+  if (decode === null)
+    return { fault: `no layout on ${count} ${accelerator.id} decodes within the goals` };
   const { concurrency } = decode;
-  const result = serveDisaggregated(prefill.served, decode.served, lengths, { calibration, concurrency, maxBatch });
+  const result = serveDisaggregated(prefill.served, decode.served, lengths, {
+    calibration,
+    concurrency,
+    maxBatch,
+  });
   if ('fault' in result) return result;
   const named = ({ layout }: Deployment) => ({ layout, name: servingLayoutName(layout) });
-  return { prefill: named(prefill.served), decode: { ...named(decode.served), concurrency }, result };
+  return {
+    prefill: named(prefill.served),
+    decode: { ...named(decode.served), concurrency },
+    result,
+  };
 }

@@ -7,11 +7,25 @@ import { publishedModel } from '../models.js';
 import { SERVING_CALIBRATION } from './calibration.js';
 import { nodeCost, ratesOf, serviceOf, theoreticalMargin, tokenCost } from './cost.js';
 import { impliedElasticity, priceRatioForSpending, spendingAfter } from './demand.js';
-import { checkLayout, parseServingLayout, replicaSize, type ServingLayout, SINGLE, servingLayoutName } from './layout.js';
+import {
+  checkLayout,
+  parseServingLayout,
+  replicaSize,
+  type ServingLayout,
+  SINGLE,
+  servingLayoutName,
+} from './layout.js';
 import { cacheMemory, weightBytes } from './memory.js';
 import { servingPrecision, weightFormatOf } from './precision.js';
 import { bestDisaggregated, bestServing } from './search.js';
-import { cacheBytesPerToken, cacheShards, type Deployment, deployment, expertsHit, passSeconds } from './step.js';
+import {
+  cacheBytesPerToken,
+  cacheShards,
+  type Deployment,
+  deployment,
+  expertsHit,
+  passSeconds,
+} from './step.js';
 import { serve, serveDecoding, serveDisaggregated, servePrompts } from './throughput.js';
 
 const model = (name: string) => publishedModel(name)?.architecture as Architecture;
@@ -26,7 +40,12 @@ function on(
   kv: 'fp8' | 'bf16' = 'bf16',
 ): Deployment {
   const [architecture, accelerator] = [model(name), chip(gpu)];
-  return deployment(architecture, accelerator, servingPrecision(format, kv, architecture, accelerator), { ...SINGLE, ...layout });
+  return deployment(
+    architecture,
+    accelerator,
+    servingPrecision(format, kv, architecture, accelerator),
+    { ...SINGLE, ...layout },
+  );
 }
 
 describe('precision', () => {
@@ -42,12 +61,20 @@ describe('precision', () => {
 
   it('keeps attention wider than the experts, and multiplies only in what the accelerator has', () => {
     const mxfp4 = servingPrecision('mxfp4', 'fp8', model('GPT-OSS-120B'), chip('h100'));
-    expect(mxfp4).toMatchObject({ expertBytes: 4.25 / 8, otherBytes: 2, kvBytes: 1, expertCompute: 'bf16', expertWidened: true });
+    expect(mxfp4).toMatchObject({
+      expertBytes: 4.25 / 8,
+      otherBytes: 2,
+      kvBytes: 1,
+      expertCompute: 'bf16',
+      expertWidened: true,
+    });
     expect(servingPrecision('mxfp4', 'fp8', model('GPT-OSS-120B'), chip('b200'))).toMatchObject({
       expertCompute: 'fp8',
       expertWidened: false,
     });
-    expect(servingPrecision('fp8', 'bf16', model('Llama 3 70B'), chip('a100')).otherCompute).toBe('bf16');
+    expect(servingPrecision('fp8', 'bf16', model('Llama 3 70B'), chip('a100')).otherCompute).toBe(
+      'bf16',
+    );
   });
 });
 
@@ -78,9 +105,13 @@ describe('layouts', () => {
   });
 
   it('refuses what does not divide', () => {
-    expect(() => checkLayout({ ...SINGLE, tensor: 3 }, dense)).toThrow(/64 heads do not divide over tensor 3/);
+    expect(() => checkLayout({ ...SINGLE, tensor: 3 }, dense)).toThrow(
+      /64 heads do not divide over tensor 3/,
+    );
     expect(() => checkLayout({ ...SINGLE, tensor: 0 }, dense)).toThrow(UserError);
-    expect(() => checkLayout({ ...SINGLE, tensor: 2, expert: 2 }, dense)).toThrow(/without experts/);
+    expect(() => checkLayout({ ...SINGLE, tensor: 2, expert: 2 }, dense)).toThrow(
+      /without experts/,
+    );
   });
 });
 
@@ -99,7 +130,10 @@ describe('memory', () => {
   it('lets local layers keep no more than their window', () => {
     const served = on('GPT-OSS-120B', 'h100', 'mxfp4');
     expect(cacheBytesPerToken(served, 128)).toBe(36 * 2 * 8 * 64 * 2);
-    expect(cacheBytesPerToken(served, 12_800) / cacheBytesPerToken(served, 128)).toBeCloseTo(0.505, 6);
+    expect(cacheBytesPerToken(served, 12_800) / cacheBytesPerToken(served, 128)).toBeCloseTo(
+      0.505,
+      6,
+    );
   });
 
   it('holds the published weights, whole or divided', () => {
@@ -107,16 +141,25 @@ describe('memory', () => {
     const whole = weightBytes(on('DeepSeek-V3', 'h200', 'fp8', { tensor: 1 }));
     expect(weightBytes(on('DeepSeek-V3', 'h200', 'fp8', { tensor: 8 })) * 8).toBeCloseTo(whole, -3);
     // 256 experts over 32 ranks are 8 each; attention, shared and dense layers are copied.
-    const spread = weightBytes(on('DeepSeek-V3', 'h800', 'fp8', { dataAttention: 32, expert: 32 })) / 1e9;
+    const spread =
+      weightBytes(on('DeepSeek-V3', 'h800', 'fp8', { dataAttention: 32, expert: 32 })) / 1e9;
     expect(spread).toBeGreaterThan(653 / 32 + 14);
     expect(spread).toBeLessThan(653 / 32 + 24);
   });
 
   it('finds no room for 671B on one accelerator', () => {
-    const memory = cacheMemory(on('DeepSeek-V3', 'h200', 'fp8'), { input: 1000, output: 1000 }, calibration);
+    const memory = cacheMemory(
+      on('DeepSeek-V3', 'h200', 'fp8'),
+      { input: 1000, output: 1000 },
+      calibration,
+    );
     expect(memory.cacheBytes).toBe(0);
     expect(
-      serve(on('DeepSeek-V3', 'h200', 'fp8'), { input: 1000, output: 1000 }, { calibration, concurrency: 1, maxBatch: 256 }),
+      serve(
+        on('DeepSeek-V3', 'h200', 'fp8'),
+        { input: 1000, output: 1000 },
+        { calibration, concurrency: 1, maxBatch: 256 },
+      ),
     ).toHaveProperty('fault');
   });
 });
@@ -130,7 +173,11 @@ describe('a pass', () => {
 
   it('reads every weight once to decode one token', () => {
     const served = on('Llama 3 70B', 'h200', 'bf16', { tensor: 2 });
-    const seconds = passSeconds(served, { tokens: 1, sequences: 1, context: 1, prompt: 0 }, calibration);
+    const seconds = passSeconds(
+      served,
+      { tokens: 1, sequences: 1, context: 1, prompt: 0 },
+      calibration,
+    );
     const { embedding, total } = served.parameters;
     const read = (2 * (total - embedding / 2)) / 2 / (4.8e12 * calibration.bandwidthFraction);
     expect(seconds.linear / read).toBeCloseTo(1, 3);
@@ -138,7 +185,8 @@ describe('a pass', () => {
 
   it('is bound by compute on a long prompt: twice the prompt, twice the linear time', () => {
     const served = on('Llama 3 70B', 'h200', 'bf16', { tensor: 8 });
-    const at = (prompt: number) => passSeconds(served, { tokens: prompt, sequences: 1, context: 0, prompt }, calibration);
+    const at = (prompt: number) =>
+      passSeconds(served, { tokens: prompt, sequences: 1, context: 0, prompt }, calibration);
     expect(at(16_384).linear / at(8192).linear).toBeCloseTo(2, 2);
     expect(at(16_384).attention / at(8192).attention).toBeCloseTo(4, 2);
   });
@@ -147,7 +195,11 @@ describe('a pass', () => {
     const served = on('DeepSeek-R1', 'h200', 'fp8', { dataAttention: 8, expert: 8 });
     let before = 0;
     for (const tokens of [1, 2, 7, 64, 513, 4096]) {
-      const { total, ...kinds } = passSeconds(served, { tokens, sequences: tokens, context: 1000, prompt: 0 }, calibration);
+      const { total, ...kinds } = passSeconds(
+        served,
+        { tokens, sequences: tokens, context: 1000, prompt: 0 },
+        calibration,
+      );
       expect(Object.values(kinds).reduce((sum, value) => sum + value, 0)).toBeCloseTo(total, 12);
       expect(total).toBeGreaterThan(before);
       before = total;
@@ -161,7 +213,9 @@ describe('a pass', () => {
         { tokens: 1, sequences: 1, context: 100, prompt: 0 },
         calibration,
       );
-    expect(at(16).communication - at(8).communication).toBeGreaterThan(2 * 61 * calibration.networkSeconds * 0.99);
+    expect(at(16).communication - at(8).communication).toBeGreaterThan(
+      2 * 61 * calibration.networkSeconds * 0.99,
+    );
   });
 });
 
@@ -205,8 +259,12 @@ describe('the steady state', () => {
     const pools = serveDisaggregated(prefill, decode, { input: 4000, output: 1000 }, options);
     const prompts = servePrompts(prefill, 4000, calibration);
     const decoding = serveDecoding(decode, { input: 4000, output: 1000 }, options);
-    if ('fault' in pools || 'fault' in prompts || 'fault' in decoding) throw new Error('does not fit');
-    expect(pools.inputTokensPerSecondPerAccelerator).toBeCloseTo((pools.prefillShare * prompts.inputTokensPerSecond) / 32, 6);
+    if ('fault' in pools || 'fault' in prompts || 'fault' in decoding)
+      throw new Error('does not fit');
+    expect(pools.inputTokensPerSecondPerAccelerator).toBeCloseTo(
+      (pools.prefillShare * prompts.inputTokensPerSecond) / 32,
+      6,
+    );
     expect(pools.outputTokensPerSecondPerAccelerator).toBeCloseTo(
       ((1 - pools.prefillShare) * decoding.outputTokensPerSecond) / 144,
       6,
@@ -228,7 +286,11 @@ describe('search', () => {
     const { best, choices, rejected } = bestServing(question);
     expect(best).toBe(choices[0]);
     expect(
-      choices.every((choice) => choice.outputTokensPerSecondPerAccelerator <= (best?.outputTokensPerSecondPerAccelerator ?? 0)),
+      choices.every(
+        (choice) =>
+          choice.outputTokensPerSecondPerAccelerator <=
+          (best?.outputTokensPerSecondPerAccelerator ?? 0),
+      ),
     ).toBe(true);
     expect(rejected.find(({ layout }) => layout === 'TP1')?.reason).toMatch(/memory/);
     expect(rejected.length + 1).toBeGreaterThanOrEqual(choices.length);
@@ -238,14 +300,24 @@ describe('search', () => {
     const relaxed = bestServing(question).best;
     const fast = bestServing({ ...question, goals: { tpotSeconds: 0.012 } }).best;
     expect(fast?.tpotSeconds).toBeLessThanOrEqual(0.012);
-    expect(fast?.outputTokensPerSecondPerAccelerator).toBeLessThan(relaxed?.outputTokensPerSecondPerAccelerator ?? 0);
+    expect(fast?.outputTokensPerSecondPerAccelerator).toBeLessThan(
+      relaxed?.outputTokensPerSecondPerAccelerator ?? 0,
+    );
     const never = bestServing({ ...question, goals: { tpotSeconds: 1e-5 } });
     expect(never.best).toBeNull();
     expect(never.rejected.some(({ reason }) => reason.startsWith('TPOT'))).toBe(true);
   });
 
-  it('searches 671B on 32 accelerators, whole and in two pools, in moments', { timeout: 30_000 }, () => {
-    const large = { ...question, architecture: model('DeepSeek-R1'), accelerator: chip('h800'), count: 32, kv: 'bf16' as const };
+  it('searches 671B on 32 accelerators, whole and in two pools, in moments', {
+    timeout: 30_000,
+  }, () => {
+    const large = {
+      ...question,
+      architecture: model('DeepSeek-R1'),
+      accelerator: chip('h800'),
+      count: 32,
+      kv: 'bf16' as const,
+    };
     const before = performance.now();
     const { best } = bestServing(large);
     const pools = bestDisaggregated({ ...large, goals: { tpotSeconds: 0.05 } });
@@ -259,7 +331,12 @@ describe('search', () => {
 describe('money', () => {
   it("closes DeepSeek's published day: nodes, cost, revenue and margin", () => {
     const demand = { inputTokensPerDay: 608e9, outputTokensPerDay: 168e9 };
-    const node = { prefillTokensPerSecond: 73_700, decodeTokensPerSecond: 14_800, accelerators: 8, usdPerAcceleratorHour: 2 };
+    const node = {
+      prefillTokensPerSecond: 73_700,
+      decodeTokensPerSecond: 14_800,
+      accelerators: 8,
+      usdPerAcceleratorHour: 2,
+    };
     const service = serviceOf(demand, node);
     expect(service.nodes).toBeCloseTo(226.9, 1);
     expect(Math.abs(service.nodes / 226.75 - 1)).toBeLessThan(0.001);
@@ -289,11 +366,12 @@ describe('money', () => {
       3600e-6;
     expect(hour).toBeCloseTo(2, 9);
     expect(cost.usdPerMillionTotal.low).toBeLessThan(cost.usdPerMillionTotal.value / 1.4);
-    expect(cost.usdPerMillionAllOnOutput.high).toBeGreaterThan(cost.usdPerMillionAllOnOutput.value * 1.5);
-    expect(tokenCost(rates, { value: 2, low: 1.5, high: 3 }, 0.5).usdPerMillionTotal.value).toBeCloseTo(
-      2 * cost.usdPerMillionTotal.value,
-      9,
+    expect(cost.usdPerMillionAllOnOutput.high).toBeGreaterThan(
+      cost.usdPerMillionAllOnOutput.value * 1.5,
     );
+    expect(
+      tokenCost(rates, { value: 2, low: 1.5, high: 3 }, 0.5).usdPerMillionTotal.value,
+    ).toBeCloseTo(2 * cost.usdPerMillionTotal.value, 9);
     expect(() => tokenCost(rates, { value: 2, low: 1.5, high: 3 }, 0)).toThrow(UserError);
   });
 });
@@ -301,7 +379,10 @@ describe('money', () => {
 describe('demand', () => {
   const exactly = (value: number) => ({ value, low: value, high: value });
   it('has the Jevons threshold at 1', () => {
-    expect(spendingAfter(0.1, exactly(1))).toMatchObject({ verdict: 'unchanged', spendingRatio: exactly(1) });
+    expect(spendingAfter(0.1, exactly(1))).toMatchObject({
+      verdict: 'unchanged',
+      spendingRatio: exactly(1),
+    });
     expect(spendingAfter(0.1, exactly(0.5)).spendingRatio.value).toBeCloseTo(10 ** -0.5, 12);
     expect(spendingAfter(0.1, exactly(0.5)).verdict).toBe('falls');
     expect(spendingAfter(0.1, exactly(1.5)).verdict).toBe('rises');
@@ -312,7 +393,9 @@ describe('demand', () => {
   it('inverts itself', () => {
     const { spendingRatio, tokensRatio } = spendingAfter(0.25, exactly(1.4));
     expect(priceRatioForSpending(spendingRatio.value, 1.4)).toBeCloseTo(0.25, 12);
-    expect(impliedElasticity({ price: 1, tokens: 1 }, { price: 0.25, tokens: tokensRatio.value })).toBeCloseTo(1.4, 12);
+    expect(
+      impliedElasticity({ price: 1, tokens: 1 }, { price: 0.25, tokens: tokensRatio.value }),
+    ).toBeCloseTo(1.4, 12);
     expect(priceRatioForSpending(2, 1)).toBeNull();
   });
 

@@ -1,14 +1,17 @@
 /**
  * @file The time of one forward pass of a served model, on the accelerator that it keeps busiest.
  *
- * A roofline for each kind of work (Williams, Waterman & Patterson 2009; for transformers Pope et al., arXiv:2211.05102): a
- * product takes the longer of reading its weights and multiplying; attention the longer of reading the cache and multiplying; and
- * kinds follow one another. To that come what no peak rate shows: activations that travel through memory, pauses of a layer and
- * of a step, and collectives. Decoding is bound by memory until the batch is large; a prompt is bound by compute.
+ * A roofline for each kind of work (Williams, Waterman & Patterson 2009; for transformers Pope et
+ * al., arXiv:2211.05102): a product takes the longer of reading its weights and multiplying;
+ * attention the longer of reading the cache and multiplying; and kinds follow one another. To that
+ * come what no peak rate shows: activations that travel through memory, pauses of a layer and of a
+ * step, and collectives. Decoding is bound by memory until the batch is large; a prompt is bound by
+ * compute.
  *
- * Mixtures: `tokens` tokens that choose `topK` of `experts` at random hit experts·(1 − (1 − topK/experts)^tokens) of them, and only
- * those are read. Latent attention caches one latent a token, the same on every tensor rank, and decodes in the absorbed form
- * (DeepSeek-V2, section 2.1.2), whose scores and sums are over the latent.
+ * Mixtures: `tokens` tokens that choose `topK` of `experts` at random hit experts·(1 − (1 −
+ * topK/experts)^tokens) of them, and only those are read. Latent attention caches one latent a
+ * token, the same on every tensor rank, and decodes in the absorbed form (DeepSeek-V2, section
+ * 2.1.2), whose scores and sums are over the latent.
  */
 import {
   type Architecture,
@@ -52,7 +55,9 @@ export interface Pass {
   sequences: number;
   /** Tokens already cached that each token attends to, on average, besides those of `prompt`. */
   context: number;
-  /** Length of the prompts that are processed (causal attention among themselves); 0 when decoding. */
+  /**
+   * Length of the prompts that are processed (causal attention among themselves); 0 when decoding.
+   */
   prompt: number;
 }
 
@@ -68,16 +73,25 @@ export interface PassSeconds {
   total: number;
 }
 
-/** Bytes of cache that a token leaves in all layers, on one copy (the local layers' share counts up to their window). */
-export function cacheBytesPerToken({ architecture, precision }: Deployment, context: number): number {
+/**
+ * Bytes of cache that a token leaves in all layers, on one copy (the local layers' share counts up
+ * to their window).
+ */
+export function cacheBytesPerToken(
+  { architecture, precision }: Deployment,
+  context: number,
+): number {
   const layers = attentionLayers(architecture);
   const { attention } = architecture;
-  if (attention.kind === 'mla') return layers * (attention.kvLoraRank + attention.qkRopeHeadDim) * precision.kvBytes;
+  if (attention.kind === 'mla')
+    return layers * (attention.kvLoraRank + attention.qkRopeHeadDim) * precision.kvBytes;
   const perLayer = 2 * attention.kvHeads * attention.headDim * precision.kvBytes;
   return perLayer * seenLayers(architecture, context);
 }
 
-/** Layers in units of those that see the whole context: a local layer counts as window / context. */
+/**
+ * Layers in units of those that see the whole context: a local layer counts as window / context.
+ */
 function seenLayers(architecture: Architecture, context: number): number {
   const layers = attentionLayers(architecture);
   const window = architecture.attention.kind === 'gqa' ? architecture.attention.window : null;
@@ -87,7 +101,9 @@ function seenLayers(architecture: Architecture, context: number): number {
 
 /** Tensor ranks that share one copy of the cache; the rest hold it again. */
 export function cacheShards({ architecture, layout }: Deployment): number {
-  return architecture.attention.kind === 'mla' ? 1 : Math.min(layout.tensor, architecture.attention.kvHeads);
+  return architecture.attention.kind === 'mla'
+    ? 1
+    : Math.min(layout.tensor, architecture.attention.kvHeads);
 }
 
 /** Distinct experts, of all in a layer, that a batch of tokens hits. */
@@ -96,10 +112,14 @@ export function expertsHit(experts: number, topK: number, tokens: number): numbe
 }
 
 /**
- * Seconds of a pass. With pipeline stages the pass is cut into as many micro-batches, all in flight: a token's time through every
- * stage, in which the replica finishes all micro-batches.
+ * Seconds of a pass. With pipeline stages the pass is cut into as many micro-batches, all in
+ * flight: a token's time through every stage, in which the replica finishes all micro-batches.
  */
-export function passSeconds(served: Deployment, pass: Pass, calibration: ServingCalibration): PassSeconds {
+export function passSeconds(
+  served: Deployment,
+  pass: Pass,
+  calibration: ServingCalibration,
+): PassSeconds {
   const { architecture, parameters, accelerator, precision, layout } = served;
   const { hidden, moe, vocab, gated } = architecture;
   const { perLayer } = parameters;
@@ -107,11 +127,21 @@ export function passSeconds(served: Deployment, pass: Pass, calibration: Serving
   const bandwidth = accelerator.memoryBandwidth * calibration.bandwidthFraction;
   const stageTokens = pass.tokens / pipeline;
   const copyTokens = stageTokens / dataAttention;
-  const product = (weights: number, bytesPerWeight: number, flops: number, multiplied: Precision, slowdown = 1) =>
-    Math.max((weights * bytesPerWeight) / bandwidth, (flops * slowdown) / matrixRate(accelerator, multiplied, calibration));
+  const product = (
+    weights: number,
+    bytesPerWeight: number,
+    flops: number,
+    multiplied: Precision,
+    slowdown = 1,
+  ) =>
+    Math.max(
+      (weights * bytesPerWeight) / bandwidth,
+      (flops * slowdown) / matrixRate(accelerator, multiplied, calibration),
+    );
   const { wideningFraction } = calibration;
 
-  // What every token passes: attention's projections, dense and shared networks, routers, mixers, the head.
+  // What every token passes: attention's projections, dense and shared networks, routers, mixers,
+  // the head.
   const nMoe = moeLayers(architecture);
   const nAttention = attentionLayers(architecture);
   const common =
@@ -153,18 +183,29 @@ export function passSeconds(served: Deployment, pass: Pass, calibration: Serving
   const { query, key } = attentionWidths(architecture);
   const wide = gated ? 3 : 2;
   const attentionTraffic = (6 * hidden + (3 * (query + 2 * key)) / tensor) * nAttention;
-  const denseTraffic = (4 * hidden + (wide * architecture.intermediate) / tensor) * denseLayers(architecture);
-  const expertShare = moe === null ? 0 : (moe.topK * dataAttention) / (replicaSize(layout) / pipeline);
+  const denseTraffic =
+    (4 * hidden + (wide * architecture.intermediate) / tensor) * denseLayers(architecture);
+  const expertShare =
+    moe === null ? 0 : (moe.topK * dataAttention) / (replicaSize(layout) / pipeline);
   const expertTraffic =
-    moe === null ? 0 : nMoe * (4 * hidden + expertShare * (4 * hidden + wide * moe.expertIntermediate) + moe.experts);
+    moe === null
+      ? 0
+      : nMoe *
+        (4 * hidden + expertShare * (4 * hidden + wide * moe.expertIntermediate) + moe.experts);
   const activations =
-    (2 * calibration.activationPasses * copyTokens * (attentionTraffic + denseTraffic + expertTraffic)) / bandwidth;
+    (2 *
+      calibration.activationPasses *
+      copyTokens *
+      (attentionTraffic + denseTraffic + expertTraffic)) /
+    bandwidth;
 
   const work = linear + experts + attention + activations;
-  const waiting = (pass.prompt > 0 ? 0 : work) * calibration.copyImbalance * Math.sqrt(Math.log(dataAttention));
+  const waiting =
+    (pass.prompt > 0 ? 0 : work) * calibration.copyImbalance * Math.sqrt(Math.log(dataAttention));
   const compute = work + waiting;
   const exchange = communicationSeconds(served, copyTokens, calibration);
-  // Expert ranks beyond one scale-up domain run two micro-batches, one computing while the other exchanges.
+  // Expert ranks beyond one scale-up domain run two micro-batches, one computing while the other
+  // exchanges.
   const overlapped = layout.expert > accelerator.scaleUpSize && dataAttention > 1;
   const communication = overlapped ? Math.max(0, exchange - compute) : exchange;
   const overhead =
@@ -176,8 +217,15 @@ export function passSeconds(served: Deployment, pass: Pass, calibration: Serving
   return { linear, experts, attention, activations, waiting, communication, overhead, total };
 }
 
-/** FLOP/s of large products: the peak, what the best products were measured to reach of it, and what serving's reach of those. */
-function matrixRate(accelerator: Accelerator, precision: Precision, calibration: ServingCalibration): number {
+/**
+ * FLOP/s of large products: the peak, what the best products were measured to reach of it, and what
+ * serving's reach of those.
+ */
+function matrixRate(
+  accelerator: Accelerator,
+  precision: Precision,
+  calibration: ServingCalibration,
+): number {
   const share = precision === 'nvfp4' ? calibration.fourBitFraction : calibration.computeFraction;
   return peakFlops(accelerator, precision) * accelerator.achievableFraction * share;
 }
@@ -192,8 +240,11 @@ function attentionSeconds(
   const { architecture, accelerator, precision, layout } = served;
   const { attention } = architecture;
   const rate =
-    peakFlops(accelerator, precision.attentionCompute) * accelerator.achievableFraction * calibration.attentionFraction;
-  // A prompt's tokens attend to half of the prompt on average, and read its cache once rather than once a token.
+    peakFlops(accelerator, precision.attentionCompute) *
+    accelerator.achievableFraction *
+    calibration.attentionFraction;
+  // A prompt's tokens attend to half of the prompt on average, and read its cache once rather than
+  // once a token.
   const seen = pass.context + pass.prompt / 2;
   const layers = seenLayers(architecture, seen);
   const decoding = pass.prompt === 0;
@@ -204,15 +255,22 @@ function attentionSeconds(
       : 2 * (query + output);
   const flops = (flopsPerPair * copyTokens * seen * layers) / layout.tensor;
   const readers = decoding ? copyTokens : copyTokens / pass.prompt;
-  const bytes = (readers * (pass.context + pass.prompt) * cacheBytesPerToken(served, seen)) / cacheShards(served);
+  const bytes =
+    (readers * (pass.context + pass.prompt) * cacheBytesPerToken(served, seen)) /
+    cacheShards(served);
   return Math.max(flops / rate, bytes / bandwidth);
 }
 
 /**
- * Tensor ranks all-reduce twice a layer; expert ranks whose attention is copied exchange tokens before and after the experts
- * (FP8 out where the experts multiply in 8 bits or fewer, 16 bits back), once for each distinct rank that a token's experts lie on.
+ * Tensor ranks all-reduce twice a layer; expert ranks whose attention is copied exchange tokens
+ * before and after the experts (FP8 out where the experts multiply in 8 bits or fewer, 16 bits
+ * back), once for each distinct rank that a token's experts lie on.
  */
-function communicationSeconds(served: Deployment, copyTokens: number, calibration: ServingCalibration): number {
+function communicationSeconds(
+  served: Deployment,
+  copyTokens: number,
+  calibration: ServingCalibration,
+): number {
   const { architecture, accelerator, layout, precision } = served;
   const { hidden, moe, layers } = architecture;
   const { tensor, pipeline, dataAttention, expert } = layout;
@@ -243,7 +301,11 @@ function communicationSeconds(served: Deployment, copyTokens: number, calibratio
   if (pipeline > 1) {
     const across = tensor * dataAttention * pipeline > scaleUpSize;
     const link = across ? scaleOut : scaleUp;
-    seconds += (pipeline - 1) * (collectiveSeconds + (across ? networkSeconds : 0) + (2 * hidden * copyTokens) / tensor / link);
+    seconds +=
+      (pipeline - 1) *
+      (collectiveSeconds +
+        (across ? networkSeconds : 0) +
+        (2 * hidden * copyTokens) / tensor / link);
   }
   return seconds;
 }

@@ -1,15 +1,18 @@
 /**
- * @file What a replica serves: tokens a second, time to the first token (TTFT) and time per output token (TPOT).
+ * @file What a replica serves: tokens a second, time to the first token (TTFT) and time per output
+ * token (TPOT).
  *
- * In-flight batching in the steady state. `batch` sequences decode together; each step, `batch / output` of them end and as many
- * prompts are processed, which delays the others. So with d the time of a decoding step and p that of a prompt
+ * In-flight batching in the steady state. `batch` sequences decode together; each step, `batch /
+ * output` of them end and as many prompts are processed, which delays the others. So with d the
+ * time of a decoding step and p that of a prompt
  *
  *     TPOT = d(batch) + (batch − 1) / output × p            (a request does not wait for its own prompt twice)
  *     requests a second = concurrency / (TTFT + output × TPOT)     (Little's law, every user asking again at once)
  *
- * Without a stated concurrency the batch is what the cache's memory holds, and throughput is the highest. A request that finds
- * the memory full waits, in TTFT. Disaggregated serving (DistServe, arXiv:2401.09670; Splitwise, arXiv:2311.18677) puts prompts and
- * decoding on accelerators of their own, in the ratio that keeps both busy.
+ * Without a stated concurrency the batch is what the cache's memory holds, and throughput is the
+ * highest. A request that finds the memory full waits, in TTFT. Disaggregated serving (DistServe,
+ * arXiv:2401.09670; Splitwise, arXiv:2311.18677) puts prompts and decoding on accelerators of their
+ * own, in the ratio that keeps both busy.
  */
 import type { ServingCalibration } from './calibration.js';
 import { replicaSize } from './layout.js';
@@ -46,28 +49,55 @@ export interface Served {
   step: PassSeconds;
 }
 
-/** Seconds that one prompt takes of the replica, and that it waits for its own pass, when `together` are processed at once. */
-export function promptSeconds(served: Deployment, input: number, together: number, calibration: ServingCalibration) {
+/**
+ * Seconds that one prompt takes of the replica, and that it waits for its own pass, when `together`
+ * are processed at once.
+ */
+export function promptSeconds(
+  served: Deployment,
+  input: number,
+  together: number,
+  calibration: ServingCalibration,
+) {
   const lanes = served.layout.dataAttention * served.layout.pipeline;
   const perLane = Math.max(1, Math.min(together / lanes, PREFILL_TOKENS / Math.max(1, input)));
   const requests = perLane * lanes;
   // A long prompt goes through in chunks, each reading what came before.
-  const pass = passSeconds(served, { tokens: requests * input, sequences: requests, context: 0, prompt: input }, calibration);
+  const pass = passSeconds(
+    served,
+    { tokens: requests * input, sequences: requests, context: 0, prompt: input },
+    calibration,
+  );
   return { pass: pass.total, each: pass.total / Math.min(requests, Math.max(1, together)) };
 }
 
-/** The steady state of a replica that takes whole requests. The batch may be fractional: it is a mean. */
-export function serve(served: Deployment, lengths: Lengths, options: ServingOptions): Served | { fault: string } {
+/**
+ * The steady state of a replica that takes whole requests. The batch may be fractional: it is a
+ * mean.
+ */
+export function serve(
+  served: Deployment,
+  lengths: Lengths,
+  options: ServingOptions,
+): Served | { fault: string } {
   const { calibration, concurrency } = options;
   const { input, output } = lengths;
   const memory = cacheMemory(served, lengths, calibration);
   if (memory.cacheBytes === 0)
-    return { fault: `weights of ${gigabytes(memory.weightBytes)} GB an accelerator leave no memory for the cache` };
-  if (memory.sequences < 1) return { fault: `the cache holds ${Math.floor(memory.tokens)} tokens, fewer than one request` };
+    return {
+      fault: `weights of ${gigabytes(memory.weightBytes)} GB an accelerator leave no memory for the cache`,
+    };
+  if (memory.sequences < 1)
+    return { fault: `the cache holds ${Math.floor(memory.tokens)} tokens, fewer than one request` };
   const engine = options.maxBatch * served.layout.dataAttention * served.layout.pipeline;
   const room = Math.min(memory.sequences, engine);
   const batch = Math.min(concurrency ?? Number.POSITIVE_INFINITY, room);
-  const boundBy = concurrency !== null && concurrency <= room ? 'concurrency' : memory.sequences <= engine ? 'memory' : 'engine';
+  const boundBy =
+    concurrency !== null && concurrency <= room
+      ? 'concurrency'
+      : memory.sequences <= engine
+        ? 'memory'
+        : 'engine';
   const saturated = boundBy !== 'concurrency';
 
   const prompt = promptSeconds(served, input, saturated ? batch : batch / 8, calibration);
@@ -88,7 +118,8 @@ export function serve(served: Deployment, lengths: Lengths, options: ServingOpti
   const efficiency = saturated ? calibration.schedulingEfficiency : 1;
   const service = ttft + Math.max(0, output - 1) * tpot;
   const requestsPerSecond = (batch / service) * efficiency;
-  const waiting = concurrency === null ? 0 : Math.max(0, concurrency / requestsPerSecond - service / efficiency);
+  const waiting =
+    concurrency === null ? 0 : Math.max(0, concurrency / requestsPerSecond - service / efficiency);
   ttft += waiting;
   return {
     batch,
@@ -105,8 +136,17 @@ export function serve(served: Deployment, lengths: Lengths, options: ServingOpti
   };
 }
 
-function decodeStep(served: Deployment, { input, output }: Lengths, batch: number, calibration: ServingCalibration): PassSeconds {
-  return passSeconds(served, { tokens: batch, sequences: batch, context: input + output / 2, prompt: 0 }, calibration);
+function decodeStep(
+  served: Deployment,
+  { input, output }: Lengths,
+  batch: number,
+  calibration: ServingCalibration,
+): PassSeconds {
+  return passSeconds(
+    served,
+    { tokens: batch, sequences: batch, context: input + output / 2, prompt: 0 },
+    calibration,
+  );
 }
 
 export interface PromptPool {
@@ -117,10 +157,16 @@ export interface PromptPool {
 }
 
 /** Prompts alone (a prefill pool), as many together as a pass takes. */
-export function servePrompts(served: Deployment, input: number, calibration: ServingCalibration): PromptPool | { fault: string } {
+export function servePrompts(
+  served: Deployment,
+  input: number,
+  calibration: ServingCalibration,
+): PromptPool | { fault: string } {
   const memory = cacheMemory(served, { input, output: 0 }, calibration);
   if (memory.sequences < 1)
-    return { fault: `the memory holds ${Math.floor(memory.tokens)} tokens beside the weights, no prompt` };
+    return {
+      fault: `the memory holds ${Math.floor(memory.tokens)} tokens beside the weights, no prompt`,
+    };
   const { pass, each } = promptSeconds(served, input, Number.MAX_SAFE_INTEGER, calibration);
   return {
     inputTokensPerSecond: (input / each) * calibration.schedulingEfficiency,
@@ -137,15 +183,26 @@ export interface DecodingPool {
 }
 
 /** Decoding alone (a decoding pool). */
-export function serveDecoding(served: Deployment, lengths: Lengths, options: ServingOptions): DecodingPool | { fault: string } {
+export function serveDecoding(
+  served: Deployment,
+  lengths: Lengths,
+  options: ServingOptions,
+): DecodingPool | { fault: string } {
   const memory = cacheMemory(served, lengths, options.calibration);
   if (memory.sequences < 1)
-    return { fault: `the memory holds ${Math.floor(memory.tokens)} tokens beside the weights, no request` };
+    return {
+      fault: `the memory holds ${Math.floor(memory.tokens)} tokens beside the weights, no request`,
+    };
   const engine = options.maxBatch * served.layout.dataAttention * served.layout.pipeline;
   const batch = Math.min(options.concurrency ?? Number.POSITIVE_INFINITY, memory.sequences, engine);
   const step = decodeStep(served, lengths, batch, options.calibration);
   const efficiency = batch === options.concurrency ? 1 : options.calibration.schedulingEfficiency;
-  return { batch, step, tpotSeconds: step.total, outputTokensPerSecond: (batch / step.total) * efficiency };
+  return {
+    batch,
+    step,
+    tpotSeconds: step.total,
+    outputTokensPerSecond: (batch / step.total) * efficiency,
+  };
 }
 
 export interface Disaggregated {
@@ -158,7 +215,10 @@ export interface Disaggregated {
   batch: number;
 }
 
-/** Two pools in the ratio that keeps both busy. Moving the cache between them is overlapped and not counted. */
+/**
+ * Two pools in the ratio that keeps both busy. Moving the cache between them is overlapped and not
+ * counted.
+ */
 export function serveDisaggregated(
   prefill: Deployment,
   decode: Deployment,

@@ -10,12 +10,19 @@ export interface Table {
   rows: Row[];
 }
 
-/** @throws UserError when there is no header, a quote is never closed, or a line has more fields than the header */
+/**
+ * @throws UserError when there is no header, a quote is never closed, or a line has more fields
+ * than the header
+ */
 export function parseCsv(text: string, name = 'rows'): Table {
   const records = split(text.replace(/^\uFEFF/, ''), name);
   const columns = (records.shift() ?? []).map((column) => column.trim());
   if (columns.length < 2)
-    throw new UserError('data', `${name}: no header line; the first line must name the columns, with commas`, name);
+    throw new UserError(
+      'data',
+      `${name}: no header line; the first line must name the columns, with commas`,
+      name,
+    );
   const rows = records.map((fields, index) => {
     if (fields.length > columns.length) {
       throw new UserError(
@@ -51,7 +58,8 @@ function split(text: string, name: string): string[][] {
       field = '';
     } else field += character;
   }
-  if (quoted) throw new UserError('data', `${name}: a quote in row ${records.length} is never closed`, name);
+  if (quoted)
+    throw new UserError('data', `${name}: a quote in row ${records.length} is never closed`, name);
   if (field !== '' || record.length > 0) records.push([...record, field]);
   return records;
 }

@@ -1,8 +1,9 @@
 /**
  * @file Errors of predictions, by metric, model family, accelerator and source.
  *
- * An error is predicted over measured, less one. The median resists the few rows whose definition was misread; the 90th
- * percentile shows them. Coverage is the share of figures inside the stated 90% interval: near 0.9 when intervals are honest.
+ * An error is predicted over measured, less one. The median resists the few rows whose definition
+ * was misread; the 90th percentile shows them. Coverage is the share of figures inside the stated
+ * 90% interval: near 0.9 when intervals are honest.
  */
 
 export interface Prediction {
@@ -54,14 +55,20 @@ export function groupsOf(predictions: readonly (Prediction & Labels)[]): Group[]
       if (list === undefined) members.set(key, [prediction]);
       else list.push(prediction);
     }
-    return [...members].sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, list]) => groupOf(by, key, list));
+    return [...members]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, list]) => groupOf(by, key, list));
   });
 }
 
 function groupOf(by: Group['by'], key: string, list: readonly Prediction[]): Group {
-  const signed = list.map(({ measured, predicted }) => predicted / measured - 1).sort((a, b) => a - b);
+  const signed = list
+    .map(({ measured, predicted }) => predicted / measured - 1)
+    .sort((a, b) => a - b);
   const absolute = signed.map(Math.abs).sort((a, b) => a - b);
-  const covered = list.filter(({ measured, low, high }) => low <= measured && measured <= high).length;
+  const covered = list.filter(
+    ({ measured, low, high }) => low <= measured && measured <= high,
+  ).length;
   return {
     by,
     key,

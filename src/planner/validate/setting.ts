@@ -1,10 +1,17 @@
 /**
- * @file What a row of published training measurements describes: a model, a machine, a layout and the work of a step.
+ * @file What a row of published training measurements describes: a model, a machine, a layout and
+ * the work of a step.
  *
- * Only configuration columns are read, and labels of the note (`FSDP`, `forced expert balance`, `LoRA`), never its figures. What
- * a row leaves out is assumed as stated here, or searched for, and counted: each assumption widens the interval.
+ * Only configuration columns are read, and labels of the note (`FSDP`, `forced expert balance`,
+ * `LoRA`), never its figures. What a row leaves out is assumed as stated here, or searched for, and
+ * counted: each assumption widens the interval.
  */
-import { type Architecture, attentionLayers, type GroupedQueryAttention, parametersOf } from '../architecture.js';
+import {
+  type Architecture,
+  attentionLayers,
+  type GroupedQueryAttention,
+  parametersOf,
+} from '../architecture.js';
 import type { Accelerator } from '../cluster.js';
 import { acceleratorOf } from '../hardware.js';
 import type { Layout, Precision, Recompute, Sharding } from '../layout.js';
@@ -35,25 +42,35 @@ export function number(row: Row, column: string): number | undefined {
 
 export function settingOf(row: Row): Setting | { skipped: string } {
   const accelerator = acceleratorOf(row.gpu ?? '');
-  if (accelerator === undefined) return { skipped: `accelerator ${row.gpu || '(none)'} is not in the catalogue` };
+  if (accelerator === undefined)
+    return { skipped: `accelerator ${row.gpu || '(none)'} is not in the catalogue` };
   const assumed: string[] = [];
   const published = publishedModel(row.model ?? '');
   const architecture = architectureFor(row, published, assumed);
   if (architecture === undefined)
-    return { skipped: `model ${row.model || '(none)'} gives no layers and is not in the catalogue` };
+    return {
+      skipped: `model ${row.model || '(none)'} gives no layers and is not in the catalogue`,
+    };
 
   const precision = precisionOf(row.precision ?? '', accelerator);
   const sequenceTokens =
-    number(row, 'seq_len') ?? assume(assumed, 'sequence', published?.sequenceTokens ?? (precision === 'fp16' ? 2048 : 4096));
+    number(row, 'seq_len') ??
+    assume(assumed, 'sequence', published?.sequenceTokens ?? (precision === 'fp16' ? 2048 : 4096));
   const { total } = cachedParameters(architecture);
   const [tp, pp, dp, cp] = ['tp', 'pp', 'dp', 'cp'].map((column) => number(row, column));
   const product = tp && pp && dp ? tp * pp * dp * (cp ?? 1) : undefined;
   // Runs of a few accelerators per billion weights are the ones that people publish.
   const count =
-    number(row, 'n_gpus') ?? product ?? assume(assumed, 'accelerators', total > 1e11 ? 1024 : total > 2e10 ? 512 : 128);
+    number(row, 'n_gpus') ??
+    product ??
+    assume(assumed, 'accelerators', total > 1e11 ? 1024 : total > 2e10 ? 512 : 128);
   const globalBatch =
     number(row, 'global_batch') ??
-    assume(assumed, 'batch', published?.globalBatch ?? Math.max(Math.ceil(4e6 / sequenceTokens), dp ?? 1));
+    assume(
+      assumed,
+      'batch',
+      published?.globalBatch ?? Math.max(Math.ceil(4e6 / sequenceTokens), dp ?? 1),
+    );
   const note = `${row.model} ${row.note}`;
   const recompute = recomputeOf(row.recompute ?? '');
   const work: TrainingWork = {
@@ -66,10 +83,21 @@ export function settingOf(row: Row): Setting | { skipped: string } {
   };
   const layouts = layoutsOf(
     row,
-    { architecture, accelerator, count, sequenceTokens, globalBatch, precision, recompute, note, work },
+    {
+      architecture,
+      accelerator,
+      count,
+      sequenceTokens,
+      globalBatch,
+      precision,
+      recompute,
+      note,
+      work,
+    },
     assumed,
   );
-  if (layouts.length === 0) return { skipped: `no layout of ${count} accelerators holds ${row.model}` };
+  if (layouts.length === 0)
+    return { skipped: `no layout of ${count} accelerators holds ${row.model}` };
   return { architecture, published, accelerator, count, work, layouts, assumed };
 }
 
@@ -78,8 +106,15 @@ function assume<T>(assumed: string[], what: string, value: T): T {
   return value;
 }
 
-/** From the row's own columns; the catalogue adds what they cannot say (experts, latent attention, multi-token prediction). */
-function architectureFor(row: Row, published: PublishedModel | undefined, assumed: string[]): Architecture | undefined {
+/**
+ * From the row's own columns; the catalogue adds what they cannot say (experts, latent attention,
+ * multi-token prediction).
+ */
+function architectureFor(
+  row: Row,
+  published: PublishedModel | undefined,
+  assumed: string[],
+): Architecture | undefined {
   const layers = number(row, 'layers');
   const hidden = number(row, 'hidden');
   const without = /without mtp|w\/o mtp/i.test(`${row.model} ${row.note}`);
@@ -97,11 +132,22 @@ function architectureFor(row: Row, published: PublishedModel | undefined, assume
   if (hidden !== undefined && (layers !== undefined || total !== undefined)) {
     const ffn = number(row, 'ffn') ?? 4 * hidden;
     const depth =
-      layers ?? assume(assumed, 'layers', Math.max(1, Math.round(((total ?? 0) - vocab * hidden) / (12 * hidden * hidden))));
-    const heads = number(row, 'heads') ?? assume(assumed, 'heads', Math.max(1, Math.round(hidden / 128)));
-    return fromColumns(row, { layers: depth, hidden, ffn, heads, kvHeads: number(row, 'kv_heads') ?? heads, vocab }, total);
+      layers ??
+      assume(
+        assumed,
+        'layers',
+        Math.max(1, Math.round(((total ?? 0) - vocab * hidden) / (12 * hidden * hidden))),
+      );
+    const heads =
+      number(row, 'heads') ?? assume(assumed, 'heads', Math.max(1, Math.round(hidden / 128)));
+    return fromColumns(
+      row,
+      { layers: depth, hidden, ffn, heads, kvHeads: number(row, 'kv_heads') ?? heads, vocab },
+      total,
+    );
   }
-  // A decoder by its size alone: its shape follows from its parameters closely enough for a throughput.
+  // A decoder by its size alone: its shape follows from its parameters closely enough for a
+  // throughput.
   if (
     total !== undefined &&
     total > 1e8 &&
@@ -112,7 +158,11 @@ function architectureFor(row: Row, published: PublishedModel | undefined, assume
     const width = Math.max(512, Math.round(Math.cbrt((total * 110) / 12) / 128) * 128);
     const depth = Math.max(1, Math.round((total - vocab * width) / (12 * width * width)));
     const heads = width / 128;
-    return fromColumns(row, { layers: depth, hidden: width, ffn: 4 * width, heads, kvHeads: heads, vocab }, total);
+    return fromColumns(
+      row,
+      { layers: depth, hidden: width, ffn: 4 * width, heads, kvHeads: heads, vocab },
+      total,
+    );
   }
   return undefined;
 }
@@ -126,7 +176,10 @@ interface Shape {
   vocab: number;
 }
 
-/** Whether layers are gated, embeddings tied and experts many follows from the count of parameters that the row gives. */
+/**
+ * Whether layers are gated, embeddings tied and experts many follows from the count of parameters
+ * that the row gives.
+ */
 function fromColumns(row: Row, shape: Shape, total: number | undefined): Architecture {
   const { layers, hidden, ffn, heads, kvHeads, vocab } = shape;
   const attention: GroupedQueryAttention = {
@@ -161,7 +214,15 @@ function fromColumns(row: Row, shape: Shape, total: number | undefined): Archite
     return {
       ...base,
       gated: true,
-      moe: { experts, topK, sharedExperts: 0, expertIntermediate: ffn, groups: 1, topGroups: 1, denseLayers: 0 },
+      moe: {
+        experts,
+        topK,
+        sharedExperts: 0,
+        expertIntermediate: ffn,
+        groups: 1,
+        topGroups: 1,
+        denseLayers: 0,
+      },
     };
   }
   const gpt: Architecture = {
@@ -171,9 +232,17 @@ function fromColumns(row: Row, shape: Shape, total: number | undefined): Archite
     tiedEmbeddings: true,
     learnedPositions: 2048,
   };
-  const candidates = [gpt, { ...base, gated: true }, { ...base, gated: false }, { ...base, gated: true, tiedEmbeddings: true }];
-  const distance = (candidate: Architecture): number => Math.abs(parametersOf(candidate).total / total - 1);
-  return candidates.reduce((best, candidate) => (distance(candidate) < distance(best) - 0.002 ? candidate : best));
+  const candidates = [
+    gpt,
+    { ...base, gated: true },
+    { ...base, gated: false },
+    { ...base, gated: true, tiedEmbeddings: true },
+  ];
+  const distance = (candidate: Architecture): number =>
+    Math.abs(parametersOf(candidate).total / total - 1);
+  return candidates.reduce((best, candidate) =>
+    distance(candidate) < distance(best) - 0.002 ? candidate : best,
+  );
 }
 
 const withoutMtpOf = new WeakMap<Architecture, Architecture>();
@@ -187,7 +256,10 @@ function withoutMtp(architecture: Architecture): Architecture {
   return result;
 }
 
-/** The narrowest format named that the accelerator has; `fp8-cs` and `fp8-mx` are two scalings of the same products. */
+/**
+ * The narrowest format named that the accelerator has; `fp8-cs` and `fp8-mx` are two scalings of
+ * the same products.
+ */
 export function precisionOf(text: string, { peakFlops }: Accelerator): Precision {
   const name = text.toLowerCase();
   const named: Precision | undefined = /fp4/.test(name)
@@ -207,7 +279,8 @@ export function precisionOf(text: string, { peakFlops }: Accelerator): Precision
                 : /fp32/.test(name)
                   ? 'fp32'
                   : undefined;
-  if (named === 'mxfp8' && peakFlops.mxfp8 === undefined && peakFlops.fp8 !== undefined) return 'fp8';
+  if (named === 'mxfp8' && peakFlops.mxfp8 === undefined && peakFlops.fp8 !== undefined)
+    return 'fp8';
   if (named !== undefined && peakFlops[named] !== undefined) return named;
   return peakFlops.bf16 !== undefined ? 'bf16' : peakFlops.fp16 !== undefined ? 'fp16' : 'fp32';
 }
@@ -217,14 +290,23 @@ function recomputeOf(text: string): Recompute | undefined {
   return /full/i.test(text) ? 'full' : /selective/i.test(text) ? 'selective' : 'none';
 }
 
-/** GPTs on chips before Hopper were trained with attention that writes its scores, unless a note says which kernel. */
+/**
+ * GPTs on chips before Hopper were trained with attention that writes its scores, unless a note
+ * says which kernel.
+ */
 function unfused({ attention, gated }: Architecture, { id }: Accelerator, note: string): boolean {
   if (/flash|fsdp|xformers/i.test(note)) return false;
-  return attention.kind === 'gqa' && attention.bias && !gated && /^(k80|p100|v100|a100|a800|tpu-v3)/.test(id);
+  return (
+    attention.kind === 'gqa' &&
+    attention.bias &&
+    !gated &&
+    /^(k80|p100|v100|a100|a800|tpu-v3)/.test(id)
+  );
 }
 
 function shardingOf(note: string): Sharding | undefined {
-  if (/full_shard|fsdp|zero-?3/i.test(note) && !/shard_grad_op|no_shard/i.test(note)) return 'weights';
+  if (/full_shard|fsdp|zero-?3/i.test(note) && !/shard_grad_op|no_shard/i.test(note))
+    return 'weights';
   if (/shard_grad_op|zero-?2/i.test(note)) return 'gradients';
   if (/zero-?1|distributed optimizer/i.test(note)) return 'optimizer';
   return /no_shard|\bddp\b/i.test(note) ? 'none' : undefined;
@@ -254,14 +336,22 @@ function layoutsOf(row: Row, known: Known, assumed: string[]): Layout[] {
   const pipeline = number(row, 'pp') ?? 1;
   const context = number(row, 'cp') ?? 1;
   const data = number(row, 'dp') ?? Math.max(1, Math.round(count / (tensor * pipeline * context)));
-  const expert = architecture.moe === null ? 1 : (number(row, 'ep') ?? assume(assumed, 'experts', Math.min(8, data)));
+  const expert =
+    architecture.moe === null
+      ? 1
+      : (number(row, 'ep') ?? assume(assumed, 'experts', Math.min(8, data)));
   // Several rows list ranks that context parallelism shares; the accelerators of the job decide.
   const ranks =
-    tensor * pipeline * data * context === count ? data : Math.max(1, Math.round(count / (tensor * pipeline * context)));
+    tensor * pipeline * data * context === count
+      ? data
+      : Math.max(1, Math.round(count / (tensor * pipeline * context)));
   const dual = dualPipe(architecture, accelerator, pipeline);
-  const chunks = number(row, 'interleave') ?? (dual ? 1 : chunksOf(architecture, accelerator, pipeline, note, assumed));
+  const chunks =
+    number(row, 'interleave') ??
+    (dual ? 1 : chunksOf(architecture, accelerator, pipeline, note, assumed));
   const named = shardingOf(note);
-  // Pipelines are combined with a sharded optimizer, not with gathering weights for each micro-batch, unless a note says so.
+  // Pipelines are combined with a sharded optimizer, not with gathering weights for each
+  // micro-batch, unless a note says so.
   const whole =
     pipeline > 1 ||
     known.work.training === 'adapters' ||
@@ -269,7 +359,11 @@ function layoutsOf(row: Row, known: Known, assumed: string[]): Layout[] {
   const sharding = named ?? (tpu || !whole ? 'weights' : 'optimizer');
   const micro =
     number(row, 'micro_batch') ??
-    assume(assumed, 'micro-batch', Math.max(1, Math.min(globalBatch / ranks, pipeline > 1 ? 1 : 2)));
+    assume(
+      assumed,
+      'micro-batch',
+      Math.max(1, Math.min(globalBatch / ranks, pipeline > 1 ? 1 : 2)),
+    );
   return [
     {
       tensor,
@@ -279,7 +373,10 @@ function layoutsOf(row: Row, known: Known, assumed: string[]): Layout[] {
       context,
       expertTensor: expert > 1 ? 1 : tensor,
       sequenceParallel:
-        tensor > 1 && (/sequence/.test(row.recompute ?? '') || /sequence parallel/i.test(note) || !known.work.unfusedAttention),
+        tensor > 1 &&
+        (/sequence/.test(row.recompute ?? '') ||
+          /sequence parallel/i.test(note) ||
+          !known.work.unfusedAttention),
       microBatch: Math.min(micro, Math.max(1, globalBatch / ranks)),
       schedule: dual ? 'dualpipe' : chunks > 1 ? 'interleaved' : '1f1b',
       chunks: pipeline > 1 ? chunks : 1,
@@ -290,7 +387,10 @@ function layoutsOf(row: Row, known: Known, assumed: string[]): Layout[] {
   ];
 }
 
-/** Chunks where a row has a pipeline and does not say: frameworks of the FP8 chips interleave by default, with a few layers each. */
+/**
+ * Chunks where a row has a pipeline and does not say: frameworks of the FP8 chips interleave by
+ * default, with a few layers each.
+ */
 function chunksOf(
   { layers }: Architecture,
   { peakFlops }: Accelerator,
@@ -302,15 +402,24 @@ function chunksOf(
   if (/interleaved/i.test(note)) return 2;
   if (/1f1b/i.test(note)) return 1;
   assumed.push('interleaving');
-  return [4, 5, 3, 6, 7, 2, 8].find((chunks) => [0, 1, 2].some((ends) => (layers + ends) % (pipeline * chunks) === 0)) ?? 1;
+  return (
+    [4, 5, 3, 6, 7, 2, 8].find((chunks) =>
+      [0, 1, 2].some((ends) => (layers + ends) % (pipeline * chunks) === 0),
+    ) ?? 1
+  );
 }
 
-/** DeepSeek trained V3 with DualPipe on H800s (arXiv:2412.19437, section 3.2.1); nobody else reports it. */
+/**
+ * DeepSeek trained V3 with DualPipe on H800s (arXiv:2412.19437, section 3.2.1); nobody else reports
+ * it.
+ */
 function dualPipe({ name }: Architecture, { id }: Accelerator, pipeline: number): boolean {
   return pipeline > 2 && id === 'h800' && /deepseek-(v3|r1)/i.test(name);
 }
 
-/** Weights (2 bytes), gradients (4) and Adam's state with master weights (12), in 70% of the memory. */
+/**
+ * Weights (2 bytes), gradients (4) and Adam's state with master weights (12), in 70% of the memory.
+ */
 function fits(
   architecture: Architecture,
   { memoryBytes }: Accelerator,
@@ -319,15 +428,24 @@ function fits(
 ): boolean {
   const { total, perLayer } = cachedParameters(architecture);
   const { moe } = architecture;
-  const routed = moe === null ? 0 : (attentionLayers(architecture) - moe.denseLayers) * moe.experts * perLayer.expert;
-  const local = (total - routed) / tensor / pipeline + routed / pipeline / Math.max(expert, expert > 1 ? 1 : tensor);
+  const routed =
+    moe === null
+      ? 0
+      : (attentionLayers(architecture) - moe.denseLayers) * moe.experts * perLayer.expert;
+  const local =
+    (total - routed) / tensor / pipeline +
+    routed / pipeline / Math.max(expert, expert > 1 ? 1 : tensor);
   const kept = sharding === 'weights' ? 18 / data : sharding === 'optimizer' ? 6 + 12 / data : 18;
   return local * kept < 0.7 * memoryBytes;
 }
 
-/** Layouts that a practitioner would try on this machine: tensor parallel inside a node, pipelines no deeper than needed. */
+/**
+ * Layouts that a practitioner would try on this machine: tensor parallel inside a node, pipelines
+ * no deeper than needed.
+ */
 function searched(row: Row, known: Known, tpu: boolean): Layout[] {
-  const { architecture, accelerator, count, sequenceTokens, globalBatch, precision, recompute } = known;
+  const { architecture, accelerator, count, sequenceTokens, globalBatch, precision, recompute } =
+    known;
   const { layers, moe } = architecture;
   const frozen = known.work.training === 'adapters';
   const layouts: Layout[] = [];
@@ -358,7 +476,12 @@ function searched(row: Row, known: Known, tpu: boolean): Layout[] {
           : '1f1b',
       chunks: pipeline > 1 && layers % (2 * pipeline) === 0 ? 2 : 1,
       recompute:
-        recompute ?? (tpu ? 'selective' : accelerator.memoryBytes < 50e9 || known.work.unfusedAttention ? 'full' : 'none'),
+        recompute ??
+        (tpu
+          ? 'selective'
+          : accelerator.memoryBytes < 50e9 || known.work.unfusedAttention
+            ? 'full'
+            : 'none'),
       sharding,
       precision,
     });
@@ -401,6 +524,10 @@ function searched(row: Row, known: Known, tpu: boolean): Layout[] {
   return layouts;
 }
 
-function fitsFrozen(architecture: Architecture, { memoryBytes }: Accelerator, ranks: number): boolean {
+function fitsFrozen(
+  architecture: Architecture,
+  { memoryBytes }: Accelerator,
+  ranks: number,
+): boolean {
   return (cachedParameters(architecture).total * 2) / ranks < 0.7 * memoryBytes;
 }

@@ -29,7 +29,9 @@ describe('a table of measurements', () => {
     expect(report.skipped.map(({ row }) => row)).toEqual([3, 4, 5, 6]);
     expect(report.skipped[0].reason).toMatch(/^mood is not a speed/);
     expect(report.skipped[1].reason).toBe('accelerator Abacus is not in the catalogue');
-    expect(report.skipped[2].reason).toMatch(/AlphaStar gives no layers and is not in the catalogue/);
+    expect(report.skipped[2].reason).toMatch(
+      /AlphaStar gives no layers and is not in the catalogue/,
+    );
     const [seconds, milliseconds] = report.predictions;
     expect(milliseconds.predicted / seconds.predicted).toBeCloseTo(1000, 9);
     expect(seconds.predicted / 18.13).toBeGreaterThan(0.75);
@@ -45,9 +47,14 @@ describe('a table of measurements', () => {
   });
 
   it('never reads what it predicts, nor a figure in the note', () => {
-    const one = validate(table(`${GPT_OSS},tokens_per_s_per_gpu,8047,tokens/s/GPU,forced expert balance`)).predictions[0];
-    const other = validate(table(`${GPT_OSS},tokens_per_s_per_gpu,1,tokens/s/GPU,forced expert balance; 8047 measured in 1.2 s`))
-      .predictions[0];
+    const one = validate(
+      table(`${GPT_OSS},tokens_per_s_per_gpu,8047,tokens/s/GPU,forced expert balance`),
+    ).predictions[0];
+    const other = validate(
+      table(
+        `${GPT_OSS},tokens_per_s_per_gpu,1,tokens/s/GPU,forced expert balance; 8047 measured in 1.2 s`,
+      ),
+    ).predictions[0];
     expect(other.predicted).toBe(one.predicted);
   });
 
@@ -58,7 +65,9 @@ describe('a table of measurements', () => {
       'samples_per_s_total,3.5,samples/s',
       'tokens_per_s_total,7230,tokens/s',
     ];
-    const [step, tokens, samples, all] = validate(table(...metrics.map((metric) => `${KORTHIKANTI},${metric},`))).predictions;
+    const [step, tokens, samples, all] = validate(
+      table(...metrics.map((metric) => `${KORTHIKANTI},${metric},`)),
+    ).predictions;
     expect(tokens.predicted * step.predicted).toBeCloseTo((64 * 2048) / 64, 6);
     expect(samples.predicted * step.predicted).toBeCloseTo(64, 6);
     expect(all.predicted).toBeCloseTo(64 * tokens.predicted, 6);
@@ -66,7 +75,9 @@ describe('a table of measurements', () => {
 
   it('widens the interval for what a row leaves out', () => {
     const full = predictTrainingRow(parseCsv(table(`${KORTHIKANTI},mfu,50,%,`)).rows[0]);
-    const bare = predictTrainingRow(parseCsv(table('x,GPT-3 175B,,,,,,,,,,A100-SXM-80GB,,,,,,,,,,,,mfu,50,%,')).rows[0]);
+    const bare = predictTrainingRow(
+      parseCsv(table('x,GPT-3 175B,,,,,,,,,,A100-SXM-80GB,,,,,,,,,,,,mfu,50,%,')).rows[0],
+    );
     if ('skipped' in full || 'skipped' in bare) throw new Error('skipped');
     expect(bare.high / bare.low).toBeGreaterThan(full.high / full.low);
   });
@@ -82,7 +93,11 @@ describe('a table of measurements', () => {
 });
 
 describe('definitions', () => {
-  const row = (note: string, metric = 'mfu', source = '') => ({ measured_metric: metric, note, source });
+  const row = (note: string, metric = 'mfu', source = '') => ({
+    measured_metric: metric,
+    note,
+    source,
+  });
   it('counts attention as the row says, or as its framework does', () => {
     expect(countsCausally(row('non-causal attention'))).toBe(false);
     expect(countsCausally(row('causal'))).toBe(true);
@@ -92,11 +107,13 @@ describe('definitions', () => {
   });
 
   it('predicts the memory of sequence parallelism and recomputation as Korthikanti et al. measured it', () => {
-    const shares = ['none+sequence-parallel', 'selective', 'selective+sequence-parallel'].map((recompute) => {
-      const line = `Korthikanti,22B,2.2e10,2.2e10,48,6144,24576,64,64,51200,2048,A100-SXM-80GB,8,8,1,1,1,1,4,4,1,${recompute},fp16`;
-      const metric = 'activation_memory_relative_to_tp_baseline,50,%,';
-      return validate(table(`${line},${metric}`)).predictions[0].predicted;
-    });
+    const shares = ['none+sequence-parallel', 'selective', 'selective+sequence-parallel'].map(
+      (recompute) => {
+        const line = `Korthikanti,22B,2.2e10,2.2e10,48,6144,24576,64,64,51200,2048,A100-SXM-80GB,8,8,1,1,1,1,4,4,1,${recompute},fp16`;
+        const metric = 'activation_memory_relative_to_tp_baseline,50,%,';
+        return validate(table(`${line},${metric}`)).predictions[0].predicted;
+      },
+    );
     // Published for the 22B model: 66.84, 49.42, 16.18.
     expect(shares[0]).toBeCloseTo(66.8, 0);
     expect(shares[1]).toBeCloseTo(49.4, 0);
@@ -112,7 +129,9 @@ describe('time to train', () => {
     expect(eight.predicted / 24).toBeGreaterThan(0.75);
     expect(eight.predicted / 24).toBeLessThan(1.25);
     expect(between.predicted).toBeGreaterThan(eight.predicted);
-    expect(validate(table(line(8, 'somebody'))).skipped[0].reason).toMatch(/not a published benchmark/);
+    expect(validate(table(line(8, 'somebody'))).skipped[0].reason).toMatch(
+      /not a published benchmark/,
+    );
     expect(sequencesToConverge('GPT-3 175B', 'full', 2048)).toBeCloseTo(577536, 3);
     expect(sequencesToConverge('GPT-3 175B', 'full', 16384)).toBeGreaterThan(786432);
     expect(sequencesToConverge('GPT-3 175B', 'adapters', 2048)).toBeUndefined();

@@ -1,8 +1,9 @@
 /**
  * @file The planner against a table of published measurements.
  *
- * A table is one of training (`measured_metric`, `measured_value`) or of serving (`metric`, `value`). Each kind has a predictor,
- * which sees a row without its measured value: it cannot read what it predicts.
+ * A table is one of training (`measured_metric`, `measured_value`) or of serving (`metric`,
+ * `value`). Each kind has a predictor, which sees a row without its measured value: it cannot read
+ * what it predicts.
  */
 import { UserError } from '../../base/errors.js';
 import { predictServingRow } from '../serving/rows.js';
@@ -35,7 +36,12 @@ interface Kind {
 }
 
 const KINDS: readonly Kind[] = [
-  { name: 'training', metric: 'measured_metric', value: 'measured_value', predict: (row) => predictTrainingRow(row) },
+  {
+    name: 'training',
+    metric: 'measured_metric',
+    value: 'measured_value',
+    predict: (row) => predictTrainingRow(row),
+  },
   { name: 'serving', metric: 'metric', value: 'value', predict: (row) => predictServingRow(row) },
 ];
 
@@ -46,7 +52,10 @@ const KINDS: readonly Kind[] = [
  */
 export function validate(text: string, name = 'rows'): ValidationReport {
   const { columns, rows } = parseCsv(text, name);
-  const kind = KINDS.find(({ metric, value }) => columns.includes(metric) && columns.includes(value) && columns.includes('gpu'));
+  const kind = KINDS.find(
+    ({ metric, value }) =>
+      columns.includes(metric) && columns.includes(value) && columns.includes('gpu'),
+  );
   if (kind === undefined) {
     throw new UserError(
       'data',
@@ -62,7 +71,10 @@ export function validate(text: string, name = 'rows'): ValidationReport {
     const prediction = kind.predict(row);
     if ('skipped' in prediction) skipped.push({ row: index + 1, reason: prediction.skipped });
     else if (text === '' || !Number.isFinite(measured) || measured <= 0) {
-      skipped.push({ row: index + 1, reason: `${kind.value} is ${JSON.stringify(text)}, not a positive number` });
+      skipped.push({
+        row: index + 1,
+        reason: `${kind.value} is ${JSON.stringify(text)}, not a positive number`,
+      });
     } else {
       const { predicted, low, high, family, gpu } = prediction;
       found.push({

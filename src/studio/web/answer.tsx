@@ -1,5 +1,6 @@
 /**
- * @file One answer of a model, token by token: thinking folds apart, each token says how likely it was, and the answer what it took.
+ * @file One answer of a model, token by token: thinking folds apart, each token says how likely it
+ * was, and the answer what it took.
  */
 import { useSignal } from '@preact/signals';
 import type { ChatEvent } from '../protocol.js';
@@ -17,14 +18,22 @@ export interface Reply {
   error: string | null;
 }
 
-const TAGS = { '<think>': 'thinking', '</think>': 'text', '<answer>': 'answer', '</answer>': 'text' } as const;
+const TAGS = {
+  '<think>': 'thinking',
+  '</think>': 'text',
+  '<answer>': 'answer',
+  '</answer>': 'text',
+} as const;
 
 interface Part {
   kind: 'thinking' | 'text' | 'answer';
   tokens: { token: Token; index: number }[];
 }
 
-/** Tokens by the part that they belong to; the tags themselves, each one token or several, are left out. */
+/**
+ * Tokens by the part that they belong to; the tags themselves, each one token or several, are left
+ * out.
+ */
 function partsOf(tokens: readonly Token[]): Part[] {
   const parts: Part[] = [];
   let kind: Part['kind'] = 'text';
@@ -39,8 +48,13 @@ function partsOf(tokens: readonly Token[]): Part[] {
     else {
       let end = i;
       let text = token.text;
-      const begins = (): boolean => Object.keys(TAGS).some((tag) => tag.startsWith(text.trimStart()) && text.trim() !== '');
-      while (begins() && TAGS[text.trim() as keyof typeof TAGS] === undefined && end + 1 < tokens.length)
+      const begins = (): boolean =>
+        Object.keys(TAGS).some((tag) => tag.startsWith(text.trimStart()) && text.trim() !== '');
+      while (
+        begins() &&
+        TAGS[text.trim() as keyof typeof TAGS] === undefined &&
+        end + 1 < tokens.length
+      )
         text += tokens[++end].text;
       const tag = TAGS[text.trim() as keyof typeof TAGS];
       if (tag === undefined) put(token, i, kind);
@@ -51,10 +65,20 @@ function partsOf(tokens: readonly Token[]): Part[] {
       }
     }
   }
-  return parts.filter((part) => part.kind === 'thinking' || part.tokens.some(({ token }) => token.text.trim() !== ''));
+  return parts.filter(
+    (part) => part.kind === 'thinking' || part.tokens.some(({ token }) => token.text.trim() !== ''),
+  );
 }
 
-export function Answer({ reply, likely, titled }: { reply: Reply; likely: boolean; titled: boolean }) {
+export function Answer({
+  reply,
+  likely,
+  titled,
+}: {
+  reply: Reply;
+  likely: boolean;
+  titled: boolean;
+}) {
   const { tokens, done, error, model, loaded } = reply;
   const at = useSignal<number | null>(null);
   const parts = partsOf(tokens);
@@ -74,7 +98,11 @@ export function Answer({ reply, likely, titled }: { reply: Reply; likely: boolea
       </span>
     ));
   return (
-    <article class="reply" onMouseOver={(event) => (at.value = pointedAt(event.target))} onMouseLeave={() => (at.value = null)}>
+    <article
+      class="reply"
+      onMouseOver={(event) => (at.value = pointedAt(event.target))}
+      onMouseLeave={() => (at.value = null)}
+    >
       {titled && <p class="note reply-model">{model}</p>}
       {!loaded && <Waiting>Loading the model…</Waiting>}
       <div
@@ -91,7 +119,9 @@ export function Answer({ reply, likely, titled }: { reply: Reply; likely: boolea
         {parts.map((part, i) =>
           part.kind === 'thinking' ? (
             <details key={i} class="thinking-fold" open>
-              <summary>Thinking{part.tokens.length === 0 ? ': none' : `, ${part.tokens.length} tokens`}</summary>
+              <summary>
+                Thinking{part.tokens.length === 0 ? ': none' : `, ${part.tokens.length} tokens`}
+              </summary>
               <div class="thinking">{text(part)}</div>
             </details>
           ) : (
@@ -106,10 +136,15 @@ export function Answer({ reply, likely, titled }: { reply: Reply; likely: boolea
           ? `${JSON.stringify(pointed.text)} · ${pointed.logProbability === null ? 'probability not said' : `probability ${percent(Math.exp(pointed.logProbability))}`}`
           : ' '}
       </p>
-      {error !== null && (error === 'stopped' ? <p class="note">Stopped.</p> : <Problem>{error}</Problem>)}
+      {error !== null &&
+        (error === 'stopped' ? <p class="note">Stopped.</p> : <Problem>{error}</Problem>)}
       {done !== null && (
         <p class="reply-foot">
-          {done.verdict !== null && <span class={`reward ${done.verdict.correct ? 'good' : 'bad'}`}>{done.verdict.reason}</span>}
+          {done.verdict !== null && (
+            <span class={`reward ${done.verdict.correct ? 'good' : 'bad'}`}>
+              {done.verdict.reason}
+            </span>
+          )}
           <span>{done.tokens} tokens</span>
           <span>{significant(done.seconds, 2)} s</span>
           <span>{done.usd === null ? 'cost not said' : usd(done.usd)}</span>
@@ -129,5 +164,13 @@ const pointedAt = (target: EventTarget | null): number | null => {
 function level(logProbability: number | null): number {
   if (logProbability === null) return 0;
   const probability = Math.exp(logProbability);
-  return probability > 0.9 ? 0 : probability > 0.6 ? 1 : probability > 0.3 ? 2 : probability > 0.1 ? 3 : 4;
+  return probability > 0.9
+    ? 0
+    : probability > 0.6
+      ? 1
+      : probability > 0.3
+        ? 2
+        : probability > 0.1
+          ? 3
+          : 4;
 }

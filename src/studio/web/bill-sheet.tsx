@@ -1,5 +1,6 @@
 /**
- * @file A bill to read: from headline to full, each line with its price and source, and what was predicted beside what was measured.
+ * @file A bill to read: from headline to full, each line with its price and source, and what was
+ * predicted beside what was measured.
  */
 import type { Bill } from '../protocol.js';
 import { count, duration, percent, significant, usd } from './format.js';
@@ -9,13 +10,26 @@ import { savePng, Waterfall, type WaterfallRow } from './waterfall.js';
 const LABELS: Record<string, string> = { headline: 'Headline', full: 'Full' };
 
 /** @param link where others see it */
-export function BillSheet({ name, bill, final, link }: { name: string; bill: Bill; final: boolean; link?: string }) {
+export function BillSheet({
+  name,
+  bill,
+  final,
+  link,
+}: {
+  name: string;
+  bill: Bill;
+  final: boolean;
+  link?: string;
+}) {
   const { headline, full } = bill.totals;
   const rows = rowsOf(bill);
   return (
     <>
       {!final && (
-        <p class="notice">The run has not ended: this is its bill as far as it has come. Open this page again for a newer one.</p>
+        <p class="notice">
+          The run has not ended: this is its bill as far as it has come. Open this page again for a
+          newer one.
+        </p>
       )}
       <dl class="stats wide">
         <Stat
@@ -23,10 +37,18 @@ export function BillSheet({ name, bill, final, link }: { name: string; bill: Bil
           value={usd(Number(headline.usd))}
           note={`${usd(Number(headline.usdLow))} to ${usd(Number(headline.usdHigh))}`}
         />
-        <Stat name="Full" value={usd(Number(full.usd))} note={`${usd(Number(full.usdLow))} to ${usd(Number(full.usdHigh))}`} />
+        <Stat
+          name="Full"
+          value={usd(Number(full.usd))}
+          note={`${usd(Number(full.usdLow))} to ${usd(Number(full.usdHigh))}`}
+        />
         <Stat
           name="Full over headline"
-          value={Number(headline.usd) > 0 ? `${(Number(full.usd) / Number(headline.usd)).toFixed(2)}×` : '–'}
+          value={
+            Number(headline.usd) > 0
+              ? `${(Number(full.usd) / Number(headline.usd)).toFixed(2)}×`
+              : '–'
+          }
           note="what a headline leaves out"
         />
       </dl>
@@ -35,7 +57,12 @@ export function BillSheet({ name, bill, final, link }: { name: string; bill: Bil
         note="Each row opens to its lines: quantity, price, source. In the notes: every price at its low or high end."
         aside={
           <div class="actions">
-            <Button icon="download" onClick={() => savePng(`bill-${name}`, `Bill of ${name}`, `Reckoner · ${full.scope}`, rows)}>
+            <Button
+              icon="download"
+              onClick={() =>
+                savePng(`bill-${name}`, `Bill of ${name}`, `Reckoner · ${full.scope}`, rows)
+              }
+            >
               PNG
             </Button>
             <Button icon="download" onClick={() => save(`bill-${name}.csv`, csvOf(bill))}>
@@ -49,7 +76,11 @@ export function BillSheet({ name, bill, final, link }: { name: string; bill: Bil
       </Card>
       {bill.predicted !== null && <PredictedTable predicted={bill.predicted} />}
       {bill.gains.length > 0 && (
-        <Card title="What accuracy cost" note="Dollars for each further correct answer per 1,000 problems." flush>
+        <Card
+          title="What accuracy cost"
+          note="Dollars for each further correct answer per 1,000 problems."
+          flush
+        >
           <Scroll label="Table of what accuracy cost">
             <table>
               <thead>
@@ -71,23 +102,27 @@ export function BillSheet({ name, bill, final, link }: { name: string; bill: Bil
                 </tr>
               </thead>
               <tbody>
-                {bill.gains.map(({ task, from, to, gain, gainHalf95, usdPerCorrectAnswerGained: each }) => (
-                  <tr key={`${task} ${from.stage} ${to.stage}`}>
-                    <th scope="row">{task}</th>
-                    <td>
-                      {from.label} → {to.label}
-                    </td>
-                    <td class="num">
-                      {percent(from.accuracy)} → {percent(to.accuracy)}
-                    </td>
-                    <td class="num">
-                      {(gain * 100).toFixed(1)}
-                      {gainHalf95 !== null && <span class="faint"> ± {(gainHalf95 * 100).toFixed(1)}</span>}
-                    </td>
-                    <td class="num">{each === null ? '–' : usd(Number(each.headline))}</td>
-                    <td class="num">{each === null ? '–' : usd(Number(each.full))}</td>
-                  </tr>
-                ))}
+                {bill.gains.map(
+                  ({ task, from, to, gain, gainHalf95, usdPerCorrectAnswerGained: each }) => (
+                    <tr key={`${task} ${from.stage} ${to.stage}`}>
+                      <th scope="row">{task}</th>
+                      <td>
+                        {from.label} → {to.label}
+                      </td>
+                      <td class="num">
+                        {percent(from.accuracy)} → {percent(to.accuracy)}
+                      </td>
+                      <td class="num">
+                        {(gain * 100).toFixed(1)}
+                        {gainHalf95 !== null && (
+                          <span class="faint"> ± {(gainHalf95 * 100).toFixed(1)}</span>
+                        )}
+                      </td>
+                      <td class="num">{each === null ? '–' : usd(Number(each.headline))}</td>
+                      <td class="num">{each === null ? '–' : usd(Number(each.full))}</td>
+                    </tr>
+                  ),
+                )}
               </tbody>
             </table>
           </Scroll>
@@ -174,9 +209,11 @@ function Lines({ lines }: { lines: Bill['lines'] }) {
     <ul class="sources">
       {lines.map(({ stage, item, quantity, unit, unitPrice, usd: amount, basis, attempt }) => (
         <li key={`${stage} ${item} ${attempt}`}>
-          <b>{stage}</b> {item}: {significant(Number(quantity), 4)} {unit} × ${unitPrice.usd} = {usd(Number(amount))}{' '}
+          <b>{stage}</b> {item}: {significant(Number(quantity), 4)} {unit} × ${unitPrice.usd} ={' '}
+          {usd(Number(amount))}{' '}
           <span class="note">
-            quantity {basis}, price {unitPrice.basis}. {unitPrice.source}, {unitPrice.date}, {unitPrice.region}
+            quantity {basis}, price {unitPrice.basis}. {unitPrice.source}, {unitPrice.date},{' '}
+            {unitPrice.region}
           </span>
         </li>
       ))}
@@ -264,7 +301,11 @@ function PredictedTable({ predicted }: { predicted: NonNullable<Bill['predicted'
                     {duration(said.secondsLow)} to {duration(said.secondsHigh)}
                   </td>
                   <td class="num">{measured === null ? '–' : duration(measured.seconds)}</td>
-                  <td class="num">{seconds === null ? '–' : `${seconds < 0 ? '−' : '+'}${percent(Math.abs(seconds), 0)}`}</td>
+                  <td class="num">
+                    {seconds === null
+                      ? '–'
+                      : `${seconds < 0 ? '−' : '+'}${percent(Math.abs(seconds), 0)}`}
+                  </td>
                   <td class="num">{measured === null ? '–' : count(measured.tokens)}</td>
                 </tr>
               );

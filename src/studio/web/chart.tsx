@@ -1,5 +1,6 @@
 /**
- * @file A live chart: uPlot on a canvas, one colour a run, with the band from least to greatest where a point stands for many steps.
+ * @file A live chart: uPlot on a canvas, one colour a run, with the band from least to greatest
+ * where a point stands for many steps.
  */
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
@@ -18,7 +19,10 @@ export interface Series {
 
 const HEIGHT = 168;
 
-/** Colours and fonts of the styles; asking the browser for one makes it compute them all, so each is asked for once a theme. */
+/**
+ * Colours and fonts of the styles; asking the browser for one makes it compute them all, so each is
+ * asked for once a theme.
+ */
 const tokens = new Map<string, string>();
 function token(name: string): string {
   const key = `${shown.value} ${name}`;
@@ -42,7 +46,10 @@ function tickText(value: number): string {
 const roomFor = (_: uPlot, labels: string[] | null): number =>
   Math.max(52, ...(labels ?? []).map((label) => 14 + 6.4 * label.length));
 
-/** The table that uPlot takes: x, then of each series its mean, least and greatest, on the union of all x. */
+/**
+ * The table that uPlot takes: x, then of each series its mean, least and greatest, on the union of
+ * all x.
+ */
 function table(series: readonly Series[]): uPlot.AlignedData {
   const columns = series.map(({ curve }): uPlot.AlignedData => {
     const mean = curve.sum.map((sum, i) => sum / curve.count[i]);
@@ -85,7 +92,13 @@ export function Chart({
       scales: { x: { time: false } },
       cursor: { sync: { key: sync }, points: { size: 6 }, drag: { x: true, y: false }, y: false },
       axes: [
-        { ...axis, size: 24, gap: 4, space: 70, values: (_, ticks) => ticks.map((tick) => tickText(tick)) },
+        {
+          ...axis,
+          size: 24,
+          gap: 4,
+          space: 70,
+          values: (_, ticks) => ticks.map((tick) => tickText(tick)),
+        },
         { ...axis, size: roomFor, gap: 6, space: 34, values: (_, ticks) => ticks.map(short) },
       ],
       series: [
@@ -100,7 +113,10 @@ export function Chart({
         }),
       ],
       bands: series.map(
-        ({ colour }, i): uPlot.Band => ({ series: [3 * i + 3, 3 * i + 2], fill: `${token(`--run-${colour}`)}26` }),
+        ({ colour }, i): uPlot.Band => ({
+          series: [3 * i + 3, 3 * i + 2],
+          fill: `${token(`--run-${colour}`)}26`,
+        }),
       ),
       hooks: {
         setCursor: [
@@ -146,7 +162,9 @@ export function Chart({
   const main = series[0];
   const end = main === undefined ? undefined : main.curve.last.at(-1);
   const last =
-    main === undefined || end === undefined ? null : (main.curve.sum.at(-1) as number) / (main.curve.count.at(-1) as number);
+    main === undefined || end === undefined
+      ? null
+      : (main.curve.sum.at(-1) as number) / (main.curve.count.at(-1) as number);
   return (
     <figure class="chart">
       <figcaption>

@@ -1,5 +1,6 @@
 /**
- * @file Talking to the server: JSON, streams of events, and the list of runs that every page shares.
+ * @file Talking to the server: JSON, streams of events, and the list of runs that every page
+ * shares.
  */
 import { signal } from '@preact/signals';
 import type { ChatEvent, ChatRequest, RunDetail, RunSummary } from '../protocol.js';
@@ -8,8 +9,11 @@ import { addEvent, type PricedEvent } from '../run-state.js';
 const token = document.querySelector<HTMLMetaElement>('meta[name=studio-token]')?.content ?? '';
 
 async function read<T>(response: Response): Promise<T> {
-  const body = (await response.json().catch(() => null)) as (T & { error?: { message: string } }) | null;
-  if (!response.ok || body === null) throw new Error(body?.error?.message ?? `the server answered ${response.status}`);
+  const body = (await response.json().catch(() => null)) as
+    | (T & { error?: { message: string } })
+    | null;
+  if (!response.ok || body === null)
+    throw new Error(body?.error?.message ?? `the server answered ${response.status}`);
   return body;
 }
 
@@ -25,7 +29,9 @@ export async function get<T>(path: string): Promise<T> {
 
 export async function post<T>(path: string, body: unknown): Promise<T> {
   const headers = { 'content-type': 'application/json', 'x-studio-token': token };
-  return read<T>(await fetch(`/api/${path}`, { method: 'POST', headers, body: JSON.stringify(body) }));
+  return read<T>(
+    await fetch(`/api/${path}`, { method: 'POST', headers, body: JSON.stringify(body) }),
+  );
 }
 
 /** Newest first; null until the server has answered. */
@@ -34,8 +40,8 @@ export const runs = signal<RunSummary[] | null>(null);
 export const connected = signal(true);
 
 /**
- * A browser opens six connections to a server, and each stream keeps one: a tab that nobody sees lets go of its own, and begins anew
- * when it is seen. @returns a function that ends it
+ * A browser opens six connections to a server, and each stream keeps one: a tab that nobody sees
+ * lets go of its own, and begins anew when it is seen. @returns a function that ends it
  */
 function whileSeen(begin: () => void, leave: () => void): () => void {
   const look = (): void => (document.visibilityState === 'visible' ? begin() : leave());
@@ -85,7 +91,11 @@ export interface FollowedRun {
  * @param change called at most once a frame
  * @returns a function that ends it
  */
-export function followRun(name: string, change: (run: FollowedRun) => void, failed: (message: string) => void): () => void {
+export function followRun(
+  name: string,
+  change: (run: FollowedRun) => void,
+  failed: (message: string) => void,
+): () => void {
   let source: EventSource | null = null;
   let version = 0;
   let frame = 0;
@@ -141,9 +151,18 @@ export function followRun(name: string, change: (run: FollowedRun) => void, fail
 }
 
 /** Streams an answer. Resolves when it has ended. */
-export async function ask(request: ChatRequest, take: (event: ChatEvent) => void, signal: AbortSignal): Promise<void> {
+export async function ask(
+  request: ChatRequest,
+  take: (event: ChatEvent) => void,
+  signal: AbortSignal,
+): Promise<void> {
   const headers = { 'content-type': 'application/json', 'x-studio-token': token };
-  const response = await fetch('/api/chat', { method: 'POST', headers, body: JSON.stringify(request), signal });
+  const response = await fetch('/api/chat', {
+    method: 'POST',
+    headers,
+    body: JSON.stringify(request),
+    signal,
+  });
   if (!response.ok || response.body === null) await read(response);
   const reader = (response.body as ReadableStream<Uint8Array>).getReader();
   const decoder = new TextDecoder();

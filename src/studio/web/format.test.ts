@@ -36,7 +36,17 @@ it('the nine curves that say most come first, each layer of experts after them',
     'entropy',
     'kl',
   ];
-  const nine = ['reward', 'accuracy', 'length', 'loss', 'kl', 'entropy', 'maxVio', 'tokensPerSecond', 'usd'];
+  const nine = [
+    'reward',
+    'accuracy',
+    'length',
+    'loss',
+    'kl',
+    'entropy',
+    'maxVio',
+    'tokensPerSecond',
+    'usd',
+  ];
   expect(inOrder(names)).toEqual([...nine, 'gradientNorm', 'maxVio.1']);
   expect(metric('maxVio.1').title).toBe('Expert load, layer 1');
 });

@@ -8,7 +8,10 @@ function plain(value: number, least: number, most: number): string {
   const key = `${least} ${most}`;
   let format = formats.get(key);
   if (format === undefined) {
-    format = new Intl.NumberFormat('en-US', { minimumFractionDigits: least, maximumFractionDigits: most });
+    format = new Intl.NumberFormat('en-US', {
+      minimumFractionDigits: least,
+      maximumFractionDigits: most,
+    });
     formats.set(key, format);
   }
   return format.format(value);
@@ -111,26 +114,82 @@ export interface Metric {
 
 const METRICS: Record<string, Metric> = {
   reward: { title: 'Reward', note: 'mean of the rollouts of a step', show: (v) => v.toFixed(3) },
-  accuracy: { title: 'Accuracy', note: 'share of rollouts that are right', show: (v) => percent(v) },
-  length: { title: 'Length', note: 'mean tokens of a completion', show: (v) => `${v.toFixed(1)} tokens` },
+  accuracy: {
+    title: 'Accuracy',
+    note: 'share of rollouts that are right',
+    show: (v) => percent(v),
+  },
+  length: {
+    title: 'Length',
+    note: 'mean tokens of a completion',
+    show: (v) => `${v.toFixed(1)} tokens`,
+  },
   loss: { title: 'Loss', note: 'nats a token', show: (v) => significant(v) },
   kl: { title: 'KL', note: 'to the reference policy, nats a token', show: (v) => significant(v) },
   entropy: { title: 'Entropy', note: 'of the policy, nats a token', show: (v) => significant(v) },
-  maxVio: { title: 'Expert load', note: 'MaxVio: how far the busiest expert exceeds its share', show: (v) => significant(v) },
-  tokensPerSecond: { title: 'Throughput', note: 'tokens a second', show: (v) => `${compact(v)} tok/s` },
+  maxVio: {
+    title: 'Expert load',
+    note: 'MaxVio: how far the busiest expert exceeds its share',
+    show: (v) => significant(v),
+  },
+  tokensPerSecond: {
+    title: 'Throughput',
+    note: 'tokens a second',
+    show: (v) => `${compact(v)} tok/s`,
+  },
   usd: { title: 'Cost', note: 'dollars since the run began', show: usd },
   gradientNorm: { title: 'Gradient norm', note: 'before clipping', show: (v) => significant(v) },
   learningRate: { title: 'Learning rate', note: 'of the step', show: scientific },
-  clipFraction: { title: 'Clipped', note: 'share of tokens at the clip bounds', show: (v) => percent(v) },
-  policyShift: { title: 'Policy shift', note: 'from the policy that sampled, nats a token', show: scientific },
-  sampleMismatch: { title: 'Sample mismatch', note: 'of sampling and training, nats a token', show: scientific },
-  consistent: { title: 'Consistent', note: 'share whose thinking ends in their answer', show: (v) => percent(v) },
-  wellFormed: { title: 'Well formed', note: 'share of completions in the form asked for', show: (v) => percent(v) },
-  truncated: { title: 'Truncated', note: 'share cut off at the longest length', show: (v) => percent(v) },
-  silentGroups: { title: 'Silent groups', note: 'share whose rewards are all equal', show: (v) => percent(v) },
-  mtpLoss: { title: 'MTP loss', note: 'of the tokens after the next, nats', show: (v) => significant(v) },
-  balanceLoss: { title: 'Balance loss', note: 'sequence-wise, weighted', show: (v) => significant(v) },
-  draftAcceptance: { title: 'Draft acceptance', note: 'share of guessed tokens that stood', show: (v) => percent(v) },
+  clipFraction: {
+    title: 'Clipped',
+    note: 'share of tokens at the clip bounds',
+    show: (v) => percent(v),
+  },
+  policyShift: {
+    title: 'Policy shift',
+    note: 'from the policy that sampled, nats a token',
+    show: scientific,
+  },
+  sampleMismatch: {
+    title: 'Sample mismatch',
+    note: 'of sampling and training, nats a token',
+    show: scientific,
+  },
+  consistent: {
+    title: 'Consistent',
+    note: 'share whose thinking ends in their answer',
+    show: (v) => percent(v),
+  },
+  wellFormed: {
+    title: 'Well formed',
+    note: 'share of completions in the form asked for',
+    show: (v) => percent(v),
+  },
+  truncated: {
+    title: 'Truncated',
+    note: 'share cut off at the longest length',
+    show: (v) => percent(v),
+  },
+  silentGroups: {
+    title: 'Silent groups',
+    note: 'share whose rewards are all equal',
+    show: (v) => percent(v),
+  },
+  mtpLoss: {
+    title: 'MTP loss',
+    note: 'of the tokens after the next, nats',
+    show: (v) => significant(v),
+  },
+  balanceLoss: {
+    title: 'Balance loss',
+    note: 'sequence-wise, weighted',
+    show: (v) => significant(v),
+  },
+  draftAcceptance: {
+    title: 'Draft acceptance',
+    note: 'share of guessed tokens that stood',
+    show: (v) => percent(v),
+  },
 };
 
 /** Charts in this order; what is not named here follows, by name. */
@@ -139,12 +198,20 @@ const ORDER = Object.keys(METRICS);
 export function metric(name: string): Metric {
   const words = name.replace(/([a-z])([A-Z0-9])/g, '$1 $2').toLowerCase();
   const [whole, layer] = name.split('.');
-  if (layer !== undefined && METRICS[whole]) return { ...METRICS[whole], title: `${METRICS[whole].title}, layer ${layer}` };
+  if (layer !== undefined && METRICS[whole])
+    return { ...METRICS[whole], title: `${METRICS[whole].title}, layer ${layer}` };
   const known = METRICS[name] ?? (/^kl/i.test(name) ? { ...METRICS.kl, title: 'KL' } : undefined);
-  return known ?? { title: words.charAt(0).toUpperCase() + words.slice(1), note: '', show: (v) => significant(v) };
+  return (
+    known ?? {
+      title: words.charAt(0).toUpperCase() + words.slice(1),
+      note: '',
+      show: (v) => significant(v),
+    }
+  );
 }
 
 export function inOrder(names: Iterable<string>): string[] {
-  const rank = (name: string): number => (ORDER.indexOf(name) < 0 ? ORDER.length : ORDER.indexOf(name));
+  const rank = (name: string): number =>
+    ORDER.indexOf(name) < 0 ? ORDER.length : ORDER.indexOf(name);
   return [...names].sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
 }

@@ -1,5 +1,6 @@
 /**
- * @file The application: the frame around the pages, and which page the address means. Pages are loaded when they are first opened.
+ * @file The application: the frame around the pages, and which page the address means. Pages are
+ * loaded when they are first opened.
  */
 import './styles.css';
 import { useSignal } from '@preact/signals';
@@ -65,7 +66,8 @@ function Frame() {
         if (current) Loaded.value = { page, View: module.default };
       },
       () => {
-        failed.value = 'This page could not be loaded; the server may have been updated. Reload it.';
+        failed.value =
+          'This page could not be loaded; the server may have been updated. Reload it.';
       },
     );
     return () => {
@@ -80,7 +82,11 @@ function Frame() {
         <Brand href="/" />
         <nav aria-label="Pages">
           {NAV.map(({ name: title, href, icon }) => (
-            <a key={href} href={href} aria-current={`/${page === 'run' ? 'runs' : page}` === href ? 'page' : undefined}>
+            <a
+              key={href}
+              href={href}
+              aria-current={`/${page === 'run' ? 'runs' : page}` === href ? 'page' : undefined}
+            >
               <Icon name={icon} />
               <span>{title}</span>
             </a>

@@ -39,7 +39,13 @@ describe('planOf', () => {
   });
 
   it('puts experiments, idle hours and people beside the final run', () => {
-    const { plan, around } = planOf(recipe, { ...settings, experiments: 3, utilisation: 0.5, people: 10, months: 6 });
+    const { plan, around } = planOf(recipe, {
+      ...settings,
+      experiments: 3,
+      utilisation: 0.5,
+      people: 10,
+      months: 6,
+    });
     const final = plan.total.usd.value;
     expect(around.experimentsUsd.value).toBeCloseTo(2 * final, 12);
     expect(around.idleUsd.value).toBeCloseTo(3 * final, 12);

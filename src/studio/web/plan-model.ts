@@ -1,5 +1,6 @@
 /**
- * @file The Plan page's arithmetic: settings of the page in, the library's own plan out, and what stands beside the final run.
+ * @file The Plan page's arithmetic: settings of the page in, the library's own plan out, and what
+ * stands beside the final run.
  *
  * At its defaults a plan is exactly `reckoner plan <recipe> --on <gpu>x<count>`.
  */
@@ -19,14 +20,19 @@ export interface Around {
   sources: { experiments: string; staff: string };
 }
 
-export type PlanAnswer = { ok: true; plan: Plan; around: Around; milliseconds: number } | { ok: false; message: string };
+export type PlanAnswer =
+  | { ok: true; plan: Plan; around: Around; milliseconds: number }
+  | { ok: false; message: string };
 
 function changed(recipe: PlannableRecipe, { tokens, experts }: Settings): PlannableRecipe {
   const { architecture } = recipe;
   const { moe } = architecture;
   return {
     ...recipe,
-    architecture: experts === null || moe === null ? architecture : { ...architecture, moe: { ...moe, experts } },
+    architecture:
+      experts === null || moe === null
+        ? architecture
+        : { ...architecture, moe: { ...moe, experts } },
     stages:
       tokens === 1
         ? recipe.stages
@@ -39,7 +45,10 @@ function changed(recipe: PlannableRecipe, { tokens, experts }: Settings): Planna
 }
 
 /** @throws UserError when nothing fits */
-export function planOf(recipe: PlannableRecipe, settings: Settings): { plan: Plan; around: Around } {
+export function planOf(
+  recipe: PlannableRecipe,
+  settings: Settings,
+): { plan: Plan; around: Around } {
   const { accelerator: id, count, usdPerHour, efficiency, goodput } = settings;
   const accelerator = acceleratorOf(id);
   if (accelerator === undefined) throw new Error(`no accelerator ${id} in the catalog`);
@@ -56,7 +65,8 @@ export function planOf(recipe: PlannableRecipe, settings: Settings): { plan: Pla
 const combine = (parts: readonly Quantity[]): Quantity => {
   const value = parts.reduce((sum, part) => sum + part.value, 0);
   // Independent of each other: their distances from the middle add up in quadrature.
-  const spread = (end: 'low' | 'high'): number => Math.hypot(...parts.map((part) => part[end] - part.value));
+  const spread = (end: 'low' | 'high'): number =>
+    Math.hypot(...parts.map((part) => part[end] - part.value));
   return { value, low: Math.max(0, value - spread('low')), high: value + spread('high') };
 };
 
@@ -77,10 +87,17 @@ function aroundOf({ total }: Plan, { people, months, experiments, utilisation }:
   const factor = experiments === known.value ? known : exactly(experiments);
   const over = { value: factor.value - 1, low: Math.max(0, factor.low - 1), high: factor.high - 1 };
   const experimentsUsd = over.value <= 0 ? exactly(0) : product(total.usd, over);
-  const staffUsd = product(exactly((people * months) / 12), costOf('staff.pay'), costOf('staff.overhead'));
+  const staffUsd = product(
+    exactly((people * months) / 12),
+    costOf('staff.pay'),
+    costOf('staff.overhead'),
+  );
   const compute = combine([total.usd, experimentsUsd]);
   // A price at full use pays for the idle hours, too, when the machines are one's own.
-  const idleUsd = utilisation === null || utilisation >= 1 ? exactly(0) : product(compute, exactly(1 / utilisation - 1));
+  const idleUsd =
+    utilisation === null || utilisation >= 1
+      ? exactly(0)
+      : product(compute, exactly(1 / utilisation - 1));
   const totalUsd = combine([total.usd, experimentsUsd, idleUsd, staffUsd]);
   return {
     experimentsUsd,

@@ -23,7 +23,10 @@ export function go(to: string, options: { replace?: boolean } = {}): void {
   read();
 }
 
-/** Changes parts of the query in place; null removes one. The address follows in a moment: browsers limit how often it may change. */
+/**
+ * Changes parts of the query in place; null removes one. The address follows in a moment: browsers
+ * limit how often it may change.
+ */
 export function setQuery(changes: Record<string, string | null>): void {
   const next = new URLSearchParams(query.value);
   for (const [name, value] of Object.entries(changes)) {
@@ -33,16 +36,35 @@ export function setQuery(changes: Record<string, string | null>): void {
   query.value = next;
   clearTimeout(writing);
   writing = setTimeout(
-    () => history.replaceState(null, '', next.size === 0 ? location.pathname : `${location.pathname}?${next}`),
+    () =>
+      history.replaceState(
+        null,
+        '',
+        next.size === 0 ? location.pathname : `${location.pathname}?${next}`,
+      ),
     120,
   );
 }
 
 addEventListener('popstate', read);
 document.addEventListener('click', (event) => {
-  if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  if (
+    event.defaultPrevented ||
+    event.button !== 0 ||
+    event.metaKey ||
+    event.ctrlKey ||
+    event.shiftKey ||
+    event.altKey
+  )
+    return;
   const link = (event.target as Element).closest('a');
-  if (link === null || link.origin !== location.origin || link.target !== '' || link.hasAttribute('download')) return;
+  if (
+    link === null ||
+    link.origin !== location.origin ||
+    link.target !== '' ||
+    link.hasAttribute('download')
+  )
+    return;
   if (link.hash !== '' && link.pathname === location.pathname) return;
   event.preventDefault();
   go(link.pathname + link.search);

@@ -6,7 +6,9 @@ import { bytes, compact, count, duration, percent, significant, usd } from './fo
 import { Card, Scroll, Stat } from './ui.js';
 
 /** What these parts read of a run. */
-export type RunView = Pick<RunDetail, 'state' | 'stages'> & { summary: Pick<RunDetail['summary'], 'steps' | 'status'> };
+export type RunView = Pick<RunDetail, 'state' | 'stages'> & {
+  summary: Pick<RunDetail['summary'], 'steps' | 'status'>;
+};
 
 export function Stats({ detail }: { detail: RunView }) {
   const { state, summary, stages } = detail;
@@ -15,7 +17,10 @@ export function Stats({ detail }: { detail: RunView }) {
   const last = state.evaluations.at(-1);
   const first = state.evaluations.find(({ task }) => task === last?.task);
   const expected = stages.reduce<{ low: number; high: number } | null>(
-    (sum, { usd: cost }) => (sum === null || cost === null ? null : { low: sum.low + cost.low, high: sum.high + cost.high }),
+    (sum, { usd: cost }) =>
+      sum === null || cost === null
+        ? null
+        : { low: sum.low + cost.low, high: sum.high + cost.high },
     { low: 0, high: 0 },
   );
   const tokens = state.seconds > 0 ? state.tokens / state.seconds : 0;
@@ -23,7 +28,11 @@ export function Stats({ detail }: { detail: RunView }) {
     <dl class="stats">
       <Stat name="Step" value={count(state.step)} note={`of ${count(summary.steps)}`} />
       {rewarded === undefined ? (
-        <Stat name="Loss" value={now?.latest.loss === undefined ? '–' : significant(now.latest.loss)} note="nats a token" />
+        <Stat
+          name="Loss"
+          value={now?.latest.loss === undefined ? '–' : significant(now.latest.loss)}
+          note="nats a token"
+        />
       ) : (
         <Stat
           name="Reward"
@@ -40,7 +49,11 @@ export function Stats({ detail }: { detail: RunView }) {
             : `± ${percent(last.results.pass1Half95 ?? 0)}${first !== last && first?.results.pass1 !== undefined ? `, from ${percent(first.results.pass1)}` : ''}`
         }
       />
-      <Stat name="Throughput" value={`${compact(tokens)} tok/s`} note={`${compact(state.tokens)} tokens`} />
+      <Stat
+        name="Throughput"
+        value={`${compact(tokens)} tok/s`}
+        note={`${compact(state.tokens)} tokens`}
+      />
       <Stat
         name="Time"
         value={duration(state.seconds)}
@@ -49,7 +62,11 @@ export function Stats({ detail }: { detail: RunView }) {
       <Stat
         name="Cost"
         value={usd(state.usd)}
-        note={expected === null || expected.high === 0 ? ' ' : `plan ${usd(expected.low)}–${usd(expected.high).slice(1)}`}
+        note={
+          expected === null || expected.high === 0
+            ? ' '
+            : `plan ${usd(expected.low)}–${usd(expected.high).slice(1)}`
+        }
       />
     </dl>
   );
@@ -59,10 +76,15 @@ export function Timeline({ detail }: { detail: RunView }) {
   const { stages, state } = detail;
   const known = new Map(state.stages.map((stage) => [stage.id, stage]));
   const all =
-    stages.length > 0 ? stages : state.stages.map(({ id, kind, steps }) => ({ id, kind, steps, seconds: null, usd: null }));
-  // By the plan's time where there is one: what is measured changes every second, and stages would wander.
+    stages.length > 0
+      ? stages
+      : state.stages.map(({ id, kind, steps }) => ({ id, kind, steps, seconds: null, usd: null }));
+  // By the plan's time where there is one: what is measured changes every second, and stages would
+  // wander.
   const weigh = all.every(({ seconds }) => seconds !== null);
-  const weights = all.map(({ seconds, steps }) => (weigh && seconds !== null ? seconds.value : Math.sqrt(steps)));
+  const weights = all.map(({ seconds, steps }) =>
+    weigh && seconds !== null ? seconds.value : Math.sqrt(steps),
+  );
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   return (
     <ol class="timeline" aria-label="Stages">
@@ -70,7 +92,8 @@ export function Timeline({ detail }: { detail: RunView }) {
         const stage = known.get(id);
         const spent = stage?.seconds ?? 0;
         const share = weights[i] / (total || 1);
-        const done = stage === undefined ? 0 : stage.state === 'done' ? 1 : stage.step / Math.max(1, steps);
+        const done =
+          stage === undefined ? 0 : stage.state === 'done' ? 1 : stage.step / Math.max(1, steps);
         const tone =
           stage === undefined
             ? 'waiting'
@@ -80,7 +103,11 @@ export function Timeline({ detail }: { detail: RunView }) {
                 ? 'live'
                 : 'halted';
         return (
-          <li key={id} class={tone} ref={(element) => void element?.style.setProperty('flex-grow', String(0.12 + share))}>
+          <li
+            key={id}
+            class={tone}
+            ref={(element) => void element?.style.setProperty('flex-grow', String(0.12 + share))}
+          >
             <span class="stage-name">
               {id} <span class="faint">{kind === id ? '' : kind}</span>
             </span>
@@ -100,9 +127,14 @@ export function Timeline({ detail }: { detail: RunView }) {
 }
 
 export function Evaluations({ detail }: { detail: Pick<RunDetail, 'state'> }) {
-  if (detail.state.evaluations.length === 0) return <p class="waiting">Nothing has been evaluated yet.</p>;
+  if (detail.state.evaluations.length === 0)
+    return <p class="waiting">Nothing has been evaluated yet.</p>;
   return (
-    <Card title="Evaluations" note="On problems that training cannot have drawn; ± is the half-width of the 95% interval." flush>
+    <Card
+      title="Evaluations"
+      note="On problems that training cannot have drawn; ± is the half-width of the 95% interval."
+      flush
+    >
       <Scroll label="Table of evaluations">
         <table>
           <thead>
@@ -136,12 +168,20 @@ export function Evaluations({ detail }: { detail: Pick<RunDetail, 'state'> }) {
                 <td>{task}</td>
                 <td class="num">
                   {results.pass1 === undefined ? '–' : percent(results.pass1)}
-                  {results.pass1Half95 !== undefined && <span class="faint"> ± {(results.pass1Half95 * 100).toFixed(1)}</span>}
+                  {results.pass1Half95 !== undefined && (
+                    <span class="faint"> ± {(results.pass1Half95 * 100).toFixed(1)}</span>
+                  )}
                 </td>
                 <td class="num">{results.greedy === undefined ? '–' : percent(results.greedy)}</td>
-                <td class="num">{results.majority === undefined ? '–' : percent(results.majority)}</td>
-                <td class="num">{results.length === undefined ? '–' : `${results.length.toFixed(1)} tokens`}</td>
-                <td class="num">{results.problems === undefined ? '–' : count(results.problems)}</td>
+                <td class="num">
+                  {results.majority === undefined ? '–' : percent(results.majority)}
+                </td>
+                <td class="num">
+                  {results.length === undefined ? '–' : `${results.length.toFixed(1)} tokens`}
+                </td>
+                <td class="num">
+                  {results.problems === undefined ? '–' : count(results.problems)}
+                </td>
                 <td class="num">{usd(spent)}</td>
               </tr>
             ))}

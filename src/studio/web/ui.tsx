@@ -83,7 +83,17 @@ export function Button(props: {
 }
 
 /** A figure with its name, its unit and its interval. */
-export function Stat({ name, value, note, tone }: { name: string; value: string; note?: ComponentChildren; tone?: string }) {
+export function Stat({
+  name,
+  value,
+  note,
+  tone,
+}: {
+  name: string;
+  value: string;
+  note?: ComponentChildren;
+  tone?: string;
+}) {
   return (
     <div class={`stat ${tone ?? ''}`}>
       <dt>{name}</dt>
@@ -94,7 +104,13 @@ export function Stat({ name, value, note, tone }: { name: string; value: string;
 }
 
 /** Tabs that are links: each has an address. */
-export function Tabs({ label, items }: { label: string; items: { name: string; href: string; current: boolean }[] }) {
+export function Tabs({
+  label,
+  items,
+}: {
+  label: string;
+  items: { name: string; href: string; current: boolean }[];
+}) {
   return (
     <nav class="tabs" aria-label={label}>
       {items.map(({ name, href, current }) => (
@@ -136,7 +152,13 @@ export function Card({
 }
 
 /** What opens under a button; Escape, and a click elsewhere, close it. */
-export function Menu({ title, children }: { title: ComponentChildren; children: ComponentChildren }) {
+export function Menu({
+  title,
+  children,
+}: {
+  title: ComponentChildren;
+  children: ComponentChildren;
+}) {
   const box = useRef<HTMLDetailsElement>(null);
   useEffect(() => {
     const away = (event: PointerEvent): void => {
@@ -204,8 +226,14 @@ export function Problem({ children }: { children: ComponentChildren }) {
 }
 
 /** Something fetched: what it is, that it is coming, or why it does not come. */
-export function useLoaded<T>(load: () => Promise<T>, keys: readonly unknown[]): { value: T | null; error: string | null } {
-  const [state, set] = useState<{ value: T | null; error: string | null }>({ value: null, error: null });
+export function useLoaded<T>(
+  load: () => Promise<T>,
+  keys: readonly unknown[],
+): { value: T | null; error: string | null } {
+  const [state, set] = useState<{ value: T | null; error: string | null }>({
+    value: null,
+    error: null,
+  });
   useEffect(() => {
     let current = true;
     load().then(
@@ -269,9 +297,17 @@ export function Spark({ values, label }: { values: readonly number[]; label: str
   if (values.length < 2) return <span class="spark" />;
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const y = (value: number): number => 21 - ((value - low) / (high - low || 1)) * 18;
-  const points = values.map((value, i) => `${((i / (values.length - 1)) * 100).toFixed(1)},${y(value).toFixed(1)}`).join(' ');
+  const points = values
+    .map((value, i) => `${((i / (values.length - 1)) * 100).toFixed(1)},${y(value).toFixed(1)}`)
+    .join(' ');
   return (
-    <svg class="spark" viewBox="0 0 100 24" preserveAspectRatio="none" role="img" aria-label={label}>
+    <svg
+      class="spark"
+      viewBox="0 0 100 24"
+      preserveAspectRatio="none"
+      role="img"
+      aria-label={label}
+    >
       <polyline points={points} vector-effect="non-scaling-stroke" />
     </svg>
   );
@@ -292,5 +328,7 @@ export function csv(rows: readonly (readonly (string | number | null)[])[]): Blo
     const safe = typeof value === 'string' && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
     return /[",\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
   };
-  return new Blob([`${rows.map((row) => row.map(cell).join(',')).join('\r\n')}\r\n`], { type: 'text/csv' });
+  return new Blob([`${rows.map((row) => row.map(cell).join(',')).join('\r\n')}\r\n`], {
+    type: 'text/csv',
+  });
 }

@@ -5,7 +5,9 @@ import { brotliCompressSync } from 'node:zlib';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 
-/** Beside each script and style its compressed form, so that a first visit waits for no compression. */
+/**
+ * Beside each script and style its compressed form, so that a first visit waits for no compression.
+ */
 const packed = {
   name: 'packed',
   writeBundle({ dir }, bundle) {

@@ -1,5 +1,6 @@
 /**
- * @file A waterfall that is read from top to bottom: what stands, and what each step adds to it. Each row opens to where it comes from.
+ * @file A waterfall that is read from top to bottom: what stands, and what each step adds to it.
+ * Each row opens to where it comes from.
  */
 import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
@@ -24,12 +25,17 @@ export interface WaterfallRow {
 
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
-const toneOf = ({ total, value }: WaterfallRow): string => (total ? 'total' : value < 0 ? 'less' : 'more');
+const toneOf = ({ total, value }: WaterfallRow): string =>
+  total ? 'total' : value < 0 ? 'less' : 'more';
 const interval = ({ low, high }: WaterfallRow): string =>
   low === null || high === null || low === high ? '' : `${usd(low)} to ${usd(high)}`;
-const signed = (row: WaterfallRow): string => `${row.total || row.value < 0 ? '' : '+'}${usd(row.value)}`;
+const signed = (row: WaterfallRow): string =>
+  `${row.total || row.value < 0 ? '' : '+'}${usd(row.value)}`;
 
-/** Everything is drawn to one scale: up to the highest total, with room for its interval where that is not much higher. */
+/**
+ * Everything is drawn to one scale: up to the highest total, with room for its interval where that
+ * is not much higher.
+ */
 function scaleOf(rows: readonly WaterfallRow[]): number {
   const most = Math.max(...rows.map(({ from, to }) => Math.max(from, to)));
   const widest = Math.max(...rows.filter(({ total }) => total).map(({ high }) => high ?? 0));
@@ -82,12 +88,20 @@ function Fall({ row, most, mid }: { row: WaterfallRow; most: number; mid: boolea
 }
 
 /** The same, as an image of 1,200 pixels for a slide or a message. */
-export function savePng(name: string, title: string, source: string, rows: readonly WaterfallRow[]): void {
+export function savePng(
+  name: string,
+  title: string,
+  source: string,
+  rows: readonly WaterfallRow[],
+): void {
   const style = getComputedStyle(document.documentElement);
   const token = (property: string): string => style.getPropertyValue(property).trim();
   const [width, line, top] = [1200, 40, 88];
   const height = top + rows.length * line + 56;
-  const canvas = Object.assign(document.createElement('canvas'), { width: width * 2, height: height * 2 });
+  const canvas = Object.assign(document.createElement('canvas'), {
+    width: width * 2,
+    height: height * 2,
+  });
   const context = canvas.getContext('2d');
   if (context === null) return;
   context.scale(2, 2);
@@ -115,7 +129,9 @@ export function savePng(name: string, title: string, source: string, rows: reado
     text(capital(row.label), 40, y + 21, `${row.total ? 600 : 400} 14px`, '--ink', 'left', 285);
     const [a, b] = [Math.min(row.from, row.to), Math.max(row.from, row.to)];
     const mid = i > 0 && i < rows.length - 1;
-    context.fillStyle = token(row.total ? (mid ? '--bar-mid' : '--bar-total') : row.value < 0 ? '--bar-less' : '--bar-more');
+    context.fillStyle = token(
+      row.total ? (mid ? '--bar-mid' : '--bar-total') : row.value < 0 ? '--bar-less' : '--bar-more',
+    );
     context.fillRect(x(a), y + 7, Math.max(2, x(b) - x(a)), 18);
     const { low, high } = row;
     if (row.total && low !== null && high !== null && low !== high) {

@@ -1,4 +1,7 @@
-/** @file bases: a number in another base, `45,2:`, by repeated division; digits come out from the last to the first. */
+/**
+ * @file bases: a number in another base, `45,2:`, by repeated division; digits come out from the
+ * last to the first.
+ */
 import { defineFamily } from './family.js';
 
 interface Conversion {

@@ -1,4 +1,7 @@
-/** @file clock: a time of day and so much later or earlier, `09:45+02:30=` gives `12:15`; minutes first, then hours. */
+/**
+ * @file clock: a time of day and so much later or earlier, `09:45+02:30=` gives `12:15`; minutes
+ * first, then hours.
+ */
 import { defineFamily } from './family.js';
 
 interface Clock {
@@ -17,11 +20,13 @@ export const clock = defineFamily<Clock>({
   alphabet: '\n+-0123456789:=',
   draw(random, level) {
     const start = random.integer(0, DAY - 1);
-    if (level === 1) return { start, minutes: 60 * random.integer(1, 11) + random.integer(0, 59 - (start % 60)) };
+    if (level === 1)
+      return { start, minutes: 60 * random.integer(1, 11) + random.integer(0, 59 - (start % 60)) };
     const minutes = random.integer(61, 12 * 60 - 1);
     return { start, minutes: level === 3 && random.chance(0.6) ? -minutes : minutes };
   },
-  question: ({ start, minutes }) => `${time(start)}${minutes < 0 ? '-' : '+'}${time(Math.abs(minutes))}=`,
+  question: ({ start, minutes }) =>
+    `${time(start)}${minutes < 0 ? '-' : '+'}${time(Math.abs(minutes))}=`,
   widest: () => '00:00+00:00=',
   solve({ start, minutes }) {
     const [sign, by] = minutes < 0 ? ['-', -1] : ['+', 1];
@@ -32,5 +37,6 @@ export const clock = defineFamily<Clock>({
     if (time(h * 60 + m) !== answer) steps.push(`${h + by * dh}:${m + by * dm}=${answer}`);
     return { steps, answer };
   },
-  guess: ({ start, minutes }, random) => time((start + minutes + random.pick([-60, -10, 10, 60]) + DAY) % DAY),
+  guess: ({ start, minutes }, random) =>
+    time((start + minutes + random.pick([-60, -10, 10, 60]) + DAY) % DAY),
 });

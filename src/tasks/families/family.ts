@@ -1,17 +1,26 @@
 /**
  * @file What the generated families share: levels of difficulty, and demonstrations in two manners.
  *
- * A family says how to draw a problem of a level, how to ask it, and how to solve it in steps. The rest is the same for all:
- * careful demonstrations write one step a line, hasty ones answer at once and are mostly wrong, so that reinforcement learning
- * has something to find out (see sums.ts). All families write with the characters of `ALPHABET` alone.
+ * A family says how to draw a problem of a level, how to ask it, and how to solve it in steps. The
+ * rest is the same for all: careful demonstrations write one step a line, hasty ones answer at once
+ * and are mostly wrong, so that reinforcement learning has something to find out (see sums.ts). All
+ * families write with the characters of `ALPHABET` alone.
  */
 import { z } from 'zod';
 import type { Random } from '../../base/random.js';
 import { gradeCompletion, quote, writeCompletion } from '../completion.js';
-import { defineTask, formatReward, integerRange, share, type TaskDefinition } from '../definition.js';
+import {
+  defineTask,
+  formatReward,
+  integerRange,
+  share,
+  type TaskDefinition,
+} from '../definition.js';
 import type { PureTask } from '../task.js';
 
-/** Every character that a built-in task may use: one vocabulary of 7 + 62 tokens for all of them. */
+/**
+ * Every character that a built-in task may use: one vocabulary of 7 + 62 tokens for all of them.
+ */
 export const ALPHABET = '\n !%&()*+,-./0123456789:;<=>?^abcdefghijklmnopqrstuvwxyz|{}[]';
 
 export interface Family<Data> {
@@ -51,7 +60,10 @@ export function defineFamily<Data>(family: Family<Data>): TaskDefinition {
         const { steps, answer } = family.solve(data);
         return writeCompletion(steps.join('\n'), answer);
       };
-      const lengths = Array.from({ length: high - low + 1 }, (_, i) => family.widest(low + i).length);
+      const lengths = Array.from(
+        { length: high - low + 1 },
+        (_, i) => family.widest(low + i).length,
+      );
       return {
         name,
         alphabet: family.alphabet,
@@ -71,7 +83,10 @@ export function defineFamily<Data>(family: Family<Data>): TaskDefinition {
         demonstrate({ data }, random) {
           if (random.chance(stepByStep)) return gold(data);
           const { answer } = family.solve(data);
-          return writeCompletion('', random.chance(wrong) ? family.guess(data, random, answer) : answer);
+          return writeCompletion(
+            '',
+            random.chance(wrong) ? family.guess(data, random, answer) : answer,
+          );
         },
         gold: ({ data }) => gold(data),
       };
@@ -80,7 +95,8 @@ export function defineFamily<Data>(family: Family<Data>): TaskDefinition {
 }
 
 /** The different characters of some texts, in order: a family's alphabet. */
-export const charactersOf = (...texts: string[]): string => [...new Set(texts.join(''))].sort().join('');
+export const charactersOf = (...texts: string[]): string =>
+  [...new Set(texts.join(''))].sort().join('');
 
 /** A whole number off by a little. */
 export function nearby(answer: string, random: Random): string {

@@ -1,8 +1,10 @@
 /**
- * @file functions: a JavaScript function of two numbers from examples, `3,4:11;1,2:5;…` gives `(a,b)=>a+b*2`.
+ * @file functions: a JavaScript function of two numbers from examples, `3,4:11;1,2:5;…` gives
+ * `(a,b)=>a+b*2`.
  *
- * Code generation small enough for a tiny model. An answer is any JavaScript expression that is a function; it is run in the
- * sandbox on the examples shown and on as many others, which only the grader knows, so that a table of the examples does not pass.
+ * Code generation small enough for a tiny model. An answer is any JavaScript expression that is a
+ * function; it is run in the sandbox on the examples shown and on as many others, which only the
+ * grader knows, so that a table of the examples does not pass.
  */
 import { z } from 'zod';
 import type { Random } from '../../base/random.js';
@@ -17,7 +19,10 @@ interface Synthesis {
   /** The body of the function that was drawn. */
   readonly expression: string;
   /** Arguments and result; the first `SHOWN` are in the prompt. */
-  readonly examples: readonly { readonly args: readonly [number, number]; readonly result: number }[];
+  readonly examples: readonly {
+    readonly args: readonly [number, number];
+    readonly result: number;
+  }[];
 }
 
 const SHOWN = 4;
@@ -63,8 +68,14 @@ function draw(random: Random, level: number): Term {
   if (level < 3) return chain(random, level);
   const [yes, no] = [chain(random, 1), chain(random, 1)];
   return random.chance(0.5)
-    ? { text: `a<b?${yes.text}:${no.text}`, value: (a, b) => (a < b ? yes.value(a, b) : no.value(a, b)) }
-    : { text: `a>b?${yes.text}:${no.text}`, value: (a, b) => (a > b ? yes.value(a, b) : no.value(a, b)) };
+    ? {
+        text: `a<b?${yes.text}:${no.text}`,
+        value: (a, b) => (a < b ? yes.value(a, b) : no.value(a, b)),
+      }
+    : {
+        text: `a>b?${yes.text}:${no.text}`,
+        value: (a, b) => (a > b ? yes.value(a, b) : no.value(a, b)),
+      };
 }
 
 export const functions = defineTask({
@@ -80,12 +91,16 @@ export const functions = defineTask({
     formatReward,
   }),
   create({ level: [low, high], stepByStep, wrong, formatReward }): Task<Synthesis> {
-    const write = ({ args, result }: Synthesis['examples'][number]): string => `${args.join()}:${result};`;
+    const write = ({ args, result }: Synthesis['examples'][number]): string =>
+      `${args.join()}:${result};`;
     const gold = ({ expression, examples }: Synthesis): string =>
       writeCompletion(
         examples
           .slice(0, SHOWN)
-          .map(({ args: [a, b], result }) => `${expression.replaceAll('a', String(a)).replaceAll('b', String(b))}=${result}`)
+          .map(
+            ({ args: [a, b], result }) =>
+              `${expression.replaceAll('a', String(a)).replaceAll('b', String(b))}=${result}`,
+          )
           .join('\n'),
         `(a,b)=>${expression}`,
       );
@@ -108,29 +123,47 @@ export const functions = defineTask({
             examples.push({ args, result: value(...args) });
           }
           const prompt = examples.slice(0, SHOWN).map(write).join('');
-          if (prompt.length > LONGEST || new Set(examples.slice(0, SHOWN).map(({ result }) => result)).size < 2) continue;
-          return { key: `functions ${behaviour.join()}`, prompt, data: { expression: text, examples } };
+          if (
+            prompt.length > LONGEST ||
+            new Set(examples.slice(0, SHOWN).map(({ result }) => result)).size < 2
+          )
+            continue;
+          return {
+            key: `functions ${behaviour.join()}`,
+            prompt,
+            data: { expression: text, examples },
+          };
         }
       },
       async verify({ data: { examples } }, completion): Promise<Verdict> {
         const parsed = parseCompletion(completion);
-        if (!parsed.wellFormed) return { reward: 0, correct: false, wellFormed: false, reason: parsed.reason };
+        if (!parsed.wellFormed)
+          return { reward: 0, correct: false, wellFormed: false, reason: parsed.reason };
         const calls = examples.map(({ args }) => JSON.stringify(args));
         const result = await sandbox({ code: parsed.answer, entry: null, calls });
-        const failed = (reason: string): Verdict => ({ reward: formatReward, correct: false, wellFormed: true, reason });
+        const failed = (reason: string): Verdict => ({
+          reward: formatReward,
+          correct: false,
+          wellFormed: true,
+          reason,
+        });
         if (result.error !== undefined) return failed(result.error);
         for (const [i, { args, result: wanted }] of examples.entries()) {
           const got = result.calls?.[i] ?? { error: 'was not called' };
           const what = i < SHOWN ? `f(${args.join()})` : 'a hidden example';
           if ('error' in got) return failed(`${what} ${got.error}`);
           if (got.value !== canonical(wanted))
-            return failed(i < SHOWN ? `${what} gives ${quote(got.value)}, not ${wanted}` : `${what} fails`);
+            return failed(
+              i < SHOWN ? `${what} gives ${quote(got.value)}, not ${wanted}` : `${what} fails`,
+            );
         }
         return { reward: 1, correct: true, wellFormed: true, reason: 'meets all examples' };
       },
       demonstrate({ data }, random) {
         if (random.chance(stepByStep)) return gold(data);
-        const expression = random.chance(wrong) ? draw(random, random.integer(low, high)).text : data.expression;
+        const expression = random.chance(wrong)
+          ? draw(random, random.integer(low, high)).text
+          : data.expression;
         return writeCompletion('', `(a,b)=>${expression}`);
       },
       gold: ({ data }) => gold(data),

@@ -13,7 +13,11 @@ function reduce(formula: string): string | null {
   const result =
     first === negation
       ? value(first[1] === 'f')
-      : value(first[2] === '&' ? first[1] === 't' && first[3] === 't' : first[1] === 't' || first[3] === 't');
+      : value(
+          first[2] === '&'
+            ? first[1] === 't' && first[3] === 't'
+            : first[1] === 't' || first[3] === 't',
+        );
   return formula.slice(0, first.index) + result + formula.slice(first.index + first[0].length);
 }
 

@@ -1,4 +1,7 @@
-/** @file order: things in order from comparisons, `b<d,a<b:` gives `abd`. Each step adds the next one. */
+/**
+ * @file order: things in order from comparisons, `b<d,a<b:` gives `abd`. Each step adds the next
+ * one.
+ */
 import { defineFamily } from './family.js';
 
 /** From smallest to largest, and the comparisons of neighbours in the order given. */
@@ -21,6 +24,9 @@ export const order = defineFamily<Order>({
   },
   question: ({ shown }) => `${shown.join()}:`,
   widest: (level) => 'a<b,'.repeat(level + 2),
-  solve: ({ order }) => ({ steps: [...order].slice(1).map((_, i) => order.slice(0, i + 2)), answer: order }),
+  solve: ({ order }) => ({
+    steps: [...order].slice(1).map((_, i) => order.slice(0, i + 2)),
+    answer: order,
+  }),
   guess: ({ order }, random) => random.shuffle([...order]).join(''),
 });

@@ -1,4 +1,7 @@
-/** @file polygon: twice the area of a triangle or quadrilateral from its corners, by the shoelace formula. `(0,0),(4,0),(4,3):` */
+/**
+ * @file polygon: twice the area of a triangle or quadrilateral from its corners, by the shoelace
+ * formula. `(0,0),(4,0),(4,3):`
+ */
 import { defineFamily, nearby } from './family.js';
 
 type Corner = readonly [number, number];
@@ -9,7 +12,8 @@ const crosses = (corners: readonly Corner[]): number[] =>
     return x * v - u * y;
   });
 
-const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+const sum = (values: readonly number[]): number =>
+  values.reduce((total, value) => total + value, 0);
 
 export const polygon = defineFamily<readonly Corner[]>({
   name: 'polygon',
@@ -33,7 +37,9 @@ export const polygon = defineFamily<readonly Corner[]>({
       return `${x}*${v}-${u}*${y}=${x * v}-${u * y}=${values[i]}`;
     });
     const total = sum(values);
-    steps.push(`${values.map((value, i) => (i > 0 && value >= 0 ? `+${value}` : value)).join('')}=${total}`);
+    steps.push(
+      `${values.map((value, i) => (i > 0 && value >= 0 ? `+${value}` : value)).join('')}=${total}`,
+    );
     return { steps, answer: String(total) };
   },
   guess: (_, random, answer) => nearby(answer, random),

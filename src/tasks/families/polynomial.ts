@@ -14,7 +14,10 @@ export const polynomial = defineFamily<Polynomial>({
   alphabet: '\n*+,-0123456789:=^x',
   draw(random, level) {
     const most = level === 1 ? 60 : 9;
-    const others = Array.from({ length: level }, () => random.pick([-1, 1]) * random.integer(1, most));
+    const others = Array.from(
+      { length: level },
+      () => random.pick([-1, 1]) * random.integer(1, most),
+    );
     return { coefficients: [random.integer(2, 9), ...others], x: random.integer(2, 9) };
   },
   question({ coefficients, x }) {

@@ -1,4 +1,7 @@
-/** @file program: what a variable holds after a few assignments, `a=3;b=a*2;a=a+b;a?`; one assignment a step. */
+/**
+ * @file program: what a variable holds after a few assignments, `a=3;b=a*2;a=a+b;a?`; one
+ * assignment a step.
+ */
 import { defineFamily, nearby } from './family.js';
 
 interface Statement {
@@ -14,7 +17,8 @@ interface Program {
   readonly asked: string;
 }
 
-const textOf = ({ target, left, operator, right }: Statement): string => `${target}=${left}${operator}${right}`;
+const textOf = ({ target, left, operator, right }: Statement): string =>
+  `${target}=${left}${operator}${right}`;
 
 function apply(operator: string, a: number, b: number): number {
   if (operator === '+') return a + b;
@@ -35,16 +39,23 @@ export const program = defineFamily<Program>({
         operator: '',
         right: '',
       }));
-      const operand = (): string => (random.chance(0.6) ? random.pick(['a', 'b']) : String(random.integer(1, 9)));
+      const operand = (): string =>
+        random.chance(0.6) ? random.pick(['a', 'b']) : String(random.integer(1, 9));
       for (let i = 0; i < level + 1; i++) {
         const operator = random.pick(['+', '-', '*']);
-        statements.push({ target: random.pick(['a', 'b']), left: random.pick(['a', 'b']), operator, right: operand() });
+        statements.push({
+          target: random.pick(['a', 'b']),
+          left: random.pick(['a', 'b']),
+          operator,
+          right: operand(),
+        });
       }
       const drawn = { statements, asked: random.pick(['a', 'b']) };
       if (Math.abs(Number(run(drawn).answer)) < 1000) return drawn;
     }
   },
-  question: ({ statements, asked }) => `${statements.map((s) => `${textOf(s)};`).join('')}${asked}?`,
+  question: ({ statements, asked }) =>
+    `${statements.map((s) => `${textOf(s)};`).join('')}${asked}?`,
   widest: (level) => `a=1;b=1;${'a=a+b;'.repeat(level + 1)}a?`,
   solve: run,
   guess: (_, random, answer) => nearby(answer, random),

@@ -1,8 +1,9 @@
 /**
- * @file science and choice: physics and chemistry of the first school years, answered with a number and its unit, or with a letter.
+ * @file science and choice: physics and chemistry of the first school years, answered with a number
+ * and its unit, or with a letter.
  *
- * A quantity is right in any unit of its kind, within one percent (`quantity.ts`). The wrong choices are what the usual mistakes give:
- * a factor turned over, forgotten or used twice.
+ * A quantity is right in any unit of its kind, within one percent (`quantity.ts`). The wrong
+ * choices are what the usual mistakes give: a factor turned over, forgotten or used twice.
  */
 import { z } from 'zod';
 import type { Random } from '../../base/random.js';
@@ -56,7 +57,12 @@ const LEVELS: readonly (readonly Ask[])[] = [
   [
     (r) => {
       const [a, t] = [r.integer(2, 12), r.integer(2, 40)];
-      return ask(`from rest, acceleration ${a} m/s^2, time ${t} s, speed?`, `${a}*${t}`, a * t, 'm/s');
+      return ask(
+        `from rest, acceleration ${a} m/s^2, time ${t} s, speed?`,
+        `${a}*${t}`,
+        a * t,
+        'm/s',
+      );
     },
     (r) => {
       const [i, v] = [r.integer(2, 60), r.integer(2, 99)];
@@ -80,14 +86,23 @@ const LEVELS: readonly (readonly Ask[])[] = [
       const start = left * 2 ** halvings;
       const steps: string[] = [`${period * halvings}/${period}=${halvings}`];
       for (let now = start; now > left; now /= 2) steps.push(`${now}/2=${now / 2}`);
-      return { text: `${start} g, half life ${period} h, mass after ${period * halvings} h?`, steps, value: left, unit: 'g' };
+      return {
+        text: `${start} g, half life ${period} h, mass after ${period * halvings} h?`,
+        steps,
+        value: left,
+        unit: 'g',
+      };
     },
     (r) => {
       const [m, v] = [2 * r.integer(1, 30), r.integer(2, 20)];
       const squared = v * v;
       return {
         text: `mass ${m} kg, speed ${v} m/s, kinetic energy?`,
-        steps: [`${v}*${v}=${squared}`, `${m}*${squared}=${m * squared}`, `${m * squared}/2=${(m * squared) / 2}`],
+        steps: [
+          `${v}*${v}=${squared}`,
+          `${m}*${squared}=${m * squared}`,
+          `${m * squared}/2=${(m * squared) / 2}`,
+        ],
         value: (m * squared) / 2,
         unit: 'j',
       };
@@ -96,7 +111,11 @@ const LEVELS: readonly (readonly Ask[])[] = [
       const [a, t] = [2 * r.integer(1, 10), r.integer(2, 30)];
       return {
         text: `from rest, acceleration ${a} m/s^2, time ${t} s, distance?`,
-        steps: [`${t}*${t}=${t * t}`, `${a}*${t * t}=${a * t * t}`, `${a * t * t}/2=${(a * t * t) / 2}`],
+        steps: [
+          `${t}*${t}=${t * t}`,
+          `${a}*${t * t}=${a * t * t}`,
+          `${a * t * t}/2=${(a * t * t) / 2}`,
+        ],
         value: (a * t * t) / 2,
         unit: 'm',
       };
@@ -109,13 +128,19 @@ const WORDS = `${LEVELS.flat()
   .join(
     '',
   )}speed time distance current resistance voltage mass acceleration force from rest power mol of after half life kinetic energy`;
-const ALPHABET = charactersOf('\n*+/0123456789=?, ^', 'kg m/s g ohm h v w n j a', WORDS, ...MOLAR.map(([name]) => name));
+const ALPHABET = charactersOf(
+  '\n*+/0123456789=?, ^',
+  'kg m/s g ohm h v w n j a',
+  WORDS,
+  ...MOLAR.map(([name]) => name),
+);
 /** Longer questions are drawn again. */
 const LONGEST = 51;
 
 /** Units are written in small letters here; the grader knows them by their symbols too. */
 const SYMBOLS: Record<string, string> = { v: 'V', n: 'N', w: 'W', j: 'J', a: 'A' };
-const inSymbols = (answer: string): string => answer.replace(/ ?([vnwja])$/, (_, letter: string) => ` ${SYMBOLS[letter]}`);
+const inSymbols = (answer: string): string =>
+  answer.replace(/ ?([vnwja])$/, (_, letter: string) => ` ${SYMBOLS[letter]}`);
 
 const options = {
   level: integerRange(1, LEVELS.length).default([1, LEVELS.length]),
@@ -140,7 +165,8 @@ export const science = defineTask({
     tolerance: z.number().min(0).max(0.1).default(0.01),
   }),
   create({ level, stepByStep, wrong, formatReward, tolerance }): PureTask<Question> {
-    const gold = ({ steps, value, unit }: Question): string => writeCompletion(steps.join('\n'), `${value} ${unit}`);
+    const gold = ({ steps, value, unit }: Question): string =>
+      writeCompletion(steps.join('\n'), `${value} ${unit}`);
     return {
       name: 'science',
       alphabet: ALPHABET,
@@ -152,8 +178,12 @@ export const science = defineTask({
       verify({ data }, completion) {
         return gradeCompletion(completion, formatReward, (answer) => {
           const truth = `${data.value} ${data.unit}`;
-          const correct = answer === truth || sameQuantity(inSymbols(truth), inSymbols(answer), tolerance);
-          return { correct, reason: correct ? `is ${truth}` : `answers ${quote(answer)}, not ${quote(truth)}` };
+          const correct =
+            answer === truth || sameQuantity(inSymbols(truth), inSymbols(answer), tolerance);
+          return {
+            correct,
+            reason: correct ? `is ${truth}` : `answers ${quote(answer)}, not ${quote(truth)}`,
+          };
         });
       },
       demonstrate({ data }, random) {
@@ -168,7 +198,15 @@ export const science = defineTask({
 
 /** Three different wrong values. */
 function mistakes({ value }: Question): number[] {
-  const candidates = [value * 2, Math.ceil(value / 2), value + 10, value * 10, value + 1, value + 2, value + 3];
+  const candidates = [
+    value * 2,
+    Math.ceil(value / 2),
+    value + 10,
+    value * 10,
+    value + 1,
+    value + 2,
+    value + 3,
+  ];
   return [...new Set(candidates)].filter((candidate) => candidate !== value).slice(0, 3);
 }
 
@@ -192,7 +230,10 @@ export const choice = defineTask({
       generate(random) {
         for (;;) {
           const question = draw(random, level);
-          const data = { ...question, values: random.shuffle([question.value, ...mistakes(question)]) };
+          const data = {
+            ...question,
+            values: random.shuffle([question.value, ...mistakes(question)]),
+          };
           const prompt = `${data.text}${data.values.map((value, i) => ` ${'abcd'[i]}:${value}`).join('')}?`;
           if (prompt.length <= longest) return { key: `choice ${data.text}`, prompt, data };
         }
@@ -201,12 +242,18 @@ export const choice = defineTask({
         return gradeCompletion(completion, formatReward, (answer) => {
           const truth = letterOf(data);
           const correct = answer === truth;
-          return { correct, reason: correct ? `is ${truth}` : `answers ${quote(answer)}, not ${truth}` };
+          return {
+            correct,
+            reason: correct ? `is ${truth}` : `answers ${quote(answer)}, not ${truth}`,
+          };
         });
       },
       demonstrate({ data }, random) {
         if (random.chance(stepByStep)) return gold(data);
-        return writeCompletion('', random.chance(wrong) ? random.pick([...'abcd']) : letterOf(data));
+        return writeCompletion(
+          '',
+          random.chance(wrong) ? random.pick([...'abcd']) : letterOf(data),
+        );
       },
       gold: ({ data }) => gold(data),
     };

@@ -1,4 +1,7 @@
-/** @file sequence: the next number, `3,7,11,15,`; constant differences, constant ratios, growing differences, sums of two. */
+/**
+ * @file sequence: the next number, `3,7,11,15,`; constant differences, constant ratios, growing
+ * differences, sums of two.
+ */
 import { defineFamily, nearby, signed } from './family.js';
 
 type Rule = 'difference' | 'ratio' | 'growing' | 'sum';
@@ -8,7 +11,11 @@ interface Sequence {
   readonly terms: readonly number[];
 }
 
-const RULES: readonly (readonly Rule[])[] = [['difference'], ['ratio', 'growing'], ['sum', 'growing']];
+const RULES: readonly (readonly Rule[])[] = [
+  ['difference'],
+  ['ratio', 'growing'],
+  ['sum', 'growing'],
+];
 
 function make(rule: Rule, first: number, second: number, growth: number): number[] {
   const terms = [first, second];
@@ -32,7 +39,9 @@ export const sequence = defineFamily<Sequence>({
       const rule = random.pick(RULES[level - 1]);
       const first = random.integer(1, level === 3 ? 30 : 90);
       const growth = random.integer(2, rule === 'ratio' ? 4 : level === 3 ? 9 : 5);
-      const step = random.integer(1, rule === 'sum' ? 60 : 30) * (rule === 'difference' && random.chance(0.4) ? -1 : 1);
+      const step =
+        random.integer(1, rule === 'sum' ? 60 : 30) *
+        (rule === 'difference' && random.chance(0.4) ? -1 : 1);
       const second = rule === 'ratio' ? first * growth : rule === 'sum' ? step : first + step;
       const terms = make(rule, first, second, growth);
       if (terms.every((term) => term >= 0 && term < 1000)) return { rule, terms };
@@ -46,7 +55,10 @@ export const sequence = defineFamily<Sequence>({
     const steps: string[] = [];
     if (rule === 'ratio') {
       const ratio = terms[1] / terms[0];
-      steps.push(...terms.slice(0, 3).map((term, i) => `${term}*${ratio}=${terms[i + 1]}`), `${terms[3]}*${ratio}=${next}`);
+      steps.push(
+        ...terms.slice(0, 3).map((term, i) => `${term}*${ratio}=${terms[i + 1]}`),
+        `${terms[3]}*${ratio}=${next}`,
+      );
     } else if (rule === 'sum') {
       steps.push(...[0, 1, 2].map((i) => `${terms[i]}+${terms[i + 1]}=${terms[i + 2]}`));
     } else {

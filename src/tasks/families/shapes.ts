@@ -1,4 +1,7 @@
-/** @file shapes: areas, perimeters, hypotenuses and volumes with whole answers, `rectangle 3,4 area:` */
+/**
+ * @file shapes: areas, perimeters, hypotenuses and volumes with whole answers, `rectangle 3,4
+ * area:`
+ */
 import type { Random } from '../../base/random.js';
 import { charactersOf, defineFamily, nearby } from './family.js';
 
@@ -68,7 +71,10 @@ const KINDS = {
       [`${Math.sqrt(a * a + b * b)}*${Math.sqrt(a * a + b * b)}`, a * a + b * b],
     ],
   },
-} satisfies Record<string, { draw(random: Random): number[]; steps(sides: readonly number[]): (string | number)[][] }>;
+} satisfies Record<
+  string,
+  { draw(random: Random): number[]; steps(sides: readonly number[]): (string | number)[][] }
+>;
 
 const LEVELS: readonly (readonly Shape['kind'][])[] = [
   ['rectangle area', 'rectangle perimeter'],
@@ -86,10 +92,12 @@ export const shapes = defineFamily<Shape>({
     return { kind, sides: KINDS[kind].draw(random) };
   },
   question: ({ kind, sides }) => `${kind} ${sides.join()}:`,
-  widest: (level) => ['rectangle perimeter 99,99:', 'triangle area 98,99:', 'box surface 20,20,20:'][level - 1],
+  widest: (level) =>
+    ['rectangle perimeter 99,99:', 'triangle area 98,99:', 'box surface 20,20,20:'][level - 1],
   solve({ kind, sides }) {
     const steps = KINDS[kind].steps(sides).map(([left, right]) => `${left}=${right}`);
-    const answer = kind === 'hypotenuse' ? Math.hypot(...sides) : Number(steps[steps.length - 1].split('=')[1]);
+    const answer =
+      kind === 'hypotenuse' ? Math.hypot(...sides) : Number(steps[steps.length - 1].split('=')[1]);
     return { steps, answer: String(Math.round(answer)) };
   },
   guess: (_, random, answer) => nearby(answer, random),

@@ -69,7 +69,12 @@ const TEMPLATES: readonly Template[] = [
     level: 3,
     text: '{n} buys {0} {t} at {1} each and {2} at {3} each. what is the price?',
     widest: [9, 9, 9, 9],
-    draw: (random) => [random.integer(2, 9), random.integer(2, 9), random.integer(2, 9), random.integer(2, 9)],
+    draw: (random) => [
+      random.integer(2, 9),
+      random.integer(2, 9),
+      random.integer(2, 9),
+      random.integer(2, 9),
+    ],
     steps: ([a, b, c, d]) => [
       [`${a}*${b}`, a * b],
       [`${c}*${d}`, c * d],
@@ -97,7 +102,8 @@ const fill = ({ template, name, thing, numbers }: Story): string =>
     .replaceAll('{t}', thing)
     .replace(/\{(\d)\}/g, (_, i: string) => String(numbers[Number(i)]));
 
-const templatesOf = (level: number): number[] => TEMPLATES.flatMap((template, i) => (template.level === level ? [i] : []));
+const templatesOf = (level: number): number[] =>
+  TEMPLATES.flatMap((template, i) => (template.level === level ? [i] : []));
 
 export const words = defineFamily<Story>({
   name: 'words',
@@ -127,7 +133,10 @@ export const words = defineFamily<Story>({
   },
   solve({ template, numbers }) {
     const steps = TEMPLATES[template].steps(numbers);
-    return { steps: steps.map(([left, right]) => `${left}=${right}`), answer: String(steps[steps.length - 1][1]) };
+    return {
+      steps: steps.map(([left, right]) => `${left}=${right}`),
+      answer: String(steps[steps.length - 1][1]),
+    };
   },
   guess: (_, random, answer) => nearby(answer, random),
 });

@@ -1,9 +1,10 @@
 /**
  * @file One text for one value, so that results can be compared outside the interpreter.
  *
- * The function is self-contained: its source is also run inside the sandbox, in a realm that is frozen by then. Arrays, plain
- * objects (keys sorted), maps, sets, numbers (with NaN, infinities; -0 is 0), big integers, strings, undefined and null differ
- * from each other; functions and symbols are only named. Nesting and size end in an error.
+ * The function is self-contained: its source is also run inside the sandbox, in a realm that is
+ * frozen by then. Arrays, plain objects (keys sorted), maps, sets, numbers (with NaN, infinities;
+ * -0 is 0), big integers, strings, undefined and null differ from each other; functions and symbols
+ * are only named. Nesting and size end in an error.
  */
 export function canonical(value: unknown): string {
   let left = 100_000;
@@ -44,7 +45,8 @@ export function canonical(value: unknown): string {
     const keys = Object.keys(object).sort();
     if (keys.length > left) throw new RangeError('too large a result');
     const items: string[] = [];
-    for (const key of keys) items[items.length] = `${JSON.stringify(key)}:${write(object[key], depth + 1)}`;
+    for (const key of keys)
+      items[items.length] = `${JSON.stringify(key)}:${write(object[key], depth + 1)}`;
     return `{${items.join(',')}}`;
   };
   return write(value, 0);

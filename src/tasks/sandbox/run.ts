@@ -1,14 +1,17 @@
 /**
- * @file Runs a model's JavaScript in QuickJS, an interpreter compiled to WebAssembly: it has no file, network, timer or host
- * object to reach, because none was ever given to it.
+ * @file Runs a model's JavaScript in QuickJS, an interpreter compiled to WebAssembly: it has no
+ * file, network, timer or host object to reach, because none was ever given to it.
  *
- * Two realms share one interpreter. The completion runs in the first, where it may change whatever it likes. The second holds
- * arguments, tests and the function that writes results down; all that it has built in is frozen before the completion's
- * functions are called, so what they reach through an argument's prototype they can read and not change. Expected values of
- * examples never enter the interpreter at all; those of written tests live in a closure that nothing outside can name.
+ * Two realms share one interpreter. The completion runs in the first, where it may change whatever
+ * it likes. The second holds arguments, tests and the function that writes results down; all that
+ * it has built in is frozen before the completion's functions are called, so what they reach
+ * through an argument's prototype they can read and not change. Expected values of examples never
+ * enter the interpreter at all; those of written tests live in a closure that nothing outside can
+ * name.
  *
- * Limits: work is counted by the interpreter (one interrupt about every 10,000 steps, also inside regular expressions), so the same
- * completion ends at the same place on every machine; the stack is the interpreter's own, and memory ends where its WebAssembly memory does. Native loops that
+ * Limits: work is counted by the interpreter (one interrupt about every 10,000 steps, also inside
+ * regular expressions), so the same completion ends at the same place on every machine; the stack
+ * is the interpreter's own, and memory ends where its WebAssembly memory does. Native loops that
  * count nothing end with the thread (`index.ts`). There is no clock, and Math.random gives 0.5.
  */
 import variant from '@jitl/quickjs-wasmfile-release-sync';
@@ -26,11 +29,17 @@ import { canonical } from './canonical.js';
 export interface SandboxJob {
   /** The completion: a script, or an expression. */
   readonly code: string;
-  /** Name of the function that the script defines; null where the script is an expression that is a function. */
+  /**
+   * Name of the function that the script defines; null where the script is an expression that is a
+   * function.
+   */
   readonly entry: string | null;
   /** JSON of the arguments of each call. */
   readonly calls?: readonly string[];
-  /** A script that tests the function, which it knows as `candidate` and by its own name, with `assert` or `console.assert`. */
+  /**
+   * A script that tests the function, which it knows as `candidate` and by its own name, with
+   * `assert` or `console.assert`.
+   */
   readonly tests?: string;
 }
 
@@ -45,9 +54,15 @@ export interface SandboxResult {
 
 /** Interrupts of one completion, about a millisecond each. */
 export const WORK = 500;
-/** The interpreter's whole memory: what it grows to, its own 16 MB included, and stays at until its thread ends. */
+/**
+ * The interpreter's whole memory: what it grows to, its own 16 MB included, and stays at until its
+ * thread ends.
+ */
 export const MEMORY_BYTES = 96 << 20;
-/** Its own limit. This build cannot ask how large an allocation became and counts 8 bytes for each, so it bounds their number: 2 million. */
+/**
+ * Its own limit. This build cannot ask how large an allocation became and counts 8 bytes for each,
+ * so it bounds their number: 2 million.
+ */
 const ALLOCATION_BYTES = 16 << 20;
 export const STACK_BYTES = 256 << 10;
 /** Longest completion that is looked at, and longest result, characters. */
@@ -113,8 +128,13 @@ let loaded: QuickJSWASMModule | null = null;
 const PAGE_BYTES = 65_536;
 
 function load(): Promise<QuickJSWASMModule> {
-  const wasmMemory = new WebAssembly.Memory({ initial: (16 << 20) / PAGE_BYTES, maximum: MEMORY_BYTES / PAGE_BYTES });
-  return newQuickJSWASMModuleFromVariant(newVariant(variant as unknown as QuickJSSyncVariant, { wasmMemory }));
+  const wasmMemory = new WebAssembly.Memory({
+    initial: (16 << 20) / PAGE_BYTES,
+    maximum: MEMORY_BYTES / PAGE_BYTES,
+  });
+  return newQuickJSWASMModuleFromVariant(
+    newVariant(variant as unknown as QuickJSSyncVariant, { wasmMemory }),
+  );
 }
 
 /** What the interpreter of this thread holds. */
@@ -123,10 +143,14 @@ export async function memoryBytes(): Promise<number> {
   return loaded.getWasmMemory().buffer.byteLength;
 }
 
-/** Runs one completion. Never throws; after a fatal error of the interpreter the next completion gets a new one. */
+/**
+ * Runs one completion. Never throws; after a fatal error of the interpreter the next completion
+ * gets a new one.
+ */
 export async function runSandbox(job: SandboxJob): Promise<SandboxResult> {
   if (job.code.length > MAX_CODE) return { error: `more than ${MAX_CODE} characters of code` };
-  if (job.entry !== null && !/^[A-Za-z_$][\w$]*$/.test(job.entry)) return { error: 'the entry is no name' };
+  if (job.entry !== null && !/^[A-Za-z_$][\w$]*$/.test(job.entry))
+    return { error: 'the entry is no name' };
   loaded ??= await load();
   try {
     return runIn(loaded, job);
@@ -152,7 +176,10 @@ function runIn(quickjs: QuickJSWASMModule, job: SandboxJob): SandboxResult {
   };
   /** The value, or what was thrown as one line. */
   const evaluate = (context: QuickJSContext, code: string): QuickJSHandle | string => {
-    const result = context.evalCode(code, 'completion.js', { type: 'global', backtraceBarrier: true });
+    const result = context.evalCode(code, 'completion.js', {
+      type: 'global',
+      backtraceBarrier: true,
+    });
     if (result.error) return messageOf(context, keep(result.error));
     return keep(result.value);
   };
@@ -174,7 +201,10 @@ function runIn(quickjs: QuickJSWASMModule, job: SandboxJob): SandboxResult {
     if (theirs.typeof(candidate) !== 'function')
       return { error: entry === null ? 'is no function' : `defines no function ${entry}` };
 
-    const textOf = (context: QuickJSContext, value: QuickJSHandle): { value: string } | { error: string } => {
+    const textOf = (
+      context: QuickJSContext,
+      value: QuickJSHandle,
+    ): { value: string } | { error: string } => {
       const result = context.callFunction(write, context.undefined, value);
       if (result.error) return { error: messageOf(context, keep(result.error)) };
       const handle = keep(result.value);
@@ -187,12 +217,18 @@ function runIn(quickjs: QuickJSWASMModule, job: SandboxJob): SandboxResult {
       const tests = evaluate(ours, wrapTests(job.tests, entry));
       if (typeof tests === 'string') return { error: `the tests cannot be read: ${tests}` };
       const result = ours.callFunction(tests, ours.undefined, candidate, write);
-      if (result.error) return { tests: { passed: 0, failure: messageOf(ours, keep(result.error)) } };
+      if (result.error)
+        return { tests: { passed: 0, failure: messageOf(ours, keep(result.error)) } };
       const text = ours.getString(keep(result.value));
       const at = text.indexOf(';');
       const failure = text.slice(at + 1, at + 100).replace(/\s+/g, ' ');
       // The completion could have caught the interrupt; its work is spent all the same.
-      return { tests: { passed: Number(text.slice(0, at)), failure: work > WORK ? 'ran too long' : failure } };
+      return {
+        tests: {
+          passed: Number(text.slice(0, at)),
+          failure: work > WORK ? 'ran too long' : failure,
+        },
+      };
     }
     const calls = (job.calls ?? []).map((json): { value: string } | { error: string } => {
       // Arguments are values of our realm; nothing of the completion is on the way that makes them.
@@ -216,9 +252,13 @@ function runIn(quickjs: QuickJSWASMModule, job: SandboxJob): SandboxResult {
   }
 }
 
-/** What was thrown, as one short line, without asking it anything that could run code: only own strings are read. */
+/**
+ * What was thrown, as one short line, without asking it anything that could run code: only own
+ * strings are read.
+ */
 function messageOf(context: QuickJSContext, error: QuickJSHandle): string {
-  // The completion's code may run in a getter here; its work is counted like all other, and what it gives is only shown.
+  // The completion's code may run in a getter here; its work is counted like all other, and what it
+  // gives is only shown.
   let text = 'throws';
   if (context.typeof(error) === 'object') {
     const parts = ['name', 'message'].map((key) => {

@@ -1,6 +1,6 @@
 /**
- * @file What a model may write, and what must come of it: every hostile completion fails with a reason, and the next honest one is
- * graded as if nothing had been.
+ * @file What a model may write, and what must come of it: every hostile completion fails with a
+ * reason, and the next honest one is graded as if nothing had been.
  */
 import { expect, test } from 'vitest';
 import { canonical, sandbox } from './index.js';
@@ -18,16 +18,21 @@ const hostile: Record<string, string> = {
   'loop that catches what ends it': 'function f() { for (;;) { try { for (;;); } catch {} } }',
   'finally that loops': 'function f() { try { for (;;); } finally { for (;;); } }',
   'labelled continue': 'function f() { a: for (;;) { for (;;) continue a; } }',
-  'generator without end': 'function f() { function* g() { for (;;) yield 1; } for (const x of g()); }',
-  'iterator without end': 'function f() { for (const x of { [Symbol.iterator]: () => ({ next: () => ({ done: false }) }) }); }',
-  'spread without end': 'function f() { return [...{ *[Symbol.iterator]() { for (;;) yield 0; } }]; }',
-  'promise loop': 'function f() { const again = () => Promise.resolve().then(again); return again(); }',
+  'generator without end':
+    'function f() { function* g() { for (;;) yield 1; } for (const x of g()); }',
+  'iterator without end':
+    'function f() { for (const x of { [Symbol.iterator]: () => ({ next: () => ({ done: false }) }) }); }',
+  'spread without end':
+    'function f() { return [...{ *[Symbol.iterator]() { for (;;) yield 0; } }]; }',
+  'promise loop':
+    'function f() { const again = () => Promise.resolve().then(again); return again(); }',
   'async loop': 'async function f() { for (;;) await null; }',
   'await at the top': 'const f = async () => { while (true) await 0; };',
   thenable: 'function f() { return { then(resolve) { for (;;); } }; }',
   'getter that loops': 'function f() { return { get x() { for (;;); } }; }',
   'getter in an error': 'function f() { throw { get message() { for (;;); } }; }',
-  'toString that loops': 'function f() { return { toString() { for (;;); }, valueOf() { for (;;); } } + ""; }',
+  'toString that loops':
+    'function f() { return { toString() { for (;;); }, valueOf() { for (;;); } } + ""; }',
   'toJSON that loops': 'function f() { return { toJSON() { for (;;); }, x: 1 }; }',
   'toPrimitive that loops': 'function f() { return { [Symbol.toPrimitive]() { for (;;); } } * 2; }',
   'toStringTag that loops': 'function f() { return { get [Symbol.toStringTag]() { for (;;); } }; }',
@@ -35,7 +40,8 @@ const hostile: Record<string, string> = {
   'setter on an argument’s prototype': 'function f(a) { for (;;) Object.assign({}, { a }); }',
   'regular expression (a+)+': 'function f() { return /^(a+)+$/.test("a".repeat(50) + "!"); }',
   'regular expression (a|aa)+': 'function f() { return /^(a|aa)+$/.test("a".repeat(90) + "!"); }',
-  'regular expression with lookahead': 'function f() { return /^(?=(a+)+b)(a*)*$/.test("a".repeat(60)); }',
+  'regular expression with lookahead':
+    'function f() { return /^(?=(a+)+b)(a*)*$/.test("a".repeat(60)); }',
   'replace with blow-up': 'function f() { return "x".repeat(3000).replace(/(x+x+)+y/g, ""); }',
   // ── takes everything ──
   'array bomb': 'function f() { const a = []; for (;;) a.push(new Array(1000).fill(a)); }',
@@ -55,15 +61,20 @@ const hostile: Record<string, string> = {
   'huge output': 'function f() { return "x".repeat(1e6); }',
   'huge list': 'function f() { return Array(1e6).fill(1); }',
   'many keys': 'function f() { const o = {}; for (let i = 0; i < 1e5; i++) o[i] = i; return o; }',
-  'proxy array that never ends': 'function f() { return new Proxy([], { get: (t, k) => k === "length" ? Infinity : 1 }); }',
+  'proxy array that never ends':
+    'function f() { return new Proxy([], { get: (t, k) => k === "length" ? Infinity : 1 }); }',
   'proxy with endless keys': 'function f() { return new Proxy({}, { ownKeys() { for (;;); } }); }',
   // ── recursion ──
   'deep recursion': 'function f() { return f() + 1; }',
   'mutual recursion': 'function f() { return g(); } function g() { return f(); }',
-  'recursion through a getter': 'function f() { const o = { get x() { return this.x; } }; return o.x; }',
-  'recursion through a proxy': 'function f() { const p = new Proxy({}, {}); Object.setPrototypeOf(p, p); return p.x; }',
-  'recursion in toString': 'function f() { const a = { toString() { return "" + this; } }; return "" + a; }',
-  'deep regular expression': 'function f() { return new RegExp("(".repeat(9000) + ")".repeat(9000)); }',
+  'recursion through a getter':
+    'function f() { const o = { get x() { return this.x; } }; return o.x; }',
+  'recursion through a proxy':
+    'function f() { const p = new Proxy({}, {}); Object.setPrototypeOf(p, p); return p.x; }',
+  'recursion in toString':
+    'function f() { const a = { toString() { return "" + this; } }; return "" + a; }',
+  'deep regular expression':
+    'function f() { return new RegExp("(".repeat(9000) + ")".repeat(9000)); }',
   'deep array literal': `function f() { return ${'['.repeat(5000)}${']'.repeat(5000)}; }`,
   'deep parentheses': `const f = ${'('.repeat(6000)}1${')'.repeat(6000)};`,
   'deep JSON': 'function f() { return JSON.parse("[".repeat(1e5)); }',
@@ -74,13 +85,17 @@ const hostile: Record<string, string> = {
   'static import': 'import fs from "node:fs"; function f() {}',
   fetch: 'function f() { return fetch("http://localhost"); }',
   timers: 'function f() { setTimeout(() => {}, 0); }',
-  'constructor of constructor': 'function f(a) { return a.constructor.constructor("return process")().exit(); }',
+  'constructor of constructor':
+    'function f(a) { return a.constructor.constructor("return process")().exit(); }',
   'Function of the other realm':
     'function f(a) { return Object.getPrototypeOf(f.call).constructor("return globalThis.process.pid")(); }',
-  'global object': 'function f() { return globalThis.process.mainModule.require("child_process").execSync("id"); }',
-  'this of a sloppy function': 'function f() { return (function () { return this.process.env; })(); }',
+  'global object':
+    'function f() { return globalThis.process.mainModule.require("child_process").execSync("id"); }',
+  'this of a sloppy function':
+    'function f() { return (function () { return this.process.env; })(); }',
   WebAssembly: 'function f() { return new WebAssembly.Memory({ initial: 1 }); }',
-  SharedArrayBuffer: 'function f() { return Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0); }',
+  SharedArrayBuffer:
+    'function f() { return Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0); }',
   clock: 'function f() { return Date.now(); }',
   'std and os of QuickJS': 'function f() { return std.loadFile("/etc/passwd") + os.getcwd(); }',
   scriptArgs: 'function f() { return scriptArgs[0]; }',
@@ -93,14 +108,19 @@ const hostile: Record<string, string> = {
   'throws a proxy': 'function f() { throw new Proxy({}, { get() { throw 1; } }); }',
   'returns a symbol': 'function f() { return Symbol("3"); }',
   'returns a function': 'function f() { return () => 3; }',
-  'an object for a number': 'function f() { return { valueOf: () => 3, toString: () => "3", toJSON: () => 3 }; }',
+  'an object for a number':
+    'function f() { return { valueOf: () => 3, toString: () => "3", toJSON: () => 3 }; }',
   'a boxed number': 'function f() { return new Number(3); }',
   'a string for a number': 'function f() { return "3"; }',
-  'a revoked proxy': 'function f() { const { proxy, revoke } = Proxy.revocable({}, {}); revoke(); return proxy; }',
+  'a revoked proxy':
+    'function f() { const { proxy, revoke } = Proxy.revocable({}, {}); revoke(); return proxy; }',
   'a false length': 'const f = { call: () => 3, apply: () => 3, length: 2 };',
-  'poisoned Array.prototype': 'Array.prototype.toJSON = Array.prototype.join = () => "3"; function f() { return [3]; }',
-  'poisoned Object.prototype': 'Object.prototype.toString = () => "3"; Object.prototype.value = "3"; function f() { return {}; }',
-  'poisoned JSON': 'JSON.stringify = () => "3"; JSON.parse = () => 3; String = () => "3"; function f() { return 4; }',
+  'poisoned Array.prototype':
+    'Array.prototype.toJSON = Array.prototype.join = () => "3"; function f() { return [3]; }',
+  'poisoned Object.prototype':
+    'Object.prototype.toString = () => "3"; Object.prototype.value = "3"; function f() { return {}; }',
+  'poisoned JSON':
+    'JSON.stringify = () => "3"; JSON.parse = () => 3; String = () => "3"; function f() { return 4; }',
   'poisons the arguments’ realm':
     'function f(a) { const C = a.constructor.constructor; C("Number.prototype.toJSON = Object.prototype.toJSON = () => 3; JSON.stringify = () => 3; canonical = () => 3")(); return 4; }',
   'redefines undefined': 'globalThis.undefined = 3; function f() {}',
@@ -114,12 +134,14 @@ const hostile: Record<string, string> = {
   'a hundred thousand characters': `function f() { return ${'1+'.repeat(50_000)}1; }`,
 };
 
-test('there are at least fifty kinds', () => expect(Object.keys(hostile).length).toBeGreaterThanOrEqual(50));
+test('there are at least fifty kinds', () =>
+  expect(Object.keys(hostile).length).toBeGreaterThanOrEqual(50));
 
 test.each(Object.entries(hostile))('%s', async (_, code) => {
   const before = process.memoryUsage().rss;
   const result = await sandbox({ code, entry: 'f', calls: ['[1,2]', '[40,2]'] }, 3);
-  const passes = result.calls?.every((call, i) => 'value' in call && call.value === ['3', '42'][i]) ?? false;
+  const passes =
+    result.calls?.every((call, i) => 'value' in call && call.value === ['3', '42'][i]) ?? false;
   expect(passes).toBe(false);
   expect(JSON.stringify(result).length).toBeLessThan(50_000);
   expect(result.error ?? '').not.toContain('\n');
@@ -158,19 +180,31 @@ test.each([
     'gives [1,2], not [2,4]',
   ],
   ['function test() {} function f(a) { return a; }', 0, 'gives [1,2], not [2,4]'],
-  ['function f(a) { a.constructor.prototype.map = () => 1; JSON.stringify = () => ""; return a; }', 0, 'gives [1,2], not [2,4]'],
+  [
+    'function f(a) { a.constructor.prototype.map = () => 1; JSON.stringify = () => ""; return a; }',
+    0,
+    'gives [1,2], not [2,4]',
+  ],
   [
     'function f(a) { a.constructor.prototype.join = a.constructor.prototype.toJSON = () => ""; return a; }',
     0,
     'gives [1,2], not [2,4]',
   ],
-  ['function f(a) { return { toJSON: () => [2, 4], toString: () => "2,4", length: 2, 0: 2, 1: 4 }; }', 0, /^gives \{/],
+  [
+    'function f(a) { return { toJSON: () => [2, 4], toString: () => "2,4", length: 2, 0: 2, 1: 4 }; }',
+    0,
+    /^gives \{/,
+  ],
   [
     'function f(a) { const g = a.constructor.constructor("return this")(); g.assert = { deepEqual() {} }; g.Error = 0; return a; }',
     0,
     /gives|throws/,
   ],
-  ['function f(a) { a.constructor.constructor("passed = 99; failure = \\"\\"")(); return a; }', 0, /gives|throws/],
+  [
+    'function f(a) { a.constructor.constructor("passed = 99; failure = \\"\\"")(); return a; }',
+    0,
+    /gives|throws/,
+  ],
 ])('written tests: %s', async (code, passed, failure) => {
   const result = await sandbox({ code, entry: 'f', tests });
   expect(result.tests?.passed).toBe(passed);
@@ -184,7 +218,9 @@ test('a completion cannot read the tests', async () => {
     try { seen += new Error().stack; } catch {}
     try { const g = a.constructor.constructor('return this')(); for (const k of Reflect.ownKeys(g)) seen += String(k) + String(g[k]); } catch {}
     return seen.includes('2, 4') ? [2, 4] : seen.includes('candidate') ? ['candidate'] : a; }`;
-  expect((await sandbox({ code: spy, entry: 'f', tests })).tests?.failure).toBe('gives [1,2], not [2,4]');
+  expect((await sandbox({ code: spy, entry: 'f', tests })).tests?.failure).toBe(
+    'gives [1,2], not [2,4]',
+  );
 });
 
 test('tests that assert nothing are not passed', async () => {
@@ -197,12 +233,17 @@ test('tests that assert nothing are not passed', async () => {
 test('console.assert and === of HumanEval-X', async () => {
   const tests =
     'const testF = () => { console.assert(f(1, 2) === 3); console.assert(JSON.stringify([f(2, 2)]) === JSON.stringify([4])) }; testF()';
-  expect((await sandbox({ ...add, tests, calls: undefined })).tests).toEqual({ passed: 2, failure: '' });
+  expect((await sandbox({ ...add, tests, calls: undefined })).tests).toEqual({
+    passed: 2,
+    failure: '',
+  });
 });
 
 test('the same work ends at the same place, whatever the machine does', async () => {
-  const code = 'let n = 0; function f() { try { for (;;) n++; } catch {} } function g() { return n; }';
-  const count = async () => (await sandbox({ code: `${code}; function h() { f(); }`, entry: 'h', calls: ['[]'] })).calls;
+  const code =
+    'let n = 0; function f() { try { for (;;) n++; } catch {} } function g() { return n; }';
+  const count = async () =>
+    (await sandbox({ code: `${code}; function h() { f(); }`, entry: 'h', calls: ['[]'] })).calls;
   expect(await count()).toEqual(await count());
   expect(await count()).toEqual([{ error: 'ran too long' }]);
 });
@@ -224,8 +265,12 @@ test('results of many kinds have one text each', async () => {
     'new Set([1])',
     'new Map([[1,2]])',
   ];
-  const results = await Promise.all(values.map((value) => sandbox({ code: `() => (${value})`, entry: null, calls: ['[]'] })));
-  const texts = results.map(({ calls, error }) => (calls && 'value' in calls[0] ? calls[0].value : error));
+  const results = await Promise.all(
+    values.map((value) => sandbox({ code: `() => (${value})`, entry: null, calls: ['[]'] })),
+  );
+  const texts = results.map(({ calls, error }) =>
+    calls && 'value' in calls[0] ? calls[0].value : error,
+  );
   const here = [
     1,
     -0,

@@ -1,6 +1,7 @@
 /**
- * @file AdamW (Loshchilov and Hutter 2019, algorithm 2, with the decay multiplied by the learning rate as PyTorch does):
- * m and v are running means of g and g², corrected for starting at zero; p ← p·(1 − lr·λ) − lr·m̂/(√v̂ + ε).
+ * @file AdamW (Loshchilov and Hutter 2019, algorithm 2, with the decay multiplied by the learning
+ * rate as PyTorch does): m and v are running means of g and g², corrected for starting at zero; p ←
+ * p·(1 − lr·λ) − lr·m̂/(√v̂ + ε).
  */
 import type { AdamWOptions } from '../backend.js';
 import type { Minus } from './reference-kernel.js';
@@ -21,6 +22,9 @@ export function adamwReference(
     secondMoment[i] = beta2 * secondMoment[i] + (1 - beta2) * g * g;
     const mHat = firstMoment[i] / (1 - beta1 ** step);
     const vHat = secondMoment[i] / (1 - beta2 ** step);
-    parameter[i] = minus(parameter[i] * (1 - lr * weightDecay), (lr * mHat) / (Math.sqrt(vHat) + epsilon));
+    parameter[i] = minus(
+      parameter[i] * (1 - lr * weightDecay),
+      (lr * mHat) / (Math.sqrt(vHat) + epsilon),
+    );
   }
 }

@@ -1,8 +1,10 @@
 /**
- * @file Attention of one new token a sequence against cached keys and values: the inner step of sampling.
+ * @file Attention of one new token a sequence against cached keys and values: the inner step of
+ * sampling.
  *
- * A sequence's past lies in two runs of rows of one cache: a prefix, which the samples of a group share (their prompt), and
- * its own continuation. There is no derivative; training recomputes with `attention`.
+ * A sequence's past lies in two runs of rows of one cache: a prefix, which the samples of a group
+ * share (their prompt), and its own continuation. There is no derivative; training recomputes with
+ * `attention`.
  */
 import type { AttentionOptions } from '../backend.js';
 import { at, dot, logSumExp, type Matrix, put } from './reference-kernel.js';

@@ -4,7 +4,12 @@ import { Random } from '../../base/random.js';
 import type { Backend, Tensor } from '../backend.js';
 import { createReferenceBackend } from '../backends/reference.js';
 
-function tensor(backend: Backend, shape: number[], values: ArrayLike<number>, dtype: 'f32' | 'i32' = 'f32'): Tensor {
+function tensor(
+  backend: Backend,
+  shape: number[],
+  values: ArrayLike<number>,
+  dtype: 'f32' | 'i32' = 'f32',
+): Tensor {
   const made = backend.allocate(dtype, shape);
   backend.write(made, Array.from(values));
   return made;
@@ -33,7 +38,11 @@ it('gives consecutive query heads the same key-value head', async () => {
   const k = tensor(backend, [1, 2], [1, 1]);
   const v = tensor(backend, [1, 2], [10, 20]);
   const [out, logSumExp] = [backend.allocate('f32', [1, 4]), backend.allocate('f32', [1, 4])];
-  backend.attention(out, logSumExp, q, k, v, tensor(backend, [2], [0, 1], 'i32'), { heads: 4, kvHeads: 2, scale: 1 });
+  backend.attention(out, logSumExp, q, k, v, tensor(backend, [2], [0, 1], 'i32'), {
+    heads: 4,
+    kvHeads: 2,
+    scale: 1,
+  });
   expect([...(await backend.read(out))]).toEqual([10, 10, 20, 20]);
 });
 
@@ -69,7 +78,10 @@ it('cached attention of the last token equals packed attention, with a shared pr
   ];
   for (const b of [0, 1]) {
     const n = prefix + own[b];
-    const [out, logSumExp] = [backend.allocate('f32', [n, 4 * dv]), backend.allocate('f32', [n, 4])];
+    const [out, logSumExp] = [
+      backend.allocate('f32', [n, 4 * dv]),
+      backend.allocate('f32', [n, 4]),
+    ];
     backend.attention(
       out,
       logSumExp,

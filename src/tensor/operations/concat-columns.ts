@@ -1,5 +1,6 @@
 /**
- * @file Matrices side by side: the parts are copied into one, and each gets its columns of the gradient.
+ * @file Matrices side by side: the parts are copied into one, and each gets its columns of the
+ * gradient.
  */
 import { columns, matrixOf } from '../backend.js';
 import type { Tape, Variable } from '../tape.js';
@@ -22,7 +23,13 @@ export function concatColumns(tape: Tape, ...parts: Variable[]): Variable {
   tape.record(out, (gradient) => {
     parts.forEach((part, i) => {
       const slot = tape.gradientOf(part);
-      if (slot) backend.scale(slot.tensor, columns(backend, gradient, starts[i], starts[i] + widths[i]), 1, slot.accumulate);
+      if (slot)
+        backend.scale(
+          slot.tensor,
+          columns(backend, gradient, starts[i], starts[i] + widths[i]),
+          1,
+          slot.accumulate,
+        );
     });
   });
   return out;

@@ -33,7 +33,12 @@ it('rmsNorm divides each head by its own root mean square', async () => {
   const x = new Variable(floats(backend, [1, 4], [3, 4, 0, 2]), false);
   const weight = new Variable(floats(backend, [2], [1, 10]), false);
   const [a, b] = [Math.sqrt(12.5), Math.sqrt(2)];
-  await expectClose(backend, rmsNorm(new Tape(backend), x, weight, 0).value, [3 / a, 40 / a, 0, 20 / b]);
+  await expectClose(backend, rmsNorm(new Tape(backend), x, weight, 0).value, [
+    3 / a,
+    40 / a,
+    0,
+    20 / b,
+  ]);
 });
 
 it('rope turns entry i with entry i + d/2 by position · θ^(−2i/d)', async () => {
@@ -42,12 +47,24 @@ it('rope turns entry i with entry i + d/2 by position · θ^(−2i/d)', async ()
   const x = new Variable(floats(backend, [2, 4], [1, 1, 0, 0, 0, 0, 1, 1]), false);
   const out = rope(new Tape(backend), x, integers(backend, [2, 1]), table).value;
   const { cos, sin } = Math;
-  await expectClose(backend, out, [cos(2), cos(0.2), sin(2), sin(0.2), -sin(1), -sin(0.1), cos(1), cos(0.1)]);
+  await expectClose(backend, out, [
+    cos(2),
+    cos(0.2),
+    sin(2),
+    sin(0.2),
+    -sin(1),
+    -sin(0.1),
+    cos(1),
+    cos(0.1),
+  ]);
 });
 
 it('swiglu is silu of the first half times the second', async () => {
   const backend = createReferenceBackend();
-  const out = swiglu(new Tape(backend), new Variable(floats(backend, [2, 2], [0, 5, Math.log(3), 8]), false)).value;
+  const out = swiglu(
+    new Tape(backend),
+    new Variable(floats(backend, [2, 2], [0, 5, Math.log(3), 8]), false),
+  ).value;
   await expectClose(backend, out, [0, Math.log(3) * 0.75 * 8]);
 });
 
@@ -56,7 +73,13 @@ it('tokenLogProbabilities gives log p and the entropy at a temperature', async (
   // Logits (2 log 3, 0) at temperature 2: p = (¾, ¼).
   const hidden = new Variable(floats(backend, [2, 1], [2, 2]), false);
   const head = new Variable(floats(backend, [2, 1], [Math.log(3), 0]), false);
-  const result = tokenLogProbabilities(new Tape(backend), hidden, head, integers(backend, [0, 1]), 2);
+  const result = tokenLogProbabilities(
+    new Tape(backend),
+    hidden,
+    head,
+    integers(backend, [0, 1]),
+    2,
+  );
   const entropy = -0.75 * Math.log(0.75) - 0.25 * Math.log(0.25);
   await expectClose(backend, result.logProbabilities.value, [Math.log(0.75), Math.log(0.25)]);
   await expectClose(backend, result.entropy, [entropy, entropy]);

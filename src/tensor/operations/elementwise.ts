@@ -1,5 +1,6 @@
 /**
- * @file Sums and copies. `add` is the only one that models need on the tape; the rest serve gradients and optimizers.
+ * @file Sums and copies. `add` is the only one that models need on the tape; the rest serve
+ * gradients and optimizers.
  */
 
 import { isContiguous } from '../backend.js';
@@ -17,7 +18,8 @@ export function add(tape: Tape, a: Variable, b: Variable): Variable {
     backend.scale(out.value, b.value, 1, true);
   }
   tape.record(out, (gradient) => {
-    // b copies, then a adopts: giving the same buffer to both would let later additions to one change the other.
+    // b copies, then a adopts: giving the same buffer to both would let later additions to one
+    // change the other.
     const slot = tape.gradientOf(b);
     if (slot) backend.scale(slot.tensor, gradient, 1, slot.accumulate);
     tape.give(a, gradient);
@@ -34,5 +36,6 @@ export function addReference(out: Float64Array, a: Float64Array, b: Float64Array
 }
 
 export function scaleReference(out: Matrix, a: Matrix, scale: number, accumulate: boolean): void {
-  for (let i = 0; i < a.rows; i++) for (let j = 0; j < a.columns; j++) put(out, i, j, scale * at(a, i, j), accumulate);
+  for (let i = 0; i < a.rows; i++)
+    for (let j = 0; j < a.columns; j++) put(out, i, j, scale * at(a, i, j), accumulate);
 }

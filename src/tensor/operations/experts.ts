@@ -1,9 +1,11 @@
 /**
- * @file Tokens to experts and back: sorted by expert, so that each expert's rows lie together, and added up again.
+ * @file Tokens to experts and back: sorted by expert, so that each expert's rows lie together, and
+ * added up again.
  *
- * A token that goes to K experts has K rows in the sorted order, which a counting sort finds on the device: nothing is read
- * back, no expert's work is padded to another's, no token is dropped, and the order is the same in every run. Going there is a
- * gather; coming back is a weighted sum of K rows, and each is the other's derivative.
+ * A token that goes to K experts has K rows in the sorted order, which a counting sort finds on the
+ * device: nothing is read back, no expert's work is padded to another's, no token is dropped, and
+ * the order is the same in every run. Going there is a gather; coming back is a weighted sum of K
+ * rows, and each is the other's derivative.
  */
 import { matrixOf, sizeOf, type Tensor } from '../backend.js';
 import type { Tape, Variable } from '../tape.js';
@@ -21,7 +23,12 @@ export interface ExpertOrder {
  * @param count experts there are: E
  * @param load f32 [E]: the choices of each expert are added
  */
-export function sortByExpert(tape: Tape, experts: Tensor, count: number, load: Tensor | null): ExpertOrder {
+export function sortByExpert(
+  tape: Tape,
+  experts: Tensor,
+  count: number,
+  load: Tensor | null,
+): ExpertOrder {
   const { backend } = tape;
   const offsets = backend.allocate('i32', [count + 1]);
   const tokens = backend.allocate('i32', [sizeOf(experts)]);
@@ -49,18 +56,37 @@ export function dispatchRows(tape: Tape, x: Variable, order: ExpertOrder): Varia
  * @param residual [N, D]
  * @returns [N, D]
  */
-export function combineRows(tape: Tape, y: Variable, weights: Variable, order: ExpertOrder, residual?: Variable): Variable {
+export function combineRows(
+  tape: Tape,
+  y: Variable,
+  weights: Variable,
+  order: ExpertOrder,
+  residual?: Variable,
+): Variable {
   const { backend } = tape;
   const [rows] = weights.shape;
-  const out = tape.output([rows, matrixOf(y.value).columns], y, weights, ...(residual ? [residual] : []));
+  const out = tape.output(
+    [rows, matrixOf(y.value).columns],
+    y,
+    weights,
+    ...(residual ? [residual] : []),
+  );
   if (residual) backend.copy(out.value, residual.value);
   backend.combineRows(out.value, y.value, order.slots, weights.value, residual !== undefined);
   tape.record(out, (gradient) => {
     // Both are computed together; one that nobody wants goes to scratch.
-    const slotOf = (x: Variable) => tape.gradientOf(x) ?? { tensor: backend.allocate('f32', x.shape), accumulate: false };
+    const slotOf = (x: Variable) =>
+      tape.gradientOf(x) ?? { tensor: backend.allocate('f32', x.shape), accumulate: false };
     const [dy, dw] = [slotOf(y), slotOf(weights)];
     demand(!dy.accumulate && !dw.accumulate, 'combineRows: y and weights must have no other use');
-    backend.combineRowsBackward(dy.tensor, dw.tensor, gradient, y.value, order.slots, weights.value);
+    backend.combineRowsBackward(
+      dy.tensor,
+      dw.tensor,
+      gradient,
+      y.value,
+      order.slots,
+      weights.value,
+    );
     if (residual) tape.give(residual, gradient); // last: from here on the buffer is the residual's
   });
   return out;
@@ -98,7 +124,8 @@ export function combineRowsReference(
   for (let n = 0; n < out.rows; n++) {
     for (let j = 0; j < out.columns; j++) {
       let sum = 0;
-      for (let i = n * topK; i < (n + 1) * topK; i++) sum += (weights ? weights[i] : 1) * at(y, slots[i], j);
+      for (let i = n * topK; i < (n + 1) * topK; i++)
+        sum += (weights ? weights[i] : 1) * at(y, slots[i], j);
       put(out, n, j, sum, accumulate);
     }
   }

@@ -1,6 +1,6 @@
 /**
- * @file Picking rows out of a matrix and putting rows into one: the last token of each sequence before the head, the tokens
- * of each expert, the keys and values of new tokens into a cache.
+ * @file Picking rows out of a matrix and putting rows into one: the last token of each sequence
+ * before the head, the tokens of each expert, the keys and values of new tokens into a cache.
  */
 import { isContiguous, matrixOf, sizeOf, type Tensor } from '../backend.js';
 import type { Tape, Variable } from '../tape.js';
@@ -28,9 +28,17 @@ export function gatherRowsReference(out: Matrix, a: Matrix, rows: Int32Array): v
   }
 }
 
-export function scatterRowsReference(out: Matrix, a: Matrix, rows: Int32Array, accumulate: boolean): void {
+export function scatterRowsReference(
+  out: Matrix,
+  a: Matrix,
+  rows: Int32Array,
+  accumulate: boolean,
+): void {
   for (let n = 0; n < rows.length; n++) {
-    demand(rows[n] >= 0 && rows[n] < out.rows, `scatterRows: row ${rows[n]} is not among ${out.rows}`);
+    demand(
+      rows[n] >= 0 && rows[n] < out.rows,
+      `scatterRows: row ${rows[n]} is not among ${out.rows}`,
+    );
     for (let j = 0; j < a.columns; j++) put(out, rows[n], j, at(a, n, j), accumulate);
   }
 }

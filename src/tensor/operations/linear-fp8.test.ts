@@ -9,11 +9,20 @@ import { groupedMatmulFp8, linearFp8 } from './linear-fp8.js';
 
 const random = new Random('fp8');
 
-/** Numbers that E4M3 has with the scale 1: every row and column of 7 × 7 has 448 as its largest, so nothing is rounded. */
-const exact = (size: number) => Array.from({ length: size }, (_, i) => (i % 8 === 0 ? 448 : 16 * random.integer(-15, 15)));
+/**
+ * Numbers that E4M3 has with the scale 1: every row and column of 7 × 7 has 448 as its largest, so
+ * nothing is rounded.
+ */
+const exact = (size: number) =>
+  Array.from({ length: size }, (_, i) => (i % 8 === 0 ? 448 : 16 * random.integer(-15, 15)));
 const normal = (size: number) => Array.from({ length: size }, () => random.normal());
 
-function run(numbers: (size: number) => number[], grouped: boolean, fp8: boolean, data?: number[][]) {
+function run(
+  numbers: (size: number) => number[],
+  grouped: boolean,
+  fp8: boolean,
+  data?: number[][],
+) {
   const backend = createReferenceBackend();
   const [n, k, m, groups] = [7, 7, 7, grouped ? 2 : 1];
   const values = data ?? [numbers(n * k), numbers(groups * m * k), numbers(n * m)];
@@ -27,9 +36,14 @@ function run(numbers: (size: number) => number[], grouped: boolean, fp8: boolean
   const tape = new Tape(backend);
   const offsets = backend.allocate('i32', [3]);
   backend.write(offsets, [0, 2, 7]);
-  const out = grouped ? (fp8 ? groupedMatmulFp8 : groupedMatmul)(tape, x, w, offsets) : (fp8 ? linearFp8 : linear)(tape, x, w);
+  const out = grouped
+    ? (fp8 ? groupedMatmulFp8 : groupedMatmul)(tape, x, w, offsets)
+    : (fp8 ? linearFp8 : linear)(tape, x, w);
   tape.backward(out, upload([n, m], values[2]));
-  return { values, read: () => readAll(backend, [out.value, x.gradient as Tensor, w.gradient as Tensor]) };
+  return {
+    values,
+    read: () => readAll(backend, [out.value, x.gradient as Tensor, w.gradient as Tensor]),
+  };
 }
 
 async function readAll(backend: Backend, tensors: Tensor[]): Promise<number[][]> {

@@ -1,9 +1,11 @@
 /**
- * @file Linear layers whose three products read FP8 numbers, emulated (DeepSeek-V3, arXiv:2412.19437, section 3.3).
+ * @file Linear layers whose three products read FP8 numbers, emulated (DeepSeek-V3,
+ * arXiv:2412.19437, section 3.3).
  *
- * Inputs are quantised in tiles of 1×128, weights in blocks of 128×128; the gradient of the output in tiles of 1×128 for the
- * input's gradient, and in tiles of 128×1, as the stored input then is, for the weight's. Sums are float32 from the first term on,
- * which is at least as exact as the paper's promotion after every 128. Rounding has no derivative: it is passed straight through.
+ * Inputs are quantised in tiles of 1×128, weights in blocks of 128×128; the gradient of the output
+ * in tiles of 1×128 for the input's gradient, and in tiles of 128×1, as the stored input then is,
+ * for the weight's. Sums are float32 from the first term on, which is at least as exact as the
+ * paper's promotion after every 128. Rounding has no derivative: it is passed straight through.
  * This measures what FP8 does to a loss; it is slower than float32, not faster.
  */
 import { isContiguous, matrixOf, type Tensor } from '../backend.js';
@@ -27,17 +29,33 @@ function quantized(tape: Tape, x: Tensor, block: { rows: number; columns: number
 }
 
 /** x · weightᵀ (+ residual), as `linear`, without a bias. */
-export function linearFp8(tape: Tape, x: Variable, weight: Variable, { residual, bias }: LinearOptions = {}): Variable {
+export function linearFp8(
+  tape: Tape,
+  x: Variable,
+  weight: Variable,
+  { residual, bias }: LinearOptions = {},
+): Variable {
   const { backend } = tape;
   demand(!bias, 'linearFp8: has no bias');
-  const out = tape.output([matrixOf(x.value).rows, weight.shape[0]], x, weight, ...(residual ? [residual] : []));
+  const out = tape.output(
+    [matrixOf(x.value).rows, weight.shape[0]],
+    x,
+    weight,
+    ...(residual ? [residual] : []),
+  );
   const input = quantized(tape, x.value, ROWS);
   const matrix = quantized(tape, weight.value, BLOCKS);
   if (residual) backend.copy(out.value, residual.value);
-  backend.matmul(out.value, input, matrix, { transposeB: true, accumulate: residual !== undefined });
+  backend.matmul(out.value, input, matrix, {
+    transposeB: true,
+    accumulate: residual !== undefined,
+  });
   tape.record(out, (gradient) => {
     const dx = tape.gradientOf(x);
-    if (dx) backend.matmul(dx.tensor, quantized(tape, gradient, ROWS), matrix, { accumulate: dx.accumulate });
+    if (dx)
+      backend.matmul(dx.tensor, quantized(tape, gradient, ROWS), matrix, {
+        accumulate: dx.accumulate,
+      });
     const dw = tape.gradientOf(weight);
     if (dw) {
       const [d, a] = [quantized(tape, gradient, COLUMNS), quantized(tape, input, COLUMNS)];
@@ -49,7 +67,12 @@ export function linearFp8(tape: Tape, x: Variable, weight: Variable, { residual,
 }
 
 /** `groupedMatmul` likewise; each group's matrix has blocks of its own. */
-export function groupedMatmulFp8(tape: Tape, x: Variable, weights: Variable, offsets: Tensor): Variable {
+export function groupedMatmulFp8(
+  tape: Tape,
+  x: Variable,
+  weights: Variable,
+  offsets: Tensor,
+): Variable {
   const { backend } = tape;
   const { rows, columns: k } = matrixOf(weights.value);
   const groups = offsets.shape[0] - 1;
@@ -65,7 +88,15 @@ export function groupedMatmulFp8(tape: Tape, x: Variable, weights: Variable, off
   backend.groupedMatmul(out.value, input, stacked(matrices), offsets, 'forward', false);
   tape.record(out, (gradient) => {
     const dx = tape.gradientOf(x);
-    if (dx) backend.groupedMatmul(dx.tensor, quantized(tape, gradient, ROWS), stacked(matrices), offsets, 'input', dx.accumulate);
+    if (dx)
+      backend.groupedMatmul(
+        dx.tensor,
+        quantized(tape, gradient, ROWS),
+        stacked(matrices),
+        offsets,
+        'input',
+        dx.accumulate,
+      );
     const dw = tape.gradientOf(weights);
     if (dw) {
       const [d, a] = [quantized(tape, gradient, COLUMNS), quantized(tape, input, COLUMNS)];

@@ -1,12 +1,15 @@
 /**
- * @file The linear layer, the residual it is added to, its bias, and a low-rank adapter beside its weight.
+ * @file The linear layer, the residual it is added to, its bias, and a low-rank adapter beside its
+ * weight.
  *
- * The residual stream is copied to the output once and the product accumulates on top, so that "x + W·f(x)" costs no extra
- * pass over memory. On the way back the residual adopts the output's gradient buffer: no copy at all.
+ * The residual stream is copied to the output once and the product accumulates on top, so that "x +
+ * W·f(x)" costs no extra pass over memory. On the way back the residual adopts the output's
+ * gradient buffer: no copy at all.
  *
- * With an adapter the layer is W·x + s·B·(A·x) (LoRA, Hu et al. 2021, equation 3). A weight that is several matrices one below
- * the other has an A and a B for each; the A's are one matrix, too, so that x is read once. With h = A·x and G the gradient of the
- * output: dB += s·Gᵀ·h, dh = s·G·B, dA += dhᵀ·x, dx += dh·A.
+ * With an adapter the layer is W·x + s·B·(A·x) (LoRA, Hu et al. 2021, equation 3). A weight that is
+ * several matrices one below the other has an A and a B for each; the A's are one matrix, too, so
+ * that x is read once. With h = A·x and G the gradient of the output: dB += s·Gᵀ·h, dh = s·G·B, dA
+ * += dhᵀ·x, dx += dh·A.
  */
 import { columns, matrixOf, type Tensor } from '../backend.js';
 import { type Tape, Variable } from '../tape.js';
@@ -24,7 +27,9 @@ export interface LinearOptions {
 export interface LowRank {
   /** [parts · rank, K]: the A matrices, one below the other. */
   down: Variable;
-  /** The B matrices in the same order: [m, rank] each, for the output's columns from `column` on. */
+  /**
+   * The B matrices in the same order: [m, rank] each, for the output's columns from `column` on.
+   */
   ups: readonly { up: Variable; column: number }[];
   /** s, usually alpha / rank. */
   scale: number;
@@ -36,19 +41,30 @@ export interface LowRank {
  * @param weight [M, K]; a bare `Tensor` is frozen, and may then be bf16
  * @returns [N, M]
  */
-export function linear(tape: Tape, x: Variable, weight: Variable | Tensor, options: LinearOptions = {}): Variable {
+export function linear(
+  tape: Tape,
+  x: Variable,
+  weight: Variable | Tensor,
+  options: LinearOptions = {},
+): Variable {
   const { backend } = tape;
   const { residual, bias, adapter } = options;
   const w = weight instanceof Variable ? weight.value : weight;
   const { rows: n, columns: k } = matrixOf(x.value);
   const [m, weightColumns] = w.shape;
-  demand(k === weightColumns, `linear: x has ${k} columns, the weight [${w.shape}] expects ${weightColumns}`);
+  demand(
+    k === weightColumns,
+    `linear: x has ${k} columns, the weight [${w.shape}] expects ${weightColumns}`,
+  );
   const adapters = adapter ? [adapter.down, ...adapter.ups.map(({ up }) => up)] : [];
   const inputs = [x, weight, residual, bias, ...adapters].filter((v) => v instanceof Variable);
   const out = tape.output([n, m], ...inputs);
 
   if (residual) {
-    demand(matrixOf(residual.value).rows === n && matrixOf(residual.value).columns === m, 'linear: residual shape differs');
+    demand(
+      matrixOf(residual.value).rows === n && matrixOf(residual.value).columns === m,
+      'linear: residual shape differs',
+    );
     backend.copy(out.value, residual.value);
   }
   backend.matmul(out.value, x.value, w, { transposeB: true, accumulate: residual !== undefined });
@@ -69,29 +85,50 @@ export function linear(tape: Tape, x: Variable, weight: Variable | Tensor, optio
     if (dx) backend.matmul(dx.tensor, gradient, w, { accumulate: dx.accumulate });
     if (weight instanceof Variable) {
       const dw = tape.gradientOf(weight);
-      if (dw) backend.matmul(dw.tensor, gradient, x.value, { transposeA: true, accumulate: dw.accumulate });
+      if (dw)
+        backend.matmul(dw.tensor, gradient, x.value, {
+          transposeA: true,
+          accumulate: dw.accumulate,
+        });
     }
     const db = bias ? tape.gradientOf(bias) : null;
-    if (db && ones) backend.matmul(asRow(db.tensor), ones, gradient, { transposeA: true, accumulate: db.accumulate });
+    if (db && ones)
+      backend.matmul(asRow(db.tensor), ones, gradient, {
+        transposeA: true,
+        accumulate: db.accumulate,
+      });
     if (residual) tape.give(residual, gradient); // last: from here on the buffer is the residual's
   });
   return out;
 }
 
 /** out += s·B·(A·x). Returns the derivative with respect to x, A and B, given that of `out`. */
-function addLowRank(tape: Tape, out: Tensor, x: Variable, { down, ups, scale }: LowRank): (gradient: Tensor) => void {
+function addLowRank(
+  tape: Tape,
+  out: Tensor,
+  x: Variable,
+  { down, ups, scale }: LowRank,
+): (gradient: Tensor) => void {
   const { backend } = tape;
   const n = matrixOf(x.value).rows;
   const rank = down.shape[0] / ups.length;
-  demand(Number.isInteger(rank), `linear: ${down.shape[0]} rows of A are not for ${ups.length} adapters`);
+  demand(
+    Number.isInteger(rank),
+    `linear: ${down.shape[0]} rows of A are not for ${ups.length} adapters`,
+  );
   // Where a part's numbers are in h and in the output.
   const inner = (h: Tensor, i: number): Tensor => columns(backend, h, i * rank, (i + 1) * rank);
-  const outer = (y: Tensor, i: number): Tensor => columns(backend, y, ups[i].column, ups[i].column + ups[i].up.shape[0]);
+  const outer = (y: Tensor, i: number): Tensor =>
+    columns(backend, y, ups[i].column, ups[i].column + ups[i].up.shape[0]);
 
   const h = backend.allocate('f32', [n, down.shape[0]]);
   backend.matmul(h, x.value, down.value, { transposeB: true });
   ups.forEach(({ up }, i) => {
-    backend.matmul(outer(out, i), inner(h, i), up.value, { transposeB: true, accumulate: true, alpha: scale });
+    backend.matmul(outer(out, i), inner(h, i), up.value, {
+      transposeB: true,
+      accumulate: true,
+      alpha: scale,
+    });
   });
 
   return (gradient) => {
@@ -106,7 +143,8 @@ function addLowRank(tape: Tape, out: Tensor, x: Variable, { down, ups, scale }: 
       backend.matmul(inner(dh, i), dy, up.value, { alpha: scale });
     });
     const dDown = tape.gradientOf(down);
-    if (dDown) backend.matmul(dDown.tensor, dh, x.value, { transposeA: true, accumulate: dDown.accumulate });
+    if (dDown)
+      backend.matmul(dDown.tensor, dh, x.value, { transposeA: true, accumulate: dDown.accumulate });
     const dx = tape.gradientOf(x);
     if (dx) backend.matmul(dx.tensor, dh, down.value, { accumulate: dx.accumulate });
   };

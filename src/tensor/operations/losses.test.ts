@@ -19,7 +19,17 @@ it('the policy loss clips where clipping makes the objective smaller, and only t
   const [d, metrics] = [new Float64Array(4), new Float64Array(POLICY_METRICS.length)];
   const options = { clipLow: 0.2, clipHigh: 0.3, klCoefficient: 0 };
   const advantages = Float64Array.of(1, -1, 1, -1);
-  policyLossReference(d, metrics, now, old, null, advantages, new Float64Array(4).fill(0.25), options, subtract);
+  policyLossReference(
+    d,
+    metrics,
+    now,
+    old,
+    null,
+    advantages,
+    new Float64Array(4).fill(0.25),
+    options,
+    subtract,
+  );
   const [loss, clippedTokens, klWeighted, tokens, absoluteLogRatio] = metrics;
   // min(ρA, clip(ρ)A) = 1.3 (clipped), −2, 0.5, −0.8 (clipped); the loss is minus their mean.
   expect(loss).toBeCloseTo(-(1.3 - 2 + 0.5 - 0.8) / 4, 12);
@@ -36,7 +46,17 @@ it('k3 is zero where policy and reference agree, and positive elsewhere', () => 
   const now = Float64Array.of(-1, -1);
   const reference = Float64Array.of(-1, -1 + Math.log(2));
   const options = { clipLow: 0.2, clipHigh: 0.2, klCoefficient: 0.5 };
-  policyLossReference(d, metrics, now, now, reference, new Float64Array(2), Float64Array.of(1, 1), options, subtract);
+  policyLossReference(
+    d,
+    metrics,
+    now,
+    now,
+    reference,
+    new Float64Array(2),
+    Float64Array.of(1, 1),
+    options,
+    subtract,
+  );
   expect(metrics[2]).toBeCloseTo(2 - Math.log(2) - 1, 12);
   expect(metrics[0]).toBeCloseTo(0.5 * (1 - Math.log(2)), 12);
   expect(d[0]).toBeCloseTo(0, 12);

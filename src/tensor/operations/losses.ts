@@ -1,8 +1,9 @@
 /**
  * @file The two losses on token log-probabilities: cross-entropy, and the clipped policy gradient.
  *
- * Both give their value and their derivative at once; the derivative then enters the tape at the log-probabilities. How
- * tokens are weighted (mean over tokens, over sequences, a constant) is decided by the caller's weights.
+ * Both give their value and their derivative at once; the derivative then enters the tape at the
+ * log-probabilities. How tokens are weighted (mean over tokens, over sequences, a constant) is
+ * decided by the caller's weights.
  */
 import { POLICY_METRICS, type PolicyLossOptions } from '../backend.js';
 import type { Minus } from './reference-kernel.js';
@@ -22,9 +23,9 @@ export function crossEntropyLossReference(
 }
 
 /**
- * Σ w·(−min(ρ·A, clip(ρ)·A) + β·k3), ρ = exp(new − old) (Schulman et al. 2017, eq. 7), with the k3 estimate of the divergence
- * from a reference policy (Schulman 2020; Shao et al. 2024, eq. 4). Where the clipped branch is the smaller, the ratio has no
- * derivative.
+ * Σ w·(−min(ρ·A, clip(ρ)·A) + β·k3), ρ = exp(new − old) (Schulman et al. 2017, eq. 7), with the k3
+ * estimate of the divergence from a reference policy (Schulman 2020; Shao et al. 2024, eq. 4).
+ * Where the clipped branch is the smaller, the ratio has no derivative.
  */
 export function policyLossReference(
   dLogProbabilities: Float64Array,

@@ -1,13 +1,15 @@
 /**
  * @file Muon (Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks").
  *
- * The momentum of a weight matrix is replaced by the nearest semi-orthogonal matrix, so that every direction of the update
- * has the same size. A quintic Newton–Schulz iteration X ← aX + (bA + cA²)X, A = XXᵀ, drives all singular values to
- * about 1 (0.7–1.2: the coefficients trade accuracy for speed) with matrix products alone. On a matrix with more rows than
- * columns it runs on the transpose, which here means multiplying from the other side: nothing is moved.
+ * The momentum of a weight matrix is replaced by the nearest semi-orthogonal matrix, so that every
+ * direction of the update has the same size. A quintic Newton–Schulz iteration X ← aX + (bA +
+ * cA²)X, A = XXᵀ, drives all singular values to about 1 (0.7–1.2: the coefficients trade accuracy
+ * for speed) with matrix products alone. On a matrix with more rows than columns it runs on the
+ * transpose, which here means multiplying from the other side: nothing is moved.
  *
- * Made of the contract's other operations, as here, it is some thirty calls a matrix, which a processor does not mind. A backend for which
- * a call is dear has its own. Neither waits for the device: the norm that scales X stays there.
+ * Made of the contract's other operations, as here, it is some thirty calls a matrix, which a
+ * processor does not mind. A backend for which a call is dear has its own. Neither waits for the
+ * device: the norm that scales X stays there.
  */
 import type { Backend, MuonOptions, Tensor } from '../backend.js';
 import { sizeOf } from '../backend.js';
@@ -18,7 +20,10 @@ export const NEWTON_SCHULZ = [3.4445, -4.775, 2.0315] as const;
 /** Added to the norm that the momentum is divided by. */
 export const MUON_EPSILON = 1e-7;
 
-/** One update, with the contract's other operations. Scratch of five matrices at most is taken from the top of the stack and given back. */
+/**
+ * One update, with the contract's other operations. Scratch of five matrices at most is taken from
+ * the top of the stack and given back.
+ */
 export function composeMuon(
   backend: Backend,
   parameter: Tensor,
@@ -48,7 +53,10 @@ export function composeMuon(
   }
 }
 
-/** The nearest semi-orthogonal matrix to x [rows, columns], roughly. Overwrites x; the result is x or scratch. */
+/**
+ * The nearest semi-orthogonal matrix to x [rows, columns], roughly. Overwrites x; the result is x
+ * or scratch.
+ */
 function orthogonalize(backend: Backend, x: Tensor, iterations: number): Tensor {
   const [rows, columns] = x.shape;
   const tall = rows > columns;

@@ -1,4 +1,7 @@
-/** @file AdamW's first step by hand, and what Muon promises: updates whose singular values are all about 1. */
+/**
+ * @file AdamW's first step by hand, and what Muon promises: updates whose singular values are all
+ * about 1.
+ */
 import { expect, it } from 'vitest';
 import { Random } from '../../base/random.js';
 import type { Backend, Tensor } from '../backend.js';
@@ -39,15 +42,30 @@ for (const [rows, columns] of [
     const parameter = floats(backend, [rows, columns], zeros);
     const gradient = floats(backend, [rows, columns], values);
     const before = backend.memory().localBytes;
-    const [momentum, gradientScale] = [floats(backend, [rows, columns], zeros), floats(backend, [1], [1])];
-    backend.muon(parameter, momentum, gradient, gradientScale, { lr: 1, beta: 0.95, weightDecay: 0 });
+    const [momentum, gradientScale] = [
+      floats(backend, [rows, columns], zeros),
+      floats(backend, [1], [1]),
+    ];
+    backend.muon(parameter, momentum, gradient, gradientScale, {
+      lr: 1,
+      beta: 0.95,
+      weightDecay: 0,
+    });
     // All scratch was given back: what is left is the momentum and the scale of this call.
     expect(backend.memory().localBytes - before).toBe(8 * (rows * columns + 1));
 
-    // The update −U has UUᵀ (or UᵀU) with eigenvalues in about 0.7² … 1.2², times max(1, rows / columns).
+    // The update −U has UUᵀ (or UᵀU) with eigenvalues in about 0.7² … 1.2², times max(1, rows /
+    // columns).
     const gram = backend.allocate('f32', [side, side]);
-    backend.matmul(gram, parameter, parameter, rows > columns ? { transposeA: true } : { transposeB: true });
-    const eigenvalues = symmetricEigenvalues(await backend.read(gram), side).map((x) => x / Math.max(1, rows / columns));
+    backend.matmul(
+      gram,
+      parameter,
+      parameter,
+      rows > columns ? { transposeA: true } : { transposeB: true },
+    );
+    const eigenvalues = symmetricEigenvalues(await backend.read(gram), side).map(
+      (x) => x / Math.max(1, rows / columns),
+    );
     expect(Math.min(...eigenvalues)).toBeGreaterThan(0.6 ** 2);
     expect(Math.max(...eigenvalues)).toBeLessThan(1.25 ** 2);
 

@@ -1,10 +1,11 @@
 /**
- * @file FP8 numbers, emulated: what a tensor becomes when it is stored as E4M3 with one scale a block, and read back
- * (DeepSeek-V3, arXiv:2412.19437, section 3.3).
+ * @file FP8 numbers, emulated: what a tensor becomes when it is stored as E4M3 with one scale a
+ * block, and read back (DeepSeek-V3, arXiv:2412.19437, section 3.3).
  *
- * E4M3 has three bits of mantissa, exponents from −6 on and subnormals below, and ends at 448. A block's largest absolute value
- * becomes 448. Scales are float32 numbers, so the reference, too, rounds where float32 would: next to a boundary between two
- * E4M3 numbers the rounding of the scale decides.
+ * E4M3 has three bits of mantissa, exponents from −6 on and subnormals below, and ends at 448. A
+ * block's largest absolute value becomes 448. Scales are float32 numbers, so the reference, too,
+ * rounds where float32 would: next to a boundary between two E4M3 numbers the rounding of the scale
+ * decides.
  */
 import { type Matrix, put } from './reference-kernel.js';
 
@@ -24,21 +25,31 @@ function toE4M3(x: number): number {
   return (low + (up ? 1 : 0)) * step;
 }
 
-export function quantizeFp8Reference(out: Matrix, a: Matrix, block: { rows: number; columns: number }): void {
+export function quantizeFp8Reference(
+  out: Matrix,
+  a: Matrix,
+  block: { rows: number; columns: number },
+): void {
   for (let top = 0; top < a.rows; top += block.rows) {
     for (let left = 0; left < a.columns; left += block.columns) {
       const bottom = Math.min(a.rows, top + block.rows);
       const right = Math.min(a.columns, left + block.columns);
       let largest = 0;
       for (let i = top; i < bottom; i++) {
-        for (let j = left; j < right; j++) largest = Math.max(largest, Math.abs(a.data[a.offset + i * a.stride + j]));
+        for (let j = left; j < right; j++)
+          largest = Math.max(largest, Math.abs(a.data[a.offset + i * a.stride + j]));
       }
       const scale = Math.fround(Math.fround(largest) / LARGEST);
       for (let i = top; i < bottom; i++) {
         for (let j = left; j < right; j++) {
           const x = a.data[a.offset + i * a.stride + j];
           const scaled = scale === 0 ? 0 : Math.fround(Math.fround(x) / scale);
-          put(out, i, j, Math.fround(toE4M3(Math.max(-LARGEST, Math.min(LARGEST, scaled))) * scale));
+          put(
+            out,
+            i,
+            j,
+            Math.fround(toE4M3(Math.max(-LARGEST, Math.min(LARGEST, scaled))) * scale),
+          );
         }
       }
     }

@@ -1,8 +1,9 @@
 /**
  * @file What the reference kernels stand on.
  *
- * Every operation's file holds its reference kernels: plain float64 loops over the definition, with no blocking, no
- * vectorisation and no cleverness. They are the judge of every other backend, so being evidently right is their only virtue.
+ * Every operation's file holds its reference kernels: plain float64 loops over the definition, with
+ * no blocking, no vectorisation and no cleverness. They are the judge of every other backend, so
+ * being evidently right is their only virtue.
  *
  * Strided matrices come as a `Matrix`; contiguous tensors and index lists come as typed arrays.
  */
@@ -31,9 +32,10 @@ export function clearUnless(accumulate: boolean, m: Matrix): void {
 }
 
 /**
- * How a kernel takes a difference of two terms. Normally `subtract`. The parity tests need to know how large the terms of a
- * result were before they cancelled, because that, and not the result, is what float32 rounding is relative to; for that
- * they run the same kernels on absolute inputs with `magnitude`. Differences inside an exponent are always true ones.
+ * How a kernel takes a difference of two terms. Normally `subtract`. The parity tests need to know
+ * how large the terms of a result were before they cancelled, because that, and not the result, is
+ * what float32 rounding is relative to; for that they run the same kernels on absolute inputs with
+ * `magnitude`. Differences inside an exponent are always true ones.
  */
 export type Minus = (a: number, b: number) => number;
 
@@ -41,7 +43,15 @@ export const subtract: Minus = (a, b) => a - b;
 export const magnitude: Minus = (a, b) => Math.abs(a) + Math.abs(b);
 
 /** Σ a[i, fromA + d] · b[j, fromB + d] for d < length. */
-export function dot(a: Matrix, i: number, fromA: number, b: Matrix, j: number, fromB: number, length: number): number {
+export function dot(
+  a: Matrix,
+  i: number,
+  fromA: number,
+  b: Matrix,
+  j: number,
+  fromB: number,
+  length: number,
+): number {
   let sum = 0;
   for (let d = 0; d < length; d++) sum += at(a, i, fromA + d) * at(b, j, fromB + d);
   return sum;
@@ -57,7 +67,10 @@ export function logSumExp(x: ArrayLike<number>, length = x.length): number {
   return largest + Math.log(sum);
 }
 
-/** Ends with a clear message a call that could only compute nonsense. The fault is the calling code's, not a user's. */
+/**
+ * Ends with a clear message a call that could only compute nonsense. The fault is the calling
+ * code's, not a user's.
+ */
 export function demand(condition: boolean, message: string): asserts condition {
   if (!condition) throw new Error(message);
 }

@@ -1,14 +1,23 @@
 /**
- * @file Rotary position embedding (Su et al. 2021), in both forms that are in use, and YaRN's angles for longer contexts.
+ * @file Rotary position embedding (Su et al. 2021), in both forms that are in use, and YaRN's
+ * angles for longer contexts.
  *
- * Entry i of a head is paired with entry i + d/2 (the rotate-half form of Hugging Face's Llama), or entry 2i with entry 2i + 1
- * (interleaved: the paper's, and DeepSeek's), and the pair is rotated by position · θ^(−2i/d). A rotation's derivative is
- * the rotation back.
+ * Entry i of a head is paired with entry i + d/2 (the rotate-half form of Hugging Face's Llama), or
+ * entry 2i with entry 2i + 1 (interleaved: the paper's, and DeepSeek's), and the pair is rotated by
+ * position · θ^(−2i/d). A rotation's derivative is the rotation back.
  *
- * YaRN (Peng et al. 2023, arXiv:2309.00071, section 3.2) divides slow frequencies, those that turn less than `betaSlow` times in the
- * original context, by `factor`, leaves those alone that turn more than `betaFast` times, and mixes in between.
+ * YaRN (Peng et al. 2023, arXiv:2309.00071, section 3.2) divides slow frequencies, those that turn
+ * less than `betaSlow` times in the original context, by `factor`, leaves those alone that turn
+ * more than `betaFast` times, and mixes in between.
  */
-import { type Backend, columns, isContiguous, matrixOf, type Placement, type Tensor } from '../backend.js';
+import {
+  type Backend,
+  columns,
+  isContiguous,
+  matrixOf,
+  type Placement,
+  type Tensor,
+} from '../backend.js';
 import { type Tape, Variable } from '../tape.js';
 import { at, demand, type Matrix, type Minus, put } from './reference-kernel.js';
 
@@ -18,7 +27,10 @@ export interface RopeTable {
   sine: Tensor;
 }
 
-/** YaRN's parameters, as `rope_scaling` or `rope_parameters` of a Hugging Face configuration has them. */
+/**
+ * YaRN's parameters, as `rope_scaling` or `rope_parameters` of a Hugging Face configuration has
+ * them.
+ */
 export interface Yarn {
   /** How many times longer the context is made. */
   factor: number;
@@ -42,7 +54,9 @@ export interface RopeTableOptions {
   frequencies?: readonly number[];
 }
 
-/** Angles per position of each pair: θ^(−2i/d), scaled for a longer context where `yarn` is given. */
+/**
+ * Angles per position of each pair: θ^(−2i/d), scaled for a longer context where `yarn` is given.
+ */
 export function ropeFrequencies(headDim: number, theta: number, yarn?: Yarn): number[] {
   const plain = Array.from({ length: headDim / 2 }, (_, i) => theta ** ((-2 * i) / headDim));
   if (!yarn) return plain;
@@ -87,7 +101,13 @@ export function ropeTable(backend: Backend, options: RopeTableOptions): RopeTabl
  * @param positions i32 [N], each below the table's length; R rows after each other share one
  * @returns [N·R, H·d]
  */
-export function rope(tape: Tape, x: Variable, positions: Tensor, table: RopeTable, interleaved = false): Variable {
+export function rope(
+  tape: Tape,
+  x: Variable,
+  positions: Tensor,
+  table: RopeTable,
+  interleaved = false,
+): Variable {
   const { backend } = tape;
   const { rows, columns } = matrixOf(x.value);
   const d = 2 * matrixOf(table.cosine).columns;
@@ -99,14 +119,19 @@ export function rope(tape: Tape, x: Variable, positions: Tensor, table: RopeTabl
     const dx = tape.gradientOf(x);
     if (!dx) return;
     const { accumulate } = dx;
-    backend.rope(dx.tensor, gradient, positions, table.cosine, table.sine, { inverse: true, accumulate, interleaved });
+    backend.rope(dx.tensor, gradient, positions, table.cosine, table.sine, {
+      inverse: true,
+      accumulate,
+      interleaved,
+    });
   });
   return out;
 }
 
 /**
- * Rotates columns [from, from + d) of each of `heads` heads of x [N, heads·D] where they are, and x's gradient likewise: for an x
- * that nothing else reads, and that nothing before it needs for its own derivative (the output of a linear layer).
+ * Rotates columns [from, from + d) of each of `heads` heads of x [N, heads·D] where they are, and
+ * x's gradient likewise: for an x that nothing else reads, and that nothing before it needs for its
+ * own derivative (the output of a linear layer).
  */
 export function ropeInPlace(
   tape: Tape,

@@ -1,13 +1,15 @@
 /**
- * @file The gate of DeepSeekMoE: which experts a token goes to, and how much each counts (DeepSeek-V3, arXiv:2412.19437,
- * section 2.1.2).
+ * @file The gate of DeepSeekMoE: which experts a token goes to, and how much each counts
+ * (DeepSeek-V3, arXiv:2412.19437, section 2.1.2).
  *
- * Scores s = σ(logits). Experts are chosen by s + bias, where the bias is moved after each step so that all experts get work
- * (auxiliary-loss-free balancing, equation 16), and weighted by s alone: w = scale · s / Σ s over the chosen. With S = Σ s and
- * the chosen fixed, ds_j = scale/S · (dw_j − Σ_i dw_i·s_i/S), and σ′ = s(1 − s).
+ * Scores s = σ(logits). Experts are chosen by s + bias, where the bias is moved after each step so
+ * that all experts get work (auxiliary-loss-free balancing, equation 16), and weighted by s alone:
+ * w = scale · s / Σ s over the chosen. With S = Σ s and the chosen fixed, ds_j = scale/S · (dw_j −
+ * Σ_i dw_i·s_i/S), and σ′ = s(1 − s).
  *
- * The complementary balance loss (equations 17–20) is one of the routing of a sequence, not of what the model says, so its
- * derivative enters here: c·Σ_t Σ_e f_e·s'_te with s' = s/Σ s gives ds_te = c·(f_e − Σ_j f_j·s'_tj)/Σ_j s_tj.
+ * The complementary balance loss (equations 17–20) is one of the routing of a sequence, not of what
+ * the model says, so its derivative enters here: c·Σ_t Σ_e f_e·s'_te with s' = s/Σ s gives ds_te =
+ * c·(f_e − Σ_j f_j·s'_tj)/Σ_j s_tj.
  */
 import { matrixOf, type RouteOptions, type Tensor } from '../backend.js';
 import type { Tape, Variable } from '../tape.js';
@@ -53,7 +55,15 @@ export function route(
     const slot = tape.gradientOf(logits);
     if (!slot) return;
     backend.routeBackward(slot.tensor, gradient, experts, scores, options, slot.accumulate);
-    if (balance) backend.balanceLoss(slot.tensor, balance.loss, scores, experts, balance.segments, balance.coefficient);
+    if (balance)
+      backend.balanceLoss(
+        slot.tensor,
+        balance.loss,
+        scores,
+        experts,
+        balance.segments,
+        balance.coefficient,
+      );
   });
   return { experts, weights };
 }
@@ -91,7 +101,9 @@ export function routeReference(
       return inside[0] + (inside[1] ?? 0);
     });
     const open = new Set(largest(groupScores, topGroups));
-    const allowed = biased.map((score, e) => (open.has(Math.floor(e / size)) ? score : Number.NEGATIVE_INFINITY));
+    const allowed = biased.map((score, e) =>
+      open.has(Math.floor(e / size)) ? score : Number.NEGATIVE_INFINITY,
+    );
     const chosen = largest(allowed, topK);
     const sum = normalize ? chosen.reduce((total, e) => total + own[e], 0) + TINY : 1;
     chosen.forEach((e, k) => {
@@ -145,7 +157,8 @@ export function balanceLossReference(
   for (let s = 0; s + 1 < segments.length; s++) {
     const tokens = segments[s + 1] - segments[s];
     const f = new Float64Array(width);
-    for (let i = segments[s] * topK; i < segments[s + 1] * topK; i++) f[experts[i]] += width / (topK * tokens);
+    for (let i = segments[s] * topK; i < segments[s + 1] * topK; i++)
+      f[experts[i]] += width / (topK * tokens);
     for (let n = segments[s]; n < segments[s + 1]; n++) {
       const own = scores.subarray(n * width, (n + 1) * width);
       const sum = own.reduce((a, b) => a + b, 0);

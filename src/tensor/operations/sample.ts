@@ -1,8 +1,9 @@
 /**
  * @file Drawing a token: the cumulative softmax is inverted at a given uniform number.
  *
- * The random number comes from outside (keyed by seed, step, prompt and sample), so a draw depends on nothing but its key, and
- * every backend draws the same token up to rounding of the cumulative sum.
+ * The random number comes from outside (keyed by seed, step, prompt and sample), so a draw depends
+ * on nothing but its key, and every backend draws the same token up to rounding of the cumulative
+ * sum.
  */
 import { at, logSumExp, type Matrix, type Minus } from './reference-kernel.js';
 
@@ -26,7 +27,8 @@ export function sampleReference(
       let cumulative = 0;
       for (let v = 0; v < z.length; v++) {
         const p = Math.exp(z[v] - lse);
-        if (p > 0) id = v; // so that a cumulative sum that rounds to less than the uniform ends at a possible token
+        // so that a cumulative sum that rounds to less than the uniform ends at a possible token
+        if (p > 0) id = v;
         cumulative += p;
         if (cumulative > uniforms[b]) break;
       }

@@ -7,7 +7,12 @@ import { add } from './elementwise.js';
 import { linear } from './linear.js';
 import { splitColumns } from './split-columns.js';
 
-function variable(backend: Backend, shape: number[], values: number[], requiresGradient = true): Variable {
+function variable(
+  backend: Backend,
+  shape: number[],
+  values: number[],
+  requiresGradient = true,
+): Variable {
   const tensor = backend.allocate('f32', shape);
   backend.write(tensor, values);
   return new Variable(tensor, requiresGradient);
@@ -69,5 +74,7 @@ it('says what does not fit', () => {
   const tape = new Tape(backend);
   const x = variable(backend, [1, 2], [1, 2]);
   expect(() => splitColumns(tape, x, [1, 2])).toThrow('sizes 1,2 sum to 3, x has 2 columns');
-  expect(() => linear(tape, x, variable(backend, [1, 3], [1, 2, 3]))).toThrow('x has 2 columns, the weight [1,3] expects 3');
+  expect(() => linear(tape, x, variable(backend, [1, 3], [1, 2, 3]))).toThrow(
+    'x has 2 columns, the weight [1,3] expects 3',
+  );
 });

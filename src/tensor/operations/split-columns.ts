@@ -1,9 +1,11 @@
 /**
- * @file Splitting a matrix by columns without moving anything: queries, keys and values out of one product.
+ * @file Splitting a matrix by columns without moving anything: queries, keys and values out of one
+ * product.
  *
- * The parts are strided views of x, and their gradients are views of one buffer with x's shape. When all consumers have
- * written theirs, that buffer simply becomes the gradient of x (or is added to it, when x was also used elsewhere). It is
- * allocated in the forward pass, which costs nothing: what the backward pass allocates is held to the end of the step anyway.
+ * The parts are strided views of x, and their gradients are views of one buffer with x's shape.
+ * When all consumers have written theirs, that buffer simply becomes the gradient of x (or is added
+ * to it, when x was also used elsewhere). It is allocated in the forward pass, which costs nothing:
+ * what the backward pass allocates is held to the end of the step anyway.
  */
 import { columns, matrixOf } from '../backend.js';
 import { type Tape, Variable } from '../tape.js';
@@ -14,7 +16,10 @@ export function splitColumns(tape: Tape, x: Variable, sizes: readonly number[]):
   const { backend } = tape;
   const total = matrixOf(x.value);
   const sum = sizes.reduce((a, b) => a + b, 0);
-  demand(sum === total.columns, `splitColumns: sizes ${sizes} sum to ${sum}, x has ${total.columns} columns`);
+  demand(
+    sum === total.columns,
+    `splitColumns: sizes ${sizes} sum to ${sum}, x has ${total.columns} columns`,
+  );
   const requiresGradient = tape.recording && x.requiresGradient;
   const gradient = requiresGradient ? backend.allocate('f32', [total.rows, total.columns]) : null;
 

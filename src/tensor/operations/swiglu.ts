@@ -1,6 +1,6 @@
 /**
- * @file SwiGLU (Shazeer 2020): silu(gate) · up, silu(g) = g·σ(g), with gate and up side by side from one matrix product.
- * silu′(g) = σ·(1 + g·(1 − σ)).
+ * @file SwiGLU (Shazeer 2020): silu(gate) · up, silu(g) = g·σ(g), with gate and up side by side
+ * from one matrix product. silu′(g) = σ·(1 + g·(1 − σ)).
  */
 import { matrixOf } from '../backend.js';
 import type { Tape, Variable } from '../tape.js';

@@ -1,13 +1,24 @@
 /**
- * @file The head and the softmax as one operation: how likely was each target, and how undecided was the model.
+ * @file The head and the softmax as one operation: how likely was each target, and how undecided
+ * was the model.
  *
- * With logits z = hidden · headᵀ / T and p = softmax(z): log p[target] = z[target] − log Σ exp(z), and the entropy is
- * log Σ exp(z) − Σ p·z. Logits of all rows at once would be the largest array of a training step (rows × vocabulary), so no
- * backend stores them: only log Σ exp(z) of each row is kept, and the derivative dz = g·(1[target] − p)/T recomputes p.
+ * With logits z = hidden · headᵀ / T and p = softmax(z): log p[target] = z[target] − log Σ exp(z),
+ * and the entropy is log Σ exp(z) − Σ p·z. Logits of all rows at once would be the largest array of
+ * a training step (rows × vocabulary), so no backend stores them: only log Σ exp(z) of each row is
+ * kept, and the derivative dz = g·(1[target] − p)/T recomputes p.
  */
 import { matrixOf, type Tensor } from '../backend.js';
 import { type Tape, Variable } from '../tape.js';
-import { at, clearUnless, demand, dot, logSumExp as logSumExpOf, type Matrix, type Minus, put } from './reference-kernel.js';
+import {
+  at,
+  clearUnless,
+  demand,
+  dot,
+  logSumExp as logSumExpOf,
+  type Matrix,
+  type Minus,
+  put,
+} from './reference-kernel.js';
 
 export interface TokenLogProbabilities {
   /** [N], in nats. */
@@ -31,12 +42,23 @@ export function tokenLogProbabilities(
   const { backend } = tape;
   const headVariable = head instanceof Variable ? head : new Variable(head, false);
   const { rows: n, columns: d } = matrixOf(hidden.value);
-  demand(headVariable.shape[1] === d, `tokenLogProbabilities: hidden has ${d} columns, the head ${headVariable.shape[1]}`);
+  demand(
+    headVariable.shape[1] === d,
+    `tokenLogProbabilities: hidden has ${d} columns, the head ${headVariable.shape[1]}`,
+  );
   demand(temperature > 0, `tokenLogProbabilities: temperature ${temperature} is not positive`);
   const out = tape.output([n], hidden, headVariable);
   const entropy = backend.allocate('f32', [n]);
   const logSumExp = backend.allocate('f32', [n]);
-  backend.tokenLogProbabilities(out.value, entropy, logSumExp, hidden.value, headVariable.value, targets, temperature);
+  backend.tokenLogProbabilities(
+    out.value,
+    entropy,
+    logSumExp,
+    hidden.value,
+    headVariable.value,
+    targets,
+    temperature,
+  );
   tape.record(out, (gradient) => {
     const dHidden = tape.gradientOf(hidden);
     const dHead = tape.gradientOf(headVariable);
@@ -58,7 +80,8 @@ export function tokenLogProbabilities(
 /** One row's logits, divided by the temperature. */
 function logitsOf(hidden: Matrix, n: number, head: Matrix, temperature: number): Float64Array {
   const logits = new Float64Array(head.rows);
-  for (let v = 0; v < head.rows; v++) logits[v] = dot(hidden, n, 0, head, v, 0, hidden.columns) / temperature;
+  for (let v = 0; v < head.rows; v++)
+    logits[v] = dot(hidden, n, 0, head, v, 0, hidden.columns) / temperature;
   return logits;
 }
 
@@ -73,7 +96,10 @@ export function tokenLogProbabilitiesReference(
   minus: Minus,
 ): void {
   for (let n = 0; n < hidden.rows; n++) {
-    demand(targets[n] >= 0 && targets[n] < head.rows, `tokenLogProbabilities: target ${targets[n]} is not among ${head.rows}`);
+    demand(
+      targets[n] >= 0 && targets[n] < head.rows,
+      `tokenLogProbabilities: target ${targets[n]} is not among ${head.rows}`,
+    );
     const logits = logitsOf(hidden, n, head, temperature);
     const lse = logSumExpOf(logits);
     let meanLogit = 0;

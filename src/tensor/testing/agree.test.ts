@@ -1,4 +1,7 @@
-/** @file The suite itself is put to the test: a backend with one defect must be caught by the operation's problems. */
+/**
+ * @file The suite itself is put to the test: a backend with one defect must be caught by the
+ * operation's problems.
+ */
 import { describe, expect, it } from 'vitest';
 import { type Backend, rows, type Tensor } from '../backend.js';
 import { createReferenceBackend } from '../backends/reference.js';
@@ -11,8 +14,18 @@ import { Draw, type Problem } from './problem.js';
 type Defect = (right: Backend) => Partial<Backend>;
 
 const defects: [operation: string, what: string, defect: Defect][] = [
-  ['matmul', 'ignores accumulate', (r) => ({ matmul: (o, a, b, x) => r.matmul(o, a, b, { ...x, accumulate: false }) })],
-  ['matmul', 'is 0.1% off', (r) => ({ matmul: (o, a, b, x) => r.matmul(o, a, b, { ...x, alpha: 1.001 * (x?.alpha ?? 1) }) })],
+  [
+    'matmul',
+    'ignores accumulate',
+    (r) => ({ matmul: (o, a, b, x) => r.matmul(o, a, b, { ...x, accumulate: false }) }),
+  ],
+  [
+    'matmul',
+    'is 0.1% off',
+    (r) => ({
+      matmul: (o, a, b, x) => r.matmul(o, a, b, { ...x, alpha: 1.001 * (x?.alpha ?? 1) }),
+    }),
+  ],
   [
     'matmul',
     'leaves an empty inner dimension unwritten',
@@ -21,12 +34,31 @@ const defects: [operation: string, what: string, defect: Defect][] = [
   [
     'matmul, frozen bf16',
     'confuses transposes',
-    (r) => ({ matmul: (o, a, b, x) => r.matmul(o, a, b, { ...x, transposeA: x?.transposeA, transposeB: !x?.transposeB }) }),
+    (r) => ({
+      matmul: (o, a, b, x) =>
+        r.matmul(o, a, b, { ...x, transposeA: x?.transposeA, transposeB: !x?.transposeB }),
+    }),
   ],
-  ['copy', 'copies as if contiguous', (r) => ({ copy: (o, a) => r.copy({ ...o, rowStride: o.shape[1] }, a) })],
-  ['scale', 'forgets the last row', (r) => ({ scale: (o, a, s, acc) => r.scale(allButLast(r, o), allButLast(r, a), s, acc) })],
-  ['rmsNorm and its derivative', 'uses ε = 0', (r) => ({ rmsNorm: (o, i, x, w) => r.rmsNorm(o, i, x, w, 0) })],
-  ['rope', 'turns the wrong way', (r) => ({ rope: (o, x, p, c, s, f) => r.rope(o, x, p, c, s, { ...f, inverse: !f.inverse }) })],
+  [
+    'copy',
+    'copies as if contiguous',
+    (r) => ({ copy: (o, a) => r.copy({ ...o, rowStride: o.shape[1] }, a) }),
+  ],
+  [
+    'scale',
+    'forgets the last row',
+    (r) => ({ scale: (o, a, s, acc) => r.scale(allButLast(r, o), allButLast(r, a), s, acc) }),
+  ],
+  [
+    'rmsNorm and its derivative',
+    'uses ε = 0',
+    (r) => ({ rmsNorm: (o, i, x, w) => r.rmsNorm(o, i, x, w, 0) }),
+  ],
+  [
+    'rope',
+    'turns the wrong way',
+    (r) => ({ rope: (o, x, p, c, s, f) => r.rope(o, x, p, c, s, { ...f, inverse: !f.inverse }) }),
+  ],
   [
     'embedding and its derivative',
     'adds to what was there',
@@ -35,7 +67,10 @@ const defects: [operation: string, what: string, defect: Defect][] = [
   [
     'attention and its derivative',
     'is 0.1% off in scale',
-    (r) => ({ attention: (o, l, q, k, v, s, f) => r.attention(o, l, q, k, v, s, { ...f, scale: 1.001 * f.scale }) }),
+    (r) => ({
+      attention: (o, l, q, k, v, s, f) =>
+        r.attention(o, l, q, k, v, s, { ...f, scale: 1.001 * f.scale }),
+    }),
   ],
   [
     'attentionCached',
@@ -45,18 +80,25 @@ const defects: [operation: string, what: string, defect: Defect][] = [
         r.attentionCached(o, q, k, v, { ...t, prefixLength: zeros(r, t.prefixLength.shape) }, f),
     }),
   ],
-  ['rope', 'pairs halves', (r) => ({ rope: (o, x, p, c, s, f) => r.rope(o, x, p, c, s, { ...f, interleaved: false }) })],
+  [
+    'rope',
+    'pairs halves',
+    (r) => ({ rope: (o, x, p, c, s, f) => r.rope(o, x, p, c, s, { ...f, interleaved: false }) }),
+  ],
   [
     'joinHeads and its derivative',
     'overwrites the shared part',
     (r) => ({
-      joinHeadsBackward: (u, s, k, v, h, a) => r.joinHeadsBackward(u, s, k, v, h, { ...a, dShared: false }),
+      joinHeadsBackward: (u, s, k, v, h, a) =>
+        r.joinHeadsBackward(u, s, k, v, h, { ...a, dShared: false }),
     }),
   ],
   [
     'route',
     'forgets the groups',
-    (r) => ({ route: (e, w, s, l, b, o) => r.route(e, w, s, l, b, { ...o, groups: 1, topGroups: 1 }) }),
+    (r) => ({
+      route: (e, w, s, l, b, o) => r.route(e, w, s, l, b, { ...o, groups: 1, topGroups: 1 }),
+    }),
   ],
   [
     'route',
@@ -66,9 +108,15 @@ const defects: [operation: string, what: string, defect: Defect][] = [
   [
     'routeBackward and balanceLoss',
     'takes the batch for one sequence',
-    (r) => ({ balanceLoss: (d, l, s, e, g, c) => r.balanceLoss(d, l, s, e, ends(r, s.shape[0], g), c) }),
+    (r) => ({
+      balanceLoss: (d, l, s, e, g, c) => r.balanceLoss(d, l, s, e, ends(r, s.shape[0], g), c),
+    }),
   ],
-  ['sortByExpert', 'counts no load', (r) => ({ sortByExpert: (o, t, s, _, e) => r.sortByExpert(o, t, s, null, e) })],
+  [
+    'sortByExpert',
+    'counts no load',
+    (r) => ({ sortByExpert: (o, t, s, _, e) => r.sortByExpert(o, t, s, null, e) }),
+  ],
   [
     'combineRows and its derivative',
     'ignores weights',
@@ -82,15 +130,28 @@ const defects: [operation: string, what: string, defect: Defect][] = [
   [
     'tokenLogProbabilities and its derivative',
     'ignores the temperature',
-    (r) => ({ tokenLogProbabilities: (p, e, l, h, w, t) => r.tokenLogProbabilities(p, e, l, h, w, t, 1) }),
+    (r) => ({
+      tokenLogProbabilities: (p, e, l, h, w, t) => r.tokenLogProbabilities(p, e, l, h, w, t, 1),
+    }),
   ],
-  ['sample', 'ignores the temperature', (r) => ({ sample: (i, p, z, u) => r.sample(i, p, z, u, 1) })],
+  [
+    'sample',
+    'ignores the temperature',
+    (r) => ({ sample: (i, p, z, u) => r.sample(i, p, z, u, 1) }),
+  ],
   [
     'policyLoss',
     'clips symmetrically',
-    (r) => ({ policyLoss: (d, m, p, o, f, a, w, x) => r.policyLoss(d, m, p, o, f, a, w, { ...x, clipHigh: x.clipLow }) }),
+    (r) => ({
+      policyLoss: (d, m, p, o, f, a, w, x) =>
+        r.policyLoss(d, m, p, o, f, a, w, { ...x, clipHigh: x.clipLow }),
+    }),
   ],
-  ['adamw', 'is one step ahead', (r) => ({ adamw: (p, m, v, g, s, x) => r.adamw(p, m, v, g, s, { ...x, step: x.step + 1 }) })],
+  [
+    'adamw',
+    'is one step ahead',
+    (r) => ({ adamw: (p, m, v, g, s, x) => r.adamw(p, m, v, g, s, { ...x, step: x.step + 1 }) }),
+  ],
   [
     'muon',
     'takes the norm for its inverse',
@@ -101,7 +162,8 @@ const defects: [operation: string, what: string, defect: Defect][] = [
   ],
 ];
 
-const allButLast = (backend: Backend, tensor: Tensor): Tensor => rows(backend, tensor, 0, Math.max(0, tensor.shape[0] - 1));
+const allButLast = (backend: Backend, tensor: Tensor): Tensor =>
+  rows(backend, tensor, 0, Math.max(0, tensor.shape[0] - 1));
 
 function zeros(backend: Backend, shape: readonly number[]): Tensor {
   const made = backend.allocate('i32', shape);
@@ -136,7 +198,9 @@ describe('a defect is caught:', () => {
       let caught = 0;
       for (let index = 0; index < 12; index++) {
         const problem = drawn(name, index);
-        const found = await disagreement(problem, wrong, await judge(problem)).catch((error: Error) => error.message);
+        const found = await disagreement(problem, wrong, await judge(problem)).catch(
+          (error: Error) => error.message,
+        );
         if (found) caught++;
       }
       expect(caught).toBeGreaterThan(0);

@@ -1,8 +1,9 @@
 /**
  * @file The three checks of an operation.
  *
- * 1. `derivativeError`: the reference's derivative against finite differences, in float64. The difference quotient has order
- *    four, (8(f₁ − f₋₁) − (f₂ − f₋₂))/12h, so that h = 10⁻³ leaves an error of about 10⁻¹² and the comparison can be sharp.
+ * 1. `derivativeError`: the reference's derivative against finite differences, in float64. The
+ *    difference quotient has order four, (8(f₁ − f₋₁) − (f₂ − f₋₂))/12h, so that h = 10⁻³ leaves an
+ *    error of about 10⁻¹² and the comparison can be sharp.
  * 2. `disagreement`: another backend against the reference, element by element, within
  *        10⁻⁴ × (the same operation on absolute inputs) + 10⁻⁶.
  *    "The same operation on absolute inputs" is the reference kernel, forward or backward, with |x| for every floating-point
@@ -33,8 +34,15 @@ export async function judge(problem: Problem): Promise<Expected> {
   return { values, magnitudes };
 }
 
-/** Runs the problem on `backend`; the first element that is too far from the reference, in words, or null. */
-export async function disagreement(problem: Problem, backend: Backend, expected: Expected): Promise<string | null> {
+/**
+ * Runs the problem on `backend`; the first element that is too far from the reference, in words, or
+ * null.
+ */
+export async function disagreement(
+  problem: Problem,
+  backend: Backend,
+  expected: Expected,
+): Promise<string | null> {
   leaveGarbage(backend);
   const found = await execute(problem, backend);
   for (const [name, values] of Object.entries(expected.values)) {
@@ -44,7 +52,11 @@ export async function disagreement(problem: Problem, backend: Backend, expected:
   return null;
 }
 
-function firstDifference(found: ArrayLike<number>, values: ArrayLike<number>, magnitudes: ArrayLike<number>): string | null {
+function firstDifference(
+  found: ArrayLike<number>,
+  values: ArrayLike<number>,
+  magnitudes: ArrayLike<number>,
+): string | null {
   if (found.length !== values.length) return ` has ${found.length} numbers, not ${values.length}`;
   const exact = values instanceof Int32Array;
   for (let i = 0; i < values.length; i++) {
@@ -56,7 +68,10 @@ function firstDifference(found: ArrayLike<number>, values: ArrayLike<number>, ma
   return null;
 }
 
-/** The largest |claimed − measured| / (1 + |measured|) over all derivatives of the problem, and where it was. */
+/**
+ * The largest |claimed − measured| / (1 + |measured|) over all derivatives of the problem, and
+ * where it was.
+ */
 export async function derivativeError(problem: Problem): Promise<{ error: number; where: string }> {
   const { derivative, inputs } = problem;
   if (!derivative) throw new Error(`${problem.label} claims no derivative`);
@@ -66,10 +81,14 @@ export async function derivativeError(problem: Problem): Promise<{ error: number
 
   const objective = async (name: string, index: number, change: number): Promise<number> => {
     const input = inputs[name];
-    // Float64, so that the change is not rounded away; the reference takes whatever numbers it is given.
+    // Float64, so that the change is not rounded away; the reference takes whatever numbers it is
+    // given.
     const data = Float64Array.from(input.data);
     data[index] += change;
-    const changed = { ...problem, inputs: { ...inputs, [name]: { ...input, data: data as unknown as Float32Array } } };
+    const changed = {
+      ...problem,
+      inputs: { ...inputs, [name]: { ...input, data: data as unknown as Float32Array } },
+    };
     const output = (await execute(changed, backend))[derivative.output];
     let sum = 0;
     for (let i = 0; i < output.length; i++) sum += output[i] * (weight ? weight[i] : 1);
@@ -80,7 +99,8 @@ export async function derivativeError(problem: Problem): Promise<{ error: number
   const h = 1e-3;
   for (const [name, gradient] of Object.entries(derivative.gradients)) {
     const size = inputs[name].data.length;
-    if (claimed[gradient].length !== size) throw new Error(`${problem.label}: ${gradient} has the wrong size`);
+    if (claimed[gradient].length !== size)
+      throw new Error(`${problem.label}: ${gradient} has the wrong size`);
     // At most 12 elements of each input, spread over it.
     const step = Math.max(1, Math.floor(size / 12));
     for (let i = 0; i < size; i += step) {
@@ -89,7 +109,10 @@ export async function derivativeError(problem: Problem): Promise<{ error: number
       const measured = (8 * near - far) / (12 * h);
       const error = Math.abs(claimed[gradient][i] - measured) / (1 + Math.abs(measured));
       if (error > worst.error || Number.isNaN(error)) {
-        worst = { error, where: `${problem.label}: ${gradient}[${i}] is ${claimed[gradient][i]}, measured ${measured}` };
+        worst = {
+          error,
+          where: `${problem.label}: ${gradient}[${i}] is ${claimed[gradient][i]}, measured ${measured}`,
+        };
       }
       if (Number.isNaN(error)) return { ...worst, error: Number.POSITIVE_INFINITY };
     }

@@ -1,6 +1,6 @@
 /**
- * @file The suite that every backend must pass: the contract's small print, agreement with the reference on every operation,
- * and the same bits twice.
+ * @file The suite that every backend must pass: the contract's small print, agreement with the
+ * reference on every operation, and the same bits twice.
  *
  * @example
  * describeBackend('wasm, without BLAS', () => createWasmBackend({ blas: false }));
@@ -31,7 +31,11 @@ function judgeOnce(operation: OperationCase, index: number, problem: Problem): P
  * Registers the suite with Vitest; `create` is called once, and the backend is closed at the end.
  * @param problems drawn problems for each operation
  */
-export function describeBackend(name: string, create: () => Promise<Backend>, problems = PROBLEMS): void {
+export function describeBackend(
+  name: string,
+  create: () => Promise<Backend>,
+  problems = PROBLEMS,
+): void {
   describe(`backend ${name}`, () => {
     let backend: Backend;
     beforeAll(async () => {
@@ -46,8 +50,11 @@ export function describeBackend(name: string, create: () => Promise<Backend>, pr
         it(operation.name, async () => {
           for (let index = 0; index < problems; index++) {
             const problem = operation.draw(new Draw(operation.name, index, 'large'));
-            expect(await disagreement(problem, backend, await judgeOnce(operation, index, problem))).toBeNull();
-            if (index % 4 === 3) expect(await execute(problem, backend)).toEqual(await execute(problem, backend));
+            expect(
+              await disagreement(problem, backend, await judgeOnce(operation, index, problem)),
+            ).toBeNull();
+            if (index % 4 === 3)
+              expect(await execute(problem, backend)).toEqual(await execute(problem, backend));
           }
         });
       }

@@ -1,9 +1,11 @@
 /**
- * @file A problem: one call of an operation with everything drawn, ready to be given to any backend.
+ * @file A problem: one call of an operation with everything drawn, ready to be given to any
+ * backend.
  *
- * Shapes and numbers come from a keyed stream, so problem i of a case is the same everywhere and for ever. Problem 0 has
- * an empty batch, problem 1 has size 1 in every dimension; the others mix sizes around the widths of vectors and tiles. Inputs
- * are float32 numbers, so that all backends see the same ones.
+ * Shapes and numbers come from a keyed stream, so problem i of a case is the same everywhere and
+ * for ever. Problem 0 has an empty batch, problem 1 has size 1 in every dimension; the others mix
+ * sizes around the widths of vectors and tiles. Inputs are float32 numbers, so that all backends
+ * see the same ones.
  */
 import { Random } from '../../base/random.js';
 import { type Backend, columns, matrixOf, sizeOf, type Tensor } from '../backend.js';
@@ -42,7 +44,8 @@ export interface Problem {
   readonly inputs: Readonly<Record<string, Input>>;
   run(context: Context): void;
   /**
-   * For the check by finite differences: the objective is Σ weight · output (weight: an input's name; null for Σ output), and
+   * For the check by finite differences: the objective is Σ weight · output (weight: an input's
+   * name; null for Σ output), and
    * `gradients` names, for each input, the output that claims to be the objective's derivative.
    */
   readonly derivative?: {
@@ -57,11 +60,17 @@ export interface OperationCase {
   draw(draw: Draw): Problem;
 }
 
-/** `small` sizes are for finite differences, `large` ones reach over the edges of vectors, tiles and chunks. */
+/**
+ * `small` sizes are for finite differences, `large` ones reach over the edges of vectors, tiles and
+ * chunks.
+ */
 export type Scale = 'small' | 'large';
 
 const SMALL = [1, 2, 3, 4];
-const LARGE = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 96, 97, 128, 131, 200, 257, 300, 513];
+const LARGE = [
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 96, 97, 128, 131, 200,
+  257, 300, 513,
+];
 
 export class Draw {
   readonly random: Random;
@@ -103,7 +112,12 @@ export class Draw {
 
   /** Numbers from a function. */
   from(shape: readonly number[], next: (index: number) => number, gap = 0): Input {
-    return { dtype: 'f32', shape, data: Float32Array.from({ length: sizeOf({ shape }) }, (_, i) => next(i)), gap };
+    return {
+      dtype: 'f32',
+      shape,
+      data: Float32Array.from({ length: sizeOf({ shape }) }, (_, i) => next(i)),
+      gap,
+    };
   }
 
   integers(values: readonly number[]): Input {
@@ -129,7 +143,9 @@ export class Draw {
 
   /** Ascending offsets that cut `total` rows into `parts` runs, some of them empty. */
   offsets(total: number, parts: number): Input {
-    const cuts = Array.from({ length: parts - 1 }, () => this.random.integer(0, total)).sort((a, b) => a - b);
+    const cuts = Array.from({ length: parts - 1 }, () => this.random.integer(0, total)).sort(
+      (a, b) => a - b,
+    );
     return this.integers([0, ...cuts, total]);
   }
 }
@@ -138,12 +154,20 @@ export type Results = Record<string, ArrayLike<number>>;
 
 const SENTINEL = 12345.5;
 
-/** Runs a problem and reads its outputs. `absolute` replaces every number that goes in by its absolute value. */
-export async function execute(problem: Problem, backend: Backend, absolute = false): Promise<Results> {
+/**
+ * Runs a problem and reads its outputs. `absolute` replaces every number that goes in by its
+ * absolute value.
+ */
+export async function execute(
+  problem: Problem,
+  backend: Backend,
+  absolute = false,
+): Promise<Results> {
   const mark = backend.mark();
   const inputs = new Map<string, Tensor>();
   const outputs = new Map<string, { tensor: Tensor; gap: number; shape: readonly number[] }>();
-  for (const [name, input] of Object.entries(problem.inputs)) inputs.set(name, upload(backend, input, absolute));
+  for (const [name, input] of Object.entries(problem.inputs))
+    inputs.set(name, upload(backend, input, absolute));
 
   problem.run({
     backend,
@@ -171,13 +195,21 @@ export async function execute(problem: Problem, backend: Backend, absolute = fal
 
   const results: Results = {};
   for (const [name, { tensor, gap, shape }] of outputs) {
-    results[name] = withoutGaps(await backend.read(tensor), gap, shape, `${problem.label}: ${name}`);
+    results[name] = withoutGaps(
+      await backend.read(tensor),
+      gap,
+      shape,
+      `${problem.label}: ${name}`,
+    );
   }
   backend.release(mark);
   return results;
 }
 
-/** Fills memory that is about to be used with NaN, so that an output that should have been overwritten, and was not, is seen. */
+/**
+ * Fills memory that is about to be used with NaN, so that an output that should have been
+ * overwritten, and was not, is seen.
+ */
 export function leaveGarbage(backend: Backend): void {
   const mark = backend.mark();
   backend.fill(backend.allocate('f32', [1 << 16]), Number.NaN);
@@ -204,20 +236,27 @@ function upload(backend: Backend, input: Input, absolute: boolean): Tensor {
   const { rows, columns: width } = matrixOf({ shape } as Tensor);
   const stride = width + 2 * gap;
   const padded = new Float64Array(rows * stride).fill(Number.NaN);
-  for (let i = 0; i < rows; i++) padded.set(numbers.subarray(i * width, (i + 1) * width), i * stride + gap);
+  for (let i = 0; i < rows; i++)
+    padded.set(numbers.subarray(i * width, (i + 1) * width), i * stride + gap);
   const wide = backend.allocate('f32', [rows, stride]);
   backend.write(wide, padded);
   return columns(backend, wide, gap, gap + width);
 }
 
-function withoutGaps(data: ArrayLike<number>, gap: number, shape: readonly number[], what: string): ArrayLike<number> {
+function withoutGaps(
+  data: ArrayLike<number>,
+  gap: number,
+  shape: readonly number[],
+  what: string,
+): ArrayLike<number> {
   if (gap === 0) return data;
   const width = shape[shape.length - 1];
   const kept: number[] = [];
   for (let index = 0; index < data.length; index++) {
     const column = (index % (width + 2 * gap)) - gap;
     if (column >= 0 && column < width) kept.push(data[index]);
-    else if (data[index] !== SENTINEL) throw new Error(`${what}: wrote ${data[index]} beside its columns`);
+    else if (data[index] !== SENTINEL)
+      throw new Error(`${what}: wrote ${data[index]} beside its columns`);
   }
   return kept;
 }

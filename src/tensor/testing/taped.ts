@@ -1,4 +1,7 @@
-/** @file Problems that go through the tape: run forward, give the output a gradient, run backward, look at everything. */
+/**
+ * @file Problems that go through the tape: run forward, give the output a gradient, run backward,
+ * look at everything.
+ */
 import { Tape, Variable } from '../tape.js';
 import type { Context, Draw, Input, Problem } from './problem.js';
 
@@ -13,7 +16,10 @@ export interface TapedProblem {
 }
 
 /** Half of the variables have a preallocated gradient, as parameters do. */
-export function taped(draw: Draw, { label, variables, constants, outputShape, build }: TapedProblem): Problem {
+export function taped(
+  draw: Draw,
+  { label, variables, constants, outputShape, build }: TapedProblem,
+): Problem {
   const names = Object.keys(variables);
   const preallocated = new Set(names.filter(() => draw.flag()));
   return {
@@ -45,6 +51,10 @@ export function taped(draw: Draw, { label, variables, constants, outputShape, bu
         context.keep(`d.${name}`, gradient);
       }
     },
-    derivative: { output: 'out', weight: 'gradient', gradients: Object.fromEntries(names.map((name) => [name, `d.${name}`])) },
+    derivative: {
+      output: 'out',
+      weight: 'gradient',
+      gradients: Object.fromEntries(names.map((name) => [name, `d.${name}`])),
+    },
   };
 }

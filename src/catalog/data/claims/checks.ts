@@ -1,5 +1,6 @@
 /**
- * @file Published figures that follow from others by arithmetic alone: they test the arithmetic of whoever claims to do it.
+ * @file Published figures that follow from others by arithmetic alone: they test the arithmetic of
+ * whoever claims to do it.
  */
 import type { ClaimFile, ClaimQuantity } from '../../claim.js';
 
@@ -19,7 +20,10 @@ const fact = (
   basis: 'published' | 'assumed' = 'published',
 ): ClaimQuantity => ({ what, value, unit, basis, source, date });
 
-/** What the cost of a million tokens needs: a model of N weights trained at an MFU on H100s of a price. */
+/**
+ * What the cost of a million tokens needs: a model of N weights trained at an MFU on H100s of a
+ * price.
+ */
 export const tokenCostQuantities: Record<string, ClaimQuantity> = {
   'owned-h100-hour': { catalog: 'owned.h100.hour' },
   'h100.bf16': fact('peak BF16 rate of an H100, dense', 989, 'TFLOP/GPU-s', H100, '2023'),
@@ -27,14 +31,26 @@ export const tokenCostQuantities: Record<string, ClaimQuantity> = {
   'llama-405b.weights': fact('weights of Llama 3.1 405B', 405.85e9, '1', LLAMA, '2024-07'),
   'llama-405b.layers': fact('layers of Llama 3.1 405B', 126, '1', LLAMA, '2024-07'),
   'llama-405b.hidden': fact('width of Llama 3.1 405B', 16384, '1', LLAMA, '2024-07'),
-  'llama-405b.sequence': fact('sequence length of its training benchmark', 8192, '1', LLAMA, '2024-07'),
+  'llama-405b.sequence': fact(
+    'sequence length of its training benchmark',
+    8192,
+    '1',
+    LLAMA,
+    '2024-07',
+  ),
   'llama-405b.mfu': fact('its BF16 MFU in training', 0.54, 'ratio', BENCHMARKS, '2025-08'),
   'gpt-3.weights': fact('weights of GPT-3', 175e9, '1', GPT3, '2020'),
   'gpt-3.layers': fact('layers of GPT-3', 96, '1', GPT3, '2020'),
   'gpt-3.hidden': fact('width of GPT-3', 12288, '1', GPT3, '2020'),
   'gpt-3.sequence': fact('sequence length of GPT-3', 2048, '1', GPT3, '2020'),
   'gpt-3.mfu': fact('its FP8 MFU in training', 0.395, 'ratio', BENCHMARKS, '2025-08'),
-  'llama-405b.operations': fact('operations of the pretraining of Llama 3.1 405B', 3.8e25, 'FLOP', LLAMA, '2024-07'),
+  'llama-405b.operations': fact(
+    'operations of the pretraining of Llama 3.1 405B',
+    3.8e25,
+    'FLOP',
+    LLAMA,
+    '2024-07',
+  ),
   'llama-405b.rate': fact(
     'model rate of an H100 in it',
     400,
@@ -44,7 +60,10 @@ export const tokenCostQuantities: Record<string, ClaimQuantity> = {
   ),
 };
 
-/** 6 operations a weight and token, and 12 for each layer, unit of width and token of the sequence (full attention). */
+/**
+ * 6 operations a weight and token, and 12 for each layer, unit of width and token of the sequence
+ * (full attention).
+ */
 const operations = (model: string): string =>
   `(6[FLOP/token] * ${model}.weights + 12[FLOP/token] * ${model}.layers * ${model}.hidden * ${model}.sequence)`;
 

@@ -1,7 +1,8 @@
 /**
  * @file “DeepSeek trained its model for six million dollars.” “DeepSeek spent 1.6 billion.”
  *
- * Both were published, within five weeks; both are right about different things. This file walks from one to the other.
+ * Both were published, within five weeks; both are right about different things. This file walks
+ * from one to the other.
  */
 import type { ClaimFile } from '../../claim.js';
 import { goodput, tokenCostChecks, tokenCostQuantities } from './checks.js';
@@ -18,10 +19,26 @@ const PLANNER = 'Reckoner’s planner: recipes/deepseek-v3.json on h800x2048, pu
 /** The published recipe, machine and layout (arXiv:2412.19437, section 3.2). */
 const ON_2048 = { recipe: 'deepseek-v3', on: 'h800x2048', layout: 'pp16 ep64 dualpipe' };
 
-const run = { kind: 'flow', start: '2024', end: '2024-12', note: 'The dates of the runs are not published.' } as const;
-const both = { kind: 'flow', start: '2024', end: '2025-01', note: 'The dates of the runs are not published.' } as const;
+const run = {
+  kind: 'flow',
+  start: '2024',
+  end: '2024-12',
+  note: 'The dates of the runs are not published.',
+} as const;
+const both = {
+  kind: 'flow',
+  start: '2024',
+  end: '2025-01',
+  note: 'The dates of the runs are not published.',
+} as const;
 const stock = { kind: 'stock', start: '2025-01-31', end: '2025-01-31' } as const;
-const year = { kind: 'flow', start: '2025-01', end: '2025-12', years: 1, note: 'A year of ownership.' } as const;
+const year = {
+  kind: 'flow',
+  start: '2025-01',
+  end: '2025-12',
+  years: 1,
+  note: 'A year of ownership.',
+} as const;
 const four = {
   kind: 'flow',
   start: '2025-01',
@@ -37,7 +54,8 @@ const r1 = (what: string, value: number) =>
 const said = (what: string, value: number, unit: string, source: string, date: string) =>
   ({ what, value, unit, basis: 'published', source, date }) as const;
 
-const FLEET_SCOPE = 'servers with 10,000 H100s, 10,000 H800s, 30,000 H20s and 10,000 A100s of DeepSeek and High-Flyer';
+const FLEET_SCOPE =
+  'servers with 10,000 H100s, 10,000 H800s, 30,000 H20s and 10,000 A100s of DeepSeek and High-Flyer';
 
 export const DEEPSEEK: ClaimFile = {
   id: 'deepseek',
@@ -63,7 +81,8 @@ export const DEEPSEEK: ClaimFile = {
     },
   ],
   definitions: {
-    'final run': 'the accelerator-hours that made the released weights, and nothing that was tried on the way',
+    'final run':
+      'the accelerator-hours that made the released weights, and nothing that was tried on the way',
     headline: 'the final run at a rental price: what a press release quotes',
     programme:
       'the final runs with the research, ablations and failed runs behind them: {programme-factor} times the final run, 1.2 to 4',
@@ -76,7 +95,11 @@ export const DEEPSEEK: ClaimFile = {
     'v3.pretraining-hours': v3('pretraining of V3', 2_664_000),
     'v3.context-hours': v3('extension of its context to 128K', 119_000),
     'v3.post-training-hours': v3('its post-training', 5_000),
-    'v3.hours': { what: 'all of V3', formula: 'v3.pretraining-hours + v3.context-hours + v3.post-training-hours', unit: 'GPU-h' },
+    'v3.hours': {
+      what: 'all of V3',
+      formula: 'v3.pretraining-hours + v3.context-hours + v3.post-training-hours',
+      unit: 'GPU-h',
+    },
     'planned.pretraining-hours': {
       what: 'pretraining of V3, predicted',
       planned: { ...ON_2048, stages: ['pretrain'] },
@@ -92,7 +115,11 @@ export const DEEPSEEK: ClaimFile = {
     'r1-zero.hours': r1('reinforcement learning of R1-Zero', 101_000),
     'r1-data.hours': r1('making data for fine-tuning', 5_000),
     'r1-final.hours': r1('reinforcement learning of R1', 41_000),
-    'r1.hours': { what: 'all of R1, from V3', formula: 'r1-zero.hours + r1-data.hours + r1-final.hours', unit: 'GPU-h' },
+    'r1.hours': {
+      what: 'all of R1, from V3',
+      formula: 'r1-zero.hours + r1-data.hours + r1-final.hours',
+      unit: 'GPU-h',
+    },
     'programme-factor': { catalog: 'programme.total-over-final' },
     'olmo-3.development': { catalog: 'programme.development-share.olmo3' },
     'openai.final-share': { catalog: 'programme.final-run-share.openai-2024' },
@@ -117,10 +144,15 @@ export const DEEPSEEK: ClaimFile = {
     'h100.operation': { catalog: 'fleet.deepseek.h100.operation-4y', kind: 'flow', years: 4 },
     'h20.power': { catalog: 'power.h20.nameplate' },
     'h800.power': { catalog: 'power.h800.nameplate' },
-    'hoppers.count': { what: 'Hoppers in all', formula: 'h20.count + h800.count + h100.count', unit: 'GPU' },
+    'hoppers.count': {
+      what: 'Hoppers in all',
+      formula: 'h20.count + h800.count + h100.count',
+      unit: 'GPU',
+    },
     'owned-hour': {
       what: 'an owned H800 for an hour, busy all the time',
-      formula: '((h800.asp + hopper.server) * price-error + h800.operation * operation-error / h800.count) / life',
+      formula:
+        '((h800.asp + hopper.server) * price-error + h800.operation * operation-error / h800.count) / life',
       unit: 'USD/GPU-h',
       note: 'No cost of capital, nothing left after four years, as the source counts.',
     },
@@ -129,7 +161,13 @@ export const DEEPSEEK: ClaimFile = {
     overhead: { catalog: 'staff.overhead' },
     'highest-offer': { catalog: 'staff.deepseek.highest-offer' },
     // For the checks.
-    'v3.tokens': said('tokens of the pretraining of V3', 14.8, 'Ttok', 'arXiv:2412.19437', '2024-12'),
+    'v3.tokens': said(
+      'tokens of the pretraining of V3',
+      14.8,
+      'Ttok',
+      'arXiv:2412.19437',
+      '2024-12',
+    ),
     'v3.tokens-a-day': {
       what: 'tokens a day on 2,048 H800s',
       value: '0.2728',
@@ -141,10 +179,34 @@ export const DEEPSEEK: ClaimFile = {
     'v3.gpus': said('H800s of the pretraining', 2048, 'GPU', V3, '2024-12'),
     'serving.input': said('input tokens a day', 608e9, 'token/day', INFRA, '2025-03'),
     'serving.output': said('output tokens a day', 168e9, 'token/day', INFRA, '2025-03'),
-    'serving.prefill-rate': said('input tokens a second and node', 73_700, 'token/s-node', INFRA, '2025-03'),
-    'serving.decode-rate': said('output tokens a second and node', 14_800, 'token/s-node', INFRA, '2025-03'),
-    'serving.nodes': said('nodes of eight H800s, mean over a day', 226.75, 'node', INFRA, '2025-03'),
-    'serving.revenue': said('revenue a day at list price, theoretical', 562_027, 'USD/day', INFRA, '2025-03'),
+    'serving.prefill-rate': said(
+      'input tokens a second and node',
+      73_700,
+      'token/s-node',
+      INFRA,
+      '2025-03',
+    ),
+    'serving.decode-rate': said(
+      'output tokens a second and node',
+      14_800,
+      'token/s-node',
+      INFRA,
+      '2025-03',
+    ),
+    'serving.nodes': said(
+      'nodes of eight H800s, mean over a day',
+      226.75,
+      'node',
+      INFRA,
+      '2025-03',
+    ),
+    'serving.revenue': said(
+      'revenue a day at list price, theoretical',
+      562_027,
+      'USD/day',
+      INFRA,
+      '2025-03',
+    ),
     'r1.gpus': said('H800s of the reinforcement learning', 512, 'GPU', R1, '2025-09'),
     'r1-zero.duration': said('hours of R1-Zero, about', 198, 'h', R1, '2025-09'),
     'r1-final.duration': said('hours of R1, about', 80, 'h', R1, '2025-09'),
@@ -174,7 +236,8 @@ export const DEEPSEEK: ClaimFile = {
     {
       id: 'v3-planned',
       what: 'V3, from first principles',
-      formula: '(planned.pretraining-hours + planned.context-hours + v3.post-training-hours) * rent',
+      formula:
+        '(planned.pretraining-hours + planned.context-hours + v3.post-training-hours) * rent',
       basis: 'predicted',
       scope:
         'pretraining and context extension of V3 as the planner predicts them from the recipe, 2,048 H800s and the published layout; post-training as published; rented',
@@ -232,7 +295,8 @@ export const DEEPSEEK: ClaimFile = {
       what: 'with research and failed runs',
       formula: 'v3-r1-headline * programme-factor',
       basis: 'assumed',
-      scope: 'all accelerator-hours of the two models, experiments and failed runs among them, rented',
+      scope:
+        'all accelerator-hours of the two models, experiments and failed runs among them, rented',
       period: both,
       source: `${V3}; ${R1}; ${EPOCH}`,
     },
@@ -296,7 +360,8 @@ export const DEEPSEEK: ClaimFile = {
       what: '50,000 Hoppers, a year',
       formula: 'hopper-tco-4y * 1[year] / life',
       basis: 'derived',
-      scope: 'a year of the Hoppers: a quarter of their servers, and operation; no people, no cost of capital',
+      scope:
+        'a year of the Hoppers: a quarter of their servers, and operation; no people, no cost of capital',
       period: year,
       source: COLUMNS,
     },
@@ -348,7 +413,8 @@ export const DEEPSEEK: ClaimFile = {
     {
       id: 'fleet-opex-4y',
       what: 'operation, four years',
-      formula: '(a100.operation + h20.operation + h800.operation + h100.operation) * operation-error',
+      formula:
+        '(a100.operation + h20.operation + h800.operation + h100.operation) * operation-error',
       basis: 'published',
       scope: `operating ${FLEET_SCOPE} for four years: hosting, electricity and all else but the servers`,
       period: four,
@@ -369,14 +435,16 @@ export const DEEPSEEK: ClaimFile = {
       usd: 500_000_000,
       high: 940_000_000,
       basis: 'published',
-      scope: 'money put into GPUs by both companies; a lower bound, in an article that gives no upper one',
+      scope:
+        'money put into GPUs by both companies; a lower bound, in an article that gives no upper one',
       period: stock,
       source: DEBATES,
     },
     {
       id: 'gpu-purchase',
       what: 'GPUs alone',
-      formula: '(a100.count * a100.asp + h20.count * h20.asp + h800.count * h800.asp + h100.count * h100.asp) * price-error',
+      formula:
+        '(a100.count * a100.asp + h20.count * h20.asp + h800.count * h800.asp + h100.count * h100.asp) * price-error',
       basis: 'derived',
       scope: 'the accelerators without their servers, at the price paid',
       period: stock,
@@ -387,7 +455,8 @@ export const DEEPSEEK: ClaimFile = {
       what: 'staff, a year',
       formula: 'people * pay * overhead * 1[year]',
       basis: 'assumed',
-      scope: 'about 150 people at the pay of frontier laboratories in the US, with overhead; pay at DeepSeek is not published',
+      scope:
+        'about 150 people at the pay of frontier laboratories in the US, with overhead; pay at DeepSeek is not published',
       period: year,
       source: `${DEBATES}; ${EPOCH}`,
     },
@@ -537,7 +606,8 @@ export const DEEPSEEK: ClaimFile = {
       to: 'fleet-capex',
       what: 'without operation',
       why: 'What remains without {fleet-opex-4y} of operation is what the servers cost: a stock, there before V3 and after it.',
-      converts: 'from what four years use up to what stands in the hall: over four years the whole price is written off',
+      converts:
+        'from what four years use up to what stands in the hall: over four years the whole price is written off',
       basis: 'derived',
       source: COLUMNS,
     },
@@ -546,7 +616,8 @@ export const DEEPSEEK: ClaimFile = {
       to: 'hopper-tco-4y',
       what: 'operation of four years',
       why: 'Operation is {h20.operation} for the H20s, {h800.operation} for the H800s and {h100.operation} for the H100s.',
-      converts: 'the whole price of the servers is written off over four years, in equal parts, and nothing is left',
+      converts:
+        'the whole price of the servers is written off over four years, in equal parts, and nothing is left',
       basis: 'derived',
       source: COLUMNS,
     },
@@ -744,7 +815,8 @@ export const DEEPSEEK: ClaimFile = {
     {
       id: 'programme-share-of-hopper-year',
       what: 'both programmes with idle hours, of a year of the 50,000 Hoppers',
-      formula: '(v3.hours + r1.hours) * programme-factor / utilisation / (hoppers.count * number-error * 1[year])',
+      formula:
+        '(v3.hours + r1.hours) * programme-factor / utilisation / (hoppers.count * number-error * 1[year])',
       unit: 'fraction',
       source: `${V3}; ${R1}; ${EPOCH}; ${DEBATES}`,
     },
@@ -789,7 +861,8 @@ export const DEEPSEEK: ClaimFile = {
     {
       kind: 'R1 against V3',
       told: '“R1 was trained for six million dollars.”',
-      instead: '{v3-headline} is V3, the model that R1 starts from. R1 took {r1-increment} more; together {v3-r1-headline}.',
+      instead:
+        '{v3-headline} is V3, the model that R1 starts from. R1 took {r1-increment} more; together {v3-r1-headline}.',
     },
     {
       kind: 'flow against stock',
@@ -850,13 +923,44 @@ export const DEEPSEEK: ClaimFile = {
       detail: true,
       figures: ['hopper-capex', 'hopper-tco-4y', 'hopper-tco-year'],
     },
-    { title: 'From first principles: what the planner says of the same run', figures: ['v3-planned', 'v3-headline'] },
-    { title: 'What R1 took, by phase', detail: true, figures: ['r1-zero', 'r1-zero-data', 'r1-increment'] },
-    { title: 'The stock, from the GPUs up', detail: true, figures: ['gpu-investment', 'gpu-purchase', 'fleet-capex'] },
-    { title: 'The stock, first and corrected edition', detail: true, figures: ['fleet-capex-first', 'fleet-capex'] },
-    { title: 'Operation, first and corrected edition', detail: true, figures: ['fleet-opex-4y-first', 'fleet-opex-4y'] },
-    { title: 'Another multiplier: Olmo 3', detail: true, figures: ['v3-r1-headline', 'programme-olmo'] },
-    { title: 'Another multiplier: OpenAI', detail: true, figures: ['v3-r1-headline', 'programme-openai'] },
-    { title: 'Staff, and staff at the ceiling', detail: true, figures: ['staff-year', 'staff-ceiling'] },
+    {
+      title: 'From first principles: what the planner says of the same run',
+      figures: ['v3-planned', 'v3-headline'],
+    },
+    {
+      title: 'What R1 took, by phase',
+      detail: true,
+      figures: ['r1-zero', 'r1-zero-data', 'r1-increment'],
+    },
+    {
+      title: 'The stock, from the GPUs up',
+      detail: true,
+      figures: ['gpu-investment', 'gpu-purchase', 'fleet-capex'],
+    },
+    {
+      title: 'The stock, first and corrected edition',
+      detail: true,
+      figures: ['fleet-capex-first', 'fleet-capex'],
+    },
+    {
+      title: 'Operation, first and corrected edition',
+      detail: true,
+      figures: ['fleet-opex-4y-first', 'fleet-opex-4y'],
+    },
+    {
+      title: 'Another multiplier: Olmo 3',
+      detail: true,
+      figures: ['v3-r1-headline', 'programme-olmo'],
+    },
+    {
+      title: 'Another multiplier: OpenAI',
+      detail: true,
+      figures: ['v3-r1-headline', 'programme-openai'],
+    },
+    {
+      title: 'Staff, and staff at the ceiling',
+      detail: true,
+      figures: ['staff-year', 'staff-ceiling'],
+    },
   ],
 };

@@ -43,8 +43,10 @@ export const LLAMA_405B: ClaimFile = {
     },
   ],
   definitions: {
-    goodput: 'hours that the operations of the model need at the speed reported, over the hours that were used',
-    headline: 'all hours of the final run at a rental price, as DeepSeek counted; Meta named no price',
+    goodput:
+      'hours that the operations of the model need at the speed reported, over the hours that were used',
+    headline:
+      'all hours of the final run at a rental price, as DeepSeek counted; Meta named no price',
     lost: 'hours without progress at that speed: restarts, slower phases of the run, waiting',
   },
   quantities: {
@@ -157,7 +159,14 @@ export const LLAMA_405B: ClaimFile = {
       basis: 'published',
       source: CARD,
     },
-    { from: 'with-70b', to: 'family', what: '8B', why: '{hours.8b} for the small one.', basis: 'published', source: CARD },
+    {
+      from: 'with-70b',
+      to: 'family',
+      what: '8B',
+      why: '{hours.8b} for the small one.',
+      basis: 'published',
+      source: CARD,
+    },
     {
       from: 'family',
       to: 'programme',
@@ -195,12 +204,16 @@ export const LLAMA_405B: ClaimFile = {
     {
       kind: 'peak against goodput',
       told: '“3.8e25 operations at 400 TFLOP/s: 26 million hours.”',
-      instead: 'It took 30.84 million: {llama-405b-goodput} of the hours made progress at that speed.',
+      instead:
+        'It took 30.84 million: {llama-405b-goodput} of the hours made progress at that speed.',
     },
   ],
   path: [
     { title: 'One model: from operations to hours', figures: ['needed', 'headline'] },
-    { title: 'The family, and what stood behind it', figures: ['headline', 'with-70b', 'family', 'programme'] },
+    {
+      title: 'The family, and what stood behind it',
+      figures: ['headline', 'with-70b', 'family', 'programme'],
+    },
     { title: 'Rent against ownership', figures: ['headline', 'owned'] },
   ],
 };

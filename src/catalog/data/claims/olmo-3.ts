@@ -1,9 +1,11 @@
 /**
- * @file Olmo 3: the one programme of its size whose development was measured, and published with the weights, data and code.
+ * @file Olmo 3: the one programme of its size whose development was measured, and published with
+ * the weights, data and code.
  */
 import type { ClaimFile } from '../../claim.js';
 
-const PAGE = 'Olmo 3 training cost, muxup.com (2025): hours and energy from the published tokens a second';
+const PAGE =
+  'Olmo 3 training cost, muxup.com (2025): hours and energy from the published tokens a second';
 const LIFE = 'Allen Institute for AI, life-cycle assessment of Olmo 3 (2026), arXiv:2605.01158';
 const RENT = 'Epoch AI hardware prices (CC-BY), median of the archived cloud offers (2025-03)';
 const EPOCH = 'Cottier et al. 2024 (Epoch AI), arXiv:2405.21015';
@@ -34,12 +36,27 @@ export const OLMO_3: ClaimFile = {
   ],
   definitions: {
     development: 'compute that is in no released weight: experiments, failed runs, ablations',
-    'final runs': 'pretraining of the two sizes; post-training is not in the hours, but is in the share',
+    'final runs':
+      'pretraining of the two sizes; post-training is not in the hours, but is in the share',
   },
   quantities: {
     rent: { catalog: 'rent.h100' },
-    'hours.7b': { what: 'pretraining of 7B', value: 234_000, unit: 'GPU-h', basis: 'derived', source: PAGE, date: '2025' },
-    'hours.32b': { what: 'pretraining of 32B', value: 1_050_000, unit: 'GPU-h', basis: 'derived', source: PAGE, date: '2025' },
+    'hours.7b': {
+      what: 'pretraining of 7B',
+      value: 234_000,
+      unit: 'GPU-h',
+      basis: 'derived',
+      source: PAGE,
+      date: '2025',
+    },
+    'hours.32b': {
+      what: 'pretraining of 32B',
+      value: 1_050_000,
+      unit: 'GPU-h',
+      basis: 'derived',
+      source: PAGE,
+      date: '2025',
+    },
     'energy.7b': {
       what: 'energy of the pretraining of 7B',
       value: 146,

@@ -66,10 +66,18 @@ export function Form() {
           <Select
             label="How long"
             value={size.value}
-            options={(Object.keys(SIZES) as Size[]).map((value) => ({ value, name: SIZES[value].name }))}
+            options={(Object.keys(SIZES) as Size[]).map((value) => ({
+              value,
+              name: SIZES[value].name,
+            }))}
             onChange={(next) => (size.value = next)}
           />
-          <Select label="Compute on" value={backend.value} options={BACKENDS} onChange={(next) => (backend.value = next)} />
+          <Select
+            label="Compute on"
+            value={backend.value}
+            options={BACKENDS}
+            onChange={(next) => (backend.value = next)}
+          />
           <label class="field small">
             <span>Seed</span>
             <input
@@ -82,12 +90,14 @@ export function Form() {
         </div>
         <Example task={task} />
         <label class="check">
-          <input type="checkbox" checked={own.value} onChange={() => (own.value = !own.value)} />A reward of my own
+          <input type="checkbox" checked={own.value} onChange={() => (own.value = !own.value)} />A
+          reward of my own
         </label>
         {own.value && (
           <label class="field">
             <span>
-              A JavaScript function of one sample. It runs in a sandbox: no network, no clock, and a limit on its work and memory.
+              A JavaScript function of one sample. It runs in a sandbox: no network, no clock, and a
+              limit on its work and memory.
             </span>
             <textarea
               class="mono code"
@@ -125,7 +135,11 @@ export function FromFile() {
     if (file === undefined) return;
     try {
       failed.value = null;
-      train({ kind: 'train-recipe', recipe: JSON.parse(await file.text()), backend: backend.value });
+      train({
+        kind: 'train-recipe',
+        recipe: JSON.parse(await file.text()),
+        backend: backend.value,
+      });
     } catch (error) {
       failed.value = (error as Error).message;
     }
@@ -136,7 +150,11 @@ export function FromFile() {
       <Card note="The same JSON that the command takes; what it names must be in it, since a page reads no files.">
         <label class="field">
           <span>Recipe, JSON</span>
-          <input type="file" accept="application/json,.json" onChange={(event) => void read(event.currentTarget.files?.[0])} />
+          <input
+            type="file"
+            accept="application/json,.json"
+            onChange={(event) => void read(event.currentTarget.files?.[0])}
+          />
         </label>
         {failed.value !== null && <p class="note">{failed.value}</p>}
       </Card>

@@ -1,5 +1,6 @@
 /**
- * @file The page's end of the line to its training worker, and what the page knows: signals that its parts read.
+ * @file The page's end of the line to its training worker, and what the page knows: signals that
+ * its parts read.
  */
 import { signal } from '@preact/signals';
 import type { Bill } from '../../../ledger/bill.js';
@@ -111,7 +112,9 @@ function answered({ id, event }: Extract<FromTrainer, { kind: 'answer' }>): void
   if (event.type === 'token') reply.tokens.push(event);
   if (event.type === 'done') reply.done = event;
   if (event.type === 'error') reply.error = event.message;
-  turns.value = turns.value.map((one, i) => (i === id ? { ...one, reply: { ...reply, loaded: true } } : one));
+  turns.value = turns.value.map((one, i) =>
+    i === id ? { ...one, reply: { ...reply, loaded: true } } : one,
+  );
 }
 
 function offer(name: string, bytes: Uint8Array<ArrayBuffer>): void {

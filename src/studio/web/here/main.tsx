@@ -63,11 +63,16 @@ function Content() {
   const { state, recipe, name } = current;
   return (
     <Page
-      title={recipe.task?.name === 'scored' ? `${(recipe.task.task as { name: string }).name}, my reward` : recipe.name}
+      title={
+        recipe.task?.name === 'scored'
+          ? `${(recipe.task.task as { name: string }).name}, my reward`
+          : recipe.name
+      }
       sub={
         <>
-          <span class="mono">{name}</span> · seed {recipe.seed} · {state.fingerprint.split(' ')[0] || 'starting'} ·{' '}
-          {state.workers} {state.workers === 1 ? 'worker' : 'workers'}
+          <span class="mono">{name}</span> · seed {recipe.seed} ·{' '}
+          {state.fingerprint.split(' ')[0] || 'starting'} · {state.workers}{' '}
+          {state.workers === 1 ? 'worker' : 'workers'}
         </>
       }
       actions={<Actions of={current} />}

@@ -1,5 +1,6 @@
 /**
- * @file Charts that are redrawn in turns: training takes all cores, and nine charts drawn in one task would hold up a click.
+ * @file Charts that are redrawn in turns: training takes all cores, and nine charts drawn in one
+ * task would hold up a click.
  */
 import { useSignal } from '@preact/signals';
 import type { ComponentProps } from 'preact';

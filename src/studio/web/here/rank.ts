@@ -1,5 +1,6 @@
 /**
- * @file A rank beside the first, in a worker of its own. It gets its job and a copy of the run's files, for a resume reads them.
+ * @file A rank beside the first, in a worker of its own. It gets its job and a copy of the run's
+ * files, for a resume reads them.
  */
 import type { FromRank, RankJob } from '../../../recipes/messages.js';
 import { runRank } from '../../../recipes/rank.js';

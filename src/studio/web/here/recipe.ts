@@ -1,7 +1,9 @@
 /**
- * @file From a choice in the page to a recipe: r1-mini's two stages, on any task that generates its problems.
+ * @file From a choice in the page to a recipe: r1-mini's two stages, on any task that generates its
+ * problems.
  *
- * How long prompts and completions are is asked of the task: problems are drawn and their demonstrations measured.
+ * How long prompts and completions are is asked of the task: problems are drawn and their
+ * demonstrations measured.
  */
 import { Random } from '../../../base/random.js';
 import type { BackendKind } from '../../../recipes/backend.js';
@@ -20,13 +22,19 @@ export interface Choice {
 
 const DRAWN = 300;
 
-/** A recipe as a file would have it, still to be parsed. @throws UserError for options that the task does not take */
+/**
+ * A recipe as a file would have it, still to be parsed. @throws UserError for options that the task
+ * does not take
+ */
 export function recipeOf({ task: reference, reward, size, seed }: Choice): unknown {
   const task = createTask(reference);
   const { sft, grpo, problems } = SIZES[size];
   let longest = 0;
   for (let i = 0; i < DRAWN; i++) {
-    const demonstration = task.demonstrate(problemAt(task, seed, 'train', i), new Random(seed, 'survey', i));
+    const demonstration = task.demonstrate(
+      problemAt(task, seed, 'train', i),
+      new Random(seed, 'survey', i),
+    );
     // The tags are a token each, as is the end.
     longest = Math.max(longest, demonstration.replaceAll(/<\/?(?:think|answer)>/g, '.').length + 1);
   }
@@ -35,7 +43,8 @@ export function recipeOf({ task: reference, reward, size, seed }: Choice): unkno
   const evaluation = { kind: 'eval', problems, samples: 1, maxTokens };
   return {
     name: String(reference.name),
-    description: 'Imitation of good and bad demonstrations, then reinforcement learning; made in a page.',
+    description:
+      'Imitation of good and bad demonstrations, then reinforcement learning; made in a page.',
     seed,
     model: {
       model_type: 'llama',

@@ -1,11 +1,21 @@
 /**
- * @file The run of a page in the origin private file system: two slots and the log (docs/decisions/0058).
+ * @file The run of a page in the origin private file system: two slots and the log
+ * (docs/decisions/0058).
  *
- * A slot is the whole run folder in one file, behind a line that says its SHA-256. Slots are written by turns, so that the one before
- * is whole while the next is written; the newest one whose hash is right is read. The log is added to as it grows, once a second, so
- * that a tab that is closed loses the work since its checkpoint and not the account of it.
+ * A slot is the whole run folder in one file, behind a line that says its SHA-256. Slots are
+ * written by turns, so that the one before is whole while the next is written; the newest one whose
+ * hash is right is read. The log is added to as it grows, once a second, so that a tab that is
+ * closed loses the work since its checkpoint and not the account of it.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from './node/fs.js';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from './node/fs.js';
 import { dirname, join, relative } from './node/path.js';
 
 /** Where runs lie in the tree in memory. */
@@ -36,7 +46,10 @@ interface Head {
 }
 
 export interface Store {
-  /** Puts the newest sound run into the tree. @returns its folder, or null; what was passed over is told */
+  /**
+   * Puts the newest sound run into the tree. @returns its folder, or null; what was passed over is
+   * told
+   */
   restore(onRejected: (message: string) => void): Promise<string | null>;
   /** Writes the run to the slot that is not the newest. */
   save(folder: string): Promise<void>;
@@ -46,8 +59,10 @@ export interface Store {
   clear(): Promise<void>;
 }
 
-const hex = (bytes: ArrayBuffer): string => [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
-const sha256 = async (bytes: Uint8Array<ArrayBuffer>): Promise<string> => hex(await crypto.subtle.digest('SHA-256', bytes));
+const hex = (bytes: ArrayBuffer): string =>
+  [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+const sha256 = async (bytes: Uint8Array<ArrayBuffer>): Promise<string> =>
+  hex(await crypto.subtle.digest('SHA-256', bytes));
 
 /** The files of a run, one after the other. */
 export interface Packed {
@@ -72,7 +87,10 @@ export function pack(folder: string): Packed {
     body.set(content, at);
     at += content.length;
   }
-  return { files: paths.map((path, i) => ({ path: relative(RUNS, path), bytes: contents[i].length })), body };
+  return {
+    files: paths.map((path, i) => ({ path: relative(RUNS, path), bytes: contents[i].length })),
+    body,
+  };
 }
 
 /** Puts the files into the tree. @returns the run's folder */
@@ -96,7 +114,8 @@ async function readSlot(file: File): Promise<{ head: Head; body: Packed['body'] 
   if (line < 0) throw new Error('is empty');
   const head = JSON.parse(new TextDecoder().decode(bytes.subarray(0, line))) as Head;
   const body = bytes.slice(line + 1);
-  if ((await sha256(body)) !== head.sha256) throw new Error('does not have the SHA-256 that it says');
+  if ((await sha256(body)) !== head.sha256)
+    throw new Error('does not have the SHA-256 that it says');
   return { head, body };
 }
 
@@ -125,7 +144,10 @@ export async function openStore(): Promise<Store> {
     }
   }
 
-  /** The log may know more than the slot: what was done after the checkpoint, and is lost but not unpaid. */
+  /**
+   * The log may know more than the slot: what was done after the checkpoint, and is lost but not
+   * unpaid.
+   */
   function restoreLog(run: string): void {
     const path = join(run, LOG);
     const known = existsSync(path) ? (readFileSync(path) as Uint8Array) : new Uint8Array();
@@ -162,7 +184,9 @@ export async function openStore(): Promise<Store> {
         try {
           found.push(await readSlot(await handle.getFile()));
         } catch (error) {
-          onRejected(`a saved copy of the run (${name}) ${(error as Error).message}; the one before is taken`);
+          onRejected(
+            `a saved copy of the run (${name}) ${(error as Error).message}; the one before is taken`,
+          );
         }
       }
       const newest = found.sort((a, b) => b.head.sequence - a.head.sequence).at(0);

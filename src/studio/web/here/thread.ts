@@ -1,6 +1,7 @@
 /**
- * @file The threads of a run in a page. Rank 0 has none of its own: it shares the training worker, its files and its messages with the
- * books, and lets them in between two steps. The other ranks, where the page may share memory with them, are workers.
+ * @file The threads of a run in a page. Rank 0 has none of its own: it shares the training worker,
+ * its files and its messages with the books, and lets them in between two steps. The other ranks,
+ * where the page may share memory with them, are workers.
  */
 import type { FromRank, RankJob, ToRank } from '../../../recipes/messages.js';
 import { runRank } from '../../../recipes/rank.js';

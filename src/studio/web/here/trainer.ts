@@ -1,8 +1,8 @@
 /**
  * @file The training worker: `train`, the interpreter of recipes that the command uses, in a page.
  *
- * It owns the run: its files in memory, its copy in the origin private file system, the model that is talked to. The page asks and is
- * told what happens; nothing that takes long is done there.
+ * It owns the run: its files in memory, its copy in the origin private file system, the model that
+ * is talked to. The page asks and is told what happens; nothing that takes long is done there.
  */
 import { zipSync } from 'fflate';
 import { resolveModel } from '../../../checkpoints/run-folder.js';
@@ -39,7 +39,8 @@ const CURVE_BUCKETS = 400;
 const LOOKED_AT = 500;
 const prices = defaultPriceBook();
 
-const send = (message: FromTrainer, transfer: Transferable[] = []): void => postMessage(message, { transfer });
+const send = (message: FromTrainer, transfer: Transferable[] = []): void =>
+  postMessage(message, { transfer });
 
 let store: Store | null = null;
 /** The run's folder in memory; null when there is none. */
@@ -48,13 +49,16 @@ let stopping: AbortController | null = null;
 let talking: OpenModel | null = null;
 let samplesRead = 0;
 
-// ── what there is ─────────────────────────────────────────────────────────────────────────────────────────────────
+// ── what there is ────────────────────────────────────────────────────────────────────────────────
 
 async function open(): Promise<void> {
   const notes: string[] = [];
   const relaxed = hasRelaxedSimd();
-  const kernels = await fetch(new URL(`../${relaxed ? 'kernels-relaxed' : 'kernels'}.wasm`, location.href));
-  if (!kernels.ok) throw new Error(`the kernels could not be fetched (${kernels.status}); reload the page`);
+  const kernels = await fetch(
+    new URL(`../${relaxed ? 'kernels-relaxed' : 'kernels'}.wasm`, location.href),
+  );
+  if (!kernels.ok)
+    throw new Error(`the kernels could not be fetched (${kernels.status}); reload the page`);
   provideKernels(new Uint8Array(await kernels.arrayBuffer()), relaxed);
   const free = await new Promise<boolean>((resolve) => {
     if (navigator.locks === undefined) return resolve(true);
@@ -68,15 +72,21 @@ async function open(): Promise<void> {
   try {
     store = await openStore();
   } catch {
-    notes.push('This browser keeps no files for this page, as in a private window: a run ends with the tab.');
+    notes.push(
+      'This browser keeps no files for this page, as in a private window: a run ends with the tab.',
+    );
   }
   run = (await store?.restore((message) => notes.push(`${message}.`))) ?? null;
   const adapter = await findAdapter().catch(() => null);
   const device = adapter ? describeAdapter(adapter) : null;
-  const said = device === null ? 'no WebGPU' : `${device.name}${device.hardware ? '' : ', a processor that plays a GPU'}`;
+  const said =
+    device === null
+      ? 'no WebGPU'
+      : `${device.name}${device.hardware ? '' : ', a processor that plays a GPU'}`;
   const opened = await readOpenRun();
   send({ kind: 'opened', device: said, notes, tasks: taskChoices(), run: opened });
-  if (opened !== null && store !== null) send({ kind: 'saved', step: opened.state.checkpoint ?? 0 });
+  if (opened !== null && store !== null)
+    send({ kind: 'saved', step: opened.state.checkpoint ?? 0 });
 }
 
 /** Tasks that need no options, with a problem each; sums as r1-mini has them. */
@@ -86,7 +96,9 @@ const taskChoices = (): TaskChoice[] =>
     const task = createTask(reference);
     const problem = problemAt(task, 1, 'evaluation', 0);
     // A task that is graded by other code already takes no reward of the page's.
-    return task.pooled ? [] : { name, description, reference, prompt: problem.prompt, gold: task.gold(problem) ?? '' };
+    return task.pooled
+      ? []
+      : { name, description, reference, prompt: problem.prompt, gold: task.gold(problem) ?? '' };
   });
 
 /** Everything that the page shows of a run. */
@@ -148,13 +160,17 @@ function modelFolder(): string | null {
   }
 }
 
-// ── training ──────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── training ─────────────────────────────────────────────────────────────────────────────────────
 
 /** Whether ranks would read what others have written: they have no files in common. */
 const alone = (recipe: Recipe | undefined): boolean =>
-  recipe?.stages.some((stage) => stage.kind === 'distill' || stage.kind === 'rejection-sample' || 'from' in stage) ?? false;
+  recipe?.stages.some(
+    (stage) => stage.kind === 'distill' || stage.kind === 'rejection-sample' || 'from' in stage,
+  ) ?? false;
 
-async function runTraining(options: Pick<TrainOptions, 'recipe' | 'resume' | 'backend'>): Promise<void> {
+async function runTraining(
+  options: Pick<TrainOptions, 'recipe' | 'resume' | 'backend'>,
+): Promise<void> {
   await closeModel();
   stopping = new AbortController();
   const price = pricer();
@@ -165,7 +181,8 @@ async function runTraining(options: Pick<TrainOptions, 'recipe' | 'resume' | 'ba
     if (store === null || run === null) return;
     saving = store.save(run).then(
       () => send({ kind: 'saved', step }),
-      (error) => send({ kind: 'note', message: `The run could not be saved: ${(error as Error).message}` }),
+      (error) =>
+        send({ kind: 'note', message: `The run could not be saved: ${(error as Error).message}` }),
     );
   };
   try {
@@ -175,7 +192,8 @@ async function runTraining(options: Pick<TrainOptions, 'recipe' | 'resume' | 'ba
       runs: RUNS,
       // Also where a run was begun in an isolated page and goes on in one that is not.
       workers: alone(options.recipe) || !crossOriginIsolated ? 1 : undefined,
-      // Another version of the browser counts as another processor, and there is nobody to add an option.
+      // Another version of the browser counts as another processor, and there is nobody to add an
+      // option.
       allowDrift: true,
       blas: false,
       prices,
@@ -185,8 +203,10 @@ async function runTraining(options: Pick<TrainOptions, 'recipe' | 'resume' | 'ba
         save(0);
         void readOpenRun().then((opened) => opened && send({ kind: 'run', run: opened }));
       },
-      onPlan: () => void readOpenRun().then((opened) => opened && send({ kind: 'run', run: opened })),
-      onWarning: (message) => send({ kind: 'note', message: message.replace(/^auto takes/, 'Computes on') }),
+      onPlan: () =>
+        void readOpenRun().then((opened) => opened && send({ kind: 'run', run: opened })),
+      onWarning: (message) =>
+        send({ kind: 'note', message: message.replace(/^auto takes/, 'Computes on') }),
       onEvent: (event) => {
         send({ kind: 'event', event: price(event) });
         if (run === null) return;
@@ -214,14 +234,18 @@ async function runTraining(options: Pick<TrainOptions, 'recipe' | 'resume' | 'ba
   send({ kind: 'idle', run: await readOpenRun() });
 }
 
-/** A reward that cannot grade a right answer is said to be wrong before minutes of imitation. @throws Error */
+/**
+ * A reward that cannot grade a right answer is said to be wrong before minutes of imitation.
+ * @throws Error
+ */
 async function tryReward({ task: reference, reward }: Choice): Promise<void> {
   if (reward === null) return;
   const own = createTask({ name: 'scored', task: reference, reward });
   const task = createTask(reference);
   const problem = problemAt(task, 1, 'evaluation', 0);
   const { reason } = await own.verify(problem, task.gold(problem) ?? '');
-  if (reason.startsWith('the reward ')) throw new Error(`${reason}; it was asked about the answer below`);
+  if (reason.startsWith('the reward '))
+    throw new Error(`${reason}; it was asked about the answer below`);
 }
 
 async function begin(recipe: unknown, backend: BackendKind | 'auto'): Promise<void> {
@@ -237,14 +261,19 @@ async function forget(): Promise<void> {
   samplesRead = 0;
 }
 
-// ── the model ─────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── the model ────────────────────────────────────────────────────────────────────────────────────
 
 async function closeModel(): Promise<void> {
   await talking?.close();
   talking = null;
 }
 
-async function answer(prompt: string, temperature: number, seed: number, tell: (event: ChatEvent) => void): Promise<void> {
+async function answer(
+  prompt: string,
+  temperature: number,
+  seed: number,
+  tell: (event: ChatEvent) => void,
+): Promise<void> {
   const folder = modelFolder();
   if (folder === null) throw new Error('there is no model to ask yet; train one first');
   talking ??= await openModel(folder, { blas: false });
@@ -253,12 +282,19 @@ async function answer(prompt: string, temperature: number, seed: number, tell: (
   const ids = tokenizer.prompt(prompt);
   const maxTokens = config.max_position_embeddings - ids.length;
   if (maxTokens < 1)
-    throw new Error(`the prompt has ${ids.length} tokens, and the model takes ${config.max_position_embeddings}`);
+    throw new Error(
+      `the prompt has ${ids.length} tokens, and the model takes ${config.max_position_embeddings}`,
+    );
   const stopwatch = createStopwatch();
   const mark = backend.mark();
   try {
     const { eos } = tokenizer.special;
-    const sampler = createSampler(backend, model, { capacity: 1, maxPrompt: ids.length, maxTokens, eos });
+    const sampler = createSampler(backend, model, {
+      capacity: 1,
+      maxPrompt: ids.length,
+      maxTokens,
+      eos,
+    });
     const drawn: number[] = [];
     let sent = 0;
     const [completion] = await sampler.generate([ids], {
@@ -276,17 +312,29 @@ async function answer(prompt: string, temperature: number, seed: number, tell: (
     });
     const { seconds, usd } = stopwatch.read();
     const task = taskOf(talking);
-    const problems = Array.from({ length: LOOKED_AT }, (_, i) => problemAt(task, 1, 'evaluation', i));
+    const problems = Array.from({ length: LOOKED_AT }, (_, i) =>
+      problemAt(task, 1, 'evaluation', i),
+    );
     const problem = problems.find((one) => one.prompt === prompt);
     const verdict = problem && (await grade(task, tokenizer, problem, completion)).verdict;
     const { stop, tokens } = completion;
-    tell({ type: 'done', stop, promptTokens: ids.length, tokens: tokens.length, seconds, usd, verdict: verdict ?? null });
+    tell({
+      type: 'done',
+      stop,
+      promptTokens: ids.length,
+      tokens: tokens.length,
+      seconds,
+      usd,
+      verdict: verdict ?? null,
+    });
   } finally {
     backend.release(mark);
   }
 }
 
-/** The model as a Hugging Face folder, in a zip; of a run that has not ended, its newest checkpoint. */
+/**
+ * The model as a Hugging Face folder, in a zip; of a run that has not ended, its newest checkpoint.
+ */
 function download(): void {
   const folder = modelFolder();
   if (folder === null || run === null) throw new Error('there is no model to download yet');
@@ -294,16 +342,15 @@ function download(): void {
   const name = run.slice(RUNS.length + 1);
   for (const file of readdirSync(folder) as string[]) {
     if (file === 'snapshot.json' || file === 'optimizer.safetensors') continue;
-    files[`${name}/${file === 'weights.safetensors' ? 'model.safetensors' : file}`] = Uint8Array.from(
-      readFileSync(join(folder, file)) as Uint8Array,
-    );
+    files[`${name}/${file === 'weights.safetensors' ? 'model.safetensors' : file}`] =
+      Uint8Array.from(readFileSync(join(folder, file)) as Uint8Array);
   }
   // Weights do not get smaller by it.
   const bytes = zipSync(files, { level: 0 });
   send({ kind: 'download', name: `${name}.zip`, bytes }, [bytes.buffer]);
 }
 
-// ── the line to the page ──────────────────────────────────────────────────────────────────────────────────────────
+// ── the line to the page ─────────────────────────────────────────────────────────────────────────
 
 async function hear(message: ToTrainer): Promise<void> {
   switch (message.kind) {
@@ -322,7 +369,9 @@ async function hear(message: ToTrainer): Promise<void> {
     case 'ask': {
       const { id, prompt, temperature, seed } = message;
       const tell = (event: ChatEvent): void => send({ kind: 'answer', id, event });
-      return answer(prompt, temperature, seed, tell).catch((error) => tell({ type: 'error', message: (error as Error).message }));
+      return answer(prompt, temperature, seed, tell).catch((error) =>
+        tell({ type: 'error', message: (error as Error).message }),
+      );
     }
     case 'download':
       return download();
@@ -334,6 +383,8 @@ export function startTrainer(): void {
   addEventListener('message', ({ data }: MessageEvent<ToTrainer>) => {
     // Not in turn: it is meant for what is under way.
     if (data.kind === 'stop') return stopping?.abort();
-    queue = queue.then(() => hear(data)).catch((error) => send({ kind: 'refused', message: (error as Error).message }));
+    queue = queue
+      .then(() => hear(data))
+      .catch((error) => send({ kind: 'refused', message: (error as Error).message }));
   });
 }

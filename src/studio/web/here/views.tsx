@@ -10,7 +10,20 @@ import { count, inOrder, metric, significant } from '../format.js';
 import { Completion } from '../pages/rollouts.js';
 import { Evaluations, type RunView, Stats, Timeline } from '../run-parts.js';
 import { Button, Status, Waiting } from '../ui.js';
-import { ask, bill, busy, download, forget, resume, samplesNow, saved, stop, stopping, turns, version } from './link.js';
+import {
+  ask,
+  bill,
+  busy,
+  download,
+  forget,
+  resume,
+  samplesNow,
+  saved,
+  stop,
+  stopping,
+  turns,
+  version,
+} from './link.js';
 import { PacedChart } from './paced.js';
 import type { OpenRun, Sample } from './protocol.js';
 
@@ -18,7 +31,11 @@ const VIEWS = ['Curves', 'Rollouts', 'Evaluations', 'Bill', 'Chat'] as const;
 type View = (typeof VIEWS)[number];
 
 const stepsOf = (stage: OpenRun['recipe']['stages'][number]): number =>
-  stage.kind === 'eval' ? 1 : stage.kind === 'distill' ? stage.sampling.steps + stage.steps : stage.steps;
+  stage.kind === 'eval'
+    ? 1
+    : stage.kind === 'distill'
+      ? stage.sampling.steps + stage.steps
+      : stage.steps;
 
 export function statusOf({ state }: OpenRun, working: boolean): RunStatus {
   if (working) return 'running';
@@ -47,13 +64,20 @@ export function Run({ of }: { of: OpenRun }) {
       <div class="toolbar">
         <div class="segments" role="group" aria-label="Views of this run">
           {VIEWS.map((name) => (
-            <button key={name} type="button" aria-pressed={name === view.value} onClick={() => (view.value = name)}>
+            <button
+              key={name}
+              type="button"
+              aria-pressed={name === view.value}
+              onClick={() => (view.value = name)}
+            >
               {name}
             </button>
           ))}
         </div>
         <p class="note right" role="status">
-          {saved.value === null ? '' : `Kept in this browser${saved.value > 0 ? `, up to step ${count(saved.value)}` : ''}.`}
+          {saved.value === null
+            ? ''
+            : `Kept in this browser${saved.value > 0 ? `, up to step ${count(saved.value)}` : ''}.`}
         </p>
       </div>
       {view.value === 'Curves' && <Curves of={of} />}
@@ -117,17 +141,27 @@ export function Actions({ of }: { of: OpenRun }) {
 
 function Curves({ of: { state, name } }: { of: OpenRun }) {
   const asked = useSignal<string | null>(null);
-  const drawn = state.stages.filter(({ curves }) => Object.keys(curves).some((one) => one !== 'usd'));
+  const drawn = state.stages.filter(({ curves }) =>
+    Object.keys(curves).some((one) => one !== 'usd'),
+  );
   const trained =
-    drawn.findLast(({ latest }) => latest.reward !== undefined) ?? drawn.findLast(({ latest }) => latest.loss !== undefined);
+    drawn.findLast(({ latest }) => latest.reward !== undefined) ??
+    drawn.findLast(({ latest }) => latest.loss !== undefined);
   const stage = drawn.find(({ id }) => id === asked.value) ?? trained ?? drawn.at(-1);
   if (stage === undefined) return <Waiting>No step has been taken yet.</Waiting>;
-  const metrics = inOrder(Object.keys(stage.curves)).filter((one) => stage.curves[one].first.length > 0);
+  const metrics = inOrder(Object.keys(stage.curves)).filter(
+    (one) => stage.curves[one].first.length > 0,
+  );
   return (
     <>
       <div class="segments stages" role="group" aria-label="Stage">
         {drawn.map(({ id }) => (
-          <button key={id} type="button" aria-pressed={id === stage.id} onClick={() => (asked.value = id)}>
+          <button
+            key={id}
+            type="button"
+            aria-pressed={id === stage.id}
+            onClick={() => (asked.value = id)}
+          >
             {id}
           </button>
         ))}
@@ -158,7 +192,10 @@ function Rollouts() {
     else known.push(sample);
   }
   const steps = [...groups.values()];
-  if (steps.length === 0) return <p class="waiting">Nothing has been sampled yet; a stage that imitates samples nothing.</p>;
+  if (steps.length === 0)
+    return (
+      <p class="waiting">Nothing has been sampled yet; a stage that imitates samples nothing.</p>
+    );
   return (
     <div class="panes">
       <Pane steps={steps} start={0} title="Then" />
@@ -199,7 +236,9 @@ function Pane({ steps, start, title }: { steps: Sample[][]; start: number | null
           <li key={j} class={sample.correct ? 'right-answer' : ''}>
             <div class="rollout-head">
               <span class="mono prompt">{sample.prompt}</span>
-              <span class={`reward ${sample.correct ? 'good' : 'bad'}`}>{significant(sample.reward, 2)}</span>
+              <span class={`reward ${sample.correct ? 'good' : 'bad'}`}>
+                {significant(sample.reward, 2)}
+              </span>
             </div>
             <Completion text={sample.completion} />
             <p class="note">
@@ -216,7 +255,9 @@ function Chat({ of }: { of: OpenRun }) {
   const prompt = useSignal('');
   const free = !busy.value && of.hasModel;
   const end = useRef<HTMLDivElement>(null);
-  const answered = turns.value.filter(({ reply }) => reply.done !== null || reply.error !== null).length;
+  const answered = turns.value.filter(
+    ({ reply }) => reply.done !== null || reply.error !== null,
+  ).length;
   useEffect(() => {
     if (turns.value.length > 0) end.current?.scrollIntoView({ block: 'nearest' });
   }, [turns.value.length, answered]);
@@ -235,7 +276,11 @@ function Chat({ of }: { of: OpenRun }) {
               {free ? (
                 <>
                   This model knows problems such as{' '}
-                  <button type="button" class="chip mono" onClick={() => (prompt.value = of.example)}>
+                  <button
+                    type="button"
+                    class="chip mono"
+                    onClick={() => (prompt.value = of.example)}
+                  >
                     {of.example}
                   </button>
                 </>

@@ -1,4 +1,5 @@
-// The page that trains in a tab, built into dist/studio/here: static files for any host. Run after the kernels are built.
+// The page that trains in a tab, built into dist/studio/here: static files for any host. Run after
+// the kernels are built.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -11,7 +12,9 @@ const { version } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
 const staticFiles = {
   name: 'static-files',
   generateBundle(_options, bundle) {
-    const files = new Map(Object.values(bundle).map((file) => [file.fileName, file.code ?? file.source]));
+    const files = new Map(
+      Object.values(bundle).map((file) => [file.fileName, file.code ?? file.source]),
+    );
     for (const name of ['kernels.wasm', 'kernels-relaxed.wasm']) {
       const source = readFileSync(`${root}dist/tensor/backends/wasm/${name}`);
       this.emitFile({ type: 'asset', fileName: name, source });
@@ -20,7 +23,10 @@ const staticFiles = {
     const hash = createHash('sha256');
     for (const name of [...files.keys()].sort()) hash.update(name).update(files.get(name));
     const worker = readFileSync(`${here}service-worker.js`, 'utf8')
-      .replace('__FILES__', JSON.stringify(['./', ...[...files.keys()].filter((name) => name !== 'index.html')].sort()))
+      .replace(
+        '__FILES__',
+        JSON.stringify(['./', ...[...files.keys()].filter((name) => name !== 'index.html')].sort()),
+      )
       .replace('__HASH__', hash.digest('hex').slice(0, 16));
     this.emitFile({ type: 'asset', fileName: 'service-worker.js', source: worker });
   },
@@ -32,7 +38,12 @@ const alias = [
   { find: /^(jiti|yaml|webgpu)$/, replacement: `${here}node/absent.ts` },
   { find: /^\.\/thread\.js$/, replacement: `${here}thread.ts` },
 ];
-const transform = { inject: { process: [`${here}node/process.ts`, 'default'], Buffer: [`${here}node/buffer.ts`, 'Buffer'] } };
+const transform = {
+  inject: {
+    process: [`${here}node/process.ts`, 'default'],
+    Buffer: [`${here}node/buffer.ts`, 'Buffer'],
+  },
+};
 // How long plugins take is no news, and the kernels' loader is wanted at once here.
 const checks = { pluginTimings: false, ineffectiveDynamicImport: false };
 

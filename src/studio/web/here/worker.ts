@@ -1,4 +1,7 @@
-/** @file The page's worker: it trains, or, under the name that `thread.ts` gives it, is a rank beside the one that does. One file, fetched once. */
+/**
+ * @file The page's worker: it trains, or, under the name that `thread.ts` gives it, is a rank
+ * beside the one that does. One file, fetched once.
+ */
 import { startRank } from './rank.js';
 import { startTrainer } from './trainer.js';
 

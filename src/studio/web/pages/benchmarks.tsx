@@ -1,5 +1,6 @@
 /**
- * @file Benchmarks: accuracy against dollars. What was measured here and what was published stand apart, for they are different things.
+ * @file Benchmarks: accuracy against dollars. What was measured here and what was published stand
+ * apart, for they are different things.
  */
 import { MODEL_SCORES } from '../../../catalog/data/scores.js';
 import { runs } from '../client.js';
@@ -58,16 +59,18 @@ export default function Benchmarks() {
                 'benchmarks.csv',
                 csv([
                   ['run', 'stage', 'task', 'pass1', 'half95', 'greedy', 'training_usd', 'usd'],
-                  ...measured.map(({ run, evaluation: { stage, task, results, trainingUsd, usd: all } }) => [
-                    run.name,
-                    stage,
-                    task,
-                    results.pass1,
-                    results.pass1Half95 ?? null,
-                    results.greedy ?? null,
-                    trainingUsd,
-                    all,
-                  ]),
+                  ...measured.map(
+                    ({ run, evaluation: { stage, task, results, trainingUsd, usd: all } }) => [
+                      run.name,
+                      stage,
+                      task,
+                      results.pass1,
+                      results.pass1Half95 ?? null,
+                      results.greedy ?? null,
+                      trainingUsd,
+                      all,
+                    ],
+                  ),
                 ]),
               )
             }
@@ -79,7 +82,10 @@ export default function Benchmarks() {
         {list === null ? (
           <Waiting>Reading the runs folder…</Waiting>
         ) : points.length === 0 ? (
-          <p class="waiting">No run has been evaluated here yet. r1-mini is, before and after its reinforcement learning.</p>
+          <p class="waiting">
+            No run has been evaluated here yet. r1-mini is, before and after its reinforcement
+            learning.
+          </p>
         ) : (
           <Scatter points={points} label="Accuracy against training dollars, measured here" />
         )}
@@ -106,22 +112,31 @@ export default function Benchmarks() {
                 </tr>
               </thead>
               <tbody>
-                {measured.map(({ run, evaluation: { stage, task, step, results, trainingUsd, usd: all }, colour }) => (
-                  <tr key={`${run.name} ${step}`}>
-                    <th scope="row">
-                      <i class={`swatch run-${colour}`} aria-hidden="true" />{' '}
-                      <a href={`/runs/${encodeURIComponent(run.name)}`}>{run.name}</a>
-                    </th>
-                    <td>{stage}</td>
-                    <td>{task}</td>
-                    <td class="num">
-                      {percent(results.pass1)} <span class="faint">± {((results.pass1Half95 ?? 0) * 100).toFixed(1)}</span>
-                    </td>
-                    <td class="num">{results.greedy === undefined ? '–' : percent(results.greedy)}</td>
-                    <td class="num">{usd(trainingUsd)}</td>
-                    <td class="num">{usd(all)}</td>
-                  </tr>
-                ))}
+                {measured.map(
+                  ({
+                    run,
+                    evaluation: { stage, task, step, results, trainingUsd, usd: all },
+                    colour,
+                  }) => (
+                    <tr key={`${run.name} ${step}`}>
+                      <th scope="row">
+                        <i class={`swatch run-${colour}`} aria-hidden="true" />{' '}
+                        <a href={`/runs/${encodeURIComponent(run.name)}`}>{run.name}</a>
+                      </th>
+                      <td>{stage}</td>
+                      <td>{task}</td>
+                      <td class="num">
+                        {percent(results.pass1)}{' '}
+                        <span class="faint">± {((results.pass1Half95 ?? 0) * 100).toFixed(1)}</span>
+                      </td>
+                      <td class="num">
+                        {results.greedy === undefined ? '–' : percent(results.greedy)}
+                      </td>
+                      <td class="num">{usd(trainingUsd)}</td>
+                      <td class="num">{usd(all)}</td>
+                    </tr>
+                  ),
+                )}
               </tbody>
             </table>
           </Scroll>
@@ -137,12 +152,19 @@ export default function Benchmarks() {
   );
 }
 
-const AIME = MODEL_SCORES.filter((row) => row.trainingUsd !== null && row.benchmark === 'AIME 2024');
-const BY_PROBLEM = MODEL_SCORES.filter((row) => row.usdPerProblem !== null && row.benchmark === 'Aider polyglot');
+const AIME = MODEL_SCORES.filter(
+  (row) => row.trainingUsd !== null && row.benchmark === 'AIME 2024',
+);
+const BY_PROBLEM = MODEL_SCORES.filter(
+  (row) => row.usdPerProblem !== null && row.benchmark === 'Aider polyglot',
+);
 /** Many rows have one source; each is printed once. */
 const SOURCES = [...new Set(MODEL_SCORES.map(({ source }) => source))];
 
-const published = (rows: typeof MODEL_SCORES, usdOf: (row: (typeof MODEL_SCORES)[number]) => number | null): Point[] =>
+const published = (
+  rows: typeof MODEL_SCORES,
+  usdOf: (row: (typeof MODEL_SCORES)[number]) => number | null,
+): Point[] =>
   rows.map((row, i) => ({
     key: row.model,
     label: row.model,
@@ -206,8 +228,20 @@ function Scores() {
                   {row.score}
                   {row.unit === 'percent' ? '%' : ''}
                 </td>
-                <td class="num">{row.trainingUsd === null ? <span class="faint">not published</span> : usd(row.trainingUsd)}</td>
-                <td class="num">{row.usdPerProblem === null ? <span class="faint">–</span> : usd(row.usdPerProblem)}</td>
+                <td class="num">
+                  {row.trainingUsd === null ? (
+                    <span class="faint">not published</span>
+                  ) : (
+                    usd(row.trainingUsd)
+                  )}
+                </td>
+                <td class="num">
+                  {row.usdPerProblem === null ? (
+                    <span class="faint">–</span>
+                  ) : (
+                    usd(row.usdPerProblem)
+                  )}
+                </td>
                 <td class="source">
                   {row.definition}, {row.date} [{SOURCES.indexOf(row.source) + 1}]
                 </td>
@@ -232,13 +266,17 @@ function Scatter({ points, label }: { points: Point[]; label: string }) {
   const costs = points.map((point) => Math.max(point.usd, 1e-9));
   const low = Math.floor(Math.log10(Math.min(...costs)) * 2 - 0.4) / 2;
   const high = Math.ceil(Math.log10(Math.max(...costs)) * 2 + 0.4) / 2;
-  const x = (value: number): number => LEFT + ((Math.log10(Math.max(value, 1e-9)) - low) / (high - low)) * (WIDTH - LEFT - 90);
+  const x = (value: number): number =>
+    LEFT + ((Math.log10(Math.max(value, 1e-9)) - low) / (high - low)) * (WIDTH - LEFT - 90);
   const y = (share: number): number => 12 + (1 - share) * (HEIGHT - BOTTOM - 12);
   const ticks: number[] = [];
   for (let power = Math.floor(low); power <= high; power++)
     for (const digit of [1, 2, 5])
-      if (power + Math.log10(digit) >= low && power + Math.log10(digit) <= high) ticks.push(digit * 10 ** power);
-  const labels = placeLabels(points.map((point) => ({ text: point.label, x: x(point.usd), y: y(point.accuracy) })));
+      if (power + Math.log10(digit) >= low && power + Math.log10(digit) <= high)
+        ticks.push(digit * 10 ** power);
+  const labels = placeLabels(
+    points.map((point) => ({ text: point.label, x: x(point.usd), y: y(point.accuracy) })),
+  );
   return (
     <div class="scatter-box" role="region" tabIndex={0} aria-label={label}>
       <svg class="scatter" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={label}>
@@ -260,7 +298,9 @@ function Scatter({ points, label }: { points: Point[]; label: string }) {
           return (
             <g key={point.key} class={`dot run-${point.colour}`}>
               {point.joined && before !== undefined && (
-                <path d={`M${x(before.usd)} ${y(before.accuracy)}L${x(point.usd)} ${y(point.accuracy)}`} />
+                <path
+                  d={`M${x(before.usd)} ${y(before.accuracy)}L${x(point.usd)} ${y(point.accuracy)}`}
+                />
               )}
               {point.half > 0 && (
                 <path
@@ -287,14 +327,25 @@ function Scatter({ points, label }: { points: Point[]; label: string }) {
   );
 }
 
-/** Right of its point, left of it, or nowhere, so that no two labels meet; the table and the point itself say it, too. */
-function placeLabels(labels: readonly { text: string; x: number; y: number }[]): ('start' | 'end' | null)[] {
-  const taken: { from: number; to: number; y: number }[] = labels.map(({ x, y }) => ({ from: x - 6, to: x + 6, y }));
+/**
+ * Right of its point, left of it, or nowhere, so that no two labels meet; the table and the point
+ * itself say it, too.
+ */
+function placeLabels(
+  labels: readonly { text: string; x: number; y: number }[],
+): ('start' | 'end' | null)[] {
+  const taken: { from: number; to: number; y: number }[] = labels.map(({ x, y }) => ({
+    from: x - 6,
+    to: x + 6,
+    y,
+  }));
   return labels.map(({ text, x, y }) => {
     const width = 12 + 6.3 * text.length;
     for (const [anchor, from] of [['start', x + 7] as const, ['end', x - 7 - width] as const]) {
       const to = from + width;
-      const meets = taken.some((other) => Math.abs(other.y - y) < 13 && from < other.to && to > other.from);
+      const meets = taken.some(
+        (other) => Math.abs(other.y - y) < 13 && from < other.to && to > other.from,
+      );
       if (meets || from < LEFT || to > WIDTH) continue;
       taken.push({ from, to, y });
       return anchor;

@@ -1,12 +1,27 @@
 /**
- * @file Bills and claims: what a published figure leaves out, step by step, and the bills of the runs made here.
+ * @file Bills and claims: what a published figure leaves out, step by step, and the bills of the
+ * runs made here.
  */
 import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
 import type { ClaimDocument } from '../../protocol.js';
 import { get, runs } from '../client.js';
 import { compact, duration, percent, significant, usd, when } from '../format.js';
-import { Button, Card, CopyLink, csv, Later, Page, Problem, Scroll, Stat, save, Tabs, useLoaded, Waiting } from '../ui.js';
+import {
+  Button,
+  Card,
+  CopyLink,
+  csv,
+  Later,
+  Page,
+  Problem,
+  Scroll,
+  Stat,
+  save,
+  Tabs,
+  useLoaded,
+  Waiting,
+} from '../ui.js';
 import { savePng, Waterfall, type WaterfallRow } from '../waterfall.js';
 
 type Figure = ClaimDocument['figures'][number];
@@ -24,13 +39,21 @@ export default function BillPage({ name }: { name: string }) {
   const id = name === '' ? 'deepseek' : name;
   const list = useLoaded(() => get<{ id: string; title: string }[]>('claims'), []);
   const items = (list.value ?? [{ id: 'deepseek', title: '' }]).map((claim) => ({
-    name: { deepseek: 'DeepSeek', 'llama-3.1-405b': 'Llama 3.1 405B', 'olmo-3': 'Olmo 3' }[claim.id] ?? claim.id,
+    name:
+      { deepseek: 'DeepSeek', 'llama-3.1-405b': 'Llama 3.1 405B', 'olmo-3': 'Olmo 3' }[claim.id] ??
+      claim.id,
     href: `/bill/${claim.id}`,
     current: id === claim.id,
   }));
   return (
-    <Page title="Bills and claims" sub="A published figure and a full one are mostly both right: they count different things.">
-      <Tabs label="Claims" items={[...items, { name: 'Runs made here', href: '/bill/runs', current: id === 'runs' }]} />
+    <Page
+      title="Bills and claims"
+      sub="A published figure and a full one are mostly both right: they count different things."
+    >
+      <Tabs
+        label="Claims"
+        items={[...items, { name: 'Runs made here', href: '/bill/runs', current: id === 'runs' }]}
+      />
       {id === 'runs' ? <Bills /> : <Claim key={id} id={id} />}
     </Page>
   );
@@ -39,7 +62,8 @@ export default function BillPage({ name }: { name: string }) {
 function Bills() {
   const list = runs.value;
   if (list === null) return <Waiting>Reading the runs folder…</Waiting>;
-  if (list.length === 0) return <p class="waiting">No run has been made here yet; each ends with its bill.</p>;
+  if (list.length === 0)
+    return <p class="waiting">No run has been made here yet; each ends with its bill.</p>;
   return (
     <Card
       title="Bills of the runs made here"
@@ -88,15 +112,22 @@ const periodOf = ({ period }: Figure): string =>
         : `a flow, ${period.years} years`;
 
 function Claim({ id }: { id: string }) {
-  const { value: claim, error } = useLoaded(() => get<ClaimDocument>(`claims/${encodeURIComponent(id)}`), [id]);
+  const { value: claim, error } = useLoaded(
+    () => get<ClaimDocument>(`claims/${encodeURIComponent(id)}`),
+    [id],
+  );
   if (error !== null) return <Problem>{error}</Problem>;
-  if (claim === null) return <Waiting>Computing every figure with its interval, and the plan beside them…</Waiting>;
+  if (claim === null)
+    return <Waiting>Computing every figure with its interval, and the plan beside them…</Waiting>;
   const figures = new Map(claim.figures.map((figure) => [figure.id, figure]));
   const quoted = Object.keys(QUOTED)
     .map((one) => figures.get(one))
     .filter((figure) => figure !== undefined);
   const hero = quoted.length > 0 ? quoted : ends(claim, figures);
-  const [main, detail] = [claim.path.filter((leg) => !leg.detail), claim.path.filter((leg) => leg.detail)];
+  const [main, detail] = [
+    claim.path.filter((leg) => !leg.detail),
+    claim.path.filter((leg) => leg.detail),
+  ];
   return (
     <>
       <section class="hero">
@@ -133,7 +164,13 @@ function Claim({ id }: { id: string }) {
         <Later>
           <Further count={detail.length}>
             {detail.map((leg) => (
-              <Leg key={leg.title} title={leg.title} claim={claim} figures={figures} ids={leg.figures} />
+              <Leg
+                key={leg.title}
+                title={leg.title}
+                claim={claim}
+                figures={figures}
+                ids={leg.figures}
+              />
             ))}
           </Further>
         </Later>
@@ -177,11 +214,17 @@ function Further({ count, children }: { count: number; children: ComponentChildr
 
 /** First and last figure of each leg, once. */
 function ends({ path }: ClaimDocument, figures: ReadonlyMap<string, Figure>): Figure[] {
-  const ids = [...new Set(path.flatMap((leg) => [leg.figures[0], leg.figures[leg.figures.length - 1]]))].slice(0, 4);
+  const ids = [
+    ...new Set(path.flatMap((leg) => [leg.figures[0], leg.figures[leg.figures.length - 1]])),
+  ].slice(0, 4);
   return ids.map((id) => figures.get(id)).filter((figure) => figure !== undefined);
 }
 
-function rowsOf(ids: readonly string[], figures: ReadonlyMap<string, Figure>, { steps }: ClaimDocument): WaterfallRow[] {
+function rowsOf(
+  ids: readonly string[],
+  figures: ReadonlyMap<string, Figure>,
+  { steps }: ClaimDocument,
+): WaterfallRow[] {
   const rows: WaterfallRow[] = [];
   ids.forEach((id, i) => {
     const figure = figures.get(id);
@@ -246,12 +289,15 @@ function FigureBody({ figure }: { figure: Figure }) {
       <dl class="facts">
         <dt>Amount</dt>
         <dd>
-          ${Number(figure.usdExact).toLocaleString('en-US')}, 90% interval {usd(figure.low)} to {usd(figure.high)}
+          ${Number(figure.usdExact).toLocaleString('en-US')}, 90% interval {usd(figure.low)} to{' '}
+          {usd(figure.high)}
         </dd>
         <dt>Period</dt>
         <dd>
           {periodOf(figure)},{' '}
-          {figure.period.start === figure.period.end ? figure.period.start : `${figure.period.start} to ${figure.period.end}`}
+          {figure.period.start === figure.period.end
+            ? figure.period.start
+            : `${figure.period.start} to ${figure.period.end}`}
         </dd>
         {figure.formula !== null && (
           <>
@@ -262,7 +308,11 @@ function FigureBody({ figure }: { figure: Figure }) {
         {figure.drivers.length > 0 && (
           <>
             <dt>Interval from</dt>
-            <dd>{figure.drivers.map(({ input, share }) => `${input} (${percent(share, 0)})`).join(', ')}</dd>
+            <dd>
+              {figure.drivers
+                .map(({ input, share }) => `${input} (${percent(share, 0)})`)
+                .join(', ')}
+            </dd>
           </>
         )}
         <dt>Basis</dt>
@@ -274,7 +324,12 @@ function FigureBody({ figure }: { figure: Figure }) {
   );
 }
 
-type LegProps = { title: string; claim: ClaimDocument; figures: ReadonlyMap<string, Figure>; ids: readonly string[] };
+type LegProps = {
+  title: string;
+  claim: ClaimDocument;
+  figures: ReadonlyMap<string, Figure>;
+  ids: readonly string[];
+};
 
 function Leg({ title, claim, figures, ids }: LegProps) {
   const rows = rowsOf(ids, figures, claim);
@@ -302,7 +357,14 @@ function Leg({ title, claim, figures, ids }: LegProps) {
                 `${file}.csv`,
                 csv([
                   ['what', 'kind', 'usd', 'low', 'high', 'basis'],
-                  ...rows.map((row) => [row.label, row.total ? 'figure' : 'step', row.value, row.low, row.high, row.basis ?? '']),
+                  ...rows.map((row) => [
+                    row.label,
+                    row.total ? 'figure' : 'step',
+                    row.value,
+                    row.low,
+                    row.high,
+                    row.basis ?? '',
+                  ]),
                 ]),
               )
             }
@@ -321,7 +383,11 @@ function Leg({ title, claim, figures, ids }: LegProps) {
 function Checks({ claim }: { claim: ClaimDocument }) {
   if (claim.checks.length === 0) return null;
   return (
-    <Card title="Checks" note="What follows from other published figures, beside what was published." flush>
+    <Card
+      title="Checks"
+      note="What follows from other published figures, beside what was published."
+      flush
+    >
       <Scroll label="Table of checks">
         <table>
           <thead>

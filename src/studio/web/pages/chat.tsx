@@ -1,6 +1,7 @@
 /**
- * @file Chat: one prompt to one model or to two at once. Thinking folds apart; each token says how likely it was; each answer what it
- * took. Text of a model is shown as text, token by token, and never becomes markup.
+ * @file Chat: one prompt to one model or to two at once. Thinking folds apart; each token says how
+ * likely it was; each answer what it took. Text of a model is shown as text, token by token, and
+ * never becomes markup.
  */
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
@@ -33,14 +34,18 @@ export default function Chat() {
   const likely = useSignal(true);
   const wanted = query.value.get('run');
   const all = models.value ?? [];
-  // The model that was asked for, that of the run that was, the newest; while they are looked for, none.
+  // The model that was asked for, that of the run that was, the newest; while they are looked for,
+  // none.
   const model = all.find(({ run }) => run === wanted) ?? all[0];
   /** What the address names, unless it is gone by now. */
   const named = (parameter: string): string | null => {
     const key = query.value.get(parameter);
-    return models.value === null || key === ENDPOINT || all.some((one) => keyOf(one) === key) ? key : null;
+    return models.value === null || key === ENDPOINT || all.some((one) => keyOf(one) === key)
+      ? key
+      : null;
   };
-  const a = named('a') ?? (model !== undefined ? keyOf(model) : models.value === null ? '' : ENDPOINT);
+  const a =
+    named('a') ?? (model !== undefined ? keyOf(model) : models.value === null ? '' : ENDPOINT);
   const b = named('b');
   const chosen = [a, ...(b === null ? [] : [b])];
   const example = all.find((model) => keyOf(model) === a)?.example ?? null;
@@ -72,7 +77,10 @@ export default function Chat() {
     const show = (): void => {
       cancelAnimationFrame(frame);
       frame = requestAnimationFrame(() => {
-        turns.value = [...before, { prompt: text, replies: replies.map((reply) => ({ ...reply })) }];
+        turns.value = [
+          ...before,
+          { prompt: text, replies: replies.map((reply) => ({ ...reply })) },
+        ];
       });
     };
     show();
@@ -123,7 +131,9 @@ export default function Chat() {
         type="text"
         inputMode="decimal"
         value={options.value[name]}
-        onInput={(event) => (options.value = { ...options.value, [name]: event.currentTarget.value })}
+        onInput={(event) =>
+          (options.value = { ...options.value, [name]: event.currentTarget.value })
+        }
       />
     </label>
   );
@@ -131,28 +141,53 @@ export default function Chat() {
     <Page title="Chat" sub="Each prompt stands alone: a model of a task knows one kind of problem.">
       {models.error !== null && <Problem>{models.error}</Problem>}
       <div class="toolbar chat-models">
-        <Select label="Model" value={a} options={choices} onChange={(value) => setQuery({ a: value, run: null })} />
-        {b !== null && <Select label="and" value={b} options={choices} onChange={(value) => setQuery({ b: value })} />}
+        <Select
+          label="Model"
+          value={a}
+          options={choices}
+          onChange={(value) => setQuery({ a: value, run: null })}
+        />
+        {b !== null && (
+          <Select
+            label="and"
+            value={b}
+            options={choices}
+            onChange={(value) => setQuery({ b: value })}
+          />
+        )}
         <Button
           icon={b === null ? 'plus' : 'close'}
-          onClick={() => setQuery({ b: b === null ? (choices.find(({ value }) => value !== a)?.value ?? ENDPOINT) : null })}
+          onClick={() =>
+            setQuery({
+              b: b === null ? (choices.find(({ value }) => value !== a)?.value ?? ENDPOINT) : null,
+            })
+          }
         >
           {b === null ? 'Compare with another' : 'One'}
         </Button>
         <label class="check right">
-          <input type="checkbox" checked={likely.value} onChange={(event) => (likely.value = event.currentTarget.checked)} />
+          <input
+            type="checkbox"
+            checked={likely.value}
+            onChange={(event) => (likely.value = event.currentTarget.checked)}
+          />
           Mark unlikely
         </label>
       </div>
       {chosen.includes(ENDPOINT) && (
-        <Card title="Endpoint" note="The server of this page asks it; the key stays in this page and is sent with each question.">
+        <Card
+          title="Endpoint"
+          note="The server of this page asks it; the key stays in this page and is sent with each question."
+        >
           <div class="form-row">
             <label class="field grow">
               <span>URL</span>
               <input
                 type="url"
                 value={endpoint.value.url}
-                onInput={(event) => (endpoint.value = { ...endpoint.value, url: event.currentTarget.value })}
+                onInput={(event) =>
+                  (endpoint.value = { ...endpoint.value, url: event.currentTarget.value })
+                }
               />
             </label>
             <label class="field">
@@ -160,7 +195,9 @@ export default function Chat() {
               <input
                 type="text"
                 value={endpoint.value.model}
-                onInput={(event) => (endpoint.value = { ...endpoint.value, model: event.currentTarget.value })}
+                onInput={(event) =>
+                  (endpoint.value = { ...endpoint.value, model: event.currentTarget.value })
+                }
               />
             </label>
             <label class="field">
@@ -169,7 +206,9 @@ export default function Chat() {
                 type="password"
                 autocomplete="off"
                 value={endpoint.value.key}
-                onInput={(event) => (endpoint.value = { ...endpoint.value, key: event.currentTarget.value })}
+                onInput={(event) =>
+                  (endpoint.value = { ...endpoint.value, key: event.currentTarget.value })
+                }
               />
             </label>
           </div>
@@ -202,7 +241,12 @@ export default function Chat() {
             <p class="asked mono">{turn.prompt}</p>
             <div class={`replies n${turn.replies.length}`}>
               {turn.replies.map((reply, j) => (
-                <Answer key={j} reply={reply} likely={likely.value} titled={turn.replies.length > 1 || turns.value.length > 1} />
+                <Answer
+                  key={j}
+                  reply={reply}
+                  likely={likely.value}
+                  titled={turn.replies.length > 1 || turns.value.length > 1}
+                />
               ))}
             </div>
           </section>

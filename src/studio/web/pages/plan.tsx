@@ -1,5 +1,6 @@
 /**
- * @file Plan: drag what matters and see GPU-hours, days, memory and dollars move, with their intervals.
+ * @file Plan: drag what matters and see GPU-hours, days, memory and dollars move, with their
+ * intervals.
  */
 import { useSignal } from '@preact/signals';
 import { useEffect, useId, useRef } from 'preact/hooks';
@@ -11,10 +12,25 @@ import { bytes, compact, count, duration, percent, significant, usd } from '../f
 import type { PlanAnswer } from '../plan-model.js';
 import { accelerators, defaultsOf, type Settings } from '../plan-settings.js';
 import { query, setQuery } from '../router.js';
-import { Button, Card, CopyLink, Later, Page, Problem, Scroll, Select, Stat, useLoaded, Waiting } from '../ui.js';
+import {
+  Button,
+  Card,
+  CopyLink,
+  Later,
+  Page,
+  Problem,
+  Scroll,
+  Select,
+  Stat,
+  useLoaded,
+  Waiting,
+} from '../ui.js';
 
 /** Where a published recipe was run. */
-const HOME: Record<string, [string, number]> = { 'deepseek-v3': ['h800', 2048], 'deepseek-r1': ['h800', 512] };
+const HOME: Record<string, [string, number]> = {
+  'deepseek-v3': ['h800', 2048],
+  'deepseek-r1': ['h800', 512],
+};
 
 function settingsOf(parameters: URLSearchParams, recipe: string): Settings {
   const number = (name: string): number | null => {
@@ -75,7 +91,8 @@ export default function PlanPage() {
     else send();
   }, [key]);
 
-  // What it is and how long its description are known at once with the recipes; until then nothing is there that could move.
+  // What it is and how long its description are known at once with the recipes; until then nothing
+  // is there that could move.
   if (recipes.value === null && recipes.error === null) {
     return (
       <Page title="Plan">
@@ -97,7 +114,13 @@ export default function PlanPage() {
           {moved && (
             <Button
               kind="quiet"
-              onClick={() => setQuery(Object.fromEntries([...query.value.keys()].map((k) => [k, k === 'recipe' ? name : null])))}
+              onClick={() =>
+                setQuery(
+                  Object.fromEntries(
+                    [...query.value.keys()].map((k) => [k, k === 'recipe' ? name : null]),
+                  ),
+                )
+              }
             >
               Reset
             </Button>
@@ -108,13 +131,23 @@ export default function PlanPage() {
     >
       {recipes.error !== null && <Problem>{recipes.error}</Problem>}
       <div class="plan">
-        <form class="controls" aria-label="What to plan" onSubmit={(event) => event.preventDefault()}>
+        <form
+          class="controls"
+          aria-label="What to plan"
+          onSubmit={(event) => event.preventDefault()}
+        >
           <Select
             label="Recipe"
             value={name}
-            options={(recipes.value ?? [{ name }]).map((one) => ({ value: one.name, name: one.name }))}
+            options={(recipes.value ?? [{ name }]).map((one) => ({
+              value: one.name,
+              name: one.name,
+            }))}
             onChange={(value) =>
-              setQuery({ ...Object.fromEntries([...query.value.keys()].map((k) => [k, null])), recipe: value })
+              setQuery({
+                ...Object.fromEntries([...query.value.keys()].map((k) => [k, null])),
+                recipe: value,
+              })
             }
           />
           <Select
@@ -264,7 +297,8 @@ function Slider(props: {
     stops === undefined
       ? 0
       : stops.reduce(
-          (best, stop, i) => (Math.abs(Math.log(stop / value)) < Math.abs(Math.log(stops[best] / value)) ? i : best),
+          (best, stop, i) =>
+            Math.abs(Math.log(stop / value)) < Math.abs(Math.log(stops[best] / value)) ? i : best,
           0,
         );
   return (
@@ -281,7 +315,9 @@ function Slider(props: {
         min={stops === undefined ? low : 0}
         max={stops === undefined ? high : stops.length - 1}
         step={stops === undefined ? step : 1}
-        style={{ '--share': `${(stops === undefined ? (value - low) / (high - low) : nearest / (stops.length - 1)) * 100}%` }}
+        style={{
+          '--share': `${(stops === undefined ? (value - low) / (high - low) : nearest / (stops.length - 1)) * 100}%`,
+        }}
         value={stops === undefined ? value : nearest}
         aria-valuetext={show(value)}
         onInput={(event) => {
@@ -298,16 +334,38 @@ const range = ({ low, high }: Quantity, show: (value: number) => string): string
 
 /** What moves when something is dragged: beside the sliders, or above them on a narrow screen. */
 function Figures({ plan: { total, stages } }: { plan: Plan }) {
-  const memory = stages.map(({ memoryBytesPerGpu }) => memoryBytesPerGpu).filter((one) => one !== null);
+  const memory = stages
+    .map(({ memoryBytesPerGpu }) => memoryBytesPerGpu)
+    .filter((one) => one !== null);
   const most = memory.length === 0 ? null : memory.reduce((a, b) => (b.value > a.value ? b : a));
   return (
     <dl class="stats plan-stats">
       <Stat name="Dollars" value={usd(total.usd.value)} note={range(total.usd, usd)} tone="lead" />
-      <Stat name="GPU-hours" value={compact(total.gpuHours.value)} note={range(total.gpuHours, compact)} />
-      <Stat name="Time" value={duration(total.days.value * 86_400)} note={range(total.days, (v) => duration(v * 86_400))} />
-      <Stat name="Memory a GPU" value={most === null ? '–' : bytes(most.value)} note={most === null ? ' ' : range(most, bytes)} />
-      <Stat name="Energy" value={`${compact(total.energyKwh.value)} kWh`} note={range(total.energyKwh, compact)} />
-      <Stat name="MFU" value={percent(stages[0].mfuCausal.value)} note={`${stages[0].id}, causal, BF16 peak`} />
+      <Stat
+        name="GPU-hours"
+        value={compact(total.gpuHours.value)}
+        note={range(total.gpuHours, compact)}
+      />
+      <Stat
+        name="Time"
+        value={duration(total.days.value * 86_400)}
+        note={range(total.days, (v) => duration(v * 86_400))}
+      />
+      <Stat
+        name="Memory a GPU"
+        value={most === null ? '–' : bytes(most.value)}
+        note={most === null ? ' ' : range(most, bytes)}
+      />
+      <Stat
+        name="Energy"
+        value={`${compact(total.energyKwh.value)} kWh`}
+        note={range(total.energyKwh, compact)}
+      />
+      <Stat
+        name="MFU"
+        value={percent(stages[0].mfuCausal.value)}
+        note={`${stages[0].id}, causal, BF16 peak`}
+      />
     </dl>
   );
 }
@@ -320,24 +378,39 @@ function Answer({ answer, settings }: { answer: PlanAnswer; settings: Settings }
   return (
     <>
       <p class="note">
-        Beneath each figure: its 90% interval. {plan.model.name}, {compact(plan.model.parameters.total)} parameters,{' '}
-        {compact(plan.model.parameters.active)} active for a token. Planned in this page, {Math.round(milliseconds)} ms.
+        Beneath each figure: its 90% interval. {plan.model.name},{' '}
+        {compact(plan.model.parameters.total)} parameters, {compact(plan.model.parameters.active)}{' '}
+        active for a token. Planned in this page, {Math.round(milliseconds)} ms.
       </p>
       {beside && (
-        <Card title="Beside the final run" note={`Experiments: ${around.sources.experiments}. Pay: ${around.sources.staff}.`}>
+        <Card
+          title="Beside the final run"
+          note={`Experiments: ${around.sources.experiments}. Pay: ${around.sources.staff}.`}
+        >
           <dl class="stats wide">
-            <Stat name="Experiments" value={usd(around.experimentsUsd.value)} note={range(around.experimentsUsd, usd)} />
+            <Stat
+              name="Experiments"
+              value={usd(around.experimentsUsd.value)}
+              note={range(around.experimentsUsd, usd)}
+            />
             <Stat
               name="Idle hours"
               value={usd(around.idleUsd.value)}
-              note={settings.utilisation === null ? 'rented by the hour' : range(around.idleUsd, usd)}
+              note={
+                settings.utilisation === null ? 'rented by the hour' : range(around.idleUsd, usd)
+              }
             />
             <Stat
               name="People"
               value={usd(around.staffUsd.value)}
               note={settings.people === 0 ? 'none counted' : range(around.staffUsd, usd)}
             />
-            <Stat name="All together" value={usd(around.totalUsd.value)} note={range(around.totalUsd, usd)} tone="lead" />
+            <Stat
+              name="All together"
+              value={usd(around.totalUsd.value)}
+              note={range(around.totalUsd, usd)}
+              tone="lead"
+            />
           </dl>
         </Card>
       )}
@@ -381,7 +454,9 @@ function Answer({ answer, settings }: { answer: PlanAnswer; settings: Settings }
                   <td class="num">{compact(stage.gpuHours.value)}</td>
                   <td class="num">{duration(stage.days.value * 86_400)}</td>
                   <td class="num">{percent(stage.mfuCausal.value)}</td>
-                  <td class="num">{stage.memoryBytesPerGpu === null ? '–' : bytes(stage.memoryBytesPerGpu.value)}</td>
+                  <td class="num">
+                    {stage.memoryBytesPerGpu === null ? '–' : bytes(stage.memoryBytesPerGpu.value)}
+                  </td>
                   <td class="num">{usd(stage.usd.value)}</td>
                 </tr>
               ))}
@@ -429,7 +504,9 @@ function Further({ plan }: { plan: Plan }) {
                       {relativeError < 0 ? '−' : '+'}
                       {percent(Math.abs(relativeError), 0)}
                     </td>
-                    <td>{predicted.low <= gpuHours && gpuHours <= predicted.high ? 'yes' : 'no'}</td>
+                    <td>
+                      {predicted.low <= gpuHours && gpuHours <= predicted.high ? 'yes' : 'no'}
+                    </td>
                   </tr>
                 ))}
               </tbody>
@@ -464,8 +541,8 @@ function Further({ plan }: { plan: Plan }) {
         </Card>
       </div>
       <p class="note">
-        ${plan.cluster.usdPerHour.value.toFixed(2)} an hour: {plan.cluster.usdPerHour.source} {plan.cluster.usdPerHour.date}.{' '}
-        {plan.notes.join(' ')}
+        ${plan.cluster.usdPerHour.value.toFixed(2)} an hour: {plan.cluster.usdPerHour.source}{' '}
+        {plan.cluster.usdPerHour.date}. {plan.notes.join(' ')}
       </p>
     </>
   );

@@ -1,6 +1,7 @@
 /**
- * @file Rollouts to read, two steps side by side: from the first to the newest, with rewards and reasons, so that one sees the
- * reasoning appear. Text of a model is text: nothing in it becomes markup.
+ * @file Rollouts to read, two steps side by side: from the first to the newest, with rewards and
+ * reasons, so that one sees the reasoning appear. Text of a model is text: nothing in it becomes
+ * markup.
  */
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
@@ -11,13 +12,19 @@ import { Problem, Select, useLoaded, Waiting } from '../ui.js';
 
 export function Rollouts({ name, step }: { name: string; step: number }) {
   // A new index each ten steps, not at each: reading is slower than training.
-  const index = useLoaded(() => get<SampleStep[]>(`runs/${encodeURIComponent(name)}/samples`), [name, Math.floor(step / 5)]);
+  const index = useLoaded(
+    () => get<SampleStep[]>(`runs/${encodeURIComponent(name)}/samples`),
+    [name, Math.floor(step / 5)],
+  );
   const asked = useSignal<string | null>(null);
   if (index.error !== null) return <Problem>{index.error}</Problem>;
   if (index.value === null) return <Waiting>Reading the rollouts…</Waiting>;
   const all = index.value;
   const stages = [...new Set(all.map(({ stage }) => stage))];
-  if (stages.length === 0) return <p class="waiting">Nothing has been sampled yet; a stage that imitates samples nothing.</p>;
+  if (stages.length === 0)
+    return (
+      <p class="waiting">Nothing has been sampled yet; a stage that imitates samples nothing.</p>
+    );
   const longest = [...stages].sort((a, b) => steps(all, b).length - steps(all, a).length)[0];
   const stage = asked.value !== null && stages.includes(asked.value) ? asked.value : longest;
   const own = steps(all, stage);
@@ -30,27 +37,44 @@ export function Rollouts({ name, step }: { name: string; step: number }) {
           options={stages.map((id) => ({ value: id, name: id }))}
           onChange={(id) => (asked.value = id)}
         />
-        <p class="note right">The thinking is grey, the answer is not. Move the sliders, or use the arrow keys on them.</p>
+        <p class="note right">
+          The thinking is grey, the answer is not. Move the sliders, or use the arrow keys on them.
+        </p>
       </div>
       <div class="panes">
         <Pane key={`${stage} a`} name={name} all={own} start={0} title="Then" />
-        {own.length > 1 && <Pane key={`${stage} b`} name={name} all={own} start={null} title="Now" />}
+        {own.length > 1 && (
+          <Pane key={`${stage} b`} name={name} all={own} start={null} title="Now" />
+        )}
       </div>
     </>
   );
 }
 
-const steps = (index: readonly SampleStep[], stage: string): SampleStep[] => index.filter((one) => one.stage === stage);
+const steps = (index: readonly SampleStep[], stage: string): SampleStep[] =>
+  index.filter((one) => one.stage === stage);
 
 /** @param start which step is shown first; null stays at the newest until it is moved */
-function Pane({ name, all, start, title }: { name: string; all: SampleStep[]; start: number | null; title: string }) {
+function Pane({
+  name,
+  all,
+  start,
+  title,
+}: {
+  name: string;
+  all: SampleStep[];
+  start: number | null;
+  title: string;
+}) {
   const at = useSignal(start);
   const samples = useSignal<Sample[] | null>(null);
   const i = Math.min(at.value ?? all.length - 1, all.length - 1);
   const { stage, step, reward } = all[i];
   useEffect(() => {
     let current = true;
-    get<Sample[]>(`runs/${encodeURIComponent(name)}/samples?stage=${encodeURIComponent(stage)}&step=${step}`).then(
+    get<Sample[]>(
+      `runs/${encodeURIComponent(name)}/samples?stage=${encodeURIComponent(stage)}&step=${step}`,
+    ).then(
       (found) => {
         if (current) samples.value = found;
       },
@@ -71,7 +95,12 @@ function Pane({ name, all, start, title }: { name: string; all: SampleStep[]; st
         </h2>
         <span class="note">mean reward {reward.toFixed(2)}</span>
       </div>
-      <svg class="pane-bars" viewBox={`0 0 ${bars.length} 20`} preserveAspectRatio="none" aria-hidden="true">
+      <svg
+        class="pane-bars"
+        viewBox={`0 0 ${bars.length} 20`}
+        preserveAspectRatio="none"
+        aria-hidden="true"
+      >
         {bars.map((one, j) => {
           const height = Math.max(0.6, (Math.max(0, one.reward) / high) * 20);
           return (
@@ -107,7 +136,9 @@ function Pane({ name, all, start, title }: { name: string; all: SampleStep[]; st
             <li key={`${step} ${j}`} class={sample.correct ? 'right-answer' : ''}>
               <div class="rollout-head">
                 <span class="mono prompt">{sample.prompt}</span>
-                <span class={`reward ${sample.correct ? 'good' : 'bad'}`}>{significant(sample.reward, 2)}</span>
+                <span class={`reward ${sample.correct ? 'good' : 'bad'}`}>
+                  {significant(sample.reward, 2)}
+                </span>
               </div>
               <Completion text={sample.completion} />
               <p class="note">
@@ -123,7 +154,11 @@ function Pane({ name, all, start, title }: { name: string; all: SampleStep[]; st
 
 /** The completion in its parts. */
 export function Completion({ text }: { text: string }) {
-  const [, thinking, rest] = /^<think>([\s\S]*?)(?:<\/think>([\s\S]*))?$/.exec(text) ?? [null, null, text];
+  const [, thinking, rest] = /^<think>([\s\S]*?)(?:<\/think>([\s\S]*))?$/.exec(text) ?? [
+    null,
+    null,
+    text,
+  ];
   const answer = /<answer>([\s\S]*?)(?:<\/answer>|$)/.exec(rest ?? '');
   return (
     <div class="completion mono">

@@ -7,9 +7,19 @@ import { get } from '../client.js';
 import { Problem, useLoaded, Waiting } from '../ui.js';
 
 export function RunBill({ name, fresh }: { name: string; fresh: string }) {
-  const { value, error } = useLoaded(() => get<BillView>(`runs/${encodeURIComponent(name)}/bill`), [name, fresh]);
+  const { value, error } = useLoaded(
+    () => get<BillView>(`runs/${encodeURIComponent(name)}/bill`),
+    [name, fresh],
+  );
   if (error !== null) return <Problem>{error}</Problem>;
   if (value === null) return <Waiting>Adding up the bill…</Waiting>;
   const { bill, final } = value;
-  return <BillSheet name={name} bill={bill} final={final} link={`${location.origin}/runs/${encodeURIComponent(name)}/bill`} />;
+  return (
+    <BillSheet
+      name={name}
+      bill={bill}
+      final={final}
+      link={`${location.origin}/runs/${encodeURIComponent(name)}/bill`}
+    />
+  );
 }

@@ -1,5 +1,6 @@
 /**
- * @file One run: its state, its stages in time, and its curves, beside those of other runs where asked for.
+ * @file One run: its state, its stages in time, and its curves, beside those of other runs where
+ * asked for.
  */
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
@@ -79,8 +80,8 @@ export default function Run({ name: route }: { name: string }) {
       title={summary.recipe}
       sub={
         <>
-          <span class="mono">{name}</span> · {when(state.startedAt)} · seed {detail.seed} · {count(state.workers)}{' '}
-          {state.workers === 1 ? 'worker' : 'workers'}
+          <span class="mono">{name}</span> · {when(state.startedAt)} · seed {detail.seed} ·{' '}
+          {count(state.workers)} {state.workers === 1 ? 'worker' : 'workers'}
         </>
       }
       actions={
@@ -92,7 +93,12 @@ export default function Run({ name: route }: { name: string }) {
             </Button>
           ) : (
             status !== 'completed' && (
-              <Button icon="play" kind="primary" onClick={() => void act('resume')} disabled={action.value.busy}>
+              <Button
+                icon="play"
+                kind="primary"
+                onClick={() => void act('resume')}
+                disabled={action.value.busy}
+              >
                 {action.value.busy ? 'Starting…' : 'Resume'}
               </Button>
             )
@@ -106,12 +112,12 @@ export default function Run({ name: route }: { name: string }) {
       }
     >
       {action.value.error !== null && <Problem>{action.value.error}</Problem>}
-      {(status === 'failed' || status === 'diverged' || status === 'killed') && summary.message !== null && (
-        <Problem>{summary.message}</Problem>
-      )}
+      {(status === 'failed' || status === 'diverged' || status === 'killed') &&
+        summary.message !== null && <Problem>{summary.message}</Problem>}
       {detail.progress < 1 && (
         <p class="notice afloat" role="status">
-          A long log: curves and sums are from a sample of it until all is read, {percent(detail.progress, 0)}.
+          A long log: curves and sums are from a sample of it until all is read,{' '}
+          {percent(detail.progress, 0)}.
         </p>
       )}
       <Stats detail={detail} />
@@ -127,11 +133,14 @@ export default function Run({ name: route }: { name: string }) {
 
 function Curves({ detail, version, name }: { detail: RunDetail; version: number; name: string }) {
   const { state } = detail;
-  const drawn = state.stages.filter(({ curves }) => Object.keys(curves).some((metricName) => metricName !== 'usd'));
+  const drawn = state.stages.filter(({ curves }) =>
+    Object.keys(curves).some((metricName) => metricName !== 'usd'),
+  );
   const asked = query.value.get('stage');
   // Evaluations have a page of their own, so training is what is drawn unless asked otherwise.
   const trained =
-    drawn.findLast(({ latest }) => latest.reward !== undefined) ?? drawn.findLast(({ latest }) => latest.loss !== undefined);
+    drawn.findLast(({ latest }) => latest.reward !== undefined) ??
+    drawn.findLast(({ latest }) => latest.loss !== undefined);
   const stage = drawn.find(({ id }) => id === asked) ?? trained ?? drawn.at(-1);
   const others = useSignal<Map<string, RunDetail>>(new Map());
   const chosen = (query.value.get('with') ?? '')
@@ -153,27 +162,38 @@ function Curves({ detail, version, name }: { detail: RunDetail; version: number;
     };
     const names = key.split(',').filter(Boolean);
     for (const other of names) if (!others.peek().has(other)) load(other);
-    // One that trains meanwhile moves, too; a stream for each would be more than a browser has connections.
+    // One that trains meanwhile moves, too; a stream for each would be more than a browser has
+    // connections.
     let before: string[] = [];
     const timer = setInterval(() => {
-      const live = (runs.peek() ?? []).filter(({ status }) => status === 'running').map((run) => run.name);
+      const live = (runs.peek() ?? [])
+        .filter(({ status }) => status === 'running')
+        .map((run) => run.name);
       for (const other of names) if (live.includes(other) || before.includes(other)) load(other);
       before = live;
     }, OTHERS_MS);
     return () => clearInterval(timer);
   }, [key, others, fetched]);
   if (stage === undefined) return <p class="waiting">No step has been taken yet.</p>;
-  const metrics = inOrder(Object.keys(stage.curves)).filter((metricName) => stage.curves[metricName].first.length > 0);
+  const metrics = inOrder(Object.keys(stage.curves)).filter(
+    (metricName) => stage.curves[metricName].first.length > 0,
+  );
   const shownMetrics = all.value ? metrics : metrics.slice(0, FIRST);
   const candidates = (runs.value ?? []).filter((other) => other.name !== name).slice(0, 12);
   const stageLike = (other: RunDetail): StageState | undefined =>
-    other.state.stages.find(({ id }) => id === stage.id) ?? other.state.stages.find(({ kind }) => kind === stage.kind);
+    other.state.stages.find(({ id }) => id === stage.id) ??
+    other.state.stages.find(({ kind }) => kind === stage.kind);
   return (
     <>
       <div class="toolbar">
         <div class="segments" role="group" aria-label="Stage">
           {drawn.map(({ id }) => (
-            <button key={id} type="button" aria-pressed={id === stage.id} onClick={() => setQuery({ stage: id })}>
+            <button
+              key={id}
+              type="button"
+              aria-pressed={id === stage.id}
+              onClick={() => setQuery({ stage: id })}
+            >
               {id}
             </button>
           ))}
@@ -183,7 +203,9 @@ function Curves({ detail, version, name }: { detail: RunDetail; version: number;
             {[name, ...chosen].map((one, i) => (
               <li key={one}>
                 <i class={`swatch run-${i + 1}`} />
-                <a href={`/runs/${encodeURIComponent(one)}`}>{one.replace(/^\d{4}-\d{2}-\d{2}-/, '')}</a>
+                <a href={`/runs/${encodeURIComponent(one)}`}>
+                  {one.replace(/^\d{4}-\d{2}-\d{2}-/, '')}
+                </a>
               </li>
             ))}
           </ul>
@@ -192,7 +214,9 @@ function Curves({ detail, version, name }: { detail: RunDetail; version: number;
           <Menu title={`Compare${chosen.length > 0 ? ` · ${chosen.length}` : ''}`}>
             {candidates.map((other) => {
               const on = chosen.includes(other.name);
-              const next = on ? chosen.filter((one) => one !== other.name) : [...chosen, other.name];
+              const next = on
+                ? chosen.filter((one) => one !== other.name)
+                : [...chosen, other.name];
               return (
                 <label key={other.name} class="check">
                   <input
@@ -228,7 +252,9 @@ function Curves({ detail, version, name }: { detail: RunDetail; version: number;
           );
         })}
       </div>
-      <p class="note">Steps of {stage.id} from left to right. Drag to zoom, double-click to see all.</p>
+      <p class="note">
+        Steps of {stage.id} from left to right. Drag to zoom, double-click to see all.
+      </p>
       {metrics.length > FIRST && (
         <Button kind="quiet" onClick={() => (all.value = !all.value)}>
           {all.value ? 'Fewer curves' : `${metrics.length - FIRST} more curves`}

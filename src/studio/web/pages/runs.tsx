@@ -9,12 +9,17 @@ import { go } from '../router.js';
 import { Button, Card, Page, Problem, Select, Spark, Status, useLoaded, Waiting } from '../ui.js';
 
 /** Of a run: accuracy before and after, where both were measured. */
-export function accuracyOf({ evaluations }: RunSummary): { from: number | null; to: number } | null {
+export function accuracyOf({
+  evaluations,
+}: RunSummary): { from: number | null; to: number } | null {
   const measured = evaluations.filter(({ results }) => results.pass1 !== undefined);
   const to = measured.at(-1);
   if (to === undefined) return null;
   const from = measured.find(({ task }) => task === to.task);
-  return { from: from === undefined || from === to ? null : from.results.pass1, to: to.results.pass1 };
+  return {
+    from: from === undefined || from === to ? null : from.results.pass1,
+    to: to.results.pass1,
+  };
 }
 
 /** Why it ended is worth a line in the list. */
@@ -28,7 +33,9 @@ function Row({ run }: { run: RunSummary }) {
       <a class="run-row" href={`/runs/${encodeURIComponent(run.name)}`}>
         <span class="run-name">
           <b>{run.recipe}</b>
-          <span class="mono faint">{run.name.replace(/^(\d{4}-\d{2}-\d{2})-.*-([0-9a-f]{4})$/, '$2')}</span>
+          <span class="mono faint">
+            {run.name.replace(/^(\d{4}-\d{2}-\d{2})-.*-([0-9a-f]{4})$/, '$2')}
+          </span>
           <span class="note">{when(run.startedAt)}</span>
         </span>
         <span class="run-state">
@@ -41,7 +48,9 @@ function Row({ run }: { run: RunSummary }) {
           {run.status === 'running' && <progress value={share} max={1} aria-label="Steps done" />}
         </span>
         <span class="run-spark">
-          {run.spark !== null && <Spark values={run.spark.values} label={`${run.spark.name} over the run`} />}
+          {run.spark !== null && (
+            <Spark values={run.spark.values} label={`${run.spark.name} over the run`} />
+          )}
         </span>
         <span class="run-number">
           {accuracy === null ? (
@@ -73,7 +82,8 @@ function Start({ onClose }: { onClose: () => void }) {
   const begin = async (): Promise<void> => {
     state.value = { busy: true, error: null };
     try {
-      const limit = (label: string, text: string): number | undefined => (text.trim() === '' ? undefined : typed(label, text));
+      const limit = (label: string, text: string): number | undefined =>
+        text.trim() === '' ? undefined : typed(label, text);
       const { run } = await post<{ run: string }>('runs', {
         recipe: recipe.value,
         seed: limit('Seed', seed.value),
@@ -150,7 +160,12 @@ export default function Runs() {
           <a class="button" href="/train-here/" target="_self">
             Train in a tab
           </a>
-          <Button kind="primary" icon="plus" onClick={() => (starting.value = true)} disabled={starting.value}>
+          <Button
+            kind="primary"
+            icon="plus"
+            onClick={() => (starting.value = true)}
+            disabled={starting.value}
+          >
             New run
           </Button>
         </>
@@ -164,8 +179,9 @@ export default function Runs() {
           <div class="empty">
             <h2>No run yet</h2>
             <p>
-              Train <b>r1-mini</b>: a model that starts from random weights, imitates examples, and then finds out by
-              reinforcement learning that thinking pays. It takes a few minutes and less than a cent.
+              Train <b>r1-mini</b>: a model that starts from random weights, imitates examples, and
+              then finds out by reinforcement learning that thinking pays. It takes a few minutes
+              and less than a cent.
             </p>
             <p>
               Or look at a bill that everybody has heard of:{' '}

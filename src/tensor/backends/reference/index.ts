@@ -1,9 +1,9 @@
 /**
  * @file The judge: the whole backend contract in float64 TypeScript.
  *
- * It assembles the reference kernels that stand beside each operation, checks shapes strictly, poisons uninitialised memory,
- * and has one rank. Nothing here is fast and nothing here is clever. Every other backend is compared with it; it is itself
- * compared with finite differences.
+ * It assembles the reference kernels that stand beside each operation, checks shapes strictly,
+ * poisons uninitialised memory, and has one rank. Nothing here is fast and nothing here is clever.
+ * Every other backend is compared with it; it is itself compared with finite differences.
  */
 import { type Backend, matrixOf, type Tensor } from '../../backend.js';
 import { adamwReference } from '../../operations/adamw.js';
@@ -11,9 +11,17 @@ import { attentionBackwardReference, attentionReference } from '../../operations
 import { attentionCachedReference } from '../../operations/attention-cached.js';
 import { addReference, copyReference, scaleReference } from '../../operations/elementwise.js';
 import { embeddingBackwardReference, embeddingReference } from '../../operations/embedding.js';
-import { combineRowsBackwardReference, combineRowsReference, sortByExpertReference } from '../../operations/experts.js';
+import {
+  combineRowsBackwardReference,
+  combineRowsReference,
+  sortByExpertReference,
+} from '../../operations/experts.js';
 import { gatherRowsReference, scatterRowsReference } from '../../operations/gather-rows.js';
-import { clipScaleReference, inverseNormReference, sumSquaresReference } from '../../operations/gradient-norm.js';
+import {
+  clipScaleReference,
+  inverseNormReference,
+  sumSquaresReference,
+} from '../../operations/gradient-norm.js';
 import { groupedMatmulReference } from '../../operations/grouped-matmul.js';
 import { joinHeadsBackwardReference, joinHeadsReference } from '../../operations/join-heads.js';
 import { crossEntropyLossReference, policyLossReference } from '../../operations/losses.js';
@@ -23,7 +31,11 @@ import { quantizeFp8Reference } from '../../operations/quantize-fp8.js';
 import { demand, type Minus, subtract } from '../../operations/reference-kernel.js';
 import { rmsNormBackwardReference, rmsNormReference } from '../../operations/rms-norm.js';
 import { ropeReference } from '../../operations/rope.js';
-import { balanceLossReference, routeBackwardReference, routeReference } from '../../operations/route.js';
+import {
+  balanceLossReference,
+  routeBackwardReference,
+  routeReference,
+} from '../../operations/route.js';
 import { sampleReference } from '../../operations/sample.js';
 import { swigluBackwardReference, swigluReference } from '../../operations/swiglu.js';
 import {
@@ -32,7 +44,10 @@ import {
 } from '../../operations/token-log-probabilities.js';
 import { createMemory, floats, ints, matrix } from './memory.js';
 
-/** @param minus how differences of terms are taken; anything but the default is for the parity tests (`Minus`). */
+/**
+ * @param minus how differences of terms are taken; anything but the default is for the parity tests
+ * (`Minus`).
+ */
 export function createReferenceBackend(minus: Minus = subtract): Backend {
   const memory = createMemory();
   const backend: Backend = {
@@ -87,12 +102,25 @@ export function createReferenceBackend(minus: Minus = subtract): Backend {
         const [, rows, columns] = t.shape;
         return memory.view(t, i * rows * columns, [rows, columns]);
       };
-      demand(a.shape[0] === out.shape[0] && b.shape[0] === out.shape[0], 'batchedMatmul: batches differ');
-      for (let i = 0; i < out.shape[0]; i++) this.matmul(slice(out, i), slice(a, i), slice(b, i), options);
+      demand(
+        a.shape[0] === out.shape[0] && b.shape[0] === out.shape[0],
+        'batchedMatmul: batches differ',
+      );
+      for (let i = 0; i < out.shape[0]; i++)
+        this.matmul(slice(out, i), slice(a, i), slice(b, i), options);
     },
     groupedMatmul(out, a, b, offsets, kind, accumulate) {
       const [, m, k] = kind === 'weight' ? out.shape : b.shape;
-      groupedMatmulReference(floats(out), floats(a), floats(b), ints(offsets), kind, accumulate, m, k);
+      groupedMatmulReference(
+        floats(out),
+        floats(a),
+        floats(b),
+        ints(offsets),
+        kind,
+        accumulate,
+        m,
+        k,
+      );
     },
 
     rmsNorm(out, inverseRms, x, weight, epsilon) {
@@ -118,8 +146,19 @@ export function createReferenceBackend(minus: Minus = subtract): Backend {
     rope(out, x, positions, cosine, sine, options) {
       expectMatrix('rope: out', out, x);
       const rows = matrixOf(x).rows;
-      demand(rows === 0 || rows % ints(positions).length === 0, 'rope: equally many rows for each position');
-      ropeReference(matrix(out), matrix(x), ints(positions), matrix(cosine), matrix(sine), options, minus);
+      demand(
+        rows === 0 || rows % ints(positions).length === 0,
+        'rope: equally many rows for each position',
+      );
+      ropeReference(
+        matrix(out),
+        matrix(x),
+        ints(positions),
+        matrix(cosine),
+        matrix(sine),
+        options,
+        minus,
+      );
     },
     swiglu(out, gateUp) {
       const { rows, columns } = matrixOf(out);
@@ -128,7 +167,13 @@ export function createReferenceBackend(minus: Minus = subtract): Backend {
     },
     swigluBackward(dGateUp, dOut, gateUp, accumulate) {
       expectMatrix('swigluBackward: dGateUp', dGateUp, gateUp);
-      swigluBackwardReference(floats(dGateUp), floats(dOut), floats(gateUp), accumulate, matrixOf(dOut).columns);
+      swigluBackwardReference(
+        floats(dGateUp),
+        floats(dOut),
+        floats(gateUp),
+        accumulate,
+        matrixOf(dOut).columns,
+      );
     },
     embedding(out, table, ids) {
       expect('embedding: out', out, ints(ids).length, matrixOf(table).columns);
@@ -147,10 +192,26 @@ export function createReferenceBackend(minus: Minus = subtract): Backend {
       scatterRowsReference(matrix(out), matrix(a), ints(rows), accumulate);
     },
     attention(out, logSumExp, q, k, v, segments, options) {
-      expect('attention: out', out, matrixOf(q).rows, (matrixOf(v).columns / options.kvHeads) * options.heads);
+      expect(
+        'attention: out',
+        out,
+        matrixOf(q).rows,
+        (matrixOf(v).columns / options.kvHeads) * options.heads,
+      );
       expect('attention: logSumExp', logSumExp, matrixOf(q).rows, options.heads);
-      demand(ints(segments).at(-1) === matrixOf(q).rows, 'attention: the last segment must end at the last row');
-      attentionReference(matrix(out), matrix(logSumExp), matrix(q), matrix(k), matrix(v), ints(segments), options);
+      demand(
+        ints(segments).at(-1) === matrixOf(q).rows,
+        'attention: the last segment must end at the last row',
+      );
+      attentionReference(
+        matrix(out),
+        matrix(logSumExp),
+        matrix(q),
+        matrix(k),
+        matrix(v),
+        ints(segments),
+        options,
+      );
     },
     attentionBackward(d, dOut, out, logSumExp, q, k, v, segments, options, accumulate) {
       expectMatrix('attentionBackward: dq', d.q, q);
@@ -195,8 +256,20 @@ export function createReferenceBackend(minus: Minus = subtract): Backend {
     },
     joinHeadsBackward(dUp, dShared, dk, dv, heads, accumulate) {
       const { rows, columns } = matrixOf(dk);
-      expect('joinHeadsBackward: dUp', dUp, rows, columns - heads * matrixOf(dShared).columns + matrixOf(dv).columns);
-      joinHeadsBackwardReference(matrix(dUp), matrix(dShared), matrix(dk), matrix(dv), heads, accumulate);
+      expect(
+        'joinHeadsBackward: dUp',
+        dUp,
+        rows,
+        columns - heads * matrixOf(dShared).columns + matrixOf(dv).columns,
+      );
+      joinHeadsBackwardReference(
+        matrix(dUp),
+        matrix(dShared),
+        matrix(dk),
+        matrix(dv),
+        heads,
+        accumulate,
+      );
     },
     route(experts, weights, scores, logits, bias, options) {
       const { rows, columns } = matrixOf(logits);
@@ -204,21 +277,48 @@ export function createReferenceBackend(minus: Minus = subtract): Backend {
       expect('route: bias', bias, 1, columns);
       expect('route: weights', weights, rows, matrixOf(experts).columns);
       const { groups, topGroups } = options;
-      demand(columns % groups === 0 && topGroups <= groups, `route: ${topGroups} of ${groups} groups of ${columns} experts`);
+      demand(
+        columns % groups === 0 && topGroups <= groups,
+        `route: ${topGroups} of ${groups} groups of ${columns} experts`,
+      );
       const topK = matrixOf(experts).columns;
-      demand(topK <= (topGroups * columns) / groups, `route: ${topK} experts are not in ${topGroups} groups`);
-      routeReference(ints(experts), floats(weights), floats(scores), floats(logits), floats(bias), topK, options);
+      demand(
+        topK <= (topGroups * columns) / groups,
+        `route: ${topK} experts are not in ${topGroups} groups`,
+      );
+      routeReference(
+        ints(experts),
+        floats(weights),
+        floats(scores),
+        floats(logits),
+        floats(bias),
+        topK,
+        options,
+      );
     },
     routeBackward(dLogits, dWeights, experts, scores, options, accumulate) {
       expectMatrix('routeBackward: dLogits', dLogits, scores);
       expectMatrix('routeBackward: dWeights', dWeights, experts);
       const [width, topK] = [matrixOf(scores).columns, matrixOf(experts).columns];
       const own = ints(experts);
-      routeBackwardReference(floats(dLogits), floats(dWeights), own, floats(scores), width, topK, options, accumulate, minus);
+      routeBackwardReference(
+        floats(dLogits),
+        floats(dWeights),
+        own,
+        floats(scores),
+        width,
+        topK,
+        options,
+        accumulate,
+        minus,
+      );
     },
     balanceLoss(dLogits, loss, scores, experts, segments, coefficient) {
       expectMatrix('balanceLoss: dLogits', dLogits, scores);
-      demand(ints(segments).at(-1) === matrixOf(scores).rows, 'balanceLoss: the last segment must end at the last row');
+      demand(
+        ints(segments).at(-1) === matrixOf(scores).rows,
+        'balanceLoss: the last segment must end at the last row',
+      );
       const [width, topK] = [matrixOf(scores).columns, matrixOf(experts).columns];
       balanceLossReference(
         floats(dLogits),
@@ -234,26 +334,57 @@ export function createReferenceBackend(minus: Minus = subtract): Backend {
     },
     sortByExpert(offsets, tokens, slots, load, experts) {
       demand(ints(tokens).length === ints(experts).length, 'sortByExpert: one token a choice');
-      demand(!load || floats(load).length === ints(offsets).length - 1, 'sortByExpert: one load an expert');
+      demand(
+        !load || floats(load).length === ints(offsets).length - 1,
+        'sortByExpert: one load an expert',
+      );
       const topK = matrixOf(experts).columns;
-      sortByExpertReference(ints(offsets), ints(tokens), ints(slots), load && floats(load), ints(experts), topK);
+      sortByExpertReference(
+        ints(offsets),
+        ints(tokens),
+        ints(slots),
+        load && floats(load),
+        ints(experts),
+        topK,
+      );
     },
     combineRows(out, y, slots, weights, accumulate) {
       expect('combineRows: y', y, ints(slots).length, matrixOf(out).columns);
       if (weights) expectMatrix('combineRows: weights', weights, slots);
-      combineRowsReference(matrix(out), matrix(y), ints(slots), weights && floats(weights), accumulate);
+      combineRowsReference(
+        matrix(out),
+        matrix(y),
+        ints(slots),
+        weights && floats(weights),
+        accumulate,
+      );
     },
     combineRowsBackward(dY, dWeights, dOut, y, slots, weights) {
       expectMatrix('combineRowsBackward: dY', dY, y);
       expectMatrix('combineRowsBackward: dWeights', dWeights, weights);
-      combineRowsBackwardReference(matrix(dY), floats(dWeights), matrix(dOut), matrix(y), ints(slots), floats(weights));
+      combineRowsBackwardReference(
+        matrix(dY),
+        floats(dWeights),
+        matrix(dOut),
+        matrix(y),
+        ints(slots),
+        floats(weights),
+      );
     },
     quantizeFp8(out, a, block) {
       expectMatrix('quantizeFp8: out', out, a);
       quantizeFp8Reference(matrix(out), matrix(a), block);
     },
 
-    tokenLogProbabilities(logProbabilities, entropy, logSumExp, hidden, head, targets, temperature) {
+    tokenLogProbabilities(
+      logProbabilities,
+      entropy,
+      logSumExp,
+      hidden,
+      head,
+      targets,
+      temperature,
+    ) {
       const n = matrixOf(hidden).rows;
       expect('tokenLogProbabilities: logProbabilities', logProbabilities, 1, n);
       expect('tokenLogProbabilities: head', head, matrixOf(head).rows, matrixOf(hidden).columns);
@@ -268,7 +399,17 @@ export function createReferenceBackend(minus: Minus = subtract): Backend {
         minus,
       );
     },
-    tokenLogProbabilitiesBackward(dHidden, dHead, dOut, logSumExp, hidden, head, targets, temperature, accumulate) {
+    tokenLogProbabilitiesBackward(
+      dHidden,
+      dHead,
+      dOut,
+      logSumExp,
+      hidden,
+      head,
+      targets,
+      temperature,
+      accumulate,
+    ) {
       if (dHidden) expectMatrix('tokenLogProbabilitiesBackward: dHidden', dHidden, hidden);
       if (dHead) expectMatrix('tokenLogProbabilitiesBackward: dHead', dHead, head);
       tokenLogProbabilitiesBackwardReference(
@@ -286,18 +427,48 @@ export function createReferenceBackend(minus: Minus = subtract): Backend {
     },
     sample(ids, logProbabilities, logits, uniforms, temperature) {
       expect('sample: uniforms', uniforms, 1, matrixOf(logits).rows);
-      sampleReference(ints(ids), floats(logProbabilities), matrix(logits), floats(uniforms), temperature, minus);
+      sampleReference(
+        ints(ids),
+        floats(logProbabilities),
+        matrix(logits),
+        floats(uniforms),
+        temperature,
+        minus,
+      );
     },
 
     crossEntropyLoss(dLogProbabilities, loss, logProbabilities, weights) {
       expectMatrix('crossEntropyLoss: weights', weights, logProbabilities);
-      crossEntropyLossReference(floats(dLogProbabilities), floats(loss), floats(logProbabilities), floats(weights));
+      crossEntropyLossReference(
+        floats(dLogProbabilities),
+        floats(loss),
+        floats(logProbabilities),
+        floats(weights),
+      );
     },
-    policyLoss(dLogProbabilities, metrics, logProbabilities, old, reference, advantages, weights, options) {
-      for (const tensor of [dLogProbabilities, old, advantages, weights, ...(reference ? [reference] : [])]) {
+    policyLoss(
+      dLogProbabilities,
+      metrics,
+      logProbabilities,
+      old,
+      reference,
+      advantages,
+      weights,
+      options,
+    ) {
+      for (const tensor of [
+        dLogProbabilities,
+        old,
+        advantages,
+        weights,
+        ...(reference ? [reference] : []),
+      ]) {
         expectMatrix('policyLoss: every input', tensor, logProbabilities);
       }
-      demand(reference !== null || options.klCoefficient === 0, 'policyLoss: a KL coefficient needs a reference policy');
+      demand(
+        reference !== null || options.klCoefficient === 0,
+        'policyLoss: a KL coefficient needs a reference policy',
+      );
       policyLossReference(
         floats(dLogProbabilities),
         floats(metrics),
@@ -312,10 +483,13 @@ export function createReferenceBackend(minus: Minus = subtract): Backend {
     },
 
     sumSquares: (out, x, accumulate) => sumSquaresReference(floats(out), floats(x), accumulate),
-    clipScale: (out, sumSquares, maxNorm) => clipScaleReference(floats(out), floats(sumSquares), maxNorm),
-    inverseNorm: (out, sumSquares, epsilon) => inverseNormReference(floats(out), floats(sumSquares), epsilon),
+    clipScale: (out, sumSquares, maxNorm) =>
+      clipScaleReference(floats(out), floats(sumSquares), maxNorm),
+    inverseNorm: (out, sumSquares, epsilon) =>
+      inverseNormReference(floats(out), floats(sumSquares), epsilon),
     adamw(parameter, firstMoment, secondMoment, gradient, gradientScale, options) {
-      for (const tensor of [firstMoment, secondMoment, gradient]) expectSize('adamw: every tensor', tensor, parameter);
+      for (const tensor of [firstMoment, secondMoment, gradient])
+        expectSize('adamw: every tensor', tensor, parameter);
       adamwReference(
         floats(parameter),
         floats(firstMoment),
@@ -331,8 +505,10 @@ export function createReferenceBackend(minus: Minus = subtract): Backend {
   return backend;
 }
 
-const orient = ({ rows, columns }: { rows: number; columns: number }, transpose: boolean): [number, number] =>
-  transpose ? [columns, rows] : [rows, columns];
+const orient = (
+  { rows, columns }: { rows: number; columns: number },
+  transpose: boolean,
+): [number, number] => (transpose ? [columns, rows] : [rows, columns]);
 
 function expect(what: string, tensor: Tensor, rows: number, columns: number): void {
   const found = matrixOf(tensor);
@@ -346,5 +522,8 @@ function expectMatrix(what: string, tensor: Tensor, like: Tensor): void {
 }
 
 function expectSize(what: string, tensor: Tensor, like: Tensor): void {
-  demand(floats(tensor).length === floats(like).length, `${what} must be as long as [${like.shape}]`);
+  demand(
+    floats(tensor).length === floats(like).length,
+    `${what} must be as long as [${like.shape}]`,
+  );
 }

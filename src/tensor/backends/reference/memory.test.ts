@@ -1,4 +1,7 @@
-/** @file The reference's memory shows mistakes: unwritten and released numbers are NaN, views stay inside. */
+/**
+ * @file The reference's memory shows mistakes: unwritten and released numbers are NaN, views stay
+ * inside.
+ */
 import { expect, it } from 'vitest';
 import { createReferenceBackend } from '../reference.js';
 
@@ -18,7 +21,9 @@ it('refuses views beyond the allocation, wrong shapes and marks that are gone', 
   const tensor = backend.allocate('f32', [4]);
   expect(() => backend.view(tensor, 1, [4])).toThrow('reaches beyond the 4 numbers there');
   expect(() => backend.write(tensor, [1, 2, 3, 4, 5])).toThrow('5 numbers do not fit into [4]');
-  expect(() => backend.add(tensor, tensor, backend.allocate('f32', [3]))).toThrow('add: b must be [1, 4], not [3]');
+  expect(() => backend.add(tensor, tensor, backend.allocate('f32', [3]))).toThrow(
+    'add: b must be [1, 4], not [3]',
+  );
   const later = backend.mark();
   backend.release(mark);
   expect(() => backend.release(later)).toThrow('released before');
@@ -26,7 +31,9 @@ it('refuses views beyond the allocation, wrong shapes and marks that are gone', 
 
 it('asks for memory that there is not in one line', () => {
   const backend = createReferenceBackend();
-  expect(() => backend.allocate('f32', [1e6, 1e9])).toThrow('out of memory: 1000000000000000 numbers were asked for');
+  expect(() => backend.allocate('f32', [1e6, 1e9])).toThrow(
+    'out of memory: 1000000000000000 numbers were asked for',
+  );
 });
 
 it('reads frozen bfloat16 as the upper half of a float32', async () => {

@@ -21,12 +21,24 @@ const ints = new Int32Array(memory.buffer);
 const [START, END] = [MB / 4, MB];
 const SCRATCH = 4 * MB;
 
-async function open(build: Build, blas: boolean, scratchBytes = ATTENTION_SCRATCH_BYTES): Promise<AttentionContext> {
+async function open(
+  build: Build,
+  blas: boolean,
+  scratchBytes = ATTENTION_SCRATCH_BYTES,
+): Promise<AttentionContext> {
   const { module, relaxed } = loadKernels(build);
   const { exports } = new WebAssembly.Instance(module, { env: { memory, abort: () => {} } });
   const choice = await planGemm({ module, relaxed }, blas);
   const scratch = SCRATCH + GEMM_SCRATCH_BYTES;
-  const gemm = await createGemm({ exports, memory, scratch: SCRATCH, scratchBytes: GEMM_SCRATCH_BYTES, blas, relaxed, choice });
+  const gemm = await createGemm({
+    exports,
+    memory,
+    scratch: SCRATCH,
+    scratchBytes: GEMM_SCRATCH_BYTES,
+    blas,
+    relaxed,
+    choice,
+  });
   return { exports, memory, gemm, scratch, scratchBytes };
 }
 
@@ -38,7 +50,10 @@ const variants: [string, AttentionContext][] = [
 ];
 if (hasRelaxedSimd()) variants.push(['relaxed', await open('relaxed', false)]);
 
-/** Places matrices one after another, with a row stride that is `gap` longer than needed; 7s mark what nobody may touch. */
+/**
+ * Places matrices one after another, with a row stride that is `gap` longer than needed; 7s mark
+ * what nobody may touch.
+ */
 class Arena {
   private top = START;
   constructor(
@@ -53,7 +68,8 @@ class Arena {
     const start = this.top;
     this.top += rows * stride + 5;
     for (let i = 0; i < rows; i++) {
-      for (let j = 0; j < columns; j++) floats[start + i * stride + j] = fill === 'nan' ? Number.NaN : this.random.normal();
+      for (let j = 0; j < columns; j++)
+        floats[start + i * stride + j] = fill === 'nan' ? Number.NaN : this.random.normal();
     }
     return { address: 4 * start, stride };
   }
@@ -74,7 +90,8 @@ class Arena {
   }
 }
 
-const element = (x: Strided, row: number, column: number): number => floats[x.address / 4 + row * x.stride + column];
+const element = (x: Strided, row: number, column: number): number =>
+  floats[x.address / 4 + row * x.stride + column];
 
 interface Shape {
   lengths: number[];
@@ -112,7 +129,8 @@ function naive(shape: Shape, p: AttentionBackwardArguments): Naive {
         const scores: number[] = [];
         for (let j = first; j <= t; j++) {
           let sum = 0;
-          for (let i = 0; i < keyDim; i++) sum += element(p.q, t, h * keyDim + i) * element(p.k, j, g * keyDim + i);
+          for (let i = 0; i < keyDim; i++)
+            sum += element(p.q, t, h * keyDim + i) * element(p.k, j, g * keyDim + i);
           scores.push(sum * p.scale);
         }
         const most = Math.max(...scores);
@@ -130,7 +148,8 @@ function naive(shape: Shape, p: AttentionBackwardArguments): Naive {
           const key = first + j;
           for (let i = 0; i < valueDim; i++) {
             result.out[(t * heads + h) * valueDim + i] += x * element(p.v, key, g * valueDim + i);
-            result.dv[(key * kvHeads + g) * valueDim + i] += x * element(p.dOut, t, h * valueDim + i);
+            result.dv[(key * kvHeads + g) * valueDim + i] +=
+              x * element(p.dOut, t, h * valueDim + i);
           }
           const ds = x * (dp[j] - delta) * p.scale;
           for (let i = 0; i < keyDim; i++) {
@@ -145,19 +164,32 @@ function naive(shape: Shape, p: AttentionBackwardArguments): Naive {
   return result;
 }
 
-function expectClose(name: string, x: Strided, columns: number, wanted: Float64Array, before?: number[]): void {
+function expectClose(
+  name: string,
+  x: Strided,
+  columns: number,
+  wanted: Float64Array,
+  before?: number[],
+): void {
   let largest = 1e-3;
   for (const value of wanted) largest = Math.max(largest, Math.abs(value));
   for (let i = 0; i < wanted.length; i++) {
     const got = element(x, Math.floor(i / columns), i % columns) - (before?.[i] ?? 0);
-    if (!(Math.abs(got - wanted[i]) < 2e-5 * largest + 1e-6)) expect.fail(`${name}[${i}] is ${got}, not ${wanted[i]}`);
+    if (!(Math.abs(got - wanted[i]) < 2e-5 * largest + 1e-6))
+      expect.fail(`${name}[${i}] is ${got}, not ${wanted[i]}`);
   }
 }
 
 const snapshot = (x: Strided, rows: number, columns: number): number[] =>
-  Array.from({ length: rows * columns }, (_, i) => element(x, Math.floor(i / columns), i % columns));
+  Array.from({ length: rows * columns }, (_, i) =>
+    element(x, Math.floor(i / columns), i % columns),
+  );
 
-function checkBoth(context: AttentionContext, shape: Shape, accumulate: { q: boolean; k: boolean; v: boolean }): void {
+function checkBoth(
+  context: AttentionContext,
+  shape: Shape,
+  accumulate: { q: boolean; k: boolean; v: boolean },
+): void {
   const { heads, kvHeads, keyDim, valueDim, lengths, gap } = shape;
   const arena = new Arena(new Random('attention', lengths.length, keyDim), gap);
   const rows = lengths.reduce((a, b) => a + b, 0);
@@ -212,11 +244,14 @@ describe.each(variants)('attention, %s', (_name, context) => {
     { lengths: [64, 47, 48, 49], heads: 3, kvHeads: 1, keyDim: 12, valueDim: 20, gap: 1 },
     { lengths: [17, 100], heads: 2, kvHeads: 2, keyDim: 5, valueDim: 3, gap: 2 },
     { lengths: [5, 270], heads: 2, kvHeads: 1, keyDim: 16, valueDim: 32, gap: 4 },
-  ])('agrees with float64, forward and backward: $lengths tokens, $heads/$kvHeads heads, $keyDim/$valueDim', (shape) => {
-    checkBoth(context, shape, { q: false, k: false, v: false });
-    checkBoth(context, shape, { q: true, k: true, v: true });
-    checkBoth(context, shape, { q: false, k: true, v: false });
-  });
+  ])(
+    'agrees with float64, forward and backward: $lengths tokens, $heads/$kvHeads heads, $keyDim/$valueDim',
+    (shape) => {
+      checkBoth(context, shape, { q: false, k: false, v: false });
+      checkBoth(context, shape, { q: true, k: true, v: true });
+      checkBoth(context, shape, { q: false, k: true, v: false });
+    },
+  );
 
   it('survives scores far outside the range of exp', () => {
     const arena = new Arena(new Random(5), 0);
@@ -283,13 +318,15 @@ describe.each(variants)('attention, %s', (_name, context) => {
           const g = Math.floor(h / (heads / kvHeads));
           const weights = rows.map((row) => {
             let sum = 0;
-            for (let i = 0; i < keyDim; i++) sum += element(q, b, h * keyDim + i) * element(keys, row, g * keyDim + i);
+            for (let i = 0; i < keyDim; i++)
+              sum += element(q, b, h * keyDim + i) * element(keys, row, g * keyDim + i);
             return Math.exp(sum * scale);
           });
           const total = weights.reduce((x, y) => x + y, 0);
           rows.forEach((row, j) => {
             for (let i = 0; i < valueDim; i++)
-              wanted[(b * heads + h) * valueDim + i] += (weights[j] / total) * element(values, row, g * valueDim + i);
+              wanted[(b * heads + h) * valueDim + i] +=
+                (weights[j] / total) * element(values, row, g * valueDim + i);
           });
         }
       }

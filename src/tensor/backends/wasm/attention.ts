@@ -1,11 +1,13 @@
 /**
  * @file Causal attention on the WASM memory: forward, derivative, and one token against a cache.
  *
- * Two regimes. Many short sequences are many small products: one fused WASM kernel does them all, with nothing but its own
- * scratch. Where there is a BLAS, blocks of queries of longer sequences go through it, with the softmax between the products
- * in WASM; keys after a block's last query are never touched.
+ * Two regimes. Many short sequences are many small products: one fused WASM kernel does them all,
+ * with nothing but its own scratch. Where there is a BLAS, blocks of queries of longer sequences go
+ * through it, with the softmax between the products in WASM; keys after a block's last query are
+ * never touched.
  *
- * All functions take byte addresses into the memory and strides in elements; the backend class turns handles into these.
+ * All functions take byte addresses into the memory and strides in elements; the backend class
+ * turns handles into these.
  */
 import { UserError } from '../../../base/errors.js';
 import type { Gemm } from './gemm.js';
@@ -14,7 +16,10 @@ export interface AttentionContext {
   exports: WebAssembly.Exports;
   memory: WebAssembly.Memory;
   gemm: Gemm;
-  /** This thread's own, 64-byte aligned, apart from the matrix products' scratch; at least `ATTENTION_SCRATCH_BYTES`. */
+  /**
+   * This thread's own, 64-byte aligned, apart from the matrix products' scratch; at least
+   * `ATTENTION_SCRATCH_BYTES`.
+   */
   scratch: number;
   scratchBytes: number;
 }
@@ -76,21 +81,24 @@ export interface AttentionCachedArguments extends AttentionSizes {
 type Kernel = (...args: number[]) => void;
 
 /**
- * Sequences from this length on go through a BLAS. With OpenBLAS and head length 32 its blocks are as fast as the fused kernels
- * at 32 tokens, 1.2 and 1.4 times as fast (forward and backward) at 48, 1.8 and 2.3 times at 256. The WASM product has nothing
- * over the fused kernels, which then take all that fits in scratch.
+ * Sequences from this length on go through a BLAS. With OpenBLAS and head length 32 its blocks are
+ * as fast as the fused kernels at 32 tokens, 1.2 and 1.4 times as fast (forward and backward) at
+ * 48, 1.8 and 2.3 times at 256. The WASM product has nothing over the fused kernels, which then
+ * take all that fits in scratch.
  */
 const LONG = 40;
 
 /** Queries of a block of a long sequence. */
 const QUERY_BLOCK = 64;
 
-const forwardBytes = (length: number, p: AttentionSizes): number => 256 + 4 * (length + 8) * (p.keyDim + 14);
-const backwardBytes = (length: number, p: AttentionSizes): number => 256 + 4 * (length + 16) * (104 + p.keyDim + p.valueDim);
+const forwardBytes = (length: number, p: AttentionSizes): number =>
+  256 + 4 * (length + 8) * (p.keyDim + 14);
+const backwardBytes = (length: number, p: AttentionSizes): number =>
+  256 + 4 * (length + 16) * (104 + p.keyDim + p.valueDim);
 
 /**
- * Divides the sequences: stretches of those that the fused kernels take, and single ones that go in blocks. The rule looks at
- * sizes alone.
+ * Divides the sequences: stretches of those that the fused kernels take, and single ones that go in
+ * blocks. The rule looks at sizes alone.
  */
 function divide(
   context: AttentionContext,
@@ -113,9 +121,13 @@ function divide(
 }
 
 /** Address of a head's first column in row `row`. */
-const at = (x: Strided, row: number, column: number): number => x.address + 4 * (row * x.stride + column);
+const at = (x: Strided, row: number, column: number): number =>
+  x.address + 4 * (row * x.stride + column);
 
-/** Calls `body` for blocks of queries: the first query, how many, and the row length of their scores (keys, rounded up). */
+/**
+ * Calls `body` for blocks of queries: the first query, how many, and the row length of their scores
+ * (keys, rounded up).
+ */
 function queryBlocks(
   context: AttentionContext,
   length: number,
@@ -123,7 +135,11 @@ function queryBlocks(
   body: (from: number, rows: number, keys: number, width: number) => void,
 ): void {
   const longest = Math.floor(context.scratchBytes / (4 * buffers * (length + 4)));
-  if (longest === 0) throw new UserError('usage', `A sequence of ${length} tokens is too long for attention on this backend.`);
+  if (longest === 0)
+    throw new UserError(
+      'usage',
+      `A sequence of ${length} tokens is too long for attention on this backend.`,
+    );
   const step = Math.min(QUERY_BLOCK, longest);
   for (let from = 0; from < length; from += step) {
     const rows = Math.min(step, length - from);
@@ -253,13 +269,97 @@ export function attentionBackward(context: AttentionContext, p: AttentionBackwar
         const out = at(p.out, row, h * p.valueDim);
         const dOut = at(p.dOut, row, h * p.valueDim);
         const dScores = scratch + 4 * rows * width;
-        gemm.sgemm(false, true, rows, keys, p.keyDim, p.scale, q, p.q.stride, k, p.k.stride, 0, scratch, width);
-        gemm.sgemm(false, true, rows, keys, p.valueDim, 1, dOut, p.dOut.stride, v, p.v.stride, 0, dScores, width);
+        gemm.sgemm(
+          false,
+          true,
+          rows,
+          keys,
+          p.keyDim,
+          p.scale,
+          q,
+          p.q.stride,
+          k,
+          p.k.stride,
+          0,
+          scratch,
+          width,
+        );
+        gemm.sgemm(
+          false,
+          true,
+          rows,
+          keys,
+          p.valueDim,
+          1,
+          dOut,
+          p.dOut.stride,
+          v,
+          p.v.stride,
+          0,
+          dScores,
+          width,
+        );
         const lse = p.logSumExp + 4 * (row * p.heads + h);
-        softmax(scratch, dScores, width, rows, from, lse, p.heads, dOut, p.dOut.stride, out, p.out.stride, p.valueDim, p.scale);
-        gemm.sgemm(true, false, keys, p.valueDim, rows, 1, scratch, width, dOut, p.dOut.stride, 1, dv, p.dv.stride);
-        gemm.sgemm(false, false, rows, p.keyDim, keys, 1, dScores, width, k, p.k.stride, Number(accumulate.q), dq, p.dq.stride);
-        gemm.sgemm(true, false, keys, p.keyDim, rows, 1, dScores, width, q, p.q.stride, 1, dk, p.dk.stride);
+        softmax(
+          scratch,
+          dScores,
+          width,
+          rows,
+          from,
+          lse,
+          p.heads,
+          dOut,
+          p.dOut.stride,
+          out,
+          p.out.stride,
+          p.valueDim,
+          p.scale,
+        );
+        gemm.sgemm(
+          true,
+          false,
+          keys,
+          p.valueDim,
+          rows,
+          1,
+          scratch,
+          width,
+          dOut,
+          p.dOut.stride,
+          1,
+          dv,
+          p.dv.stride,
+        );
+        gemm.sgemm(
+          false,
+          false,
+          rows,
+          p.keyDim,
+          keys,
+          1,
+          dScores,
+          width,
+          k,
+          p.k.stride,
+          Number(accumulate.q),
+          dq,
+          p.dq.stride,
+        );
+        gemm.sgemm(
+          true,
+          false,
+          keys,
+          p.keyDim,
+          rows,
+          1,
+          dScores,
+          width,
+          q,
+          p.q.stride,
+          1,
+          dk,
+          p.dk.stride,
+        );
       });
     }
   });
@@ -273,7 +373,10 @@ export function attentionCached(context: AttentionContext, p: AttentionCachedArg
   let longest = 0;
   for (let b = 0; b < p.batch; b++) longest = Math.max(longest, prefix[b] + own[b]);
   if ((p.heads / p.kvHeads) * 4 * (longest + 8) > context.scratchBytes)
-    throw new UserError('usage', `A sequence of ${longest} tokens is too long for attention on this backend.`);
+    throw new UserError(
+      'usage',
+      `A sequence of ${longest} tokens is too long for attention on this backend.`,
+    );
   (context.exports.attentionCached as Kernel)(
     p.out.address,
     p.out.stride,

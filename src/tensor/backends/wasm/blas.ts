@@ -1,17 +1,19 @@
 /**
  * @file The system's BLAS through koffi, on the WASM memory itself.
  *
- * `cblas_sgemm` is one interface with many libraries behind it. They are tried in the order below; `RECKONER_BLAS` names
- * another library, or `off`. The library gets raw addresses, so nothing is copied; a call costs about 0.2 µs more than one
- * into the WASM kernels.
+ * `cblas_sgemm` is one interface with many libraries behind it. They are tried in the order below;
+ * `RECKONER_BLAS` names another library, or `off`. The library gets raw addresses, so nothing is
+ * copied; a call costs about 0.2 µs more than one into the WASM kernels.
  *
- * Each worker thread calls it with one BLAS thread: parallelism is over data, and one thread keeps sums in one order. That
- * setting, and which kernel the library picks, come from environment variables that it reads when it is loaded, so the main
- * thread loads it first (`openBlas`); the workers then share what is loaded.
+ * Each worker thread calls it with one BLAS thread: parallelism is over data, and one thread keeps
+ * sums in one order. That setting, and which kernel the library picks, come from environment
+ * variables that it reads when it is loaded, so the main thread loads it first (`openBlas`); the
+ * workers then share what is loaded.
  *
- * OpenBLAS picks its kernels from a table of processor models, and takes one that is newer than itself, or hidden by a
- * hypervisor, for a Prescott of 2004: SSE3, 30 GFLOP/s where 105 are to be had. Then it is loaded again with the model said
- * outright (`OPENBLAS_CORETYPE`), from what the processor says it can do.
+ * OpenBLAS picks its kernels from a table of processor models, and takes one that is newer than
+ * itself, or hidden by a hypervisor, for a Prescott of 2004: SSE3, 30 GFLOP/s where 105 are to be
+ * had. Then it is loaded again with the model said outright (`OPENBLAS_CORETYPE`), from what the
+ * processor says it can do.
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -79,7 +81,10 @@ const ENVIRONMENT: Record<string, string> = {
 const OUTDATED_CORES =
   /^(unknown|generic|katmai|coppermine|northwood|prescott|banias|core2|penryn|dunnington|nehalem|atom|athlon|opteron.*|barcelona|bobcat)$/i;
 
-/** What is used of koffi, which npm leaves out where it has no binary: the build must not need its types. */
+/**
+ * What is used of koffi, which npm leaves out where it has no binary: the build must not need its
+ * types.
+ */
 interface Koffi {
   load(path: string): Library;
   address(bytes: Uint8Array): number | bigint;
@@ -111,9 +116,14 @@ function attempt<T>(library: Library, prototype: string, ...args: unknown[]): T 
   }
 }
 
-/** Sets variables while `body` runs. In the main thread, Node writes them to the process's real environment. */
+/**
+ * Sets variables while `body` runs. In the main thread, Node writes them to the process's real
+ * environment.
+ */
 function withEnvironment<T>(variables: Record<string, string>, body: () => T): T {
-  const mine = isMainThread ? Object.entries(variables).filter(([name]) => process.env[name] === undefined) : [];
+  const mine = isMainThread
+    ? Object.entries(variables).filter(([name]) => process.env[name] === undefined)
+    : [];
   for (const [name, value] of mine) process.env[name] = value;
   try {
     return body();
@@ -123,24 +133,34 @@ function withEnvironment<T>(variables: Record<string, string>, body: () => T): T
 }
 
 /**
- * Libraries that this thread has opened. Koffi closes a library that nobody refers to; the next thread to open it would
- * then initialise it again, without the environment that only the main thread can set.
+ * Libraries that this thread has opened. Koffi closes a library that nobody refers to; the next
+ * thread to open it would then initialise it again, without the environment that only the main
+ * thread can set.
  */
 const kept: Library[] = [];
 
-/** The OpenBLAS kernel for what this processor can do; null when Linux does not say, or there is nothing better. */
+/**
+ * The OpenBLAS kernel for what this processor can do; null when Linux does not say, or there is
+ * nothing better.
+ */
 function coreType(): string | null {
   let flags: Set<string>;
   try {
-    flags = new Set(/^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1].trim().split(/\s+/));
+    flags = new Set(
+      /^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1].trim().split(/\s+/),
+    );
   } catch {
     return null;
   }
-  if (['avx512f', 'avx512cd', 'avx512bw', 'avx512dq', 'avx512vl'].every((flag) => flags.has(flag))) return 'SkylakeX';
+  if (['avx512f', 'avx512cd', 'avx512bw', 'avx512dq', 'avx512vl'].every((flag) => flags.has(flag)))
+    return 'SkylakeX';
   return flags.has('avx2') && flags.has('fma') ? 'Haswell' : null;
 }
 
-function openFirst(lib: Koffi, candidates: readonly string[]): { library: Library; path: string } | null {
+function openFirst(
+  lib: Koffi,
+  candidates: readonly string[],
+): { library: Library; path: string } | null {
   for (const path of candidates) {
     try {
       const library = lib.load(path);
@@ -163,7 +183,11 @@ function describe(library: Library, path: string): string {
   if (blis !== undefined)
     return `blis ${blis} ${attempt<string>(library, 'const char *bli_arch_string(int)', attempt(library, 'int bli_arch_query_id()')) ?? ''}`.trim();
   const text = Buffer.alloc(200);
-  if (attempt(library, 'void mkl_get_version_string(_Out_ uint8_t *, int)', text, text.length) !== undefined || text[0] !== 0) {
+  if (
+    attempt(library, 'void mkl_get_version_string(_Out_ uint8_t *, int)', text, text.length) !==
+      undefined ||
+    text[0] !== 0
+  ) {
     const version = text.toString('latin1').split('\0')[0];
     return `mkl ${/Version\s+([\d.]+)/.exec(version)?.[1] ?? version} ${/for (.*?) (applications|architecture)/.exec(version)?.[1] ?? ''}`.trim();
   }
@@ -172,7 +196,8 @@ function describe(library: Library, path: string): string {
 }
 
 /**
- * Opens a BLAS with one thread; null when there is none. The main thread of a process calls it before any other.
+ * Opens a BLAS with one thread; null when there is none. The main thread of a process calls it
+ * before any other.
  * @param library a path or a name to try instead of the usual ones.
  */
 export function openBlas(library?: string): Blas | null {
@@ -187,7 +212,9 @@ export function openBlas(library?: string): Blas | null {
     if (better !== null) {
       const { path } = opened;
       opened.library.unload();
-      opened = withEnvironment({ ...ENVIRONMENT, OPENBLAS_CORETYPE: better }, () => openFirst(lib, [path]));
+      opened = withEnvironment({ ...ENVIRONMENT, OPENBLAS_CORETYPE: better }, () =>
+        openFirst(lib, [path]),
+      );
       if (opened === null) return null;
     }
   }
@@ -201,7 +228,8 @@ export function openBlas(library?: string): Blas | null {
   return {
     name: describe(handle, path),
     library: path,
-    // Addresses as integers: cheaper than external pointers, which koffi would have to make and collect.
+    // Addresses as integers: cheaper than external pointers, which koffi would have to make and
+    // collect.
     sgemm: handle.func(
       'void cblas_sgemm(int, int, int, int, int, int, float, uintptr_t, int, uintptr_t, int, float, uintptr_t, int)',
     ) as unknown as Blas['sgemm'],

@@ -15,5 +15,8 @@ const RELAXED_PROBE = (() => {
   ]);
 })();
 
-/** Whether this JavaScript engine has relaxed SIMD: Node from 22 on, and Node 20 once load.ts has switched it on. */
+/**
+ * Whether this JavaScript engine has relaxed SIMD: Node from 22 on, and Node 20 once load.ts has
+ * switched it on.
+ */
 export const hasRelaxedSimd = (): boolean => WebAssembly.validate(RELAXED_PROBE);

@@ -13,12 +13,21 @@ async function open(build: Build, blas: boolean): Promise<Gemm> {
   const { module, relaxed } = loadKernels(build);
   const { exports } = new WebAssembly.Instance(module, { env: { memory, abort: () => {} } });
   const choice = await planGemm({ module, relaxed }, blas);
-  return createGemm({ exports, memory, scratch: SCRATCH, scratchBytes: GEMM_SCRATCH_BYTES, blas, relaxed, choice });
+  return createGemm({
+    exports,
+    memory,
+    scratch: SCRATCH,
+    scratchBytes: GEMM_SCRATCH_BYTES,
+    blas,
+    relaxed,
+    choice,
+  });
 }
 
 const variants: [string, Gemm][] = [['plain', await open('plain', false)]];
 if (hasRelaxedSimd()) variants.push(['relaxed', await open('relaxed', false)]);
-// Where the system has a BLAS this is another library's product; elsewhere it is the kernel again, behind the same rules.
+// Where the system has a BLAS this is another library's product; elsewhere it is the kernel again,
+// behind the same rules.
 variants.push(['auto', await open('auto', true)]);
 
 interface Product {
@@ -33,7 +42,10 @@ interface Product {
   gap: number;
 }
 
-/** Runs a product on random numbers; returns how far it is from float64 (in units of Σ|a·b|), and writes outside C. */
+/**
+ * Runs a product on random numbers; returns how far it is from float64 (in units of Σ|a·b|), and
+ * writes outside C.
+ */
 function check(gemm: Gemm, random: Random, p: Product): { error: number; outside: number } {
   const lda = (p.transposeA ? p.m : p.k) + p.gap;
   const ldb = (p.transposeB ? p.k : p.n) + p.gap;
@@ -47,7 +59,21 @@ function check(gemm: Gemm, random: Random, p: Product): { error: number; outside
   // What C held must not matter when beta is 0.
   if (p.beta === 0) floats.fill(Number.NaN, c, end);
   const before = floats.slice(c - 16, end);
-  gemm.sgemm(p.transposeA, p.transposeB, p.m, p.n, p.k, p.alpha, a * 4, lda, b * 4, ldb, p.beta, c * 4, ldc);
+  gemm.sgemm(
+    p.transposeA,
+    p.transposeB,
+    p.m,
+    p.n,
+    p.k,
+    p.alpha,
+    a * 4,
+    lda,
+    b * 4,
+    ldb,
+    p.beta,
+    c * 4,
+    ldc,
+  );
   const after = floats.slice(c - 16, end);
   let error = 0;
   for (let i = 0; i < p.m; i++) {
@@ -55,7 +81,9 @@ function check(gemm: Gemm, random: Random, p: Product): { error: number; outside
       let sum = 0;
       let absolute = 0;
       for (let q = 0; q < p.k; q++) {
-        const x = floats[a + (p.transposeA ? q * lda + i : i * lda + q)] * floats[b + (p.transposeB ? j * ldb + q : q * ldb + j)];
+        const x =
+          floats[a + (p.transposeA ? q * lda + i : i * lda + q)] *
+          floats[b + (p.transposeB ? j * ldb + q : q * ldb + j)];
         sum += x;
         absolute += Math.abs(x);
       }
@@ -102,7 +130,16 @@ describe.each(variants)('matrix product, %s', (_name, gemm) => {
     for (const transposeA of [false, true]) {
       for (const transposeB of [false, true]) {
         for (const beta of [0, 1]) {
-          const { error, outside } = check(gemm, random, { transposeA, transposeB, m, n, k, alpha: 1, beta, gap: 3 });
+          const { error, outside } = check(gemm, random, {
+            transposeA,
+            transposeB,
+            m,
+            n,
+            k,
+            alpha: 1,
+            beta,
+            gap: 3,
+          });
           expect(error).toBeLessThan(2e-6);
           expect(outside).toBe(-1);
         }
@@ -131,7 +168,16 @@ describe.each(variants)('matrix product, %s', (_name, gemm) => {
 
   it('gives the same bits again', () => {
     const run = (): Float32Array => {
-      check(gemm, new Random(3), { transposeA: false, transposeB: true, m: 33, n: 70, k: 350, alpha: 1, beta: 0, gap: 0 });
+      check(gemm, new Random(3), {
+        transposeA: false,
+        transposeB: true,
+        m: 33,
+        n: 70,
+        k: 350,
+        alpha: 1,
+        beta: 0,
+        gap: 0,
+      });
       const c = MB / 4 + 33 * 350 + 70 * 350 + 16;
       return floats.slice(c, c + 33 * 70);
     };
@@ -146,15 +192,28 @@ describe('the choice', () => {
     process.env.RECKONER_BLAS = 'off';
     expect(await planGemm({ module, relaxed }, true)).toEqual({ library: null, name: 'wasm' });
     process.env.RECKONER_BLAS = '/nowhere/libblas.so';
-    await expect(planGemm({ module, relaxed }, true)).rejects.toThrow(/RECKONER_BLAS=\/nowhere\/libblas.so cannot be loaded/);
+    await expect(planGemm({ module, relaxed }, true)).rejects.toThrow(
+      /RECKONER_BLAS=\/nowhere\/libblas.so cannot be loaded/,
+    );
     delete process.env.RECKONER_BLAS;
   });
 
   it('of another thread is followed, or refused when that cannot be', async () => {
     const { module, relaxed } = loadKernels('plain');
     const { exports } = new WebAssembly.Instance(module, { env: { memory, abort: () => {} } });
-    const context = { exports, memory, scratch: SCRATCH, scratchBytes: GEMM_SCRATCH_BYTES, blas: true, relaxed };
-    expect((await createGemm({ ...context, choice: { library: null, name: 'wasm' } })).name).toBe('wasm');
-    await expect(createGemm({ ...context, choice: { library: '/nowhere/libblas.so', name: 'x' } })).rejects.toThrow(/--no-blas/);
+    const context = {
+      exports,
+      memory,
+      scratch: SCRATCH,
+      scratchBytes: GEMM_SCRATCH_BYTES,
+      blas: true,
+      relaxed,
+    };
+    expect((await createGemm({ ...context, choice: { library: null, name: 'wasm' } })).name).toBe(
+      'wasm',
+    );
+    await expect(
+      createGemm({ ...context, choice: { library: '/nowhere/libblas.so', name: 'x' } }),
+    ).rejects.toThrow(/--no-blas/);
   });
 });

@@ -1,24 +1,31 @@
 /**
- * @file Single-precision matrix products on the WASM memory: our own SIMD kernel, or the system's BLAS.
+ * @file Single-precision matrix products on the WASM memory: our own SIMD kernel, or the system's
+ * BLAS.
  *
- * A good BLAS is two to three times as fast as the WASM kernel, which has 128-bit vectors; a reference `libblas` is slower.
- * So `planGemm` measures both once, for about 10 ms. The main thread decides for a whole group of ranks before they start
- * (a library reads its settings when the process loads it first), and hands its choice to `createGemm` in each: all ranks
- * compute with the same kernels.
+ * A good BLAS is two to three times as fast as the WASM kernel, which has 128-bit vectors; a
+ * reference `libblas` is slower. So `planGemm` measures both once, for about 10 ms. The main thread
+ * decides for a whole group of ranks before they start (a library reads its settings when the
+ * process loads it first), and hands its choice to `createGemm` in each: all ranks compute with the
+ * same kernels.
  *
- * With a BLAS, two kinds of products still stay in WASM: tiny ones, where the call costs more than the product, and up to
- * eight rows against a large matrix (a few people chatting), which a library packs first: 177 µs against 47 for 1 × 1408 × 256, 548
- * against 264 for 4 × 1376 × 512. The rule is by size alone, so it decides alike in every run.
+ * With a BLAS, two kinds of products still stay in WASM: tiny ones, where the call costs more than
+ * the product, and up to eight rows against a large matrix (a few people chatting), which a library
+ * packs first: 177 µs against 47 for 1 × 1408 × 256, 548 against 264 for 4 × 1376 × 512. The rule
+ * is by size alone, so it decides alike in every run.
  */
 import { UserError } from '../../../base/errors.js';
 import type { Blas } from './blas.js';
 
 export interface Gemm {
-  /** What does the work, for people and fingerprints: `wasm`, `wasm-relaxed`, `openblas 0.3.21 SkylakeX`. */
+  /**
+   * What does the work, for people and fingerprints: `wasm`, `wasm-relaxed`, `openblas 0.3.21
+   * SkylakeX`.
+   */
   readonly name: string;
   /**
-   * C[m,n] = alpha·op(A)·op(B) + beta·C, row-major; byte addresses into the memory, leading dimensions in elements; beta is
-   * 0 or 1, and with beta 0 what C held is never read. m, n or k may be 0.
+   * C[m,n] = alpha·op(A)·op(B) + beta·C, row-major; byte addresses into the memory, leading
+   * dimensions in elements; beta is 0 or 1, and with beta 0 what C held is never read. m, n or k
+   * may be 0.
    */
   sgemm(
     transposeA: boolean,
@@ -40,7 +47,10 @@ export interface Gemm {
 /** Scratch that one thread's products need in the memory, 64-byte aligned. */
 export const GEMM_SCRATCH_BYTES = 2 * 1024 * 1024;
 
-/** The part of it that the kernel packs into (assembly/gemm.ts); above it `probeGemm` keeps its operands. */
+/**
+ * The part of it that the kernel packs into (assembly/gemm.ts); above it `probeGemm` keeps its
+ * operands.
+ */
 const GEMM_PACKED_BYTES = 1024 * 1024;
 
 export interface GemmContext {
@@ -83,7 +93,10 @@ type SgemmKernel = (
   scratch: number,
 ) => void;
 
-/** Products of at most this many multiply-adds are left to the WASM kernel: 0.1 µs there, 0.3 µs by a foreign call. */
+/**
+ * Products of at most this many multiply-adds are left to the WASM kernel: 0.1 µs there, 0.3 µs by
+ * a foreign call.
+ */
 const TINY = 1024;
 
 /** Up to this many rows against at least this many numbers of b likewise. */
@@ -146,12 +159,14 @@ function measure(gemms: readonly Gemm[], context: GemmContext): number[] {
 }
 
 /** blas.ts needs Node, and this file must load in a browser. */
-const environment = (): Record<string, string | undefined> => (typeof process === 'undefined' ? {} : process.env);
+const environment = (): Record<string, string | undefined> =>
+  typeof process === 'undefined' ? {} : process.env;
 const openBlas = async (library?: string): Promise<Blas | null> =>
   typeof process === 'undefined' ? null : (await import('./blas.js')).openBlas(library);
 
 /**
- * Decides between BLAS and the WASM kernel. `RECKONER_BLAS` names a library, which is then used without a measurement, or is
+ * Decides between BLAS and the WASM kernel. `RECKONER_BLAS` names a library, which is then used
+ * without a measurement, or is
  * `off`.
  * @throws UserError when `RECKONER_BLAS` names a library that cannot be used.
  */
@@ -170,19 +185,32 @@ export async function probeGemm(context: GemmContext): Promise<GemmChoice> {
   const choice: GemmChoice = { library: blas.library, name: blas.name };
   if (asked) return choice;
   const [withBlas, withWasm] = measure([blasGemm(context, blas), wasmGemm(context)], context);
-  // Near a tie BLAS is taken, so that a noisy measurement does not change a run's library from one start to the next.
+  // Near a tie BLAS is taken, so that a noisy measurement does not change a run's library from one
+  // start to the next.
   return withBlas < 1.25 * withWasm ? choice : own;
 }
 
-/** `probeGemm` in a small memory of its own, for a main thread that plans what its workers will do. */
-export async function planGemm(kernels: { module: WebAssembly.Module; relaxed: boolean }, blas: boolean): Promise<GemmChoice> {
+/**
+ * `probeGemm` in a small memory of its own, for a main thread that plans what its workers will do.
+ */
+export async function planGemm(
+  kernels: { module: WebAssembly.Module; relaxed: boolean },
+  blas: boolean,
+): Promise<GemmChoice> {
   const pages = GEMM_SCRATCH_BYTES / 65536 + 1;
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   const abort = (): never => {
     throw new Error('A WASM kernel aborted.');
   };
   const { exports } = new WebAssembly.Instance(kernels.module, { env: { memory, abort } });
-  return probeGemm({ exports, memory, scratch: 65536, scratchBytes: GEMM_SCRATCH_BYTES, blas, relaxed: kernels.relaxed });
+  return probeGemm({
+    exports,
+    memory,
+    scratch: 65536,
+    scratchBytes: GEMM_SCRATCH_BYTES,
+    blas,
+    relaxed: kernels.relaxed,
+  });
 }
 
 /**
@@ -194,6 +222,9 @@ export async function createGemm(context: GemmContext): Promise<Gemm> {
   if (choice.library === null) return wasmGemm(context);
   const blas = await openBlas(choice.library);
   if (blas === null)
-    throw new UserError('state', `${choice.library} could be loaded in one thread but not in another; use --no-blas.`);
+    throw new UserError(
+      'state',
+      `${choice.library} could be loaded in one thread but not in another; use --no-blas.`,
+    );
   return blasGemm(context, blas);
 }

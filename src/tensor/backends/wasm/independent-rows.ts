@@ -1,15 +1,20 @@
 /**
  * @file Matrix products whose rows do not know of each other.
  *
- * A BLAS picks its kernel, and so the order of its sums, by the size of the product: the same row times the same matrix gives
- * other last bits in a batch of 16 than in one of 64. A server that promises the same output for the same seed cannot have that
- * (He et al. 2025, "Defeating Nondeterminism in LLM Inference"). Switched on, every product goes in blocks of one size, the last
- * one filled up with zeros; within one size the order of the sums is the same for every row, as the tests check on the library
- * that is there. Our own kernel needs no filling: up to four rows it takes each row by itself.
+ * A BLAS picks its kernel, and so the order of its sums, by the size of the product: the same row
+ * times the same matrix gives other last bits in a batch of 16 than in one of 64. A server that
+ * promises the same output for the same seed cannot have that (He et al. 2025, "Defeating
+ * Nondeterminism in LLM Inference"). Switched on, every product goes in blocks of one size, the
+ * last one filled up with zeros; within one size the order of the sums is the same for every row,
+ * as the tests check on the library that is there. Our own kernel needs no filling: up to four rows
+ * it takes each row by itself.
  */
 import type { Gemm } from './gemm.js';
 
-/** Rows of a block for a BLAS: enough that it is worth the call, few enough that one row is not paid for dearly. */
+/**
+ * Rows of a block for a BLAS: enough that it is worth the call, few enough that one row is not paid
+ * for dearly.
+ */
 const BLOCK = 16;
 /** Most rows that our own kernel takes as dot products (assembly/gemm.ts, DOT_ROWS). */
 const DOT_ROWS = 4;
@@ -41,7 +46,21 @@ export function independentRows(
         let row = 0;
         for (; own ? row < m : row + block <= m; row += block) {
           const rows = Math.min(block, m - row);
-          inner.sgemm(false, transposeB, rows, n, k, alpha, a + 4 * row * lda, lda, b, ldb, beta, c + 4 * row * ldc, ldc);
+          inner.sgemm(
+            false,
+            transposeB,
+            rows,
+            n,
+            k,
+            alpha,
+            a + 4 * row * lda,
+            lda,
+            b,
+            ldb,
+            beta,
+            c + 4 * row * ldc,
+            ldc,
+          );
         }
         if (row >= m) return;
         const rest = m - row;
@@ -56,7 +75,21 @@ export function independentRows(
           }
           floats.fill(0, filled + rest * k, filled + block * k);
           if (beta !== 0) floats.fill(0, result + rest * n, result + block * n);
-          inner.sgemm(false, transposeB, block, n, k, alpha, address, k, b, ldb, beta, address + 4 * block * k, n);
+          inner.sgemm(
+            false,
+            transposeB,
+            block,
+            n,
+            k,
+            alpha,
+            address,
+            k,
+            b,
+            ldb,
+            beta,
+            address + 4 * block * k,
+            n,
+          );
           for (let i = 0; i < rest; i++) {
             const from = result + i * n;
             floats.copyWithin(c / 4 + (row + i) * ldc, from, from + n);

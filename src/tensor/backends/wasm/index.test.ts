@@ -1,6 +1,7 @@
 /**
- * @file The WASM backend against the reference: both builds of the kernels, and the system's BLAS. What this machine or this
- * Node does not have runs with what it falls back to, which must be right all the same.
+ * @file The WASM backend against the reference: both builds of the kernels, and the system's BLAS.
+ * What this machine or this Node does not have runs with what it falls back to, which must be right
+ * all the same.
  */
 import { describe, expect, it } from 'vitest';
 import { describeBackend } from '../../testing/describe-backend.js';
@@ -8,11 +9,17 @@ import { createWasmBackend, hasRelaxedSimd } from './index.js';
 
 const memory = { sharedBytes: 64 * 2 ** 20, localBytes: 512 * 2 ** 20 };
 
-describeBackend('wasm, plain kernels', () => createWasmBackend({ ...memory, build: 'plain', blas: false }));
+describeBackend('wasm, plain kernels', () =>
+  createWasmBackend({ ...memory, build: 'plain', blas: false }),
+);
 if (hasRelaxedSimd()) {
-  describeBackend('wasm, relaxed kernels', () => createWasmBackend({ ...memory, build: 'relaxed', blas: false }));
+  describeBackend('wasm, relaxed kernels', () =>
+    createWasmBackend({ ...memory, build: 'relaxed', blas: false }),
+  );
 }
-describeBackend('wasm, with BLAS where there is one', () => createWasmBackend({ ...memory, blas: true }));
+describeBackend('wasm, with BLAS where there is one', () =>
+  createWasmBackend({ ...memory, blas: true }),
+);
 
 describe('exp in the kernels', () => {
   it('is within two units in the last place, 0 below the normal numbers, and hands NaN on', async () => {
@@ -26,7 +33,8 @@ describe('exp in the kernels', () => {
     backend.swiglu(out, gateUp);
     const got = await backend.read(out);
     let worst = 0;
-    for (let i = 0; i < n; i++) worst = Math.max(worst, Math.abs(got[i] / (x[i] / (1 + Math.exp(-x[i]))) - 1));
+    for (let i = 0; i < n; i++)
+      worst = Math.max(worst, Math.abs(got[i] / (x[i] / (1 + Math.exp(-x[i]))) - 1));
     expect(worst).toBeLessThan(4e-7);
 
     const extremes = backend.allocate('f32', [4, 2]);
@@ -45,7 +53,9 @@ describe('exp in the kernels', () => {
     const logits = backend.allocate('f32', [4, 7]);
     backend.write(
       logits,
-      [masked, masked, 3, masked, 3, masked, masked].flatMap((_, i, row) => (i === 0 ? [...row, ...row, ...row, ...row] : [])),
+      [masked, masked, 3, masked, 3, masked, masked].flatMap((_, i, row) =>
+        i === 0 ? [...row, ...row, ...row, ...row] : [],
+      ),
     );
     const uniforms = backend.allocate('f32', [4]);
     backend.write(uniforms, [0, 0.499, 0.501, 1 - 2 ** -24]);

@@ -1,8 +1,9 @@
 /**
- * @file The CPU backend: SIMD kernels in WebAssembly over one memory that all ranks share, and the system's BLAS for matrix
- * products where there is one.
+ * @file The CPU backend: SIMD kernels in WebAssembly over one memory that all ranks share, and the
+ * system's BLAS for matrix products where there is one.
  *
- * A method checks shapes and calls one kernel with addresses; it is done when it returns, so `sync` has nothing to wait for.
+ * A method checks shapes and calls one kernel with addresses; it is done when it returns, so `sync`
+ * has nothing to wait for.
  */
 import { UserError } from '../../../base/errors.js';
 import type {
@@ -36,7 +37,13 @@ import { createGemm, GEMM_SCRATCH_BYTES, type Gemm, type GemmChoice, planGemm } 
 import { type IndependentRows, independentRows } from './independent-rows.js';
 import type { KernelExports } from './kernels.js';
 import type { Build, Kernels } from './load.js';
-import { createWasmMemory, layoutOf, Stacks, type WasmMemory, type WasmMemoryOptions } from './memory.js';
+import {
+  createWasmMemory,
+  layoutOf,
+  Stacks,
+  type WasmMemory,
+  type WasmMemoryOptions,
+} from './memory.js';
 import { batchedMatmul, frozenRows, groupedMatmul, matmul } from './products.js';
 import { WasmRanks } from './ranks.js';
 import { f32, f32Strided, i32, mismatch, WasmTensor } from './tensor.js';
@@ -49,7 +56,10 @@ export { createWasmMemory, type WasmMemory, type WasmMemoryOptions } from './mem
 export { abortRanks } from './ranks.js';
 
 export interface WasmBackendOptions extends WasmMemoryOptions {
-  /** The group's memory, from `createWasmMemory`; without it the backend makes its own, from the sizes given here. */
+  /**
+   * The group's memory, from `createWasmMemory`; without it the backend makes its own, from the
+   * sizes given here.
+   */
   memory?: WasmMemory;
   /** Default 0. */
   rank?: number;
@@ -57,14 +67,22 @@ export interface WasmBackendOptions extends WasmMemoryOptions {
   build?: Build;
   /** False keeps matrix products in the WASM kernels. Default true. */
   blas?: boolean;
-  /** What the main thread found with `probeGemm`, so that all ranks compute alike; without it this thread looks for itself. */
+  /**
+   * What the main thread found with `probeGemm`, so that all ranks compute alike; without it this
+   * thread looks for itself.
+   */
   choice?: GemmChoice;
   /** Compiled kernels, for hosts without files (a browser) or to spare workers the compilation. */
   kernels?: Kernels;
 }
 
-/** Decides what multiplies matrices, by measurement. The main thread asks before any worker starts, and tells them all. */
-export async function probeGemm(options: Pick<WasmBackendOptions, 'blas' | 'build' | 'kernels'> = {}): Promise<GemmChoice> {
+/**
+ * Decides what multiplies matrices, by measurement. The main thread asks before any worker starts,
+ * and tells them all.
+ */
+export async function probeGemm(
+  options: Pick<WasmBackendOptions, 'blas' | 'build' | 'kernels'> = {},
+): Promise<GemmChoice> {
   const kernels = options.kernels ?? (await import('./load.js')).loadKernels(options.build);
   return planGemm(kernels, options.blas ?? true);
 }
@@ -75,12 +93,17 @@ export async function createWasmBackend(options: WasmBackendOptions = {}): Promi
   const memory = options.memory ?? createWasmMemory(options);
   const rank = options.rank ?? 0;
   if (!Number.isInteger(rank) || rank < 0 || rank >= memory.worldSize) {
-    throw new UserError('usage', `rank is ${rank}; it must be an integer from 0 to ${memory.worldSize - 1}.`);
+    throw new UserError(
+      'usage',
+      `rank is ${rank}; it must be an integer from 0 to ${memory.worldSize - 1}.`,
+    );
   }
   const abort = (): never => {
     throw new Error('A WASM kernel aborted.');
   };
-  const { exports } = new WebAssembly.Instance(kernels.module, { env: { memory: memory.memory, abort } });
+  const { exports } = new WebAssembly.Instance(kernels.module, {
+    env: { memory: memory.memory, abort },
+  });
   const gemm = await createGemm({
     exports,
     memory: memory.memory,
@@ -95,7 +118,10 @@ export async function createWasmBackend(options: WasmBackendOptions = {}): Promi
 
 const strided = (t: WasmTensor): Strided => ({ address: t.address, stride: t.rowStride });
 
-/** Checks the parts of latent attention's keys and values; sizes of a head's key, of its shared part, and of its value. */
+/**
+ * Checks the parts of latent attention's keys and values; sizes of a head's key, of its shared
+ * part, and of its value.
+ */
 function headsOf(method: string, k: Tensor, v: Tensor, up: Tensor, shared: Tensor, heads: number) {
   const tk = f32(method, k);
   const tv = f32(method, v);
@@ -136,7 +162,13 @@ class WasmBackend implements Backend {
   private readonly vocabularyContext;
   private readonly withScratch: (bytes: number, body: (address: number) => void) => void;
 
-  constructor(memory: WasmMemory, rank: number, exports: WebAssembly.Exports, kernels: Kernels, gemm: Gemm) {
+  constructor(
+    memory: WasmMemory,
+    rank: number,
+    exports: WebAssembly.Exports,
+    kernels: Kernels,
+    gemm: Gemm,
+  ) {
     const layout = layoutOf(memory, rank);
     this.fingerprint = `wasm ${kernels.relaxed ? 'relaxed' : 'plain'} ${kernels.id}, ${gemm.name}`;
     this.ranks = new WasmRanks(memory, rank, exports);
@@ -165,16 +197,22 @@ class WasmBackend implements Backend {
     };
     const { withScratch } = this;
     this.products = independentRows(gemm, memory.memory, withScratch);
-    this.productContext = { gemm: this.products.gemm, memory: memory.memory, expandBf16: this.kernels.expandBf16, withScratch };
+    this.productContext = {
+      gemm: this.products.gemm,
+      memory: memory.memory,
+      expandBf16: this.kernels.expandBf16,
+      withScratch,
+    };
     this.vocabularyContext = { ...this.productContext, kernels: this.kernels };
   }
 
-  // ── memory ────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── memory ─────────────────────────────────────────────────────────────────────────────────────
 
   allocate(dtype: 'f32' | 'i32', shape: readonly number[], placement: Placement = 'local'): Tensor {
     let size = 1;
     for (const dimension of shape) size *= dimension;
-    if (!Number.isInteger(size) || size < 0) throw new Error(`allocate: [${shape.join(', ')}] is no shape.`);
+    if (!Number.isInteger(size) || size < 0)
+      throw new Error(`allocate: [${shape.join(', ')}] is no shape.`);
     const stack = placement === 'local' ? this.stacks.local : this.stacks.shared;
     const columns = shape.length === 0 ? 1 : shape[shape.length - 1];
     return new WasmTensor(dtype, shape, columns, placement, stack.push(size * 4));
@@ -193,7 +231,8 @@ class WasmBackend implements Backend {
   }
 
   freeze(bits: Uint16Array, shape: readonly [number, number]): Tensor {
-    if (bits.length !== shape[0] * shape[1]) throw new Error(`freeze: ${bits.length} numbers for [${shape.join(', ')}].`);
+    if (bits.length !== shape[0] * shape[1])
+      throw new Error(`freeze: ${bits.length} numbers for [${shape.join(', ')}].`);
     return new WasmTensor('bf16', shape, shape[1], 'local', 0, bits);
   }
 
@@ -201,8 +240,19 @@ class WasmBackend implements Backend {
     const t = tensor as WasmTensor;
     const columns = shape.length === 0 ? 1 : shape[shape.length - 1];
     const bits = t.bits ? t.bits.subarray(offset) : null;
-    const view = new WasmTensor(t.dtype, shape, rowStride ?? columns, t.placement, bits ? 0 : t.address + 4 * offset, bits);
-    if (offset < 0 || (view.size > 0 && offset + view.extent > t.extent) || view.rowStride < columns) {
+    const view = new WasmTensor(
+      t.dtype,
+      shape,
+      rowStride ?? columns,
+      t.placement,
+      bits ? 0 : t.address + 4 * offset,
+      bits,
+    );
+    if (
+      offset < 0 ||
+      (view.size > 0 && offset + view.extent > t.extent) ||
+      view.rowStride < columns
+    ) {
       throw mismatch('view', `offset ${offset} does not fit`, { tensor, view });
     }
     return view;
@@ -218,7 +268,8 @@ class WasmBackend implements Backend {
 
   async read(tensor: Tensor): Promise<HostArray> {
     const t = tensor as WasmTensor;
-    if (t.dtype === 'bf16' || !t.contiguous) throw mismatch('read', 'wants a contiguous f32 or i32 tensor', { tensor });
+    if (t.dtype === 'bf16' || !t.contiguous)
+      throw mismatch('read', 'wants a contiguous f32 or i32 tensor', { tensor });
     const from = t.address / 4;
     return (t.dtype === 'f32' ? this.f32s : this.i32s).slice(from, from + t.size);
   }
@@ -231,11 +282,12 @@ class WasmBackend implements Backend {
 
   async close(): Promise<void> {}
 
-  // ── elementwise ───────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── elementwise ────────────────────────────────────────────────────────────────────────────────
 
   fill(out: Tensor, value: number): void {
     const o = out as WasmTensor;
-    if (o.dtype === 'bf16' || !o.contiguous) throw mismatch('fill', 'wants a contiguous f32 or i32 tensor', { out });
+    if (o.dtype === 'bf16' || !o.contiguous)
+      throw mismatch('fill', 'wants a contiguous f32 or i32 tensor', { out });
     if (o.dtype === 'f32') this.kernels.fill(o.address, o.size, value);
     else this.kernels.fillInteger(o.address, o.size, value);
   }
@@ -243,12 +295,14 @@ class WasmBackend implements Backend {
   copy(out: Tensor, a: Tensor): void {
     const o = out as WasmTensor;
     const x = a as WasmTensor;
-    if (o.dtype !== x.dtype || o.dtype === 'bf16') throw mismatch('copy', 'kinds of numbers differ', { out, a });
+    if (o.dtype !== x.dtype || o.dtype === 'bf16')
+      throw mismatch('copy', 'kinds of numbers differ', { out, a });
     if (o.contiguous && x.contiguous && o.size === x.size) {
       this.kernels.copyRows(o.address, 0, x.address, 0, 1, o.size);
       return;
     }
-    if (o.rows !== x.rows || o.columns !== x.columns) throw mismatch('copy', 'shapes differ', { out, a });
+    if (o.rows !== x.rows || o.columns !== x.columns)
+      throw mismatch('copy', 'shapes differ', { out, a });
     this.kernels.copyRows(o.address, o.rowStride, x.address, x.rowStride, o.rows, o.columns);
   }
 
@@ -256,7 +310,8 @@ class WasmBackend implements Backend {
     const o = f32('add', out);
     const x = f32('add', a);
     const y = f32('add', b);
-    if (o.size !== x.size || o.size !== y.size) throw mismatch('add', 'shapes differ', { out, a, b });
+    if (o.size !== x.size || o.size !== y.size)
+      throw mismatch('add', 'shapes differ', { out, a, b });
     this.kernels.add(o.address, x.address, y.address, o.size);
   }
 
@@ -267,19 +322,39 @@ class WasmBackend implements Backend {
       this.kernels.scaleRows(o.address, 0, x.address, 0, 1, o.size, scale, accumulate);
       return;
     }
-    if (o.rows !== x.rows || o.columns !== x.columns) throw mismatch('scale', 'shapes differ', { out, a });
-    this.kernels.scaleRows(o.address, o.rowStride, x.address, x.rowStride, o.rows, o.columns, scale, accumulate);
+    if (o.rows !== x.rows || o.columns !== x.columns)
+      throw mismatch('scale', 'shapes differ', { out, a });
+    this.kernels.scaleRows(
+      o.address,
+      o.rowStride,
+      x.address,
+      x.rowStride,
+      o.rows,
+      o.columns,
+      scale,
+      accumulate,
+    );
   }
 
   scaleBy(out: Tensor, a: Tensor, s: Tensor): void {
     const o = f32('scaleBy', out);
     const x = f32('scaleBy', a);
     const factor = f32('scaleBy', s);
-    if (o.size !== x.size || factor.size !== 1) throw mismatch('scaleBy', 'shapes differ', { out, a, s });
-    this.kernels.scaleRows(o.address, 0, x.address, 0, 1, o.size, this.f32s[factor.address / 4], false);
+    if (o.size !== x.size || factor.size !== 1)
+      throw mismatch('scaleBy', 'shapes differ', { out, a, s });
+    this.kernels.scaleRows(
+      o.address,
+      0,
+      x.address,
+      0,
+      1,
+      o.size,
+      this.f32s[factor.address / 4],
+      false,
+    );
   }
 
-  // ── matrix products ───────────────────────────────────────────────────────────────────────────────────────────────
+  // ── matrix products ────────────────────────────────────────────────────────────────────────────
 
   matmul(out: Tensor, a: Tensor, b: Tensor, options?: MatmulOptions): void {
     matmul(this.productContext, out, a, b, options);
@@ -289,11 +364,18 @@ class WasmBackend implements Backend {
     batchedMatmul(this.productContext, out, a, b, options);
   }
 
-  groupedMatmul(out: Tensor, a: Tensor, b: Tensor, offsets: Tensor, kind: GroupedKind, accumulate: boolean): void {
+  groupedMatmul(
+    out: Tensor,
+    a: Tensor,
+    b: Tensor,
+    offsets: Tensor,
+    kind: GroupedKind,
+    accumulate: boolean,
+  ): void {
     groupedMatmul(this.productContext, out, a, b, offsets, kind, accumulate);
   }
 
-  // ── the decoder's operations ──────────────────────────────────────────────────────────────────────────────────────
+  // ── the decoder's operations ───────────────────────────────────────────────────────────────────
 
   rmsNorm(out: Tensor, inverseRms: Tensor, x: Tensor, weight: Tensor, epsilon: number): void {
     const o = f32Strided('rmsNorm', out);
@@ -302,10 +384,26 @@ class WasmBackend implements Backend {
     const w = f32('rmsNorm', weight);
     const d = w.size;
     const blocks = d === 0 ? 0 : v.columns / d;
-    if (o.rows !== v.rows || o.columns !== v.columns || !Number.isInteger(blocks) || r.size !== v.rows * blocks) {
+    if (
+      o.rows !== v.rows ||
+      o.columns !== v.columns ||
+      !Number.isInteger(blocks) ||
+      r.size !== v.rows * blocks
+    ) {
       throw mismatch('rmsNorm', 'shapes do not fit', { out, inverseRms, x, weight });
     }
-    this.kernels.rmsNorm(o.address, o.rowStride, r.address, v.address, v.rowStride, w.address, v.rows, blocks, d, epsilon);
+    this.kernels.rmsNorm(
+      o.address,
+      o.rowStride,
+      r.address,
+      v.address,
+      v.rowStride,
+      w.address,
+      v.rows,
+      blocks,
+      d,
+      epsilon,
+    );
   }
 
   rmsNormBackward(
@@ -400,7 +498,8 @@ class WasmBackend implements Backend {
   swiglu(out: Tensor, gateUp: Tensor): void {
     const o = f32('swiglu', out);
     const g = f32('swiglu', gateUp);
-    if (g.rows !== o.rows || g.columns !== 2 * o.columns) throw mismatch('swiglu', 'shapes do not fit', { out, gateUp });
+    if (g.rows !== o.rows || g.columns !== 2 * o.columns)
+      throw mismatch('swiglu', 'shapes do not fit', { out, gateUp });
     this.kernels.swiglu(o.address, g.address, o.rows, o.columns);
   }
 
@@ -408,13 +507,26 @@ class WasmBackend implements Backend {
     const d = f32('swigluBackward', dGateUp);
     const o = f32('swigluBackward', dOut);
     const g = f32('swigluBackward', gateUp);
-    if (g.rows !== o.rows || g.columns !== 2 * o.columns || d.rows !== g.rows || d.columns !== g.columns) {
+    if (
+      g.rows !== o.rows ||
+      g.columns !== 2 * o.columns ||
+      d.rows !== g.rows ||
+      d.columns !== g.columns
+    ) {
       throw mismatch('swigluBackward', 'shapes do not fit', { dGateUp, dOut, gateUp });
     }
     const { local } = this.stacks;
     const { used } = local;
     const powers = local.push(4 * o.columns);
-    this.kernels.swigluBackward(d.address, o.address, g.address, o.rows, o.columns, accumulate, powers);
+    this.kernels.swigluBackward(
+      d.address,
+      o.address,
+      g.address,
+      o.rows,
+      o.columns,
+      accumulate,
+      powers,
+    );
     local.used = used;
   }
 
@@ -426,8 +538,14 @@ class WasmBackend implements Backend {
     const o = f32('embedding', out);
     const n = i32('embedding', ids);
     const t = table as WasmTensor;
-    if (o.rows !== n.size || o.columns !== t.columns) throw mismatch('embedding', 'shapes do not fit', { out, table, ids });
-    frozenRows(this.productContext, o, t, this.i32s.subarray(n.address / 4, n.address / 4 + n.size));
+    if (o.rows !== n.size || o.columns !== t.columns)
+      throw mismatch('embedding', 'shapes do not fit', { out, table, ids });
+    frozenRows(
+      this.productContext,
+      o,
+      t,
+      this.i32s.subarray(n.address / 4, n.address / 4 + n.size),
+    );
   }
 
   gatherRows(out: Tensor, a: Tensor, rows: Tensor): void {
@@ -438,7 +556,8 @@ class WasmBackend implements Backend {
     const o = f32(method, out);
     const t = f32(method, table);
     const n = i32(method, ids);
-    if (o.rows !== n.size || o.columns !== t.columns) throw mismatch(method, 'shapes do not fit', { out, table, ids });
+    if (o.rows !== n.size || o.columns !== t.columns)
+      throw mismatch(method, 'shapes do not fit', { out, table, ids });
     this.kernels.gatherRows(o.address, t.address, n.address, o.rows, o.columns);
   }
 
@@ -456,11 +575,20 @@ class WasmBackend implements Backend {
     const o = f32('scatterRows', out);
     const v = f32Strided('scatterRows', a);
     const n = i32('scatterRows', rows);
-    if (v.rows !== n.size || v.columns !== o.columns) throw mismatch('scatterRows', 'shapes do not fit', { out, a, rows });
-    this.kernels.scatterRows(o.address, v.address, v.rowStride, n.address, v.rows, v.columns, accumulate);
+    if (v.rows !== n.size || v.columns !== o.columns)
+      throw mismatch('scatterRows', 'shapes do not fit', { out, a, rows });
+    this.kernels.scatterRows(
+      o.address,
+      v.address,
+      v.rowStride,
+      n.address,
+      v.rows,
+      v.columns,
+      accumulate,
+    );
   }
 
-  // ── attention ─────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── attention ──────────────────────────────────────────────────────────────────────────────────
 
   /** Checks shapes and gathers what forward and derivative share. */
   private attentionArguments(
@@ -496,7 +624,14 @@ class WasmBackend implements Backend {
       s.size < 1 ||
       this.i32s[s.address / 4 + s.size - 1] !== rows
     ) {
-      throw mismatch(method, `shapes do not fit ${heads} heads, ${kvHeads} kv heads`, { out, logSumExp, q, k, v, segments });
+      throw mismatch(method, `shapes do not fit ${heads} heads, ${kvHeads} kv heads`, {
+        out,
+        logSumExp,
+        q,
+        k,
+        v,
+        segments,
+      });
     }
     return {
       heads,
@@ -514,8 +649,19 @@ class WasmBackend implements Backend {
     };
   }
 
-  attention(out: Tensor, logSumExp: Tensor, q: Tensor, k: Tensor, v: Tensor, segments: Tensor, options: AttentionOptions): void {
-    attentionForward(this.attentionContext, this.attentionArguments('attention', out, logSumExp, q, k, v, segments, options));
+  attention(
+    out: Tensor,
+    logSumExp: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    segments: Tensor,
+    options: AttentionOptions,
+  ): void {
+    attentionForward(
+      this.attentionContext,
+      this.attentionArguments('attention', out, logSumExp, q, k, v, segments, options),
+    );
   }
 
   attentionBackward(
@@ -585,7 +731,13 @@ class WasmBackend implements Backend {
       ownStart.size !== batch ||
       ownLength.size !== batch
     ) {
-      throw mismatch(method, `shapes do not fit ${heads} heads, ${kvHeads} kv heads`, { out, q, keys, values, ...tables });
+      throw mismatch(method, `shapes do not fit ${heads} heads, ${kvHeads} kv heads`, {
+        out,
+        q,
+        keys,
+        values,
+        ...tables,
+      });
     }
     attentionCached(this.attentionContext, {
       heads,
@@ -605,12 +757,23 @@ class WasmBackend implements Backend {
     });
   }
 
-  // ── latent attention and the mixture of experts ───────────────────────────────────────────────────────────────────
+  // ── latent attention and the mixture of experts ────────────────────────────────────────────────
 
   joinHeads(k: Tensor, v: Tensor, up: Tensor, shared: Tensor, heads: number): void {
     const { address, rows, dn, dr, dv } = headsOf('joinHeads', k, v, up, shared, heads);
     const s = f32Strided('joinHeads', shared);
-    this.kernels.joinHeads(address.k, address.v, address.up, s.address, s.rowStride, rows, heads, dn, dr, dv);
+    this.kernels.joinHeads(
+      address.k,
+      address.v,
+      address.up,
+      s.address,
+      s.rowStride,
+      rows,
+      heads,
+      dn,
+      dr,
+      dv,
+    );
   }
 
   joinHeadsBackward(
@@ -640,7 +803,14 @@ class WasmBackend implements Backend {
     );
   }
 
-  route(experts: Tensor, weights: Tensor, scores: Tensor, logits: Tensor, bias: Tensor, options: RouteOptions): void {
+  route(
+    experts: Tensor,
+    weights: Tensor,
+    scores: Tensor,
+    logits: Tensor,
+    bias: Tensor,
+    options: RouteOptions,
+  ): void {
     const e = i32('route', experts);
     const w = f32('route', weights);
     const s = f32('route', scores);
@@ -656,7 +826,13 @@ class WasmBackend implements Backend {
       topGroups > groups ||
       e.columns > (topGroups * l.columns) / groups
     ) {
-      throw mismatch('route', `shapes do not fit ${topGroups} of ${groups} groups`, { experts, weights, scores, logits, bias });
+      throw mismatch('route', `shapes do not fit ${topGroups} of ${groups} groups`, {
+        experts,
+        weights,
+        scores,
+        logits,
+        bias,
+      });
     }
     this.withScratch(4 * (l.columns + groups), (scratch) =>
       this.kernels.route(
@@ -694,10 +870,28 @@ class WasmBackend implements Backend {
     }
     const { normalize, scale } = options;
     const [rows, width] = [s.rows, s.columns];
-    this.kernels.routeBackward(d.address, w.address, e.address, s.address, rows, width, e.columns, normalize, scale, accumulate);
+    this.kernels.routeBackward(
+      d.address,
+      w.address,
+      e.address,
+      s.address,
+      rows,
+      width,
+      e.columns,
+      normalize,
+      scale,
+      accumulate,
+    );
   }
 
-  balanceLoss(dLogits: Tensor, loss: Tensor, scores: Tensor, experts: Tensor, segments: Tensor, coefficient: number): void {
+  balanceLoss(
+    dLogits: Tensor,
+    loss: Tensor,
+    scores: Tensor,
+    experts: Tensor,
+    segments: Tensor,
+    coefficient: number,
+  ): void {
     const method = 'balanceLoss';
     const d = f32(method, dLogits);
     const o = f32(method, loss);
@@ -728,7 +922,13 @@ class WasmBackend implements Backend {
     });
   }
 
-  sortByExpert(offsets: Tensor, tokens: Tensor, slots: Tensor, load: Tensor | null, experts: Tensor): void {
+  sortByExpert(
+    offsets: Tensor,
+    tokens: Tensor,
+    slots: Tensor,
+    load: Tensor | null,
+    experts: Tensor,
+  ): void {
     const method = 'sortByExpert';
     const o = i32(method, offsets);
     const t = i32(method, tokens);
@@ -740,23 +940,60 @@ class WasmBackend implements Backend {
     }
     const count = o.size - 1;
     this.withScratch(4 * count, (next) =>
-      this.kernels.sortByExpert(o.address, t.address, s.address, l ? l.address : 0, e.address, e.size, count, e.columns, next),
+      this.kernels.sortByExpert(
+        o.address,
+        t.address,
+        s.address,
+        l ? l.address : 0,
+        e.address,
+        e.size,
+        count,
+        e.columns,
+        next,
+      ),
     );
   }
 
-  combineRows(out: Tensor, y: Tensor, slots: Tensor, weights: Tensor | null, accumulate: boolean): void {
+  combineRows(
+    out: Tensor,
+    y: Tensor,
+    slots: Tensor,
+    weights: Tensor | null,
+    accumulate: boolean,
+  ): void {
     const o = f32('combineRows', out);
     const v = f32('combineRows', y);
     const s = i32('combineRows', slots);
     const w = weights && f32('combineRows', weights);
-    if (s.rows !== o.rows || v.columns !== o.columns || v.rows !== s.size || (w && w.size !== s.size)) {
+    if (
+      s.rows !== o.rows ||
+      v.columns !== o.columns ||
+      v.rows !== s.size ||
+      (w && w.size !== s.size)
+    ) {
       throw mismatch('combineRows', 'shapes do not fit', { out, y, slots, weights });
     }
     const weightsAt = w ? w.address : 0;
-    this.kernels.combineRows(o.address, v.address, s.address, weightsAt, o.rows, o.columns, s.columns, accumulate);
+    this.kernels.combineRows(
+      o.address,
+      v.address,
+      s.address,
+      weightsAt,
+      o.rows,
+      o.columns,
+      s.columns,
+      accumulate,
+    );
   }
 
-  combineRowsBackward(dY: Tensor, dWeights: Tensor, dOut: Tensor, y: Tensor, slots: Tensor, weights: Tensor): void {
+  combineRowsBackward(
+    dY: Tensor,
+    dWeights: Tensor,
+    dOut: Tensor,
+    y: Tensor,
+    slots: Tensor,
+    weights: Tensor,
+  ): void {
     const method = 'combineRowsBackward';
     const d = f32(method, dY);
     const dw = f32(method, dWeights);
@@ -775,17 +1012,28 @@ class WasmBackend implements Backend {
     ) {
       throw mismatch(method, 'shapes do not fit', { dY, dWeights, dOut, y, slots, weights });
     }
-    this.kernels.combineRowsBackward(d.address, dw.address, g.address, v.address, s.address, w.address, rows, columns, s.columns);
+    this.kernels.combineRowsBackward(
+      d.address,
+      dw.address,
+      g.address,
+      v.address,
+      s.address,
+      w.address,
+      rows,
+      columns,
+      s.columns,
+    );
   }
 
   quantizeFp8(out: Tensor, a: Tensor, block: { rows: number; columns: number }): void {
     const o = f32('quantizeFp8', out);
     const v = f32('quantizeFp8', a);
-    if (o.rows !== v.rows || o.columns !== v.columns) throw mismatch('quantizeFp8', 'shapes differ', { out, a });
+    if (o.rows !== v.rows || o.columns !== v.columns)
+      throw mismatch('quantizeFp8', 'shapes differ', { out, a });
     this.kernels.quantizeFp8(o.address, v.address, v.rows, v.columns, block.rows, block.columns);
   }
 
-  // ── the vocabulary ────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── the vocabulary ─────────────────────────────────────────────────────────────────────────────
 
   tokenLogProbabilities(
     logProbabilities: Tensor,
@@ -797,7 +1045,16 @@ class WasmBackend implements Backend {
     temperature: number,
   ): void {
     const context = this.vocabularyContext;
-    tokenLogProbabilities(context, logProbabilities, entropy, logSumExp, hidden, head, targets, temperature);
+    tokenLogProbabilities(
+      context,
+      logProbabilities,
+      entropy,
+      logSumExp,
+      hidden,
+      head,
+      targets,
+      temperature,
+    );
   }
 
   tokenLogProbabilitiesBackward(
@@ -827,31 +1084,61 @@ class WasmBackend implements Backend {
     );
   }
 
-  sample(ids: Tensor, logProbabilities: Tensor, logits: Tensor, uniforms: Tensor, temperature: number): void {
+  sample(
+    ids: Tensor,
+    logProbabilities: Tensor,
+    logits: Tensor,
+    uniforms: Tensor,
+    temperature: number,
+  ): void {
     const n = i32('sample', ids);
     const p = f32('sample', logProbabilities);
     const l = f32('sample', logits);
     const u = f32('sample', uniforms);
-    if (n.size !== l.rows || p.size !== l.rows || u.size !== l.rows || (l.columns === 0 && l.rows > 0)) {
+    if (
+      n.size !== l.rows ||
+      p.size !== l.rows ||
+      u.size !== l.rows ||
+      (l.columns === 0 && l.rows > 0)
+    ) {
       throw mismatch('sample', 'shapes do not fit', { ids, logProbabilities, logits, uniforms });
     }
     const { local } = this.stacks;
     const { used } = local;
     const powers = local.push(4 * l.columns);
     const inverse = temperature === 0 ? 0 : 1 / temperature;
-    this.kernels.sample(n.address, p.address, l.address, u.address, l.rows, l.columns, inverse, powers);
+    this.kernels.sample(
+      n.address,
+      p.address,
+      l.address,
+      u.address,
+      l.rows,
+      l.columns,
+      inverse,
+      powers,
+    );
     local.used = used;
   }
 
-  // ── losses ────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── losses ─────────────────────────────────────────────────────────────────────────────────────
 
-  crossEntropyLoss(dLogProbabilities: Tensor, loss: Tensor, logProbabilities: Tensor, weights: Tensor): void {
+  crossEntropyLoss(
+    dLogProbabilities: Tensor,
+    loss: Tensor,
+    logProbabilities: Tensor,
+    weights: Tensor,
+  ): void {
     const d = f32('crossEntropyLoss', dLogProbabilities);
     const o = f32('crossEntropyLoss', loss);
     const p = f32('crossEntropyLoss', logProbabilities);
     const w = f32('crossEntropyLoss', weights);
     if (o.size !== 1 || d.size !== p.size || w.size !== p.size) {
-      throw mismatch('crossEntropyLoss', 'shapes differ', { dLogProbabilities, loss, logProbabilities, weights });
+      throw mismatch('crossEntropyLoss', 'shapes differ', {
+        dLogProbabilities,
+        loss,
+        logProbabilities,
+        weights,
+      });
     }
     this.kernels.crossEntropyLoss(d.address, o.address, p.address, w.address, p.size);
   }
@@ -875,7 +1162,14 @@ class WasmBackend implements Backend {
     const a = f32(method, advantages);
     const w = f32(method, weights);
     const n = p.size;
-    if (m.size !== POLICY_METRICS.length || d.size !== n || o.size !== n || (r && r.size !== n) || a.size !== n || w.size !== n) {
+    if (
+      m.size !== POLICY_METRICS.length ||
+      d.size !== n ||
+      o.size !== n ||
+      (r && r.size !== n) ||
+      a.size !== n ||
+      w.size !== n
+    ) {
       throw mismatch(method, 'shapes differ', {
         dLogProbabilities,
         metrics,
@@ -886,7 +1180,8 @@ class WasmBackend implements Backend {
         weights,
       });
     }
-    if (!r && options.klCoefficient !== 0) throw new Error('policyLoss: klCoefficient is not 0, but there is no reference.');
+    if (!r && options.klCoefficient !== 0)
+      throw new Error('policyLoss: klCoefficient is not 0, but there is no reference.');
     this.kernels.policyLoss(
       d.address,
       m.address,
@@ -902,7 +1197,7 @@ class WasmBackend implements Backend {
     );
   }
 
-  // ── optimizers ────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── optimizers ─────────────────────────────────────────────────────────────────────────────────
 
   sumSquares(out: Tensor, x: Tensor, accumulate: boolean): void {
     const o = f32('sumSquares', out);
@@ -918,14 +1213,20 @@ class WasmBackend implements Backend {
     if (o.size !== 1) throw mismatch('clipScale', 'wants out [1]', { out, sumSquares });
     let sum = 0;
     for (let i = 0; i < s.size; i++) sum += this.f32s[s.address / 4 + i];
-    const scale = maxNorm === Infinity ? (Number.isNaN(sum) ? Number.NaN : 1) : Math.min(1, maxNorm / (Math.sqrt(sum) + 1e-6));
+    const scale =
+      maxNorm === Infinity
+        ? Number.isNaN(sum)
+          ? Number.NaN
+          : 1
+        : Math.min(1, maxNorm / (Math.sqrt(sum) + 1e-6));
     this.f32s[o.address / 4] = scale;
   }
 
   inverseNorm(out: Tensor, sumSquares: Tensor, epsilon: number): void {
     const o = f32('inverseNorm', out);
     const s = f32('inverseNorm', sumSquares);
-    if (o.size !== 1 || s.size !== 1) throw mismatch('inverseNorm', 'wants [1] and [1]', { out, sumSquares });
+    if (o.size !== 1 || s.size !== 1)
+      throw mismatch('inverseNorm', 'wants [1] and [1]', { out, sumSquares });
     this.f32s[o.address / 4] = 1 / (Math.sqrt(this.f32s[s.address / 4]) + epsilon);
   }
 
@@ -943,7 +1244,13 @@ class WasmBackend implements Backend {
     const g = f32('adamw', gradient);
     const s = f32('adamw', gradientScale);
     if (m.size !== p.size || v.size !== p.size || g.size !== p.size || s.size !== 1) {
-      throw mismatch('adamw', 'shapes differ', { parameter, firstMoment, secondMoment, gradient, gradientScale });
+      throw mismatch('adamw', 'shapes differ', {
+        parameter,
+        firstMoment,
+        secondMoment,
+        gradient,
+        gradientScale,
+      });
     }
     const { lr, beta1, beta2, epsilon, weightDecay, step } = options;
     this.kernels.adamw(
@@ -964,7 +1271,13 @@ class WasmBackend implements Backend {
     );
   }
 
-  muon(parameter: Tensor, momentum: Tensor, gradient: Tensor, gradientScale: Tensor, options: MuonOptions): void {
+  muon(
+    parameter: Tensor,
+    momentum: Tensor,
+    gradient: Tensor,
+    gradientScale: Tensor,
+    options: MuonOptions,
+  ): void {
     composeMuon(this, parameter, momentum, gradient, gradientScale, options);
   }
 }

@@ -1,10 +1,18 @@
 /**
- * @file The types of the kernels' exports, as assembly/*.ts defines them. Addresses are bytes, strides and sizes are elements.
+ * @file The types of the kernels' exports, as assembly/*.ts defines them. Addresses are bytes,
+ * strides and sizes are elements.
  */
 export interface KernelExports {
   fill(out: number, n: number, value: number): void;
   fillInteger(out: number, n: number, value: number): void;
-  copyRows(out: number, outStride: number, a: number, aStride: number, rows: number, columns: number): void;
+  copyRows(
+    out: number,
+    outStride: number,
+    a: number,
+    aStride: number,
+    rows: number,
+    columns: number,
+  ): void;
   add(out: number, a: number, b: number, n: number): void;
   scaleRows(
     out: number,
@@ -71,7 +79,15 @@ export interface KernelExports {
     powers: number,
   ): void;
   gatherRows(out: number, table: number, ids: number, rows: number, columns: number): void;
-  scatterRows(out: number, a: number, aStride: number, ids: number, rows: number, columns: number, accumulate: boolean): void;
+  scatterRows(
+    out: number,
+    a: number,
+    aStride: number,
+    ids: number,
+    rows: number,
+    columns: number,
+    accumulate: boolean,
+  ): void;
   joinHeads(
     k: number,
     v: number,
@@ -168,7 +184,14 @@ export interface KernelExports {
     columns: number,
     topK: number,
   ): void;
-  quantizeFp8(out: number, a: number, rows: number, columns: number, blockRows: number, blockColumns: number): void;
+  quantizeFp8(
+    out: number,
+    a: number,
+    rows: number,
+    columns: number,
+    blockRows: number,
+    blockColumns: number,
+  ): void;
   tokenLogProbabilities(
     logProbabilities: number,
     entropy: number,
@@ -199,7 +222,13 @@ export interface KernelExports {
     inverseTemperature: number,
     powers: number,
   ): void;
-  crossEntropyLoss(dLogProbabilities: number, loss: number, logProbabilities: number, weights: number, n: number): void;
+  crossEntropyLoss(
+    dLogProbabilities: number,
+    loss: number,
+    logProbabilities: number,
+    weights: number,
+    n: number,
+  ): void;
   policyLoss(
     dLogProbabilities: number,
     metrics: number,

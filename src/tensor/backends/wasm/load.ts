@@ -10,9 +10,10 @@ import { hasRelaxedSimd } from './features.js';
 
 export { hasRelaxedSimd };
 
-// Node 20's engine (V8 11.3) has relaxed SIMD complete, but behind a flag; the version after it ships it unchanged. With it
-// the matrix product reaches 1.3 times as much on Intel. Flags may change while a process runs as long as nothing has been
-// compiled that they concern: each module reads them when it is compiled. Later versions no longer know this flag.
+// Node 20's engine (V8 11.3) has relaxed SIMD complete, but behind a flag; the version after it
+// ships it unchanged. With it the matrix product reaches 1.3 times as much on Intel. Flags may
+// change while a process runs as long as nothing has been compiled that they concern: each module
+// reads them when it is compiled. Later versions no longer know this flag.
 if (process.versions.v8.startsWith('11.3.')) setFlagsFromString('--experimental-wasm-relaxed-simd');
 
 export interface Kernels {
@@ -39,25 +40,34 @@ const compile = (bytes: Uint8Array<ArrayBuffer>, relaxed: boolean): Kernels => (
 });
 
 /**
- * The kernels of a build; `auto` takes relaxed SIMD where the engine has it. Compiled once a thread.
+ * The kernels of a build; `auto` takes relaxed SIMD where the engine has it. Compiled once a
+ * thread.
  * @throws UserError when the build is not supported or its file is missing.
  */
 export function loadKernels(build: Build = 'auto'): Kernels {
   if (build === 'relaxed' && !hasRelaxedSimd()) {
-    throw new UserError('usage', `Node ${process.versions.node} has no relaxed SIMD; use the plain build.`);
+    throw new UserError(
+      'usage',
+      `Node ${process.versions.node} has no relaxed SIMD; use the plain build.`,
+    );
   }
   const relaxed = build === 'relaxed' || (build === 'auto' && hasRelaxedSimd());
   const before = loaded.get(relaxed);
   if (before) return before;
   const name = relaxed ? 'kernels-relaxed.wasm' : 'kernels.wasm';
   // From the sources (as tests run) the kernels are still those of the build folder.
-  const url = new URL(import.meta.url.replace(/\/src\/(tensor\/backends\/wasm\/)load\.ts.*$/, '/dist/$1load.js'));
+  const url = new URL(
+    import.meta.url.replace(/\/src\/(tensor\/backends\/wasm\/)load\.ts.*$/, '/dist/$1load.js'),
+  );
   const path = fileURLToPath(new URL(name, url));
   let bytes: Uint8Array<ArrayBuffer>;
   try {
     bytes = readFileSync(path);
   } catch {
-    throw new UserError('state', `The kernels are missing at ${path}; build them with npm run build.`);
+    throw new UserError(
+      'state',
+      `The kernels are missing at ${path}; build them with npm run build.`,
+    );
   }
   const kernels = compile(bytes, relaxed);
   loaded.set(relaxed, kernels);

@@ -49,7 +49,12 @@ describe('stacks', () => {
       sharedHighWaterBytes: 64,
     });
     backend.release(mark);
-    expect(backend.memory()).toEqual({ localBytes: 64, localHighWaterBytes: 512, sharedBytes: 0, sharedHighWaterBytes: 64 });
+    expect(backend.memory()).toEqual({
+      localBytes: 64,
+      localHighWaterBytes: 512,
+      sharedBytes: 0,
+      sharedHighWaterBytes: 64,
+    });
     const second = backend.allocate('f32', [2]);
     expect(second.storage).toBe(first.storage);
     expect((second.storage as number) - (kept.storage as number)).toBe(64);
@@ -64,14 +69,20 @@ describe('stacks', () => {
     const ask = () => backend.allocate('f32', [1024, 256]);
     expect(ask).toThrow(UserError);
     expect(ask).toThrow('Out of local memory: 1.0 MB asked for, 0.1 MB of 0.1 MB left');
-    expect(() => backend.allocate('f32', [1024, 256], 'shared')).toThrow('Out of shared memory: 1.0 MB asked for');
+    expect(() => backend.allocate('f32', [1024, 256], 'shared')).toThrow(
+      'Out of shared memory: 1.0 MB asked for',
+    );
     expect(backend.memory().localBytes).toBe(0);
     backend.allocate('f32', [128 * 256]);
     expect(() => backend.allocate('f32', [1])).toThrow(/Out of local memory/);
   });
 
   it('methods give their scratch back, also when they fail', async () => {
-    const backend = await createWasmBackend({ localBytes: 1024 * KIB, sharedBytes: 0, blas: false });
+    const backend = await createWasmBackend({
+      localBytes: 1024 * KIB,
+      sharedBytes: 0,
+      blas: false,
+    });
     const hidden = backend.allocate('f32', [3, 8]);
     const head = backend.allocate('f32', [5, 8]);
     const targets = backend.allocate('i32', [3]);
@@ -90,7 +101,9 @@ describe('stacks', () => {
     const full = backend.memory();
     backend.allocate('f32', [(1024 * KIB - full.localBytes) / 4]);
     const used = backend.memory().localBytes;
-    expect(() => backend.tokenLogProbabilities(p, e, l, hidden, head, targets, 1)).toThrow(/Out of local memory/);
+    expect(() => backend.tokenLogProbabilities(p, e, l, hidden, head, targets, 1)).toThrow(
+      /Out of local memory/,
+    );
     expect(backend.memory().localBytes).toBe(used);
   });
 });
@@ -110,7 +123,9 @@ describe('handles', () => {
     expect(() => backend.view(t, 5, [4, 2], 6)).toThrow(/view: offset 5 does not fit/);
     expect(() => backend.view(t, 0, [25])).toThrow(/does not fit/);
     await expect(backend.read(column)).rejects.toThrow(/read: wants a contiguous/);
-    expect(() => backend.write(out, new Float32Array(9))).toThrow('write: 9 numbers do not fit: tensor f32 [4, 2]');
+    expect(() => backend.write(out, new Float32Array(9))).toThrow(
+      'write: 9 numbers do not fit: tensor f32 [4, 2]',
+    );
   });
 
   it('names method and shapes when they do not fit', async () => {

@@ -3,10 +3,11 @@
  *
  *     | static data | control block | sums | shared stack | rank 0: scratch, stack | rank 1: scratch, stack | …
  *
- * All ranks instantiate the kernels over the same memory, so weights exist once and a gradient is reduced by reading the
- * peers' copies directly: a local allocation lies at the same offset in every rank's region. The kernels hold no mutable
- * static data (AssemblyScript's stub runtime, no global arrays), so instances do not disturb each other. Pages that nobody
- * touched cost nothing, so regions can be generous; a WASM memory ends at 4 GiB.
+ * All ranks instantiate the kernels over the same memory, so weights exist once and a gradient is
+ * reduced by reading the peers' copies directly: a local allocation lies at the same offset in
+ * every rank's region. The kernels hold no mutable static data (AssemblyScript's stub runtime, no
+ * global arrays), so instances do not disturb each other. Pages that nobody touched cost nothing,
+ * so regions can be generous; a WASM memory ends at 4 GiB.
  */
 import { UserError } from '../../../base/errors.js';
 import type { Mark, MemoryUse, Placement } from '../../backend.js';
@@ -26,7 +27,8 @@ const DEFAULT_LOCAL_BYTES = 2 * 1024 * 1024 * 1024;
 const LEAST_LOCAL_BYTES = 128 * 1024 * 1024;
 
 const align = (bytes: number, to: number): number => Math.ceil(bytes / to) * to;
-const megabytes = (bytes: number): string => `${(bytes / 1048576).toFixed(bytes < 10485760 ? 1 : 0)} MB`;
+const megabytes = (bytes: number): string =>
+  `${(bytes / 1048576).toFixed(bytes < 10485760 ? 1 : 0)} MB`;
 
 export interface WasmMemoryOptions {
   worldSize?: number;
@@ -36,7 +38,10 @@ export interface WasmMemoryOptions {
   localBytes?: number;
 }
 
-/** A memory and its division; post it to workers, which join with `createWasmBackend({ memory, rank })`. */
+/**
+ * A memory and its division; post it to workers, which join with `createWasmBackend({ memory, rank
+ * })`.
+ */
 export interface WasmMemory {
   readonly memory: WebAssembly.Memory;
   readonly worldSize: number;
@@ -58,7 +63,8 @@ export interface Layout {
   totalBytes: number;
 }
 
-const SCRATCH_BYTES = align(GEMM_SCRATCH_BYTES, ALIGNMENT) + align(ATTENTION_SCRATCH_BYTES, ALIGNMENT);
+const SCRATCH_BYTES =
+  align(GEMM_SCRATCH_BYTES, ALIGNMENT) + align(ATTENTION_SCRATCH_BYTES, ALIGNMENT);
 
 export function layoutOf(memory: Omit<WasmMemory, 'memory'>, rank: number): Layout {
   const control = PAGE;
@@ -82,7 +88,8 @@ export function layoutOf(memory: Omit<WasmMemory, 'memory'>, rank: number): Layo
 
 /**
  * The memory of a group.
- * @throws UserError (usage) when it does not fit in 4 GiB, (state) when the system does not give it.
+ * @throws UserError (usage) when it does not fit in 4 GiB, (state) when the system does not give
+ * it.
  */
 export function createWasmMemory(options: WasmMemoryOptions = {}): WasmMemory {
   const worldSize = options.worldSize ?? 1;
@@ -91,7 +98,10 @@ export function createWasmMemory(options: WasmMemoryOptions = {}): WasmMemory {
   const sharedBytes = align(options.sharedBytes ?? DEFAULT_SHARED_BYTES, PAGE);
   const room = layoutOf({ worldSize, sharedBytes, localBytes: 0 }, 0).totalBytes;
   const perRank = Math.floor((LIMIT - room) / worldSize / PAGE) * PAGE;
-  const localBytes = options.localBytes === undefined ? Math.min(DEFAULT_LOCAL_BYTES, perRank) : align(options.localBytes, PAGE);
+  const localBytes =
+    options.localBytes === undefined
+      ? Math.min(DEFAULT_LOCAL_BYTES, perRank)
+      : align(options.localBytes, PAGE);
   const { totalBytes } = layoutOf({ worldSize, sharedBytes, localBytes }, 0);
   if (totalBytes > LIMIT || localBytes <= 0) {
     throw new UserError(
@@ -107,7 +117,10 @@ export function createWasmMemory(options: WasmMemoryOptions = {}): WasmMemory {
     } catch (error) {
       // A phone may not give what a step will hardly need.
       if (options.localBytes === undefined && local > LEAST_LOCAL_BYTES) continue;
-      throw new UserError('state', `The system does not give ${megabytes(bytes)} of memory: ${(error as Error).message}`);
+      throw new UserError(
+        'state',
+        `The system does not give ${megabytes(bytes)} of memory: ${(error as Error).message}`,
+      );
     }
   }
 }
@@ -160,7 +173,9 @@ export class Stacks {
 
   release(mark: Mark): void {
     if (mark.local > this.local.used || mark.shared > this.shared.used) {
-      throw new Error('release: the mark lies above the top of the stack; marks are released innermost first.');
+      throw new Error(
+        'release: the mark lies above the top of the stack; marks are released innermost first.',
+      );
     }
     this.local.used = mark.local;
     this.shared.used = mark.shared;

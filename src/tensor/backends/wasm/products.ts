@@ -1,5 +1,6 @@
 /**
- * @file Matrix products of the backend: dense, batched, grouped and with frozen bf16 weights, all by calls of one `sgemm`.
+ * @file Matrix products of the backend: dense, batched, grouped and with frozen bf16 weights, all
+ * by calls of one `sgemm`.
  */
 import type { GroupedKind, MatmulOptions, Tensor } from '../../backend.js';
 import type { Gemm } from './gemm.js';
@@ -14,12 +15,20 @@ export interface ProductContext {
   withScratch(bytes: number, body: (address: number) => void): void;
 }
 
-/** Numbers of a frozen matrix that are expanded at a time: 1 MB as f32, half of a usual L2 cache. */
+/**
+ * Numbers of a frozen matrix that are expanded at a time: 1 MB as f32, half of a usual L2 cache.
+ */
 const TILE = 256 * 1024;
 
 const NO_OPTIONS: MatmulOptions = {};
 
-export function matmul(context: ProductContext, outT: Tensor, aT: Tensor, bT: Tensor, options = NO_OPTIONS): void {
+export function matmul(
+  context: ProductContext,
+  outT: Tensor,
+  aT: Tensor,
+  bT: Tensor,
+  options = NO_OPTIONS,
+): void {
   const out = f32Strided('matmul', outT);
   const a = f32Strided('matmul', aT);
   const b = bT as WasmTensor;
@@ -38,7 +47,21 @@ export function matmul(context: ProductContext, outT: Tensor, aT: Tensor, bT: Te
   const alpha = options.alpha ?? 1;
   const beta = options.accumulate === true ? 1 : 0;
   const { rows: m, columns: n } = out;
-  multiply(context, b, transposeA, transposeB, m, n, inner, alpha, a.address, a.rowStride, beta, out.address, out.rowStride);
+  multiply(
+    context,
+    b,
+    transposeA,
+    transposeB,
+    m,
+    n,
+    inner,
+    alpha,
+    a.address,
+    a.rowStride,
+    beta,
+    out.address,
+    out.rowStride,
+  );
 }
 
 /** `Gemm.sgemm` with a matrix `b` that may be frozen. */
@@ -60,10 +83,25 @@ export function multiply(
   const { gemm } = context;
   const { bits, rows: bRows, columns: width } = b;
   if (bits === null || bRows === 0 || width === 0) {
-    gemm.sgemm(transposeA, transposeB, m, n, k, alpha, a, lda, b.address, b.rowStride, beta, c, ldc);
+    gemm.sgemm(
+      transposeA,
+      transposeB,
+      m,
+      n,
+      k,
+      alpha,
+      a,
+      lda,
+      b.address,
+      b.rowStride,
+      beta,
+      c,
+      ldc,
+    );
     return;
   }
-  // Some rows of `b` at a time: columns of the output when b is transposed, a part of the inner sum when not.
+  // Some rows of `b` at a time: columns of the output when b is transposed, a part of the inner sum
+  // when not.
   const tileRows = Math.min(bRows, Math.max(16, Math.floor(TILE / width)));
   context.withScratch(tileRows * width * 6, (tile) => {
     const packed = tile + tileRows * width * 4;
@@ -71,17 +109,52 @@ export function multiply(
       const rows = Math.min(tileRows, bRows - first);
       expandRows(context, tile, packed, b, first, rows);
       if (transposeB) {
-        gemm.sgemm(transposeA, true, m, rows, k, alpha, a, lda, tile, width, beta, c + 4 * first, ldc);
+        gemm.sgemm(
+          transposeA,
+          true,
+          m,
+          rows,
+          k,
+          alpha,
+          a,
+          lda,
+          tile,
+          width,
+          beta,
+          c + 4 * first,
+          ldc,
+        );
       } else {
         const part = a + 4 * first * (transposeA ? lda : 1);
-        gemm.sgemm(transposeA, false, m, width, rows, alpha, part, lda, tile, width, first > 0 ? 1 : beta, c, ldc);
+        gemm.sgemm(
+          transposeA,
+          false,
+          m,
+          width,
+          rows,
+          alpha,
+          part,
+          lda,
+          tile,
+          width,
+          first > 0 ? 1 : beta,
+          c,
+          ldc,
+        );
       }
     }
   });
 }
 
 /** Puts rows of a frozen matrix at `out` as f32, through as many 16-bit numbers at `packed`. */
-function expandRows(context: ProductContext, out: number, packed: number, b: WasmTensor, first: number, rows: number): void {
+function expandRows(
+  context: ProductContext,
+  out: number,
+  packed: number,
+  b: WasmTensor,
+  first: number,
+  rows: number,
+): void {
   const bits = b.bits as Uint16Array;
   const { columns: width, rowStride } = b;
   const staging = new Uint16Array(context.memory.buffer, packed, rows * width);
@@ -97,14 +170,26 @@ function expandRows(context: ProductContext, out: number, packed: number, b: Was
 }
 
 /** out[n] = table[ids[n]] from a frozen table. */
-export function frozenRows(context: ProductContext, out: WasmTensor, table: WasmTensor, ids: Int32Array): void {
+export function frozenRows(
+  context: ProductContext,
+  out: WasmTensor,
+  table: WasmTensor,
+  ids: Int32Array,
+): void {
   const width = table.columns;
   context.withScratch(2 * width, (packed) => {
-    for (let n = 0; n < ids.length; n++) expandRows(context, out.address + 4 * n * width, packed, table, ids[n], 1);
+    for (let n = 0; n < ids.length; n++)
+      expandRows(context, out.address + 4 * n * width, packed, table, ids[n], 1);
   });
 }
 
-export function batchedMatmul(context: ProductContext, outT: Tensor, aT: Tensor, bT: Tensor, options = NO_OPTIONS): void {
+export function batchedMatmul(
+  context: ProductContext,
+  outT: Tensor,
+  aT: Tensor,
+  bT: Tensor,
+  options = NO_OPTIONS,
+): void {
   const out = f32('batchedMatmul', outT);
   const a = f32('batchedMatmul', aT);
   const b = f32('batchedMatmul', bT);
@@ -172,10 +257,14 @@ export function groupedMatmul(
       : kind === 'input'
         ? a.columns === m && out.columns === k && a.rows === out.rows
         : a.columns === m && b.columns === k && a.rows === b.rows);
-  if (!fits) throw mismatch('groupedMatmul', `shapes do not fit for ${kind}`, { out, a, b, offsets });
+  if (!fits)
+    throw mismatch('groupedMatmul', `shapes do not fit for ${kind}`, { out, a, b, offsets });
   const at = new Int32Array(context.memory.buffer, offsets.address, groups + 1);
   if (at[0] !== 0 || at[groups] !== a.rows)
-    throw mismatch('groupedMatmul', `offsets end at ${at[groups]}, not at the rows`, { a, offsets });
+    throw mismatch('groupedMatmul', `offsets end at ${at[groups]}, not at the rows`, {
+      a,
+      offsets,
+    });
   const beta = accumulate ? 1 : 0;
   const { gemm } = context;
   for (let g = 0; g < groups; g++) {
@@ -183,8 +272,53 @@ export function groupedMatmul(
     const rows = at[g + 1] - from;
     const weight = weights.address + 4 * g * m * k;
     const aFrom = a.address + 4 * from * a.columns;
-    if (kind === 'forward') gemm.sgemm(false, true, rows, m, k, 1, aFrom, k, weight, k, beta, out.address + 4 * from * m, m);
-    else if (kind === 'input') gemm.sgemm(false, false, rows, k, m, 1, aFrom, m, weight, k, beta, out.address + 4 * from * k, k);
-    else gemm.sgemm(true, false, m, k, rows, 1, aFrom, m, b.address + 4 * from * k, k, beta, weight, k);
+    if (kind === 'forward')
+      gemm.sgemm(
+        false,
+        true,
+        rows,
+        m,
+        k,
+        1,
+        aFrom,
+        k,
+        weight,
+        k,
+        beta,
+        out.address + 4 * from * m,
+        m,
+      );
+    else if (kind === 'input')
+      gemm.sgemm(
+        false,
+        false,
+        rows,
+        k,
+        m,
+        1,
+        aFrom,
+        m,
+        weight,
+        k,
+        beta,
+        out.address + 4 * from * k,
+        k,
+      );
+    else
+      gemm.sgemm(
+        true,
+        false,
+        m,
+        k,
+        rows,
+        1,
+        aFrom,
+        m,
+        b.address + 4 * from * k,
+        k,
+        beta,
+        weight,
+        k,
+      );
   }
 }

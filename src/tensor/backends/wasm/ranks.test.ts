@@ -1,5 +1,6 @@
 /**
- * @file Ranks in real worker threads, over one memory. Workers run the built code: Node's threads load JavaScript only.
+ * @file Ranks in real worker threads, over one memory. Workers run the built code: Node's threads
+ * load JavaScript only.
  */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -9,8 +10,14 @@ import { createWasmMemory, type WasmMemory } from './index.js';
 
 const built = new URL('../../../../dist/tensor/backends/wasm/index.js', import.meta.url);
 
-/** Runs `body` (an async function's body with `backend`, `memory`, `abortRanks` and `sleep`) in a worker for each rank. */
-async function inRanks(memory: WasmMemory, body: string): Promise<{ value?: unknown; error?: string }[]> {
+/**
+ * Runs `body` (an async function's body with `backend`, `memory`, `abortRanks` and `sleep`) in a
+ * worker for each rank.
+ */
+async function inRanks(
+  memory: WasmMemory,
+  body: string,
+): Promise<{ value?: unknown; error?: string }[]> {
   const source = `
     const { parentPort, workerData } = require('node:worker_threads');
     (async () => {
@@ -31,7 +38,10 @@ async function inRanks(memory: WasmMemory, body: string): Promise<{ value?: unkn
       { length: memory.worldSize },
       (_, rank) =>
         new Promise<{ value?: unknown; error?: string }>((resolve, reject) => {
-          const worker = new Worker(source, { eval: true, workerData: { url: built.href, memory, rank } });
+          const worker = new Worker(source, {
+            eval: true,
+            workerData: { url: built.href, memory, rank },
+          });
           worker.on('message', (message) => {
             resolve(message);
             void worker.terminate();
@@ -42,7 +52,8 @@ async function inRanks(memory: WasmMemory, body: string): Promise<{ value?: unkn
   );
 }
 
-const group = (worldSize: number) => createWasmMemory({ worldSize, sharedBytes: 65536, localBytes: 1 << 20 });
+const group = (worldSize: number) =>
+  createWasmMemory({ worldSize, sharedBytes: 65536, localBytes: 1 << 20 });
 
 describe('ranks', () => {
   it('are built', () => {
@@ -87,7 +98,10 @@ describe('ranks', () => {
     );
     const sum = (3 * 299 * 300) / 2;
     // What the other rank reduced stays as this rank wrote it.
-    expect(results).toEqual([{ value: { count: 300, sum, own: 299 } }, { value: { count: 300, sum, own: 598 } }]);
+    expect(results).toEqual([
+      { value: { count: 300, sum, own: 299 } },
+      { value: { count: 300, sum, own: 598 } },
+    ]);
   });
 
   it('reduce adds in rank order', async () => {
@@ -112,6 +126,8 @@ describe('ranks', () => {
        return 'not reached';`,
     );
     expect(results[1]).toEqual({ error: 'x: ill' });
-    expect(results[0].error).toBe('state: Worker 0 stopped because another worker of the group failed; its message says why.');
+    expect(results[0].error).toBe(
+      'state: Worker 0 stopped because another worker of the group failed; its message says why.',
+    );
   });
 });

@@ -1,10 +1,11 @@
 /**
  * @file The ranks of a data-parallel group: barrier, sum and reduction over one shared memory.
  *
- * The barrier counts arrivals and a generation: the last to arrive starts the next generation and wakes the others. Barriers
- * are frequent and ranks arrive close together, so a rank first spins for some microseconds, then sleeps in `Atomics.wait`,
- * and now and then lets its event loop turn, so that the thread that runs the group still hears of a worker's death (and can
- * call `abortRanks`).
+ * The barrier counts arrivals and a generation: the last to arrive starts the next generation and
+ * wakes the others. Barriers are frequent and ranks arrive close together, so a rank first spins
+ * for some microseconds, then sleeps in `Atomics.wait`, and now and then lets its event loop turn,
+ * so that the thread that runs the group still hears of a worker's death (and can call
+ * `abortRanks`).
  */
 import { UserError } from '../../../base/errors.js';
 import type { Ranks, Tensor } from '../../backend.js';
@@ -20,9 +21,13 @@ const SLEEP_MILLISECONDS = 5;
 
 type SumCopies = (out: number, first: number, stride: number, copies: number, n: number) => void;
 
-const controlOf = (memory: WasmMemory): Int32Array => new Int32Array(memory.memory.buffer, layoutOf(memory, 0).control, 16);
+const controlOf = (memory: WasmMemory): Int32Array =>
+  new Int32Array(memory.memory.buffer, layoutOf(memory, 0).control, 16);
 
-/** Makes every rank's next (or present) `barrier` throw. For whoever sees a rank fail; the memory cannot be used again. */
+/**
+ * Makes every rank's next (or present) `barrier` throw. For whoever sees a rank fail; the memory
+ * cannot be used again.
+ */
 export function abortRanks(memory: WasmMemory): void {
   const control = controlOf(memory);
   Atomics.store(control, ABORTED, 1);
@@ -51,7 +56,11 @@ export class WasmRanks implements Ranks {
     const layout = layoutOf(memory, rank);
     this.worldSize = memory.worldSize;
     this.control = controlOf(memory);
-    this.sums = new Float64Array(memory.memory.buffer, layout.sums, 2 * memory.worldSize * SUM_CAPACITY);
+    this.sums = new Float64Array(
+      memory.memory.buffer,
+      layout.sums,
+      2 * memory.worldSize * SUM_CAPACITY,
+    );
     this.regionBytes = layout.regionBytes;
     this.sumCopies = exports.sumCopies as unknown as SumCopies;
   }
@@ -70,7 +79,8 @@ export class WasmRanks implements Ranks {
     for (let i = 0; i < SPINS; i++) if (Atomics.load(control, GENERATION) !== generation) return;
     while (Atomics.load(control, GENERATION) === generation) {
       this.throwIfAborted();
-      if (Atomics.wait(control, GENERATION, generation, SLEEP_MILLISECONDS) === 'timed-out') await turnEventLoop();
+      if (Atomics.wait(control, GENERATION, generation, SLEEP_MILLISECONDS) === 'timed-out')
+        await turnEventLoop();
     }
   }
 
@@ -84,9 +94,11 @@ export class WasmRanks implements Ranks {
   }
 
   async sum(values: readonly number[]): Promise<number[]> {
-    if (values.length > SUM_CAPACITY) throw new Error(`ranks.sum: ${values.length} values, at most ${SUM_CAPACITY}.`);
+    if (values.length > SUM_CAPACITY)
+      throw new Error(`ranks.sum: ${values.length} values, at most ${SUM_CAPACITY}.`);
     if (this.worldSize === 1) return [...values];
-    // Two sets of slots by turns: whoever writes the next sum cannot disturb a rank that still reads this one.
+    // Two sets of slots by turns: whoever writes the next sum cannot disturb a rank that still
+    // reads this one.
     const set = (this.sumCalls++ % 2) * this.worldSize * SUM_CAPACITY;
     this.sums.set(values, set + this.rank * SUM_CAPACITY);
     await this.barrier();
@@ -101,6 +113,12 @@ export class WasmRanks implements Ranks {
   reduce(tensor: Tensor): void {
     const t: WasmTensor = f32Local('ranks.reduce', tensor);
     if (this.worldSize === 1 || t.size === 0) return;
-    this.sumCopies(t.address, t.address - this.rank * this.regionBytes, this.regionBytes, this.worldSize, t.size);
+    this.sumCopies(
+      t.address,
+      t.address - this.rank * this.regionBytes,
+      this.regionBytes,
+      this.worldSize,
+      t.size,
+    );
   }
 }

@@ -1,7 +1,8 @@
 /**
  * @file Handles of the WASM backend and the checks on them.
  *
- * Rows, columns and size are worked out once, when a handle is made, so that a method's checks are a few comparisons.
+ * Rows, columns and size are worked out once, when a handle is made, so that a method's checks are
+ * a few comparisons.
  */
 import type { DType, Placement, Tensor } from '../../backend.js';
 
@@ -43,8 +44,15 @@ export class WasmTensor implements Tensor {
 const describe = (t: Tensor): string =>
   `${t.dtype} [${t.shape.join(', ')}]${(t as WasmTensor).contiguous ? '' : ` with row stride ${t.rowStride}`}`;
 
-/** An error that names the method and shows every tensor: `matmul: inner sizes differ: out f32 [2, 3], a …`. */
-export function mismatch(method: string, problem: string, tensors: Record<string, Tensor | null>): Error {
+/**
+ * An error that names the method and shows every tensor: `matmul: inner sizes differ: out f32 [2,
+ * 3], a …`.
+ */
+export function mismatch(
+  method: string,
+  problem: string,
+  tensors: Record<string, Tensor | null>,
+): Error {
   const shown = Object.entries(tensors).map(([name, t]) => `${name} ${t ? describe(t) : 'null'}`);
   return new Error(`${method}: ${problem}: ${shown.join(', ')}`);
 }
@@ -57,13 +65,15 @@ export function f32Strided(method: string, t: Tensor): WasmTensor {
 
 /** A contiguous f32 tensor. */
 export function f32(method: string, t: Tensor): WasmTensor {
-  if (t.dtype !== 'f32' || !(t as WasmTensor).contiguous) throw mismatch(method, 'wants a contiguous f32 tensor', { tensor: t });
+  if (t.dtype !== 'f32' || !(t as WasmTensor).contiguous)
+    throw mismatch(method, 'wants a contiguous f32 tensor', { tensor: t });
   return t as WasmTensor;
 }
 
 /** A contiguous i32 tensor. */
 export function i32(method: string, t: Tensor): WasmTensor {
-  if (t.dtype !== 'i32' || !(t as WasmTensor).contiguous) throw mismatch(method, 'wants a contiguous i32 tensor', { tensor: t });
+  if (t.dtype !== 'i32' || !(t as WasmTensor).contiguous)
+    throw mismatch(method, 'wants a contiguous i32 tensor', { tensor: t });
   return t as WasmTensor;
 }
 

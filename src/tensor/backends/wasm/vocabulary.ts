@@ -1,6 +1,6 @@
 /**
- * @file Log-probabilities of tokens without the logits of a whole batch: rows go in chunks whose logits stay in cache, and
- * the derivative computes a chunk's logits again instead of keeping them.
+ * @file Log-probabilities of tokens without the logits of a whole batch: rows go in chunks whose
+ * logits stay in cache, and the derivative computes a chunk's logits again instead of keeping them.
  */
 
 import type { Tensor } from '../../backend.js';
@@ -12,7 +12,10 @@ export interface VocabularyContext extends ProductContext {
   kernels: KernelExports;
 }
 
-/** Logits of a chunk, in numbers: 1 MB, so that the softmax finds the product's result in the L2 cache. */
+/**
+ * Logits of a chunk, in numbers: 1 MB, so that the softmax finds the product's result in the L2
+ * cache.
+ */
 const CHUNK = 256 * 1024;
 /** A product with fewer rows would read the whole head for too little work. */
 const MINIMUM_ROWS = 64;
@@ -20,16 +23,32 @@ const MINIMUM_ROWS = 64;
 const MINIMUM_ROWS_FROZEN = 256;
 
 const rowsOfChunk = (rows: number, head: WasmTensor): number =>
-  Math.min(rows, Math.max(head.bits ? MINIMUM_ROWS_FROZEN : MINIMUM_ROWS, Math.floor(CHUNK / Math.max(1, head.rows))));
+  Math.min(
+    rows,
+    Math.max(
+      head.bits ? MINIMUM_ROWS_FROZEN : MINIMUM_ROWS,
+      Math.floor(CHUNK / Math.max(1, head.rows)),
+    ),
+  );
 
 /** The head: f32, or frozen. */
 function headOf(method: string, t: Tensor): WasmTensor {
   return t.dtype === 'bf16' ? (t as WasmTensor) : f32(method, t);
 }
 
-function check(method: string, hidden: WasmTensor, head: WasmTensor, targets: WasmTensor, ...perRow: WasmTensor[]): void {
+function check(
+  method: string,
+  hidden: WasmTensor,
+  head: WasmTensor,
+  targets: WasmTensor,
+  ...perRow: WasmTensor[]
+): void {
   const rows = hidden.rows;
-  if (head.columns !== hidden.columns || targets.size !== rows || perRow.some((t) => t.size !== rows)) {
+  if (
+    head.columns !== hidden.columns ||
+    targets.size !== rows ||
+    perRow.some((t) => t.size !== rows)
+  ) {
     throw mismatch(method, 'shapes do not fit', { hidden, head, targets, output: perRow[0] });
   }
 }
@@ -62,7 +81,21 @@ export function tokenLogProbabilities(
       const rows = Math.min(step, hidden.rows - from);
       const row = 4 * from;
       const x = hidden.address + row * d;
-      multiply(context, head, false, true, rows, vocabulary, d, 1 / temperature, x, d, 0, logits, vocabulary);
+      multiply(
+        context,
+        head,
+        false,
+        true,
+        rows,
+        vocabulary,
+        d,
+        1 / temperature,
+        x,
+        d,
+        0,
+        logits,
+        vocabulary,
+      );
       context.kernels.tokenLogProbabilities(
         logProbabilities.address + row,
         entropy.address + row,
@@ -98,7 +131,10 @@ export function tokenLogProbabilitiesBackward(
   const head = headOf(method, headT);
   const targets = i32(method, targetsT);
   check(method, hidden, head, targets, dLogProbabilities, logSumExp);
-  if ((dHidden && dHidden.size !== hidden.size) || (dHead && (head.bits || dHead.size !== head.size))) {
+  if (
+    (dHidden && dHidden.size !== hidden.size) ||
+    (dHead && (head.bits || dHead.size !== head.size))
+  ) {
     throw mismatch(method, 'shapes do not fit', { dHidden, dHead, hidden, head });
   }
   const { gemm, kernels } = context;
@@ -117,7 +153,21 @@ export function tokenLogProbabilitiesBackward(
           if (dHidden && !accumulate.dHidden) kernels.fill(dHidden.address + row * d, rows * d, 0);
           continue;
         }
-        multiply(context, head, false, true, rows, vocabulary, d, 1 / temperature, x, d, 0, logits, vocabulary);
+        multiply(
+          context,
+          head,
+          false,
+          true,
+          rows,
+          vocabulary,
+          d,
+          1 / temperature,
+          x,
+          d,
+          0,
+          logits,
+          vocabulary,
+        );
         kernels.tokenLogProbabilitiesBackward(
           logits,
           dLogProbabilities.address + row,
@@ -129,10 +179,38 @@ export function tokenLogProbabilitiesBackward(
         );
         if (dHidden) {
           const beta = accumulate.dHidden ? 1 : 0;
-          multiply(context, head, false, false, rows, d, vocabulary, 1, logits, vocabulary, beta, dHidden.address + row * d, d);
+          multiply(
+            context,
+            head,
+            false,
+            false,
+            rows,
+            d,
+            vocabulary,
+            1,
+            logits,
+            vocabulary,
+            beta,
+            dHidden.address + row * d,
+            d,
+          );
         }
         if (dHead) {
-          gemm.sgemm(true, false, vocabulary, d, rows, 1, logits, vocabulary, x, d, headWritten ? 1 : 0, dHead.address, d);
+          gemm.sgemm(
+            true,
+            false,
+            vocabulary,
+            d,
+            rows,
+            1,
+            logits,
+            vocabulary,
+            x,
+            d,
+            headWritten ? 1 : 0,
+            dHead.address,
+            d,
+          );
           headWritten = true;
         }
       }

@@ -1,6 +1,6 @@
 /**
- * @file The part of the WebAssembly JavaScript interface that the backend uses. TypeScript has it in its `dom` library only,
- * which would also let browser globals into code that runs in Node.
+ * @file The part of the WebAssembly JavaScript interface that the backend uses. TypeScript has it
+ * in its `dom` library only, which would also let browser globals into code that runs in Node.
  */
 declare namespace WebAssembly {
   type ExportValue = ((...args: number[]) => number) | Memory | { value: number };

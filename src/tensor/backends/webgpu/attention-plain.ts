@@ -1,9 +1,10 @@
 /**
  * @file Attention without barriers, for a processor that plays a GPU: see `Features.plain`.
  *
- * A thread owns a row of one head, keeps it in its registers, and walks along the rows of the other side with a running softmax
- * (Milakov and Gimelshein 2018). Neighbouring threads own neighbouring rows, and the rows that any of four sees are walked by all four, so that they
- * read the same numbers at the same time; what a thread does not see counts nothing.
+ * A thread owns a row of one head, keeps it in its registers, and walks along the rows of the other
+ * side with a running softmax (Milakov and Gimelshein 2018). Neighbouring threads own neighbouring
+ * rows, and the rows that any of four sees are walked by all four, so that they read the same
+ * numbers at the same time; what a thread does not see counts nothing.
  */
 import type { AttentionOptions } from '../../backend.js';
 import { DIMENSIONS, dimensions, FLOOR, segmentBounds, shapeOf } from './attention-shape.js';
@@ -61,7 +62,13 @@ export function attention(
       `attention plain ${room(dk)} ${room(dv)}`,
       () => ({
         operands: ['out', 'logSumExp', 'q', 'k', 'v', 'bounds'],
-        parameters: { ...DIMENSIONS, strideQ: 'u32', strideK: 'u32', strideV: 'u32', strideOut: 'u32' },
+        parameters: {
+          ...DIMENSIONS,
+          strideQ: 'u32',
+          strideK: 'u32',
+          strideV: 'u32',
+          strideOut: 'u32',
+        },
         threads: THREADS,
         body: `${QUERY}
   var query: array<f32, ${room(dk)}>;
@@ -126,7 +133,10 @@ export function attentionBackward(
   };
   const parameters = {
     ...DIMENSIONS,
-    ...(Object.fromEntries(Object.keys(strides).map((name) => [name, 'u32'])) as Record<keyof typeof strides, 'u32'>),
+    ...(Object.fromEntries(Object.keys(strides).map((name) => [name, 'u32'])) as Record<
+      keyof typeof strides,
+      'u32'
+    >),
     addQ: 'u32',
     addK: 'u32',
     addV: 'u32',
@@ -139,7 +149,8 @@ export function attentionBackward(
     addV: Number(accumulate.v),
   };
   const groups = Math.ceil(rows / THREADS);
-  // Of each query and head the product of its output and the output's gradient, which the keys want as well.
+  // Of each query and head the product of its output and the output's gradient, which the keys want
+  // as well.
   context.withScratch(rows * heads, (products) =>
     context.withScratch(2 * rows, (bounds) => {
       segmentBounds(context, bounds, segments, rows);
@@ -223,7 +234,12 @@ export function attentionCached(
   q: GpuTensor,
   keys: GpuTensor,
   values: GpuTensor,
-  tables: { prefixStart: GpuTensor; prefixLength: GpuTensor; ownStart: GpuTensor; ownLength: GpuTensor },
+  tables: {
+    prefixStart: GpuTensor;
+    prefixLength: GpuTensor;
+    ownStart: GpuTensor;
+    ownLength: GpuTensor;
+  },
   options: AttentionOptions,
 ): void {
   const shape = shapeOf(q, values, options);
@@ -232,8 +248,23 @@ export function attentionCached(
   context.runner.run(
     `attentionCached plain ${room(dk)} ${room(dv)}`,
     () => ({
-      operands: ['out', 'q', 'keys', 'values', 'prefixStart', 'prefixLength', 'ownStart', 'ownLength'],
-      parameters: { ...DIMENSIONS, strideQ: 'u32', strideK: 'u32', strideV: 'u32', strideOut: 'u32' },
+      operands: [
+        'out',
+        'q',
+        'keys',
+        'values',
+        'prefixStart',
+        'prefixLength',
+        'ownStart',
+        'ownLength',
+      ],
+      parameters: {
+        ...DIMENSIONS,
+        strideQ: 'u32',
+        strideK: 'u32',
+        strideV: 'u32',
+        strideOut: 'u32',
+      },
       threads: THREADS,
       body: `  let item = group * ${THREADS}u + tid;
   if (item >= $rows * $heads) { return; }

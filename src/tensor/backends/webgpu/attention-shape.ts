@@ -1,4 +1,7 @@
-/** @file What the attention kernels share: their dimensions, and where each row's sequence begins and ends. */
+/**
+ * @file What the attention kernels share: their dimensions, and where each row's sequence begins
+ * and ends.
+ */
 import type { AttentionOptions } from '../../backend.js';
 import { type Context, THREADS } from './context.js';
 import type { GpuTensor } from './tensor.js';
@@ -7,7 +10,12 @@ import type { GpuTensor } from './tensor.js';
 export const FLOOR = '-3.4028234e38';
 
 /** First and behind-last row of each row's own sequence: i32 [N] twice. */
-export function segmentBounds(context: Context, bounds: GpuTensor, segments: GpuTensor, rows: number): void {
+export function segmentBounds(
+  context: Context,
+  bounds: GpuTensor,
+  segments: GpuTensor,
+  rows: number,
+): void {
   context.runner.run(
     'segment bounds',
     () => ({
@@ -41,7 +49,11 @@ export interface Shape {
   scale: number;
 }
 
-export const shapeOf = (q: GpuTensor, v: GpuTensor, { heads, kvHeads, scale }: AttentionOptions): Shape => ({
+export const shapeOf = (
+  q: GpuTensor,
+  v: GpuTensor,
+  { heads, kvHeads, scale }: AttentionOptions,
+): Shape => ({
   rows: q.rows,
   heads,
   kvHeads,
@@ -51,6 +63,20 @@ export const shapeOf = (q: GpuTensor, v: GpuTensor, { heads, kvHeads, scale }: A
 });
 
 /** Parameters of every kernel. */
-export const DIMENSIONS = { rows: 'u32', heads: 'u32', kvHeads: 'u32', dk: 'u32', dv: 'u32', scale: 'f32' } as const;
+export const DIMENSIONS = {
+  rows: 'u32',
+  heads: 'u32',
+  kvHeads: 'u32',
+  dk: 'u32',
+  dv: 'u32',
+  scale: 'f32',
+} as const;
 
-export const dimensions = ({ rows, heads, kvHeads, dk, dv, scale }: Shape) => ({ rows, heads, kvHeads, dk, dv, scale });
+export const dimensions = ({ rows, heads, kvHeads, dk, dv, scale }: Shape) => ({
+  rows,
+  heads,
+  kvHeads,
+  dk,
+  dv,
+  scale,
+});

@@ -1,13 +1,21 @@
 /**
  * @file Attention in tiles of 32 × 32 scores (Dao et al. 2022, "FlashAttention").
  *
- * A group owns 32 rows of one head and walks over the others 32 at a time. Scores are made from slices of 32 columns of both
- * sides in workgroup memory: thread t makes four of column t mod 32. Sums over a tile's scores belong to rows: thread t adds up row t div
- * 8, every eighth column. The derivative recomputes the probabilities: one kernel owns queries (dq), one owns keys (dk and dv), so
- * nothing is added to by two groups and the order never changes.
+ * A group owns 32 rows of one head and walks over the others 32 at a time. Scores are made from
+ * slices of 32 columns of both sides in workgroup memory: thread t makes four of column t mod 32.
+ * Sums over a tile's scores belong to rows: thread t adds up row t div 8, every eighth column. The
+ * derivative recomputes the probabilities: one kernel owns queries (dq), one owns keys (dk and dv),
+ * so nothing is added to by two groups and the order never changes.
  */
 import type { AttentionOptions } from '../../backend.js';
-import { DIMENSIONS, dimensions, FLOOR, type Shape, segmentBounds, shapeOf } from './attention-shape.js';
+import {
+  DIMENSIONS,
+  dimensions,
+  FLOOR,
+  type Shape,
+  segmentBounds,
+  shapeOf,
+} from './attention-shape.js';
 import { type Context, THREADS } from './context.js';
 import { reductions } from './kernel.js';
 import type { GpuTensor } from './tensor.js';
@@ -22,7 +30,15 @@ var<workgroup> scores: array<f32, ${TILE * STRIDE}>;
 var<workgroup> bounds: array<u32, 2>;`;
 
 /** Rows `from` … of an operand's 32 columns from `d0` on, into workgroup memory; zeros outside. */
-const load = (into: string, operand: string, from: string, limit: string, base: string, stride: string, dim: string): string =>
+const load = (
+  into: string,
+  operand: string,
+  from: string,
+  limit: string,
+  base: string,
+  stride: string,
+  dim: string,
+): string =>
   `      for (var e = tid; e < ${TILE * TILE}u; e += ${THREADS}u) {
         let r = e / ${TILE}u;
         let c = e % ${TILE}u;
@@ -39,7 +55,10 @@ interface Side {
   stride: string;
 }
 
-/** `<sum>0` … `<sum>3` of thread t: rows 4·(t div 32) + 0 … 3 of `own` times row t mod 32 of `other`. */
+/**
+ * `<sum>0` … `<sum>3` of thread t: rows 4·(t div 32) + 0 … 3 of `own` times row t mod 32 of
+ * `other`.
+ */
 const dots = (sum: string, own: Side, other: Side, dim: string): string =>
   `${range(4)
     .map((r) => `    var ${sum}${r} = 0.0;`)
@@ -82,7 +101,15 @@ const sums = (name: string, slices: number): string =>
     .join('\n');
 
 /** Writes a thread's sums to its row of `operand`. */
-const store = (name: string, operand: string, at: string, dim: string, slices: number, factor: string, add: string): string =>
+const store = (
+  name: string,
+  operand: string,
+  at: string,
+  dim: string,
+  slices: number,
+  factor: string,
+  add: string,
+): string =>
   range(4 * slices)
     .map((c) => {
       const column = `lane + ${8 * c}u`;
@@ -96,10 +123,17 @@ const PLACE = `  let scoreColumn = tid % ${TILE}u;
   let row = tid / 8u;
   let lane = tid % 8u;`;
 
-/** A kernel is made for so many slices of 32 columns of keys and of values; everything else is a parameter. */
-const slicesOf = ({ dk, dv }: Shape): { dk: number; dv: number } => ({ dk: Math.ceil(dk / TILE), dv: Math.ceil(dv / TILE) });
+/**
+ * A kernel is made for so many slices of 32 columns of keys and of values; everything else is a
+ * parameter.
+ */
+const slicesOf = ({ dk, dv }: Shape): { dk: number; dv: number } => ({
+  dk: Math.ceil(dk / TILE),
+  dv: Math.ceil(dv / TILE),
+});
 
-const key = (name: string, shape: Shape): string => `${name} ${slicesOf(shape).dk} ${slicesOf(shape).dv}`;
+const key = (name: string, shape: Shape): string =>
+  `${name} ${slicesOf(shape).dk} ${slicesOf(shape).dv}`;
 
 export function attention(
   context: Context,
@@ -120,9 +154,27 @@ export function attention(
     context.runner.run(
       key('attention', shape),
       () => {
-        const queries = { operand: 'q', from: 'i0', limit: '$rows', base: 'head * $dk', stride: '$strideQ' };
-        const keys = { operand: 'k', from: 'j0', limit: 'to', base: 'kv * $dk', stride: '$strideK' };
-        const values = { operand: 'v', from: 'j0', limit: 'to', base: 'kv * $dv', stride: '$strideV' };
+        const queries = {
+          operand: 'q',
+          from: 'i0',
+          limit: '$rows',
+          base: 'head * $dk',
+          stride: '$strideQ',
+        };
+        const keys = {
+          operand: 'k',
+          from: 'j0',
+          limit: 'to',
+          base: 'kv * $dk',
+          stride: '$strideK',
+        };
+        const values = {
+          operand: 'v',
+          from: 'j0',
+          limit: 'to',
+          base: 'kv * $dv',
+          stride: '$strideV',
+        };
         const columns = range(4 * slices.dv);
         return {
           operands: ['out', 'logSumExp', 'q', 'k', 'v', 'bounds'],
@@ -239,7 +291,12 @@ export function attentionBackward(
       { ...dimensions(shape), strideD: dOut.rowStride, strideOut: out.rowStride },
       Math.ceil((rows * heads) / THREADS),
     );
-    const strides = { strideQ: q.rowStride, strideK: k.rowStride, strideV: v.rowStride, strideD: dOut.rowStride };
+    const strides = {
+      strideQ: q.rowStride,
+      strideK: k.rowStride,
+      strideV: v.rowStride,
+      strideD: dOut.rowStride,
+    };
     const types = {
       ...DIMENSIONS,
       strideQ: 'u32',
@@ -250,10 +307,34 @@ export function attentionBackward(
     runner.run(
       key('attention dq', shape),
       () => {
-        const queries = { operand: 'q', from: 'i0', limit: '$rows', base: 'head * $dk', stride: '$strideQ' };
-        const gradients = { operand: 'dOut', from: 'i0', limit: '$rows', base: 'head * $dv', stride: '$strideD' };
-        const keys = { operand: 'k', from: 'j0', limit: 'to', base: 'kv * $dk', stride: '$strideK' };
-        const values = { operand: 'v', from: 'j0', limit: 'to', base: 'kv * $dv', stride: '$strideV' };
+        const queries = {
+          operand: 'q',
+          from: 'i0',
+          limit: '$rows',
+          base: 'head * $dk',
+          stride: '$strideQ',
+        };
+        const gradients = {
+          operand: 'dOut',
+          from: 'i0',
+          limit: '$rows',
+          base: 'head * $dv',
+          stride: '$strideD',
+        };
+        const keys = {
+          operand: 'k',
+          from: 'j0',
+          limit: 'to',
+          base: 'kv * $dk',
+          stride: '$strideK',
+        };
+        const values = {
+          operand: 'v',
+          from: 'j0',
+          limit: 'to',
+          base: 'kv * $dv',
+          stride: '$strideV',
+        };
         return {
           operands: ['dq', 'dOut', 'logSumExp', 'q', 'k', 'v', 'scratch'],
           parameters: { ...types, strideDq: 'u32', addQ: 'u32' },
@@ -299,10 +380,34 @@ ${store('g', 'dq', 'i * $strideDq + head * $dk', '$dk', slices.dk, '', '$addQ')}
     runner.run(
       key('attention dk dv', shape),
       () => {
-        const queries = { operand: 'q', from: 'i0', limit: 'to', base: 'head * $dk', stride: '$strideQ' };
-        const gradients = { operand: 'dOut', from: 'i0', limit: 'to', base: 'head * $dv', stride: '$strideD' };
-        const keys = { operand: 'k', from: 'j0', limit: '$rows', base: 'kv * $dk', stride: '$strideK' };
-        const values = { operand: 'v', from: 'j0', limit: '$rows', base: 'kv * $dv', stride: '$strideV' };
+        const queries = {
+          operand: 'q',
+          from: 'i0',
+          limit: 'to',
+          base: 'head * $dk',
+          stride: '$strideQ',
+        };
+        const gradients = {
+          operand: 'dOut',
+          from: 'i0',
+          limit: 'to',
+          base: 'head * $dv',
+          stride: '$strideD',
+        };
+        const keys = {
+          operand: 'k',
+          from: 'j0',
+          limit: '$rows',
+          base: 'kv * $dk',
+          stride: '$strideK',
+        };
+        const values = {
+          operand: 'v',
+          from: 'j0',
+          limit: '$rows',
+          base: 'kv * $dv',
+          stride: '$strideV',
+        };
         const write = (value: (r: number) => string): string =>
           range(4)
             .map((r) => `    scores[(scoreRow + ${r}u) * ${STRIDE}u + scoreColumn] = ${value(r)};`)
@@ -369,8 +474,9 @@ ${store('h', 'dv', 'j * $strideDv + kv * $dv', '$dv', slices.dv, '', '$addV')}
 }
 
 /**
- * One group a sequence and head. 256 rows of the cache at a time: a thread makes one score, the group their softmax, and then a
- * thread owns a column of the output (several, where values are wider than the group; a part of the rows, where they are narrower).
+ * One group a sequence and head. 256 rows of the cache at a time: a thread makes one score, the
+ * group their softmax, and then a thread owns a column of the output (several, where values are
+ * wider than the group; a part of the rows, where they are narrower).
  */
 export function attentionCached(
   context: Context,
@@ -378,7 +484,12 @@ export function attentionCached(
   q: GpuTensor,
   keys: GpuTensor,
   values: GpuTensor,
-  tables: { prefixStart: GpuTensor; prefixLength: GpuTensor; ownStart: GpuTensor; ownLength: GpuTensor },
+  tables: {
+    prefixStart: GpuTensor;
+    prefixLength: GpuTensor;
+    ownStart: GpuTensor;
+    ownLength: GpuTensor;
+  },
   options: AttentionOptions,
 ): void {
   const shape = shapeOf(q, values, options);
@@ -392,8 +503,23 @@ export function attentionCached(
   context.runner.run(
     `attentionCached ${width} ${Math.ceil(dv / width)} ${room}`,
     () => ({
-      operands: ['out', 'q', 'keys', 'values', 'prefixStart', 'prefixLength', 'ownStart', 'ownLength'],
-      parameters: { ...DIMENSIONS, strideQ: 'u32', strideK: 'u32', strideV: 'u32', strideOut: 'u32' },
+      operands: [
+        'out',
+        'q',
+        'keys',
+        'values',
+        'prefixStart',
+        'prefixLength',
+        'ownStart',
+        'ownLength',
+      ],
+      parameters: {
+        ...DIMENSIONS,
+        strideQ: 'u32',
+        strideK: 'u32',
+        strideV: 'u32',
+        strideOut: 'u32',
+      },
       threads: THREADS,
       declarations: `${reductions(THREADS, THREADS, context.features.subgroup)}
 var<workgroup> query: array<f32, ${room}>;

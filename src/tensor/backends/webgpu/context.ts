@@ -8,12 +8,21 @@ export interface Features {
   /** Operands of matrix products are rounded to f16 (scaled), sums are f32. */
   readonly half: boolean;
   /** Matrix units, and the shape that they multiply (f16 to f32). */
-  readonly matrix: { readonly m: number; readonly n: number; readonly k: number; readonly subgroup: number } | null;
-  /** Threads after each other that can shuffle their registers: a power of two, the least that a subgroup has; 0 for none. */
+  readonly matrix: {
+    readonly m: number;
+    readonly n: number;
+    readonly k: number;
+    readonly subgroup: number;
+  } | null;
+  /**
+   * Threads after each other that can shuffle their registers: a power of two, the least that a
+   * subgroup has; 0 for none.
+   */
   readonly subgroup: number;
   /**
-   * A processor plays the GPU. It runs a group's threads after each other, and changing from one to the next at a barrier costs more
-   * than the work between two: so kernels that share nothing, and need no barrier, take the place of those in tiles.
+   * A processor plays the GPU. It runs a group's threads after each other, and changing from one to
+   * the next at a barrier costs more than the work between two: so kernels that share nothing, and
+   * need no barrier, take the place of those in tiles.
    */
   readonly plain: boolean;
 }
@@ -21,13 +30,19 @@ export interface Features {
 export interface Context {
   readonly runner: Runner;
   readonly features: Features;
-  /** Numbers from the top of the local stack, for the calls inside `body`: the GPU runs them before whatever comes later. */
+  /**
+   * Numbers from the top of the local stack, for the calls inside `body`: the GPU runs them before
+   * whatever comes later.
+   */
   withScratch(numbers: number, body: (scratch: GpuTensor) => void): void;
 }
 
 export const THREADS = 256;
 
-/** Threads that share a row of d numbers: a power of two, each with at least four of them where there are so many. */
+/**
+ * Threads that share a row of d numbers: a power of two, each with at least four of them where
+ * there are so many.
+ */
 export function lanesFor(d: number, { plain, subgroup }: Features): number {
   const most = plain ? Math.max(1, subgroup) : THREADS;
   let lanes = 1;
@@ -40,7 +55,9 @@ export interface Pointwise {
   name: string;
   rows: number;
   columns: number;
-  /** Matrices of that shape, strided or not: the body finds `at_<name>`, the index of its element. */
+  /**
+   * Matrices of that shape, strided or not: the body finds `at_<name>`, the index of its element.
+   */
   matrices: Readonly<Record<string, GpuTensor>>;
   /** Operands of which the first number is read alone. */
   scalars?: Readonly<Record<string, GpuTensor>>;
@@ -50,13 +67,32 @@ export interface Pointwise {
   declarations?: string;
   /** Operands that are bf16; see `KernelSource`. */
   bf16?: readonly string[];
-  /** `ld` and `st` are the functions' prefixes, `type` is f32 or vec4f; also `row` and `column` where not `vector`. */
-  body(words: { ld: string; st: string; raw: string; put: string; type: string; scalar: (x: string) => string }): string;
+  /**
+   * `ld` and `st` are the functions' prefixes, `type` is f32 or vec4f; also `row` and `column`
+   * where not `vector`.
+   */
+  body(words: {
+    ld: string;
+    st: string;
+    raw: string;
+    put: string;
+    type: string;
+    scalar: (x: string) => string;
+  }): string;
 }
 
 /** One thread an element, or four where all matrices lie so that four can be read at once. */
 export function pointwise(context: Context, options: Pointwise): void {
-  const { name, matrices, scalars = {}, others = {}, parameters = {}, declarations, bf16, body } = options;
+  const {
+    name,
+    matrices,
+    scalars = {},
+    others = {},
+    parameters = {},
+    declarations,
+    bf16,
+    body,
+  } = options;
   let { rows, columns } = options;
   if (rows * columns === 0) return;
   const operands = Object.entries(matrices);
@@ -66,7 +102,10 @@ export function pointwise(context: Context, options: Pointwise): void {
     columns *= rows;
     rows = 1;
   }
-  const vector = plain && columns % 4 === 0 && operands.every(([, t]) => (flat ? t.offset % 4 === 0 : t.aligned));
+  const vector =
+    plain &&
+    columns % 4 === 0 &&
+    operands.every(([, t]) => (flat ? t.offset % 4 === 0 : t.aligned));
   const width = vector ? columns / 4 : columns;
   const values: Record<string, number> = { width, count: rows * width };
   if (!flat) for (const [operand, t] of operands) values[`stride_${operand}`] = t.rowStride;

@@ -7,7 +7,10 @@ import type { GpuAdapter, GpuDevice } from './gpu.js';
 import type { Runner } from './runner.js';
 import type { GpuTensor } from './tensor.js';
 
-/** `f32`: everything. `mixed`: operands of large products are scaled and rounded to f16; sums, weights and optimizer stay f32. */
+/**
+ * `f32`: everything. `mixed`: operands of large products are scaled and rounded to f16; sums,
+ * weights and optimizer stay f32.
+ */
 export type Precision = 'f32' | 'mixed';
 
 export const PRECISIONS = ['f32', 'mixed'] as const;
@@ -30,12 +33,20 @@ export interface WebGpuBackendOptions {
 /** Other kernels, other bits: changes when their text changes what is computed. */
 const KERNELS = 2;
 
-/** The shape of matrix units that the kernels can use: f16 to f32, tiles of 32 × 32 × 32 made of it. */
+/**
+ * The shape of matrix units that the kernels can use: f16 to f32, tiles of 32 × 32 × 32 made of it.
+ */
 function matrixShape(adapter: GpuAdapter): Features['matrix'] {
   const { subgroupMatrixConfigs = [], subgroupMinSize = 0, subgroupMaxSize = 0 } = adapter.info;
-  if (subgroupMinSize !== subgroupMaxSize || subgroupMinSize < 4 || subgroupMinSize > 64) return null;
+  if (subgroupMinSize !== subgroupMaxSize || subgroupMinSize < 4 || subgroupMinSize > 64)
+    return null;
   for (const { componentType, resultComponentType, M, N, K } of subgroupMatrixConfigs) {
-    const right = componentType === 'f16' && resultComponentType === 'f32' && 32 % M === 0 && 32 % N === 0 && 32 % K === 0;
+    const right =
+      componentType === 'f16' &&
+      resultComponentType === 'f32' &&
+      32 % M === 0 &&
+      32 % N === 0 &&
+      32 % K === 0;
     if (right) return { m: M, n: N, k: K, subgroup: subgroupMinSize };
   }
   return null;
@@ -47,7 +58,8 @@ export function featuresOf(
 ): Features {
   const without = plain ?? !describeAdapter(adapter).hardware;
   const half = precision === 'mixed' && adapter.features.has('shader-f16') && !without;
-  const units = half && matrixUnits && adapter.features.has('chromium-experimental-subgroup-matrix');
+  const units =
+    half && matrixUnits && adapter.features.has('chromium-experimental-subgroup-matrix');
   const shuffles = adapter.features.has('subgroups');
   return {
     half,
@@ -57,7 +69,10 @@ export function featuresOf(
   };
 }
 
-/** What `createWebGpuBackend` with these options will be called: the same on every run of the same device. */
+/**
+ * What `createWebGpuBackend` with these options will be called: the same on every run of the same
+ * device.
+ */
 export function webGpuFingerprint(adapter: GpuAdapter, options: WebGpuBackendOptions = {}): string {
   const { half, matrix, plain } = featuresOf(adapter, options);
   const tier = matrix ? `f16 units ${matrix.m}x${matrix.n}x${matrix.k}` : half ? 'f16' : 'f32';
@@ -82,11 +97,16 @@ export function openDevice(adapter: GpuAdapter, features: Features): Promise<Gpu
 }
 
 /**
- * True when thread t shuffles with thread t ^ distance for every distance below `subgroup`. WGSL does not promise that threads lie in
- * subgroups by their numbers; every driver known lays them so, and one that does not is found out here.
+ * True when thread t shuffles with thread t ^ distance for every distance below `subgroup`. WGSL
+ * does not promise that threads lie in subgroups by their numbers; every driver known lays them so,
+ * and one that does not is found out here.
  * @param out room for as many integers as a group has threads
  */
-export async function threadsLieInOrder(runner: Runner, out: GpuTensor, subgroup: number): Promise<boolean> {
+export async function threadsLieInOrder(
+  runner: Runner,
+  out: GpuTensor,
+  subgroup: number,
+): Promise<boolean> {
   const distances = Array.from({ length: Math.log2(subgroup) }, (_, i) => 2 ** i);
   runner.run(
     'order of threads',

@@ -13,7 +13,8 @@ export function fill(context: Context, out: GpuTensor, value: number): void {
     columns: out.columns,
     matrices: { out },
     parameters: { value: { type: 'u32', value: bits.getUint32(0) } },
-    body: ({ put, type }) => `  ${put}_out(at_out, ${type === 'f32' ? '$value' : 'vec4u($value)'});`,
+    body: ({ put, type }) =>
+      `  ${put}_out(at_out, ${type === 'f32' ? '$value' : 'vec4u($value)'});`,
   });
 }
 
@@ -41,7 +42,13 @@ export function add(context: Context, out: GpuTensor, a: GpuTensor, b: GpuTensor
   });
 }
 
-export function scale(context: Context, out: GpuTensor, a: GpuTensor, factor: number, accumulate: boolean): void {
+export function scale(
+  context: Context,
+  out: GpuTensor,
+  a: GpuTensor,
+  factor: number,
+  accumulate: boolean,
+): void {
   const flat = out.contiguous && a.contiguous;
   pointwise(context, {
     name: `scale ${accumulate ? 'accumulate' : ''}`,
@@ -83,7 +90,13 @@ export function gatherRows(context: Context, out: GpuTensor, a: GpuTensor, rows:
 }
 
 /** out[rows[n]] = a[n] (or +=); rows are distinct. */
-export function scatterRows(context: Context, out: GpuTensor, a: GpuTensor, rows: GpuTensor, accumulate: boolean): void {
+export function scatterRows(
+  context: Context,
+  out: GpuTensor,
+  a: GpuTensor,
+  rows: GpuTensor,
+  accumulate: boolean,
+): void {
   pointwise(context, {
     name: `scatterRows ${accumulate ? 'accumulate' : ''}`,
     rows: a.rows,
@@ -96,10 +109,15 @@ export function scatterRows(context: Context, out: GpuTensor, a: GpuTensor, rows
 }
 
 /**
- * dTable[ids[n]] += dOut[n], in the order of n. Each token looks for the next one with its id; then the first with an id walks along
- * the chain of all of them, a thread a column.
+ * dTable[ids[n]] += dOut[n], in the order of n. Each token looks for the next one with its id; then
+ * the first with an id walks along the chain of all of them, a thread a column.
  */
-export function embeddingBackward(context: Context, dTable: GpuTensor, dOut: GpuTensor, ids: GpuTensor): void {
+export function embeddingBackward(
+  context: Context,
+  dTable: GpuTensor,
+  dOut: GpuTensor,
+  ids: GpuTensor,
+): void {
   const tokens = ids.size;
   const { columns } = dTable;
   if (tokens * columns === 0) return;
@@ -110,7 +128,8 @@ export function embeddingBackward(context: Context, dTable: GpuTensor, dOut: Gpu
         operands: ['next', 'ids'],
         parameters: { tokens: 'u32' },
         threads: THREADS,
-        // The number of the next token, `tokens` where there is none; the upper bit where there is an earlier one.
+        // The number of the next token, `tokens` where there is none; the upper bit where there is
+        // an earlier one.
         body: `  let n = group * ${THREADS}u + tid;
   if (n >= $tokens) { return; }
   let id = ldi_ids(n);
@@ -158,12 +177,20 @@ export function rope(
   const half = cosine.columns;
   const pairs = x.columns / 2;
   if (x.rows * pairs === 0) return;
-  const put = (at: string, value: string): string => `st_out(${at}, ${accumulate ? `ld_out(${at}) + ` : ''}${value});`;
+  const put = (at: string, value: string): string =>
+    `st_out(${at}, ${accumulate ? `ld_out(${at}) + ` : ''}${value});`;
   context.runner.run(
     `rope ${inverse} ${accumulate} ${interleaved}`,
     () => ({
       operands: ['out', 'x', 'positions', 'cosine', 'sine'],
-      parameters: { count: 'u32', pairs: 'u32', half: 'u32', share: 'u32', outStride: 'u32', xStride: 'u32' },
+      parameters: {
+        count: 'u32',
+        pairs: 'u32',
+        half: 'u32',
+        share: 'u32',
+        outStride: 'u32',
+        xStride: 'u32',
+      },
       threads: THREADS,
       body: `  let item = group * ${THREADS}u + tid;
   if (item >= $count) { return; }
@@ -195,7 +222,12 @@ export function rope(
 }
 
 /** Views of the two halves of gateUp's rows. */
-export type View = (t: GpuTensor, offset: number, shape: readonly number[], rowStride: number) => GpuTensor;
+export type View = (
+  t: GpuTensor,
+  offset: number,
+  shape: readonly number[],
+  rowStride: number,
+) => GpuTensor;
 
 export function swiglu(context: Context, out: GpuTensor, gateUp: GpuTensor, view: View): void {
   const { rows, columns } = out;
@@ -222,7 +254,8 @@ export function swigluBackward(
   view: View,
 ): void {
   const { rows, columns } = dOut;
-  const half = (t: GpuTensor, from: number): GpuTensor => view(t, from, [rows, columns], 2 * columns);
+  const half = (t: GpuTensor, from: number): GpuTensor =>
+    view(t, from, [rows, columns], 2 * columns);
   pointwise(context, {
     name: `swigluBackward ${accumulate}`,
     rows,
@@ -251,7 +284,14 @@ export function adamw(
   second: GpuTensor,
   gradient: GpuTensor,
   gradientScale: GpuTensor,
-  options: { lr: number; beta1: number; beta2: number; epsilon: number; weightDecay: number; step: number },
+  options: {
+    lr: number;
+    beta1: number;
+    beta2: number;
+    epsilon: number;
+    weightDecay: number;
+    step: number;
+  },
 ): void {
   const { lr, beta1, beta2, epsilon, weightDecay, step } = options;
   const count = parameter.size;

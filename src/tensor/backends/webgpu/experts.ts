@@ -1,6 +1,6 @@
 /**
- * @file Latent attention's heads, the gate, the experts' order, and FP8. Everything is a sort and segments: no number is added to
- * by two threads, so no order depends on the moment.
+ * @file Latent attention's heads, the gate, the experts' order, and FP8. Everything is a sort and
+ * segments: no number is added to by two threads, so no order depends on the moment.
  */
 import { UserError } from '../../../base/errors.js';
 import type { RouteOptions } from '../../backend.js';
@@ -8,11 +8,25 @@ import { type Context, lanesFor, pointwise, THREADS } from './context.js';
 import { reductions } from './kernel.js';
 import type { GpuTensor } from './tensor.js';
 
-export function joinHeads(context: Context, k: GpuTensor, v: GpuTensor, up: GpuTensor, shared: GpuTensor, heads: number): void {
+export function joinHeads(
+  context: Context,
+  k: GpuTensor,
+  v: GpuTensor,
+  up: GpuTensor,
+  shared: GpuTensor,
+  heads: number,
+): void {
   const dr = shared.columns;
   const dn = k.columns / heads - dr;
   const dv = v.columns / heads;
-  const values = { count: up.rows * heads * (dn + dr + dv), heads, dn, dr, dv, stride: shared.rowStride };
+  const values = {
+    count: up.rows * heads * (dn + dr + dv),
+    heads,
+    dn,
+    dr,
+    dv,
+    stride: shared.rowStride,
+  };
   if (values.count === 0) return;
   context.runner.run(
     'joinHeads',
@@ -79,7 +93,10 @@ export function joinHeadsBackward(
 
 const MOST_GROUPS = 32;
 
-/** One thread a token. What was taken is told by the order of taking: the next expert is the largest behind the last one. */
+/**
+ * One thread a token. What was taken is told by the order of taking: the next expert is the largest
+ * behind the last one.
+ */
 export function route(
   context: Context,
   experts: GpuTensor,
@@ -92,13 +109,24 @@ export function route(
   const { groups, topGroups, normalize, scale } = options;
   const [tokens, width, topK] = [logits.rows, bias.size, experts.columns];
   if (groups > MOST_GROUPS)
-    throw new UserError('usage', `n_group is ${groups}; the WebGPU backend takes at most ${MOST_GROUPS}.`);
+    throw new UserError(
+      'usage',
+      `n_group is ${groups}; the WebGPU backend takes at most ${MOST_GROUPS}.`,
+    );
   if (tokens === 0) return;
   context.runner.run(
     `route ${normalize}`,
     () => ({
       operands: ['experts', 'weights', 'scores', 'logits', 'bias'],
-      parameters: { tokens: 'u32', width: 'u32', size: 'u32', groups: 'u32', topGroups: 'u32', topK: 'u32', scale: 'f32' },
+      parameters: {
+        tokens: 'u32',
+        width: 'u32',
+        size: 'u32',
+        groups: 'u32',
+        topGroups: 'u32',
+        topK: 'u32',
+        scale: 'f32',
+      },
       threads: 64,
       body: `  let n = group * 64u + tid;
   if (n >= $tokens) { return; }
@@ -270,8 +298,9 @@ export function balanceLoss(
 const BLOCK = 128;
 
 /**
- * A stable counting sort: how often each expert is chosen in each block of choices; sums of those over the blocks before, and over the
- * experts before; and every block again, putting its choices behind each other.
+ * A stable counting sort: how often each expert is chosen in each block of choices; sums of those
+ * over the blocks before, and over the experts before; and every block again, putting its choices
+ * behind each other.
  */
 export function sortByExpert(
   context: Context,
@@ -285,7 +314,11 @@ export function sortByExpert(
   const blocks = Math.max(1, Math.ceil(choices / BLOCK));
   const values = { choices, topK, width, blocks };
   const parameters = { choices: 'u32', topK: 'u32', width: 'u32', blocks: 'u32' } as const;
-  const walk = (start: string, each: string, end: string): string => `  let item = group * ${THREADS}u + tid;
+  const walk = (
+    start: string,
+    each: string,
+    end: string,
+  ): string => `  let item = group * ${THREADS}u + tid;
   if (item >= $blocks * $width) { return; }
   let e = item % $width;
   let block = item / $width;
@@ -410,7 +443,8 @@ export function combineRowsBackward(
     matrices: {},
     others: { dY, dOut, slots, weights },
     parameters: { topK: { type: 'u32', value: topK } },
-    body: () => '  st_dY(u32(ldi_slots(row)) * $width + column, ld_weights(row) * ld_dOut(row / $topK * $width + column));',
+    body: () =>
+      '  st_dY(u32(ldi_slots(row)) * $width + column, ld_weights(row) * ld_dOut(row / $topK * $width + column));',
   });
   const lanes = lanesFor(width, context.features);
   context.runner.run(
@@ -437,8 +471,15 @@ export function combineRowsBackward(
   );
 }
 
-/** One group a block of numbers. Powers of two are made from bits, so that scaling by them is exact. */
-export function quantizeFp8(context: Context, out: GpuTensor, a: GpuTensor, block: { rows: number; columns: number }): void {
+/**
+ * One group a block of numbers. Powers of two are made from bits, so that scaling by them is exact.
+ */
+export function quantizeFp8(
+  context: Context,
+  out: GpuTensor,
+  a: GpuTensor,
+  block: { rows: number; columns: number },
+): void {
   if (a.size === 0) return;
   const across = Math.ceil(a.columns / block.columns);
   const down = Math.ceil(a.rows / block.rows);
@@ -446,7 +487,14 @@ export function quantizeFp8(context: Context, out: GpuTensor, a: GpuTensor, bloc
     'quantizeFp8',
     () => ({
       operands: ['out', 'a'],
-      parameters: { rows: 'u32', columns: 'u32', blockRows: 'u32', blockColumns: 'u32', across: 'u32', count: 'u32' },
+      parameters: {
+        rows: 'u32',
+        columns: 'u32',
+        blockRows: 'u32',
+        blockColumns: 'u32',
+        across: 'u32',
+        count: 'u32',
+      },
       threads: THREADS,
       declarations: `${reductions(THREADS, THREADS, context.features.subgroup)}
 fn power(e: i32) -> f32 { return bitcast<f32>(u32(e + 127) << 23u); }
@@ -470,7 +518,14 @@ fn to_e4m3(x: f32) -> f32 {
   }`,
     }),
     { out, a },
-    { rows: a.rows, columns: a.columns, blockRows: block.rows, blockColumns: block.columns, across, count: across * down },
+    {
+      rows: a.rows,
+      columns: a.columns,
+      blockRows: block.rows,
+      blockColumns: block.columns,
+      across,
+      count: across * down,
+    },
     across * down,
   );
 }

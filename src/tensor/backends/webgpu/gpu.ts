@@ -1,12 +1,15 @@
 /**
- * @file The part of WebGPU that the backend uses, as types (W3C, "WebGPU", gpuweb.github.io/gpuweb).
+ * @file The part of WebGPU that the backend uses, as types (W3C, "WebGPU",
+ * gpuweb.github.io/gpuweb).
  *
- * Neither Node's types nor the library's compile target know WebGPU, and the names are the same in a browser and in Dawn's
- * package for Node. A few declarations are less than a dependency.
+ * Neither Node's types nor the library's compile target know WebGPU, and the names are the same in
+ * a browser and in Dawn's package for Node. A few declarations are less than a dependency.
  */
 
 export interface Gpu {
-  requestAdapter(options?: { powerPreference?: 'high-performance' | 'low-power' }): Promise<GpuAdapter | null>;
+  requestAdapter(options?: {
+    powerPreference?: 'high-performance' | 'low-power';
+  }): Promise<GpuAdapter | null>;
 }
 
 export interface GpuAdapterInfo {
@@ -41,7 +44,10 @@ export interface GpuAdapter {
   readonly info: GpuAdapterInfo;
   readonly features: { has(name: string): boolean };
   readonly limits: GpuLimits;
-  requestDevice(descriptor: { requiredFeatures: string[]; requiredLimits: Record<string, number> }): Promise<GpuDevice>;
+  requestDevice(descriptor: {
+    requiredFeatures: string[];
+    requiredLimits: Record<string, number>;
+  }): Promise<GpuDevice>;
 }
 
 export interface GpuBuffer {
@@ -67,13 +73,25 @@ export interface GpuComputePass {
 
 export interface GpuEncoder {
   beginComputePass(): GpuComputePass;
-  copyBufferToBuffer(from: GpuBuffer, fromOffset: number, to: GpuBuffer, toOffset: number, size: number): void;
+  copyBufferToBuffer(
+    from: GpuBuffer,
+    fromOffset: number,
+    to: GpuBuffer,
+    toOffset: number,
+    size: number,
+  ): void;
   finish(): object;
 }
 
 export interface GpuQueue {
   submit(buffers: readonly object[]): void;
-  writeBuffer(buffer: GpuBuffer, offset: number, data: ArrayBufferView | ArrayBuffer, dataOffset?: number, size?: number): void;
+  writeBuffer(
+    buffer: GpuBuffer,
+    offset: number,
+    data: ArrayBufferView | ArrayBuffer,
+    dataOffset?: number,
+    size?: number,
+  ): void;
   onSubmittedWorkDone(): Promise<void>;
 }
 
@@ -88,11 +106,20 @@ export interface GpuDevice {
   createComputePipeline(descriptor: object): GpuPipeline;
   createBindGroup(descriptor: object): GpuBindGroup;
   createCommandEncoder(): GpuEncoder;
-  addEventListener(type: 'uncapturederror', listener: (event: { error: { message: string } }) => void): void;
+  addEventListener(
+    type: 'uncapturederror',
+    listener: (event: { error: { message: string } }) => void,
+  ): void;
   destroy(): void;
 }
 
 /** Numbers of the specification: GPUBufferUsage, GPUMapMode, GPUShaderStage. */
-export const USAGE = { mapRead: 1, copySource: 4, copyTarget: 8, uniform: 64, storage: 128 } as const;
+export const USAGE = {
+  mapRead: 1,
+  copySource: 4,
+  copyTarget: 8,
+  uniform: 64,
+  storage: 128,
+} as const;
 export const MAP_READ = 1;
 export const STAGE_COMPUTE = 4;

@@ -1,6 +1,7 @@
 /**
- * @file The WebGPU backend against the reference, on whatever adapter there is. The package `webgpu` is an optional peer: where
- * it is missing there is nothing to test; `.ci/run` installs it and demands that there is.
+ * @file The WebGPU backend against the reference, on whatever adapter there is. The package
+ * `webgpu` is an optional peer: where it is missing there is nothing to test; `.ci/run` installs it
+ * and demands that there is.
  */
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Backend } from '../../backend.js';
@@ -16,10 +17,15 @@ it('finds an adapter where one is demanded', () => {
   expect(adapter !== null || !demanded).toBe(true);
 });
 
-/** Each operand is rounded once, to 11 bits; and sums of a slice of 16 are f16 as well where there are no matrix units. */
+/**
+ * Each operand is rounded once, to 11 bits; and sums of a slice of 16 are f16 as well where there
+ * are no matrix units.
+ */
 const HALF_ROUNDING = 2 ** -11;
 
-/** Large products are near the f32 ones, whatever the size of their numbers; and training learns. */
+/**
+ * Large products are near the f32 ones, whatever the size of their numbers; and training learns.
+ */
 function mixed(create: () => Promise<Backend>): void {
   let backend: Backend;
   beforeAll(async () => {
@@ -41,9 +47,11 @@ function mixed(create: () => Promise<Backend>): void {
         const draw = new Draw('f16 products', m + layout, 'large');
         const one = draw.numbers(transposeA ? [k, m] : [m, k], size).data as Float32Array;
         const other = draw.numbers(transposeB ? [n, k] : [k, n]).data as Float32Array;
-        const [out, a, b] = [[m, n], transposeA ? [k, m] : [m, k], transposeB ? [n, k] : [k, n]].map((shape) =>
-          backend.allocate('f32', shape),
-        );
+        const [out, a, b] = [
+          [m, n],
+          transposeA ? [k, m] : [m, k],
+          transposeB ? [n, k] : [k, n],
+        ].map((shape) => backend.allocate('f32', shape));
         backend.write(a, one);
         backend.write(b, other);
         backend.fill(out, size);
@@ -55,7 +63,10 @@ function mixed(create: () => Promise<Backend>): void {
             let sum = accumulate ? size : 0;
             let magnitude = Math.abs(sum);
             for (let t = 0; t < k; t++) {
-              const product = 0.5 * one[transposeA ? t * m + i : i * k + t] * other[transposeB ? j * k + t : t * n + j];
+              const product =
+                0.5 *
+                one[transposeA ? t * m + i : i * k + t] *
+                other[transposeB ? j * k + t : t * n + j];
               sum += product;
               magnitude += Math.abs(product);
             }
@@ -76,16 +87,29 @@ vi.setConfig({ testTimeout: 600_000 });
 if (adapter) {
   const { hardware, subgroups, halfPrecision } = describeAdapter(adapter);
   const problems = hardware ? undefined : 10;
-  describeBackend('webgpu, kernels in tiles', () => createWebGpuBackend({ plain: false }), problems);
-  describeBackend('webgpu, kernels without barriers', () => createWebGpuBackend({ plain: true }), problems);
+  describeBackend(
+    'webgpu, kernels in tiles',
+    () => createWebGpuBackend({ plain: false }),
+    problems,
+  );
+  describeBackend(
+    'webgpu, kernels without barriers',
+    () => createWebGpuBackend({ plain: true }),
+    problems,
+  );
 
-  describe.runIf(halfPrecision)('mixed precision', () => mixed(() => createWebGpuBackend({ precision: 'mixed', plain: false })));
+  describe.runIf(halfPrecision)('mixed precision', () =>
+    mixed(() => createWebGpuBackend({ precision: 'mixed', plain: false })),
+  );
 
-  // The order of a sum is one tree, whatever joins it. A driver for hardware may still fuse what comes before it in another way.
+  // The order of a sum is one tree, whatever joins it. A driver for hardware may still fuse what
+  // comes before it in another way.
   describe.runIf(subgroups && !hardware)('subgroups change no bit of', () => {
     let sides: Backend[];
     beforeAll(async () => {
-      sides = await Promise.all([true, false].map((subgroups) => createWebGpuBackend({ plain: false, subgroups })));
+      sides = await Promise.all(
+        [true, false].map((subgroups) => createWebGpuBackend({ plain: false, subgroups })),
+      );
     });
     afterAll(() => Promise.all(sides.map((side) => side.close())));
     it.each([

@@ -3,17 +3,30 @@ import type { KernelSource } from './kernel.js';
 import { range } from './matmul-kernel.js';
 
 /**
- * Few rows times a matrix stored by columns (decoding): 32 lanes share one column of the result, each walks along its part of the
- * inner dimension, and the lanes' sums are added in a tree.
+ * Few rows times a matrix stored by columns (decoding): 32 lanes share one column of the result,
+ * each walks along its part of the inner dimension, and the lanes' sums are added in a tree.
  */
-export function fewRowsSource(rows: number, accumulate: boolean, vector: boolean, bf16: boolean, reduce: string): KernelSource {
+export function fewRowsSource(
+  rows: number,
+  accumulate: boolean,
+  vector: boolean,
+  bf16: boolean,
+  reduce: string,
+): KernelSource {
   const each = range(rows);
   const [ld, type, dot] = vector
     ? ['ldv', 4, (x: string, y: string) => `dot(${x}, ${y})`]
     : ['ld', 1, (x: string, y: string) => `${x} * ${y}`];
   return {
     operands: ['out', 'a', 'b'],
-    parameters: { n: 'u32', k: 'u32', strideA: 'u32', strideB: 'u32', strideOut: 'u32', alpha: 'f32' },
+    parameters: {
+      n: 'u32',
+      k: 'u32',
+      strideA: 'u32',
+      strideB: 'u32',
+      strideOut: 'u32',
+      alpha: 'f32',
+    },
     threads: 256,
     vector,
     bf16: bf16 ? ['b'] : [],

@@ -1,13 +1,16 @@
 /**
- * @file The text of the matrix products: tiles in workgroup memory, a block of sums in each thread's registers.
+ * @file The text of the matrix products: tiles in workgroup memory, a block of sums in each
+ * thread's registers.
  *
- * A group makes one tile of the result. It walks along the inner dimension; each step puts a slice of both operands into workgroup
- * memory, four numbers of each row at a time, turned so that the innermost loop reads four neighbouring rows or columns
- * whatever way the operand is stored (Volkov and Demmel 2008, "Benchmarking GPUs to tune dense linear algebra"). Batches, groups of
- * rows (mixture of experts), a split of the inner dimension, and frozen bf16 weights differ in where a tile begins alone.
+ * A group makes one tile of the result. It walks along the inner dimension; each step puts a slice
+ * of both operands into workgroup memory, four numbers of each row at a time, turned so that the
+ * innermost loop reads four neighbouring rows or columns whatever way the operand is stored (Volkov
+ * and Demmel 2008, "Benchmarking GPUs to tune dense linear algebra"). Batches, groups of rows
+ * (mixture of experts), a split of the inner dimension, and frozen bf16 weights differ in where a
+ * tile begins alone.
  *
- * Tiers: f32; f16 operands, whose products are added in f16 over one slice and in f32 from slice to slice; and f16 operands through
- * matrix units, which add in f32.
+ * Tiers: f32; f16 operands, whose products are added in f16 over one slice and in f32 from slice to
+ * slice; and f16 operands through matrix units, which add in f32.
  */
 import type { KernelSource } from './kernel.js';
 
@@ -33,8 +36,8 @@ export const TILES = {
 export type TileName = keyof typeof TILES;
 
 /**
- * `batch`: wid.z is a member; `split`: wid.z is a part of the inner dimension; `rows`: groups of a's and out's rows; `inner`: groups
- * of the inner dimension, wid.z is one.
+ * `batch`: wid.z is a member; `split`: wid.z is a part of the inner dimension; `rows`: groups of
+ * a's and out's rows; `inner`: groups of the inner dimension, wid.z is one.
  */
 export type Walk = 'batch' | 'split' | 'rows' | 'inner';
 
@@ -43,7 +46,10 @@ export interface ProductShape {
   walk: Walk;
   transposeA: boolean;
   transposeB: boolean;
-  /** What a product is added to: nothing, what `out` holds, or β times the operand `more`, which lies as `out` does. */
+  /**
+   * What a product is added to: nothing, what `out` holds, or β times the operand `more`, which
+   * lies as `out` does.
+   */
   addend: 'none' | 'out' | 'more';
   vector: boolean;
   bf16: boolean;
@@ -61,7 +67,12 @@ export function addendText({ addend }: ProductShape, at: string, load = 'ld'): s
 }
 
 /** A 4×4 block of an operand: column j holds inner number j, over four rows of a (columns of b). */
-function blockLoader(name: 'a' | 'b', alongInner: boolean, vector: boolean, scaled: string): string {
+function blockLoader(
+  name: 'a' | 'b',
+  alongInner: boolean,
+  vector: boolean,
+  scaled: string,
+): string {
   const lines: string[] = [];
   for (let r = 0; r < 4; r++) {
     const [i, kk] = alongInner ? [`i + ${r}u`, 'kk'] : ['i', `kk + ${r}u`];
@@ -69,7 +80,9 @@ function blockLoader(name: 'a' | 'b', alongInner: boolean, vector: boolean, scal
     if (vector) lines.push(`  if (${i} < limit && ${kk} < end) { x[${r}] = ldv_${name}(${at}); }`);
     else {
       for (let c = 0; c < 4; c++) {
-        const inside = alongInner ? `${i} < limit && kk + ${c}u < end` : `i + ${c}u < limit && ${kk} < end`;
+        const inside = alongInner
+          ? `${i} < limit && kk + ${c}u < end`
+          : `i + ${c}u < limit && ${kk} < end`;
         lines.push(`  if (${inside}) { x[${r}][${c}] = ld_${name}(${at} + ${c}u); }`);
       }
     }
@@ -83,7 +96,8 @@ ${lines.join('\n')}
 }
 
 /**
- * Where a tile begins: row0, column0, rows, first, end (of the inner dimension), and the operands' bases.
+ * Where a tile begins: row0, column0, rows, first, end (of the inner dimension), and the operands'
+ * bases.
  * @param alone each thread looks for itself, and none waits
  */
 export function walkText(walk: Walk, tile: Tile, alone: boolean): string {
@@ -184,7 +198,10 @@ ${cells.map(({ i, j }) => `      ${to}_${i}_${j} += a${i >> 2}.${'xyzw'[i & 3]} 
   const putBlock = vector
     ? `  if (column < $n) { stv_out(at, ${addendText(shape, 'at', 'ldv')}x); }`
     : range(4)
-        .map((c) => `  if (column + ${c}u < $n) { st_out(at + ${c}u, ${addendText(shape, `at + ${c}u`)}x[${c}]); }`)
+        .map(
+          (c) =>
+            `  if (column + ${c}u < $n) { st_out(at + ${c}u, ${addendText(shape, `at + ${c}u`)}x[${c}]); }`,
+        )
         .join('\n');
   return {
     threads,
@@ -235,7 +252,8 @@ function unitText(
         `    let b${s}_${j} = subgroupMatrixLoad<${right}, row_major>(&tileB, ${s * k * tile.columns}u + halfColumn + ${j * n}u, ${tile.columns}u);`,
     );
     const sums = cells.map(
-      ({ i, j }) => `    c_${i}_${j} = subgroupMatrixMultiplyAccumulate(a${s}_${i}, b${s}_${j}, c_${i}_${j});`,
+      ({ i, j }) =>
+        `    c_${i}_${j} = subgroupMatrixMultiplyAccumulate(a${s}_${i}, b${s}_${j}, c_${i}_${j});`,
     );
     return [...lefts, ...rights, ...sums].join('\n');
   });
@@ -260,12 +278,14 @@ ${range(4)
   let halfColumn = (subgroup & 1u) * ${halfColumns}u;
 ${cells.map(({ i, j }) => `  var c_${i}_${j}: subgroup_matrix_result<f32, ${n}, ${m}>;`).join('\n')}`,
     step: steps.join('\n'),
-    // A quarter after the other: workgroup memory is what limits how many groups a GPU holds at once.
+    // A quarter after the other: workgroup memory is what limits how many groups a GPU holds at
+    // once.
     end: `  for (var q = 0u; q < 4u; q++) {
     if (subgroup == q) {
 ${cells
   .map(
-    ({ i, j }) => `      subgroupMatrixStore<row_major>(&sums, ${i * m * halfColumns + j * n}u, c_${i}_${j}, ${halfColumns}u);`,
+    ({ i, j }) =>
+      `      subgroupMatrixStore<row_major>(&sums, ${i * m * halfColumns + j * n}u, c_${i}_${j}, ${halfColumns}u);`,
   )
   .join('\n')}
     }
@@ -311,11 +331,13 @@ export const operandsOf = ({ walk, addend, tier }: ProductShape): string[] => [
 export function productSource(shape: ProductShape): KernelSource {
   const { walk, transposeA, transposeB, vector, bf16, tier } = shape;
   const tile = TILES[shape.tile];
-  const { threads, declarations, start, step, end } = tier === 'matrix' ? unitText(shape, tile) : registerText(shape, tile);
+  const { threads, declarations, start, step, end } =
+    tier === 'matrix' ? unitText(shape, tile) : registerText(shape, tile);
   const half = tier !== 'f32';
   const [scaleA, scaleB] = half ? ['ld_scales(0u) * ', 'ld_scales(1u) * '] : ['', ''];
   const grouped = walk === 'rows' || walk === 'inner';
-  // Neighbouring threads take neighbouring blocks along the direction in which the operand is stored.
+  // Neighbouring threads take neighbouring blocks along the direction in which the operand is
+  // stored.
   const aBlocks = (tile.slice / 4) * (tile.rows / 4);
   const bBlocks = (tile.slice / 4) * (tile.columns / 4);
   const place = (alongInner: boolean, wide: number): string =>
@@ -332,7 +354,12 @@ export function productSource(shape: ProductShape): KernelSource {
     threads,
     vector,
     bf16: bf16 ? ['b'] : [],
-    enable: tier === 'matrix' ? ['f16', 'subgroups', 'chromium_experimental_subgroup_matrix'] : half ? ['f16'] : [],
+    enable:
+      tier === 'matrix'
+        ? ['f16', 'subgroups', 'chromium_experimental_subgroup_matrix']
+        : half
+          ? ['f16']
+          : [],
     declarations: `${declarations}
 ${blockLoader('a', !transposeA, vector, scaleA)}
 ${blockLoader('b', transposeB, vector, scaleB)}

@@ -1,11 +1,22 @@
 /**
- * @file The text of the matrix products without workgroup memory: each thread reads what it needs, neighbouring threads neighbouring
- * columns, and no barrier is met. See `Features.plain`.
+ * @file The text of the matrix products without workgroup memory: each thread reads what it needs,
+ * neighbouring threads neighbouring columns, and no barrier is met. See `Features.plain`.
  */
 import type { KernelSource } from './kernel.js';
-import { addendText, operandsOf, PARAMETERS, type ProductShape, range, TILES, walkText } from './matmul-kernel.js';
+import {
+  addendText,
+  operandsOf,
+  PARAMETERS,
+  type ProductShape,
+  range,
+  TILES,
+  walkText,
+} from './matmul-kernel.js';
 
-/** Each thread alone: some rows, and of each some columns that lie as far apart as the group is wide. */
+/**
+ * Each thread alone: some rows, and of each some columns that lie as far apart as the group is
+ * wide.
+ */
 export function plainSource(shape: ProductShape): KernelSource {
   const { walk, transposeA, transposeB, bf16 } = shape;
   const tile = TILES[shape.tile];

@@ -1,9 +1,10 @@
 /**
  * @file Memory of the WebGPU backend: two stacks over slabs.
  *
- * A slab is one GPU buffer, no larger than a shader may bind, and a tensor lies in one slab whole. A stack has as many slabs as it
- * ever needed; each is bound from end to end, so that a kernel needs one binding a slab and not one a tensor, and no bind group
- * is made anew because a tensor lies elsewhere. Slabs are kept when the stack shrinks: after the first step nothing is allocated.
+ * A slab is one GPU buffer, no larger than a shader may bind, and a tensor lies in one slab whole.
+ * A stack has as many slabs as it ever needed; each is bound from end to end, so that a kernel
+ * needs one binding a slab and not one a tensor, and no bind group is made anew because a tensor
+ * lies elsewhere. Slabs are kept when the stack shrinks: after the first step nothing is allocated.
  */
 import { UserError } from '../../../base/errors.js';
 import type { Mark, MemoryUse, Placement } from '../../backend.js';
@@ -14,7 +15,8 @@ import type { Slab } from './tensor.js';
 const ALIGNMENT = 256;
 const FIRST_SLAB_BYTES = 64 * 2 ** 20;
 
-const megabytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20).toLocaleString('en')} MB`;
+const megabytes = (bytes: number): string =>
+  `${Math.ceil(bytes / 2 ** 20).toLocaleString('en')} MB`;
 
 /** Makes the buffers and numbers them. */
 export class Slabs {
@@ -45,7 +47,11 @@ export class Slabs {
       );
     }
     const usage = USAGE.storage | USAGE.copySource | USAGE.copyTarget;
-    const slab: Slab = { id: this.all.length, buffer: this.device.createBuffer({ size: bytes, usage }), bytes };
+    const slab: Slab = {
+      id: this.all.length,
+      buffer: this.device.createBuffer({ size: bytes, usage }),
+      bytes,
+    };
     this.all.push(slab);
     this.bytes += bytes;
     return slab;
@@ -83,7 +89,10 @@ class Stack {
       this.moveTo(at + size);
       return { slab, address: at - from };
     }
-    const wanted = Math.max(size, Math.min(this.supply.largest, Math.max(FIRST_SLAB_BYTES, this.end)));
+    const wanted = Math.max(
+      size,
+      Math.min(this.supply.largest, Math.max(FIRST_SLAB_BYTES, this.end)),
+    );
     let slab: Slab;
     try {
       slab = this.supply.make(wanted, this.name);
@@ -119,7 +128,9 @@ export class Stacks {
 
   release(mark: Mark): void {
     if (mark.local > this.local.used || mark.shared > this.shared.used) {
-      throw new Error('release: the mark lies above the top of the stack; marks are released innermost first.');
+      throw new Error(
+        'release: the mark lies above the top of the stack; marks are released innermost first.',
+      );
     }
     this.local.used = mark.local;
     this.shared.used = mark.shared;

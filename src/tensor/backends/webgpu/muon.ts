@@ -1,4 +1,7 @@
-/** @file Muon on stacks of matrices: see operations/muon.ts, which says the same in the contract's own operations. */
+/**
+ * @file Muon on stacks of matrices: see operations/muon.ts, which says the same in the contract's
+ * own operations.
+ */
 import type { MuonOptions } from '../../backend.js';
 import { MUON_EPSILON, NEWTON_SCHULZ } from '../../operations/muon.js';
 import { type Context, lanesFor, pointwise, THREADS } from './context.js';
@@ -76,7 +79,13 @@ export function muon(
       body: () => '  st_x(at_x, ld_x(at_x) * ld_inverse(row));',
     });
     for (let i = 0; i < iterations; i++) {
-      stackProduct(context, gram, current, current, tall ? { transposeA: true } : { transposeB: true });
+      stackProduct(
+        context,
+        gram,
+        current,
+        current,
+        tall ? { transposeA: true } : { transposeB: true },
+      );
       stackProduct(context, polynomial, gram, gram, { alpha: c, more: gram, beta: b });
       const [left, right] = tall ? [current, polynomial] : [polynomial, current];
       stackProduct(context, next, left, right, { more: current, beta: a });
@@ -91,7 +100,8 @@ export function muon(
         keep: { type: 'f32', value: 1 - lr * weightDecay },
         factor: { type: 'f32', value: -lr * Math.sqrt(Math.max(1, rows / columns)) },
       },
-      body: ({ ld, st }) => `  ${st}_parameter(at_parameter, $keep * ${ld}_parameter(at_parameter) + $factor * ${ld}_x(at_x));`,
+      body: ({ ld, st }) =>
+        `  ${st}_parameter(at_parameter, $keep * ${ld}_parameter(at_parameter) + $factor * ${ld}_x(at_x));`,
     });
   });
 }

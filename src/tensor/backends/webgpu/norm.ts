@@ -1,10 +1,15 @@
-/** @file Root-mean-square norm and its derivative, and the sums over whole tensors that optimizers want. */
+/**
+ * @file Root-mean-square norm and its derivative, and the sums over whole tensors that optimizers
+ * want.
+ */
 import { type Context, lanesFor, THREADS } from './context.js';
 import { reductions } from './kernel.js';
 import type { GpuTensor } from './tensor.js';
 
 /** Text that leaves threads without a block idle but in step: barriers must be reached by all. */
-const blockText = (lanes: number): string => `  let block = group * ${THREADS / lanes}u + tid / ${lanes}u;
+const blockText = (
+  lanes: number,
+): string => `  let block = group * ${THREADS / lanes}u + tid / ${lanes}u;
   let lane = tid % ${lanes}u;
   let inside = block < $count;
   let row = block / $blocks;
@@ -27,7 +32,14 @@ export function rmsNorm(
     `rmsNorm ${lanes}`,
     () => ({
       operands: ['out', 'inverseRms', 'x', 'weight'],
-      parameters: { count: 'u32', blocks: 'u32', d: 'u32', outStride: 'u32', xStride: 'u32', epsilon: 'f32' },
+      parameters: {
+        count: 'u32',
+        blocks: 'u32',
+        d: 'u32',
+        outStride: 'u32',
+        xStride: 'u32',
+        epsilon: 'f32',
+      },
       threads: THREADS,
       declarations: reductions(lanes, THREADS, context.features.subgroup),
       body: `${blockText(lanes)}
@@ -63,7 +75,14 @@ export function rmsNormBackward(
       `rmsNormBackward ${lanes} ${accumulate.dx}`,
       () => ({
         operands: ['dx', 'dOut', 'x', 'weight', 'inverseRms'],
-        parameters: { count: 'u32', blocks: 'u32', d: 'u32', dxStride: 'u32', dOutStride: 'u32', xStride: 'u32' },
+        parameters: {
+          count: 'u32',
+          blocks: 'u32',
+          d: 'u32',
+          dxStride: 'u32',
+          dOutStride: 'u32',
+          xStride: 'u32',
+        },
         threads: THREADS,
         declarations: reductions(lanes, THREADS, context.features.subgroup),
         body: `${blockText(lanes)}
@@ -82,7 +101,14 @@ export function rmsNormBackward(
   }`,
       }),
       { dx, dOut, x, weight, inverseRms },
-      { count, blocks, d, dxStride: dx.rowStride, dOutStride: dOut.rowStride, xStride: x.rowStride },
+      {
+        count,
+        blocks,
+        d,
+        dxStride: dx.rowStride,
+        dOutStride: dOut.rowStride,
+        xStride: x.rowStride,
+      },
       Math.ceil(count / (THREADS / lanes)),
     );
   }
@@ -95,7 +121,15 @@ export function rmsNormBackward(
         'rmsNorm weight parts',
         () => ({
           operands: ['sums', 'dOut', 'x', 'inverseRms'],
-          parameters: { count: 'u32', blocks: 'u32', d: 'u32', part: 'u32', items: 'u32', dOutStride: 'u32', xStride: 'u32' },
+          parameters: {
+            count: 'u32',
+            blocks: 'u32',
+            d: 'u32',
+            part: 'u32',
+            items: 'u32',
+            dOutStride: 'u32',
+            xStride: 'u32',
+          },
           threads: THREADS,
           body: `  let item = group * ${THREADS}u + tid;
   if (item >= $items) { return; }
@@ -110,7 +144,15 @@ export function rmsNormBackward(
   st_sums(item, total);`,
         }),
         { sums, dOut, x, inverseRms },
-        { count, blocks: Math.max(1, blocks), d, part, items: parts * d, dOutStride: dOut.rowStride, xStride: x.rowStride },
+        {
+          count,
+          blocks: Math.max(1, blocks),
+          d,
+          part,
+          items: parts * d,
+          dOutStride: dOut.rowStride,
+          xStride: x.rowStride,
+        },
         Math.ceil((parts * d) / THREADS),
       );
       addParts(context, dWeight, sums, d, parts, accumulate.dWeight);
@@ -150,8 +192,16 @@ const PARTS = 256;
 /** Numbers that one group adds up alone. */
 const ALONE = 16384;
 
-/** out[0] = Σ x² (or +=): each thread a stride of the numbers, then a tree; and one more group over the groups where there are several. */
-export function sumSquares(context: Context, out: GpuTensor, x: GpuTensor, accumulate: boolean): void {
+/**
+ * out[0] = Σ x² (or +=): each thread a stride of the numbers, then a tree; and one more group over
+ * the groups where there are several.
+ */
+export function sumSquares(
+  context: Context,
+  out: GpuTensor,
+  x: GpuTensor,
+  accumulate: boolean,
+): void {
   const { plain, subgroup } = context.features;
   const lanes = plain ? Math.max(1, subgroup) : THREADS;
   const before = accumulate ? 'ld_out(0u) + ' : '';
@@ -200,9 +250,15 @@ export function sumSquares(context: Context, out: GpuTensor, x: GpuTensor, accum
 }
 
 /** True for NaN by its bits: WGSL lets a compiler assume that there is none. */
-const IS_NAN = 'fn is_nan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }';
+const IS_NAN =
+  'fn is_nan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }';
 
-export function clipScale(context: Context, out: GpuTensor, sumSquaresOf: GpuTensor, maxNorm: number): void {
+export function clipScale(
+  context: Context,
+  out: GpuTensor,
+  sumSquaresOf: GpuTensor,
+  maxNorm: number,
+): void {
   const infinite = maxNorm === Number.POSITIVE_INFINITY;
   context.runner.run(
     `clipScale ${infinite}`,
@@ -223,7 +279,12 @@ export function clipScale(context: Context, out: GpuTensor, sumSquaresOf: GpuTen
   );
 }
 
-export function inverseNorm(context: Context, out: GpuTensor, sumSquaresOf: GpuTensor, epsilon: number): void {
+export function inverseNorm(
+  context: Context,
+  out: GpuTensor,
+  sumSquaresOf: GpuTensor,
+  epsilon: number,
+): void {
   context.runner.run(
     'inverseNorm',
     () => ({

@@ -3,7 +3,14 @@ import type { GroupedKind, MatmulOptions } from '../../backend.js';
 import { type Context, THREADS } from './context.js';
 import { reductions } from './kernel.js';
 import { fewRowsSource } from './matmul-few-rows.js';
-import { nameOf, type ProductShape, productSource, TILES, type TileName, type Walk } from './matmul-kernel.js';
+import {
+  nameOf,
+  type ProductShape,
+  productSource,
+  TILES,
+  type TileName,
+  type Walk,
+} from './matmul-kernel.js';
 import { plainSource } from './matmul-plain.js';
 import { type GpuTensor, mustFit } from './tensor.js';
 
@@ -39,7 +46,13 @@ interface Call {
   offsets?: GpuTensor;
 }
 
-export function matmul(context: Context, out: GpuTensor, a: GpuTensor, b: GpuTensor, options: MatmulOptions = {}): void {
+export function matmul(
+  context: Context,
+  out: GpuTensor,
+  a: GpuTensor,
+  b: GpuTensor,
+  options: MatmulOptions = {},
+): void {
   const { transposeA = false, transposeB = false, accumulate = false, alpha = 1 } = options;
   const [m, k] = transposeA ? [a.columns, a.rows] : [a.rows, a.columns];
   const [kb, n] = transposeB ? [b.columns, b.rows] : [b.rows, b.columns];
@@ -48,7 +61,13 @@ export function matmul(context: Context, out: GpuTensor, a: GpuTensor, b: GpuTen
   product(context, { out, a, b, m, n, k, transposeA, transposeB, accumulate, alpha, ...none });
 }
 
-export function batchedMatmul(context: Context, out: GpuTensor, a: GpuTensor, b: GpuTensor, options: MatmulOptions = {}): void {
+export function batchedMatmul(
+  context: Context,
+  out: GpuTensor,
+  a: GpuTensor,
+  b: GpuTensor,
+  options: MatmulOptions = {},
+): void {
   const { transposeA = false, transposeB = false, accumulate = false, alpha = 1 } = options;
   const [batches, m, n] = out.shape;
   const k = a.shape[transposeA ? 1 : 2];
@@ -74,15 +93,59 @@ export function groupedMatmul(
 ): void {
   const [groups, m, k] = kind === 'weight' ? out.shape : b.shape;
   const rows = a.rows;
-  mustFit('groupedMatmul', offsets.size === groups + 1 && a.columns === (kind === 'forward' ? k : m), { out, a, b, offsets });
-  const base = { out, a, b, accumulate, alpha: 1, offsets, batches: groups, batchA: 0, batchB: m * k, batchOut: m * k };
-  if (kind === 'forward') product(context, { ...base, m: rows, n: m, k, transposeA: false, transposeB: true, walk: 'rows' });
+  mustFit(
+    'groupedMatmul',
+    offsets.size === groups + 1 && a.columns === (kind === 'forward' ? k : m),
+    { out, a, b, offsets },
+  );
+  const base = {
+    out,
+    a,
+    b,
+    accumulate,
+    alpha: 1,
+    offsets,
+    batches: groups,
+    batchA: 0,
+    batchB: m * k,
+    batchOut: m * k,
+  };
+  if (kind === 'forward')
+    product(context, {
+      ...base,
+      m: rows,
+      n: m,
+      k,
+      transposeA: false,
+      transposeB: true,
+      walk: 'rows',
+    });
   else if (kind === 'input')
-    product(context, { ...base, m: rows, n: k, k: m, transposeA: false, transposeB: false, walk: 'rows' });
-  else product(context, { ...base, m, n: k, k: rows, transposeA: true, transposeB: false, walk: 'inner' });
+    product(context, {
+      ...base,
+      m: rows,
+      n: k,
+      k: m,
+      transposeA: false,
+      transposeB: false,
+      walk: 'rows',
+    });
+  else
+    product(context, {
+      ...base,
+      m,
+      n: k,
+      k: rows,
+      transposeA: true,
+      transposeB: false,
+      walk: 'inner',
+    });
 }
 
-/** out = alpha · a · b + beta · more, for each matrix of stacks [G, rows, columns]; `more` may be left out. */
+/**
+ * out = alpha · a · b + beta · more, for each matrix of stacks [G, rows, columns]; `more` may be
+ * left out.
+ */
 export function stackProduct(
   context: Context,
   out: GpuTensor,
@@ -94,17 +157,35 @@ export function stackProduct(
   const [batches, m, n] = out.shape;
   const k = a.shape[transposeA ? 1 : 2];
   const sizes = { walk: 'batch', batches, batchA: m * k, batchB: n * k, batchOut: m * n } as const;
-  product(context, { out, a, b, m, n, k, transposeA, transposeB, accumulate: false, alpha, more, beta, ...sizes });
+  product(context, {
+    out,
+    a,
+    b,
+    m,
+    n,
+    k,
+    transposeA,
+    transposeB,
+    accumulate: false,
+    alpha,
+    more,
+    beta,
+    ...sizes,
+  });
 }
 
 /** True when the tile loaders may read four numbers at once. */
 function vectorised(call: Call): boolean {
   const { out, a, b, m, n, k, transposeA, transposeB, batchA, batchB, batchOut, walk } = call;
-  const along = (transpose: boolean, inner: number, outer: number): boolean => (transpose ? outer : inner) % 4 === 0;
-  // Where the inner dimension is cut at any row, it must not be the one that is read four at a time: it never is.
+  const along = (transpose: boolean, inner: number, outer: number): boolean =>
+    (transpose ? outer : inner) % 4 === 0;
+  // Where the inner dimension is cut at any row, it must not be the one that is read four at a
+  // time: it never is.
   const cuts = batchA % 4 === 0 && batchB % 4 === 0 && batchOut % 4 === 0;
   const ends = along(transposeA, k, m) && along(!transposeB, k, n) && n % 4 === 0;
-  return ends && (cuts || walk === 'rows') && batchB % 4 === 0 && out.aligned && a.aligned && b.aligned;
+  return (
+    ends && (cuts || walk === 'rows') && batchB % 4 === 0 && out.aligned && a.aligned && b.aligned
+  );
 }
 
 function tileFor(m: number, n: number, batches: number): TileName {
@@ -115,7 +196,23 @@ function tileFor(m: number, n: number, batches: number): TileName {
 
 function product(context: Context, call: Call): void {
   const { runner, features } = context;
-  const { out, a, b, m, n, k, transposeA, transposeB, accumulate, alpha, more, beta = 0, walk, batches, offsets } = call;
+  const {
+    out,
+    a,
+    b,
+    m,
+    n,
+    k,
+    transposeA,
+    transposeB,
+    accumulate,
+    alpha,
+    more,
+    beta = 0,
+    walk,
+    batches,
+    offsets,
+  } = call;
   if (m * n * batches === 0) return;
   const vector = !features.plain && vectorised(call);
   const bf16 = b.dtype === 'bf16';
@@ -124,10 +221,19 @@ function product(context: Context, call: Call): void {
     strideB: strideOf(b, transposeB ? k : n),
     strideOut: strideOf(out, n),
   };
-  if (!features.plain && !more && m <= FEW_ROWS && transposeB && !transposeA && walk === 'batch' && batches === 1) {
+  if (
+    !features.plain &&
+    !more &&
+    m <= FEW_ROWS &&
+    transposeB &&
+    !transposeA &&
+    walk === 'batch' &&
+    batches === 1
+  ) {
     runner.run(
       `few rows ${m} ${accumulate} ${vector} ${bf16}`,
-      () => fewRowsSource(m, accumulate, vector, bf16, reductions(32, 256, context.features.subgroup)),
+      () =>
+        fewRowsSource(m, accumulate, vector, bf16, reductions(32, 256, context.features.subgroup)),
       { out, a, b },
       { n, k, ...strides, alpha },
       Math.ceil(n / 8),
@@ -153,25 +259,46 @@ function product(context: Context, call: Call): void {
     tier,
     unit: tier === 'matrix' ? (features.matrix ?? undefined) : undefined,
   };
-  const sizes = { m, n, k, ...strides, batchA: call.batchA, batchB: call.batchB, batchOut: call.batchOut, part: 0, alpha, beta };
+  const sizes = {
+    m,
+    n,
+    k,
+    ...strides,
+    batchA: call.batchA,
+    batchB: call.batchB,
+    batchOut: call.batchOut,
+    part: 0,
+    alpha,
+    beta,
+  };
   const launch = (scales: GpuTensor | null): void => {
     const tensors: Record<string, GpuTensor> = { out, a, b };
     if (offsets) tensors.offsets = offsets;
     if (scales) tensors.scales = scales;
     if (more) tensors.more = more;
-    const parts = walk === 'batch' && batches === 1 && !features.plain && !more ? partsOf(across * down, k) : 1;
+    const parts =
+      walk === 'batch' && batches === 1 && !features.plain && !more ? partsOf(across * down, k) : 1;
     if (parts === 1) {
       const z = walk === 'rows' ? 1 : batches;
-      runner.run(nameOf(shape), () => sourceOf(shape), tensors, { ...sizes, groups: batches }, [across, down, z]);
+      runner.run(nameOf(shape), () => sourceOf(shape), tensors, { ...sizes, groups: batches }, [
+        across,
+        down,
+        z,
+      ]);
       return;
     }
-    // A small result of a long product (a weight's gradient): parts of the sum side by side, then added in order.
+    // A small result of a long product (a weight's gradient): parts of the sum side by side, then
+    // added in order.
     const part = Math.ceil(k / parts / slice) * slice;
     const count = Math.ceil(k / part);
     context.withScratch(count * m * n, (scratch) => {
       const split: ProductShape = { ...shape, walk: 'split', addend: 'none' };
       const values = { ...sizes, strideOut: n, batchOut: m * n, part, groups: 1, alpha: 1 };
-      runner.run(nameOf(split), () => productSource(split), { ...tensors, out: scratch }, values, [across, down, count]);
+      runner.run(nameOf(split), () => productSource(split), { ...tensors, out: scratch }, values, [
+        across,
+        down,
+        count,
+      ]);
       runner.run(
         `add parts ${accumulate}`,
         () => ({
@@ -196,7 +323,8 @@ function product(context: Context, call: Call): void {
 }
 
 /** The stride of a single row is never used, and may be anything. */
-const strideOf = (t: GpuTensor, columns: number): number => (t.shape.length > 2 ? columns : t.rowStride);
+const strideOf = (t: GpuTensor, columns: number): number =>
+  t.shape.length > 2 ? columns : t.rowStride;
 
 function partsOf(tiles: number, k: number): number {
   if (tiles >= ENOUGH_TILES || k < 2 * LEAST_PART) return 1;
@@ -207,11 +335,17 @@ function partsOf(tiles: number, k: number): number {
 const SEARCHERS = 64;
 
 /**
- * f16 ends at 65504 and knows little below 6e-5, and gradients are small. So each operand is multiplied by the power of two that
- * brings its largest number to between 16 and 32 — 16 products of two such numbers add up to at most 16384 — and the result is
- * divided by both: loss scaling (Micikevicius et al. 2018, section 3.2), but a product at a time, and never guessed.
+ * f16 ends at 65504 and knows little below 6e-5, and gradients are small. So each operand is
+ * multiplied by the power of two that brings its largest number to between 16 and 32 — 16 products
+ * of two such numbers add up to at most 16384 — and the result is divided by both: loss scaling
+ * (Micikevicius et al. 2018, section 3.2), but a product at a time, and never guessed.
  */
-function withScales(context: Context, a: GpuTensor, b: GpuTensor, body: (scales: GpuTensor) => void): void {
+function withScales(
+  context: Context,
+  a: GpuTensor,
+  b: GpuTensor,
+  body: (scales: GpuTensor) => void,
+): void {
   const { runner } = context;
   context.withScratch(2 * SEARCHERS + 2, (scratch) => {
     [a, b].forEach((x, which) => {

@@ -1,16 +1,26 @@
 /**
  * @file From calls to the GPU's queue.
  *
- * A call becomes one dispatch in an open command encoder: its pipeline (compiled once a specialisation), a bind group (one for
- * each set of slabs, so nearly always the same), and 256 bytes of parameters in a ring that goes up with the submission. Nothing
- * is submitted before somebody reads, waits, or much has come together. Small writes are staged the same way and copied by the
- * encoder, so that they keep their place among the dispatches.
+ * A call becomes one dispatch in an open command encoder: its pipeline (compiled once a
+ * specialisation), a bind group (one for each set of slabs, so nearly always the same), and 256
+ * bytes of parameters in a ring that goes up with the submission. Nothing is submitted before
+ * somebody reads, waits, or much has come together. Small writes are staged the same way and copied
+ * by the encoder, so that they keep their place among the dispatches.
  *
- * Everything that goes wrong on the device is heard of later: it is kept, and thrown at the next read or wait.
+ * Everything that goes wrong on the device is heard of later: it is kept, and thrown at the next
+ * read or wait.
  */
 import { UserError } from '../../../base/errors.js';
 import type { GpuBindGroup, GpuPipeline, GpuPipelineLayout } from './gpu.js';
-import { type GpuBuffer, type GpuComputePass, type GpuDevice, type GpuEncoder, MAP_READ, STAGE_COMPUTE, USAGE } from './gpu.js';
+import {
+  type GpuBuffer,
+  type GpuComputePass,
+  type GpuDevice,
+  type GpuEncoder,
+  MAP_READ,
+  STAGE_COMPUTE,
+  USAGE,
+} from './gpu.js';
 import { type KernelSource, wgsl } from './kernel.js';
 import type { GpuTensor, Slab } from './tensor.js';
 
@@ -60,11 +70,17 @@ export class Runner {
       size: MOST_DISPATCHES * PARAMETER_BYTES,
       usage: USAGE.uniform | USAGE.copyTarget,
     });
-    this.stageBuffer = device.createBuffer({ size: STAGE_BYTES, usage: USAGE.copySource | USAGE.copyTarget });
+    this.stageBuffer = device.createBuffer({
+      size: STAGE_BYTES,
+      usage: USAGE.copySource | USAGE.copyTarget,
+    });
     device.addEventListener('uncapturederror', ({ error }) => {
       const memory = error.constructor.name === 'GPUOutOfMemoryError';
       this.failure ??= memory
-        ? new UserError('state', `The GPU ${deviceName} is out of memory; use a smaller micro-batch or model.`)
+        ? new UserError(
+            'state',
+            `The GPU ${deviceName} is out of memory; use a smaller micro-batch or model.`,
+          )
         : new Error(`WebGPU: ${error.message}`);
     });
     void device.lost.then(({ reason, message }) => {
@@ -88,9 +104,14 @@ export class Runner {
     if (!found) {
       const visibility = STAGE_COMPUTE;
       const entries: object[] = [
-        { binding: 0, visibility, buffer: { type: 'uniform', hasDynamicOffset: true, minBindingSize: PARAMETER_BYTES } },
+        {
+          binding: 0,
+          visibility,
+          buffer: { type: 'uniform', hasDynamicOffset: true, minBindingSize: PARAMETER_BYTES },
+        },
       ];
-      for (let i = 1; i <= bindings; i++) entries.push({ binding: i, visibility, buffer: { type: 'storage' } });
+      for (let i = 1; i <= bindings; i++)
+        entries.push({ binding: i, visibility, buffer: { type: 'storage' } });
       const group = this.device.createBindGroupLayout({ entries });
       found = { group, pipeline: this.device.createPipelineLayout({ bindGroupLayouts: [group] }) };
       this.layouts[bindings] = found;
@@ -152,14 +173,21 @@ export class Runner {
     this.dispatches++;
   }
 
-  private compile(source: KernelSource, key: string, slots: readonly number[], bindings: number): Compiled {
+  private compile(
+    source: KernelSource,
+    key: string,
+    slots: readonly number[],
+    bindings: number,
+  ): Compiled {
     const module = this.device.createShaderModule({ code: wgsl(source, slots), label: key });
     const pipeline = this.device.createComputePipeline({
       label: key,
       layout: this.layout(bindings).pipeline,
       compute: { module, entryPoint: 'main' },
     });
-    const parameters = Object.entries(source.parameters).map(([name, type]) => [name, type === 'f32'] as const);
+    const parameters = Object.entries(source.parameters).map(
+      ([name, type]) => [name, type === 'f32'] as const,
+    );
     return { pipeline, bindings, parameters };
   }
 
@@ -168,7 +196,9 @@ export class Runner {
     for (const { id } of slabs) key += `${id},`;
     let group = this.bindGroups.get(key);
     if (!group) {
-      const entries: object[] = [{ binding: 0, resource: { buffer: this.parameterBuffer, size: PARAMETER_BYTES } }];
+      const entries: object[] = [
+        { binding: 0, resource: { buffer: this.parameterBuffer, size: PARAMETER_BYTES } },
+      ];
       slabs.forEach(({ buffer }, i) => {
         entries.push({ binding: i + 1, resource: { buffer } });
       });
@@ -180,7 +210,8 @@ export class Runner {
 
   /** Forgets what binds a slab that is about to be destroyed. */
   forget(slab: Slab): void {
-    for (const key of this.bindGroups.keys()) if (`,${key}`.includes(`,${slab.id},`)) this.bindGroups.delete(key);
+    for (const key of this.bindGroups.keys())
+      if (`,${key}`.includes(`,${slab.id},`)) this.bindGroups.delete(key);
   }
 
   private openEncoder(): GpuEncoder {
@@ -213,7 +244,13 @@ export class Runner {
     if (this.staged + byteLength > STAGE_BYTES) this.flush();
     this.stage.set(data, this.staged);
     this.endPass();
-    this.openEncoder().copyBufferToBuffer(this.stageBuffer, this.staged, buffer, offset, byteLength);
+    this.openEncoder().copyBufferToBuffer(
+      this.stageBuffer,
+      this.staged,
+      buffer,
+      offset,
+      byteLength,
+    );
     this.staged += Math.ceil(byteLength / 4) * 4;
   }
 
@@ -223,7 +260,14 @@ export class Runner {
     this.endPass();
     const { queue } = this.device;
     if (this.staged > 0) queue.writeBuffer(this.stageBuffer, 0, this.stage, 0, this.staged);
-    if (this.dispatches > 0) queue.writeBuffer(this.parameterBuffer, 0, this.words, 0, (this.dispatches * PARAMETER_BYTES) / 4);
+    if (this.dispatches > 0)
+      queue.writeBuffer(
+        this.parameterBuffer,
+        0,
+        this.words,
+        0,
+        (this.dispatches * PARAMETER_BYTES) / 4,
+      );
     queue.submit([this.encoder.finish()]);
     this.submissions++;
     this.encoder = null;
@@ -237,7 +281,8 @@ export class Runner {
     const size = 2 ** Math.max(8, Math.ceil(Math.log2(bytes)));
     const free = this.readBuffers.get(size) ?? [];
     this.readBuffers.set(size, free);
-    const staging = free.pop() ?? this.device.createBuffer({ size, usage: USAGE.mapRead | USAGE.copyTarget });
+    const staging =
+      free.pop() ?? this.device.createBuffer({ size, usage: USAGE.mapRead | USAGE.copyTarget });
     this.endPass();
     this.openEncoder().copyBufferToBuffer(buffer, offset, staging, 0, bytes);
     await Promise.resolve();

@@ -1,5 +1,6 @@
 /**
- * @file Handles of the WebGPU backend: a slab (one GPU buffer), an offset in numbers, and a shape; and the checks on them.
+ * @file Handles of the WebGPU backend: a slab (one GPU buffer), an offset in numbers, and a shape;
+ * and the checks on them.
  */
 import type { DType, Placement, Tensor } from '../../backend.js';
 import type { GpuBuffer } from './gpu.js';
@@ -45,7 +46,10 @@ export class GpuTensor implements Tensor {
     return this.size === 0 ? 0 : (this.rows - 1) * this.rowStride + this.columns;
   }
 
-  /** True when four numbers after each other can be read at once, wherever a row's columns begin at a multiple of four. */
+  /**
+   * True when four numbers after each other can be read at once, wherever a row's columns begin at
+   * a multiple of four.
+   */
   get aligned(): boolean {
     return this.offset % 4 === 0 && (this.rows <= 1 || this.rowStride % 4 === 0);
   }
@@ -55,7 +59,11 @@ const describe = (t: Tensor): string =>
   `${t.dtype} [${t.shape.join(', ')}]${(t as GpuTensor).contiguous ? '' : ` with row stride ${t.rowStride}`}`;
 
 /** An error that names the method and shows every tensor. */
-export function mismatch(method: string, problem: string, tensors: Record<string, Tensor | null>): Error {
+export function mismatch(
+  method: string,
+  problem: string,
+  tensors: Record<string, Tensor | null>,
+): Error {
   const shown = Object.entries(tensors).map(([name, t]) => `${name} ${t ? describe(t) : 'null'}`);
   return new Error(`${method}: ${problem}: ${shown.join(', ')}`);
 }
@@ -68,7 +76,8 @@ export function f32Strided(method: string, t: Tensor): GpuTensor {
 
 /** A contiguous f32 tensor. */
 export function f32(method: string, t: Tensor): GpuTensor {
-  if (t.dtype !== 'f32' || !(t as GpuTensor).contiguous) throw mismatch(method, 'wants a contiguous f32 tensor', { tensor: t });
+  if (t.dtype !== 'f32' || !(t as GpuTensor).contiguous)
+    throw mismatch(method, 'wants a contiguous f32 tensor', { tensor: t });
   return t as GpuTensor;
 }
 
@@ -79,11 +88,16 @@ export function f32OrFrozen(method: string, t: Tensor): GpuTensor {
 
 /** A contiguous i32 tensor. */
 export function i32(method: string, t: Tensor): GpuTensor {
-  if (t.dtype !== 'i32' || !(t as GpuTensor).contiguous) throw mismatch(method, 'wants a contiguous i32 tensor', { tensor: t });
+  if (t.dtype !== 'i32' || !(t as GpuTensor).contiguous)
+    throw mismatch(method, 'wants a contiguous i32 tensor', { tensor: t });
   return t as GpuTensor;
 }
 
 /** Ends a call whose shapes do not fit. */
-export function mustFit(method: string, right: boolean, tensors: Record<string, Tensor | null>): void {
+export function mustFit(
+  method: string,
+  right: boolean,
+  tensors: Record<string, Tensor | null>,
+): void {
   if (!right) throw mismatch(method, 'shapes do not fit', tensors);
 }

@@ -1,4 +1,7 @@
-/** @file What happens at the vocabulary: log-probabilities through chunks of logits, drawing a token, and the losses. */
+/**
+ * @file What happens at the vocabulary: log-probabilities through chunks of logits, drawing a
+ * token, and the losses.
+ */
 import { POLICY_METRICS, type PolicyLossOptions } from '../../backend.js';
 import { type Context, lanesFor, pointwise, THREADS } from './context.js';
 import { reductions } from './kernel.js';
@@ -8,7 +11,12 @@ import type { GpuTensor } from './tensor.js';
 /** Logits that are held at once: 64 MB. */
 const CHUNK = 1 << 24;
 
-export type MakeView = (t: GpuTensor, offset: number, shape: readonly number[], rowStride?: number) => GpuTensor;
+export type MakeView = (
+  t: GpuTensor,
+  offset: number,
+  shape: readonly number[],
+  rowStride?: number,
+) => GpuTensor;
 
 /** Calls `body` for chunks of rows with room for their logits. */
 function chunks(
@@ -106,23 +114,36 @@ export function tokenLogProbabilitiesBackward(
       columns: head.rows,
       matrices: { logits },
       others: { d: dLogProbabilities, logSumExp, targets },
-      parameters: { from: { type: 'u32', value: from }, inverse: { type: 'f32', value: 1 / temperature } },
+      parameters: {
+        from: { type: 'u32', value: from },
+        inverse: { type: 'f32', value: 1 / temperature },
+      },
       body: () => `  let n = $from + row;
   let p = exp(ld_logits(at_logits) - ld_logSumExp(n));
   let hit = select(0.0, 1.0, u32(ldi_targets(n)) == column);
   st_logits(at_logits, ld_d(n) * (hit - p) * $inverse);`,
     });
     if (dHidden) {
-      const part = view(dHidden, from * dHidden.rowStride, [rows.rows, dHidden.columns], dHidden.rowStride);
+      const part = view(
+        dHidden,
+        from * dHidden.rowStride,
+        [rows.rows, dHidden.columns],
+        dHidden.rowStride,
+      );
       matmul(context, part, logits, head, { accumulate: accumulate.dHidden });
     }
-    if (dHead) matmul(context, dHead, logits, rows, { transposeA: true, accumulate: accumulate.dHead || from > 0 });
+    if (dHead)
+      matmul(context, dHead, logits, rows, {
+        transposeA: true,
+        accumulate: accumulate.dHead || from > 0,
+      });
   });
 }
 
 /**
- * Lanes share a row. Each owns a run of tokens: it adds up their probabilities, the sums are put after each other in the order of the
- * vocabulary, and the first lane finds the run that holds the uniform and looks for the token in it.
+ * Lanes share a row. Each owns a run of tokens: it adds up their probabilities, the sums are put
+ * after each other in the order of the vocabulary, and the first lane finds the run that holds the
+ * uniform and looks for the token in it.
  */
 export function sample(
   context: Context,
@@ -258,7 +279,14 @@ export function policyLoss(
   options: PolicyLossOptions,
 ): void {
   const names = POLICY_METRICS.map((_, i) => i);
-  const tensors: Record<string, GpuTensor> = { d: dLogProbabilities, metrics, now, old, advantages, weights };
+  const tensors: Record<string, GpuTensor> = {
+    d: dLogProbabilities,
+    metrics,
+    now,
+    old,
+    advantages,
+    weights,
+  };
   if (reference) tensors.reference = reference;
   context.runner.run(
     `policyLoss ${reference !== null}`,
@@ -298,7 +326,12 @@ ${names.map((i) => `    st_metrics(${i}u, t${i});`).join('\n')}
   }`,
     }),
     tensors,
-    { size: now.size, low: 1 - options.clipLow, high: 1 + options.clipHigh, beta: options.klCoefficient },
+    {
+      size: now.size,
+      low: 1 - options.clipLow,
+      high: 1 + options.clipHigh,
+      beta: options.klCoefficient,
+    },
     1,
   );
 }

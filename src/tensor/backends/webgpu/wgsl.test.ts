@@ -1,6 +1,7 @@
 /**
- * @file Every kernel of every tier is WGSL that Dawn takes: on its null device, which offers every feature and computes nothing. So the tiers
- * that no machine at hand can run (f16, matrix units, wide subgroups) are at least known to compile.
+ * @file Every kernel of every tier is WGSL that Dawn takes: on its null device, which offers every
+ * feature and computes nothing. So the tiers that no machine at hand can run (f16, matrix units,
+ * wide subgroups) are at least known to compile.
  */
 import { describe, expect, it, vi } from 'vitest';
 import type { Backend } from '../../backend.js';
@@ -19,14 +20,24 @@ it('finds the null device where WebGPU is demanded', () => {
 
 type Unit = Pick<GpuMatrixShape, 'M' | 'N' | 'K'>;
 
-/** The null adapter as one with matrix units of that shape; what is compiled on it goes to `texts`. */
+/**
+ * The null adapter as one with matrix units of that shape; what is compiled on it goes to `texts`.
+ */
 function pretending(adapter: GpuAdapter, unit: Unit | null, texts: string[]): GpuAdapter {
   const configs = unit ? [{ componentType: 'f16', resultComponentType: 'f32', ...unit }] : [];
   const { vendor, architecture, device, description } = adapter.info;
   return {
     features: adapter.features,
     limits: adapter.limits,
-    info: { vendor, architecture, device, description, subgroupMinSize: 32, subgroupMaxSize: 32, subgroupMatrixConfigs: configs },
+    info: {
+      vendor,
+      architecture,
+      device,
+      description,
+      subgroupMinSize: 32,
+      subgroupMaxSize: 32,
+      subgroupMatrixConfigs: configs,
+    },
     async requestDevice(descriptor) {
       const device = await adapter.requestDevice(descriptor);
       const compile = device.createShaderModule.bind(device);
@@ -34,7 +45,8 @@ function pretending(adapter: GpuAdapter, unit: Unit | null, texts: string[]): Gp
         texts.push(module.code);
         return compile(module);
       };
-      // Nothing is written to what is read: whatever lies there would say that threads lie in no order.
+      // Nothing is written to what is read: whatever lies there would say that threads lie in no
+      // order.
       const make = device.createBuffer.bind(device);
       device.createBuffer = (description) => {
         const buffer = make(description);
@@ -63,7 +75,8 @@ function products(backend: Backend): void {
         const shape: [number, number] = transposeB ? [n, k] : [k, n];
         const bits = backend.freeze(transposeB ? frozen.transposed : frozen.normal, shape);
         for (const b of [backend.allocate('f32', shape), bits])
-          for (const accumulate of [false, true]) backend.matmul(out, a, b, { transposeA, transposeB, accumulate });
+          for (const accumulate of [false, true])
+            backend.matmul(out, a, b, { transposeA, transposeB, accumulate });
       }
     }
     backend.release(mark);
@@ -80,13 +93,48 @@ function products(backend: Backend): void {
 
 const f16 = { precision: 'mixed', plain: false } as const;
 /** What a tier's kernels say, and no other's. */
-const tiers: [name: string, WebGpuBackendOptions, Unit | null, fingerprint: RegExp, said: string, unsaid: string][] = [
+const tiers: [
+  name: string,
+  WebGpuBackendOptions,
+  Unit | null,
+  fingerprint: RegExp,
+  said: string,
+  unsaid: string,
+][] = [
   ['f32', { plain: false, subgroups: false }, null, /, f32$/, 'workgroupBarrier', 'subgroup'],
-  ['f32 with subgroups', { plain: false }, null, /, f32$/, 'v = max(v, subgroupShuffleXor(v, 16u))', 'f16'],
-  ['f32 without barriers', { plain: true, subgroups: false }, null, / plain, f32$/, '_3_1 +=', 'tileA'],
+  [
+    'f32 with subgroups',
+    { plain: false },
+    null,
+    /, f32$/,
+    'v = max(v, subgroupShuffleXor(v, 16u))',
+    'f16',
+  ],
+  [
+    'f32 without barriers',
+    { plain: true, subgroups: false },
+    null,
+    / plain, f32$/,
+    '_3_1 +=',
+    'tileA',
+  ],
   ['f16', f16, null, /, f16$/, 'vec4<f16>', 'subgroup_matrix'],
-  ['matrix units of 16 × 16 × 16', f16, { M: 16, N: 16, K: 16 }, /, f16 units 16x16x16$/, 'left<f16, 16, 16>', 'vec4<f16>'],
-  ['matrix units of 8 × 8 × 8', f16, { M: 8, N: 8, K: 8 }, /, f16 units 8x8x8$/, 'left<f16, 8, 8>', 'vec4<f16>'],
+  [
+    'matrix units of 16 × 16 × 16',
+    f16,
+    { M: 16, N: 16, K: 16 },
+    /, f16 units 16x16x16$/,
+    'left<f16, 16, 16>',
+    'vec4<f16>',
+  ],
+  [
+    'matrix units of 8 × 8 × 8',
+    f16,
+    { M: 8, N: 8, K: 8 },
+    /, f16 units 8x8x8$/,
+    'left<f16, 8, 8>',
+    'vec4<f16>',
+  ],
 ];
 
 vi.setConfig({ testTimeout: 120_000 });
@@ -94,7 +142,10 @@ describe.runIf(dawn !== null).each(tiers)('%s', (_, options, unit, name, said, u
   it('compiles', async () => {
     const texts: string[] = [];
     const nothing = (await dawn?.requestAdapter()) as GpuAdapter;
-    const backend = await createWebGpuBackend({ ...options, adapter: pretending(nothing, unit, texts) });
+    const backend = await createWebGpuBackend({
+      ...options,
+      adapter: pretending(nothing, unit, texts),
+    });
     expect(backend.fingerprint).toMatch(name);
     products(backend);
     await backend.sync();
@@ -102,9 +153,11 @@ describe.runIf(dawn !== null).each(tiers)('%s', (_, options, unit, name, said, u
       const mark = backend.mark();
       // Nothing is computed, and what is read is whatever lies there.
       for (const index of [2, 3, 4])
-        await execute(operation.draw(new Draw(operation.name, index, 'large')), backend).catch((error: Error) => {
-          if (!error.message.includes('beside its columns')) throw error;
-        });
+        await execute(operation.draw(new Draw(operation.name, index, 'large')), backend).catch(
+          (error: Error) => {
+            if (!error.message.includes('beside its columns')) throw error;
+          },
+        );
       backend.release(mark);
       await backend.sync();
     }

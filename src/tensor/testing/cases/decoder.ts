@@ -30,12 +30,35 @@ export const decoder: OperationCase[] = [
         },
         run({ backend, input, output }) {
           const inverseRms = output('inverseRms', [n, blocks]);
-          backend.rmsNorm(output('out', shape, { gap: gapOut }), inverseRms, input('x'), input('weight'), EPSILON);
+          backend.rmsNorm(
+            output('out', shape, { gap: gapOut }),
+            inverseRms,
+            input('x'),
+            input('weight'),
+            EPSILON,
+          );
           const dx =
-            wanted === 'dWeight' ? null : output('dx', shape, { gap: gapDx, initial: accumulate.dx ? 'dxBefore' : undefined });
+            wanted === 'dWeight'
+              ? null
+              : output('dx', shape, {
+                  gap: gapDx,
+                  initial: accumulate.dx ? 'dxBefore' : undefined,
+                });
           const dWeight =
-            wanted === 'dx' ? null : output('dWeight', [d], { initial: accumulate.dWeight ? 'dWeightBefore' : undefined });
-          backend.rmsNormBackward(dx, dWeight, input('gradient'), input('x'), input('weight'), inverseRms, accumulate);
+            wanted === 'dx'
+              ? null
+              : output('dWeight', [d], {
+                  initial: accumulate.dWeight ? 'dWeightBefore' : undefined,
+                });
+          backend.rmsNormBackward(
+            dx,
+            dWeight,
+            input('gradient'),
+            input('x'),
+            input('weight'),
+            inverseRms,
+            accumulate,
+          );
         },
       };
     },
@@ -55,7 +78,12 @@ export const decoder: OperationCase[] = [
   {
     name: 'rope',
     draw(draw) {
-      const [n, half, heads, positions] = [draw.rows(33), draw.size(33), draw.size(4), draw.size(65)];
+      const [n, half, heads, positions] = [
+        draw.rows(33),
+        draw.size(33),
+        draw.size(4),
+        draw.size(65),
+      ];
       const repeat = draw.random.integer(1, 3);
       const shape = [n * repeat, heads * 2 * half];
       const options = { inverse: draw.flag(), accumulate: draw.flag(), interleaved: draw.flag() };
@@ -71,8 +99,18 @@ export const decoder: OperationCase[] = [
           before: draw.numbers(shape),
         },
         run({ backend, input, output }) {
-          const out = output('out', shape, { gap, initial: options.accumulate ? 'before' : undefined });
-          backend.rope(out, input('x'), input('positions'), input('cosine'), input('sine'), options);
+          const out = output('out', shape, {
+            gap,
+            initial: options.accumulate ? 'before' : undefined,
+          });
+          backend.rope(
+            out,
+            input('x'),
+            input('positions'),
+            input('cosine'),
+            input('sine'),
+            options,
+          );
         },
       };
     },
@@ -80,7 +118,12 @@ export const decoder: OperationCase[] = [
   {
     name: 'rope on the tape',
     draw(draw) {
-      const [n, half, heads, positions] = [draw.rows(17), draw.size(17), draw.size(4), draw.size(33)];
+      const [n, half, heads, positions] = [
+        draw.rows(17),
+        draw.size(17),
+        draw.size(4),
+        draw.size(33),
+      ];
       const interleaved = draw.flag();
       return taped(draw, {
         label: `[${n}, ${heads} × ${2 * half}] interleaved ${interleaved}`,
@@ -108,7 +151,9 @@ export const decoder: OperationCase[] = [
         },
         run({ backend, input, output }) {
           backend.swiglu(output('out', [n, f]), input('gateUp'));
-          const dGateUp = output('dGateUp', [n, 2 * f], { initial: accumulate ? 'before' : undefined });
+          const dGateUp = output('dGateUp', [n, 2 * f], {
+            initial: accumulate ? 'before' : undefined,
+          });
           backend.swigluBackward(dGateUp, input('gradient'), input('gateUp'), accumulate);
         },
       };
@@ -154,7 +199,18 @@ export const decoder: OperationCase[] = [
             k: output('dk', k, { gap: gaps.k, initial: accumulate.k ? 'kBefore' : undefined }),
             v: output('dv', v, { gap: gaps.v, initial: accumulate.v ? 'vBefore' : undefined }),
           };
-          backend.attentionBackward(d, input('gradient'), result, logSumExp, qs, ks, vs, segments, options, accumulate);
+          backend.attentionBackward(
+            d,
+            input('gradient'),
+            result,
+            logSumExp,
+            qs,
+            ks,
+            vs,
+            segments,
+            options,
+            accumulate,
+          );
         },
       };
     },
@@ -165,7 +221,11 @@ export const decoder: OperationCase[] = [
       const { n, options, q, k, v, out } = attentionShape(draw, 33);
       return taped(draw, {
         label: `${n} rows, ${options.heads}/${options.kvHeads} heads, q [${q}], v [${v}]`,
-        variables: { q: draw.numbers(q, 1, draw.gap()), k: draw.numbers(k, 1, draw.gap()), v: draw.numbers(v, 1, draw.gap()) },
+        variables: {
+          q: draw.numbers(q, 1, draw.gap()),
+          k: draw.numbers(k, 1, draw.gap()),
+          v: draw.numbers(v, 1, draw.gap()),
+        },
         constants: { segments: draw.offsets(n, draw.random.integer(1, 3)) },
         outputShape: out,
         build: (tape, variable, { input }) =>
@@ -202,7 +262,14 @@ export const decoder: OperationCase[] = [
             ownStart: input('ownStart'),
             ownLength: input('ownLength'),
           };
-          backend.attentionCached(output('out', out), input('q'), input('keys'), input('values'), tables, options);
+          backend.attentionCached(
+            output('out', out),
+            input('q'),
+            input('keys'),
+            input('values'),
+            tables,
+            options,
+          );
         },
       };
     },
@@ -237,10 +304,21 @@ export const decoder: OperationCase[] = [
           const table = ropeTable(backend, { headDim, theta: 10_000, positions: Math.max(1, n) });
           const fused = linear(tape, rmsNorm(tape, w('x'), w('norm1'), EPSILON), w('qkv'));
           const [q, k, v] = splitColumns(tape, fused, [qSize, kvSize, kvSize]);
-          const turn = (y: typeof q, norm: string) => rope(tape, rmsNorm(tape, y, w(norm), EPSILON), input('positions'), table);
-          const mixed = attention(tape, turn(q, 'qNorm'), turn(k, 'kNorm'), v, input('segments'), options);
+          const turn = (y: typeof q, norm: string) =>
+            rope(tape, rmsNorm(tape, y, w(norm), EPSILON), input('positions'), table);
+          const mixed = attention(
+            tape,
+            turn(q, 'qNorm'),
+            turn(k, 'kNorm'),
+            v,
+            input('segments'),
+            options,
+          );
           const middle = linear(tape, mixed, w('out'), { residual: w('x') });
-          const inner = swiglu(tape, linear(tape, rmsNorm(tape, middle, w('norm2'), EPSILON), w('gateUp')));
+          const inner = swiglu(
+            tape,
+            linear(tape, rmsNorm(tape, middle, w('norm2'), EPSILON), w('gateUp')),
+          );
           return linear(tape, inner, w('down'), { residual: middle });
         },
       });

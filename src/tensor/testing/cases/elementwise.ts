@@ -33,7 +33,8 @@ export const elementwise: OperationCase[] = [
       return {
         label: `[${shape}] gap ${gap}`,
         inputs: { a: draw.numbers(shape, 1, draw.gap()) },
-        run: ({ backend, input, output }) => backend.copy(output('out', shape, { gap }), input('a')),
+        run: ({ backend, input, output }) =>
+          backend.copy(output('out', shape, { gap }), input('a')),
       };
     },
   },
@@ -62,7 +63,10 @@ export const elementwise: OperationCase[] = [
         label: `[${shape}] · ${factor} += ${accumulate}, in place ${inPlace}, gap ${gap}`,
         inputs: { a: draw.numbers(shape, 1, draw.gap()), before: draw.numbers(shape) },
         run({ backend, input, output, scalar }) {
-          const out = output('out', shape, { gap, initial: inPlace ? 'a' : accumulate ? 'before' : undefined });
+          const out = output('out', shape, {
+            gap,
+            initial: inPlace ? 'a' : accumulate ? 'before' : undefined,
+          });
           backend.scale(out, inPlace ? out : input('a'), scalar(factor), accumulate);
         },
       };
@@ -117,7 +121,10 @@ export const elementwise: OperationCase[] = [
       const twice = draw.flag();
       return taped(draw, {
         label: `[${shape}]${twice ? ', a to itself' : ''}`,
-        variables: { a: draw.numbers(shape, 1, draw.gap()), ...(twice ? {} : { b: draw.numbers(shape, 1, draw.gap()) }) },
+        variables: {
+          a: draw.numbers(shape, 1, draw.gap()),
+          ...(twice ? {} : { b: draw.numbers(shape, 1, draw.gap()) }),
+        },
         outputShape: shape,
         build: (tape, variable) => add(tape, variable('a'), variable(twice ? 'a' : 'b')),
       });
@@ -138,7 +145,9 @@ export const elementwise: OperationCase[] = [
         },
         run({ backend, input, output }) {
           backend.embedding(output('out', [n, d]), input('table'), input('ids'));
-          const dTable = output('dTable', [vocabulary, d], { initial: accumulate ? 'before' : undefined });
+          const dTable = output('dTable', [vocabulary, d], {
+            initial: accumulate ? 'before' : undefined,
+          });
           backend.embeddingBackward(dTable, input('gradient'), input('ids'), accumulate);
         },
       };
@@ -208,7 +217,9 @@ export const elementwise: OperationCase[] = [
         outputShape: [n, d],
         build(tape, variable, { input }) {
           const gathered = gatherRows(tape, variable('x'), input('rows'));
-          return twice ? add(tape, gathered, gatherRows(tape, variable('x'), input('others'))) : gathered;
+          return twice
+            ? add(tape, gathered, gatherRows(tape, variable('x'), input('others')))
+            : gathered;
         },
       });
     },
@@ -217,7 +228,8 @@ export const elementwise: OperationCase[] = [
     name: 'splitColumns on the tape',
     draw(draw) {
       const [n, d] = [draw.rows(33), draw.size(17)];
-      // Parts a, b and one that nobody uses; in some problems x is also used as a whole, before or after.
+      // Parts a, b and one that nobody uses; in some problems x is also used as a whole, before or
+      // after.
       const unused = draw.sizeOrZero(5);
       const order = draw.random.pick(['parts alone', 'x before', 'x after']);
       return taped(draw, {
@@ -239,7 +251,10 @@ export const elementwise: OperationCase[] = [
   },
 ];
 
-/** [left | right]: each part times its part of the identity, so that the harness needs no operation of its own. */
+/**
+ * [left | right]: each part times its part of the identity, so that the harness needs no operation
+ * of its own.
+ */
 function join(tape: Tape, left: Variable, right: Variable): Variable {
   const [a, b] = [left.shape[1], right.shape[1]];
   const place = (part: Variable, from: number): Variable => {

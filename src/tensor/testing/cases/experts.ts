@@ -23,11 +23,21 @@ function gate(draw: Draw): { experts: number; topK: number; options: RouteOption
   const size = draw.size(9);
   const topGroups = draw.random.integer(1, groups);
   const topK = draw.random.integer(1, Math.min(8, topGroups * size));
-  return { experts: groups * size, topK, options: { groups, topGroups, normalize: draw.flag(), scale: 2.5 } };
+  return {
+    experts: groups * size,
+    topK,
+    options: { groups, topGroups, normalize: draw.flag(), scale: 2.5 },
+  };
 }
 
 function heads(draw: Draw, limit: number) {
-  const [n, count, dn, dr, dv] = [draw.rows(limit), draw.size(5), draw.size(33), draw.size(17), draw.size(33)];
+  const [n, count, dn, dr, dv] = [
+    draw.rows(limit),
+    draw.size(5),
+    draw.size(33),
+    draw.size(17),
+    draw.size(33),
+  ];
   return {
     n,
     count,
@@ -60,7 +70,10 @@ export const experts: OperationCase[] = [
         run({ backend, input, output }) {
           backend.joinHeads(output('k', k), output('v', v), input('up'), input('shared'), count);
           const dUp = output('dUp', up, { initial: accumulate.dUp ? 'dUpBefore' : undefined });
-          const dShared = output('dShared', shared, { gap, initial: accumulate.dShared ? 'dSharedBefore' : undefined });
+          const dShared = output('dShared', shared, {
+            gap,
+            initial: accumulate.dShared ? 'dSharedBefore' : undefined,
+          });
           backend.joinHeadsBackward(dUp, dShared, input('dk'), input('dv'), count, accumulate);
         },
       };
@@ -74,7 +87,10 @@ export const experts: OperationCase[] = [
       const dv = dn + dr;
       return taped(draw, {
         label: `${n} rows, ${count} heads of ${dn} + ${dr}`,
-        variables: { up: draw.numbers([n, count * (dn + dv)]), shared: draw.numbers([n, dr], 1, draw.gap()) },
+        variables: {
+          up: draw.numbers([n, count * (dn + dv)]),
+          shared: draw.numbers([n, dr], 1, draw.gap()),
+        },
         outputShape: [n, count * dv],
         build(tape, variable) {
           const { k, v } = joinHeads(tape, variable('up'), variable('shared'), count, dn);
@@ -107,10 +123,20 @@ export const experts: OperationCase[] = [
         constants: { positions: draw.indices(n, 33) },
         outputShape: [n, width],
         build(tape, variable, { backend, input }) {
-          const yarn = { factor: 4, originalPositions: 8, betaFast: 2, betaSlow: 0.5, attentionFactor: 1.25 };
+          const yarn = {
+            factor: 4,
+            originalPositions: 8,
+            betaFast: 2,
+            betaSlow: 0.5,
+            attentionFactor: 1.25,
+          };
           const table = ropeTable(backend, { headDim: 2 * half, theta: 100, positions: 33, yarn });
           const sum = add(tape, variable('a'), variable('b'));
-          return ropeInPlace(tape, sum, input('positions'), table, { heads: count, from: before, interleaved });
+          return ropeInPlace(tape, sum, input('positions'), table, {
+            heads: count,
+            from: before,
+            interleaved,
+          });
         },
       });
     },
@@ -122,11 +148,21 @@ export const experts: OperationCase[] = [
       const { experts: width, topK, options } = gate(draw);
       return {
         label: `${n} rows, ${topK} of ${width} experts, ${JSON.stringify(options)}`,
-        inputs: { logits: draw.numbers([n, width], draw.random.pick([1, 3])), bias: draw.numbers([width], 0.2) },
+        inputs: {
+          logits: draw.numbers([n, width], draw.random.pick([1, 3])),
+          bias: draw.numbers([width], 0.2),
+        },
         run({ backend, input, output, keep }) {
           const chosen = backend.allocate('i32', [n, topK]);
           const weights = output('weights', [n, topK]);
-          backend.route(chosen, weights, output('scores', [n, width]), input('logits'), input('bias'), options);
+          backend.route(
+            chosen,
+            weights,
+            output('scores', [n, width]),
+            input('logits'),
+            input('bias'),
+            options,
+          );
           keep('experts', chosen);
         },
       };
@@ -149,11 +185,27 @@ export const experts: OperationCase[] = [
           lossBefore: draw.numbers([1]),
         },
         run({ backend, input, output, scalar }) {
-          const dLogits = output('dLogits', [n, width], { initial: accumulate ? 'before' : undefined });
-          backend.routeBackward(dLogits, input('gradient'), input('experts'), input('scores'), options, accumulate);
+          const dLogits = output('dLogits', [n, width], {
+            initial: accumulate ? 'before' : undefined,
+          });
+          backend.routeBackward(
+            dLogits,
+            input('gradient'),
+            input('experts'),
+            input('scores'),
+            options,
+            accumulate,
+          );
           const both = output('dBoth', [n, width], { initial: 'before' });
           const loss = output('loss', [1], { initial: 'lossBefore' });
-          backend.balanceLoss(both, loss, input('scores'), input('experts'), input('segments'), scalar(0.3));
+          backend.balanceLoss(
+            both,
+            loss,
+            input('scores'),
+            input('experts'),
+            input('segments'),
+            scalar(0.3),
+          );
         },
       };
     },
@@ -215,7 +267,8 @@ export const experts: OperationCase[] = [
         label: `[${n}, ${width}] ${topK} of ${count} experts, ${JSON.stringify(options)}, residual x ${residualIsX}`,
         variables: {
           x: draw.numbers([n, width]),
-          // Far enough from each other that neither a finite difference nor float32 changes who is chosen, nor absolute inputs.
+          // Far enough from each other that neither a finite difference nor float32 changes who is
+          // chosen, nor absolute inputs.
           logits: draw.from([n, count], (i) => 0.2 * ((i * 7) % 23) + 0.01 * draw.random.uniform()),
           weights: draw.numbers([count * width, width]),
           ...(residualIsX ? {} : { residual: draw.numbers([n, width]) }),
@@ -225,8 +278,19 @@ export const experts: OperationCase[] = [
         build(tape, variable, { input }) {
           const routing = route(tape, variable('logits'), input('bias'), topK, options);
           const order = sortByExpert(tape, routing.experts, count, null);
-          const rows = groupedMatmul(tape, dispatchRows(tape, variable('x'), order), variable('weights'), order.offsets);
-          return combineRows(tape, rows, routing.weights, order, variable(residualIsX ? 'x' : 'residual'));
+          const rows = groupedMatmul(
+            tape,
+            dispatchRows(tape, variable('x'), order),
+            variable('weights'),
+            order.offsets,
+          );
+          return combineRows(
+            tape,
+            rows,
+            routing.weights,
+            order,
+            variable(residualIsX ? 'x' : 'residual'),
+          );
         },
       });
     },
@@ -236,7 +300,8 @@ export const experts: OperationCase[] = [
     draw(draw) {
       const [n, d] = [draw.rows(65), draw.size(300)];
       const block = { rows: draw.random.pick([1, 3, 128]), columns: draw.random.pick([1, 5, 128]) };
-      // Every block has 448 times a power of two as its largest, and the rest lie on a grid with ties: all devices agree.
+      // Every block has 448 times a power of two as its largest, and the rest lie on a grid with
+      // ties: all devices agree.
       const scales = new Map<string, number>();
       return {
         label: `[${n}, ${d}] in blocks of ${JSON.stringify(block)}`,
@@ -249,7 +314,9 @@ export const experts: OperationCase[] = [
             scales.set(key, scale);
             const sign = draw.flag() ? 1 : -1;
             const tiny = draw.random.chance(0.3) ? 2 ** -10 : 1;
-            return first ? sign * 448 * scale : (sign * scale * tiny * draw.random.integer(0, 1791)) / 4;
+            return first
+              ? sign * 448 * scale
+              : (sign * scale * tiny * draw.random.integer(0, 1791)) / 4;
           }),
         },
         run({ backend, input, output }) {

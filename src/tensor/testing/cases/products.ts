@@ -23,7 +23,12 @@ function product(draw: Draw, m: number, n: number, k: number, frozen = false): P
     },
     run({ backend, input, output, scalar }) {
       const out = output('out', [m, n], { gap, initial: accumulate ? 'before' : undefined });
-      backend.matmul(out, input('a'), input('b'), { transposeA, transposeB, accumulate, alpha: scalar(alpha) });
+      backend.matmul(out, input('a'), input('b'), {
+        transposeA,
+        transposeB,
+        accumulate,
+        alpha: scalar(alpha),
+      });
     },
   };
 }
@@ -56,7 +61,12 @@ export const products: OperationCase[] = [
         run({ backend, input, output, scalar }) {
           const out = output('out', [batch, m, n], { initial: accumulate ? 'before' : undefined });
           const alpha = scalar(-1.5);
-          backend.batchedMatmul(out, input('a'), input('b'), { transposeA, transposeB, accumulate, alpha });
+          backend.batchedMatmul(out, input('a'), input('b'), {
+            transposeA,
+            transposeB,
+            accumulate,
+            alpha,
+          });
         },
       };
     },
@@ -172,7 +182,8 @@ export const products: OperationCase[] = [
           b: draw.numbers(transposeB ? [n, k] : [k, n]),
         },
         outputShape: [m, n],
-        build: (tape, variable) => matmul(tape, variable('a'), variable('b'), { transposeA, transposeB }),
+        build: (tape, variable) =>
+          matmul(tape, variable('a'), variable('b'), { transposeA, transposeB }),
       });
     },
   },
@@ -200,7 +211,8 @@ export const products: OperationCase[] = [
           b: draw.numbers(transposeB ? [batch, n, k] : [batch, k, n]),
         },
         outputShape: [batch, m, n],
-        build: (tape, variable) => batchedMatmul(tape, variable('a'), variable('b'), { transposeA, transposeB }),
+        build: (tape, variable) =>
+          batchedMatmul(tape, variable('a'), variable('b'), { transposeA, transposeB }),
       });
     },
   },
@@ -213,7 +225,8 @@ export const products: OperationCase[] = [
         variables: { x: draw.numbers([n, k]), weights: draw.numbers([groups, m, k]) },
         constants: { offsets: draw.offsets(n, groups) },
         outputShape: [n, m],
-        build: (tape, variable, { input }) => groupedMatmul(tape, variable('x'), variable('weights'), input('offsets')),
+        build: (tape, variable, { input }) =>
+          groupedMatmul(tape, variable('x'), variable('weights'), input('offsets')),
       });
     },
   },

@@ -25,8 +25,19 @@ export const vocabulary: OperationCase[] = [
         run({ backend, input, output }) {
           const [hidden, head, targets] = [input('hidden'), input('head'), input('targets')];
           const logSumExp = output('logSumExp', [n]);
-          const [logProbabilities, entropy] = [output('logProbabilities', [n]), output('entropy', [n])];
-          backend.tokenLogProbabilities(logProbabilities, entropy, logSumExp, hidden, head, targets, temperature);
+          const [logProbabilities, entropy] = [
+            output('logProbabilities', [n]),
+            output('entropy', [n]),
+          ];
+          backend.tokenLogProbabilities(
+            logProbabilities,
+            entropy,
+            logSumExp,
+            hidden,
+            head,
+            targets,
+            temperature,
+          );
           const into = (name: 'dHidden' | 'dHead', shape: number[]) =>
             wanted === 'both' || wanted === name
               ? output(name, shape, { initial: accumulate[name] ? `${name}Before` : undefined })
@@ -58,7 +69,13 @@ export const vocabulary: OperationCase[] = [
         outputShape: [n],
         build(tape, variable, context) {
           const { hidden, head } = { hidden: variable('hidden'), head: variable('head') };
-          const result = tokenLogProbabilities(tape, hidden, head, context.input('targets'), temperature);
+          const result = tokenLogProbabilities(
+            tape,
+            hidden,
+            head,
+            context.input('targets'),
+            temperature,
+          );
           context.keep('entropy', result.entropy);
           return result.logProbabilities;
         },
@@ -77,7 +94,13 @@ export const vocabulary: OperationCase[] = [
         constants: { head: draw.frozen([size, d]), targets: draw.indices(n, size) },
         outputShape: [n],
         build(tape, variable, { input, keep }) {
-          const result = tokenLogProbabilities(tape, variable('hidden'), input('head'), input('targets'), temperature);
+          const result = tokenLogProbabilities(
+            tape,
+            variable('hidden'),
+            input('head'),
+            input('targets'),
+            temperature,
+          );
           keep('entropy', result.entropy);
           return result.logProbabilities;
         },
@@ -101,7 +124,13 @@ export const vocabulary: OperationCase[] = [
         inputs: { logits, uniforms },
         run({ backend, input, output, keep }) {
           const ids = backend.allocate('i32', [batch]);
-          backend.sample(ids, output('logProbabilities', [batch]), input('logits'), input('uniforms'), temperature);
+          backend.sample(
+            ids,
+            output('logProbabilities', [batch]),
+            input('logits'),
+            input('uniforms'),
+            temperature,
+          );
           keep('ids', ids);
         },
       };
@@ -113,12 +142,24 @@ export const vocabulary: OperationCase[] = [
       const n = draw.rows(513);
       return {
         label: `${n} tokens`,
-        inputs: { logProbabilities: draw.from([n], () => -Math.abs(2 * draw.random.normal())), weights: draw.numbers([n]) },
+        inputs: {
+          logProbabilities: draw.from([n], () => -Math.abs(2 * draw.random.normal())),
+          weights: draw.numbers([n]),
+        },
         run({ backend, input, output }) {
           const [dLogProbabilities, loss] = [output('dLogProbabilities', [n]), output('loss', [1])];
-          backend.crossEntropyLoss(dLogProbabilities, loss, input('logProbabilities'), input('weights'));
+          backend.crossEntropyLoss(
+            dLogProbabilities,
+            loss,
+            input('logProbabilities'),
+            input('weights'),
+          );
         },
-        derivative: { output: 'loss', weight: null, gradients: { logProbabilities: 'dLogProbabilities' } },
+        derivative: {
+          output: 'loss',
+          weight: null,
+          gradients: { logProbabilities: 'dLogProbabilities' },
+        },
       };
     },
   },
@@ -135,7 +176,8 @@ export const vocabulary: OperationCase[] = [
       const withReference = klCoefficient > 0 || draw.flag();
       const { random } = draw;
       const old = draw.from([n], () => -Math.abs(2 * random.normal()));
-      // Log-ratios keep away from the two kinks, where one-sided derivatives differ and a rounded ratio may fall on either side.
+      // Log-ratios keep away from the two kinks, where one-sided derivatives differ and a rounded
+      // ratio may fall on either side.
       const edges = [Math.log(1 - clipLow), Math.log(1 + clipHigh)];
       const logRatio = (): number => {
         const r = 0.4 * random.normal();
@@ -156,12 +198,25 @@ export const vocabulary: OperationCase[] = [
           const reference = withReference ? input('reference') : null;
           const [now, before] = [input('logProbabilities'), input('old')];
           const options = { clipLow, clipHigh, klCoefficient };
-          backend.policyLoss(dLogProbabilities, metrics, now, before, reference, input('advantages'), input('weights'), options);
+          backend.policyLoss(
+            dLogProbabilities,
+            metrics,
+            now,
+            before,
+            reference,
+            input('advantages'),
+            input('weights'),
+            options,
+          );
           // The loss alone once more, so that finite differences have a single number to look at.
           const loss = output('loss', [1]);
           backend.copy(loss, backend.view(metrics, POLICY_METRICS.indexOf('loss'), [1]));
         },
-        derivative: { output: 'loss', weight: null, gradients: { logProbabilities: 'dLogProbabilities' } },
+        derivative: {
+          output: 'loss',
+          weight: null,
+          gradients: { logProbabilities: 'dLogProbabilities' },
+        },
       };
     },
   },

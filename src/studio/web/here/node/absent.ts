@@ -1,4 +1,6 @@
-/** @file Packages that a page goes without: users' modules, recipes in YAML, and WebGPU for Node. */
+/**
+ * @file Packages that a page goes without: users' modules, recipes in YAML, and WebGPU for Node.
+ */
 const absent = (what: string) => (): never => {
   throw new Error(`a page cannot read ${what}`);
 };

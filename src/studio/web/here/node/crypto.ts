@@ -1,4 +1,7 @@
-/** @file The part of `node:crypto` that the interpreter uses: SHA-256 at once, which the browser's own gives only later. */
+/**
+ * @file The part of `node:crypto` that the interpreter uses: SHA-256 at once, which the browser's
+ * own gives only later.
+ */
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
 
@@ -19,4 +22,5 @@ export function createHash(_name: 'sha256'): Hash {
   return hash;
 }
 
-export const randomBytes = (count: number): Uint8Array => crypto.getRandomValues(new Uint8Array(count));
+export const randomBytes = (count: number): Uint8Array =>
+  crypto.getRandomValues(new Uint8Array(count));

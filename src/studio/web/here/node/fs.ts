@@ -1,8 +1,9 @@
 /**
  * @file The part of `node:fs` that the recipe interpreter uses, on a tree in memory.
  *
- * A run in a page is the same folder as on a disk. It lives in the training worker, where files are read and written at once as the
- * interpreter expects; `runs.ts` carries it to the origin private file system and back (docs/decisions/0057).
+ * A run in a page is the same folder as on a disk. It lives in the training worker, where files are
+ * read and written at once as the interpreter expects; `runs.ts` carries it to the origin private
+ * file system and back (docs/decisions/0057).
  */
 import { basename, dirname, join, normalize } from './path.js';
 
@@ -88,7 +89,7 @@ function put(file: File, at: number, bytes: Uint8Array): void {
 
 const contentOf = (file: File): Uint8Array => file.data.subarray(0, file.size);
 
-// ── whole files ───────────────────────────────────────────────────────────────────────────────────────────────────
+// ── whole files ──────────────────────────────────────────────────────────────────────────────────
 
 export const existsSync = (path: string): boolean => find(path) !== null;
 
@@ -97,7 +98,11 @@ export function readFileSync(path: string, encoding?: string): string | Buffer {
   return encoding === undefined ? bytes : bytes.toString('utf8');
 }
 
-export function writeFileSync(path: string, data: Data, { flag = 'w' }: { flag?: string } = {}): void {
+export function writeFileSync(
+  path: string,
+  data: Data,
+  { flag = 'w' }: { flag?: string } = {},
+): void {
   const handle = openSync(path, flag);
   try {
     writeSync(handle, data);
@@ -106,13 +111,14 @@ export function writeFileSync(path: string, data: Data, { flag = 'w' }: { flag?:
   }
 }
 
-export const appendFileSync = (path: string, data: Data): void => writeFileSync(path, data, { flag: 'a' });
+export const appendFileSync = (path: string, data: Data): void =>
+  writeFileSync(path, data, { flag: 'a' });
 
 export async function* createReadStream(path: string): AsyncGenerator<Buffer> {
   yield Buffer.from(contentOf(fileAt(path)));
 }
 
-// ── folders and names ─────────────────────────────────────────────────────────────────────────────────────────────
+// ── folders and names ────────────────────────────────────────────────────────────────────────────
 
 export function mkdirSync(path: string, { recursive = false } = {}): void {
   if (recursive) {
@@ -138,7 +144,10 @@ class Entry {
   isDirectory = (): boolean => this.node.kind === 'folder';
 }
 
-export function readdirSync(path: string, { withFileTypes = false, recursive = false } = {}): (string | Entry)[] {
+export function readdirSync(
+  path: string,
+  { withFileTypes = false, recursive = false } = {},
+): (string | Entry)[] {
   const found: Entry[] = [];
   const visit = (at: string): void => {
     for (const [name, node] of folderAt(at).entries) {
@@ -189,7 +198,7 @@ export const realpathSync = (path: string): string => {
   return normalize(path);
 };
 
-// ── open files ────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── open files ───────────────────────────────────────────────────────────────────────────────────
 
 interface Open {
   file: File;
@@ -224,7 +233,11 @@ export function openSync(path: string, flags: string | number = 'r'): number {
 
 export const closeSync = (handle: number): void => void open.delete(handle);
 export const fsyncSync = (_handle: number): void => {};
-export const fstatSync = (handle: number) => ({ size: handleOf(handle).file.size, isFile: () => true, isDirectory: () => false });
+export const fstatSync = (handle: number) => ({
+  size: handleOf(handle).file.size,
+  isFile: () => true,
+  isDirectory: () => false,
+});
 
 export function ftruncateSync(handle: number, size: number): void {
   const { file } = handleOf(handle);
@@ -247,12 +260,23 @@ export function readSync(
 }
 
 /** With text, the third argument is a position; with bytes, an offset into them. */
-export function writeSync(handle: number, data: Data, offset?: number | null, length?: number): number {
+export function writeSync(
+  handle: number,
+  data: Data,
+  offset?: number | null,
+  length?: number,
+): number {
   const opened = handleOf(handle);
   const all = bytesOf(data);
   const bytes =
-    typeof data === 'string' ? all : all.subarray(offset ?? 0, length === undefined ? undefined : (offset ?? 0) + length);
-  const from = opened.append ? opened.file.size : typeof data === 'string' && typeof offset === 'number' ? offset : opened.at;
+    typeof data === 'string'
+      ? all
+      : all.subarray(offset ?? 0, length === undefined ? undefined : (offset ?? 0) + length);
+  const from = opened.append
+    ? opened.file.size
+    : typeof data === 'string' && typeof offset === 'number'
+      ? offset
+      : opened.at;
   put(opened.file, from, bytes);
   opened.at = from + bytes.length;
   return bytes.length;

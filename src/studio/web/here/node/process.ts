@@ -15,7 +15,8 @@ const process = {
   kill: ignore,
   cpuUsage: () => ({ user: (performance.now() - timeOrigin) * 1000, system: 0 }),
   resourceUsage: () => ({
-    maxRSS: ((performance as { memory?: { usedJSHeapSize: number } }).memory?.usedJSHeapSize ?? 0) / 1024,
+    maxRSS:
+      ((performance as { memory?: { usedJSHeapSize: number } }).memory?.usedJSHeapSize ?? 0) / 1024,
   }),
 };
 

@@ -1,8 +1,8 @@
 /**
  * @file The part of `node:worker_threads` that the interpreter uses, on web workers.
  *
- * One kind of thread is started in a page, the sandbox of a reward or of a model's code; the ranks are started by `thread.ts`. In
- * such a thread this file is the other end: `parentPort`.
+ * One kind of thread is started in a page, the sandbox of a reward or of a model's code; the ranks
+ * are started by `thread.ts`. In such a thread this file is the other end: `parentPort`.
  */
 import { startSandbox } from '../start-sandbox.js';
 
@@ -21,7 +21,8 @@ export class Worker {
     this.worker.onerror = ({ message }) => this.emit('error', new Error(message));
   }
   private emit(event: string, value: unknown): void {
-    for (const listener of [...(this.listeners.get(event) ?? [])]) (listener as (value: unknown) => void)(value);
+    for (const listener of [...(this.listeners.get(event) ?? [])])
+      (listener as (value: unknown) => void)(value);
   }
   on(event: string, listener: Listener): this {
     const known = this.listeners.get(event) ?? new Set();

@@ -1,12 +1,14 @@
 /**
  * @file Attention over packed sequences and over caches.
  *
- * Scores and probabilities exist for a block of queries at a time, of one head: 6 in the forward pass, 48 in the backward
- * pass (which recomputes them from the kept log-sum-exp; Dao et al. 2022). What lies above the diagonal is computed up to the
- * edge of a register tile and then masked. All products run on the micro-kernels of gemm.ts, in place: only keys and values
- * that must be transposed are packed, once a head.
+ * Scores and probabilities exist for a block of queries at a time, of one head: 6 in the forward
+ * pass, 48 in the backward pass (which recomputes them from the kept log-sum-exp; Dao et al. 2022).
+ * What lies above the diagonal is computed up to the edge of a register tile and then masked. All
+ * products run on the micro-kernels of gemm.ts, in place: only keys and values that must be
+ * transposed are packed, once a head.
  *
- * Head h reads key head h / (heads / kvHeads); derivatives of a key head add up over its query heads in their order.
+ * Head h reads key head h / (heads / kvHeads); derivatives of a key head add up over its query
+ * heads in their order.
  */
 import { dotProduct, multiplyBlock, nextRows, packColumns, packRows } from './gemm';
 import { expRow, log1, madd, sumLanes } from './math';
@@ -23,8 +25,8 @@ function roundUp8(n: i32): i32 {
 }
 
 /**
- * C[mr, n] = alpha·A·B (+ C) for at most 6 rows, B in place with rows bInner apart; A's strides as in `multiplyBlock`. Only a last
- * panel of fewer than 8 columns is packed, to `panel` (k·32 bytes).
+ * C[mr, n] = alpha·A·B (+ C) for at most 6 rows, B in place with rows bInner apart; A's strides as
+ * in `multiplyBlock`. Only a last panel of fewer than 8 columns is packed, to `panel` (k·32 bytes).
  */
 function multiply(
   mr: i32, n: i32, k: i32, a: usize, aRow: usize, aInner: usize, b: usize, bInner: usize, c: usize, cRow: usize,
@@ -78,11 +80,13 @@ function fill4(row: usize, from: i32, to: i32, value: f32): void {
 }
 
 /**
- * Softmax of rows of scores, in place: row r sees its first `seen` + r scores, the rest of its `width` (a multiple of 4)
- * become zeros. Writes the log-sum-exp of each row, `lseStep` bytes apart.
+ * Softmax of rows of scores, in place: row r sees its first `seen` + r scores, the rest of its
+ * `width` (a multiple of 4) become zeros. Writes the log-sum-exp of each row, `lseStep` bytes
+ * apart.
  *
- * All exps of the block are taken in one long loop, which hides their latency; what each row does before and after works on
- * whole vectors, since a vector load waits for scalar stores to the same place.
+ * All exps of the block are taken in one long loop, which hides their latency; what each row does
+ * before and after works on whole vectors, since a vector load waits for scalar stores to the same
+ * place.
  */
 function softmaxRows(rows: i32, x: usize, row: usize, width: i32, seen: i32, lse: usize, lseStep: usize): void {
   let p = x;
@@ -126,8 +130,9 @@ function softmaxRows(rows: i32, x: usize, row: usize, width: i32, seen: i32, lse
 }
 
 /**
- * Scores x become probabilities, and their derivatives dx become those of the scores before scaling: x ∘ (dx − delta)·scale,
- * delta = dOut·out of the row. Rows as in `softmaxRows`; both are zeros beyond what a row sees.
+ * Scores x become probabilities, and their derivatives dx become those of the scores before
+ * scaling: x ∘ (dx − delta)·scale, delta = dOut·out of the row. Rows as in `softmaxRows`; both are
+ * zeros beyond what a row sees.
  */
 function softmaxBackwardRows(
   rows: i32, x: usize, dx: usize, row: usize, width: i32, seen: i32, lse: usize, lseStep: usize,
@@ -187,8 +192,9 @@ function dotRow(a: usize, b: usize, n: i32): f32 {
 }
 
 /**
- * Causal attention of sequences [from, to) of `segments`; see `attentionForward` in attention.ts. Strides in elements. The
- * longest sequence T needs TILE + 4·(T + 8)·(keyDim + 14) bytes of scratch.
+ * Causal attention of sequences [from, to) of `segments`; see `attentionForward` in attention.ts.
+ * Strides in elements. The longest sequence T needs TILE + 4·(T + 8)·(keyDim + 14) bytes of
+ * scratch.
  */
 export function attentionForward(
   out: usize, outStride: i32, logSumExp: usize,
@@ -227,8 +233,8 @@ export function attentionForward(
 }
 
 /**
- * Derivatives for sequences [from, to). `add*`: add to what the output holds. The longest sequence T needs
- * TILE + 4·(T + 16)·(2·BLOCK + keyDim + valueDim + 8) bytes of scratch.
+ * Derivatives for sequences [from, to). `add*`: add to what the output holds. The longest sequence
+ * T needs TILE + 4·(T + 16)·(2·BLOCK + keyDim + valueDim + 8) bytes of scratch.
  */
 export function attentionBackward(
   dq: usize, dqStride: i32, addQ: bool, dk: usize, dkStride: i32, addK: bool, dv: usize, dvStride: i32, addV: bool,
@@ -304,8 +310,9 @@ export function attentionBackward(
 }
 
 /**
- * Softmax of a block of scores whose products another library makes: row r sees first + r + 1 of them, and is `width` (a
- * multiple of 4) long. logSumExp is that of the first row; `heads` numbers lie between rows.
+ * Softmax of a block of scores whose products another library makes: row r sees first + r + 1 of
+ * them, and is `width` (a multiple of 4) long. logSumExp is that of the first row; `heads` numbers
+ * lie between rows.
  */
 export function attentionSoftmax(scores: usize, width: i32, rows: i32, first: i32, logSumExp: usize, heads: i32): void {
   softmaxRows(rows, scores, <usize>width << 2, width, first + 1, logSumExp, <usize>heads << 2);
@@ -384,7 +391,8 @@ function weightedSum(out: usize, weights: usize, n: i32, rows: usize, rowBytes: 
 }
 
 /**
- * One query a sequence against a prefix and its own rows of a cache; the heads of a group go through the keys together.
+ * One query a sequence against a prefix and its own rows of a cache; the heads of a group go
+ * through the keys together.
  * `scratch` holds heads/kvHeads rows of scores: 4·(T + 8) bytes each.
  */
 export function attentionCached(

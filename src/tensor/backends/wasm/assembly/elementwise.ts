@@ -1,8 +1,8 @@
 /**
  * @file Fill, copy, add, scale, and the sum over ranks.
  *
- * Matrices are (address, row stride in elements); the caller passes one long row when everything is contiguous. Loops take
- * eight numbers, then four, then one at a time.
+ * Matrices are (address, row stride in elements); the caller passes one long row when everything is
+ * contiguous. Loops take eight numbers, then four, then one at a time.
  */
 import { madd } from './math';
 
@@ -93,7 +93,10 @@ export function scaleRows(
   }
 }
 
-/** out[i] = Σ over ranks of the copy at first + rank·stride bytes, added in rank order. `out` may be one of the copies. */
+/**
+ * out[i] = Σ over ranks of the copy at first + rank·stride bytes, added in rank order. `out` may be
+ * one of the copies.
+ */
 export function sumCopies(out: usize, first: usize, stride: usize, copies: i32, n: i32): void {
   const n4 = n & ~3;
   let i = 0;

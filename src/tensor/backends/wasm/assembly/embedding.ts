@@ -1,5 +1,6 @@
 /**
- * @file Rows taken from a table, and rows added back to one. Indices are i32 and were checked on the host.
+ * @file Rows taken from a table, and rows added back to one. Indices are i32 and were checked on
+ * the host.
  */
 
 /** out[n] = table[ids[n]]. */

@@ -1,7 +1,9 @@
 /**
- * @file The mixture of experts: the gate, its balance loss, the counting sort, and the sums of rows that bring tokens back.
+ * @file The mixture of experts: the gate, its balance loss, the counting sort, and the sums of rows
+ * that bring tokens back.
  *
- * Experts are few and choices fewer, so choosing is plain scalar code; what moves rows is vectorised.
+ * Experts are few and choices fewer, so choosing is plain scalar code; what moves rows is
+ * vectorised.
  */
 import { madd, sumLanes, expRow } from './math';
 
@@ -24,8 +26,8 @@ function argmax(x: usize, from: i32, to: i32): i32 {
 }
 
 /**
- * scores [rows, experts] = σ(logits); chosen i32 and weights [rows, topK]. `scratch` holds experts + groups numbers: biased scores,
- * and the groups' scores.
+ * scores [rows, experts] = σ(logits); chosen i32 and weights [rows, topK]. `scratch` holds experts
+ * + groups numbers: biased scores, and the groups' scores.
  */
 export function route(
   chosen: usize,
@@ -66,7 +68,8 @@ export function route(
         }
         store<f32>(groupScores + (<usize>g << 2), sum);
       }
-      // The best groups are marked by NaN, which no sum of scores is; the others' experts are then shut out.
+      // The best groups are marked by NaN, which no sum of scores is; the others' experts are then
+      // shut out.
       for (let t = 0; t < topGroups; t++) {
         let best = -1;
         let value: f32 = -Infinity;
@@ -187,7 +190,10 @@ export function balanceLoss(
   return coefficient * <f32>loss;
 }
 
-/** A counting sort of n = rows · topK choices; `amounts` (or 0) gets the counts added. `next` is scratch for `experts` integers. */
+/**
+ * A counting sort of n = rows · topK choices; `amounts` (or 0) gets the counts added. `next` is
+ * scratch for `experts` integers.
+ */
 export function sortByExpert(
   offsets: usize,
   tokens: usize,

@@ -1,21 +1,28 @@
 /**
  * @file Matrix products with 128-bit SIMD.
  *
- * The scheme is that of Goto and van de Geijn ("Anatomy of High-Performance Matrix Multiplication", ACM TOMS 2008): a
- * register micro-kernel of 6×8 accumulators (12 of the 16 vector registers that a JavaScript engine has on x86-64; two hold
- * B, one a broadcast element of A) under loops that keep a panel of B in the second-level cache. Differences:
- * - The micro-kernel takes A with any two strides, so that A is packed only when it is transposed and long.
- * - The micro-kernel only stores its sums, to a tile in scratch; scaling them and adding to C is another function. With both in one,
- *   Node 20's register allocator keeps the scale through the loop and spills sums inside it: 27 instead of 56 GFLOP/s (Zen 4).
- * - With few rows and B transposed (decoding: a small batch against weights stored [out, in]), packing B would cost more
- *   than the product. A second micro-kernel then takes 3×4 dot products along the inner dimension and packs nothing.
+ * The scheme is that of Goto and van de Geijn ("Anatomy of High-Performance Matrix Multiplication",
+ * ACM TOMS 2008): a register micro-kernel of 6×8 accumulators (12 of the 16 vector registers that a
+ * JavaScript engine has on x86-64; two hold B, one a broadcast element of A) under loops that keep
+ * a panel of B in the second-level cache. Differences:
+ * - The micro-kernel takes A with any two strides, so that A is packed only when it is transposed
+ *   and long.
+ * - The micro-kernel only stores its sums, to a tile in scratch; scaling them and adding to C is
+ *   another function. With both in one, Node 20's register allocator keeps the scale through the
+ *   loop and spills sums inside it: 27 instead of 56 GFLOP/s (Zen 4).
+ * - With few rows and B transposed (decoding: a small batch against weights stored [out, in]),
+ *   packing B would cost more than the product. A second micro-kernel then takes 3×4 dot products
+ *   along the inner dimension and packs nothing.
  *
- * Several threads run this code over one memory: there is no static data, and scratch is the caller's own.
+ * Several threads run this code over one memory: there is no static data, and scratch is the
+ * caller's own.
  */
 
 import { madd } from './math';
 
-/** Inner block: a panel of B (8 columns) and the rows of A against it stay in the first-level cache. */
+/**
+ * Inner block: a panel of B (8 columns) and the rows of A against it stay in the first-level cache.
+ */
 const KC: i32 = 320;
 /** Columns of B packed at once: KC·NC floats, in the second-level cache. */
 const NC: i32 = 512;
@@ -27,10 +34,11 @@ const DOT_ROWS: i32 = 4;
 /** With B as stored, up to this many rows read B in place. */
 const DIRECT_ROWS: i32 = 12;
 
-// ── the broadcast micro-kernel ──────────────────────────────────────────────────────────────────────────────────────
+// ── the broadcast micro-kernel ───────────────────────────────────────────────────────────────────
 
 /**
- * tile[mr, 8] = Σ_p A[:, p] B[p, 0…8]: A's element (i, p) is at a + i·aRow + p·aInner, B's row p at b + p·bInner (all in bytes).
+ * tile[mr, 8] = Σ_p A[:, p] B[p, 0…8]: A's element (i, p) is at a + i·aRow + p·aInner, B's row p at
+ * b + p·bInner (all in bytes).
  * `mr` is a constant of the caller, and what it does not need is compiled away.
  */
 // @ts-ignore: decorator
@@ -127,7 +135,10 @@ function micro1(k: i32, a: usize, aRow: usize, aInner: usize, b: usize, bInner: 
   micro(1, k, a, aRow, aInner, b, bInner, tile);
 }
 
-/** C[mr, width] = alpha · A·B (+ C) for 1 to 6 rows and up to 8 columns, by way of a tile of 6×8 numbers; B has 8 columns. */
+/**
+ * C[mr, width] = alpha · A·B (+ C) for 1 to 6 rows and up to 8 columns, by way of a tile of 6×8
+ * numbers; B has 8 columns.
+ */
 export function multiplyBlock(
   mr: i32, width: i32, k: i32, a: usize, aRow: usize, aInner: usize, b: usize, bInner: usize, c: usize, cRow: usize,
   alpha: f32, add: bool, tile: usize,
@@ -171,14 +182,17 @@ function storePart(mr: i32, width: i32, tile: usize, c: usize, cRow: usize, alph
   }
 }
 
-/** Rows of the next block when `left` remain: 6, but a remainder of 7 or 8 as 4 + 3 or 4 + 4, which 6 + 1 or 2 is slower than. */
+/**
+ * Rows of the next block when `left` remain: 6, but a remainder of 7 or 8 as 4 + 3 or 4 + 4, which
+ * 6 + 1 or 2 is slower than.
+ */
 // @ts-ignore: decorator
 @inline
 export function nextRows(left: i32): i32 {
   return left == 7 || left == 8 ? 4 : min(left, 6);
 }
 
-// ── packing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── packing ──────────────────────────────────────────────────────────────────────────────────────
 
 /** A panel of B, k × 8, from rows b + p·bInner; columns from `width` on become zeros. */
 export function packRows(k: i32, width: i32, b: usize, bInner: usize, panel: usize): void {
@@ -216,7 +230,10 @@ function transpose4(p0: usize, p1: usize, p2: usize, p3: usize, out: usize): voi
   v128.store(out, v128.shuffle<f64>(h0, h1, 1, 3), 96);
 }
 
-/** A panel of Bᵀ, k × 8: column j comes from the row at b + j·bColumn; columns from `width` on repeat the last one. */
+/**
+ * A panel of Bᵀ, k × 8: column j comes from the row at b + j·bColumn; columns from `width` on
+ * repeat the last one.
+ */
 export function packColumns(k: i32, width: i32, b: usize, bColumn: usize, panel: usize): void {
   const b1 = width > 1 ? b + bColumn : b;
   const b2 = width > 2 ? b1 + bColumn : b1;
@@ -255,7 +272,7 @@ function packSix(k: i32, a: usize, aInner: usize, panel: usize): void {
   }
 }
 
-// ── the dot-product kernel ──────────────────────────────────────────────────────────────────────────────────────────
+// ── the dot-product kernel ───────────────────────────────────────────────────────────────────────
 
 /** The sums of four vectors' lanes, as one vector. */
 // @ts-ignore: decorator
@@ -306,7 +323,10 @@ function storeDots(c: usize, sum: v128, width: i32, alpha: f32, add: bool): void
   }
 }
 
-/** C[mr, width] = alpha · A·Bᵀ (+ C) with mr ≤ 3 (a constant of the caller) and width ≤ 4; rows contiguous along k. */
+/**
+ * C[mr, width] = alpha · A·Bᵀ (+ C) with mr ≤ 3 (a constant of the caller) and width ≤ 4; rows
+ * contiguous along k.
+ */
 // @ts-ignore: decorator
 @inline
 function dots(mr: i32, width: i32, k: i32, a: usize, aRow: usize, b: usize, bRow: usize, c: usize, cRow: usize, alpha: f32, add: bool): void {
@@ -384,9 +404,12 @@ export function dotProduct(m: i32, n: i32, k: i32, alpha: f32, a: usize, aRow: u
   }
 }
 
-// ── the product ─────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── the product ──────────────────────────────────────────────────────────────────────────────────
 
-/** C[m,n] = alpha·op(A)·op(B) + beta·C, row-major; beta is 0 or 1; see gemm.ts. `scratch` is this thread's own. */
+/**
+ * C[m,n] = alpha·op(A)·op(B) + beta·C, row-major; beta is 0 or 1; see gemm.ts. `scratch` is this
+ * thread's own.
+ */
 export function sgemm(
   transposeA: bool, transposeB: bool, m: i32, n: i32, k: i32, alpha: f32, a: usize, lda: i32, b: usize, ldb: i32,
   beta: f32, c: usize, ldc: i32, scratch: usize,
@@ -448,7 +471,10 @@ export function sgemm(
   }
 }
 
-/** For the benchmark: the 6×8 micro-kernel alone, `repeats` times on panels in the first-level cache. */
+/**
+ * For the benchmark: the 6×8 micro-kernel alone, `repeats` times on panels in the first-level
+ * cache.
+ */
 export function sgemmLimit(repeats: i32, k: i32, scratch: usize): void {
   for (let i = 0; i < repeats; i++) micro6(k, scratch + PACKED_A, 4, 24, scratch, 32, scratch + TILE);
 }

@@ -1,8 +1,12 @@
 /**
- * @file Keys and values of latent attention, put together from their parts and taken apart again. Pure moves of memory.
+ * @file Keys and values of latent attention, put together from their parts and taken apart again.
+ * Pure moves of memory.
  */
 
-/** k [rows, heads·(dn + dr)], v [rows, heads·dv] from up [rows, heads·(dn + dv)] and shared [rows, dr]. */
+/**
+ * k [rows, heads·(dn + dr)], v [rows, heads·dv] from up [rows, heads·(dn + dv)] and shared [rows,
+ * dr].
+ */
 export function joinHeads(
   k: usize,
   v: usize,

@@ -1,6 +1,6 @@
 /**
- * @file Losses over tokens: value and derivative with respect to log-probabilities. A few thousand numbers a step, so one
- * at a time, with sums in float64.
+ * @file Losses over tokens: value and derivative with respect to log-probabilities. A few thousand
+ * numbers a step, so one at a time, with sums in float64.
  */
 import { exp64 } from './math';
 
@@ -16,7 +16,10 @@ export function crossEntropyLoss(dLogProbabilities: usize, loss: usize, logProba
   store<f32>(loss, <f32>sum);
 }
 
-/** `reference` 0 when there is none. The clipped branch has no derivative; at a tie the unclipped one is taken. */
+/**
+ * `reference` 0 when there is none. The clipped branch has no derivative; at a tie the unclipped
+ * one is taken.
+ */
 export function policyLoss(
   dLogProbabilities: usize,
   metrics: usize,

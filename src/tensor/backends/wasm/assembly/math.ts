@@ -1,12 +1,13 @@
 /**
  * @file Vector arithmetic that the other kernels share: multiply-add, sums over lanes, exp and log.
  *
- * `RELAXED` is a constant of the build (scripts/build.mjs). Relaxed SIMD's multiply-add is one fused instruction on any
- * processor since 2013; without it the product is rounded first.
+ * `RELAXED` is a constant of the build (scripts/build.mjs). Relaxed SIMD's multiply-add is one
+ * fused instruction on any processor since 2013; without it the product is rounded first.
  *
- * exp: x = n·ln 2 + r with |r| ≤ ln 2 / 2 (ln 2 in two parts, as in Cephes' `expf`, Moshier), a degree-6 polynomial in r fitted
- * to a relative error of 3e-9 (Lawson's weighted least squares), and n added to the exponent; within 2 units in the last place.
- * log is fdlibm's atanh series in float64: it is taken once a row.
+ * exp: x = n·ln 2 + r with |r| ≤ ln 2 / 2 (ln 2 in two parts, as in Cephes' `expf`, Moshier), a
+ * degree-6 polynomial in r fitted to a relative error of 3e-9 (Lawson's weighted least squares),
+ * and n added to the exponent; within 2 units in the last place. log is fdlibm's atanh series in
+ * float64: it is taken once a row.
  */
 
 /** a·b + c */
@@ -28,7 +29,10 @@ export function sumLanes(a: v128): f32 {
   return f32x4.extract_lane(pairs, 0) + f32x4.extract_lane(pairs, 1);
 }
 
-/** The largest of n numbers; NaNs are passed over (pmax is one instruction and keeps what it has when the other is NaN). */
+/**
+ * The largest of n numbers; NaNs are passed over (pmax is one instruction and keeps what it has
+ * when the other is NaN).
+ */
 export function largest(x: usize, n: i32): f32 {
   const end = x + (<usize>n << 2);
   const end4 = x + (<usize>(n & ~3) << 2);
@@ -62,8 +66,9 @@ const TABLE = memory.data<f32>(
 );
 
 /**
- * eᵛ of four numbers. Adding 1.5·2²³ rounds v / ln 2 to the integer m and leaves m in the low bits, so that one shift makes it
- * an exponent. pmin is one instruction and hands a NaN in the first place on.
+ * eᵛ of four numbers. Adding 1.5·2²³ rounds v / ln 2 to the integer m and leaves m in the low bits,
+ * so that one shift makes it an exponent. pmin is one instruction and hands a NaN in the first
+ * place on.
  */
 // @ts-ignore: decorator
 @inline
@@ -95,12 +100,12 @@ function power(
 }
 
 /**
- * out[i] = factor · e^(scale · (x[i] − shift)); `out` may be `x`. 0 where the power would not be a normal number, at most
- * e^88.376 = 2.4e38, and NaN stays NaN.
+ * out[i] = factor · e^(scale · (x[i] − shift)); `out` may be `x`. 0 where the power would not be a
+ * normal number, at most e^88.376 = 2.4e38, and NaN stays NaN.
  *
- * One loop for every exp of a row, and constants from a table: V8 builds a vector constant anew at each use, in three or more
- * instructions, so that a loop over constants in the code takes twice as long (1.48 against 0.76 ns a number, Node 20). What
- * is loaded before the loop stays in registers.
+ * One loop for every exp of a row, and constants from a table: V8 builds a vector constant anew at
+ * each use, in three or more instructions, so that a loop over constants in the code takes twice as
+ * long (1.48 against 0.76 ns a number, Node 20). What is loaded before the loop stays in registers.
  */
 export function expRow(out: usize, x: usize, n: i32, scale: f32, shift: f32, factor: f32): void {
   const a = v128.load(TABLE);
@@ -162,7 +167,10 @@ export function log1(x: f64): f64 {
   return <f64>exponent * 0.6931471805599453 + 2 * s * (1 + z * series);
 }
 
-/** eˣ in float64, to a relative error of 1e-11 (Taylor to the ninth power); 0 below −708, infinity above 709. */
+/**
+ * eˣ in float64, to a relative error of 1e-11 (Taylor to the ninth power); 0 below −708, infinity
+ * above 709.
+ */
 export function exp64(x: f64): f64 {
   if (x > 709) return Infinity;
   if (x < -708) return 0;

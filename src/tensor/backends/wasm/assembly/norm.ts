@@ -1,8 +1,8 @@
 /**
  * @file Root-mean-square norm and its derivative, over blocks of d numbers.
  *
- * y = x · w / r with r = √(mean x² + ε). With g = dy · w: dx = g / r − x · (Σ g·x) / (d · r³), and dw = Σ over blocks of
- * dy · x / r.
+ * y = x · w / r with r = √(mean x² + ε). With g = dy · w: dx = g / r − x · (Σ g·x) / (d · r³), and
+ * dw = Σ over blocks of dy · x / r.
  */
 import { madd, sumLanes } from './math';
 
@@ -69,7 +69,9 @@ export function rmsNorm(
   }
 }
 
-/** dOut contiguous; dx strided like x. `dx` or `dWeight` 0 when not wanted; `dWeight` is added to. */
+/**
+ * dOut contiguous; dx strided like x. `dx` or `dWeight` 0 when not wanted; `dWeight` is added to.
+ */
 export function rmsNormBackward(
   dx: usize,
   dxStride: i32,

@@ -28,8 +28,9 @@ export function sumSquares(x: usize, n: i32): f64 {
 }
 
 /**
- * m = β₁m + (1 − β₁)g, v = β₂v + (1 − β₂)g², p = keep·p − rate · m / (√v·correction + ε), where keep = 1 − lr·weightDecay,
- * rate = lr / (1 − β₁ᵗ) and correction = 1 / √(1 − β₂ᵗ). The tail runs the same vector code on one number.
+ * m = β₁m + (1 − β₁)g, v = β₂v + (1 − β₂)g², p = keep·p − rate · m / (√v·correction + ε), where
+ * keep = 1 − lr·weightDecay, rate = lr / (1 − β₁ᵗ) and correction = 1 / √(1 − β₂ᵗ). The tail runs
+ * the same vector code on one number.
  */
 export function adamw(
   parameter: usize,

@@ -1,7 +1,8 @@
 /**
  * @file E4M3 with one scale a block, emulated: see operations/quantize-fp8.ts.
  *
- * The step between E4M3 numbers near x is 2^(max(⌊log₂|x|⌋, −6) − 3), which is arithmetic on x's exponent bits, and
+ * The step between E4M3 numbers near x is 2^(max(⌊log₂|x|⌋, −6) − 3), which is arithmetic on x's
+ * exponent bits, and
  * `nearest` rounds ties to even: no table, no branch.
  */
 

@@ -1,9 +1,11 @@
 /**
- * @file Rotary position embedding: (x₁, x₂) → (x₁·cos − x₂·sin, x₂·cos + x₁·sin), where x₂ lies half a head after x₁, or
- * right behind it (interleaved). Rotating back changes the sign of the sine. `out` may be `x`: a pair is read before it is
- * written.
+ * @file Rotary position embedding: (x₁, x₂) → (x₁·cos − x₂·sin, x₂·cos + x₁·sin), where x₂ lies
+ * half a head after x₁, or right behind it (interleaved). Rotating back changes the sign of the
+ * sine. `out` may be `x`: a pair is read before it is written.
  */
-/** half = d / 2. cosine and sine [positions, half]. `repeat` rows after each other share a position. */
+/**
+ * half = d / 2. cosine and sine [positions, half]. `repeat` rows after each other share a position.
+ */
 export function rope(
   out: usize,
   outStride: i32,

@@ -2,8 +2,8 @@
  * @file SwiGLU: silu(gate)·up with silu(g) = g·σ(g), and its derivative: d up = dy·silu(g),
  * d gate = dy·up·σ(g)·(1 + g·(1 − σ(g))).
  *
- * A row's e⁻ᵍ goes to scratch first (math.ts says why). The tail of a row is done with the same vector code on one broadcast
- * number, so that every column is rounded alike.
+ * A row's e⁻ᵍ goes to scratch first (math.ts says why). The tail of a row is done with the same
+ * vector code on one broadcast number, so that every column is rounded alike.
  */
 import { expRow } from './math';
 

@@ -1,13 +1,16 @@
 /**
- * @file Softmax over the vocabulary: log-probabilities of given tokens, their derivative, and sampling.
+ * @file Softmax over the vocabulary: log-probabilities of given tokens, their derivative, and
+ * sampling.
  *
- * All read a chunk of logits [rows, vocabulary], already divided by the temperature where the caller could do so for free.
+ * All read a chunk of logits [rows, vocabulary], already divided by the temperature where the
+ * caller could do so for free.
  */
 import { expRow, largest, log1, madd, sumLanes } from './math';
 
 /**
- * For each row: log softmax(logits)[target], the entropy in nats, and log Σ eˡ. With s = l − max, Z = Σ eˢ:
- * log-probability = s[target] − log Z, entropy = log Z − Σ eˢ·s / Z. `powers` is scratch for `vocabulary` numbers.
+ * For each row: log softmax(logits)[target], the entropy in nats, and log Σ eˡ. With s = l − max, Z
+ * = Σ eˢ: log-probability = s[target] − log Z, entropy = log Z − Σ eˢ·s / Z. `powers` is scratch
+ * for `vocabulary` numbers.
  */
 export function tokenLogProbabilities(
   logProbabilities: usize,
@@ -100,9 +103,9 @@ function sumOfFour(p: usize): f64 {
 }
 
 /**
- * One token a row by inverting the cumulative distribution in the order of tokens, in float64: first the four among which
- * the uniform falls, then the token. `powers` is scratch for `vocabulary` numbers. inverseTemperature 0 stands for
- * temperature 0: the first largest logit.
+ * One token a row by inverting the cumulative distribution in the order of tokens, in float64:
+ * first the four among which the uniform falls, then the token. `powers` is scratch for
+ * `vocabulary` numbers. inverseTemperature 0 stands for temperature 0: the first largest logit.
  */
 export function sample(
   ids: usize,
@@ -135,7 +138,8 @@ export function sample(
         if (next > threshold) break;
         cumulative = next;
       }
-      // Rounding can leave no token above the threshold; then it is the last one that has any probability.
+      // Rounding can leave no token above the threshold; then it is the last one that has any
+      // probability.
       for (; v < vocabulary; v++) {
         const power = <f64>load<f32>(powers + (<usize>v << 2));
         if (power > 0) chosen = v;
