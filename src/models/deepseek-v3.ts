@@ -349,7 +349,8 @@ export function createDeepseek(
 
   function forward(tape: Tape, input: ForwardInput): Variable {
     let x = embedding(tape, store.get('model.embed_tokens.weight'), input.ids);
-    for (let i = 0; i < d.layers; i++) x = block(tape, i, i, x, input);
+    for (let i = 0; i < d.layers; i++)
+      x = tape.segment(x, (inner, h) => block(inner, i, i, h, input));
     return norm(tape, x, 'model.norm');
   }
 
@@ -377,7 +378,8 @@ export function createDeepseek(
         );
         const joined = concatColumns(tape, next, norm(tape, hidden, `${layer}.hnorm`)); // equation 21; the checkpoint has the token first
         const x = project(tape, store, `${layer}.eh_proj.weight`, joined);
-        return norm(tape, block(tape, d.layers, 0, x, input), `${layer}.shared_head.norm`); // equations 22 and 23
+        const out = tape.segment(x, (inner, h) => block(inner, d.layers, 0, h, input));
+        return norm(tape, out, `${layer}.shared_head.norm`); // equations 22 and 23
       },
       createCache: (cacheRows) => latentCache(1, cacheRows),
     };

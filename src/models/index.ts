@@ -27,6 +27,9 @@ const families: Record<string, Family> = {
   },
 };
 
+/** The values of `model_type` that can be trained here. */
+export const modelTypes = Object.keys(families);
+
 /**
  * @param options with an adapter, the model's own weights are frozen and the adapter is what is
  * trained
