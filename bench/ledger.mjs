@@ -120,8 +120,8 @@ async function measure(how, name, paths) {
     );
     total = result.getRowObjectsJson()[0].total;
   } else {
-    const { computeUsageBill } = await import('../dist/ledger/usage-bill.js');
-    const { parseRules } = await import('../dist/ledger/allocation.js');
+    const { computeUsageBill } = await import('../dist/ledger/statement/compute.js');
+    const { parseRules } = await import('../dist/ledger/book/allocation-rules.js');
     const rules = parseRules(
       { prices: { 'gpu-hour': { price: '1', source: 'the measurement' } } },
       'bench',

@@ -7,8 +7,8 @@
  * cost are in the table alone.
  */
 import type { ComparisonRow } from '../evaluation/compare.js';
-import { htmlPage, htmlTable } from '../ledger/outputs/html.js';
-import { escapeHtml } from '../ledger/waterfall.js';
+import { htmlPage, htmlTable } from '../ledger/render/html.js';
+import { escapeHtml } from '../ledger/render/waterfall.js';
 import { formatShare, formatUsd } from './format.js';
 import { type Style, stripStyle } from './output.js';
 

@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { UserError } from '../base/errors.js';
 import { billDocument } from '../ledger/index.js';
-import { statementDocument } from '../ledger/statement-schema.js';
+import { statementDocument } from '../ledger/statement/schema.js';
 import { usageOf } from '../ledger/testing.js';
 import { openEventLog } from '../usage/log.js';
 import { billCommand } from './bill.js';

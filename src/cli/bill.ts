@@ -16,11 +16,11 @@ import {
   priceBookOfRun,
   readRun,
 } from '../ledger/index.js';
-import type { StatementFormat } from '../ledger/outputs/index.js';
+import type { StatementFormat } from '../ledger/render/index.js';
 import { note, print, printDocument, styleFor, withExamples } from './output.js';
 
 /**
- * Those of `src/ledger/outputs`, which is loaded when it is needed: `train` prints bills as well,
+ * Those of `src/ledger/render`, which is loaded when it is needed: `train` prints bills as well,
  * and starts without it.
  */
 const FORMATS: readonly StatementFormat[] = [
@@ -124,7 +124,7 @@ async function billOfRuns(names: readonly string[], options: Options): Promise<B
 async function showRuns(bill: Bill, format: StatementFormat, options: Options): Promise<void> {
   const text = format === 'text' || format === 'markdown';
   if (options.out !== undefined || (!text && !options.json)) {
-    const { statementOfBill } = await import('../ledger/statement.js');
+    const { statementOfBill } = await import('../ledger/statement/statement.js');
     await show(statementOfBill(bill), format, options);
   }
   if (options.json) printDocument(bill);
@@ -144,8 +144,8 @@ async function showUsage(
   options: Options,
 ): Promise<void> {
   const [{ computeUsageBill }, { NO_RULES, parseRules }] = await Promise.all([
-    import('../ledger/usage-bill.js'),
-    import('../ledger/allocation.js'),
+    import('../ledger/statement/compute.js'),
+    import('../ledger/book/allocation-rules.js'),
   ]);
   const rules =
     options.allocate === undefined
@@ -158,11 +158,11 @@ async function showUsage(
 }
 
 async function show(
-  statement: import('../ledger/statement.js').Statement,
+  statement: import('../ledger/statement/statement.js').Statement,
   format: StatementFormat,
   { out, json }: Options,
 ): Promise<void> {
-  const { formatStatement, writeStatement } = await import('../ledger/outputs/index.js');
+  const { formatStatement, writeStatement } = await import('../ledger/render/index.js');
   if (out !== undefined) {
     await writeStatement(statement, format, out);
     if (!json) note(`written to ${out}`);

@@ -7,8 +7,8 @@
  */
 import { z } from 'zod';
 import { claimDocument, claimListDocument } from '../ledger/claims/index.js';
-import { billDocument } from '../ledger/schema.js';
-import { statementDocument } from '../ledger/statement-schema.js';
+import { billDocument } from '../ledger/statement/bill-schema.js';
+import { statementDocument } from '../ledger/statement/schema.js';
 
 export const SCHEMA_VERSION = 1;
 

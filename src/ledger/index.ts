@@ -2,14 +2,16 @@
  * @file The ledger, for other rooms. In a browser import `bill.ts`, `pricebook.ts` and `print.ts`
  * directly: only `files.ts` needs Node.
  */
+
+export { type CostMeter, costRates, createCostMeter } from './book/cost-meter.js';
 export {
-  type Bill,
-  type BilledRun,
-  type BillLine,
-  type BillOptions,
-  type Column,
-  computeBill,
-} from './bill.js';
+  type BookPrice,
+  defaultPriceBook,
+  type PriceBook,
+  type PriceMode,
+  parsePriceBook,
+  unitPrices,
+} from './book/price-book.js';
 export {
   breakEvenUtilisation,
   catalogGroup,
@@ -19,18 +21,17 @@ export {
   ownershipTerms,
 } from './capital/index.js';
 export { CLAIMS, type ClaimDocument, claimText, evaluateClaim, readClaim } from './claims/index.js';
-export { type CostMeter, costRates, createCostMeter } from './cost-meter.js';
-export { BILL_FILE, loadPriceBook, priceBookOfRun, readRun, writeBill } from './files.js';
-export type { Gain } from './gain.js';
-export { keptEvents } from './lineage.js';
-export type { Predicted, PredictedStage } from './predicted.js';
+export { billMarkdown, billText, type PrintStyle } from './render/bill.js';
 export {
-  type BookPrice,
-  defaultPriceBook,
-  type PriceBook,
-  type PriceMode,
-  parsePriceBook,
-  unitPrices,
-} from './pricebook.js';
-export { billMarkdown, billText, type PrintStyle } from './print.js';
-export { billDocument, priceBookSchema } from './schema.js';
+  type Bill,
+  type BilledRun,
+  type BillLine,
+  type BillOptions,
+  type Column,
+  computeBill,
+} from './statement/bill.js';
+export { billDocument, priceBookSchema } from './statement/bill-schema.js';
+export { BILL_FILE, loadPriceBook, priceBookOfRun, readRun, writeBill } from './statement/files.js';
+export type { Gain } from './statement/gain.js';
+export { keptEvents } from './statement/lineage.js';
+export type { Predicted, PredictedStage } from './statement/predicted.js';

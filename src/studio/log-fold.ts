@@ -3,7 +3,7 @@
  * written is left for the next time; what is no event is counted and passed over.
  */
 import { readSync } from 'node:fs';
-import { type CostRates, usdOf } from '../ledger/cost-rates.js';
+import { type CostRates, usdOf } from '../ledger/book/cost-rates.js';
 import { problemOf } from '../usage/validate.js';
 import { addEvent, createRunState, type PricedEvent, type RunState } from './run-state.js';
 

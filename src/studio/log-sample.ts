@@ -9,7 +9,7 @@
  */
 import { read } from 'node:fs';
 import { promisify } from 'node:util';
-import type { CostRates } from '../ledger/cost-rates.js';
+import type { CostRates } from '../ledger/book/cost-rates.js';
 import { CURVE_LIMIT, NEWLINE, parseLines } from './log-fold.js';
 import { addEvent, createRunState, type PricedEvent, type RunState } from './run-state.js';
 

@@ -3,7 +3,7 @@
  * time: reading is for the person who looks, and other cores have other work.
  */
 import { Worker } from 'node:worker_threads';
-import type { CostRates } from '../ledger/cost-rates.js';
+import type { CostRates } from '../ledger/book/cost-rates.js';
 import type { Fold } from './log-fold.js';
 
 export interface ReadingJob {

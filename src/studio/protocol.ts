@@ -1,8 +1,9 @@
 /**
  * @file What the server and the page say to each other: types alone.
  */
-import type { Bill } from '../ledger/bill.js';
+
 import type { ClaimDocument } from '../ledger/claims/schema.js';
+import type { Bill } from '../ledger/statement/bill.js';
 import type { PlannableRecipe } from '../recipes/stage-work.js';
 import type { EvaluationState, RunState } from './run-state.js';
 

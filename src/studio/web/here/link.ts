@@ -3,7 +3,7 @@
  * its parts read.
  */
 import { signal } from '@preact/signals';
-import type { Bill } from '../../../ledger/bill.js';
+import type { Bill } from '../../../ledger/statement/bill.js';
 import { addEvent } from '../../run-state.js';
 import type { Reply } from '../answer.js';
 import type { FromTrainer, OpenRun, Sample, TaskChoice, ToTrainer } from './protocol.js';

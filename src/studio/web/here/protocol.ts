@@ -1,5 +1,5 @@
 /** @file What the page and its training worker say to each other: types alone. */
-import type { Bill } from '../../../ledger/bill.js';
+import type { Bill } from '../../../ledger/statement/bill.js';
 import type { BackendKind } from '../../../recipes/backend.js';
 import type { Recipe } from '../../../recipes/schema.js';
 import type { SampleRecord } from '../../../training/stage.js';

@@ -1,0 +1,541 @@
+/**
+ * @file The bill for people: a table for the terminal (at most 100 columns, fewer where it is
+ * narrower; ASCII only) and one in Markdown.
+ *
+ * Amounts of one table have the same number of digits, enough to see the smallest, and are rounded
+ * so that what is printed adds up to the printed total (largest remainder).
+ */
+
+import { apportion, Decimal, decimalsFor, formatUsd, sum } from '../money.js';
+import type { Bill } from '../statement/bill.js';
+import type { Gain } from '../statement/gain.js';
+import type { BillLine, Column } from '../statement/lines.js';
+
+export const PRINT_WIDTH = 100;
+
+/** Rows of cells; the first is the head. */
+interface Table {
+  title: string;
+  head: string[];
+  /** For each column, true when its cells are numbers and align right. */
+  right: boolean[];
+  rows: string[][];
+  /** Rows at the end that are set off by a rule. */
+  footer: string[][];
+  /** Columns that a narrow terminal can do without, by their heads. */
+  optional?: string[];
+}
+
+interface Document {
+  title: string;
+  facts: string[];
+  tables: Table[];
+  notes: string[];
+  /** The first so many facts and these tables are the short form. */
+  brief: { facts: number; tables: Table[] };
+}
+
+/** Styles of a terminal; each returns its text with or without escape sequences. */
+export interface PrintStyle {
+  bold(text: string): string;
+  dim(text: string): string;
+}
+
+const PLAIN: PrintStyle = { bold: (text) => text, dim: (text) => text };
+
+export interface BillTextOptions {
+  style?: PrintStyle;
+  /** Columns of the terminal; at most 100 are used. */
+  width?: number;
+  /** Only both totals, what it cost and what was gained. */
+  brief?: boolean;
+}
+
+export function billText(bill: Bill, options: BillTextOptions = {}): string {
+  const { title, facts, tables, notes, brief } = documentOf(bill);
+  const style = options.style ?? PLAIN;
+  const width = Math.max(40, Math.min(PRINT_WIDTH, options.width ?? PRINT_WIDTH));
+  const lines = (texts: string[], first: string, rest: string) =>
+    ascii(texts.flatMap((text) => wrap(text, first, rest, width)).join('\n'));
+  const parts = [
+    `${style.bold(ascii(title))}\n${style.dim('='.repeat(Math.min(title.length, width)))}\n` +
+      lines(options.brief ? facts.slice(0, brief.facts) : facts, '', '  '),
+    ...(options.brief ? brief.tables : tables).map((table) => textTable(table, style, width)),
+  ];
+  if (!options.brief && notes.length > 0)
+    parts.push(`${style.bold('Notes')}\n${style.dim(lines(notes, '  - ', '    '))}`);
+  return parts.join('\n\n');
+}
+
+export function billMarkdown(bill: Bill): string {
+  const { title, facts, tables, notes } = documentOf(bill);
+  const parts = [`## ${title}`, facts.map((fact) => `- ${fact}`).join('\n')];
+  for (const table of tables) parts.push(`### ${table.title}`, markdownTable(table));
+  if (notes.length > 0) parts.push('### Notes', notes.map((note) => `- ${note}`).join('\n'));
+  return parts.join('\n\n');
+}
+
+// ── content ──────────────────────────────────────────────────────────────────────────────────────
+
+function documentOf(bill: Bill): Document {
+  const [run, ...others] = bill.runs;
+  const attempts = run.attempts === 1 ? '' : `, ${run.attempts} attempts`;
+  const filled = (tables: Table[]) => tables.filter((table) => table.rows.length > 0);
+  const tables = {
+    cost: costTable(bill),
+    bridge: bridgeTable(bill),
+    gain: gainTable(bill),
+    work: workTable(bill),
+    plan: planTable(bill),
+  };
+  return {
+    title: `Bill of ${run.name}`,
+    facts: [
+      summary(bill),
+      `Run: ${run.recipe || 'unknown recipe'}, ${run.steps} steps${attempts}, ${outcomeText(run.outcome)}${others.length > 0 ? `; with ${others.length} other run${others.length > 1 ? 's' : ''} billed to full` : ''}`,
+      `Period: ${minute(bill.totals.full.period.from)} to ${minute(bill.totals.full.period.to)}`,
+      `Headline: ${bill.totals.headline.scope}`,
+      `Full: ${bill.totals.full.scope}`,
+      `Allocated by: ${bill.totals.full.allocationKey}`,
+    ],
+    tables: filled([tables.cost, tables.bridge, tables.gain, tables.work, tables.plan]),
+    notes: [...priceNotes(bill), otherModeNote(bill), ...bill.notes],
+    brief: { facts: 1, tables: filled([tables.cost, tables.gain]) },
+  };
+}
+
+/** `max-usd` is the flag that stopped the run. */
+const outcomeText = (outcome: string): string =>
+  outcome.startsWith('max-') ? `stopped by --${outcome}` : outcome;
+
+/** Both totals, how far apart they are, and what the prices leave open. */
+function summary({ totals: { headline, full } }: Bill): string {
+  const decimals = decimalsFor(
+    [headline.usd, full.usd, headline.usdLow, full.usdLow].map((usd) => new Decimal(usd)),
+  );
+  const of = ({ usd, usdLow, usdHigh }: typeof full) =>
+    `${formatUsd(usd, decimals)} (${formatUsd(usdLow, decimals)} .. ${formatUsd(usdHigh, decimals)})`;
+  const times =
+    Number(headline.usd) > 0
+      ? `, ${new Decimal(full.usd).div(headline.usd).toFixed(2)} times that`
+      : '';
+  return `Headline ${of(headline)}; full ${of(full)}${times}. In brackets: every price at its low or high end.`;
+}
+
+interface Row {
+  label: string[];
+  quantity: Decimal;
+  unit: string;
+  basis: Set<string>;
+  amounts: Record<Column, Decimal | null>;
+}
+
+/** Lines merged over attempts: what a reader wants to see of a run that was resumed forty times. */
+function rowsOf(lines: readonly BillLine[], severalRuns: boolean): Row[] {
+  const rows = new Map<string, Row>();
+  for (const line of lines) {
+    const label = [
+      ...(severalRuns ? [line.run] : []),
+      line.item === 'storage' ? '' : line.stage,
+      describeLine(line),
+    ];
+    const key = JSON.stringify([label, line.columns]);
+    const row = rows.get(key) ?? {
+      label,
+      quantity: new Decimal(0),
+      unit: line.unit,
+      basis: new Set(),
+      amounts: { headline: null, full: null },
+    };
+    row.quantity = row.quantity.plus(line.quantity);
+    row.basis.add(line.basis);
+    for (const column of line.columns)
+      row.amounts[column] = (row.amounts[column] ?? new Decimal(0)).plus(line.usd);
+    rows.set(key, row);
+  }
+  // Storage is of the whole run: last, whichever stage wrote first.
+  return [...rows.values()].sort((a, b) => Number(a.unit === 'GB') - Number(b.unit === 'GB'));
+}
+
+function describeLine(line: BillLine): string {
+  if (line.item === 'storage') return 'storage';
+  const what =
+    line.item === 'electricity'
+      ? ', electricity'
+      : line.item === 'core time, owned'
+        ? ', machine'
+        : '';
+  const rented = line.columns.length === 1 && line.columns[0] === 'headline' ? ', if rented' : '';
+  // The trainer books the second before a kill, which nobody measured, under the stage `lost`.
+  const cutOff = line.stage === 'lost' && line.status === 'lost';
+  const purpose = cutOff
+    ? 'cut off by a kill'
+    : line.purpose === 'data'
+      ? 'data generation'
+      : line.purpose;
+  const lost =
+    line.status === 'lost' ? 'lost work: ' : line.status === 'discarded' ? 'discarded: ' : '';
+  return `${lost}${purpose}${what}${rented}`;
+}
+
+function costTable(bill: Bill): Table {
+  const severalRuns = bill.runs.length > 1;
+  const rows = rowsOf(bill.lines, severalRuns);
+  const decimals = decimalsFor(
+    rows.flatMap((row) => Object.values(row.amounts).filter((amount) => amount !== null)),
+  );
+  const shown = { headline: new Map<Row, Decimal>(), full: new Map<Row, Decimal>() };
+  for (const column of ['headline', 'full'] as const) {
+    const counted = rows.flatMap((row) =>
+      row.amounts[column] === null ? [] : [{ row, amount: row.amounts[column] }],
+    );
+    // What costs the same in both columns must not look different for the sake of a sum.
+    const fixed = counted.filter(
+      ({ row, amount }) => column === 'full' && row.amounts.headline?.equals(amount),
+    );
+    const free = counted.filter((item) => !fixed.includes(item));
+    for (const { row } of fixed) shown.full.set(row, shown.headline.get(row) as Decimal);
+    const total = sum(counted.map(({ amount }) => amount)).toDecimalPlaces(decimals);
+    const parts = apportion(
+      free.map(({ amount }) => amount),
+      decimals,
+      total.minus(sum(shown[column].values())),
+    );
+    free.forEach(({ row }, i) => {
+      shown[column].set(row, parts[i]);
+    });
+  }
+  const cell = (row: Row, column: Column): string => {
+    const amount = shown[column].get(row);
+    return amount === undefined ? '-' : formatUsd(amount, decimals);
+  };
+  const { headline, full } = bill.totals;
+  const blank = severalRuns ? [''] : [];
+  return {
+    title: 'What it cost',
+    head: [
+      ...(severalRuns ? ['Run'] : []),
+      'Stage',
+      'What',
+      'Quantity',
+      'Headline',
+      'Full',
+      'Basis',
+    ],
+    right: [...(severalRuns ? [false] : []), false, false, true, true, true, false],
+    rows: rows.map((row) => [
+      ...row.label,
+      `${significant(row.quantity.toNumber())} ${row.unit === 'core-hour' ? 'core-h' : row.unit}`,
+      cell(row, 'headline'),
+      cell(row, 'full'),
+      [...row.basis].join(', '),
+    ]),
+    footer: [
+      [
+        'Total',
+        ...blank,
+        '',
+        '',
+        formatUsd(headline.usd, decimals),
+        formatUsd(full.usd, decimals),
+        '',
+      ],
+    ],
+  };
+}
+
+function bridgeTable(bill: Bill): Table {
+  const amounts = [bill.totals.headline.usd, ...bill.bridge.map((step) => step.usd)].map(
+    (usd) => new Decimal(usd),
+  );
+  const decimals = decimalsFor(amounts);
+  const parts = apportion(amounts, decimals);
+  const total = sum(amounts);
+  const share = (amount: Decimal) =>
+    total.isZero() ? '' : `${amount.div(total).times(100).toFixed(1)}%`;
+  return {
+    title: 'From headline to full',
+    head: ['Scope', 'USD', 'Share'],
+    right: [false, true, true],
+    rows:
+      bill.bridge.length === 0
+        ? []
+        : [
+            ['headline', formatUsd(parts[0], decimals), share(amounts[0])],
+            ...bill.bridge.map((step, i) => [
+              `+ ${step.what}`,
+              formatUsd(parts[i + 1], decimals),
+              share(amounts[i + 1]),
+            ]),
+          ],
+    footer: [['full', formatUsd(total, decimals), share(total)]],
+  };
+}
+
+function gainTable(bill: Bill): Table {
+  const amounts = bill.gains.flatMap(({ usdPerCorrectAnswerGained: per }) =>
+    per ? [new Decimal(per.headline), new Decimal(per.full)] : [],
+  );
+  // These may be far below a cent; two digits of the smallest are shown all the same.
+  const decimals = decimalsFor(amounts, 12);
+  return {
+    title: 'Dollars for each further correct answer per 1,000 problems',
+    head: ['Task', 'From -> to', 'Accuracy', 'Gain (95%)', 'Headline', 'Full'],
+    right: [false, false, true, true, true, true],
+    rows: bill.gains.map((gain) => [
+      gain.task,
+      `${gain.from.label} -> ${gain.to.label}${gain.overall ? ' (overall)' : ''}`,
+      `${percent(gain.from.accuracy)} -> ${percent(gain.to.accuracy)}`,
+      gainCell(gain),
+      gain.usdPerCorrectAnswerGained
+        ? formatUsd(gain.usdPerCorrectAnswerGained.headline, decimals)
+        : 'no gain',
+      gain.usdPerCorrectAnswerGained
+        ? formatUsd(gain.usdPerCorrectAnswerGained.full, decimals)
+        : 'no gain',
+    ]),
+    footer: [],
+  };
+}
+
+function gainCell({ gain, gainHalf95 }: Gain): string {
+  const points = `${gain >= 0 ? '+' : ''}${(100 * gain).toFixed(1)}`;
+  return gainHalf95 === null ? points : `${points} +- ${(100 * gainHalf95).toFixed(1)}`;
+}
+
+function workTable(bill: Bill): Table {
+  const peak = bill.work.reduce((most, work) => Math.max(most, work.peakMemoryBytes), 0);
+  const add = (key: 'wallSeconds' | 'tokensIn' | 'tokensOut' | 'modelFlops' | 'energyJoules') =>
+    bill.work.reduce((total, work) => total + work[key], 0);
+  const rate = add('wallSeconds') > 0 ? add('modelFlops') / add('wallSeconds') : null;
+  const row = (
+    name: string,
+    purpose: string,
+    w: Pick<
+      Bill['work'][number],
+      'wallSeconds' | 'tokensIn' | 'tokensOut' | 'modelFlops' | 'energyJoules'
+    >,
+    perSecond: number | null,
+    memory: number,
+  ) => [
+    name,
+    purpose,
+    duration(w.wallSeconds),
+    scaled(w.tokensIn),
+    scaled(w.tokensOut),
+    scaled(w.modelFlops, 'FLOP'),
+    perSecond === null ? '-' : scaled(perSecond, 'FLOP/s'),
+    scaled(w.energyJoules, 'J'),
+    scaled(memory, 'B'),
+  ];
+  return {
+    title: 'What was done for it (lost work apart)',
+    optional: ['Purpose', 'Tok. in', 'Energy'],
+    head: [
+      'Stage',
+      'Purpose',
+      'Time',
+      'Tok. in',
+      'Tok. out',
+      'Model FLOPs',
+      'Achieved',
+      'Energy',
+      'Peak mem.',
+    ],
+    right: [false, false, true, true, true, true, true, true, true],
+    rows: bill.work.map((work) =>
+      row(work.stage, work.purpose, work, work.modelFlopsPerSecond, work.peakMemoryBytes),
+    ),
+    footer:
+      bill.work.length < 2
+        ? []
+        : [
+            row(
+              'Total',
+              '',
+              {
+                wallSeconds: add('wallSeconds'),
+                tokensIn: add('tokensIn'),
+                tokensOut: add('tokensOut'),
+                modelFlops: add('modelFlops'),
+                energyJoules: add('energyJoules'),
+              },
+              rate,
+              peak,
+            ),
+          ],
+  };
+}
+
+/** What was planned, what came of it, and how far apart they are. */
+function planTable(bill: Bill): Table {
+  const stages = bill.predicted?.stages ?? [];
+  const total = bill.predicted?.total;
+  const amounts = stages.flatMap(({ predicted, measured }) => [
+    predicted.usd,
+    ...(measured ? [measured.usd] : []),
+  ]);
+  const decimals = decimalsFor(amounts.map((usd) => new Decimal(usd)));
+  const row = (
+    name: string,
+    { predicted, measured, residual }: Omit<(typeof stages)[number], 'stage'>,
+  ): string[] => [
+    name,
+    duration(predicted.seconds),
+    `${duration(predicted.secondsLow)} .. ${duration(predicted.secondsHigh)}`,
+    measured ? duration(measured.seconds) : '-',
+    residual === null ? '-' : `${residual < 0 ? '' : '+'}${percent(residual)}`,
+    formatUsd(predicted.usd, decimals),
+    measured ? formatUsd(measured.usd, decimals) : '-',
+  ];
+  return {
+    title: 'As planned, and as it came (lost work apart)',
+    optional: ['90%', 'USD planned', 'USD'],
+    head: ['Stage', 'Planned', '90%', 'Measured', 'Residual', 'USD planned', 'USD'],
+    right: [false, true, true, true, true, true, true],
+    rows: stages.map((stage) => row(stage.stage, stage)),
+    footer: total?.measured ? [row('Total', total)] : [],
+  };
+}
+
+/** Each price used, once, with where it comes from. */
+function priceNotes(bill: Bill): string[] {
+  const used = new Map<string, string>();
+  for (const { item, unitPrice, unit } of bill.lines) {
+    const price = significant(Number(unitPrice.usd))
+      .replace(/(\.\d*?)0+$/, '$1')
+      .replace(/\.$/, '');
+    used.set(
+      item,
+      `${item}: $${price} per ${unit}, ${unitPrice.basis}; ${unitPrice.source} (${unitPrice.region}, ${unitPrice.date}).`,
+    );
+  }
+  return [...used.values()];
+}
+
+function otherModeNote(bill: Bill): string {
+  const { mode, usd, usdLow, usdHigh } = bill.otherMode;
+  const decimals = decimalsFor([new Decimal(usd), new Decimal(usdLow)]);
+  const [a, b, c] = [usd, usdLow, usdHigh].map((amount) => formatUsd(amount, decimals));
+  return `The same in full on ${mode === 'own' ? 'an owned machine (depreciation and electricity)' : 'a rented machine'}: ${a} (${b} .. ${c}); --prices ${mode} shows it.`;
+}
+
+// ── form ─────────────────────────────────────────────────────────────────────────────────────────
+
+function textTable(table: Table, style: PrintStyle, limit: number): string {
+  const { title, head, right, rows, footer, optional = [] } = table;
+  const texts = [head, ...rows, ...footer].map((row) => row.map(ascii));
+  const widths = head.map((_, column) => Math.max(...texts.map((row) => row[column].length)));
+  // Too wide: leave out what can be spared, then shorten the text columns, widest first. Numbers
+  // are never cut.
+  let excess = widths.reduce((total, width) => total + width, 0) + 2 * (widths.length - 1) - limit;
+  const spared = optional.length > 0 ? head.indexOf(optional[0]) : -1;
+  if (excess > 0 && spared >= 0) {
+    const without = <T>(row: T[]): T[] => row.filter((_, i) => i !== spared);
+    const smaller = {
+      ...table,
+      head: without(head),
+      right: without(right),
+      rows: rows.map(without),
+      footer: footer.map(without),
+    };
+    return textTable({ ...smaller, optional: optional.slice(1) }, style, limit);
+  }
+  for (; excess > 0; excess--) {
+    const widest = widths.reduce(
+      (best, width, i) => (!right[i] && (best < 0 || width > widths[best]) ? i : best),
+      -1,
+    );
+    if (widest < 0 || widths[widest] <= 6) break;
+    widths[widest]--;
+  }
+  const fit = (text: string, i: number): string => {
+    if (right[i]) return text.padStart(widths[i]);
+    return text.length > widths[i] ? `${text.slice(0, widths[i] - 2)}..` : text.padEnd(widths[i]);
+  };
+  const lines = texts.map((row) => row.map(fit).join('  ').trimEnd());
+  const rule = style.dim(
+    '-'.repeat(widths.reduce((total, width) => total + width, 0) + 2 * (widths.length - 1)),
+  );
+  const end = footer.length > 0 ? [rule, ...lines.slice(1 + rows.length).map(style.bold)] : [];
+  return [style.bold(title), rule, lines[0], rule, ...lines.slice(1, 1 + rows.length), ...end].join(
+    '\n',
+  );
+}
+
+function markdownTable({ head, right, rows, footer }: Table): string {
+  const line = (row: string[]) =>
+    `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  const bold = (row: string[]) => row.map((cell) => (cell === '' ? '' : `**${cell}**`));
+  return [
+    line(head),
+    `| ${right.map((isRight) => (isRight ? '---:' : '---')).join(' | ')} |`,
+    ...rows.map(line),
+    ...footer.map((row) => line(bold(row))),
+  ].join('\n');
+}
+
+function wrap(text: string, first: string, rest: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = first;
+  let start = true;
+  for (const word of text.split(' ')) {
+    if (!start && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = rest + word;
+    } else {
+      line += start ? word : ` ${word}`;
+    }
+    start = false;
+  }
+  return [...lines, line];
+}
+
+/** Sources may have curly quotes or dashes; a terminal may not. */
+function ascii(text: string): string {
+  return text
+    .replace(/[‘’]/g, "'")
+    .replace(/[“”]/g, '"')
+    .replace(/[–—]/g, '-')
+    .normalize('NFKD')
+    .replace(/[\u0300-\u036f]/g, '')
+    .replace(/[^\n\x20-\x7e]/g, '?');
+}
+
+/** `2026-01-02 03:04 UTC`. */
+function minute(time: string): string {
+  return time === '' ? 'unknown' : `${time.slice(0, 10)} ${time.slice(11, 16)} UTC`;
+}
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;
+
+/** `93.1 s`, `21.4 min`, `33.8 h`. */
+function duration(seconds: number): string {
+  if (seconds < 999.95) return `${seconds.toFixed(1)} s`;
+  return seconds < 59_997 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
+/** Four significant digits without an exponent, whatever the size. */
+function significant(value: number): string {
+  if (value === 0) return '0';
+  const digits = Math.max(0, 3 - Math.floor(Math.log10(Math.abs(value))));
+  return digits === 0
+    ? Math.round(value).toLocaleString('en-US')
+    : value.toFixed(Math.min(digits, 12));
+}
+
+const PREFIXES = ['', 'k', 'M', 'G', 'T', 'P', 'E', 'Z', 'Y'];
+
+/** Three significant digits with a decimal prefix: `1.23 GFLOP/s`. */
+function scaled(value: number, unit = ''): string {
+  const size = Math.abs(value);
+  let power =
+    size < 1 ? 0 : Math.min(PREFIXES.length - 1, Math.floor(Math.log10(size) / 3 + 1e-12));
+  if (Number((value / 1000 ** power).toPrecision(3)) >= 1000 && power < PREFIXES.length - 1)
+    power++;
+  const scaledValue = value / 1000 ** power;
+  const number =
+    power === 0 && Number.isInteger(value) ? String(value) : scaledValue.toPrecision(3);
+  const suffix = `${PREFIXES[power]}${unit}`;
+  return suffix === '' ? number : unit === '' ? `${number}${suffix}` : `${number} ${suffix}`;
+}
