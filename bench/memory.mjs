@@ -111,7 +111,7 @@ async function work() {
 /** Runs the steps in a worker and says how the memory grew. */
 async function report() {
   demandBuild();
-  const { startThread } = await import('../dist/recipes/thread.js');
+  const { startThread } = await import('../dist/policy/local/thread.js');
   // As `train` does: the main thread opens the BLAS first, because the library reads its settings
   // then.
   const { openBlas } = await import('../dist/tensor/backends/wasm/blas.js');

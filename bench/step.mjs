@@ -15,7 +15,7 @@ if (!isMainThread) await rank();
 
 /** A worker thread: one rank of a data-parallel group, doing steps on request. */
 async function rank() {
-  const { openBackend } = await import('../dist/recipes/backend.js');
+  const { openBackend } = await import('../dist/policy/local/backend.js');
   const { createModel } = await import('../dist/models/index.js');
   const { createOptimizer, optimizerSchema } = await import('../dist/training/optimizer.js');
   const { crossEntropyStep } = await import('../dist/training/backpropagate.js');
@@ -67,7 +67,7 @@ async function rank() {
 
 /** A group of worker threads that do training steps when asked. */
 export async function reckoner(config, workers, blas) {
-  const { planBackend } = await import('../dist/recipes/backend.js');
+  const { planBackend } = await import('../dist/policy/local/backend.js');
   const plan = await planBackend({ kind: 'wasm', workers, blas, models: [config] });
   const threads = Array.from(
     { length: workers },

@@ -28,8 +28,8 @@ const { values: flags } = parseArgs({
 });
 
 const { createModel, parseModelConfig } = await import('../dist/models/index.js');
-const { loadRecipe, resolveRecipe } = await import('../dist/recipes/schema.js');
-const { createStage } = await import('../dist/recipes/stages.js');
+const { loadRecipe, resolveRecipe } = await import('../dist/recipe/schema.js');
+const { createStage } = await import('../dist/stages/index.js');
 const { createWasmBackend } = await import('../dist/tensor/backends/wasm/index.js');
 const { createWebGpuBackend } = await import('../dist/tensor/backends/webgpu/index.js');
 

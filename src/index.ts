@@ -38,10 +38,9 @@ export {
   readRun,
 } from './ledger/index.js';
 export { createModel, type Model, type ModelConfig, parseModelConfig } from './models/index.js';
-export { type Plan, planRecipe } from './recipes/plan.js';
-export { loadRecipe, parseRecipe, type Recipe } from './recipes/schema.js';
-export { readTarget, type Target } from './recipes/target.js';
-export { type TrainOptions, type TrainSummary, train } from './recipes/train.js';
+export { readTarget, type Target } from './plan/cluster/cluster-file.js';
+export { type Plan, planRecipe } from './plan/cluster/plan.js';
+export { loadRecipe, parseRecipe, type Recipe } from './recipe/schema.js';
 export {
   createTask,
   defineTask,
@@ -56,6 +55,7 @@ export { createWasmBackend, createWasmMemory } from './tensor/backends/wasm/inde
 export * from './tensor/index.js';
 export { createCharacterTokenizer, tokenizerFromJSON } from './tokenizers/character.js';
 export type { Tokenizer } from './tokenizers/tokenizer.js';
+export { type TrainOptions, type TrainSummary, train } from './train/train.js';
 export { advantages, hasSignal } from './training/advantages.js';
 export { aggregations } from './training/aggregations.js';
 export { crossEntropyStep, policyStep } from './training/backpropagate.js';

@@ -34,8 +34,8 @@ test.each([
   'planner/index.ts',
   'planner/serving/index.ts',
   'planner/validate/validate.ts',
-  'recipes/plan-work.ts',
-  'recipes/cluster-target.ts',
+  'plan/cluster/plan-work.ts',
+  'plan/cluster/cluster-target.ts',
   'ledger/claims/index.ts',
 ])('%s', (entry) => {
   const { files, packages } = closure(join(src, entry));

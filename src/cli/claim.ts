@@ -14,7 +14,7 @@ import {
   evaluateClaim,
   readClaim,
 } from '../ledger/claims/index.js';
-import { planned, sampled } from '../recipes/claim-options.js';
+import { planned, sampled } from '../plan/cluster/claim-options.js';
 import { print, printDocument, type Style, styleFor, withExamples } from './output.js';
 
 interface Flags {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { parseLayout } from '../recipes/layout-text.js';
-import { planRecipe } from '../recipes/plan.js';
-import { loadRecipe } from '../recipes/schema.js';
-import { readTarget } from '../recipes/target.js';
+import { readTarget } from '../plan/cluster/cluster-file.js';
+import { parseLayout } from '../plan/cluster/layout-text.js';
+import { planRecipe } from '../plan/cluster/plan.js';
+import { loadRecipe } from '../recipe/schema.js';
 import { planDocument } from './documents.js';
 import { renderPlan, short } from './plan.js';
 

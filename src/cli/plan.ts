@@ -4,14 +4,14 @@
  */
 import { Command, Option } from 'commander';
 import { UserError } from '../base/errors.js';
+import { readTarget } from '../plan/cluster/cluster-file.js';
+import { parseLayout } from '../plan/cluster/layout-text.js';
+import { type Plan, planRecipe } from '../plan/cluster/plan.js';
+import { coreName, LOCAL_GPU, type LocalDevice, planLocal } from '../plan/local/plan-document.js';
 import type { Quantity } from '../planner/cluster.js';
-import { BACKENDS, type BackendKind } from '../recipes/backend.js';
-import { inspectGpus } from '../recipes/gpu.js';
-import { parseLayout } from '../recipes/layout-text.js';
-import { type Plan, planRecipe } from '../recipes/plan.js';
-import { coreName, LOCAL_GPU, type LocalDevice, planLocal } from '../recipes/plan-local.js';
-import { loadRecipe, shippedRecipes } from '../recipes/schema.js';
-import { readTarget } from '../recipes/target.js';
+import { BACKENDS, type BackendKind } from '../policy/local/backend.js';
+import { inspectGpus } from '../policy/local/gpu.js';
+import { loadRecipe, shippedRecipes } from '../recipe/schema.js';
 import { PRECISIONS, type Precision, requireAdapter } from '../tensor/backends/webgpu/index.js';
 import { measure } from './doctor.js';
 import type { PlanDocument } from './documents.js';

@@ -9,7 +9,7 @@
  * updates, and decoding as the sampler does it, slot by slot (continuous batching, Yu et al. 2022),
  * with lengths drawn from an expected distribution.
  *
- * Pure: numbers in, numbers out. Where the numbers come from is `recipes/predict.ts`.
+ * Pure: numbers in, numbers out. Where the numbers come from is `plan/local/local-plan.ts`.
  */
 import type { Quantity } from './cluster.js';
 

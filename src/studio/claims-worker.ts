@@ -4,7 +4,7 @@
  */
 import { parentPort } from 'node:worker_threads';
 import { CLAIMS, evaluateClaim, readClaim } from '../ledger/index.js';
-import { planned, sampled } from '../recipes/claim-options.js';
+import { planned, sampled } from '../plan/cluster/claim-options.js';
 import { stepBack } from './background.js';
 
 stepBack();

@@ -4,7 +4,7 @@
 
 import type { ClaimDocument } from '../ledger/claims/schema.js';
 import type { Bill } from '../ledger/statement/bill.js';
-import type { PlannableRecipe } from '../recipes/stage-work.js';
+import type { PlannableRecipe } from '../plan/cluster/stage-work.js';
 import type { EvaluationState, RunState } from './run-state.js';
 
 /** `killed`: its process is gone and its log has no end. */

@@ -17,10 +17,10 @@ import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CLAIMS, evaluateClaim, readClaim } from '../../src/ledger/index.js';
-import { planned, sampled } from '../../src/recipes/claim-options.js';
-import { planRecipe } from '../../src/recipes/plan.js';
-import { loadRecipe } from '../../src/recipes/schema.js';
-import { readTarget } from '../../src/recipes/target.js';
+import { planned, sampled } from '../../src/plan/cluster/claim-options.js';
+import { readTarget } from '../../src/plan/cluster/cluster-file.js';
+import { planRecipe } from '../../src/plan/cluster/plan.js';
+import { loadRecipe } from '../../src/recipe/schema.js';
 import { bytes, compact, duration, significant, usd } from '../../src/studio/web/format.js';
 import {
   clean,

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { modelConfigSchema, parseModelConfig } from '../../src/models/index.js';
-import { parseRecipe, recipeSchema, resolveRecipe } from '../../src/recipes/schema.js';
+import { parseRecipe, recipeSchema, resolveRecipe } from '../../src/recipe/schema.js';
 import { tasks } from '../../src/tasks/index.js';
 import { losses } from '../../src/training/losses.js';
 import { countParameters } from '../../src/usage/flops.js';

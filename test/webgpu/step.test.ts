@@ -5,8 +5,8 @@
 import { tmpdir } from 'node:os';
 import { describe, expect, it, vi } from 'vitest';
 import { createModel, parseModelConfig } from '../../src/models/index.js';
-import { loadRecipe, resolveRecipe } from '../../src/recipes/schema.js';
-import { createStage } from '../../src/recipes/stages.js';
+import { loadRecipe, resolveRecipe } from '../../src/recipe/schema.js';
+import { createStage } from '../../src/stages/index.js';
 import type { GpuAdapter, GpuBuffer } from '../../src/tensor/backends/webgpu/gpu.js';
 import { createWebGpuBackend, findAdapter } from '../../src/tensor/backends/webgpu/index.js';
 

@@ -16,7 +16,7 @@ import {
   uncut,
   writeRecipe,
 } from '../../scripts/crash.mjs';
-import type { RunPlan } from '../../src/recipes/predict.js';
+import type { RunPlan } from '../../src/plan/local/local-plan.js';
 import { findAdapter } from '../../src/tensor/backends/webgpu/index.js';
 
 const adapter = await findAdapter();

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { planRecipe } from '../../recipes/plan.js';
-import { loadRecipe } from '../../recipes/schema.js';
-import { readTarget } from '../../recipes/target.js';
-import { workOf } from '../../recipes/work.js';
+import { readTarget } from '../../plan/cluster/cluster-file.js';
+import { planRecipe } from '../../plan/cluster/plan.js';
+import { workOf } from '../../plan/cluster/workload.js';
+import { loadRecipe } from '../../recipe/schema.js';
 import { planOf } from './plan-model.js';
 import type { Settings } from './plan-settings.js';
 

@@ -5,11 +5,11 @@
  * At its defaults a plan is exactly `reckoner plan <recipe> --on <gpu>x<count>`.
  */
 import { costOf } from '../../catalog/costs.js';
+import { targetOf } from '../../plan/cluster/cluster-target.js';
+import { type Plan, planWork } from '../../plan/cluster/plan-work.js';
+import type { PlannableRecipe } from '../../plan/cluster/stage-work.js';
 import type { Quantity } from '../../planner/cluster.js';
 import { acceleratorOf } from '../../planner/hardware.js';
-import { targetOf } from '../../recipes/cluster-target.js';
-import { type Plan, planWork } from '../../recipes/plan-work.js';
-import type { PlannableRecipe } from '../../recipes/stage-work.js';
 import type { Settings } from './plan-settings.js';
 
 export interface Around {

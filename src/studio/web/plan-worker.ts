@@ -1,7 +1,7 @@
 /**
  * @file Plans in a thread of the page: a search takes longer than a frame, and sliders do not wait.
  */
-import type { PlannableRecipe } from '../../recipes/stage-work.js';
+import type { PlannableRecipe } from '../../plan/cluster/stage-work.js';
 import { type PlanAnswer, planOf } from './plan-model.js';
 import type { Settings } from './plan-settings.js';
 

@@ -2,7 +2,7 @@
  * @file What to train: a task, its reward, how long, on what.
  */
 import { signal, useSignal } from '@preact/signals';
-import type { BackendKind } from '../../../recipes/backend.js';
+import type { BackendKind } from '../../../policy/local/backend.js';
 import { Completion } from '../pages/rollouts.js';
 import { Card, Select } from '../ui.js';
 import { busy, opened, train } from './link.js';

@@ -2,8 +2,8 @@
  * @file A rank beside the first, in a worker of its own. It gets its job and a copy of the run's
  * files, for a resume reads them.
  */
-import type { FromRank, RankJob } from '../../../recipes/messages.js';
-import { runRank } from '../../../recipes/rank.js';
+import type { FromRank, RankJob } from '../../../train/protocol.js';
+import { runRank } from '../../../train/rank.js';
 import { type Packed, unpack } from './runs.js';
 
 export interface RankStart {

@@ -6,7 +6,7 @@
  * demonstrations measured.
  */
 import { Random } from '../../../base/random.js';
-import type { BackendKind } from '../../../recipes/backend.js';
+import type { BackendKind } from '../../../policy/local/backend.js';
 import { createTask } from '../../../tasks/index.js';
 import { problemAt } from '../../../tasks/task.js';
 import { SIZES, type Size } from './sizes.js';

@@ -3,9 +3,10 @@
  * its files and its messages with the books, and lets them in between two steps. The other ranks,
  * where the page may share memory with them, are workers.
  */
-import type { FromRank, RankJob, ToRank } from '../../../recipes/messages.js';
-import { runRank } from '../../../recipes/rank.js';
-import type { Thread } from '../../../recipes/thread.js';
+
+import type { Thread } from '../../../policy/local/thread.js';
+import type { FromRank, RankJob, ToRank } from '../../../train/protocol.js';
+import { runRank } from '../../../train/rank.js';
 import type { RankMessage, RankStart } from './rank.js';
 import { pack } from './runs.js';
 
@@ -20,7 +21,7 @@ const turn = (): Promise<void> =>
     port2.postMessage(null);
   });
 
-export function startThread(_file: string, { workerData }: { workerData?: unknown }): Thread {
+export function startThread(_file: URL, { workerData }: { workerData?: unknown }): Thread {
   const job = workerData as RankJob;
   return (job.rank === 0 ? ownThread(job) : otherThread(job)) as unknown as Thread;
 }

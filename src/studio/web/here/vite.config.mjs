@@ -36,7 +36,7 @@ const staticFiles = {
 const alias = [
   { find: /^node:(.*)$/, replacement: `${here}node/$1.ts` },
   { find: /^(jiti|yaml|webgpu)$/, replacement: `${here}node/absent.ts` },
-  { find: /^\.\/thread\.js$/, replacement: `${here}thread.ts` },
+  { find: /^.*\/policy\/local\/thread\.js$/, replacement: `${here}thread.ts` },
 ];
 const transform = {
   inject: {

@@ -4,8 +4,8 @@
  */
 import { useSignal } from '@preact/signals';
 import { useEffect, useId, useRef } from 'preact/hooks';
+import type { Plan } from '../../../plan/cluster/plan-work.js';
 import type { Quantity } from '../../../planner/cluster.js';
-import type { Plan } from '../../../recipes/plan-work.js';
 import type { RecipeChoice } from '../../protocol.js';
 import { get } from '../client.js';
 import { bytes, compact, count, duration, percent, significant, usd } from '../format.js';

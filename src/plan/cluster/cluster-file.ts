@@ -1,0 +1,154 @@
+/**
+ * @file Where a recipe is planned to run: what `--on` says.
+ *
+ * `h800x2048` is a catalogued accelerator and a count. A YAML file says more: another price, a
+ * building, parts of a layout, and for any number a distribution where it is not known. What it
+ * leaves out comes from the catalog.
+ */
+import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { LineCounter, parseDocument } from 'yaml';
+import { z } from 'zod';
+import { UserError } from '../../base/errors.js';
+import { CALIBRATION, type Calibration } from '../../planner/calibration.js';
+import type { Accelerator } from '../../planner/cluster.js';
+import { distributionSchema, parseDistribution } from '../../planner/distribution.js';
+import { acceleratorIds, acceleratorOf } from '../../planner/hardware.js';
+import { type ClusterSpec, HARDWARE, type Target, targetOf } from './cluster-target.js';
+import { parseLayout } from './layout-text.js';
+
+const fileSchema = z.strictObject({
+  accelerator: z.string({ error: 'name an accelerator, such as h800' }),
+  count: z
+    .int({ error: 'must be a whole number' })
+    .positive({ error: 'must be above 0' })
+    .max(1_000_000),
+  layout: z.string().optional(),
+  usdPerHour: distributionSchema.optional(),
+  priceSource: z.string().optional(),
+  pue: distributionSchema.optional(),
+  loadFactor: distributionSchema.optional(),
+  goodput: distributionSchema.optional(),
+  hardware: z
+    .strictObject({
+      memoryGb: z.number().positive().optional(),
+      scaleUpSize: z.int().positive().optional(),
+      ...Object.fromEntries(
+        Object.keys(HARDWARE).map((name) => [name, distributionSchema.optional()]),
+      ),
+    })
+    .optional(),
+  calibration: z
+    .partialRecord(z.enum(Object.keys(CALIBRATION) as (keyof Calibration)[]), distributionSchema)
+    .optional(),
+  correlations: z
+    .array(
+      z.strictObject({
+        between: z.tuple([z.string(), z.string()]),
+        rank: z.number().min(-1).max(1),
+      }),
+    )
+    .optional(),
+});
+
+export type { Target } from './cluster-target.js';
+
+/**
+ * @param on `<gpu>x<count>` or the path of a YAML file
+ * @throws UserError (usage) that says what was wrong, where, and what is known
+ */
+export function readTarget(on: string): Target {
+  const path = /\.ya?ml$/i.test(on) || on.includes('/') || on.includes('\\');
+  if (path) return fromFile(on);
+  const [, name, count] = /^(.+?)\s*[x×*]\s*(\d+)$/i.exec(on.trim()) ?? [];
+  if (name === undefined) {
+    const message = `--on ${on}: say local, <gpu>x<count> such as h800x2048, or the path of a .yaml file`;
+    throw new UserError('usage', message, '--on');
+  }
+  const accelerator = known(name, `--on ${on}`);
+  if (Number(count) < 1 || Number(count) > 1_000_000) {
+    throw new UserError('usage', `--on ${on}: the count must be from 1 to 1,000,000`, '--on');
+  }
+  return targetOf(`${accelerator.id}x${count}`, accelerator, { count: Number(count) });
+}
+
+function known(name: string, where: string): Accelerator {
+  const accelerator = acceleratorOf(name);
+  if (accelerator === undefined) {
+    const ids = acceleratorIds().join(', ');
+    throw new UserError(
+      'usage',
+      `${where}: the accelerator "${name}" is not catalogued; these are: ${ids}`,
+      '--on',
+    );
+  }
+  return accelerator;
+}
+
+function fromFile(file: string): Target {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    throw new UserError(
+      'usage',
+      `--on ${file}: ${missing ? 'no such file' : (error as Error).message}`,
+      '--on',
+    );
+  }
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines });
+  const [fault] = document.errors;
+  if (fault !== undefined) {
+    const { line, col } = lines.linePos(fault.pos[0]);
+    const [said] = fault.message.split(/ at line \d+| ?\n/);
+    throw new UserError(
+      'usage',
+      `${file} is not valid YAML at line ${line}, column ${col}: ${said}`,
+      '--on',
+    );
+  }
+  const data: unknown = document.toJS();
+  const result = fileSchema.safeParse(data);
+  if (!result.success) {
+    const [issue] = result.error.issues;
+    const unknown = issue.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : [];
+    const field = [...issue.path, ...unknown].join('.');
+    // Of a number that is none, say which forms there are.
+    if (issue.code === 'invalid_union') explain(at(data, issue.path), `${file}: ${field}`, field);
+    const known = Object.keys(fileSchema.shape).join(', ');
+    const message =
+      unknown.length > 0
+        ? `is not a field of a cluster; these are: ${known}`
+        : data === null
+          ? 'is empty; say at least accelerator and count'
+          : issue.message;
+    throw new UserError(
+      'usage',
+      `${file}: ${field === '' ? message : `${field}: ${message}`}`,
+      field || '--on',
+    );
+  }
+  const { accelerator, layout, ...said } = result.data;
+  const given = layout === undefined ? {} : parseLayout(layout, 'layout');
+  return targetOf(basename(file), known(accelerator, `${file}: accelerator`), {
+    ...(said as ClusterSpec),
+    layout: given,
+  });
+}
+
+/** @throws UserError (usage) with what is wrong with a distribution */
+function explain(data: unknown, where: string, field: string): void {
+  try {
+    parseDistribution(data, where);
+  } catch (error) {
+    throw error instanceof UserError ? new UserError('usage', error.message, field) : error;
+  }
+}
+
+const at = (data: unknown, path: readonly PropertyKey[]): unknown =>
+  path.reduce<unknown>(
+    (value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key],
+    data,
+  );

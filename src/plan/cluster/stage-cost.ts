@@ -1,0 +1,384 @@
+/**
+ * @file One stage on a cluster: its layout, and its seconds as a function of what is not known.
+ *
+ * Layouts are searched for once, at the medians of all inputs. Then a stage is a closed form:
+ * passes over examples take their step time, which changes with the machine's rates; sampling takes
+ * a rollout and a rest (forward passes, training, moving weights), which change with how long
+ * completions are. Both are computed at three lengths and interpolated in between, so that
+ * thousands of samples cost nothing.
+ */
+import { UserError } from '../../base/errors.js';
+import { CALIBRATION, type Calibration } from '../../planner/calibration.js';
+import type { Accelerator, Quantity } from '../../planner/cluster.js';
+import { medianOf, quantileFunction } from '../../planner/distribution.js';
+import {
+  type Architecture,
+  forwardFlops,
+  hardwareFlopsPerToken,
+  type LayoutSearch,
+  MEMORY_CALIBRATION,
+  modelFlopsPerToken,
+  planReinforcement,
+  planRollout,
+  type ReinforcementPlan,
+  type ReinforcementQuestion,
+  type RejectedLayout,
+  searchLayouts,
+  selectiveShare,
+  stepTime,
+  sumFlops,
+  type TrainingWork,
+} from '../../planner/index.js';
+import { SERVING_CALIBRATION } from '../../planner/serving/calibration.js';
+import type { Target } from './cluster-target.js';
+import { layoutText } from './layout-text.js';
+import {
+  lengthsAround,
+  type Numerics,
+  type SamplingWork,
+  type StageWork,
+  type SupervisedWork,
+} from './stage-work.js';
+
+/** Model operations a token, as utilisations count them. */
+interface TokenFlops {
+  causal: number;
+  nonCausal: number;
+  /** With what the backward pass computes again; causal. */
+  hardware: number;
+}
+
+/** What a stage takes for one draw of the inputs. */
+export interface StageDraw {
+  /**
+   * Of optimizer steps or rounds, when nothing fails; factors for the planner's own errors not yet
+   * applied.
+   */
+  trainingSeconds: number;
+  samplingSeconds: number;
+  tokens: number;
+}
+
+export interface StageCost {
+  work: StageWork;
+  layout: string;
+  /** Steps, or rounds of sampling. */
+  steps: number;
+  flops: TokenFlops;
+  memoryBytes: Quantity;
+  /** Why the layout that was given was not taken, and another searched for; null where it was. */
+  refused: UserError | null;
+  rejected: readonly RejectedLayout[];
+  tried: number;
+  /**
+   * @param meanTokens of a completion; @param machine with the rates of this draw, null at the
+   * medians
+   */
+  draw: (
+    meanTokens: number,
+    machine: { accelerator: Accelerator; calibration: Calibration } | null,
+  ) => StageDraw;
+}
+
+export interface StageQuestion {
+  architecture: Architecture;
+  numerics: Numerics;
+  target: Target;
+  /** With the medians of what the target says. */
+  calibration: Calibration;
+}
+
+const same = (value: number): Quantity => ({ value, low: value, high: value });
+
+function memoryQuantity({ moe }: Architecture, bytes: number): Quantity {
+  const factor = moe === null ? MEMORY_CALIBRATION.factor90 : MEMORY_CALIBRATION.moeFactor90;
+  return { value: bytes, low: bytes / factor, high: bytes * factor };
+}
+
+/**
+ * Questions that were answered lately: whoever drags a price asks again and again for the same
+ * layouts.
+ */
+const recent = new Map<string, StageCost[]>();
+const MOST_RECENT = 8;
+
+/** @throws UserError when nothing fits */
+export function createStageCosts(
+  question: StageQuestion,
+  works: readonly StageWork[],
+): StageCost[] {
+  const { target, ...rest } = question;
+  // What a layout costs in seconds does not depend on prices.
+  const accelerator = { ...target.accelerator, usdPerHour: null };
+  const key = JSON.stringify([rest, accelerator, target.count, target.layout, target.name, works]);
+  const known = recent.get(key) ?? computeStageCosts(question, works);
+  recent.delete(key);
+  recent.set(key, known);
+  if (recent.size > MOST_RECENT) recent.delete(recent.keys().next().value as string);
+  return known;
+}
+
+function computeStageCosts(question: StageQuestion, works: readonly StageWork[]): StageCost[] {
+  const searches = new Map<string, LayoutSearch>();
+  const samplings = new Map<string, StageCost>();
+  return works.map((work) => {
+    if ('batch' in work) return supervisedCost(question, work, searches);
+    const { id: _, ...rest } = work;
+    const key = JSON.stringify(rest);
+    const known = samplings.get(key) ?? samplingCost(question, work);
+    samplings.set(key, known);
+    return { ...known, work };
+  });
+}
+
+function supervisedCost(
+  question: StageQuestion,
+  work: SupervisedWork,
+  searches: Map<string, LayoutSearch>,
+): StageCost {
+  const { numerics, target, calibration } = question;
+  const { architecture = question.architecture } = work;
+  const { sequenceTokens, batch } = work;
+  const { accelerator, count } = target;
+  const { precision, ...memory } = numerics;
+  const key = JSON.stringify([sequenceTokens, batch, work.architecture]);
+  let search = searches.get(key);
+  if (search === undefined) {
+    const asked = {
+      architecture,
+      accelerator,
+      count,
+      sequenceTokens,
+      globalBatch: batch,
+      precision,
+    };
+    search = searchLayouts({ ...asked, memory, fixed: target.layout, calibration });
+    searches.set(key, search);
+  }
+  let refused: UserError | null = null;
+  if (search.best === null && Object.keys(target.layout).length > 0) {
+    // A layout is given for the recipe; a stage of a smaller batch may not be able to take it.
+    refused = nothingFits(architecture.name, work.id, target.name, search);
+    search = searchLayouts({
+      architecture,
+      accelerator,
+      count,
+      sequenceTokens,
+      globalBatch: batch,
+      precision,
+      memory,
+      calibration,
+    });
+  }
+  const { best } = search;
+  if (best === null) throw refused ?? nothingFits(architecture.name, work.id, target.name, search);
+  const { layout, stepSeconds } = best;
+  const { recompute } = layout;
+  const causal = modelFlopsPerToken(architecture, sequenceTokens, true);
+  const again =
+    recompute === 'selective'
+      ? selectiveShare(architecture, layout) *
+        sumFlops(forwardFlops(architecture, sequenceTokens, true))
+      : hardwareFlopsPerToken(architecture, sequenceTokens, true, recompute) - causal;
+  const training: TrainingWork = {
+    architecture,
+    sequenceTokens,
+    globalBatch: batch,
+    training: 'full',
+    unfusedAttention: false,
+    naturalRouting: true,
+  };
+  const median = stepTime(training, accelerator, layout, calibration).step;
+  return {
+    work,
+    layout: layoutText(layout),
+    steps: work.steps,
+    flops: {
+      causal,
+      nonCausal: modelFlopsPerToken(architecture, sequenceTokens, false),
+      hardware: causal + again,
+    },
+    memoryBytes: memoryQuantity(architecture, best.memoryBytes),
+    refused,
+    rejected: search.rejected,
+    tried: search.tried,
+    draw: (_, machine) => {
+      const here =
+        machine === null
+          ? median
+          : stepTime(training, machine.accelerator, layout, machine.calibration).step;
+      const trainingSeconds = (work.steps * stepSeconds * here) / median;
+      return { trainingSeconds, samplingSeconds: 0, tokens: work.steps * batch * sequenceTokens };
+    },
+  };
+}
+
+/** The reason that stands nearest to a layout that would do. */
+function nothingFits(
+  model: string,
+  stage: string,
+  cluster: string,
+  { rejected, tried }: LayoutSearch,
+): UserError {
+  const byMemory = rejected
+    .filter(({ kind }) => kind === 'memory')
+    .sort((a, b) => neededBytes(a) - neededBytes(b))
+    .at(0);
+  const nearest = byMemory ?? rejected.at(0);
+  const why = nearest === undefined ? '' : `: ${nearest.reason} (${nearest.layout})`;
+  const advice =
+    byMemory === undefined
+      ? 'take another count or batch'
+      : 'take more accelerators, or some with more memory';
+  const message = `${model} on ${cluster}, stage ${stage}: none of ${tried} layouts fits${why}; ${advice}`;
+  return new UserError('usage', message, '--on');
+}
+
+const neededBytes = ({ reason }: RejectedLayout): number =>
+  Number(/needs ([\d.e+]+)/.exec(reason)?.[1] ?? Number.MAX_VALUE);
+
+function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
+  const { numerics, target, calibration } = question;
+  const { architecture = question.architecture } = work;
+  const { accelerator, count } = target;
+  const { precision, ...memory } = numerics;
+  const { rounds, prompts, samples, minibatches, forwardPasses, maxTokens } = work;
+  const outputs = prompts * samples;
+  const promptTokens = medianOf(work.promptTokens);
+  const ask = (mean: number): ReinforcementQuestion => ({
+    architecture,
+    accelerator,
+    count,
+    outputsPerRollout: outputs,
+    stepsPerRollout: Math.max(1, minibatches),
+    outputsPerPrompt: samples,
+    promptTokens,
+    responseTokens: lengthsAround(work, mean),
+    maxResponseTokens: maxTokens,
+    steps: rounds * Math.max(1, minibatches),
+    precision,
+    forwardPasses,
+    memory,
+    goodput: 1,
+  });
+  const median = medianOf(work.meanTokens);
+  const trains = minibatches > 0;
+  let refused: UserError | null = null;
+  const atGiven = (): ReinforcementPlan => {
+    try {
+      return planReinforcement({ ...ask(median), trainingLayout: target.layout });
+    } catch (error) {
+      if (!(error instanceof UserError) || Object.keys(target.layout).length === 0) throw error;
+      refused = error;
+      return planReinforcement(ask(median));
+    }
+  };
+  const atMedian = trains ? atGiven() : null;
+  const rollout = atMedian?.rollout ?? planRollout(ask(median));
+  const pointOf = (mean: number): Point => {
+    const asked = { ...ask(mean), rolloutLayout: rollout.layout };
+    const plan =
+      mean === median ? atMedian : trains ? trainedAt(asked, atMedian?.trainingLayout) : null;
+    const rolled = plan?.rollout ?? planRollout(asked);
+    const samplingSeconds = rounds * (rolled.prefillSeconds + rolled.decodeSeconds);
+    const trainingSeconds = plan === null ? 0 : plan.seconds - samplingSeconds;
+    return {
+      mean,
+      samplingSeconds,
+      trainingSeconds,
+      tokens: rounds * outputs * (promptTokens + rolled.meanTokens),
+    };
+  };
+  const quantile = quantileFunction(work.meanTokens, 'completionTokens');
+  const points = [...new Set([quantile(0.05), median, quantile(0.95)])].map(pointOf);
+
+  // Of a token: written once, read by each forward pass, and trained on (three passes).
+  const passes = 1 + forwardPasses + (trains ? 3 : 0);
+  const context = Math.max(1, Math.round(promptTokens + rollout.meanTokens));
+  const forward = (causal: boolean): number =>
+    sumFlops(forwardFlops(architecture, context, causal));
+  const causal = passes * forward(true);
+  const recompute = atMedian?.trainingLayout.recompute ?? 'none';
+  const again =
+    recompute === 'none'
+      ? 0
+      : forward(true) *
+        (recompute === 'full' ? 1 : selectiveShare(architecture, { sharding: 'optimizer' }));
+  const bytes = atMedian?.packing.memoryBytes;
+  const named = `rollout ${rollout.name.toLowerCase()}`;
+  return {
+    work,
+    layout: atMedian === null ? named : `${layoutText(atMedian.trainingLayout)}, ${named}`,
+    steps: rounds,
+    flops: { causal, nonCausal: passes * forward(false), hardware: causal + again },
+    memoryBytes:
+      bytes === undefined
+        ? same(SERVING_CALIBRATION.memoryFraction * accelerator.memoryBytes)
+        : memoryQuantity(architecture, bytes),
+    refused,
+    rejected: [],
+    tried: 0,
+    draw: (mean, machine) => {
+      const point = interpolate(points, mean);
+      if (machine === null || atMedian === null) return point;
+      // The machine's rates move the training passes; a rollout's own calibration has an interval
+      // of its own.
+      const { sequenceTokens, globalBatch } = atMedian.packing;
+      const shape = { architecture, sequenceTokens, globalBatch };
+      const training: TrainingWork = {
+        ...shape,
+        training: 'full',
+        unfusedAttention: false,
+        naturalRouting: true,
+      };
+      const { trainingLayout: layout } = atMedian;
+      const before = stepTime(training, accelerator, layout, calibration).step;
+      const after = stepTime(training, machine.accelerator, layout, machine.calibration).step;
+      return { ...point, trainingSeconds: (point.trainingSeconds * after) / before };
+    },
+  };
+}
+
+interface Point extends StageDraw {
+  mean: number;
+}
+
+/** With the layout of the median where its batch divides, else with the best of its own. */
+function trainedAt(question: ReinforcementQuestion, layout: Partial<TrainingLayout> | undefined) {
+  try {
+    return planReinforcement({ ...question, trainingLayout: layout });
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return planReinforcement(question);
+  }
+}
+
+type TrainingLayout = NonNullable<ReinforcementQuestion['trainingLayout']>;
+
+/** Between points, and beyond the last two, along a power of the mean. */
+function interpolate(points: readonly Point[], mean: number): StageDraw {
+  if (points.length === 1) return points[0];
+  const at = Math.min(
+    points.length - 2,
+    Math.max(0, points.findIndex((point) => point.mean >= mean) - 1),
+  );
+  const beyond = mean > points[points.length - 1].mean;
+  const [from, to] = beyond ? points.slice(-2) : points.slice(at, at + 2);
+  const share = Math.log(mean / from.mean) / Math.log(to.mean / from.mean);
+  const power = (a: number, b: number): number =>
+    a > 0 && b > 0 ? a * (b / a) ** share : a + share * (b - a);
+  return {
+    trainingSeconds: power(from.trainingSeconds, to.trainingSeconds),
+    samplingSeconds: power(from.samplingSeconds, to.samplingSeconds),
+    tokens: power(from.tokens, to.tokens),
+  };
+}
+
+/** The calibration with a target's medians. */
+export function calibrationOf(target: Target): Calibration {
+  const out = { ...CALIBRATION };
+  for (const [name, distribution] of Object.entries(target.calibration)) {
+    if (distribution !== undefined) out[name as keyof Calibration] = medianOf(distribution);
+  }
+  return out;
+}

@@ -1,0 +1,186 @@
+/**
+ * @file Which backend a run computes on: chosen once by the main thread, opened by every rank.
+ */
+import { availableParallelism } from 'node:os';
+import { UserError } from '../../base/errors.js';
+import {
+  type AdapterSpec,
+  frozenElements,
+  parametersOf,
+  parseModelConfig,
+  planAdapter,
+} from '../../models/index.js';
+import { type Backend, sizeOf } from '../../tensor/backend.js';
+import { createReferenceBackend } from '../../tensor/backends/reference.js';
+import {
+  abortRanks,
+  createWasmBackend,
+  createWasmMemory,
+  type GemmChoice,
+  type Kernels,
+  probeGemm,
+  type WasmMemory,
+} from '../../tensor/backends/wasm/index.js';
+import { loadKernels } from '../../tensor/backends/wasm/load.js';
+import {
+  createWebGpuBackend,
+  type Precision,
+  requireAdapter,
+  webGpuFingerprint,
+} from '../../tensor/backends/webgpu/index.js';
+import { countParameters, type DecoderShape } from '../../usage/flops.js';
+
+export const BACKENDS = ['wasm', 'webgpu', 'reference'] as const;
+export type BackendKind = (typeof BACKENDS)[number];
+
+/**
+ * Workers of a run that does not say: one a core, and one where the device is parallel inside or
+ * has no ranks.
+ */
+export const defaultWorkers = (kind: BackendKind): number =>
+  kind === 'wasm' ? availableParallelism() : 1;
+
+/**
+ * Structured-cloneable: goes to the workers as it is. `fingerprint` is what each rank's backend
+ * will have.
+ */
+export type BackendPlan = {
+  fingerprint: string;
+  /**
+   * Room for the matrices of a frozen model in BF16, outside the engine's memory, for all ranks.
+   */
+  frozenBits?: SharedArrayBuffer;
+} & (
+  | { kind: 'reference' }
+  | { kind: 'webgpu'; precision: Precision }
+  | { kind: 'wasm'; memory: WasmMemory; choice: GemmChoice; kernels: Kernels }
+);
+
+export interface BackendRequest {
+  kind: BackendKind;
+  workers: number;
+  /** False forces our own matrix product. */
+  blas: boolean;
+  /** What a GPU rounds to; default `f32`. */
+  precision?: Precision;
+  /** Model configurations that the run uses; they decide how much memory all ranks share. */
+  models: readonly object[];
+  /** What is trained instead of the (one) model's weights, and whether those are kept as BF16. */
+  adapter?: AdapterSpec;
+  bf16?: boolean;
+}
+
+/**
+ * Weights, two AdamW moments or a momentum, and a reference policy; and a margin for small shared
+ * tensors.
+ */
+const SHARED_COPIES = 5;
+const SHARED_MARGIN_BYTES = 16 * 1024 * 1024;
+
+/** Reserves memory and decides what multiplies matrices, once for all ranks. */
+export async function planBackend(request: BackendRequest): Promise<BackendPlan> {
+  const { kind, workers, blas, precision = 'f32', models, adapter, bf16 = false } = request;
+  if (kind !== 'wasm' && workers !== 1) {
+    throw new UserError(
+      'usage',
+      `the ${kind} backend runs on one worker, not ${workers}; add --workers 1`,
+      'workers',
+    );
+  }
+  const frozenBits = adapter && bf16 ? roomFor(models[0]) : undefined;
+  if (kind === 'reference')
+    return { kind, fingerprint: createReferenceBackend().fingerprint, frozenBits };
+  if (kind === 'webgpu') {
+    return {
+      kind,
+      precision,
+      fingerprint: webGpuFingerprint(await requireAdapter(), { precision }),
+      frozenBits,
+    };
+  }
+  const sharedBytes = sharedBytesFor(models, adapter, bf16);
+  const kernels = loadKernels();
+  const choice = await probeGemm({ blas, kernels });
+  const fingerprint = `wasm ${kernels.relaxed ? 'relaxed' : 'plain'} ${kernels.id}, ${choice.name}`;
+  return {
+    kind,
+    fingerprint,
+    memory: createWasmMemory({ worldSize: workers, sharedBytes }),
+    choice,
+    kernels,
+    frozenBits,
+  };
+}
+
+function roomFor(model: object): SharedArrayBuffer {
+  const { matrices } = frozenElements(parametersOf(parseModelConfig(model, 'recipe')));
+  return new SharedArrayBuffer(2 * matrices);
+}
+
+function sharedBytesFor(
+  models: readonly object[],
+  adapter: AdapterSpec | undefined,
+  bf16: boolean,
+): number {
+  if (!adapter) {
+    const parameters = Math.max(
+      ...models.map((model) => countParameters(model as DecoderShape).total),
+    );
+    // A teacher's weights lie beside its student's.
+    const copies = SHARED_COPIES + (new Set(models).size > 1 ? 1 : 0);
+    return copies * 4 * parameters + SHARED_MARGIN_BYTES;
+  }
+  const specs = parametersOf(parseModelConfig(models[0], 'recipe'));
+  const { matrices, rest } = frozenElements(specs);
+  const trained = planAdapter(specs, adapter).specs.reduce((sum, spec) => sum + sizeOf(spec), 0);
+  return 4 * (SHARED_COPIES * trained + rest + (bf16 ? 0 : matrices)) + SHARED_MARGIN_BYTES;
+}
+
+async function create(plan: BackendPlan, rank: number): Promise<Backend> {
+  switch (plan.kind) {
+    case 'reference':
+      return createReferenceBackend();
+    case 'webgpu':
+      return createWebGpuBackend({ precision: plan.precision });
+    case 'wasm':
+      return createWasmBackend({
+        memory: plan.memory,
+        rank,
+        choice: plan.choice,
+        kernels: plan.kernels,
+      });
+  }
+}
+
+export async function openBackend(plan: BackendPlan, rank: number): Promise<Backend> {
+  const backend = await create(plan, rank);
+  if (backend.fingerprint !== plan.fingerprint) {
+    throw new Error(
+      `rank ${rank} computes on ${backend.fingerprint}, planned was ${plan.fingerprint}`,
+    );
+  }
+  return backend;
+}
+
+/**
+ * What a run computed on, from its backend's fingerprint: a resume takes the same again unless told
+ * otherwise. Where the WASM kernel did the products, it does so again, although a BLAS may have
+ * been installed since.
+ */
+export function backendOf(fingerprint: string): {
+  kind: BackendKind;
+  blas: boolean;
+  precision: Precision;
+} {
+  const kind = BACKENDS.find((name) => fingerprint.startsWith(`${name} `)) ?? 'wasm';
+  return {
+    kind,
+    blas: !/, wasm(-relaxed)?$/.test(fingerprint),
+    precision: /, f16( units .*)?$/.test(fingerprint) ? 'mixed' : 'f32',
+  };
+}
+
+/** Makes every rank that waits for another one give up. */
+export function abortPlan(plan: BackendPlan): void {
+  if (plan.kind === 'wasm') abortRanks(plan.memory);
+}

@@ -1,0 +1,269 @@
+/**
+ * @file The weights of a recipe's models: from where a stage starts, and into the files that it
+ * leaves.
+ */
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { UserError } from '../base/errors.js';
+import { hashOf } from '../base/files.js';
+import { type LoadedModel, loadHuggingFace, saveHuggingFace } from '../checkpoints/hugging-face.js';
+import { adapterConfig, loadAdapter, readAdapter, saveAdapter } from '../checkpoints/peft.js';
+import { resolveModel } from '../checkpoints/run-folder.js';
+import type { NamedTensor } from '../checkpoints/safetensors.js';
+import { loadParameters } from '../inference/open.js';
+import {
+  type AdapterSpec,
+  architectureOf,
+  createModel,
+  explicitConfig,
+  type Model,
+  type ModelConfig,
+  parametersOf,
+  parseModelConfig,
+  ropeScalingOf,
+  ropeThetaOf,
+} from '../models/index.js';
+import type { ResolvedRecipe } from '../recipe/schema.js';
+import { type StageSpec, trains } from '../stages/index.js';
+import type { Backend, Tensor } from '../tensor/backend.js';
+import type { Tokenizer } from '../tokenizers/tokenizer.js';
+
+export async function toHost(
+  backend: Backend,
+  tensors: readonly { name: string; tensor: Tensor }[],
+): Promise<NamedTensor[]> {
+  const out: NamedTensor[] = [];
+  for (const { name, tensor } of tensors) {
+    out.push({ name, shape: tensor.shape, data: Float32Array.from(await backend.read(tensor)) });
+  }
+  return out;
+}
+
+/**
+ * The parameters as a checkpoint names them, sorted by name so that files do not depend on memory
+ * layout.
+ */
+export function weightsOf(model: Model): { name: string; tensor: Tensor }[] {
+  return model.store.parameters
+    .map((p) => ({ name: p.spec.name, tensor: p.value }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+export function restore(
+  backend: Backend,
+  into: readonly { name: string; tensor: Tensor }[],
+  from: readonly NamedTensor[],
+  what: string,
+): void {
+  const byName = new Map(from.map((t) => [t.name, t]));
+  for (const { name, tensor } of into) {
+    const saved = byName.get(name);
+    if (!saved || saved.shape.join() !== tensor.shape.join()) {
+      throw new UserError(
+        'data',
+        `${what}: ${name} is missing or has another shape; the checkpoint is of another recipe`,
+      );
+    }
+    backend.write(tensor, saved.data);
+  }
+}
+
+/** DeepSeek-V3's fields that no shape shows. */
+const ROUTING = [
+  'num_experts_per_tok',
+  'n_group',
+  'topk_group',
+  'norm_topk_prob',
+  'routed_scaling_factor',
+  'rope_interleave',
+  'qk_nope_head_dim',
+];
+
+/**
+ * The fields that say what is computed, with defaults filled in; layers and widths show in the
+ * tensors' shapes.
+ */
+function computationOf(config: ModelConfig): Record<string, unknown> {
+  const explicit = explicitConfig(config);
+  const {
+    model_type,
+    num_attention_heads,
+    num_key_value_heads,
+    head_dim,
+    rms_norm_eps,
+    tie_word_embeddings,
+  } = explicit;
+  const heads = { num_attention_heads, num_key_value_heads, head_dim };
+  const rope_scaling =
+    config.model_type === 'deepseek_v3'
+      ? JSON.stringify(config.rope_scaling ?? null)
+      : JSON.stringify(ropeScalingOf(config));
+  const mixture = Object.fromEntries(
+    ROUTING.flatMap((field) => (field in explicit ? [[field, explicit[field]]] : [])),
+  );
+  const rope_theta = ropeThetaOf(config);
+  return {
+    model_type,
+    ...heads,
+    rms_norm_eps,
+    rope_theta,
+    rope_scaling,
+    tie_word_embeddings,
+    ...mixture,
+  };
+}
+
+/** Where a model is that a recipe names: an earlier stage's (by its id), a run's, or a folder. */
+function folderOf(from: string, runFolder: string, stages: readonly StageSpec[]): string {
+  const stage = stages.find(({ id }) => id === from);
+  if (stage === undefined) return resolveModel(from).folder;
+  const folder = join(runFolder, 'stages', from);
+  if (trains(stage) && existsSync(folder)) return folder;
+  throw new UserError(
+    'state',
+    `${from} is a stage of this recipe that has left no model; name one that trains and comes before`,
+    'from',
+  );
+}
+
+export interface Place {
+  runFolder: string;
+  stages: readonly StageSpec[];
+}
+
+/** @throws UserError (data) for another vocabulary than the recipe's */
+function open(
+  from: string,
+  { runFolder, stages }: Place,
+  tokenizer: Tokenizer,
+): LoadedModel & { config: Record<string, unknown> } {
+  const loaded = loadHuggingFace(folderOf(from, runFolder, stages));
+  if (hashOf(loaded.tokenizerJson) === hashOf(tokenizer.toJSON())) return loaded;
+  loaded.tensors.close();
+  throw new UserError(
+    'data',
+    `init.from: ${loaded.folder} has another vocabulary than the recipe's tasks`,
+    'init.from',
+  );
+}
+
+/**
+ * Starts from the weights of a stage, a run or a model folder. @throws UserError (data) when it is
+ * another kind of model
+ */
+export function loadInitialWeights(
+  backend: Backend,
+  model: Model,
+  tokenizer: Tokenizer,
+  from: string,
+  place: Place,
+): void {
+  const loaded = open(from, place, tokenizer);
+  try {
+    // Weights of one shape may belong to models that compute something else with them.
+    const theirs = computationOf(
+      parseModelConfig(loaded.config, join(loaded.folder, 'config.json')),
+    );
+    for (const [field, value] of Object.entries(computationOf(model.config))) {
+      if (value === theirs[field]) continue;
+      const message = `init.from: ${loaded.folder} has ${field} ${theirs[field]}, and the recipe's model ${value}; make them equal`;
+      throw new UserError('data', message, `model.${field}`);
+    }
+    loadParameters(backend, model, loaded);
+  } finally {
+    loaded.tensors.close();
+  }
+}
+
+/** The adapter that an earlier stage left. @throws UserError (data) when it is of another kind */
+export function loadTrainedAdapter(
+  backend: Backend,
+  model: Model,
+  stage: string,
+  { runFolder, stages }: Place,
+): void {
+  const adapter = loadAdapter(folderOf(stage, runFolder, stages));
+  try {
+    const tensors = readAdapter(adapter, parametersOf(model.config));
+    restore(backend, weightsOf(model), tensors, adapter.folder);
+  } finally {
+    adapter.tensors.close();
+  }
+}
+
+/** A whole model beside the recipe's own, on the backend's stack; all ranks call it together. */
+export async function loadOtherModel(
+  backend: Backend,
+  tokenizer: Tokenizer,
+  from: string,
+  place: Place,
+): Promise<Model> {
+  const loaded = open(from, place, tokenizer);
+  try {
+    const model = createModel(
+      backend,
+      parseModelConfig(loaded.config, join(loaded.folder, 'config.json')),
+    );
+    if (backend.ranks.rank === 0) loadParameters(backend, model, loaded);
+    await backend.ranks.barrier();
+    return model;
+  } finally {
+    loaded.tensors.close();
+  }
+}
+
+/** Configuration and tokenizer, so that a snapshot, too, can be talked to and exported. */
+export function modelFiles(
+  model: Model,
+  { recipe, tokenizer, tokenizerFiles: files }: ResolvedRecipe,
+) {
+  const config: Record<string, unknown> = {
+    ...explicitConfig(model.config),
+    architectures: [architectureOf(model.config)],
+    bos_token_id: tokenizer.special.bos,
+    eos_token_id: tokenizer.special.eos,
+    pad_token_id: tokenizer.special.pad,
+    torch_dtype: 'float32',
+    // What the model was trained on, so that `chat` and `eval` know its prompts without the run.
+    reckoner: { recipe: recipe.name, task: recipe.task },
+  };
+  const { tokenizer: json, tokenizerConfig, specialTokensMap } = files;
+  return {
+    'config.json': config,
+    'tokenizer.json': json,
+    'tokenizer_config.json': tokenizerConfig,
+    'special_tokens_map.json': specialTokensMap,
+    ...(recipe.adapter && recipe.init
+      ? { 'adapter_config.json': peftConfig(model, recipe.adapter, recipe.init.from) }
+      : {}),
+  };
+}
+
+function peftConfig(model: Model, adapter: AdapterSpec, from: string): Record<string, unknown> {
+  return adapterConfig(parametersOf(model.config), adapter, resolve(resolveModel(from).folder));
+}
+
+/**
+ * Writes the model as a Hugging Face folder, or as PEFT's where an adapter was trained. Returns its
+ * size in bytes.
+ */
+export async function saveModel(
+  folder: string,
+  backend: Backend,
+  model: Model,
+  resolved: ResolvedRecipe,
+): Promise<number> {
+  if (model.store.adapted) {
+    const { 'adapter_config.json': config = {}, ...json } = modelFiles(model, resolved);
+    return (
+      await saveAdapter(folder, { config, tensors: await toHost(backend, weightsOf(model)), json })
+    ).bytes;
+  }
+  const { bytes } = await saveHuggingFace(folder, {
+    config: modelFiles(model, resolved)['config.json'],
+    tensors: await toHost(backend, weightsOf(model)),
+    ...resolved.tokenizerFiles,
+    dtype: 'F32',
+  });
+  return bytes;
+}
