@@ -380,8 +380,8 @@ async function dropRepeated(db: Database, imported: Imported): Promise<void> {
   const whole = "date_diff('microsecond', again.window_start, again.window_end)::HUGEINT";
   await db.run(`UPDATE usage_rows SET
       quanta = ((again.quanta::HUGEINT * ${left}) // ${whole})::BIGINT,
-      // ${whole})::DECIMAL(28, 0) * 0.000000001,
-      amount = (((again.amount * 1000000000)::HUGEINT * ${left})
+      amount = (((again.amount * 1000000000)::HUGEINT * ${left}) // ${whole})::DECIMAL(28, 0)
+        * 0.000000001,
       window_start = again.until
     FROM again WHERE again.fate = 'cut' AND usage_rows.rowid = again.place`);
   await db.run('DROP TABLE again');
