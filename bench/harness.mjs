@@ -51,22 +51,18 @@ export function median(values) {
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** A Markdown table; numbers are set right. */
+/** The functions that print tables and numbers everywhere else, too. */
+const text = await import('../dist/base/text/index.js').catch(() => demandBuild());
+
+/** A Markdown table; all but the first column are numbers. */
 export function table(header, rows) {
-  const cells = [header, ...rows].map((row) =>
-    row.map((cell) => (cell === null || cell === undefined ? '–' : String(cell))),
-  );
-  const widths = header.map((_, i) => Math.max(...cells.map((row) => row[i].length), 3));
+  const cells = rows.map((row) => row.map((cell) => String(cell ?? text.NONE)));
   const right = header.map((_, i) => i > 0);
-  const line = (row) =>
-    `| ${row.map((cell, i) => (right[i] ? cell.padStart(widths[i]) : cell.padEnd(widths[i]))).join(' | ')} |`;
-  const rule = `|${widths.map((w, i) => (right[i] ? ` ${'-'.repeat(w)}:` : ` ${'-'.repeat(w)} `)).join('|')}|`;
-  return [line(cells[0]), rule, ...cells.slice(1).map(line)].join('\n');
+  return text.markdownTable({ head: header, right, rows: cells }, (cell) => cell);
 }
 
 /** 12345.6 → '12,346'. */
-export const whole = (x) =>
-  x === null || x === undefined ? null : Math.round(x).toLocaleString('en-US');
+export const whole = (x) => (x === null || x === undefined ? null : text.formatCount(x));
 export const times = (x) => (x === null || x === undefined ? null : `${x.toFixed(2)}×`);
 
 export const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));

@@ -21,7 +21,7 @@ const load = (path) =>
     fail('dist/ is missing or old; npm run build makes it'),
   );
 const { evaluationsOf, learnedLines, nextLines, readSamples } = await load('cli/ending.js');
-const { formatDuration } = await load('cli/format.js');
+const { formatDuration } = await load('base/text/index.js');
 const { initialState, reduceEvent } = await load('cli/progress.js');
 const { billText } = await load('ledger/index.js');
 const { readEvents } = await load('usage/log.js');

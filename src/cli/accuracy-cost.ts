@@ -6,11 +6,17 @@
  * colour is a benchmark, and only marks of one colour answer the same questions. Rows without a
  * cost are in the table alone.
  */
+import {
+  columns,
+  formatShare,
+  formatShareRange,
+  formatUsd,
+  html,
+  markdownTable,
+} from '../base/text/index.js';
 import type { ComparisonRow } from '../evaluation/compare.js';
 import { htmlPage, htmlTable } from '../ledger/render/html.js';
-import { escapeHtml } from '../ledger/render/waterfall.js';
-import { formatShare, formatUsd } from './format.js';
-import { type Style, stripStyle } from './output.js';
+import type { Style } from './output.js';
 
 const HEAD = ['model', 'benchmark', 'accuracy', '95%', 'a problem', 'final runs', 'kind'];
 const RIGHT = [false, false, true, false, true, true, false];
@@ -19,9 +25,7 @@ const DETAIL = ['model', 'benchmark', 'what the number is', 'date', 'source'];
 function cellsOf(row: ComparisonRow): string[] {
   const { accuracy, kind, usdPerProblem, trainingUsd } = row;
   const interval =
-    kind === 'measured' && accuracy !== null
-      ? `${formatShare(accuracy.low)} – ${formatShare(accuracy.high)}`
-      : '–';
+    kind === 'measured' && accuracy !== null ? formatShareRange(accuracy.low, accuracy.high) : '–';
   const usd = (value: number | null): string =>
     value === null ? '–' : formatUsd(value).replace(/\.00$/, '');
   return [
@@ -41,28 +45,18 @@ const detailOf = ({ model, benchmark, definition, date, source }: ComparisonRow)
 
 /** For the terminal. */
 export function comparisonText(rows: readonly ComparisonRow[], style: Style): string {
-  const cells = [HEAD, ...rows.map(cellsOf)];
-  const widths = HEAD.map((_, i) => Math.max(...cells.map((row) => stripStyle(row[i]).length)));
-  const lines = cells.map((row, r) => {
-    const line = row
-      .map((cell, i) => (RIGHT[i] ? cell.padStart(widths[i]) : cell.padEnd(widths[i])))
-      .join('  ');
-    return r === 0 ? style.dim(line.trimEnd()) : line.trimEnd();
-  });
-  return lines.join('\n');
+  const [head, ...lines] = columns([HEAD, ...rows.map(cellsOf)], RIGHT);
+  return [style.dim(head), ...lines].join('\n');
 }
 
 export function comparisonMarkdown(rows: readonly ComparisonRow[]): string {
-  const line = (row: readonly string[]): string =>
-    `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
-  const rule = `|${RIGHT.map((right) => (right ? '---:' : '---')).join('|')}|`;
-  const table = [line(HEAD), rule, ...rows.map((row) => line(cellsOf(row)))];
-  const details = [
-    line(DETAIL),
-    `|${DETAIL.map(() => '---').join('|')}|`,
-    ...rows.map((row) => line(detailOf(row))),
-  ];
-  return [...table, '', ...details, ''].join('\n');
+  const details = DETAIL.map(() => false);
+  return [
+    markdownTable({ head: HEAD, right: RIGHT, rows: rows.map(cellsOf) }),
+    '',
+    markdownTable({ head: DETAIL, right: details, rows: rows.map(detailOf) }),
+    '',
+  ].join('\n');
 }
 
 const [WIDTH, HEIGHT, LEFT, RIGHT_EDGE, TOP, BOTTOM] = [860, 440, 52, 190, 14, 46];
@@ -119,12 +113,12 @@ export function comparisonSvg(rows: readonly ComparisonRow[]): string | null {
         ? `<circle class="${colour}" cx="${fixed(cx)}" cy="${fixed(cy)}" r="4.5"/>`
         : `<path class="published ${colour}" style="fill:none" d="M${fixed(cx)} ${fixed(cy - 5.5)}l5.5 5.5l-5.5 5.5l-5.5 -5.5z"/>`;
     const what = `${point.model}, ${point.benchmark}, ${point.kind}: ${point.score} at ${formatUsd(point.usdPerProblem)} a problem`;
-    return `<g><title>${escapeHtml(what)}</title>${whisker}${shape}<text x="${fixed(cx + 10)}" y="${fixed(labelY)}">${escapeHtml(shorten(point.model))}</text></g>`;
+    return `<g><title>${html(what)}</title>${whisker}${shape}<text x="${fixed(cx + 10)}" y="${fixed(labelY)}">${html(shorten(point.model))}</text></g>`;
   });
   const legend = benchmarks.map((benchmark, i) => {
     const top = TOP + 14 + i * 20;
     const at = WIDTH - RIGHT_EDGE + 24;
-    return `<g><rect class="c${(i % COLOURS) + 1}" x="${at}" y="${top - 9}" width="10" height="10" rx="2"/><text x="${at + 16}" y="${top}">${escapeHtml(shorten(benchmark))}</text></g>`;
+    return `<g><rect class="c${(i % COLOURS) + 1}" x="${at}" y="${top - 9}" width="10" height="10" rx="2"/><text x="${at + 16}" y="${top}">${html(shorten(benchmark))}</text></g>`;
   });
   const keyTop = TOP + 30 + benchmarks.length * 20;
   const at = WIDTH - RIGHT_EDGE + 29;
@@ -134,7 +128,7 @@ export function comparisonSvg(rows: readonly ComparisonRow[]): string | null {
   );
   const axis = `<text x="${(LEFT + WIDTH - RIGHT_EDGE) / 2}" y="${HEIGHT - 6}" text-anchor="middle">dollars a problem</text>`;
   const label = `Accuracy against dollars a problem: ${points.map(({ model, kind, score, usdPerProblem }) => `${model} (${kind}) ${score} at ${formatUsd(usdPerProblem)}`).join('; ')}`;
-  return `<svg class="plot" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeHtml(label)}" xmlns="http://www.w3.org/2000/svg"><style>${SVG_STYLE}</style>${grid.join('')}${marks.join('')}${legend.join('')}${axis}</svg>\n`;
+  return `<svg class="plot" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${html(label)}" xmlns="http://www.w3.org/2000/svg"><style>${SVG_STYLE}</style>${grid.join('')}${marks.join('')}${legend.join('')}${axis}</svg>\n`;
 }
 
 const shorten = (text: string): string => (text.length > 26 ? `${text.slice(0, 25)}…` : text);
@@ -170,7 +164,7 @@ export function comparisonHtml(rows: readonly ComparisonRow[]): string {
   return htmlPage(
     'Accuracy against cost',
     [
-      `<ul>${notes.map((text) => `<li>${escapeHtml(text)}</li>`).join('')}</ul>`,
+      `<ul>${notes.map((text) => `<li>${html(text)}</li>`).join('')}</ul>`,
       svg ?? '<p>No row has both an accuracy and a cost, so there is no picture.</p>',
       `<div class="wide summary">${htmlTable({ head: HEAD, right: RIGHT, rows: rows.map(cellsOf), footer: [] })}</div>`,
       '<h2>What each number is</h2>',

@@ -5,9 +5,11 @@
  * A model of a task knows one kind of prompt; the prompt of every turn stands alone. An empty line
  * asks a problem that training cannot have seen, and the task's verifier grades the answer.
  */
+
 import { createInterface } from 'node:readline';
 import { Command } from 'commander';
 import { UserError } from '../base/errors.js';
+import { formatUsd } from '../base/text/index.js';
 import { RUNS, resolveModel } from '../checkpoints/run-folder.js';
 import { type Completion, createSampler } from '../inference/index.js';
 import { type OpenModel, openModel, taskOf } from '../inference/open.js';
@@ -15,7 +17,6 @@ import { createStopwatch } from '../inference/stopwatch.js';
 import { type Problem, problemAt, type Task } from '../tasks/task.js';
 import { grade } from '../training/grade.js';
 import { type ChatDocument, SCHEMA_VERSION } from './documents.js';
-import { formatUsd } from './format.js';
 import {
   integerOption,
   note,

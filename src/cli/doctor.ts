@@ -5,11 +5,13 @@
  * and the system's BLAS, one core each, on the same matrices. What training makes of them is
  * measured too, with steps of a recipe's own model on all workers. Everything else is looked up.
  */
+
 import { accessSync, constants, existsSync, readFileSync, statfsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { Command } from 'commander';
+import { formatAbout, formatBytes, formatCount } from '../base/text/index.js';
 import { RUNS } from '../checkpoints/run-folder.js';
 import { calibrateLocal, predictLocal } from '../plan/local/local-plan.js';
 import { gpuAdvice, inspectGpus } from '../policy/local/gpu.js';
@@ -20,7 +22,6 @@ import { createWasmBackend, type GemmChoice, probeGemm } from '../tensor/backend
 import { hasRelaxedSimd } from '../tensor/backends/wasm/load.js';
 import { openRapl } from '../usage/meters.js';
 import { type DoctorDocument, SCHEMA_VERSION } from './documents.js';
-import { formatBytes, formatCount, formatRough } from './format.js';
 import { print, printDocument, type Style, styleFor, withExamples } from './output.js';
 import { packageVersion } from './version.js';
 
@@ -268,7 +269,7 @@ function trainingText(training: DoctorDocument['training']): string {
   const drawn = decoding[decoding.length - 1].tokensPerSecond;
   const busy =
     slowdown < 1.2 ? '' : `; the machine is in use: ${slowdown.toFixed(1)} times slower than alone`;
-  return `${formatCount(trainingTokensPerSecond)} tok/s learned, ${formatCount(drawn)} tok/s written; ${recipe} takes about ${formatRough(wholeRun.value)}${busy}`;
+  return `${formatCount(trainingTokensPerSecond)} tok/s learned, ${formatCount(drawn)} tok/s written; ${recipe} takes about ${formatAbout(wholeRun.value)}${busy}`;
 }
 
 function gpuText(gpu: DoctorDocument['gpus'][number]): string {

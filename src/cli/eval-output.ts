@@ -1,19 +1,19 @@
 /**
  * @file What `reckoner eval` shows: a bar while it works, and the report for people.
  */
+import {
+  formatAbout,
+  formatCount,
+  formatDuration,
+  formatNumber,
+  formatShare,
+  formatUsd,
+} from '../base/text/index.js';
 import { usdOf } from '../evaluation/price.js';
 import type { Progress } from '../evaluation/run.js';
 import type { Estimate } from '../evaluation/statistics.js';
 import type { Transcript, TranscriptHeader } from '../evaluation/transcripts.js';
 import type { EvalDocument } from './documents.js';
-import {
-  formatCount,
-  formatDuration,
-  formatNumber,
-  formatRough,
-  formatShare,
-  formatUsd,
-} from './format.js';
 import type { Style } from './output.js';
 
 const BAR = 24;
@@ -42,7 +42,7 @@ export function progressLine(
   ];
   if (done > 0) parts.push(`${formatShare(right / done)} right`);
   if (usd !== null && usd > 0) parts.push(formatUsd(usd));
-  if (done > first) parts.push(`${formatRough(((total - done) * seconds) / (done - first))} left`);
+  if (done > first) parts.push(`${formatAbout(((total - done) * seconds) / (done - first))} left`);
   return parts.join(' · ');
 }
 

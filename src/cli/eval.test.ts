@@ -62,7 +62,7 @@ it('renderEvaluation says what was asked and what it cost', () => {
     '  greedy           98.0%  95%: 96.9% – 98.7%',
     '  right form      100.0%  95%: 99.6% – 100.0%',
     '  length           19.04 tokens (18.90 – 19.20), 0.1% cut off',
-    '  tokens          20,000 read, 95,200 written in 0:12',
+    '  tokens          20,000 read, 95,200 written in 12 s',
     '  cost            $0.00014, $0.000000029 per correct answer',
     '  transcripts     runs/evaluations/r1-mini-sums-12345678.jsonl',
   ]);
@@ -80,7 +80,7 @@ it('renderEvaluation of an endpoint names prices, refusals, and what is not know
     PLAIN,
   );
   expect(priced).toContain('10.0% refused by the endpoint');
-  expect(priced).toContain('written in 0:12 of requests');
+  expect(priced).toContain('written in 12 s of requests');
   expect(priced).toContain('  prices          a price list (2025-01)');
   const unknown = renderEvaluation(
     { ...document, usd: null, usdPerCorrectAnswer: null, length: null, tokens: null },
@@ -114,7 +114,7 @@ it('parsePrices takes two or three numbers', () => {
 it('progressLine has a bar, the accuracy so far, dollars and the time left', () => {
   const one = { correct: true, usd: 0.5 } as Transcript;
   expect(progressLine([one, { ...one, correct: false }], 8, null, 10, 1)).toBe(
-    '━━━━━━────────────────── 2/8 · 50.0% right · $1.00 · 60 s left',
+    '━━━━━━────────────────── 2/8 · 50.0% right · $1.00 · 1 min left',
   );
   expect(progressLine([], 8, null, 0, 0)).toBe('──────────────────────── 0/8');
 });
@@ -144,9 +144,9 @@ const published: ComparisonRow = {
 
 it('the comparison marks what was measured and what was published', () => {
   expect(comparisonText([row, published], PLAIN).split('\n')).toEqual([
-    'model     benchmark  accuracy  95%            a problem  final runs  kind',
-    'mine <b>  sums          50.0%  40.0% – 60.0%    $0.0010           –  measured',
-    'theirs    AIME 2024     79.8%  –                  $0.10  $5,870,000  published',
+    'model     benchmark  accuracy  95%         a problem  final runs  kind',
+    'mine <b>  sums          50.0%  40.0–60.0%    $0.0010           –  measured',
+    'theirs    AIME 2024     79.8%  –               $0.10  $5,870,000  published',
   ]);
   const svg = comparisonSvg([row, published]) as string;
   expect(svg.match(/<circle class="c1"/g)).toHaveLength(1);

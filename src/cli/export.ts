@@ -6,10 +6,12 @@
  * trained an adapter, the folder is PEFT's: `--to peft` copies that, `--to hf` merges the adapter
  * into the model that it belongs to.
  */
+
 import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { Command } from 'commander';
 import { UserError } from '../base/errors.js';
+import { formatBytes, formatCount } from '../base/text/index.js';
 import type { GgufDType } from '../checkpoints/gguf.js';
 import { saveGguf } from '../checkpoints/gguf-model.js';
 import { isModelFile, saveHuggingFace } from '../checkpoints/hugging-face.js';
@@ -24,7 +26,6 @@ import {
 import { RUNS, resolveModel } from '../checkpoints/run-folder.js';
 import type { TensorSource } from '../checkpoints/safetensors-writer.js';
 import type { TensorReader } from '../checkpoints/weights.js';
-import { formatBytes, formatCount } from './format.js';
 import { note, print, printDocument, withExamples } from './output.js';
 
 const DTYPES: Record<string, GgufDType> = { f32: 'F32', bf16: 'BF16', f16: 'F16' };

@@ -4,7 +4,8 @@ import { parseLayout } from '../plan/cluster/layout-text.js';
 import { planRecipe } from '../plan/cluster/plan.js';
 import { loadRecipe } from '../recipe/schema.js';
 import { planDocument } from './documents.js';
-import { renderPlan, short } from './plan.js';
+import { PLAIN } from './output.js';
+import { renderPlan } from './plan.js';
 
 describe('reckoner plan', () => {
   const target = {
@@ -37,12 +38,9 @@ describe('reckoner plan', () => {
     expect(text).not.toContain('NaN');
   });
 
-  it.each([
-    [14.8e12, '14.8T'],
-    [999_600, '1.00M'],
-    [2_664_000, '2.66M'],
-    [57.72, '57.7'],
-    [0.03161, '0.0316'],
-    [0, '0'],
-  ])('writes %d as %s', (value, text) => expect(short(value)).toBe(text));
+  it.each([60, 80])('fits into %d columns, and keeps hours and dollars', (width) => {
+    const lines = renderPlan(plan, PLAIN, width).split('\n');
+    expect(lines.filter((line) => line.length > width)).toEqual([]);
+    expect(lines.find((line) => line.startsWith('pretrain '))).toMatch(/\d\.\d\dM.*\$\d/);
+  });
 });

@@ -2,8 +2,23 @@
  * @file `reckoner plan`: what a recipe would take on a machine or cluster, with the layout, the
  * interval and the reasons.
  */
+
 import { Command, Option } from 'commander';
 import { UserError } from '../base/errors.js';
+import {
+  columns,
+  formatCompact,
+  formatDuration,
+  formatShare,
+  formatSignificant,
+  formatUsd,
+  formatUsdCompact,
+  type Table,
+  TEXT_WIDTH,
+  tableLines,
+  textWidth,
+  wrap as wrapAt,
+} from '../base/text/index.js';
 import { readTarget } from '../plan/cluster/cluster-file.js';
 import { parseLayout } from '../plan/cluster/layout-text.js';
 import { type Plan, planRecipe } from '../plan/cluster/plan.js';
@@ -15,7 +30,6 @@ import { loadRecipe, shippedRecipes } from '../recipe/schema.js';
 import { PRECISIONS, type Precision, requireAdapter } from '../tensor/backends/webgpu/index.js';
 import { measure } from './doctor.js';
 import type { PlanDocument } from './documents.js';
-import { formatDuration, formatShare, formatUsd } from './format.js';
 import { PLAIN, print, printDocument, type Style, styleFor, withExamples } from './output.js';
 
 interface Flags {
@@ -26,102 +40,58 @@ interface Flags {
   json?: boolean;
 }
 
-const WIDTH = 100;
 /** Losing layouts that are shown for each kind of reason. */
 const SHOWN = 3;
 
-/** Three digits and a letter for the size: `14.8T`, `2.84M`, `57.7`, `0.0316`. */
-export function short(value: number): string {
-  for (const [size, letter] of [
-    [1e12, 'T'],
-    [1e9, 'B'],
-    [1e6, 'M'],
-    [1e3, 'K'],
-  ] as const) {
-    if (Math.abs(value) >= 0.9995 * size) return `${digits(value / size)}${letter}`;
-  }
-  return digits(value);
-}
-
-/** Three significant digits without an exponent. */
-function digits(value: number): string {
-  if (value === 0) return '0';
-  // Rounded first: 0.9996 has a digit fewer after the point than it seems.
-  const size = Math.floor(Math.log10(Math.abs(Number(value.toPrecision(3)))));
-  return value.toFixed(Math.min(12, Math.max(0, 2 - size)));
-}
-
-const range = ({ low, high }: Quantity, form: (value: number) => string = short): string =>
+const range = ({ low, high }: Quantity, form: (value: number) => string = formatCompact): string =>
   low === high ? '' : `${form(low)} to ${form(high)}`;
-const elapsed = (days: number): string =>
-  days < 1 ? formatDuration(days * 86400) : `${digits(days)} days`;
-const usd = (value: number): string => `$${short(value)}`;
-
-/** Cells of equal width; `left` columns align left. */
-function columns(rows: readonly string[][], left: number, gap = 2): string[] {
-  const widths = rows[0].map((_, i) => Math.max(...rows.map((row) => row[i].length)));
-  return rows.map((row) =>
-    row
-      .map((cell, i) => (i < left ? cell.padEnd(widths[i]) : cell.padStart(widths[i])))
-      .join(' '.repeat(gap))
-      .trimEnd(),
-  );
-}
-
-/** Breaks at spaces; further lines are indented. */
-function wrap(text: string, indent = '  ', width = WIDTH): string[] {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    if (line !== '' && line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = `${indent}${word}`;
-    } else line = line === '' ? word : `${line} ${word}`;
-  }
-  return [...lines, line];
-}
+const elapsed = (days: number): string => formatDuration(days * 86400);
+const usd = formatUsdCompact;
 
 /** The table of a plan for a cluster: head, stages, total. */
-function clusterRows({ stages, total }: Plan): string[][] {
+function clusterTable({ stages, total }: Plan): Table {
   const rows = stages.map((stage) => [
     stage.id,
-    short(stage.tokens),
-    short(stage.gpuHours.value),
+    formatCompact(stage.tokens),
+    formatCompact(stage.gpuHours.value),
     range(stage.gpuHours),
     elapsed(stage.days.value),
     formatShare(stage.mfuCausal.value),
-    stage.memoryBytesPerGpu === null ? '–' : digits(stage.memoryBytesPerGpu.value / 1e9),
+    stage.memoryBytesPerGpu === null ? '–' : formatSignificant(stage.memoryBytesPerGpu.value / 1e9),
     usd(stage.usd.value),
     range(stage.usd, usd),
   ]);
   const sum = [
     'total',
     '',
-    short(total.gpuHours.value),
+    formatCompact(total.gpuHours.value),
     range(total.gpuHours),
     elapsed(total.days.value),
     '',
     '',
   ];
-  return [
-    [
-      'stage',
-      'tokens',
-      'GPU-hours',
-      '90% interval',
-      'time',
-      'MFU',
-      'GB/GPU',
-      'USD',
-      '90% interval',
-    ],
-    ...rows,
-    [...sum, usd(total.usd.value), range(total.usd, usd)],
+  const head = [
+    'stage',
+    'tokens',
+    'GPU-hours',
+    '90% interval',
+    'time',
+    'MFU',
+    'GB/GPU',
+    'USD',
+    '90% interval',
   ];
+  return {
+    head,
+    right: head.map((_, i) => i > 0),
+    rows,
+    footer: [[...sum, usd(total.usd.value), range(total.usd, usd)]],
+    optional: ['MFU', 'GB/GPU', 'tokens', '90% interval'],
+  };
 }
 
 /** The same for this machine, where minutes say more than core-hours. */
-function localRows({ stages, total }: Plan): string[][] {
+function localTable({ stages, total }: Plan): Table {
   const row = (
     id: string,
     tokens: string,
@@ -135,32 +105,38 @@ function localRows({ stages, total }: Plan): string[][] {
     mfu,
     formatUsd(cost.value),
   ];
-  return [
-    ['stage', 'tokens', 'time', '90% interval', 'MFU', 'USD'],
-    ...stages.map((stage) =>
-      row(stage.id, short(stage.tokens), formatShare(stage.mfuCausal.value), stage),
+  return {
+    head: ['stage', 'tokens', 'time', '90% interval', 'MFU', 'USD'],
+    right: [false, true, true, true, true, true],
+    rows: stages.map((stage) =>
+      row(stage.id, formatCompact(stage.tokens), formatShare(stage.mfuCausal.value), stage),
     ),
-    row('total', '', '', total),
-  ];
+    footer: [row('total', '', '', total)],
+    optional: ['MFU', 'tokens'],
+  };
 }
 
-/** The plan for people; at most 100 columns. */
-export function renderPlan(plan: Plan, style: Style = PLAIN): string {
+/** The plan for people. @param width columns of the terminal; at most 100 are used */
+export function renderPlan(plan: Plan, style: Style = PLAIN, width = TEXT_WIDTH): string {
+  const wrap = (text: string, rest = '  ') => wrapAt(text, { width, rest });
   const { cluster, model, stages, total, sensitivity, published, notes, rejected } = plan;
   const { usdPerHour, goodput, pue, loadFactor } = cluster;
   const { parameters } = model;
   const here = cluster.name === 'local' || cluster.name === LOCAL_GPU;
   const unit = cluster.name === 'local' ? 'core' : 'GPU';
-  const mtp = parameters.mtp > 0 ? `, and ${short(parameters.mtp)} to predict further tokens` : '';
+  const mtp =
+    parameters.mtp > 0 ? `, and ${formatCompact(parameters.mtp)} to predict further tokens` : '';
   const active =
-    parameters.active < parameters.total ? `, ${short(parameters.active)} active for a token` : '';
+    parameters.active < parameters.total
+      ? `, ${formatCompact(parameters.active)} active for a token`
+      : '';
   const lines = [
     style.bold(`${plan.recipe} on ${cluster.name}`),
     ...wrap(
-      `${short(total.gpuHours.value)} ${unit}-hours, ${elapsed(total.days.value)}, ${usd(total.usd.value)} (90% interval ${range(total.usd, usd)}), ${short(total.energyKwh.value)} kWh.`,
+      `${formatCompact(total.gpuHours.value)} ${unit}-hours, ${elapsed(total.days.value)}, ${usd(total.usd.value)} (90% interval ${range(total.usd, usd)}), ${formatCompact(total.energyKwh.value)} kWh.`,
     ),
     '',
-    ...wrap(`model    ${short(parameters.total)} parameters${active}${mtp}`, '         '),
+    ...wrap(`model    ${formatCompact(parameters.total)} parameters${active}${mtp}`, '         '),
     ...wrap(
       `machine  ${cluster.count} × ${cluster.accelerator} at ${usd(usdPerHour.value)} an hour (${[range(usdPerHour, usd), usdPerHour.source].filter((part) => part !== '').join('; ')}${usdPerHour.date === '' ? '' : `, ${usdPerHour.date}`})`,
       '         ',
@@ -168,12 +144,12 @@ export function renderPlan(plan: Plan, style: Style = PLAIN): string {
     ...(here
       ? []
       : wrap(
-          `assumed  ${formatShare(goodput.value, 0)} of the time makes progress (${range(goodput, percent)}), ${formatShare(loadFactor.value, 0)} of nameplate power, PUE ${digits(pue.value)}`,
+          `assumed  ${formatShare(goodput.value, 0)} of the time makes progress (${range(goodput, percent)}), ${formatShare(loadFactor.value, 0)} of nameplate power, PUE ${formatSignificant(pue.value)}`,
           '         ',
         )),
     '',
   ];
-  const table = columns(here ? localRows(plan) : clusterRows(plan), 1);
+  const table = tableLines(here ? localTable(plan) : clusterTable(plan), width);
   const last = table.length - 1;
   lines.push(style.bold(table[0]), ...table.slice(1, last));
   lines.push(
@@ -187,11 +163,11 @@ export function renderPlan(plan: Plan, style: Style = PLAIN): string {
       ['stage', 'a step', `tokens/s/${unit}`],
       ...stages.map(({ id, stepSeconds, tokensPerSecondPerGpu }) => [
         id,
-        `${digits(stepSeconds.value)} s`,
-        short(tokensPerSecondPerGpu.value),
+        `${formatSignificant(stepSeconds.value)} s`,
+        formatCompact(tokensPerSecondPerGpu.value),
       ]),
     ],
-    1,
+    [false, true, true],
   );
   lines.push(style.bold(`${head}  layout`));
   for (const [i, line] of named.entries())
@@ -200,14 +176,18 @@ export function renderPlan(plan: Plan, style: Style = PLAIN): string {
   if (published.length > 0) {
     const compared = published.map(({ what, gpuHours, predicted, relativeError }) => [
       what,
-      short(gpuHours),
-      short(predicted.value),
+      formatCompact(gpuHours),
+      formatCompact(predicted.value),
       `${relativeError < 0 ? '' : '+'}${percent(relativeError)}`,
       predicted.low <= gpuHours && gpuHours <= predicted.high ? 'yes' : 'no',
     ]);
-    const [title, ...body] = columns(
-      [['GPU-hours', 'published', 'predicted', 'error', 'in the interval'], ...compared],
-      1,
+    const [title, ...body] = tableLines(
+      {
+        head: ['GPU-hours', 'published', 'predicted', 'error', 'in the interval'],
+        right: [false, true, true, true, true],
+        rows: compared,
+      },
+      width,
     );
     lines.push('', style.bold(title), ...body);
     for (const source of new Set(published.map((one) => one.source)))
@@ -218,7 +198,7 @@ export function renderPlan(plan: Plan, style: Style = PLAIN): string {
     for (const { what, share } of sensitivity.slice(0, 6))
       lines.push(`${percent(share).padStart(6)}  ${what}`);
   }
-  lines.push(...whyOthersLost(plan, rejected, style));
+  lines.push(...whyOthersLost(plan, rejected, style, wrap));
   for (const text of notes) lines.push('', ...wrap(`note: ${text}`));
   lines.push(
     '',
@@ -237,7 +217,12 @@ export function renderPlan(plan: Plan, style: Style = PLAIN): string {
 const percent = (share: number): string => formatShare(share, Math.abs(share) < 0.1 ? 1 : 0);
 
 /** For the first stage with reasons: the nearest losers of each kind. */
-function whyOthersLost({ stages }: Plan, rejected: Plan['rejected'], style: Style): string[] {
+function whyOthersLost(
+  { stages }: Plan,
+  rejected: Plan['rejected'],
+  style: Style,
+  wrap: (text: string, rest: string) => string[],
+): string[] {
   const stage = stages.find(({ id }) => rejected.some((loser) => loser.stage === id))?.id;
   if (stage === undefined) return [];
   const losers = rejected.filter((loser) => loser.stage === stage);
@@ -254,7 +239,7 @@ function whyOthersLost({ stages }: Plan, rejected: Plan['rejected'], style: Styl
 
 function show(plan: Plan, { json }: Flags): void {
   if (json) printDocument(plan satisfies PlanDocument);
-  else print(renderPlan(plan, styleFor(process.stdout)));
+  else print(renderPlan(plan, styleFor(process.stdout), textWidth(process.stdout.columns)));
 }
 
 async function measureCore(): Promise<LocalDevice> {

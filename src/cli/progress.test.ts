@@ -67,7 +67,7 @@ describe('renderProgress', () => {
     expect(lines[3]).toMatch(/^ length {4}18\.88 {2}▁[▁▂▃▄▅▆▇█]+█$/);
     expect(lines[4]).toBe(' entropy 0.250 · lr 4.0e-4 · clipped 0.4%');
     // 60 steps of half a second are left, 10 s + 40 · 0.5 s have passed
-    expect(lines[5]).toBe(' 12,345 tok/s · elapsed 0:30 · left 0:30 · cost $0.0021');
+    expect(lines[5]).toBe(' 12,345 tok/s · elapsed 30 s · left 30 s · cost $0.0021');
     expect(lines).toHaveLength(6);
   });
 
@@ -89,7 +89,7 @@ describe('renderProgress', () => {
   it('has something to say before the first stage', () => {
     expect(renderProgress(initialState('x', stages, 0), 80)).toEqual([
       ' x · starting',
-      ' elapsed 0:00',
+      ' elapsed 0 s',
     ]);
   });
 });
@@ -124,7 +124,7 @@ describe('secondsLeft', () => {
     progress.done();
     const lines = String(stream.read()).split('\n');
     expect(lines[0]).toBe('≈ 80 s');
-    expect(lines[2]).toContain('left 1:14');
+    expect(lines[2]).toContain('left 1 min 14 s');
   });
 
   it('takes the rate of a distillation from the steps that train, not from those that sample', () => {
@@ -210,7 +210,7 @@ describe('lines that stay', () => {
     const state = midway();
     expect(
       reduceEvent(state, { ...base, type: 'stage-ended', stage: 'reason', kind: 'grpo' }),
-    ).toBe('✓ reason · 40 steps · reward 0.887 ▁▂▃▄▅▆▇█ · length 18.88 ▁▂▃▄▅▆▇█ · 0:20');
+    ).toBe('✓ reason · 40 steps · reward 0.887 ▁▂▃▄▅▆▇█ · length 18.88 ▁▂▃▄▅▆▇█ · 20 s');
     expect(
       reduceEvent(state, {
         ...base,
@@ -264,8 +264,8 @@ describe('createProgress', () => {
     progress.done();
     expect(text()).toBe(
       '[base] sft, 4 steps, stage 1 of 2\n' +
-        '[base 3/4, stage 1 of 2] loss 2.444 · elapsed 0:06 · stage left 0:02 · cost $0.0030\n' +
-        '✓ base · 4 steps · loss 2.083 █▃▂▁ · 0:08\n',
+        '[base 3/4, stage 1 of 2] loss 2.444 · elapsed 6.0 s · stage left 2.0 s · cost $0.0030\n' +
+        '✓ base · 4 steps · loss 2.083 █▃▂▁ · 8.0 s\n',
     );
   });
 
@@ -292,6 +292,6 @@ describe('createProgress', () => {
 
 it('renderPlain is one line', () => {
   expect(renderPlain(midway())).toBe(
-    '[reason 40/100, stage 2 of 2] reward 0.887 · accuracy 90.0% · length 18.88 · 12,345 tok/s · elapsed 0:30 · left 0:30 · cost $0.0021',
+    '[reason 40/100, stage 2 of 2] reward 0.887 · accuracy 90.0% · length 18.88 · 12,345 tok/s · elapsed 30 s · left 30 s · cost $0.0021',
   );
 });

@@ -8,16 +8,16 @@
  * The training loop may keep the event loop busy for a whole step. So a redraw happens on every
  * event that is late enough, and a timer only keeps the clock ticking in between.
  */
-import type { RunEvent } from '../usage/events.js';
 import {
   formatCount,
   formatDuration,
   formatNumber,
   formatShare,
   formatUsd,
-  sparkline,
-} from './format.js';
+} from '../base/text/index.js';
+import type { RunEvent } from '../usage/events.js';
 import { PLAIN, type Style, stripStyle, styleFor } from './output.js';
+import { sparkline } from './sparkline.js';
 
 export interface ProgressStage {
   id: string;

@@ -2,10 +2,12 @@
  * @file `reckoner train`: runs a recipe, shows it learning, and ends with what it can do now and
  * what it cost.
  */
+
 import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { UserError } from '../base/errors.js';
 import { readJson } from '../base/files.js';
+import { formatAbout, formatUsd } from '../base/text/index.js';
 import { billText, defaultPriceBook, parsePriceBook } from '../ledger/index.js';
 import type { RunPlan } from '../plan/local/local-plan.js';
 import { BACKENDS, type BackendKind } from '../policy/local/backend.js';
@@ -15,7 +17,6 @@ import { PRECISIONS, type Precision } from '../tensor/backends/webgpu/index.js';
 import { train } from '../train/train.js';
 import { readEvents } from '../usage/log.js';
 import { evaluationsOf, learnedLines, nextLines, readSamples } from './ending.js';
-import { formatRough, formatUsd } from './format.js';
 import {
   EXIT,
   integerOption,
@@ -104,11 +105,10 @@ export function trainCommand(): Command {
   );
 }
 
-/** `≈ 4.1 min, $0.0040 (3.2–5.9 min)`: what the run will take, and the 90% interval. */
+/** `≈ 4 min (90% interval 3 min 10 s to 5 min 50 s), $0.0040`: what a run will take. */
 export function planLine({ seconds, usd }: Pick<RunPlan['total'], 'seconds' | 'usd'>): string {
-  const [low, high] = [seconds.low, seconds.high].map(formatRough);
-  const [amount, unit] = low.split(' ');
-  return `≈ ${formatRough(seconds.value)}, ${formatUsd(usd.value)} (${high.endsWith(` ${unit}`) ? amount : low}–${high})`;
+  const [value, low, high] = [seconds.value, seconds.low, seconds.high].map(formatAbout);
+  return `≈ ${value} (90% interval ${low} to ${high}), ${formatUsd(usd.value)}`;
 }
 
 async function runTrain(

@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { UserError } from '../base/errors.js';
+import { formatShare, TEXT_WIDTH, tableLines, textWidth } from '../base/text/index.js';
 import type { Group } from '../planner/validate/report.js';
 import { type ValidationReport, validate } from '../planner/validate/validate.js';
 import { SCHEMA_VERSION, type ValidateDocument } from './documents.js';
@@ -27,12 +28,14 @@ export function validateFile(file: string): ValidationReport {
   return validate(text, file);
 }
 
-const percent = (fraction: number): string => `${(100 * fraction).toFixed(1)}%`;
-const signed = (fraction: number): string => `${fraction > 0 ? '+' : ''}${percent(fraction)}`;
-const KEY_WIDTH = 44;
+const signed = (fraction: number): string => `${fraction > 0 ? '+' : ''}${formatShare(fraction)}`;
 
 /** The report for people: errors by group, then why rows were skipped. */
-export function renderValidation(report: ValidationReport, style: Style = PLAIN): string {
+export function renderValidation(
+  report: ValidationReport,
+  style: Style = PLAIN,
+  width = TEXT_WIDTH,
+): string {
   const { rows, predicted, skipped, groups } = report;
   const lines = [`${predicted} of ${rows} rows predicted, ${skipped.length} skipped.`];
   const headings: [Group['by'], string][] = [
@@ -44,24 +47,22 @@ export function renderValidation(report: ValidationReport, style: Style = PLAIN)
   for (const [by, heading] of headings) {
     const members = groups.filter((group) => group.by === by);
     if (members.length === 0) continue;
-    lines.push(
-      '',
-      style.bold(
-        `${heading.padEnd(KEY_WIDTH)}     n  median error  90th pct     bias  in interval`,
-      ),
+    const [head, ...body] = tableLines(
+      {
+        head: [heading, 'n', 'median error', '90th pct', 'bias', 'in interval'],
+        right: [false, true, true, true, true, true],
+        rows: members.map(({ key, n, medianAbsError, p90AbsError, bias, coverage90 }) => [
+          key,
+          String(n),
+          formatShare(medianAbsError),
+          formatShare(p90AbsError),
+          signed(bias),
+          formatShare(coverage90),
+        ]),
+      },
+      width,
     );
-    for (const { key, n, medianAbsError, p90AbsError, bias, coverage90 } of members) {
-      const name =
-        key.length > KEY_WIDTH ? `${key.slice(0, KEY_WIDTH - 1)}…` : key.padEnd(KEY_WIDTH);
-      const numbers = [
-        String(n).padStart(6),
-        percent(medianAbsError).padStart(14),
-        percent(p90AbsError).padStart(10),
-        signed(bias).padStart(9),
-        percent(coverage90).padStart(13),
-      ];
-      lines.push(name + numbers.join(''));
-    }
+    lines.push('', style.bold(head), ...body);
   }
   if (skipped.length > 0) {
     const reasons = new Map<string, number>();
@@ -90,7 +91,10 @@ export function validateCommand(): Command {
       const report = validateFile(file);
       if (options.json)
         printDocument({ schemaVersion: SCHEMA_VERSION, ...report } satisfies ValidateDocument);
-      else print(renderValidation(report, styleFor(process.stdout)));
+      else
+        print(
+          renderValidation(report, styleFor(process.stdout), textWidth(process.stdout.columns)),
+        );
     });
   return withExamples(
     command,

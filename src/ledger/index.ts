@@ -21,7 +21,7 @@ export {
   ownershipTerms,
 } from './capital/index.js';
 export { CLAIMS, type ClaimDocument, claimText, evaluateClaim, readClaim } from './claims/index.js';
-export { billMarkdown, billText, type PrintStyle } from './render/bill.js';
+export { billMarkdown, billText } from './render/bill.js';
 export {
   type Bill,
   type BilledRun,

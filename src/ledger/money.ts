@@ -6,6 +6,7 @@
  * total equals the sum of its lines, however they are grouped. Amounts leave the ledger as strings.
  */
 import { Decimal as Base } from 'decimal.js';
+import { groupDigits } from '../base/text/numbers.js';
 
 /** Enough digits that sums and products of a bill's numbers are exact before the one rounding. */
 export const Decimal = Base.clone({
@@ -68,9 +69,8 @@ export function apportion(
 /** `$1,234.50`; with `decimals` digits after the point. */
 export function formatUsd(amount: Decimal | string, decimals: number): string {
   const value = new Decimal(amount);
-  const [whole, fraction] = value.abs().toFixed(decimals).split('.');
-  const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ',');
-  return `${value.isNegative() && !value.isZero() ? '-' : ''}$${grouped}${fraction ? `.${fraction}` : ''}`;
+  const sign = value.isNegative() && !value.isZero() ? '-' : '';
+  return `${sign}$${groupDigits(value.abs().toFixed(decimals))}`;
 }
 
 /**

@@ -8,10 +8,9 @@
  * once.
  */
 
+import { columns, TEXT_WIDTH, textWidth, wrap } from '../../base/text/index.js';
 import type { ClaimDocument } from './schema.js';
 import { shortNumber, shortUsd, withUnit } from './text.js';
-
-export const CLAIM_WIDTH = 100;
 
 type Paint = (text: string) => string;
 
@@ -45,9 +44,9 @@ export interface ClaimTextOptions {
 
 export function claimText(
   claim: ClaimDocument,
-  { style = PLAIN, width = CLAIM_WIDTH, all = false }: ClaimTextOptions = {},
+  { style = PLAIN, width = TEXT_WIDTH, all = false }: ClaimTextOptions = {},
 ): string {
-  const columns = Math.max(72, Math.min(CLAIM_WIDTH, width));
+  const columns = textWidth(width, 72);
   const page: Page = { style, width: columns, sources: [] };
   const parts = [
     head(claim, page),
@@ -79,19 +78,8 @@ function cite(page: Page, source: string): string {
   return `[${[...new Set(numbers)].sort((a, b) => a - b).join(', ')}]`;
 }
 
-function wrap(text: string, indent: string, width: number, first = indent): string[] {
-  const lines: string[] = [];
-  let line = first;
-  let empty = true;
-  for (const word of text.split(' ')) {
-    if (!empty && line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = indent + word;
-    } else line += empty ? word : ` ${word}`;
-    empty = false;
-  }
-  return [...lines, line];
-}
+const indented = (text: string, rest: string, width: number, first = rest): string[] =>
+  wrap(text, { first, rest, width });
 
 function title(text: string, { style, width }: Page): string {
   const rule = '─'.repeat(Math.max(3, width - text.length - 4));
@@ -102,7 +90,7 @@ function head(claim: ClaimDocument, page: Page): string {
   const { style, width } = page;
   const said = claim.said.flatMap(({ what, who, when, source }) => [
     `  ${style.cyan(who)} ${style.dim(`${when} ${cite(page, source)}`)}`,
-    ...wrap(what, '    ', width),
+    ...indented(what, '    ', width),
   ]);
   return [style.bold(claim.title), '', ...said].join('\n');
 }
@@ -159,10 +147,10 @@ function legText(claim: ClaimDocument, leg: ClaimDocument['path'][number], page:
         ),
       );
       const text = `${step.why} ${cite(page, step.source)}`;
-      lines.push(...wrap(text, '      ', width).map(style.dim));
+      lines.push(...indented(text, '      ', width).map(style.dim));
       if (step.converts !== undefined)
         lines.push(
-          ...wrap(`converts: ${step.converts}`, '        ', width, '      ').map(style.cyan),
+          ...indented(`converts: ${step.converts}`, '        ', width, '      ').map(style.cyan),
         );
     }
     const bar = style.cyan(solid(Math.abs(figure.usd) / largest, room));
@@ -221,7 +209,7 @@ function looseFigures(claim: ClaimDocument, page: Page): string {
         page,
         page.style.bold,
       ),
-      ...(oneLine || short === '' ? [] : wrap(rest, '      ', page.width).map(page.style.dim)),
+      ...(oneLine || short === '' ? [] : indented(rest, '      ', page.width).map(page.style.dim)),
     ];
   });
   return [title(claim.path.length === 0 ? 'Figures' : 'Further figures', page), ...lines].join(
@@ -239,7 +227,7 @@ function corrections({ corrections: all }: ClaimDocument, page: Page): string {
     return [
       `  ${style.red('✗')} ${told}${beside ? `  ${style.dim(kind)}` : ''}`,
       ...(beside ? [] : [`    ${style.dim(kind)}`]),
-      ...wrap(instead, '    ', width),
+      ...indented(instead, '    ', width),
     ];
   });
   return [title('Where the retelling goes wrong', page), ...lines].join('\n');
@@ -255,36 +243,23 @@ interface Row {
   note?: string;
 }
 
-/**
- * Columns as wide as they must be; the label has what is left, and loses its end where that is too
- * little.
- */
+/** Rows of a label and cells; the label is cut where a line would be too wide. */
 function table(
   rows: readonly Row[],
   alignRight: readonly boolean[],
   { style, width }: Page,
 ): string[] {
-  const widths = alignRight.map((_, i) => Math.max(...rows.map(({ cells }) => cells[i].length)));
-  const room = width - 2 - widths.reduce((sum, cell) => sum + cell + 1, 0);
-  const label = Math.min(room, Math.max(...rows.map((row) => row.label.length)));
-  return rows.flatMap((row) => {
-    const fitted =
-      row.label.length > label ? `${row.label.slice(0, label - 1)}…` : row.label.padEnd(label);
-    const cells = row.cells.map((cell, i) => {
-      const last = i === widths.length - 1;
-      const padded = alignRight[i]
-        ? cell.padStart(widths[i])
-        : last
-          ? cell
-          : cell.padEnd(widths[i]);
-      return (row.paint[i] ?? style.dim)(padded);
-    });
-    const note =
-      row.note === undefined || row.note === ''
-        ? []
-        : wrap(row.note, '      ', width).map(style.dim);
-    return [`  ${[fitted, ...cells].join(' ')}`.trimEnd(), ...note];
+  const cells = rows.map(({ label, cells: own }) => [label, ...own]);
+  const lines = columns(cells, [false, ...alignRight], {
+    gap: 1,
+    width: width - 2,
+    paint: (cell, row, column) =>
+      column === 0 ? cell : (rows[row].paint[column - 1] ?? style.dim)(cell),
   });
+  return rows.flatMap(({ note = '' }, i) => [
+    `  ${lines[i]}`,
+    ...(note === '' ? [] : indented(note, '      ', width).map(style.dim)),
+  ]);
 }
 
 function ratios(claim: ClaimDocument, page: Page): string {
@@ -363,7 +338,7 @@ function definitions({ definitions: all }: ClaimDocument, page: Page): string {
   const entries = Object.entries(all);
   if (entries.length === 0) return '';
   const lines = entries.flatMap(([word, meaning]) => {
-    const [first, ...rest] = wrap(`${word}: ${meaning}`, '    ', page.width, '  ');
+    const [first, ...rest] = indented(`${word}: ${meaning}`, '    ', page.width, '  ');
     return [first.replace(word, page.style.bold(word)), ...rest];
   });
   return [title('Words', page), ...lines].join('\n');
@@ -378,7 +353,7 @@ function leftOut({ leftOut: all }: ClaimDocument, page: Page): string {
 function sourceList(page: Page): string {
   const digits = String(page.sources.length).length;
   const lines = page.sources.flatMap((source, i) =>
-    wrap(source, ' '.repeat(digits + 5), page.width, `  [${String(i + 1).padStart(digits)}] `),
+    indented(source, ' '.repeat(digits + 5), page.width, `  [${String(i + 1).padStart(digits)}] `),
   );
   return [title('Sources', page), ...lines.map(page.style.dim)].join('\n');
 }

@@ -2,14 +2,8 @@
  * @file Amounts in a claim's texts: `{v3-headline}` becomes `$5.576M`, so that prose cannot
  * disagree with what was computed.
  */
+import { formatCompact } from '../../base/text/numbers.js';
 import { Decimal } from '../money.js';
-
-const SIZES: readonly [Decimal, string][] = [
-  [new Decimal(1e12), 'T'],
-  [new Decimal(1e9), 'B'],
-  [new Decimal(1e6), 'M'],
-  [new Decimal(1e3), 'K'],
-];
 
 /** Four significant digits with a letter for the size: `$5.576M`, `$944M`, `$1.39`, `-$12.4K`. */
 export function shortUsd(amount: Decimal | number | string): string {
@@ -19,11 +13,10 @@ export function shortUsd(amount: Decimal | number | string): string {
 
 /** The same without a dollar sign. */
 export function shortNumber(amount: Decimal | number | string, digits = 4): string {
-  const value = new Decimal(amount);
-  const rounded = value.toSignificantDigits(digits);
-  const [size, letter] = SIZES.find(([size]) => rounded.abs().gte(size)) ?? [new Decimal(1), ''];
-  const scaled = rounded.div(size);
-  return `${scaled.toFixed()}${letter}`;
+  return formatCompact(new Decimal(amount).toNumber(), digits).replace(
+    /(?:(\.\d*?[1-9])|\.)0+(?=\D*$)/,
+    '$1',
+  );
 }
 
 /** A value in its unit: `0.64%`, `$1.39/GPU-h`, `226.9 node`. */

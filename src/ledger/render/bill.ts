@@ -6,25 +6,25 @@
  * so that what is printed adds up to the printed total (largest remainder).
  */
 
+import {
+  ascii,
+  formatDuration,
+  formatScaled,
+  formatShare,
+  formatSignificant,
+  markdown,
+  markdownTable,
+  PLAIN_STYLE,
+  type Table,
+  type TextStyle,
+  tableText,
+  textWidth,
+  wrap,
+} from '../../base/text/index.js';
 import { apportion, Decimal, decimalsFor, formatUsd, sum } from '../money.js';
 import type { Bill } from '../statement/bill.js';
 import type { Gain } from '../statement/gain.js';
 import type { BillLine, Column } from '../statement/lines.js';
-
-export const PRINT_WIDTH = 100;
-
-/** Rows of cells; the first is the head. */
-interface Table {
-  title: string;
-  head: string[];
-  /** For each column, true when its cells are numbers and align right. */
-  right: boolean[];
-  rows: string[][];
-  /** Rows at the end that are set off by a rule. */
-  footer: string[][];
-  /** Columns that a narrow terminal can do without, by their heads. */
-  optional?: string[];
-}
 
 interface Document {
   title: string;
@@ -35,16 +35,8 @@ interface Document {
   brief: { facts: number; tables: Table[] };
 }
 
-/** Styles of a terminal; each returns its text with or without escape sequences. */
-export interface PrintStyle {
-  bold(text: string): string;
-  dim(text: string): string;
-}
-
-const PLAIN: PrintStyle = { bold: (text) => text, dim: (text) => text };
-
 export interface BillTextOptions {
-  style?: PrintStyle;
+  style?: TextStyle;
   /** Columns of the terminal; at most 100 are used. */
   width?: number;
   /** Only both totals, what it cost and what was gained. */
@@ -53,14 +45,14 @@ export interface BillTextOptions {
 
 export function billText(bill: Bill, options: BillTextOptions = {}): string {
   const { title, facts, tables, notes, brief } = documentOf(bill);
-  const style = options.style ?? PLAIN;
-  const width = Math.max(40, Math.min(PRINT_WIDTH, options.width ?? PRINT_WIDTH));
+  const style = options.style ?? PLAIN_STYLE;
+  const width = textWidth(options.width, 40);
   const lines = (texts: string[], first: string, rest: string) =>
-    ascii(texts.flatMap((text) => wrap(text, first, rest, width)).join('\n'));
+    texts.flatMap((text) => wrap(ascii(text), { first, rest, width })).join('\n');
   const parts = [
     `${style.bold(ascii(title))}\n${style.dim('='.repeat(Math.min(title.length, width)))}\n` +
       lines(options.brief ? facts.slice(0, brief.facts) : facts, '', '  '),
-    ...(options.brief ? brief.tables : tables).map((table) => textTable(table, style, width)),
+    ...(options.brief ? brief.tables : tables).map((table) => tableText(table, { style, width })),
   ];
   if (!options.brief && notes.length > 0)
     parts.push(`${style.bold('Notes')}\n${style.dim(lines(notes, '  - ', '    '))}`);
@@ -69,9 +61,10 @@ export function billText(bill: Bill, options: BillTextOptions = {}): string {
 
 export function billMarkdown(bill: Bill): string {
   const { title, facts, tables, notes } = documentOf(bill);
-  const parts = [`## ${title}`, facts.map((fact) => `- ${fact}`).join('\n')];
+  const list = (texts: readonly string[]) => texts.map((text) => `- ${markdown(text)}`).join('\n');
+  const parts = [`## ${markdown(title)}`, list(facts)];
   for (const table of tables) parts.push(`### ${table.title}`, markdownTable(table));
-  if (notes.length > 0) parts.push('### Notes', notes.map((note) => `- ${note}`).join('\n'));
+  if (notes.length > 0) parts.push('### Notes', list(notes));
   return parts.join('\n\n');
 }
 
@@ -225,7 +218,7 @@ function costTable(bill: Bill): Table {
     right: [...(severalRuns ? [false] : []), false, false, true, true, true, false],
     rows: rows.map((row) => [
       ...row.label,
-      `${significant(row.quantity.toNumber())} ${row.unit === 'core-hour' ? 'core-h' : row.unit}`,
+      `${formatSignificant(row.quantity.toNumber(), 4)} ${row.unit === 'core-hour' ? 'core-h' : row.unit}`,
       cell(row, 'headline'),
       cell(row, 'full'),
       [...row.basis].join(', '),
@@ -285,7 +278,7 @@ function gainTable(bill: Bill): Table {
     rows: bill.gains.map((gain) => [
       gain.task,
       `${gain.from.label} -> ${gain.to.label}${gain.overall ? ' (overall)' : ''}`,
-      `${percent(gain.from.accuracy)} -> ${percent(gain.to.accuracy)}`,
+      `${formatShare(gain.from.accuracy)} -> ${formatShare(gain.to.accuracy)}`,
       gainCell(gain),
       gain.usdPerCorrectAnswerGained
         ? formatUsd(gain.usdPerCorrectAnswerGained.headline, decimals)
@@ -320,13 +313,13 @@ function workTable(bill: Bill): Table {
   ) => [
     name,
     purpose,
-    duration(w.wallSeconds),
-    scaled(w.tokensIn),
-    scaled(w.tokensOut),
-    scaled(w.modelFlops, 'FLOP'),
-    perSecond === null ? '-' : scaled(perSecond, 'FLOP/s'),
-    scaled(w.energyJoules, 'J'),
-    scaled(memory, 'B'),
+    formatDuration(w.wallSeconds),
+    formatScaled(w.tokensIn),
+    formatScaled(w.tokensOut),
+    formatScaled(w.modelFlops, 'FLOP'),
+    perSecond === null ? '-' : formatScaled(perSecond, 'FLOP/s'),
+    formatScaled(w.energyJoules, 'J'),
+    formatScaled(memory, 'B'),
   ];
   return {
     title: 'What was done for it (lost work apart)',
@@ -381,10 +374,10 @@ function planTable(bill: Bill): Table {
     { predicted, measured, residual }: Omit<(typeof stages)[number], 'stage'>,
   ): string[] => [
     name,
-    duration(predicted.seconds),
-    `${duration(predicted.secondsLow)} .. ${duration(predicted.secondsHigh)}`,
-    measured ? duration(measured.seconds) : '-',
-    residual === null ? '-' : `${residual < 0 ? '' : '+'}${percent(residual)}`,
+    formatDuration(predicted.seconds),
+    `${formatDuration(predicted.secondsLow)} .. ${formatDuration(predicted.secondsHigh)}`,
+    measured ? formatDuration(measured.seconds) : '-',
+    residual === null ? '-' : `${residual < 0 ? '' : '+'}${formatShare(residual)}`,
     formatUsd(predicted.usd, decimals),
     measured ? formatUsd(measured.usd, decimals) : '-',
   ];
@@ -402,7 +395,7 @@ function planTable(bill: Bill): Table {
 function priceNotes(bill: Bill): string[] {
   const used = new Map<string, string>();
   for (const { item, unitPrice, unit } of bill.lines) {
-    const price = significant(Number(unitPrice.usd))
+    const price = formatSignificant(Number(unitPrice.usd), 4)
       .replace(/(\.\d*?)0+$/, '$1')
       .replace(/\.$/, '');
     used.set(
@@ -420,122 +413,7 @@ function otherModeNote(bill: Bill): string {
   return `The same in full on ${mode === 'own' ? 'an owned machine (depreciation and electricity)' : 'a rented machine'}: ${a} (${b} .. ${c}); --prices ${mode} shows it.`;
 }
 
-// ── form ─────────────────────────────────────────────────────────────────────────────────────────
-
-function textTable(table: Table, style: PrintStyle, limit: number): string {
-  const { title, head, right, rows, footer, optional = [] } = table;
-  const texts = [head, ...rows, ...footer].map((row) => row.map(ascii));
-  const widths = head.map((_, column) => Math.max(...texts.map((row) => row[column].length)));
-  // Too wide: leave out what can be spared, then shorten the text columns, widest first. Numbers
-  // are never cut.
-  let excess = widths.reduce((total, width) => total + width, 0) + 2 * (widths.length - 1) - limit;
-  const spared = optional.length > 0 ? head.indexOf(optional[0]) : -1;
-  if (excess > 0 && spared >= 0) {
-    const without = <T>(row: T[]): T[] => row.filter((_, i) => i !== spared);
-    const smaller = {
-      ...table,
-      head: without(head),
-      right: without(right),
-      rows: rows.map(without),
-      footer: footer.map(without),
-    };
-    return textTable({ ...smaller, optional: optional.slice(1) }, style, limit);
-  }
-  for (; excess > 0; excess--) {
-    const widest = widths.reduce(
-      (best, width, i) => (!right[i] && (best < 0 || width > widths[best]) ? i : best),
-      -1,
-    );
-    if (widest < 0 || widths[widest] <= 6) break;
-    widths[widest]--;
-  }
-  const fit = (text: string, i: number): string => {
-    if (right[i]) return text.padStart(widths[i]);
-    return text.length > widths[i] ? `${text.slice(0, widths[i] - 2)}..` : text.padEnd(widths[i]);
-  };
-  const lines = texts.map((row) => row.map(fit).join('  ').trimEnd());
-  const rule = style.dim(
-    '-'.repeat(widths.reduce((total, width) => total + width, 0) + 2 * (widths.length - 1)),
-  );
-  const end = footer.length > 0 ? [rule, ...lines.slice(1 + rows.length).map(style.bold)] : [];
-  return [style.bold(title), rule, lines[0], rule, ...lines.slice(1, 1 + rows.length), ...end].join(
-    '\n',
-  );
-}
-
-function markdownTable({ head, right, rows, footer }: Table): string {
-  const line = (row: string[]) =>
-    `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
-  const bold = (row: string[]) => row.map((cell) => (cell === '' ? '' : `**${cell}**`));
-  return [
-    line(head),
-    `| ${right.map((isRight) => (isRight ? '---:' : '---')).join(' | ')} |`,
-    ...rows.map(line),
-    ...footer.map((row) => line(bold(row))),
-  ].join('\n');
-}
-
-function wrap(text: string, first: string, rest: string, width: number): string[] {
-  const lines: string[] = [];
-  let line = first;
-  let start = true;
-  for (const word of text.split(' ')) {
-    if (!start && line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = rest + word;
-    } else {
-      line += start ? word : ` ${word}`;
-    }
-    start = false;
-  }
-  return [...lines, line];
-}
-
-/** Sources may have curly quotes or dashes; a terminal may not. */
-function ascii(text: string): string {
-  return text
-    .replace(/[‘’]/g, "'")
-    .replace(/[“”]/g, '"')
-    .replace(/[–—]/g, '-')
-    .normalize('NFKD')
-    .replace(/[\u0300-\u036f]/g, '')
-    .replace(/[^\n\x20-\x7e]/g, '?');
-}
-
 /** `2026-01-02 03:04 UTC`. */
 function minute(time: string): string {
   return time === '' ? 'unknown' : `${time.slice(0, 10)} ${time.slice(11, 16)} UTC`;
-}
-
-const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;
-
-/** `93.1 s`, `21.4 min`, `33.8 h`. */
-function duration(seconds: number): string {
-  if (seconds < 999.95) return `${seconds.toFixed(1)} s`;
-  return seconds < 59_997 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`;
-}
-
-/** Four significant digits without an exponent, whatever the size. */
-function significant(value: number): string {
-  if (value === 0) return '0';
-  const digits = Math.max(0, 3 - Math.floor(Math.log10(Math.abs(value))));
-  return digits === 0
-    ? Math.round(value).toLocaleString('en-US')
-    : value.toFixed(Math.min(digits, 12));
-}
-
-const PREFIXES = ['', 'k', 'M', 'G', 'T', 'P', 'E', 'Z', 'Y'];
-
-/** Three significant digits with a decimal prefix: `1.23 GFLOP/s`. */
-function scaled(value: number, unit = ''): string {
-  const size = Math.abs(value);
-  let power =
-    size < 1 ? 0 : Math.min(PREFIXES.length - 1, Math.floor(Math.log10(size) / 3 + 1e-12));
-  if (Number((value / 1000 ** power).toPrecision(3)) >= 1000 && power < PREFIXES.length - 1)
-    power++;
-  const scaledValue = value / 1000 ** power;
-  const number =
-    power === 0 && Number.isInteger(value) ? String(value) : scaledValue.toPrecision(3);
-  const suffix = `${PREFIXES[power]}${unit}`;
-  return suffix === '' ? number : unit === '' ? `${number}${suffix}` : `${number} ${suffix}`;
 }

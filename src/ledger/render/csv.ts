@@ -5,22 +5,12 @@
  * FOCUS knows no *headline* and no *purpose*: they travel as `x_` columns, which the specification
  * leaves to the provider.
  */
+import { csvCell } from '../../base/text/index.js';
 import { UNIT_OF } from '../import/source.js';
 import type { Statement, StatementLine } from '../statement/statement.js';
 
-/**
- * Excel and its like run what begins so; such text gets an apostrophe before it. Numbers are left
- * alone.
- */
-const FORMULA = /^[=+@\t\r]|^-(?![\d.])/;
-
 function record(fields: readonly (string | number | null)[]): string {
-  const cells = fields.map((field) => {
-    const text = field === null ? '' : String(field);
-    const safe = FORMULA.test(text) ? `'${text}` : text;
-    return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
-  });
-  return `${cells.join(',')}\r\n`;
+  return `${fields.map((field) => csvCell(field === null ? '' : String(field))).join(',')}\r\n`;
 }
 
 /** Columns of the ledger's own CSV and Parquet. */

@@ -2,9 +2,10 @@
  * @file A statement as one HTML page: the waterfall and the tables. It stands alone: no script, no
  * font, no request; a policy in the page forbids them. Every text from outside is escaped.
  */
+import { html, type Table } from '../../base/text/index.js';
 import type { Statement } from '../statement/statement.js';
-import { factsOf, type Table, tablesOf } from './tables.js';
-import { escapeHtml, waterfallSvg } from './waterfall.js';
+import { factsOf, tablesOf } from './tables.js';
+import { waterfallSvg } from './waterfall.js';
 
 const STYLE = `
 :root { color-scheme: light dark; --ink: #1c2126; --paper: #ffffff; --line: #d5dade; --total: #2f5d8a; --more: #c26a2d; --less: #3f8f5f; }
@@ -28,8 +29,8 @@ export function htmlPage(title: string, body: readonly string[], style = ''): st
     '<html lang="en"><head><meta charset="utf-8">',
     `<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">`,
     '<meta name="viewport" content="width=device-width, initial-scale=1">',
-    `<title>${escapeHtml(title)}</title><style>${STYLE}${style}</style></head>`,
-    `<body><main><h1>${escapeHtml(title)}</h1>${body[0] ?? ''}`,
+    `<title>${html(title)}</title><style>${STYLE}${style}</style></head>`,
+    `<body><main><h1>${html(title)}</h1>${body[0] ?? ''}`,
     ...body.slice(1),
     '</main></body></html>',
     '',
@@ -38,20 +39,20 @@ export function htmlPage(title: string, body: readonly string[], style = ''): st
 
 export function statementHtml(statement: Statement): string {
   const list = (items: readonly string[]) =>
-    `<ul>${items.map((item) => `<li>${escapeHtml(item)}</li>`).join('')}</ul>`;
+    `<ul>${items.map((item) => `<li>${html(item)}</li>`).join('')}</ul>`;
   return htmlPage(statement.title, [
     list(factsOf(statement)),
     `<h2>From headline to full</h2>${waterfallSvg(statement)}`,
     ...tablesOf(statement).map(
-      (table) => `<h2>${escapeHtml(table.title)}</h2><div class="wide">${htmlTable(table)}</div>`,
+      (table) => `<h2>${html(table.title ?? '')}</h2><div class="wide">${htmlTable(table)}</div>`,
     ),
     statement.notes.length > 0 ? `<h2>Notes</h2>${list(statement.notes)}` : '',
   ]);
 }
 
-export function htmlTable({ head, right, rows, footer }: Omit<Table, 'title'>): string {
+export function htmlTable({ head, right, rows, footer = [] }: Omit<Table, 'title'>): string {
   const cells = (row: readonly string[], tag: 'th' | 'td') =>
-    `<tr>${row.map((cell, i) => `<${tag}${right[i] ? ' class="right"' : ''}>${escapeHtml(cell)}</${tag}>`).join('')}</tr>`;
+    `<tr>${row.map((cell, i) => `<${tag}${right[i] ? ' class="right"' : ''}>${html(cell)}</${tag}>`).join('')}</tr>`;
   const body = rows.map((row) => cells(row, 'td')).join('');
   const end =
     footer.length > 0 ? `<tfoot>${footer.map((row) => cells(row, 'td')).join('')}</tfoot>` : '';

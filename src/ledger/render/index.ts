@@ -2,8 +2,8 @@
  * @file Every way to print a statement, by the name that `--format` takes.
  */
 import { writeFileAtomic } from '../../base/files.js';
+import type { TextStyle } from '../../base/text/index.js';
 import type { Statement } from '../statement/statement.js';
-import type { PrintStyle } from './bill.js';
 import { statementCsv, statementFocusCsv } from './csv.js';
 import { statementHtml } from './html.js';
 import { writeStatementParquet } from './parquet.js';
@@ -23,7 +23,7 @@ export type StatementFormat = (typeof STATEMENT_FORMATS)[number];
 export function formatStatement(
   statement: Statement,
   format: Exclude<StatementFormat, 'parquet'>,
-  options: { style?: PrintStyle; width?: number } = {},
+  options: { style?: TextStyle; width?: number } = {},
 ): string {
   if (format === 'text') return statementText(statement, options);
   return {

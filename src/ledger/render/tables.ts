@@ -4,17 +4,9 @@
  * Lines are merged by model, purpose and kind, since what a reader wants of ten thousand jobs is
  * what they were for. Printed amounts of a column add up to its printed total (largest remainder).
  */
+import { formatCount, type Table } from '../../base/text/index.js';
 import { apportion, Decimal, decimalsFor, formatUsd, sum } from '../money.js';
 import type { Statement, StatementLine } from '../statement/statement.js';
-
-export interface Table {
-  title: string;
-  head: string[];
-  /** For each column, true when its cells are numbers. */
-  right: boolean[];
-  rows: string[][];
-  footer: string[][];
-}
 
 /** `$1,234.50`, or `1,234.50 EUR`. */
 export function formatMoney(amount: Decimal | string, decimals: number, currency: string): string {
@@ -175,13 +167,12 @@ function ruleTable({ rules }: Statement): Table {
     title: 'Rules that decided',
     head: ['Rule', 'Rows'],
     right: [false, true],
-    rows: rules.map(({ rule, rows }) => [rule, rows.toLocaleString('en-US')]),
+    rows: rules.map(({ rule, rows }) => [rule, formatCount(rows)]),
     footer: [],
   };
 }
 
 function fileTable({ imports }: Statement): Table {
-  const count = (n: number): string => n.toLocaleString('en-US');
   return {
     title: 'Files',
     head: ['File', 'Format', 'Rows', 'Malformed', 'Skipped', 'Repeated', 'Refused'],
@@ -189,13 +180,13 @@ function fileTable({ imports }: Statement): Table {
     rows: imports.files.map((one) => [
       one.path,
       one.format,
-      count(one.rows),
-      count(one.malformed),
+      formatCount(one.rows),
+      formatCount(one.malformed),
       Object.entries(one.skipped)
-        .map(([why, n]) => `${count(n)} ${why}`)
+        .map(([why, n]) => `${formatCount(n)} ${why}`)
         .join('; ') || '0',
-      count(one.duplicates + one.split),
-      count(one.refused),
+      formatCount(one.duplicates + one.split),
+      formatCount(one.refused),
     ]),
     footer: [],
   };

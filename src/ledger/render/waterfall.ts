@@ -5,6 +5,7 @@
  * on the axis. Sizes are for a page of 860 pixels; colours come from CSS variables of the page,
  * with defaults.
  */
+import { html } from '../../base/text/index.js';
 import { Decimal } from '../money.js';
 import type { Statement } from '../statement/statement.js';
 import { formatMoney } from './tables.js';
@@ -39,20 +40,6 @@ export function barsOf({ totals, bridge }: Pick<Statement, 'totals' | 'bridge'>)
   return bars;
 }
 
-/** Text for HTML and for SVG, in an element or in an attribute. */
-export function escapeHtml(text: string): string {
-  const entities: Record<string, string> = {
-    '&': '&amp;',
-    '<': '&lt;',
-    '>': '&gt;',
-    '"': '&quot;',
-    "'": '&#39;',
-  };
-  return text
-    .replace(/[&<>"']/g, (character) => entities[character])
-    .replace(/[^\P{Cc}\n\t]/gu, '?');
-}
-
 const [WIDTH, ROW, LABEL, RIGHT] = [860, 30, 300, 130];
 
 export function waterfallSvg(statement: Pick<Statement, 'totals' | 'bridge' | 'currency'>): string {
@@ -72,13 +59,13 @@ export function waterfallSvg(statement: Pick<Statement, 'totals' | 'bridge' | 'c
         ? ''
         : `<path class="link" d="M${fixed(x(Number(to)))} ${y + 18}V${y + ROW}"/>`;
     return (
-      `<g><title>${escapeHtml(`${label}: ${shown}`)}</title>` +
-      `<text x="${LABEL - 10}" y="${y + 13}" text-anchor="end">${escapeHtml(label)}</text>` +
+      `<g><title>${html(`${label}: ${shown}`)}</title>` +
+      `<text x="${LABEL - 10}" y="${y + 13}" text-anchor="end">${html(label)}</text>` +
       `<rect class="${kind}" x="${fixed(a)}" y="${y}" width="${fixed(Math.max(1, b - a))}" height="18" rx="2"/>${link}` +
-      `<text class="number" x="${fixed(b + 8)}" y="${y + 13}">${escapeHtml(shown)}</text></g>`
+      `<text class="number" x="${fixed(b + 8)}" y="${y + 13}">${html(shown)}</text></g>`
     );
   });
   const height = bars.length * ROW + 6;
   const description = `From headline to full: ${bars.map(({ label, amount }) => `${label} ${formatMoney(amount, 2, statement.currency)}`).join(', ')}`;
-  return `<svg class="waterfall" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${escapeHtml(description)}" xmlns="http://www.w3.org/2000/svg">${rows.join('')}</svg>`;
+  return `<svg class="waterfall" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${html(description)}" xmlns="http://www.w3.org/2000/svg">${rows.join('')}</svg>`;
 }

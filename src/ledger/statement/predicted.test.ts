@@ -68,7 +68,7 @@ describe('a bill with a plan', () => {
     expect(billDocument.safeParse(JSON.parse(JSON.stringify(bill))).error).toBeUndefined();
     const text = billText(bill);
     expect(text).toMatch(
-      /base +100\.0 s +50\.0 s \.\. 200\.0 s +120\.0 s +\+20\.0% +\$0\.02\d* +\$0\.024/,
+      /base +1 min 40 s +50 s \.\. 3 min 20 s +2 min +\+20\.0% +\$0\.02\d* +\$0\.024/,
     );
     expect(text).toMatch(/Total +152\.0 s .* 161\.0 s +\+5\.9%/);
   });

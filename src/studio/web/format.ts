@@ -1,45 +1,37 @@
 /**
- * @file Numbers as people read them: units, few digits, no jumps in width (figures are tabular).
+ * @file Numbers as the pages write them: those of `base/text` with a typographic minus sign, times
+ * in the reader's zone, and the names and units of metrics.
  */
-const formats = new Map<string, Intl.NumberFormat>();
+import {
+  formatBytes,
+  formatCompact,
+  formatCount,
+  formatDuration,
+  formatScientific,
+  formatShare,
+  formatShareRange,
+  formatSignificant,
+  formatUsdCompact,
+} from '../../base/text/numbers.js';
 
-/** Making a format takes longer than using it, and a page has hundreds of numbers. */
-function plain(value: number, least: number, most: number): string {
-  const key = `${least} ${most}`;
-  let format = formats.get(key);
-  if (format === undefined) {
-    format = new Intl.NumberFormat('en-US', {
-      minimumFractionDigits: least,
-      maximumFractionDigits: most,
-    });
-    formats.set(key, format);
-  }
-  return format.format(value);
-}
+const minus = (text: string): string => text.replaceAll('-', '−');
 
 /** Three significant digits with a suffix: 2.66M. */
-export function compact(value: number): string {
-  const size = Math.abs(value);
-  if (size === 0) return '0';
-  for (const [unit, suffix] of [
-    [1e15, 'e15'],
-    [1e12, 'T'],
-    [1e9, 'B'],
-    [1e6, 'M'],
-    [1e3, 'K'],
-  ] as const) {
-    if (size >= unit * 0.9995) return `${significant(value / unit)}${suffix}`;
-  }
-  return significant(value);
-}
-
-export function significant(value: number, digits = 3): string {
-  const size = Math.abs(value);
-  if (size === 0) return '0';
-  if (size < 1e-4) return scientific(value);
-  const places = Math.min(6, Math.max(0, digits - 1 - Math.floor(Math.log10(size))));
-  return plain(value, places, places).replace('-', '−');
-}
+export const compact = (value: number): string => minus(formatCompact(value));
+export const significant = (value: number, digits = 3): string =>
+  minus(
+    value !== 0 && Math.abs(value) < 1e-4
+      ? formatScientific(value)
+      : formatSignificant(value, digits),
+  );
+/** Dollars: $5.58M, $12.40, $0.0068, $0.000054. */
+export const usd = (value: number): string => minus(formatUsdCompact(value));
+export const percent = formatShare;
+export const percentRange = formatShareRange;
+export const count = (value: number): string => minus(formatCount(value));
+export const duration = formatDuration;
+export const bytes = formatBytes;
+const scientific = (value: number): string => minus(formatScientific(value));
 
 /** What was typed into a field. @throws Error that names the field */
 export function typed(label: string, text: string): number {
@@ -48,47 +40,6 @@ export function typed(label: string, text: string): number {
   const value = Number(said.replace(',', '.'));
   if (!Number.isFinite(value)) throw new Error(`${label}: “${said}” is not a number.`);
   return value;
-}
-
-/** Dollars: $5.58M, $12.40, $0.0068, $0.000054. */
-export function usd(value: number): string {
-  const sign = value < 0 ? '−' : '';
-  const size = Math.abs(value);
-  if (size === 0) return '$0';
-  if (size >= 1000) return `${sign}$${compact(size)}`;
-  if (size >= 1) return `${sign}$${size.toFixed(2)}`;
-  if (size < 1e-7) return `${sign}$${size.toExponential(1)}`;
-  const places = 1 - Math.floor(Math.log10(size));
-  return `${sign}$${size.toFixed(Math.min(places, 9))}`;
-}
-
-/** What is more than nothing is never shown as nothing. */
-export function percent(share: number, digits = 1): string {
-  const text = (share * 100).toFixed(digits);
-  return share > 0 && Number(text) === 0 ? `<${(10 ** -digits).toFixed(digits)}%` : `${text}%`;
-}
-
-export const count = (value: number): string => plain(value, 0, 0);
-
-/** 3.1 s, 42 s, 5 min 7 s, 1 h 2 min, 65.8 days. */
-export function duration(seconds: number): string {
-  if (seconds >= 86_400 * 2) return `${significant(seconds / 86_400)} days`;
-  if (seconds > 0 && seconds < 9.95) return `${significant(seconds, 2)} s`;
-  const whole = Math.max(0, Math.round(seconds));
-  const [h, m, s] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), whole % 60];
-  return h > 0 ? `${h} h ${m} min` : m > 0 ? `${m} min ${s} s` : `${s} s`;
-}
-
-export function bytes(value: number): string {
-  for (const [unit, name] of [
-    [1e12, 'TB'],
-    [1e9, 'GB'],
-    [1e6, 'MB'],
-    [1e3, 'kB'],
-  ] as const) {
-    if (value >= unit) return `${significant(value / unit)} ${name}`;
-  }
-  return `${value} B`;
 }
 
 const TIME = new Intl.DateTimeFormat([], { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
@@ -102,8 +53,6 @@ export function when(iso: string | null): string {
   const time = TIME.format(date);
   return today ? `today, ${time}` : `${DAY.format(date)}, ${time}`;
 }
-
-const scientific = (value: number): string => value.toExponential(1).replaceAll('-', '−');
 
 export interface Metric {
   title: string;

@@ -1,0 +1,31 @@
+/**
+ * @file Text for people: tables, word wrap, numbers with units, and text from others made safe.
+ */
+export { ascii, csvCell, html, markdown } from './escape.js';
+export {
+  formatAbout,
+  formatBytes,
+  formatCompact,
+  formatCount,
+  formatDuration,
+  formatNumber,
+  formatScaled,
+  formatScientific,
+  formatShare,
+  formatShareRange,
+  formatSignificant,
+  formatUsd,
+  formatUsdCompact,
+  groupDigits,
+  NONE,
+} from './numbers.js';
+export {
+  columns,
+  markdownTable,
+  PLAIN_STYLE,
+  type Table,
+  type TextStyle,
+  tableLines,
+  tableText,
+} from './table.js';
+export { TEXT_WIDTH, textWidth, type WrapOptions, wrap } from './wrap.js';
