@@ -26,8 +26,7 @@ const { values: flags } = parseArgs({
     report: { type: 'boolean', default: false },
   },
 });
-const { countParameters } = await import('../dist/usage/flops.js');
-const { parseModelConfig } = await import('../dist/models/index.js');
+const { architectureOf, countParameters } = await import('../dist/architecture/index.js');
 
 const results = 'bench/results/ablations';
 const LIMIT_MINUTES = 3;
@@ -106,8 +105,8 @@ for (const seed of flags.seeds.split(',').map(Number)) {
     const last = steps.slice(-LAST);
     const of = (key) =>
       last[0][key] === undefined ? null : mean(last.map((values) => values[key]));
-    const { active, total } = countParameters(
-      parseModelConfig(JSON.parse(readFileSync(join(run, 'model', 'config.json'), 'utf8'))),
+    const { active, stored: total } = countParameters(
+      architectureOf(JSON.parse(readFileSync(join(run, 'model', 'config.json'), 'utf8'))),
     );
     const seconds = steps.reduce((sum, values) => sum + values.seconds, 0);
     const losses = steps.map(({ loss }) => loss);

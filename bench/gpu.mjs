@@ -40,7 +40,7 @@ const { createOptimizer, optimizerSchema } = await import('../dist/training/opti
 const { crossEntropyStep } = await import('../dist/training/backpropagate.js');
 const { createSampler } = await import('../dist/inference/index.js');
 const { Tape } = await import('../dist/tensor/index.js');
-const { countParameters } = await import('../dist/usage/flops.js');
+const { architectureOf, countParameters } = await import('../dist/architecture/index.js');
 
 const end = performance.now() + Number(flags.minutes) * 60_000;
 const left = () => (end - performance.now()) / 1000;
@@ -320,7 +320,7 @@ for (const [name, config, batch, length] of DECODERS) {
       )
     : null;
   const [eager, compiled] = [await peer(false), await peer(true)];
-  const size = `${(countParameters(config).total / 1e6).toFixed(0)}M`;
+  const size = `${(countParameters(architectureOf(config)).stored / 1e6).toFixed(0)}M`;
   steps.push([
     `${name} (${size}), ${batch} × ${length}`,
     whole(f32),

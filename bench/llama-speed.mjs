@@ -38,13 +38,15 @@ const { saveGguf } = await import('../dist/checkpoints/gguf-model.js');
 const { loadHuggingFace, saveHuggingFace } = await import('../dist/checkpoints/hugging-face.js');
 const { loadParameters } = await import('../dist/inference/open.js');
 const { createEngine } = await import('../dist/inference/engine.js');
-const { architectureOf, createModel, explicitConfig, parametersOf, parseModelConfig } =
+const { transformersClass, createModel, explicitConfig, parametersOf, parseModelConfig } =
   await import('../dist/models/index.js');
 const { createWasmBackend } = await import('../dist/tensor/backends/wasm/index.js');
 const { createCharacterTokenizer, tokenizerFiles } = await import(
   '../dist/tokenizers/character.js'
 );
-const { countParameters } = await import('../dist/usage/flops.js');
+const { architectureOf, countParameters } = await import('../dist/architecture/index.js');
+/** Numbers in the weights of a model. */
+const storedParameters = (config) => countParameters(architectureOf(config)).stored;
 
 const PROMPT = 16;
 const COMPLETION = 64;
@@ -78,7 +80,7 @@ const promptOf = (i) => Array.from({ length: PROMPT }, (_, j) => 8 + ((i * 31 + 
 /** Our side: `generate(n, round)` gives tokens per second. */
 async function ours(folder, config) {
   const backend = await createWasmBackend({
-    sharedBytes: 4 * countParameters(config).total + 2 ** 20,
+    sharedBytes: 4 * storedParameters(config) + 2 ** 20,
   });
   const model = createModel(backend, config);
   const loaded = loadHuggingFace(folder);
@@ -192,7 +194,7 @@ try {
       shape,
       data: numbers(shape.reduce((a, b) => a * b, 1)),
     }));
-    const own = { ...explicitConfig(config), architectures: [architectureOf(config)] };
+    const own = { ...explicitConfig(config), architectures: [transformersClass(config)] };
     await saveHuggingFace(folder, { config: own, tensors, ...tokenizerFiles(tokenizer) });
     const file = join(temporary, `model-${width}.gguf`);
     const loaded = loadHuggingFace(folder);
@@ -213,11 +215,10 @@ try {
       process.stderr.write(
         `width ${width}, batch ${batch}: ${[reckoner, one, two].map(whole).join(', ')} tokens/s\n`,
       );
-      const { total } = countParameters(config);
       rows.push({
         width,
         layers: config.num_hidden_layers,
-        parameters: total,
+        parameters: storedParameters(config),
         batch,
         reckoner,
         one,

@@ -13,17 +13,17 @@ import { existsSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { architectureOf, countParameters } from '../dist/architecture/index.js';
 import { loadHuggingFace, saveHuggingFace } from '../dist/checkpoints/hugging-face.js';
 import { loadParameters } from '../dist/inference/open.js';
 import {
-  architectureOf,
   createModel,
   explicitConfig,
   parametersOf,
   parseModelConfig,
+  transformersClass,
 } from '../dist/models/index.js';
 import { createWasmBackend } from '../dist/tensor/backends/wasm/index.js';
-import { countParameters } from '../dist/usage/flops.js';
 
 const config = parseModelConfig({
   model_type: 'qwen3',
@@ -54,7 +54,7 @@ async function load(folder, kind) {
   const loaded = loadHuggingFace(folder);
   if (kind === 'f32') {
     const backend = await createWasmBackend({
-      sharedBytes: 4 * countParameters(config).total + (1 << 20),
+      sharedBytes: 4 * countParameters(architectureOf(config)).stored + (1 << 20),
       blas: false,
     });
     loadParameters(backend, createModel(backend, config), loaded);
@@ -76,7 +76,7 @@ else {
       shape,
       data: numbers(shape.reduce((a, b) => a * b, 1)),
     }));
-    const own = { ...explicitConfig(config), architectures: [architectureOf(config)] };
+    const own = { ...explicitConfig(config), architectures: [transformersClass(config)] };
     await saveHuggingFace(folder, { config: own, tensors, dtype: 'BF16' });
   }
   const { size } = statSync(join(folder, 'model.safetensors'));

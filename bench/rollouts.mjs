@@ -32,7 +32,7 @@ const { values: flags } = parseArgs({
 });
 demandBuild();
 const { parseModelConfig } = await import('../dist/models/index.js');
-const { countParameters } = await import('../dist/usage/flops.js');
+const { architectureOf, countParameters } = await import('../dist/architecture/index.js');
 
 /**
  * A width of the benchmark's decoders, or a shipped recipe's model (its vocabulary, which the task
@@ -63,7 +63,7 @@ async function measure(name, blas) {
     model: name,
     width: config.hidden_size,
     layers: config.num_hidden_layers,
-    parameters: countParameters(config).total,
+    parameters: countParameters(architectureOf(config)).stored,
     products: blas ? 'BLAS' : 'WASM',
     tokensPerSecond: Object.fromEntries(batches.map((batch, i) => [batch, median(perSecond[i])])),
   };

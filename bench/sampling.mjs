@@ -12,10 +12,10 @@ export async function openGeneration(config, blas) {
   const { createWasmBackend } = await import('../dist/tensor/backends/wasm/index.js');
   const { createModel } = await import('../dist/models/index.js');
   const { createSampler } = await import('../dist/inference/index.js');
-  const { countParameters } = await import('../dist/usage/flops.js');
+  const { architectureOf, countParameters } = await import('../dist/architecture/index.js');
   const backend = await createWasmBackend({
     blas,
-    sharedBytes: 4 * countParameters(config).total + 2 ** 20,
+    sharedBytes: 4 * countParameters(architectureOf(config)).stored + 2 ** 20,
   });
   const model = createModel(backend, config);
   model.store.initialize(1);

@@ -30,14 +30,17 @@ const { values: flags } = parseArgs({
 });
 demandBuild();
 const { parseModelConfig } = await import('../dist/models/index.js');
-const { countParameters } = await import('../dist/usage/flops.js');
+const { architectureOf, countParameters } = await import('../dist/architecture/index.js');
 const numbers = (text) => text.split(',').map(Number);
 const rows = [];
 
 for (const width of numbers(flags.widths)) {
   const pair = { dense: parseModelConfig(DECODERS[width]), v3: parseModelConfig(V3[width]) };
   const active = Object.fromEntries(
-    Object.entries(pair).map(([name, config]) => [name, countParameters(config).active]),
+    Object.entries(pair).map(([name, config]) => [
+      name,
+      countParameters(architectureOf(config)).active,
+    ]),
   );
   for (const blas of [false, true]) {
     const products = blas ? 'BLAS' : 'WASM';

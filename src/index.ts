@@ -3,6 +3,15 @@
  *
  * A recipe is run with `train`; everything below it can also be put together by hand.
  */
+export {
+  type Architecture,
+  architectureOf,
+  countParameters,
+  forwardFlops,
+  type Parameters,
+  publishedModel,
+  trainingFlops,
+} from './architecture/index.js';
 export { UserError } from './base/errors.js';
 export { Random } from './base/random.js';
 export { loadHuggingFace, saveHuggingFace } from './checkpoints/hugging-face.js';
@@ -64,6 +73,5 @@ export { losses, policyLossReference, sequencePolicyLoss } from './training/loss
 export { createOptimizer, optimizerSchema } from './training/optimizer.js';
 export { createSchedule } from './training/schedules.js';
 export type { RunEvent } from './usage/events.js';
-export { countParameters, forwardFlops, trainingFlops } from './usage/flops.js';
 export { readEvents } from './usage/log.js';
 export type { Usage } from './usage/usage.js';

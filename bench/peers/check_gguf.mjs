@@ -19,10 +19,10 @@ import { loadHuggingFace, saveHuggingFace } from '../../dist/checkpoints/hugging
 import { createSampler } from '../../dist/inference/index.js';
 import { openModel } from '../../dist/inference/open.js';
 import {
-  architectureOf,
   createModel,
   explicitConfig,
   parseModelConfig,
+  transformersClass,
 } from '../../dist/models/index.js';
 import { createReferenceBackend } from '../../dist/tensor/backends/reference.js';
 import { createCharacterTokenizer, tokenizerFiles } from '../../dist/tokenizers/character.js';
@@ -161,7 +161,7 @@ async function makeModel(folder, json, tokenizerName) {
       data: Float32Array.from(await backend.read(value)),
     });
   }
-  const own = { ...explicitConfig(config), architectures: [architectureOf(config)] };
+  const own = { ...explicitConfig(config), architectures: [transformersClass(config)] };
   await saveHuggingFace(folder, { config: own, tensors, tokenizer, tokenizerConfig });
 }
 

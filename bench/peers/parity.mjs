@@ -10,10 +10,10 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { saveHuggingFace } from '../../dist/checkpoints/hugging-face.js';
 import {
-  architectureOf,
   createModel,
   explicitConfig,
   parseModelConfig,
+  transformersClass,
 } from '../../dist/models/index.js';
 import { createReferenceBackend } from '../../dist/tensor/backends/reference.js';
 import { Tape } from '../../dist/tensor/tape.js';
@@ -269,7 +269,7 @@ for (const [name, json] of Object.entries(CONFIGS)) {
     });
   }
   await saveHuggingFace(join(folder, name), {
-    config: { ...explicitConfig(config), architectures: [architectureOf(config)] },
+    config: { ...explicitConfig(config), architectures: [transformersClass(config)] },
     tensors,
   });
 

@@ -9,12 +9,12 @@ import { saveHuggingFace } from '../../dist/checkpoints/hugging-face.js';
 import { adapterConfig, saveAdapter } from '../../dist/checkpoints/peft.js';
 import { openModel } from '../../dist/inference/open.js';
 import {
-  architectureOf,
   createModel,
   explicitConfig,
   parametersOf,
   parseModelConfig,
   planAdapter,
+  transformersClass,
 } from '../../dist/models/index.js';
 import { createReferenceBackend } from '../../dist/tensor/backends/reference.js';
 import { Tape } from '../../dist/tensor/tape.js';
@@ -74,7 +74,7 @@ async function make(folder, family) {
     });
   }
   const base = join(folder, 'base');
-  const json = { ...explicitConfig(config), architectures: [architectureOf(config)] };
+  const json = { ...explicitConfig(config), architectures: [transformersClass(config)] };
   await saveHuggingFace(base, {
     config: json,
     tensors,

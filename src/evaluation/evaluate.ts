@@ -158,7 +158,7 @@ export async function answerProblems(
     const lengths: number[][] = prompts.map(() => []);
     for (const { prompt, tokens } of completions) lengths[prompt].push(tokens.length);
     for (const [i, prompt] of prompts.entries())
-      modelFlops += generationFlops(model.config, prompt.length, lengths[i]);
+      modelFlops += generationFlops(model.architecture, prompt.length, lengths[i]);
   };
   await pass(options.samples, options.temperature, [seed, 'evaluate'], false);
   if (options.greedy) await pass(1, 0, [], true);

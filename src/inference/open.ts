@@ -2,6 +2,7 @@
  * @file Opening a model to use it: from a folder on disk to something that answers prompts.
  */
 import { z } from 'zod';
+import { architectureOf, countParameters } from '../architecture/index.js';
 import { UserError } from '../base/errors.js';
 import { type GenerationDefaults, generationDefaults } from '../checkpoints/generation.js';
 import type { LoadedModel } from '../checkpoints/hugging-face.js';
@@ -25,7 +26,6 @@ import {
 } from '../tensor/backends/wasm/index.js';
 import { openTokenizer } from '../tokenizers/hugging-face.js';
 import { type Tokenizer, withUnusedIds } from '../tokenizers/tokenizer.js';
-import { countParameters } from '../usage/flops.js';
 
 export interface OpenModel {
   backend: Backend;
@@ -180,7 +180,7 @@ export function describeFolder(
     adapter !== null &&
     specs.every(({ name, shape }) => shape.length < 2 || loaded.tensors.dtype(name) === 'BF16');
   const numbers =
-    countParameters(config).total -
+    countParameters(architectureOf(config)).stored -
     (bf16 ? matrices : 0) +
     trained.reduce((sum, t) => sum + t.data.length, 0);
   const origin = originSchema.safeParse(loaded.config.reckoner);

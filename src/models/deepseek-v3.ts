@@ -9,6 +9,7 @@
  * up-projections absorbed into queries and outputs (DeepSeek-V2, arXiv:2405.04434, section 2.1.2
  * and appendix C), so that a token's cache is one latent and one rotated key, shared by all heads.
  */
+import { architectureOf, cacheWidth } from '../architecture/index.js';
 import { type Backend, columns, matrixOf, rows, type Tensor } from '../tensor/backend.js';
 import {
   attention,
@@ -152,6 +153,7 @@ export function createDeepseek(
   options: StoreOptions = {},
 ): Model {
   const d = deepseekDimensions(config);
+  const architecture = architectureOf(config);
   const store = new ParameterStore(backend, deepseekParameters(config), options);
   const scaled = yarnOf(config);
   const table = ropeTable(backend, {
@@ -360,7 +362,7 @@ export function createDeepseek(
       backend.allocate('f32', [cacheRows, d.latent + d.rope]),
     );
     const values = keys.map((tensor) => columns(backend, tensor, 0, d.latent));
-    return { rows: cacheRows, keys, values, bytesPerToken: layers * (d.latent + d.rope) * 4 };
+    return { rows: cacheRows, keys, values, bytesPerToken: layers * cacheWidth(architecture) * 4 };
   }
 
   /**
@@ -387,6 +389,7 @@ export function createDeepseek(
 
   return {
     config,
+    architecture,
     store,
     forward,
     head,

@@ -60,7 +60,7 @@ export function parametersOf(config: ModelConfig): ParameterSpec[] {
  * The class name that Hugging Face's `transformers` gives the family, for `architectures` in
  * `config.json`.
  */
-export function architectureOf(config: ModelConfig): string {
+export function transformersClass(config: ModelConfig): string {
   return families[config.model_type].architecture;
 }
 

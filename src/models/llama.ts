@@ -8,6 +8,7 @@
  * (2024) and Qwen3 (2025) technical reports. Parameter names are Hugging Face's. Query, key and
  * value projections are one matrix product, and so are gate and up.
  */
+import { architectureOf, cacheWidth } from '../architecture/index.js';
 import type { Backend } from '../tensor/backend.js';
 import {
   attention,
@@ -111,6 +112,7 @@ export function createLlama(
   options: StoreOptions = {},
 ): Model {
   const { layers, heads, kvHeads, headDim } = dimensionsOf(config);
+  const architecture = architectureOf(config);
   const store = new ParameterStore(backend, llamaParameters(config), options);
   const theta = ropeThetaOf(config);
   const positions = config.max_position_embeddings;
@@ -193,9 +195,9 @@ export function createLlama(
       rows,
       keys: make(),
       values: make(),
-      bytesPerToken: 2 * layers * kvHeads * headDim * 4,
+      bytesPerToken: layers * cacheWidth(architecture) * 4,
     };
   }
 
-  return { config, store, forward, head, createCache };
+  return { config, architecture, store, forward, head, createCache };
 }

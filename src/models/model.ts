@@ -6,6 +6,7 @@
  * prefill (packed, keys and values also go to the cache) and decoding (one token a sequence,
  * against the cache).
  */
+import type { Architecture } from '../architecture/index.js';
 import type { CachedAttentionTables, Tensor } from '../tensor/backend.js';
 import type { Tape, Variable } from '../tensor/tape.js';
 import type { ModelConfig } from './config.js';
@@ -80,6 +81,7 @@ export interface TokenPredictor {
 
 export interface Model {
   readonly config: ModelConfig;
+  readonly architecture: Architecture;
   readonly store: ParameterStore;
   /** Hidden states after the last norm, [N, width]; multiply by `head` for logits. */
   forward(tape: Tape, input: ForwardInput): Variable;

@@ -5,7 +5,7 @@
  * that grouped queries, latent attention (DeepSeek-V3, arXiv:2412.19437, sections 3.2.3 and 3.3.3),
  * gated networks and experts fall out of the same sum. Every term is bytes a token on one rank.
  */
-import { type Architecture, attentionWidths } from './architecture.js';
+import { type Architecture, attentionWidths } from '../architecture/index.js';
 import type { Layout } from './layout.js';
 
 export interface ActivationOptions {
@@ -42,7 +42,7 @@ export interface Traits {
 }
 
 const isGpt = ({ attention, gated }: Architecture): boolean =>
-  attention.kind === 'gqa' && attention.bias && !gated;
+  attention.kind === 'gqa' && attention.bias === 'all' && !gated;
 
 /** The options with every default filled in. */
 export function traitsOf(architecture: Architecture, options: ActivationOptions): Traits {

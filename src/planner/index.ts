@@ -1,15 +1,12 @@
 /**
  * @file The planner: what a model costs to train and to serve, by arithmetic alone.
  */
-export * from './architecture.js';
+export * from '../architecture/index.js';
 export * from './cluster.js';
-export { architectureOf } from './config.js';
 export * from './distribution.js';
 export { acceleratorIds, acceleratorOf } from './hardware.js';
 export * from './layout.js';
 export { MEMORY_CALIBRATION, type MemoryOptions, memoryOf, type TrainingMemory } from './memory.js';
-export { type PublishedModel, publishedModel } from './models.js';
-export * from './operations.js';
 export * from './rl.js';
 export { bubble } from './schedule.js';
 export * from './search.js';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import type { Architecture } from '../architecture/index.js';
 import { Random } from '../base/random.js';
 import { layerActivationBytes, microBatchesInFlight } from './activations.js';
-import type { Architecture } from './architecture.js';
 import type { Layout, Recompute, Sharding } from './layout.js';
 import { MEMORY_CALIBRATION, memoryOf, stageLayers } from './memory.js';
 
@@ -16,7 +16,8 @@ function gpt(layers: number, hidden: number, heads: number, vocab: number): Arch
       heads,
       kvHeads: heads,
       headDim: hidden / heads,
-      bias: true,
+      bias: 'all',
+      qkNorm: 'none',
       window: null,
     },
     intermediate: 4 * hidden,
@@ -38,7 +39,8 @@ function llama(layers: number, hidden: number, heads: number, intermediate: numb
       heads,
       kvHeads: 8,
       headDim: hidden / heads,
-      bias: false,
+      bias: 'none',
+      qkNorm: 'none',
       window: null,
     },
     intermediate,
@@ -70,6 +72,7 @@ const V3: Architecture = {
     expertIntermediate: 2048,
     groups: 8,
     topGroups: 4,
+    routerBias: true,
     denseLayers: 3,
   },
   mtpLayers: 1,

@@ -10,6 +10,8 @@
  * Two numbers are calibrated, on measured peaks: the share that an allocator cannot use, and what
  * the framework holds.
  */
+
+import { type Architecture, countParameters } from '../architecture/index.js';
 import {
   type ActivationOptions,
   layerBytes,
@@ -18,10 +20,8 @@ import {
   type Traits,
   traitsOf,
 } from './activations.js';
-import type { Architecture } from './architecture.js';
 import type { Quantity } from './cluster.js';
 import type { Layout } from './layout.js';
-import { cachedParameters } from './operations.js';
 
 export interface MemoryOptions extends ActivationOptions {
   /**
@@ -126,7 +126,7 @@ function stageParameters(
 ): StageParameters {
   const { hidden, vocab, layers, moe, hybrid, learnedPositions, tiedEmbeddings } = architecture;
   const { tensor: t, pipeline, expert, expertTensor } = layout;
-  const { perLayer, mtp, total, embedding } = cachedParameters(architecture);
+  const { perLayer, mtp, total, embedding } = countParameters(architecture);
   const [from, to] = stageLayers(layers, pipeline, rank);
   const n = to - from;
   const first = rank === 0;

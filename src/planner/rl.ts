@@ -13,14 +13,14 @@
  * prompts are timed by the serving planner's roofline, training and the forward passes by the
  * training planner's.
  */
+
+import { type Architecture, countParameters } from '../architecture/index.js';
 import { UserError } from '../base/errors.js';
-import type { Architecture } from './architecture.js';
 import { intervalFactor as trainingFactor } from './calibration.js';
 import type { Accelerator, Quantity } from './cluster.js';
 import { type Distribution, quantileFunction } from './distribution.js';
 import type { Layout, Precision } from './layout.js';
 import type { MemoryOptions } from './memory.js';
-import { cachedParameters } from './operations.js';
 import { searchLayouts } from './search.js';
 import { SERVING_CALIBRATION, type ServingCalibration } from './serving/calibration.js';
 import { intervalFactor as servingFactor } from './serving/interval.js';
@@ -328,7 +328,7 @@ export function planReinforcement(question: ReinforcementQuestion): Reinforcemen
     ((forwardTime.step - forwardTime.data - forwardTime.optimizer) / 3) * scale * stepsPerRollout;
 
   // New weights travel to the replicas over the scale-out network once a cycle.
-  const bytes = cachedParameters(architecture).total * (precision === 'fp8' ? 1 : 2);
+  const bytes = countParameters(architecture).total * (precision === 'fp8' ? 1 : 2);
   const weights = bytes / replicaSize(rollout.layout) / (accelerator.scaleOutBandwidth * 0.7);
   const { secondsPerOutput = 0, parallel = 1 } = question.reward ?? {};
   const rolloutSeconds = rollout.prefillSeconds + rollout.decodeSeconds;

@@ -12,8 +12,9 @@
  * (with one it gathers weights for each micro-batch). What is not: ZeRO-2 (as fast as ZeRO-1 here)
  * and uneven splits of layers.
  */
+
+import { type Architecture, countParameters, modelFlopsPerToken } from '../architecture/index.js';
 import { UserError } from '../base/errors.js';
-import type { Architecture } from './architecture.js';
 import { CALIBRATION, type Calibration } from './calibration.js';
 import type { Accelerator } from './cluster.js';
 import {
@@ -25,7 +26,6 @@ import {
   type Sharding,
 } from './layout.js';
 import { type MemoryOptions, memoryOf } from './memory.js';
-import { cachedParameters, modelFlopsPerToken } from './operations.js';
 import { stepTime, type TrainingWork } from './step-time.js';
 
 export interface LayoutQuestion {
@@ -122,7 +122,7 @@ export function selectiveShare(
   const up =
     heads *
     ((qLoraRank ?? 0) * (qkNopeHeadDim + qkRopeHeadDim) + kvLoraRank * (qkNopeHeadDim + vHeadDim));
-  return (layers * up) / cachedParameters(architecture).active;
+  return (layers * up) / countParameters(architecture).active;
 }
 
 /**
@@ -445,7 +445,7 @@ export function cheapestCluster(question: DeadlineQuestion): DeadlineSearch {
     }
     // Fewer than this cannot do it at their peak rate.
     const least =
-      (tokens * modelFlopsPerToken(architecture, sequenceTokens, true)) /
+      (tokens * modelFlopsPerToken(architecture, sequenceTokens, 'causal')) /
       (peak * deadlineDays * 86400 * goodput);
     let cheapest: ClusterOffer | null = null;
     let inTime = 0;

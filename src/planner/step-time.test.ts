@@ -1,11 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { modelFlopsPerToken, publishedModel } from '../architecture/index.js';
 import { CALIBRATION } from './calibration.js';
 import type { Accelerator } from './cluster.js';
 import { allToAllSeconds, collectiveBandwidth, ringShare } from './communication.js';
 import { acceleratorOf } from './hardware.js';
 import { accelerators, type Layout } from './layout.js';
-import { publishedModel } from './models.js';
-import { modelFlopsPerToken } from './operations.js';
 import { bubble } from './schedule.js';
 import { stepTime, type TrainingWork } from './step-time.js';
 
@@ -129,7 +128,7 @@ describe('a training step', () => {
             chunks: 1,
           };
           const one = work(name);
-          const flops = modelFlopsPerToken(one.architecture, 4096, true) * 4096 * 512;
+          const flops = modelFlopsPerToken(one.architecture, 4096, 'causal') * 4096 * 512;
           const rate = flops / stepTime(one, chip('h100'), layout).step / accelerators(layout);
           expect(rate / 989e12, `${name} tp${tensor} pp${pipeline}`).toBeLessThan(0.85);
           expect(rate / 989e12, `${name} tp${tensor} pp${pipeline}`).toBeGreaterThan(0.02);
@@ -183,7 +182,7 @@ describe('a training step', () => {
 
 describe('closed-form checks', () => {
   it('trains Llama 3.1 405B in 26.4M accelerator-hours at 3.8e25 FLOP and 400 TFLOP/s', () => {
-    const flops = 15.6e12 * modelFlopsPerToken(work('Llama 3.1 405B').architecture, 8192, false);
+    const flops = 15.6e12 * modelFlopsPerToken(work('Llama 3.1 405B').architecture, 8192, 'full');
     expect(flops / 3.8e25).toBeGreaterThan(0.98);
     expect(flops / 3.8e25).toBeLessThan(1.08);
     expect(3.8e25 / 400e12 / 3600 / 1e6).toBeCloseTo(26.4, 1);
@@ -194,7 +193,7 @@ describe('closed-form checks', () => {
     const usd = ((perToken * 1e6) / (0.54 * 989e12) / 3600) * 1.42;
     expect(usd).toBeCloseTo(1.95, 2);
     expect(
-      modelFlopsPerToken(work('Llama 3.1 405B').architecture, 8192, false) / perToken,
+      modelFlopsPerToken(work('Llama 3.1 405B').architecture, 8192, 'full') / perToken,
     ).toBeCloseTo(1, 1);
   });
 

@@ -13,16 +13,17 @@
  */
 import {
   type Architecture,
+  attentionFlopsPerToken,
   attentionLayers,
   attentionWidths,
+  countParameters,
   denseLayers,
   moeLayers,
-} from './architecture.js';
+} from '../architecture/index.js';
 import { CALIBRATION, type Calibration } from './calibration.js';
 import type { Accelerator } from './cluster.js';
 import { allToAllSeconds, collectiveBandwidth, ringShare } from './communication.js';
 import { accelerators, type Layout, type Precision } from './layout.js';
-import { attentionFlops, cachedParameters } from './operations.js';
 import { bubble } from './schedule.js';
 
 export interface TrainingWork {
@@ -111,7 +112,7 @@ export function stepTime(
   const { architecture, sequenceTokens, globalBatch } = work;
   const { tensor, pipeline, data, expert, context, microBatch, precision, recompute } = layout;
   const { hidden, vocab, gated, moe, intermediate } = architecture;
-  const parameters = cachedParameters(architecture);
+  const parameters = countParameters(architecture);
   const { perLayer } = parameters;
   const { memoryBandwidth } = accelerator;
   const count = accelerators(layout);
@@ -193,7 +194,11 @@ export function stepTime(
   // and, causally, half the work.
   const scores =
     tokens *
-    attentionFlops(architecture, sequenceTokens, !work.unfusedAttention) *
+    attentionFlopsPerToken(
+      architecture,
+      sequenceTokens,
+      work.unfusedAttention ? 'full' : 'causal',
+    ) *
     (attending / attentionLayers(architecture));
   const attentionPasses =
     (work.unfusedAttention ? 3 : 3.5) +

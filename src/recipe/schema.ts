@@ -10,6 +10,7 @@ import { basename, dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
+import { architectureOf } from '../architecture/index.js';
 import { UserError } from '../base/errors.js';
 import { hashOf, readJson } from '../base/files.js';
 import type { TokenizerFiles } from '../checkpoints/hugging-face.js';
@@ -20,7 +21,6 @@ import {
   parametersOf,
   planAdapter,
 } from '../models/index.js';
-import { architectureOf } from '../planner/config.js';
 import type { Precision } from '../planner/layout.js';
 import { type StageSpec, samplingOf, stageSchema, teacherOf } from '../stages/index.js';
 import {

@@ -4,10 +4,10 @@
  * a cancellation takes effect with the next step.
  */
 import { parentPort, workerData } from 'node:worker_threads';
+import { architectureOf, countParameters } from '../architecture/index.js';
 import { UserError } from '../base/errors.js';
 import { cacheRowsFor, createGenerator, type GenerationEvent } from '../inference/generator.js';
 import { openModel } from '../inference/open.js';
-import { countParameters } from '../usage/flops.js';
 import type { EngineJob, FromEngine, ToEngine } from './messages.js';
 
 if (!parentPort) throw new Error('serve/worker.js runs in a worker thread only');
@@ -73,7 +73,7 @@ try {
       vocabularySize: config.vocab_size,
       contextLength,
       generation: opened.generation,
-      parameters: countParameters(config).total,
+      parameters: countParameters(architectureOf(config)).stored,
       backend: backend.fingerprint,
       cacheRows,
     },

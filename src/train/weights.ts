@@ -13,7 +13,6 @@ import type { NamedTensor } from '../checkpoints/safetensors.js';
 import { loadParameters } from '../inference/open.js';
 import {
   type AdapterSpec,
-  architectureOf,
   createModel,
   explicitConfig,
   type Model,
@@ -22,6 +21,7 @@ import {
   parseModelConfig,
   ropeScalingOf,
   ropeThetaOf,
+  transformersClass,
 } from '../models/index.js';
 import type { ResolvedRecipe } from '../recipe/schema.js';
 import { type StageSpec, trains } from '../stages/index.js';
@@ -219,7 +219,7 @@ export function modelFiles(
 ) {
   const config: Record<string, unknown> = {
     ...explicitConfig(model.config),
-    architectures: [architectureOf(model.config)],
+    architectures: [transformersClass(model.config)],
     bos_token_id: tokenizer.special.bos,
     eos_token_id: tokenizer.special.eos,
     pad_token_id: tokenizer.special.pad,

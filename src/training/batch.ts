@@ -12,7 +12,7 @@ export interface TrainingSequence {
 }
 
 /**
- * The sequence as the formulas of `usage/flops.ts` want it; `further`: multi-token prediction is
+ * The sequence as the formulas of `architecture/flops.ts` want it; `further`: multi-token prediction is
  * trained on it, too.
  */
 export function flopsPart(

@@ -15,6 +15,7 @@
  * are.
  */
 import { z } from 'zod';
+import { forwardFlops, trainingFlops } from '../architecture/index.js';
 import { UserError } from '../base/errors.js';
 import { hashString } from '../base/random.js';
 import {
@@ -26,7 +27,6 @@ import {
 import { createModel } from '../models/index.js';
 import { type Problem, problemAt, type Verdict } from '../tasks/task.js';
 import { Tape } from '../tensor/tape.js';
-import { forwardFlops, trainingFlops } from '../usage/flops.js';
 import { type AdvantageName, advantages, hasSignal } from './advantages.js';
 import { type AggregationName, aggregations, type BatchTotals } from './aggregations.js';
 import { policyStep, scoreStep } from './backpropagate.js';
@@ -334,8 +334,12 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
       for (const name of Object.keys(metrics) as (keyof typeof metrics)[])
         sums[name] += metrics[name];
       for (const sequence of packed) {
-        sums.flops += trainingFlops(model.config, flopsPart(sequence), model.store.adapterSize);
-        if (withReference) sums.flops += forwardFlops(model.config, flopsPart(sequence));
+        sums.flops += trainingFlops(
+          model.architecture,
+          flopsPart(sequence),
+          model.store.adapterSize,
+        );
+        if (withReference) sums.flops += forwardFlops(model.architecture, flopsPart(sequence));
       }
     }
     const squares = await optimizer.update(
@@ -389,7 +393,7 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
         promptTokens += group.prompt.length;
         const lengths = group.completions.map((c) => c.tokens.length);
         completionTokens += lengths.reduce((sum, length) => sum + length, 0);
-        flops += generationFlops(model.config, group.prompt.length, lengths);
+        flops += generationFlops(model.architecture, group.prompt.length, lengths);
       }
       const verdicts = sampled.flatMap((group) => group.verdicts);
       const completions = sampled.flatMap((group) => group.completions);

@@ -111,7 +111,7 @@ export function createRejectionSample(
       }
       const flops = prompts.reduce((sum, prompt, i) => {
         const own = completions.filter((c) => c.prompt === i).map((c) => c.tokens.length);
-        return sum + generationFlops(model.config, prompt.length, own);
+        return sum + generationFlops(model.architecture, prompt.length, own);
       }, 0);
       const promptTokens = prompts.reduce((sum, prompt) => sum + prompt.length, 0);
       const [count, right, tokensIn, tokensOut, modelFlops, acceptedSum] = await backend.ranks.sum([

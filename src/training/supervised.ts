@@ -6,10 +6,10 @@
  * is the mean cross-entropy over the predicted tokens of the whole global batch.
  */
 import { z } from 'zod';
+import { trainingFlops } from '../architecture/index.js';
 import { UserError } from '../base/errors.js';
 import { hashString, Random } from '../base/random.js';
 import { Tape } from '../tensor/tape.js';
-import { trainingFlops } from '../usage/flops.js';
 import { crossEntropyStep } from './backpropagate.js';
 import { balanceSchema, createBalancer } from './balance.js';
 import { flopsPart, microBatches, type TrainingSequence } from './batch.js';
@@ -101,7 +101,8 @@ export function createSupervised(
       const tokens = sequences.reduce((sum, s) => sum + s.tokens.length - 1, 0);
       const flops = sequences.reduce(
         (sum, s) =>
-          sum + trainingFlops(model.config, flopsPart(s, looksFurther), model.store.adapterSize),
+          sum +
+          trainingFlops(model.architecture, flopsPart(s, looksFurther), model.store.adapterSize),
         0,
       );
       const [allPredictions, allTokens, allFlops] = await backend.ranks.sum([

@@ -5,7 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { saveHuggingFace } from '../../src/checkpoints/hugging-face.js';
-import { architectureOf, createModel, parseModelConfig } from '../../src/models/index.js';
+import { createModel, parseModelConfig, transformersClass } from '../../src/models/index.js';
 import { createTask } from '../../src/tasks/index.js';
 import { createReferenceBackend } from '../../src/tensor/backends/reference.js';
 import { createCharacterTokenizer, tokenizerFiles } from '../../src/tokenizers/character.js';
@@ -39,7 +39,7 @@ export async function writeTinyModel(folder: string): Promise<void> {
   const ids = { bos_token_id: bos, eos_token_id: eos, pad_token_id: pad };
   const origin = { recipe: 'test', task: { name: 'sums' } };
   await saveHuggingFace(folder, {
-    config: { ...config, ...ids, architectures: [architectureOf(config)], reckoner: origin },
+    config: { ...config, ...ids, architectures: [transformersClass(config)], reckoner: origin },
     tensors,
     ...tokenizerFiles(tokenizer),
   });

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { saveHuggingFace } from '../../src/checkpoints/hugging-face.js';
-import { architectureOf, createModel, parseModelConfig } from '../../src/models/index.js';
+import { createModel, parseModelConfig, transformersClass } from '../../src/models/index.js';
 import {
   createService,
   type Listening,
@@ -51,7 +51,7 @@ export async function writeModel(folder: string, contextLength = 256): Promise<v
   );
   const ids = { bos_token_id: bos, eos_token_id: eos, pad_token_id: pad };
   const content = {
-    config: { ...config, ...ids, architectures: [architectureOf(config)] },
+    config: { ...config, ...ids, architectures: [transformersClass(config)] },
     tensors,
     ...tokenizerFiles(tokenizer),
   };

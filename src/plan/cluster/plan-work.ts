@@ -9,7 +9,7 @@
  */
 import type { Quantity } from '../../planner/cluster.js';
 import { type Distribution, medianOf, quantileFunction } from '../../planner/distribution.js';
-import { type Parameters, parametersOf, type Sensitivity } from '../../planner/index.js';
+import { countParameters, type Parameters, type Sensitivity } from '../../planner/index.js';
 import type { Target } from './cluster-target.js';
 import { inputsOf, simulate } from './monte-carlo.js';
 import { calibrationOf, createStageCosts, type StageCost } from './stage-cost.js';
@@ -129,7 +129,7 @@ export function planWork(recipe: PlannableRecipe, target: Target): Plan {
       samplingShare: samplingSeconds / (samplingSeconds + trainingSeconds),
     };
   });
-  const { total, active, mtp } = parametersOf(architecture);
+  const { total, active, mtp } = countParameters(architecture);
   const { distribution, source, date } = target.usdPerHour;
   return {
     schemaVersion: PLAN_SCHEMA_VERSION,

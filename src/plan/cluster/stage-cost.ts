@@ -13,7 +13,7 @@ import type { Accelerator, Quantity } from '../../planner/cluster.js';
 import { medianOf, quantileFunction } from '../../planner/distribution.js';
 import {
   type Architecture,
-  forwardFlops,
+  type AttentionConvention,
   hardwareFlopsPerToken,
   type LayoutSearch,
   MEMORY_CALIBRATION,
@@ -26,7 +26,6 @@ import {
   searchLayouts,
   selectiveShare,
   stepTime,
-  sumFlops,
   type TrainingWork,
 } from '../../planner/index.js';
 import { SERVING_CALIBRATION } from '../../planner/serving/calibration.js';
@@ -174,12 +173,12 @@ function supervisedCost(
   if (best === null) throw refused ?? nothingFits(architecture.name, work.id, target.name, search);
   const { layout, stepSeconds } = best;
   const { recompute } = layout;
-  const causal = modelFlopsPerToken(architecture, sequenceTokens, true);
+  const causal = modelFlopsPerToken(architecture, sequenceTokens, 'causal');
   const again =
     recompute === 'selective'
       ? selectiveShare(architecture, layout) *
-        sumFlops(forwardFlops(architecture, sequenceTokens, true))
-      : hardwareFlopsPerToken(architecture, sequenceTokens, true, recompute) - causal;
+        (modelFlopsPerToken(architecture, sequenceTokens, 'causal') / 3)
+      : hardwareFlopsPerToken(architecture, sequenceTokens, 'causal', recompute) - causal;
   const training: TrainingWork = {
     architecture,
     sequenceTokens,
@@ -195,7 +194,7 @@ function supervisedCost(
     steps: work.steps,
     flops: {
       causal,
-      nonCausal: modelFlopsPerToken(architecture, sequenceTokens, false),
+      nonCausal: modelFlopsPerToken(architecture, sequenceTokens, 'full'),
       hardware: causal + again,
     },
     memoryBytes: memoryQuantity(architecture, best.memoryBytes),
@@ -295,14 +294,14 @@ function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
   // Of a token: written once, read by each forward pass, and trained on (three passes).
   const passes = 1 + forwardPasses + (trains ? 3 : 0);
   const context = Math.max(1, Math.round(promptTokens + rollout.meanTokens));
-  const forward = (causal: boolean): number =>
-    sumFlops(forwardFlops(architecture, context, causal));
-  const causal = passes * forward(true);
+  const forward = (attention: AttentionConvention): number =>
+    modelFlopsPerToken(architecture, context, attention) / 3;
+  const causal = passes * forward('causal');
   const recompute = atMedian?.trainingLayout.recompute ?? 'none';
   const again =
     recompute === 'none'
       ? 0
-      : forward(true) *
+      : forward('causal') *
         (recompute === 'full' ? 1 : selectiveShare(architecture, { sharding: 'optimizer' }));
   const bytes = atMedian?.packing.memoryBytes;
   const named = `rollout ${rollout.name.toLowerCase()}`;
@@ -310,7 +309,7 @@ function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
     work,
     layout: atMedian === null ? named : `${layoutText(atMedian.trainingLayout)}, ${named}`,
     steps: rounds,
-    flops: { causal, nonCausal: passes * forward(false), hardware: causal + again },
+    flops: { causal, nonCausal: passes * forward('full'), hardware: causal + again },
     memoryBytes:
       bytes === undefined
         ? same(SERVING_CALIBRATION.memoryFraction * accelerator.memoryBytes)

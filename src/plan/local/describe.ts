@@ -5,6 +5,12 @@
  * Everything but the lengths of completions follows from the recipe; those are expected from the
  * task's demonstrations (`lengths.ts`).
  */
+import {
+  architectureOf,
+  countParameters,
+  forwardFlops,
+  trainingFlops,
+} from '../../architecture/index.js';
 import { hashString, Random } from '../../base/random.js';
 import { generationFlops, MAX_CAPACITY } from '../../inference/index.js';
 import type { Quantity } from '../../planner/cluster.js';
@@ -14,12 +20,6 @@ import type { StageSpec } from '../../stages/index.js';
 import { losses } from '../../training/losses.js';
 import type { OptimizerSpec } from '../../training/optimizer.js';
 import { sourcesOf } from '../../training/sources.js';
-import {
-  countParameters,
-  type DecoderShape,
-  forwardFlops,
-  trainingFlops,
-} from '../../usage/flops.js';
 import type { Purpose } from '../../usage/usage.js';
 import type { CalibrationPiece, CalibrationRequest } from './calibrate.js';
 import { drawLength, type Experience, type Lengths, PROGRESS, surveyLengths } from './lengths.js';
@@ -92,18 +92,18 @@ export function describeRecipe(
 ): DescribedRecipe {
   // Of the stage that is being described: stages are taken in order, and one may bring another
   // model.
-  let shape = models[0] as unknown as DecoderShape;
+  let shape = architectureOf(models[0]);
   let parameters = countParameters(shape);
   /** For pieces of another model than the recipe's. */
   let other: { name: string; model?: Record<string, unknown> } = { name: '' };
   function useModel(i: number): void {
-    shape = models[i] as unknown as DecoderShape;
+    shape = architectureOf(models[i]);
     parameters = countParameters(shape);
     const same = models[i] === models[0];
     other = same
       ? { name: '' }
       : {
-          name: `${parameters.total} weights, `,
+          name: `${parameters.stored} weights, `,
           model: models[i] as unknown as Record<string, unknown>,
         };
   }
@@ -244,7 +244,7 @@ export function describeRecipe(
         short: short.local,
         long: long.local,
       },
-      checkpointBytes: 4 * parameters.total + stateBytes,
+      checkpointBytes: 4 * parameters.stored + stateBytes,
       tokensIn: quantity((totals) => totals.tokensIn),
       tokensOut: quantity((totals) => totals.tokensOut),
       modelFlops: quantity((totals) => totals.modelFlops),
@@ -256,8 +256,8 @@ export function describeRecipe(
 
   /** Two moments, or a momentum where Muon trains. */
   const stateBytesOf = ({ matrices }: OptimizerSpec): number => {
-    const hidden = parameters.matmul - shape.vocab_size * shape.hidden_size;
-    return 4 * (2 * parameters.total - (matrices === 'muon' ? hidden : 0));
+    const hidden = parameters.matmul - shape.vocab * shape.hidden;
+    return 4 * (2 * parameters.stored - (matrices === 'muon' ? hidden : 0));
   };
 
   function supervised(spec: StageSpec & { kind: 'sft' | 'pretrain' }, i: number): DescribedStage {
@@ -378,7 +378,7 @@ export function describeRecipe(
         updates: minibatches,
         problems: own,
         grades: own * samples,
-        stateBytes: stateBytesOf(optimizer) + (scored ? 4 * parameters.total : 0),
+        stateBytes: stateBytesOf(optimizer) + (scored ? 4 * parameters.stored : 0),
         resumable: true,
       },
       scenario,
@@ -575,6 +575,6 @@ export function describeRecipe(
   return {
     stages,
     request: { model: recipe.model, pieces: [...pieces.values()] },
-    weightBytes: 4 * parameters.total,
+    weightBytes: 4 * parameters.stored,
   };
 }

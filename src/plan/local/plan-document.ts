@@ -10,7 +10,7 @@ import { UserError } from '../../base/errors.js';
 import { priceOf } from '../../catalog/catalog.js';
 import type { Quantity } from '../../planner/cluster.js';
 import { medianOf } from '../../planner/distribution.js';
-import { modelFlopsPerToken, parametersOf } from '../../planner/index.js';
+import { countParameters, modelFlopsPerToken } from '../../planner/index.js';
 import type { BackendKind } from '../../policy/local/backend.js';
 import { isTrainable, type Recipe } from '../../recipe/schema.js';
 import { stepsOf } from '../../stages/index.js';
@@ -88,7 +88,7 @@ export function localPlan(
       const own = work.architecture ?? architecture;
       return [
         work.id,
-        modelFlopsPerToken(own, tokens, false) / modelFlopsPerToken(own, tokens, true),
+        modelFlopsPerToken(own, tokens, 'full') / modelFlopsPerToken(own, tokens, 'causal'),
       ];
     }),
   );
@@ -115,7 +115,7 @@ export function localPlan(
       };
     },
   );
-  const { total, active, mtp } = parametersOf(architecture);
+  const { total, active, mtp } = countParameters(architecture);
   const { value, low, high, source, date } = priceOf('cpu.rent.core-hour');
   return {
     schemaVersion: PLAN_SCHEMA_VERSION,

@@ -11,8 +11,9 @@
  * - `DEP8`, `DP8 EP8`, or a wide `EP144 DP144` is dataAttention = expert (DeepSeek-V3, section
  *   3.4.1; SGLang, vLLM, TensorRT-LLM).
  */
+
+import type { Architecture } from '../../architecture/index.js';
 import { UserError } from '../../base/errors.js';
-import type { Architecture } from '../architecture.js';
 
 export interface ServingLayout {
   tensor: number;

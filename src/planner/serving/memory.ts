@@ -2,7 +2,7 @@
  * @file How many sequences a replica holds: what the weights leave of the memory, in tokens of
  * cache.
  */
-import { moeLayers } from '../architecture.js';
+import { moeLayers } from '../../architecture/index.js';
 import type { ServingCalibration } from './calibration.js';
 import { replicaSize } from './layout.js';
 import { cacheBytesPerToken, cacheShards, type Deployment } from './step.js';

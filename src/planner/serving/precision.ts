@@ -8,7 +8,7 @@
  * of 16 with an FP8 scale (NVFP4) is 4.5 bits a weight, a block of 32 with an 8-bit exponent
  * (MXFP4) 4.25, a group of 128 with a 16-bit scale (INT4) 4.125.
  */
-import type { Architecture } from '../architecture.js';
+import type { Architecture } from '../../architecture/index.js';
 import type { Accelerator } from '../cluster.js';
 import type { Precision } from '../layout.js';
 

@@ -7,11 +7,12 @@
  * What a row leaves out is assumed where serving hardly depends on it, and widens the interval;
  * where it decides the answer the row is skipped with the reason.
  */
+
+import type { Architecture } from '../../architecture/index.js';
+import { publishedModel } from '../../architecture/index.js';
 import { UserError } from '../../base/errors.js';
-import type { Architecture } from '../architecture.js';
 import type { Accelerator } from '../cluster.js';
 import { acceleratorOf } from '../hardware.js';
-import { publishedModel } from '../models.js';
 import { SERVING_CALIBRATION, type ServingCalibration } from './calibration.js';
 import { intervalFactor, type Uncertain } from './interval.js';
 import {

@@ -5,7 +5,7 @@
  * machine) and divide the model, at every concurrency in steps of a factor of √2, plus the two
  * pools of disaggregated serving. A layout that loses says why.
  */
-import type { Architecture } from '../architecture.js';
+import type { Architecture } from '../../architecture/index.js';
 import type { Accelerator } from '../cluster.js';
 import { SERVING_CALIBRATION, type ServingCalibration } from './calibration.js';
 import { layoutFault, replicaSize, type ServingLayout, servingLayoutName } from './layout.js';

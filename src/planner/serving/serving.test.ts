@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import type { Architecture } from '../../architecture/index.js';
+import { publishedModel } from '../../architecture/index.js';
 import { UserError } from '../../base/errors.js';
-import type { Architecture } from '../architecture.js';
 import type { Accelerator } from '../cluster.js';
 import { acceleratorOf } from '../hardware.js';
-import { publishedModel } from '../models.js';
 import { SERVING_CALIBRATION } from './calibration.js';
 import { nodeCost, ratesOf, serviceOf, theoreticalMargin, tokenCost } from './cost.js';
 import { impliedElasticity, priceRatioForSpending, spendingAfter } from './demand.js';

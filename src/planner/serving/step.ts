@@ -17,11 +17,12 @@ import {
   type Architecture,
   attentionLayers,
   attentionWidths,
+  cacheWidth,
+  countParameters,
   denseLayers,
   moeLayers,
   type Parameters,
-  parametersOf,
-} from '../architecture.js';
+} from '../../architecture/index.js';
 import type { Accelerator } from '../cluster.js';
 import type { Precision } from '../layout.js';
 import type { ServingCalibration } from './calibration.js';
@@ -31,7 +32,7 @@ import { peakFlops, type ServingPrecision } from './precision.js';
 /** A model in a precision, laid on accelerators of one kind. */
 export interface Deployment {
   architecture: Architecture;
-  /** `parametersOf(architecture)`: counted once. */
+  /** `countParameters(architecture)`: counted once. */
   parameters: Parameters;
   accelerator: Accelerator;
   precision: ServingPrecision;
@@ -44,7 +45,13 @@ export function deployment(
   precision: ServingPrecision,
   layout: ServingLayout,
 ): Deployment {
-  return { architecture, parameters: parametersOf(architecture), accelerator, precision, layout };
+  return {
+    architecture,
+    parameters: countParameters(architecture),
+    accelerator,
+    precision,
+    layout,
+  };
 }
 
 /** What a pass computes, over the whole replica. */
@@ -81,12 +88,7 @@ export function cacheBytesPerToken(
   { architecture, precision }: Deployment,
   context: number,
 ): number {
-  const layers = attentionLayers(architecture);
-  const { attention } = architecture;
-  if (attention.kind === 'mla')
-    return layers * (attention.kvLoraRank + attention.qkRopeHeadDim) * precision.kvBytes;
-  const perLayer = 2 * attention.kvHeads * attention.headDim * precision.kvBytes;
-  return perLayer * seenLayers(architecture, context);
+  return cacheWidth(architecture) * precision.kvBytes * seenLayers(architecture, context);
 }
 
 /**

@@ -9,14 +9,14 @@
 import {
   type Architecture,
   attentionLayers,
+  countParameters,
   type GroupedQueryAttention,
-  parametersOf,
-} from '../architecture.js';
+  type PublishedModel,
+  publishedModel,
+} from '../../architecture/index.js';
 import type { Accelerator } from '../cluster.js';
 import { acceleratorOf } from '../hardware.js';
 import type { Layout, Precision, Recompute, Sharding } from '../layout.js';
-import { type PublishedModel, publishedModel } from '../models.js';
-import { cachedParameters } from '../operations.js';
 import type { TrainingWork } from '../step-time.js';
 import type { Row } from './csv.js';
 
@@ -56,7 +56,7 @@ export function settingOf(row: Row): Setting | { skipped: string } {
   const sequenceTokens =
     number(row, 'seq_len') ??
     assume(assumed, 'sequence', published?.sequenceTokens ?? (precision === 'fp16' ? 2048 : 4096));
-  const { total } = cachedParameters(architecture);
+  const { total } = countParameters(architecture);
   const [tp, pp, dp, cp] = ['tp', 'pp', 'dp', 'cp'].map((column) => number(row, column));
   const product = tp && pp && dp ? tp * pp * dp * (cp ?? 1) : undefined;
   // Runs of a few accelerators per billion weights are the ones that people publish.
@@ -187,7 +187,8 @@ function fromColumns(row: Row, shape: Shape, total: number | undefined): Archite
     heads,
     kvHeads,
     headDim: Math.floor(hidden / heads),
-    bias: false,
+    bias: 'none',
+    qkNorm: 'none',
     window: null,
   };
   const base: Architecture = {
@@ -208,7 +209,7 @@ function fromColumns(row: Row, shape: Shape, total: number | undefined): Archite
   const active = number(row, 'params_active');
   if (active !== undefined && active < 0.8 * total) {
     const expert = 3 * hidden * ffn;
-    const rest = parametersOf({ ...base, intermediate: 0 }).total;
+    const rest = countParameters({ ...base, intermediate: 0 }).total;
     const topK = Math.max(1, Math.round((active - rest) / layers / expert));
     const experts = Math.max(topK, Math.round((total - rest) / layers / expert));
     return {
@@ -221,6 +222,7 @@ function fromColumns(row: Row, shape: Shape, total: number | undefined): Archite
         expertIntermediate: ffn,
         groups: 1,
         topGroups: 1,
+        routerBias: false,
         denseLayers: 0,
       },
     };
@@ -228,7 +230,7 @@ function fromColumns(row: Row, shape: Shape, total: number | undefined): Archite
   const gpt: Architecture = {
     ...base,
     gated: false,
-    attention: { ...attention, bias: true },
+    attention: { ...attention, bias: 'all' },
     tiedEmbeddings: true,
     learnedPositions: 2048,
   };
@@ -239,7 +241,7 @@ function fromColumns(row: Row, shape: Shape, total: number | undefined): Archite
     { ...base, gated: true, tiedEmbeddings: true },
   ];
   const distance = (candidate: Architecture): number =>
-    Math.abs(parametersOf(candidate).total / total - 1);
+    Math.abs(countParameters(candidate).total / total - 1);
   return candidates.reduce((best, candidate) =>
     distance(candidate) < distance(best) - 0.002 ? candidate : best,
   );
@@ -298,7 +300,7 @@ function unfused({ attention, gated }: Architecture, { id }: Accelerator, note: 
   if (/flash|fsdp|xformers/i.test(note)) return false;
   return (
     attention.kind === 'gqa' &&
-    attention.bias &&
+    attention.bias === 'all' &&
     !gated &&
     /^(k80|p100|v100|a100|a800|tpu-v3)/.test(id)
   );
@@ -426,7 +428,7 @@ function fits(
   { tensor, pipeline, data, expert }: Pick<Layout, 'tensor' | 'pipeline' | 'data' | 'expert'>,
   sharding: Sharding,
 ): boolean {
-  const { total, perLayer } = cachedParameters(architecture);
+  const { total, perLayer } = countParameters(architecture);
   const { moe } = architecture;
   const routed =
     moe === null
@@ -529,5 +531,5 @@ function fitsFrozen(
   { memoryBytes }: Accelerator,
   ranks: number,
 ): boolean {
-  return (cachedParameters(architecture).total * 2) / ranks < 0.7 * memoryBytes;
+  return (countParameters(architecture).total * 2) / ranks < 0.7 * memoryBytes;
 }

@@ -6,11 +6,17 @@
  * full attention, and against which peak. A row's labels say which; where they do not, the
  * convention of the framework that printed the figure holds.
  */
+
+import {
+  type AttentionConvention,
+  adapterFlopsPerToken,
+  hardwareFlopsPerToken,
+  modelFlopsPerToken,
+} from '../../architecture/index.js';
 import { sequencesToConverge } from '../../catalog/data/convergence.js';
 import { CALIBRATION, type Calibration, intervalFactor } from '../calibration.js';
 import type { Layout } from '../layout.js';
 import { MEMORY_CALIBRATION, memoryOf, type TrainingMemory } from '../memory.js';
-import { adapterFlopsPerToken, hardwareFlopsPerToken, modelFlopsPerToken } from '../operations.js';
 import { type StepTime, stepTime } from '../step-time.js';
 import type { Row } from './csv.js';
 import { type Setting, settingOf } from './setting.js';
@@ -327,12 +333,14 @@ export function countsCausally(row: Row): boolean {
   return /megatron-bridge/i.test(row.source ?? '');
 }
 
+const conventionOf = (row: Row): AttentionConvention => (countsCausally(row) ? 'causal' : 'full');
+
 function modelRate(chosen: Chosen, row: Row): number {
   const { architecture, work, count } = chosen.setting;
   const perToken =
     work.training === 'adapters'
       ? adapterFlopsPerToken(architecture)
-      : modelFlopsPerToken(architecture, work.sequenceTokens, countsCausally(row));
+      : modelFlopsPerToken(architecture, work.sequenceTokens, conventionOf(row));
   return (tokensPerSecond(chosen) / count) * perToken;
 }
 
@@ -341,7 +349,7 @@ function hardwareRate(chosen: Chosen, row: Row): number {
   const perToken = hardwareFlopsPerToken(
     architecture,
     work.sequenceTokens,
-    countsCausally(row),
+    conventionOf(row),
     chosen.layout.recompute,
   );
   return (tokensPerSecond(chosen) / count) * perToken;

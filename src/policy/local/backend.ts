@@ -2,6 +2,7 @@
  * @file Which backend a run computes on: chosen once by the main thread, opened by every rank.
  */
 import { availableParallelism } from 'node:os';
+import { architectureOf, countParameters } from '../../architecture/index.js';
 import { UserError } from '../../base/errors.js';
 import {
   type AdapterSpec,
@@ -28,7 +29,6 @@ import {
   requireAdapter,
   webGpuFingerprint,
 } from '../../tensor/backends/webgpu/index.js';
-import { countParameters, type DecoderShape } from '../../usage/flops.js';
 
 export const BACKENDS = ['wasm', 'webgpu', 'reference'] as const;
 export type BackendKind = (typeof BACKENDS)[number];
@@ -124,7 +124,7 @@ function sharedBytesFor(
 ): number {
   if (!adapter) {
     const parameters = Math.max(
-      ...models.map((model) => countParameters(model as DecoderShape).total),
+      ...models.map((model) => countParameters(architectureOf(model)).stored),
     );
     // A teacher's weights lie beside its student's.
     const copies = SHARED_COPIES + (new Set(models).size > 1 ? 1 : 0);

@@ -14,33 +14,51 @@ import type {
   MixtureOfExperts,
 } from './architecture.js';
 
-const FAMILIES: Record<
-  string,
-  { gated: boolean; bias: boolean; tied: boolean; learned?: boolean }
-> = {
-  llama: { gated: true, bias: false, tied: false },
-  mistral: { gated: true, bias: false, tied: false },
-  mixtral: { gated: true, bias: false, tied: false },
-  qwen2: { gated: true, bias: true, tied: false },
-  qwen2_moe: { gated: true, bias: true, tied: false },
-  qwen3: { gated: true, bias: false, tied: false },
-  qwen3_moe: { gated: true, bias: false, tied: false },
-  gpt2: { gated: false, bias: true, tied: true, learned: true },
-  gpt_neox: { gated: false, bias: true, tied: false },
-  gpt_oss: { gated: true, bias: true, tied: false },
-  olmo2: { gated: true, bias: false, tied: false },
-  olmoe: { gated: true, bias: false, tied: false },
-  gemma: { gated: true, bias: false, tied: true },
-  gemma2: { gated: true, bias: false, tied: true },
-  phi3: { gated: true, bias: false, tied: false },
-  deepseek_v2: { gated: true, bias: false, tied: false },
-  deepseek_v3: { gated: true, bias: false, tied: false },
-  kimi_k2: { gated: true, bias: false, tied: false },
-  nemotron_h: { gated: false, bias: false, tied: false },
+interface FamilyRow {
+  /** Three matrices a feed-forward network, or two. */
+  gated: boolean;
+  /** Where `attention_bias` is not written. */
+  bias: GroupedQueryAttention['bias'];
+  /** Where `tie_word_embeddings` is not written. */
+  tied: boolean;
+  learned?: boolean;
+  qkNorm?: GroupedQueryAttention['qkNorm'];
+  routerBias?: boolean;
+  /** Where `n_shared_experts` is not written. */
+  sharedExperts?: number;
+}
+
+const plain: FamilyRow = { gated: true, bias: 'none', tied: false };
+const gpt: FamilyRow = { gated: false, bias: 'all', tied: false };
+
+const FAMILIES: Record<string, FamilyRow> = {
+  llama: plain,
+  mistral: plain,
+  mixtral: plain,
+  qwen2: { ...plain, bias: 'qkv' },
+  qwen2_moe: { ...plain, bias: 'qkv' },
+  qwen3: { ...plain, qkNorm: 'head' },
+  qwen3_moe: { ...plain, qkNorm: 'head' },
+  gpt2: { ...gpt, tied: true, learned: true },
+  gpt_neox: gpt,
+  gpt_oss: { ...plain, bias: 'all', routerBias: true },
+  olmo2: { ...plain, qkNorm: 'all' },
+  olmoe: { ...plain, qkNorm: 'all' },
+  gemma: { ...plain, tied: true },
+  gemma2: { ...plain, tied: true },
+  phi3: plain,
+  deepseek_v2: plain,
+  deepseek_v3: { ...plain, routerBias: true, sharedExperts: 1 },
+  kimi_k2: { ...plain, routerBias: true, sharedExperts: 1 },
+  nemotron_h: { ...plain, gated: false },
 };
 
+const known = new WeakMap<object, Architecture>();
+
 /**
+ * The architecture of a model; read once for each configuration.
  * @param config the parsed `config.json`
+ * @param name how errors and plans call the model; default: its own name, or its family
  * @throws UserError when it is no configuration of a known family, or a number is missing
  */
 export function architectureOf(config: unknown, name?: string): Architecture {
@@ -50,7 +68,14 @@ export function architectureOf(config: unknown, name?: string): Architecture {
       `${name ?? 'model configuration'}: not an object; give the contents of a config.json`,
     );
   }
-  const fields = config as Record<string, unknown>;
+  const before = known.get(config);
+  if (before !== undefined && (name === undefined || before.name === name)) return before;
+  const architecture = read(config as Record<string, unknown>, name);
+  known.set(config, architecture);
+  return architecture;
+}
+
+function read(fields: Record<string, unknown>, name: string | undefined): Architecture {
   const type = typeof fields.model_type === 'string' ? fields.model_type : '';
   const label =
     name ??
@@ -65,15 +90,15 @@ export function architectureOf(config: unknown, name?: string): Architecture {
       'model_type',
     );
   }
-  const read = readerOf(fields, label);
-  if (type === 'nemotron_h') return hybridOf(fields, read, label);
-  const hidden = read(['hidden_size', 'n_embd']);
-  const heads = read(['num_attention_heads', 'n_head']);
-  const layers = read(['num_hidden_layers', 'n_layer']);
-  const maxPositions = read(['max_position_embeddings', 'n_positions', 'n_ctx'], 4096);
-  const moe = mixtureOf(fields, read, layers);
+  const number = readerOf(fields, label);
+  if (type === 'nemotron_h') return hybridOf(fields, number, label);
+  const hidden = number(['hidden_size', 'n_embd']);
+  const heads = number(['num_attention_heads', 'n_head']);
+  const layers = number(['num_hidden_layers', 'n_layer']);
+  const maxPositions = number(['max_position_embeddings', 'n_positions', 'n_ctx'], 4096);
+  const moe = mixtureOf(fields, number, layers, family);
   // Families of experts only write the experts' width where others write the dense one.
-  const intermediate = read(
+  const intermediate = number(
     ['intermediate_size', 'n_inner'],
     type === 'gpt2' ? 4 * hidden : moe?.expertIntermediate,
   );
@@ -81,15 +106,15 @@ export function architectureOf(config: unknown, name?: string): Architecture {
     name: label,
     layers,
     hidden,
-    vocab: read(['vocab_size']),
+    vocab: number(['vocab_size']),
     attention:
       'kv_lora_rank' in fields
-        ? latentOf(fields, read, heads)
-        : groupedOf(fields, read, hidden, heads, layers, family.bias),
+        ? latentOf(fields, number, heads)
+        : groupedOf(fields, number, hidden, heads, layers, family),
     intermediate,
     gated: family.gated,
     moe,
-    mtpLayers: read(['num_nextn_predict_layers'], 0),
+    mtpLayers: number(['num_nextn_predict_layers'], 0),
     tiedEmbeddings:
       typeof fields.tie_word_embeddings === 'boolean' ? fields.tie_word_embeddings : family.tied,
     learnedPositions: family.learned ? maxPositions : 0,
@@ -125,7 +150,7 @@ function hybridOf(fields: Record<string, unknown>, read: Reader, label: string):
       hidden,
       read(['num_attention_heads']),
       pattern.length,
-      false,
+      FAMILIES.nemotron_h,
     ),
     intermediate: read(['intermediate_size']),
     gated: false,
@@ -139,6 +164,7 @@ function hybridOf(fields: Record<string, unknown>, read: Reader, label: string):
             expertIntermediate,
             groups: 1,
             topGroups: 1,
+            routerBias: true,
             denseLayers: dense,
             ...('moe_latent_size' in fields ? { latentDim: read(['moe_latent_size']) } : {}),
           },
@@ -196,7 +222,7 @@ function groupedOf(
   hidden: number,
   heads: number,
   layers: number,
-  familyBias: boolean,
+  family: FamilyRow,
 ): GroupedQueryAttention {
   const headDim = read(['head_dim'], hidden / heads);
   if (!Number.isInteger(headDim)) {
@@ -214,8 +240,22 @@ function groupedOf(
       'num_key_value_heads',
     );
   }
-  const bias = typeof fields.attention_bias === 'boolean' ? fields.attention_bias : familyBias;
-  return { kind: 'gqa', heads, kvHeads, headDim, bias, window: windowOf(fields, read, layers) };
+  // Qwen2's biases are in its code; what its configuration writes is not read.
+  const bias =
+    family.bias === 'qkv' || typeof fields.attention_bias !== 'boolean'
+      ? family.bias
+      : fields.attention_bias
+        ? 'all'
+        : 'none';
+  return {
+    kind: 'gqa',
+    heads,
+    kvHeads,
+    headDim,
+    bias,
+    qkNorm: family.qkNorm ?? 'none',
+    window: windowOf(fields, read, layers),
+  };
 }
 
 /**
@@ -255,6 +295,7 @@ function mixtureOf(
   fields: Record<string, unknown>,
   read: Reader,
   layers: number,
+  family: FamilyRow,
 ): MixtureOfExperts | null {
   const experts = read(['n_routed_experts', 'num_local_experts', 'num_experts'], 0);
   if (experts === 0) return null;
@@ -273,10 +314,17 @@ function mixtureOf(
   return {
     experts,
     topK,
-    sharedExperts: read(['n_shared_experts'], sharedWidth / expertIntermediate),
+    sharedExperts: read(
+      ['n_shared_experts'],
+      family.sharedExperts ?? sharedWidth / expertIntermediate,
+    ),
     expertIntermediate,
     groups: read(['n_group'], 1) || 1,
     topGroups: read(['topk_group'], 1) || 1,
-    denseLayers: Math.max(listed, first, step > 1 ? layers - Math.floor(layers / step) : 0),
+    routerBias: family.routerBias ?? false,
+    denseLayers: Math.min(
+      layers,
+      Math.max(listed, first, step > 1 ? layers - Math.floor(layers / step) : 0),
+    ),
   };
 }

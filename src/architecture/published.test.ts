@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { MODELS } from '../catalog/data/models.js';
-import { parametersOf } from './architecture.js';
-import { publishedModel } from './models.js';
+import { countParameters } from './parameters.js';
+import { publishedModel } from './published.js';
 
 describe('the catalogue of published models', () => {
   it('reads every configuration', () => {
@@ -38,7 +38,7 @@ describe('the catalogue of published models', () => {
     const model = publishedModel(name);
     expect(model).toBeDefined();
     if (model)
-      expect(Math.abs(parametersOf(model.architecture).total / 1e9 / billions - 1)).toBeLessThan(
+      expect(Math.abs(countParameters(model.architecture).total / 1e9 / billions - 1)).toBeLessThan(
         tolerance,
       );
   });

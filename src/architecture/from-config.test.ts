@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { parametersOf } from './architecture.js';
-import { architectureOf } from './config.js';
-import { acceleratorOf } from './hardware.js';
+import { architectureOf } from './from-config.js';
+import { countParameters } from './parameters.js';
 
 const deepseekV3 = {
   model_type: 'deepseek_v3',
@@ -31,7 +30,7 @@ const deepseekV3 = {
 
 describe('parameters of published models', () => {
   it('counts DeepSeek-V3 as its checkpoint does', () => {
-    const parameters = parametersOf(architectureOf(deepseekV3, 'DeepSeek-V3'));
+    const parameters = countParameters(architectureOf(deepseekV3, 'DeepSeek-V3'));
     expect(parameters.total / 1e9).toBeCloseTo(671.03, 2);
     expect(parameters.active / 1e9).toBeCloseTo(37.55, 2);
     expect(parameters.mtp / 1e9).toBeCloseTo(11.6, 1);
@@ -47,7 +46,7 @@ describe('parameters of published models', () => {
       num_key_value_heads: 8,
       vocab_size: 128256,
     };
-    expect(parametersOf(architectureOf(llama)).total).toBe(8_030_261_248);
+    expect(countParameters(architectureOf(llama)).total).toBe(8_030_261_248);
     const gpt2 = {
       model_type: 'gpt2',
       n_embd: 768,
@@ -56,7 +55,7 @@ describe('parameters of published models', () => {
       n_positions: 1024,
       vocab_size: 50257,
     };
-    expect(parametersOf(architectureOf(gpt2)).total).toBe(124_439_808);
+    expect(countParameters(architectureOf(gpt2)).total).toBe(124_439_808);
     const qwen = {
       model_type: 'qwen2',
       hidden_size: 3584,
@@ -67,7 +66,7 @@ describe('parameters of published models', () => {
       vocab_size: 152064,
       tie_word_embeddings: false,
     };
-    expect(parametersOf(architectureOf(qwen)).total).toBe(7_615_616_512);
+    expect(countParameters(architectureOf(qwen)).total).toBe(7_615_616_512);
     const mixtral = {
       model_type: 'mixtral',
       hidden_size: 4096,
@@ -79,7 +78,7 @@ describe('parameters of published models', () => {
       num_local_experts: 8,
       num_experts_per_tok: 2,
     };
-    const { total, active } = parametersOf(architectureOf(mixtral));
+    const { total, active } = countParameters(architectureOf(mixtral));
     expect(total / 1e9).toBeCloseTo(46.7, 1);
     expect(active / 1e9).toBeCloseTo(12.88, 1);
   });
@@ -95,26 +94,5 @@ describe('configurations that cannot be read', () => {
     [{ ...deepseekV3, vocab_size: undefined }, /vocab_size is missing/],
   ])('says what is wrong with it', (config, message) => {
     expect(() => architectureOf(config, 'model')).toThrow(message);
-  });
-});
-
-describe('names of accelerators', () => {
-  it.each([
-    ['H100-SXM-80GB', 'h100'],
-    ['NVIDIA A100 SXM4 40 GB', 'a100-40gb'],
-    ['NVIDIA Tesla V100 DGXS 32 GB', 'v100'],
-    ['TPU-v6e (Trillium)', 'tpu-v6e'],
-    ['Google TPU v5p', 'tpu-v5p'],
-    ['H100-SXM-96GB-HBM2e-500W', 'h100-500w'],
-    ['h800', 'h800'],
-    ['TPU v5p-128', 'tpu-v5p'],
-    ['Intel Gaudi2', 'gaudi2'],
-    ['NVIDIA A800 PCIe 40 GB', 'a800-pcie'],
-  ])('%s is %s', (name, id) => {
-    expect(acceleratorOf(name)?.id).toBe(id);
-  });
-  it('does not guess', () => {
-    expect(acceleratorOf('NVIDIA A100,NVIDIA Tesla V100 SXM2')).toBeUndefined();
-    expect(acceleratorOf('abacus')).toBeUndefined();
   });
 });

@@ -3,7 +3,7 @@
  */
 import { type ModelRow, modelRow } from '../catalog/data/models.js';
 import type { Architecture } from './architecture.js';
-import { architectureOf } from './config.js';
+import { architectureOf } from './from-config.js';
 
 export interface PublishedModel {
   architecture: Architecture;

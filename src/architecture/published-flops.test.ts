@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import type { Architecture } from './architecture.js';
-import { publishedModel } from './models.js';
 import {
   adapterFlopsPerToken,
-  attentionFlops,
-  forwardFlops,
+  attentionFlopsPerToken,
+  forwardFlopsByKind,
   hardwareFlopsPerToken,
   modelFlopsPerToken,
   sumFlops,
-} from './operations.js';
+} from './flops.js';
+import { publishedModel } from './published.js';
 
 const model = (name: string): Architecture => {
   const published = publishedModel(name);
@@ -30,9 +30,9 @@ describe('operations against formulas derived by hand', () => {
       const formula = 96 * L * h * h * (1 + s / (6 * h) + V / (16 * L * h));
       // The formula counts matrices only; biases are parameters too, and one ten-thousandth of
       // them.
-      expect(hardwareFlopsPerToken(architecture, s, false, 'full') / formula).toBeCloseTo(1, 3);
+      expect(hardwareFlopsPerToken(architecture, s, 'full', 'full') / formula).toBeCloseTo(1, 3);
       const without = 72 * L * h * h * (1 + s / (6 * h) + V / (12 * L * h));
-      expect(modelFlopsPerToken(architecture, s, false) / without).toBeCloseTo(1, 3);
+      expect(modelFlopsPerToken(architecture, s, 'full') / without).toBeCloseTo(1, 3);
     },
   );
 
@@ -40,7 +40,7 @@ describe('operations against formulas derived by hand', () => {
     const architecture = model('Llama 3.1 405B');
     const { total, embedding } = { total: 405.85e9, embedding: 128256 * 16384 };
     const formula = 6 * (total - embedding) + 12 * 126 * 16384 * 8192;
-    expect(modelFlopsPerToken(architecture, 8192, false) / formula).toBeCloseTo(1, 3);
+    expect(modelFlopsPerToken(architecture, 8192, 'full') / formula).toBeCloseTo(1, 3);
   });
 
   /**
@@ -55,7 +55,7 @@ describe('operations against formulas derived by hand', () => {
     ['Qwen3 235B-A22B', 4096, 148.0],
     ['DeepSeek-V3', 4096, 260.0],
   ])('%s at %i tokens takes %d GFLOP a token', (name, sequence, gflops) => {
-    expect(modelFlopsPerToken(model(name), sequence, true) / 1e9 / gflops).toBeCloseTo(1, 2);
+    expect(modelFlopsPerToken(model(name), sequence, 'causal') / 1e9 / gflops).toBeCloseTo(1, 2);
   });
 
   it('counts two thirds of the linear layers for adapters on frozen weights', () => {
@@ -67,24 +67,29 @@ describe('operations against formulas derived by hand', () => {
 describe('attention', () => {
   it('costs half as much when causal, and less inside a window', () => {
     const llama = model('Llama 3 8B');
-    expect(attentionFlops(llama, 8192, true)).toBe(attentionFlops(llama, 8192, false) / 2);
+    // The query at position p sees p + 1 keys: half of all, and half a key more.
+    expect(attentionFlopsPerToken(llama, 8192, 'causal')).toBe(
+      (attentionFlopsPerToken(llama, 8192, 'full') * 8193) / 16384,
+    );
     const oss = model('GPT-OSS 120B');
-    const everywhere = attentionFlops(
+    const everywhere = attentionFlopsPerToken(
       {
         ...oss,
         attention: { ...(oss.attention as { kind: 'gqa' } & typeof oss.attention), window: null },
       } as Architecture,
       8192,
-      true,
+      'causal',
     );
-    expect(attentionFlops(oss, 8192, true) / everywhere).toBeCloseTo(
-      0.5 + 0.5 * ((128 - (128 * 128) / 16384) / 4096),
-      6,
+    // The first 128 queries see 1 to 128 keys, all others 128.
+    const inside = (128 * 129) / 2 + (8192 - 128) * 128;
+    expect(attentionFlopsPerToken(oss, 8192, 'causal') / everywhere).toBeCloseTo(
+      0.5 + (0.5 * inside) / ((8192 * 8193) / 2),
+      12,
     );
   });
 
   it('is a part of the sum like every other kind', () => {
-    const flops = forwardFlops(model('DeepSeek-V3'), 4096, true);
+    const flops = forwardFlopsByKind(model('DeepSeek-V3'), { tokens: 4096, furtherTokens: 4096 });
     expect(sumFlops(flops)).toBe(Object.values(flops).reduce((sum, value) => sum + value, 0));
   });
 });

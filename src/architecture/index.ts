@@ -1,0 +1,10 @@
+/**
+ * @file What follows from a model's configuration alone: its parameters, FLOPs and shapes. No
+ * tensors.
+ */
+export * from './architecture.js';
+export * from './flops.js';
+export { architectureOf } from './from-config.js';
+export { countParameters, type Parameters } from './parameters.js';
+export { type PublishedModel, publishedModel } from './published.js';
+export * from './shapes.js';
