@@ -9,6 +9,7 @@
  */
 import { UserError } from '../base/errors.js';
 import { tokenizerFromJSON } from '../tokenizers/character.js';
+import { BYTE_LETTERS, DIGITS, GPT2_WORDS, ggmlName } from '../tokenizers/patterns.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
 import type { GgufValue } from './gguf.js';
 
@@ -16,33 +17,6 @@ type Json = Record<string, unknown>;
 
 /** `llama_token_type` of llama.cpp. */
 const TYPE = { normal: 1, control: 3, userDefined: 4, unused: 5 };
-
-/**
- * Expressions that llama.cpp knows, as `tokenizer.json` writes them: name → patterns of the Split
- * steps, in order.
- */
-const PRE_TOKENIZERS: Record<string, readonly string[]> = {
-  'gpt-2': [],
-  qwen2: [
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-  ],
-  'llama-bpe': [
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-  ],
-  'deepseek-v3': [
-    '\\p{N}{1,3}',
-    '[一-龥぀-ゟ゠-ヿ]+',
-    '[!"#$%&\'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+',
-  ],
-};
-
-/** The stand-in of every byte: itself where it prints, else a letter from U+0100 on. */
-export const BYTE_LETTERS: readonly string[] = (() => {
-  const prints = (b: number): boolean =>
-    (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
-  let next = 256;
-  return Array.from({ length: 256 }, (_, b) => String.fromCodePoint(prints(b) ? b : next++));
-})();
 
 interface Vocabulary {
   pre: string;
@@ -99,10 +73,10 @@ function byteLevelVocabulary(json: Json): Vocabulary {
   if (model.type !== 'BPE')
     refuse(`its model is ${JSON.stringify(model.type)}, not byte-level BPE`);
   if (model.byte_fallback === true) refuse('its model falls back to bytes, as SentencePiece does');
-  const normalizer = (json.normalizer as Json | null | undefined)?.type ?? null;
   // llama.cpp does not normalise; NFC leaves text alone that is composed already, as nearly all is.
-  if (normalizer !== null && normalizer !== 'NFC')
-    refuse(`its normalizer is ${JSON.stringify(normalizer)}`);
+  const normalizer = stepsIn(json.normalizer, 'normalizers').find(({ type }) => type !== 'NFC');
+  if (normalizer !== undefined)
+    refuse(`its normalizer has a step ${JSON.stringify(normalizer.type)}`);
   const merges = (model.merges as (string | [string, string])[]).map((merge) =>
     typeof merge === 'string' ? merge : merge.join(' '),
   );
@@ -113,29 +87,34 @@ function byteLevelVocabulary(json: Json): Vocabulary {
   return { pre: preTokenizerOf(json), texts, types: typesOf(texts, added), merges };
 }
 
+/** The steps of a part of the file: none, one, or those of a `Sequence`, also within another. */
+function stepsIn(part: unknown, list: 'normalizers' | 'pretokenizers'): Json[] {
+  const step = part as Json | null | undefined;
+  if (!step) return [];
+  if (step.type !== 'Sequence') return [step];
+  return ((step[list] ?? []) as unknown[]).flatMap((inner) => stepsIn(inner, list));
+}
+
 /** The name that llama.cpp has for how the file cuts text before merging. */
 function preTokenizerOf(json: Json): string {
-  const step = json.pre_tokenizer as Json | null | undefined;
-  const steps = (step?.type === 'Sequence' ? step.pretokenizers : step ? [step] : []) as Json[];
-  const patterns: string[] = [];
+  const cuts: string[] = [];
   let byteLevel = false;
-  for (const { type, pattern, add_prefix_space: prefix, use_regex: useRegex } of steps) {
+  for (const step of stepsIn(json.pre_tokenizer, 'pretokenizers')) {
+    const { type, pattern, add_prefix_space: prefix, use_regex: useRegex } = step;
     if (type === 'ByteLevel') {
       byteLevel = true;
       if (prefix === true) refuse('its pre_tokenizer ByteLevel adds a space before the text');
-      if (useRegex === false && patterns.length === 0)
-        refuse('its pre_tokenizer does not cut at all');
-    } else if (type === 'Split') patterns.push(String((pattern as Json | undefined)?.Regex ?? ''));
+      if (useRegex !== false) cuts.push(GPT2_WORDS);
+      if (cuts.length === 0) refuse('its pre_tokenizer does not cut at all');
+    } else if (type === 'Digits' && step.individual_digits === true) cuts.push(DIGITS);
+    else if (type === 'Split') cuts.push(String((pattern as Json | undefined)?.Regex ?? ''));
     else refuse(`its pre_tokenizer has a step ${JSON.stringify(type)}`);
   }
   if (!byteLevel) refuse('its pre_tokenizer has no ByteLevel step');
-  const found = Object.entries(PRE_TOKENIZERS).find(
-    ([, known]) => known.join('\0') === patterns.join('\0'),
-  );
   return (
-    found?.[0] ??
+    ggmlName(cuts) ??
     refuse(
-      `the pattern ${JSON.stringify(patterns[0]).slice(0, 60)} of its pre_tokenizer has no name there`,
+      `the pattern ${JSON.stringify(cuts[0]).slice(0, 60)} of its pre_tokenizer has no name there`,
     )
   );
 }

@@ -6,9 +6,10 @@ import { UserError } from '../base/errors.js';
 import { parametersOf, parseModelConfig } from '../models/index.js';
 import { createCharacterTokenizer, tokenizerFiles } from '../tokenizers/character.js';
 import { openTokenizer } from '../tokenizers/hugging-face.js';
+import { BYTE_LETTERS } from '../tokenizers/patterns.js';
 import { encodeGguf } from './gguf.js';
 import { ggufModel, saveGguf } from './gguf-model.js';
-import { BYTE_LETTERS, ggufTokenizer } from './gguf-tokenizer.js';
+import { ggufTokenizer } from './gguf-tokenizer.js';
 import { loadHuggingFace, saveHuggingFace } from './hugging-face.js';
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './numbers.js';
 
@@ -387,7 +388,9 @@ describe('a tokenizer as GGUF', () => {
       }
       return '';
     };
-    expect(say({ normalizer: { type: 'Lowercase' } })).toContain('its normalizer is "Lowercase"');
+    expect(say({ normalizer: { type: 'Lowercase' } })).toContain(
+      'its normalizer has a step "Lowercase"',
+    );
     expect(say({ pre_tokenizer: { type: 'Whitespace' } })).toContain(
       'its pre_tokenizer has a step "Whitespace"',
     );
@@ -397,6 +400,36 @@ describe('a tokenizer as GGUF', () => {
     expect(say({ pre_tokenizer: sequence })).toContain(
       'the pattern "x+" of its pre_tokenizer has no name there',
     );
+  });
+
+  it('has the names of its makers, however the file writes the same thing', () => {
+    const { tokenizer: json } = fixture('qwen');
+    const name = (normalizer: unknown, steps: unknown[]): unknown => {
+      const tokenizerJson = {
+        ...json,
+        normalizer,
+        pre_tokenizer: { type: 'Sequence', pretokenizers: steps },
+      };
+      const opened = openTokenizer({ tokenizerJson, config: { eos_token_id: 0 } });
+      return ggufTokenizer(opened, null, 400)['tokenizer.ggml.pre'];
+    };
+    const split = (Regex: string) => ({ type: 'Split', pattern: { Regex }, behavior: 'Isolated' });
+    const bytes = { type: 'ByteLevel', add_prefix_space: false, use_regex: false };
+    const empty = { type: 'Sequence', normalizers: [] };
+    // As in DeepSeek-V3's own file: real carriage returns and line feeds.
+    const deepseek = [
+      split('\\p{N}{1,3}'),
+      split('[一-龥\u3040-ゟ゠-ヿ]+'),
+      split(
+        '[!"#$%&\'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+',
+      ),
+      bytes,
+    ];
+    expect(name(empty, deepseek)).toBe('deepseek-v3');
+    const digits = { type: 'Digits', individual_digits: true };
+    expect(name(null, [digits, { ...bytes, use_regex: true }])).toBe('smollm');
+    expect(name(empty, [{ ...bytes, use_regex: true }])).toBe('gpt-2');
+    expect(() => name(null, [digits, bytes])).toThrow('has no name there');
   });
 
   it('has a letter for every byte', () => {

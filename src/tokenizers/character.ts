@@ -123,8 +123,8 @@ export function createCharacterTokenizer(alphabet: string): CharacterTokenizer {
     // What CHAT_TEMPLATE says.
     chat: (messages) =>
       messages.flatMap(({ role, content }) => {
-        if (role === 'user') return [BOS, ...tokenizer.encode(content)];
-        return role === 'assistant' ? [...tokenizer.encode(content), EOS] : [];
+        if (role === 'user') return [BOS, ...tokenizer.encode(content ?? '')];
+        return role === 'assistant' ? [...tokenizer.encode(content ?? ''), EOS] : [];
       }),
 
     toJSON: () => tokenizerFile(texts),

@@ -2,17 +2,22 @@
  * @file Chat templates: how a conversation is written for a model, as the Jinja text that comes
  * with it.
  *
- * A template is a program from a stranger. The interpreter (`@huggingface/jinja`) gives it no way
- * to files, network or JavaScript; what is left is time and memory, so a template may not be long
- * and may not count far. It has no clock either (`strftime_now`): what a model is asked does not
- * depend on the day.
+ * A template is a program from a stranger. The interpreter gives it no way to files, network or
+ * JavaScript, and no more than a budget of steps and memory (bounded-jinja.ts).
  */
-import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja';
+import { parse, tokenize } from '@huggingface/jinja';
 import { UserError } from '../base/errors.js';
+import { boundedTemplate } from './bounded-jinja.js';
+import { withTimeLimit } from './time-limit.js';
 
 export interface ChatMessage {
   role: 'system' | 'user' | 'assistant' | 'tool';
-  content: string;
+  /** Null only beside `tool_calls`. */
+  content: string | null;
+  /** History alone: what an assistant called, in OpenAI's form, for templates that write it. */
+  tool_calls?: readonly unknown[];
+  tool_call_id?: string;
+  name?: string;
 }
 
 /**
@@ -22,30 +27,7 @@ export interface ChatMessage {
 export type ChatTemplate = (messages: readonly ChatMessage[]) => string;
 
 const MAX_TEMPLATE_CHARACTERS = 1_000_000;
-const MAX_RANGE = 100_000;
-
-/** `range` of Python, of at most so many numbers. */
-function range(...bounds: number[]): number[] {
-  const [from, to] = bounds.length > 1 ? bounds : [0, bounds[0]];
-  const step = bounds[2] ?? 1;
-  const length = Math.ceil((to - from) / step);
-  if (!(length <= MAX_RANGE)) throw new Error(`range of ${length} numbers`);
-  return Array.from({ length: Math.max(0, length) }, (_, i) => from + i * step);
-}
-
-/** What a template may call and name; `range` is ours, and so the rest is set here too. */
-const GLOBALS: Record<string, unknown> = {
-  range,
-  raise_exception(message: unknown): never {
-    throw new Error(String(message));
-  },
-  true: true,
-  false: false,
-  none: null,
-  True: true,
-  False: false,
-  None: null,
-};
+const READING_MS = 1000;
 
 /**
  * @param source the Jinja text
@@ -64,22 +46,24 @@ export function createChatTemplate(
   };
   if (source.length > MAX_TEMPLATE_CHARACTERS)
     return fail('is too long', `${source.length} characters`);
-  let program: ReturnType<typeof parse>;
+  let render: ReturnType<typeof boundedTemplate>;
   try {
-    program = parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true }));
+    render = withTimeLimit(READING_MS, 'it takes too long', () =>
+      // Jinja reads every line end as a line feed.
+      boundedTemplate(
+        parse(tokenize(source.replace(/\r\n?/g, '\n'), { lstrip_blocks: true, trim_blocks: true })),
+      ),
+    );
   } catch (error) {
     return fail('cannot be read', error);
   }
   return (messages) => {
     try {
-      const environment = new Environment();
-      const conversation = {
+      return render({
+        ...variables,
         messages: messages.map((m) => ({ ...m })),
         add_generation_prompt: true,
-      };
-      for (const [name, value] of Object.entries({ ...GLOBALS, ...variables, ...conversation }))
-        environment.set(name, value);
-      return String((new Interpreter(environment).run(program) as { value: unknown }).value);
+      });
     } catch (error) {
       return fail('refuses this conversation', error);
     }

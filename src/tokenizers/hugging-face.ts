@@ -11,6 +11,7 @@ import { Tokenizer as Library } from '@huggingface/tokenizers';
 import { UserError } from '../base/errors.js';
 import { tokenizerFromJSON } from './character.js';
 import { type ChatTemplate, createChatTemplate, templateIn } from './chat-template.js';
+import { type Limited, limitsOf } from './limits.js';
 import { plainPrompt, type Tokenizer } from './tokenizer.js';
 
 type Json = Record<string, unknown>;
@@ -84,10 +85,14 @@ function libraryTokenizer({
     );
   }
   let library: Library;
+  let limits: Limited;
   let size: number;
   let prefix: number[];
   try {
-    library = new Library(json, { ...tokenizerConfig, clean_up_tokenization_spaces: false });
+    limits = limitsOf(json);
+    library = limits.open(
+      () => new Library(json, { ...tokenizerConfig, clean_up_tokenization_spaces: false }),
+    );
     const ids = [...library.get_vocab(true).values()];
     size = 0;
     for (const id of ids) {
@@ -96,7 +101,7 @@ function libraryTokenizer({
       size = Math.max(size, id + 1);
     }
     if (size === 0) throw new Error('it has no tokens');
-    prefix = library.encode('', { add_special_tokens: true }).ids;
+    prefix = limits.run(0, () => library.encode('', { add_special_tokens: true }).ids);
   } catch (error) {
     return fail(
       `it cannot be used (${String((error as Error)?.message ?? error)
@@ -120,10 +125,19 @@ function libraryTokenizer({
 
   const encode = (text: string): number[] => {
     try {
-      return library.encode(text, { add_special_tokens: false }).ids;
+      return limits.run(text.length, () => library.encode(text, { add_special_tokens: false }).ids);
     } catch (error) {
       return fail(
         `a text cannot be encoded (${(error as Error).message.split('\n')[0].slice(0, 160)})`,
+      );
+    }
+  };
+  const write = (ids: number[]): string => {
+    try {
+      return limits.run(ids.length, () => library.decode(ids, { skip_special_tokens: false }));
+    } catch (error) {
+      return fail(
+        `tokens cannot be decoded (${(error as Error).message.split('\n')[0].slice(0, 160)})`,
       );
     }
   };
@@ -135,7 +149,7 @@ function libraryTokenizer({
     decode(ids) {
       // Ids without a token round a vocabulary up to a good size.
       const spelled = ids.filter((id) => !silent.has(id) && library.id_to_token(id) !== undefined);
-      return spelled.length === 0 ? '' : library.decode(spelled, { skip_special_tokens: false });
+      return spelled.length === 0 ? '' : write(spelled);
     },
     prompt(text) {
       return plainPrompt(special, this.encode(text));
