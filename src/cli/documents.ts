@@ -425,7 +425,14 @@ export const planDocument = z
       }),
     ),
     rejected: z
-      .array(z.object({ stage: z.string(), layout: z.string(), reason: z.string() }))
+      .array(
+        z.object({
+          stage: z.string(),
+          layout: z.string(),
+          kind: z.enum(['slower', 'memory', 'divisibility']),
+          reason: z.string(),
+        }),
+      )
       .describe(
         'The nearest losers of each kind (slower, too large), and the rules that others break.',
       ),

@@ -226,9 +226,8 @@ function whyOthersLost(
   const stage = stages.find(({ id }) => rejected.some((loser) => loser.stage === id))?.id;
   if (stage === undefined) return [];
   const losers = rejected.filter((loser) => loser.stage === stage);
-  const kinds = [/^slower/, /^memory/, /^(?!slower|memory)/];
-  const shown = kinds.flatMap((kind) =>
-    losers.filter(({ reason }) => kind.test(reason)).slice(0, SHOWN),
+  const shown = (['slower', 'memory', 'divisibility'] as const).flatMap((kind) =>
+    losers.filter((loser) => loser.kind === kind).slice(0, SHOWN),
   );
   const [head, ...rows] = [
     `Why other layouts of ${stage} lost`,

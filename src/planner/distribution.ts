@@ -386,3 +386,100 @@ export function quantileFunction(
 export function medianOf(distribution: Distribution): number {
   return typeof distribution === 'number' ? distribution : quantileFunction(distribution)(0.5);
 }
+
+/** Where a quantity may lie; what is left out is open. */
+export interface Range {
+  /** Above this, and not equal to it. */
+  above?: number;
+  min?: number;
+  max?: number;
+}
+
+/** `above 0 and at most 1`. */
+export function rangeText({ above, min, max }: Range): string {
+  const parts = [
+    above === undefined ? '' : `above ${above}`,
+    min === undefined ? '' : `at least ${min}`,
+    max === undefined ? '' : `at most ${max}`,
+  ];
+  return parts.filter((part) => part !== '').join(' and ');
+}
+
+/** The numbers that are written in a distribution, each with its path. */
+function statedValues(distribution: Distribution, path: string): [path: string, value: number][] {
+  if (typeof distribution === 'number') return [[path, distribution]];
+  if ('low' in distribution) {
+    const { low, value, high } = distribution;
+    const middle: [string, number][] = value === undefined ? [] : [[`${path}.value`, value]];
+    return [[`${path}.low`, low], ...middle, [`${path}.high`, high]];
+  }
+  if ('uniform' in distribution)
+    return distribution.uniform.map((value, i) => [`${path}.uniform[${i}]`, value]);
+  if ('normal' in distribution) return [[`${path}.normal.mean`, distribution.normal.mean]];
+  if ('lognormal' in distribution)
+    return [[`${path}.lognormal.median`, distribution.lognormal.median]];
+  if ('empirical' in distribution)
+    return distribution.empirical.map((value, i) => [`${path}.empirical[${i}]`, value]);
+  return distribution.mixture.flatMap(({ of }, i) => statedValues(of, `${path}.mixture[${i}].of`));
+}
+
+/** The distribution with its tails moved to the ends of a range. */
+function clamped(distribution: Distribution, { min, max }: Range): Distribution {
+  const ends = { ...(min === undefined ? {} : { min }), ...(max === undefined ? {} : { max }) };
+  if (typeof distribution === 'number') return distribution;
+  if ('low' in distribution)
+    return {
+      ...distribution,
+      ...ends,
+      ...(distribution.min === undefined ? {} : { min: distribution.min }),
+      ...(distribution.max === undefined || (max !== undefined && distribution.max > max)
+        ? {}
+        : { max: distribution.max }),
+    };
+  if ('normal' in distribution) {
+    const { mean, sd } = distribution.normal;
+    const [low, high] = [mean - Z95 * sd, mean + Z95 * sd];
+    return { low, value: mean, high, shape: 'normal', ...ends };
+  }
+  if ('lognormal' in distribution) {
+    const { median, sigma } = distribution.lognormal;
+    const factor = Math.exp(Z95 * sigma);
+    return { low: median / factor, value: median, high: median * factor, ...ends };
+  }
+  if ('mixture' in distribution)
+    return {
+      mixture: distribution.mixture.map(({ weight, of }) => ({
+        weight,
+        of: clamped(of, { min, max }),
+      })),
+    };
+  return distribution;
+}
+
+/** The share of values below which a distribution is not looked at. */
+const LOWEST = 1e-4;
+
+/**
+ * A quantity that must lie in a range: what is written is refused outside of it, and the tails of a
+ * distribution end there.
+ * @param where the field, for the message
+ * @throws UserError (usage) that names the field and the range
+ */
+export function withinRange(distribution: Distribution, where: string, range: Range): Distribution {
+  const { above, min, max } = range;
+  for (const [field, value] of statedValues(parseDistribution(distribution, where), where)) {
+    const inside =
+      Number.isFinite(value) &&
+      (above === undefined || value > above) &&
+      (min === undefined || value >= min) &&
+      (max === undefined || value <= max);
+    if (!inside)
+      throw new UserError('usage', `${field}: must be ${rangeText(range)}, is ${value}`, field);
+  }
+  const bounded = clamped(distribution, range);
+  if (above !== undefined && quantileFunction(bounded, where)(LOWEST) <= above) {
+    const message = `${where}: reaches ${above} and less; write it as {low, high} with low above ${above}`;
+    throw new UserError('usage', message, where);
+  }
+  return bounded;
+}

@@ -16,6 +16,7 @@
 
 import { type Architecture, countParameters } from '../architecture/index.js';
 import { UserError } from '../base/errors.js';
+import { formatScaled } from '../base/text/index.js';
 import { intervalFactor as trainingFactor } from './calibration.js';
 import type { Accelerator, Quantity } from './cluster.js';
 import { type Distribution, quantileFunction } from './distribution.js';
@@ -301,7 +302,7 @@ export function planReinforcement(question: ReinforcementQuestion): Reinforcemen
   const scale = tokens / (packed * globalBatch);
   const shape = { architecture, sequenceTokens: packed, globalBatch };
   const { memory, trainingLayout: fixed } = question;
-  const { best } = searchLayouts({
+  const { best, leastMemory } = searchLayouts({
     ...shape,
     accelerator,
     count,
@@ -313,7 +314,9 @@ export function planReinforcement(question: ReinforcementQuestion): Reinforcemen
   if (best === null) {
     throw new UserError(
       'usage',
-      `${architecture.name}: no layout on ${count} ${accelerator.id} trains sequences of ${packed} tokens; take more accelerators`,
+      leastMemory === null
+        ? `${architecture.name}: no layout divides ${count} ${accelerator.id}; take another count`
+        : `${architecture.name}: no layout on ${count} ${accelerator.id} trains sequences of ${packed} tokens: the least that one needs is ${formatScaled(leastMemory.neededBytes, 'B')} per accelerator (${leastMemory.layout}), and ${accelerator.id} has ${formatScaled(accelerator.memoryBytes, 'B')}; take more accelerators`,
       'count',
     );
   }

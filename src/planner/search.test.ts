@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Accelerator, acceleratorOf, accelerators, publishedModel } from './index.js';
 import { memoryOf } from './memory.js';
-import { cheapestCluster, type LayoutQuestion, searchLayouts, selectiveShare } from './search.js';
+import { type LayoutQuestion, lossText, searchLayouts, selectiveShare } from './search.js';
 import { stepTime } from './step-time.js';
 
 const accelerator = (id: string): Accelerator => acceleratorOf(id) as Accelerator;
@@ -53,17 +53,55 @@ describe('searchLayouts', () => {
     expect(Math.min(lost.divisibility, lost.memory, lost.slower)).toBeGreaterThan(0);
     expect(rejected.filter(({ kind }) => kind === 'slower')).toHaveLength(3);
     expect(rejected.filter(({ kind }) => kind === 'memory')).toHaveLength(3);
-    const broken = rejected.filter(({ kind }) => kind === 'divisibility');
-    expect(broken.reduce((sum, { count }) => sum + count, 0)).toBe(lost.divisibility);
-    for (const { kind, reason } of rejected) {
+    const broken = rejected.reduce(
+      (sum, loser) => sum + (loser.kind === 'divisibility' ? loser.count : 0),
+      0,
+    );
+    expect(broken).toBe(lost.divisibility);
+    for (const loser of rejected) {
+      const { kind } = loser;
       if (kind === 'slower')
-        expect(reason).toMatch(/^slower by [\d.]+%: [\d.]+ s a step, not [\d.]+ s$/);
+        expect(lossText(loser)).toMatch(/^slower by [\d.]+%: [\d.]+ s a step, not [\d.]+ s$/);
       if (kind === 'memory')
-        expect(reason).toMatch(
-          /^memory: needs [\d.]+ GB of 80\.0 GB \(would take [\d.]+ s a step\)$/,
+        expect(lossText(loser)).toMatch(
+          /^memory: needs [\d.]+ [GT]B of 80\.0 GB \(would take [\d.]+ s a step\)$/,
         );
     }
     expect(best).not.toBeNull();
+  });
+
+  it('names the least memory that would do, which is not that of the fastest layout', () => {
+    const { best, leastMemory, rejected } = searchLayouts({
+      architecture: model('Llama 3.1 8B'),
+      accelerator: accelerator('h100'),
+      count: 1,
+      sequenceTokens: 4096,
+      globalBatch: 64,
+      precision: 'bf16',
+    });
+    expect(best).toBeNull();
+    const needed = rejected.flatMap((loser) =>
+      loser.kind === 'memory' ? [loser.neededBytes] : [],
+    );
+    expect(Math.min(...needed)).toBeGreaterThan(200e9);
+    // 8.03B parameters of 2 + 4 + 12 bytes, and one layer's activations.
+    expect((leastMemory?.neededBytes as number) / 1e9).toBeCloseTo(155, -1);
+    expect(leastMemory?.layout).toContain('full recompute');
+    expect(searchLayouts({ ...gpt3, keep: 0 }).leastMemory).not.toBeNull();
+  });
+
+  it.each([
+    [{ stepSeconds: 0.02604001, bestSeconds: 0.02604 }, 'as fast as the best: 0.02604 s a step'],
+    [{ stepSeconds: 20.5, bestSeconds: 20 }, 'slower by 2.50%: 20.50 s a step, not 20.00 s'],
+  ])('writes a reason that tells two step times apart: %j', (seconds, text) => {
+    expect(lossText({ kind: 'slower', layout: 'tp1', ...seconds })).toBe(text);
+  });
+
+  it('writes large memory in a unit that can be read', () => {
+    const loser = { kind: 'memory', layout: 'tp1', stepSeconds: 2 } as const;
+    expect(lossText({ ...loser, neededBytes: 4.15e12, availableBytes: 80e9 })).toBe(
+      'memory: needs 4.15 TB of 80.0 GB (would take 2.000 s a step)',
+    );
   });
 
   it('keeps what is given, and says when nothing fits', () => {
@@ -79,7 +117,7 @@ describe('searchLayouts', () => {
     });
     expect(tight.best).toBeNull();
     expect(tight.lost.slower).toBe(0);
-    expect(tight.rejected[0].reason).toMatch(/^memory: needs /);
+    expect(lossText(tight.rejected[0])).toMatch(/^memory: needs /);
     expect(() => searchLayouts({ ...gpt3, globalBatch: 0 })).toThrowError(
       'globalBatch must be a positive whole number, is 0',
     );
@@ -121,31 +159,5 @@ describe('searchLayouts', () => {
       (61 * 54.5e6) / 37.5e9,
       2,
     );
-  });
-});
-
-describe('cheapestCluster', () => {
-  it('meets the deadline at the least cost', () => {
-    const { best, offers, rejected } = cheapestCluster({
-      architecture: model('Llama 3.1 70B'),
-      accelerators: ['h100', 'a100', 'l4'].map(accelerator),
-      sequenceTokens: 8192,
-      globalBatch: 1536,
-      precision: 'bf16',
-      tokens: 1e13,
-      deadlineDays: 60,
-      most: 4096,
-    });
-    expect(best).not.toBeNull();
-    for (const { days, usd, count, accelerator: chosen, candidate } of offers) {
-      expect(days).toBeLessThanOrEqual(60);
-      expect(usd).toBeGreaterThanOrEqual(best?.usd as number);
-      expect(usd / (days * 24 * count * chosen.usdPerHour.value)).toBeCloseTo(1, 9);
-      expect(accelerators(candidate.layout)).toBe(count);
-    }
-    expect(rejected).toContainEqual({
-      accelerator: 'l4',
-      reason: 'too slow: 4096 of them do not meet 60 days',
-    });
   });
 });

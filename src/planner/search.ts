@@ -1,6 +1,5 @@
 /**
- * @file The best layout of a model on a cluster, by trying all of them, and the cheapest cluster
- * for a deadline.
+ * @file The best layout of a model on a cluster, by trying all of them.
  *
  * A layout is eight small integers and three choices, so a model on thousands of accelerators has
  * ten to a hundred thousand of them, and memory and step time are closed forms: trying every one
@@ -13,8 +12,9 @@
  * and uneven splits of layers.
  */
 
-import { type Architecture, countParameters, modelFlopsPerToken } from '../architecture/index.js';
+import { type Architecture, countParameters } from '../architecture/index.js';
 import { UserError } from '../base/errors.js';
+import { formatCount, formatScaled, formatShare, formatSignificant } from '../base/text/index.js';
 import { CALIBRATION, type Calibration } from './calibration.js';
 import type { Accelerator } from './cluster.js';
 import {
@@ -58,14 +58,30 @@ export interface Candidate {
 
 export type LossReason = 'divisibility' | 'memory' | 'slower';
 
-export interface RejectedLayout {
-  /** The layout, or for `divisibility` the rule that its kind breaks. */
-  layout: string;
-  kind: LossReason;
-  /** One line: why it lost. */
-  reason: string;
-  /** How many layouts lost for it; 1 unless they were put together. */
-  count: number;
+/** A layout that lost: the fields of its reason; `lossText` writes them as a line. */
+export type RejectedLayout = { layout: string } & (
+  | { kind: 'slower'; stepSeconds: number; bestSeconds: number }
+  | { kind: 'memory'; neededBytes: number; availableBytes: number; stepSeconds: number }
+  /** `layout` is an example of those that break the rule. */
+  | { kind: 'divisibility'; rule: string; count: number }
+);
+
+/** One line: why a layout lost. */
+export function lossText(rejected: RejectedLayout): string {
+  if (rejected.kind === 'divisibility') {
+    const { rule, count } = rejected;
+    return count > 1 ? `${rule} (${formatCount(count)} layouts)` : rule;
+  }
+  const step = formatSignificant(rejected.stepSeconds, 4);
+  if (rejected.kind === 'memory') {
+    const needed = formatScaled(rejected.neededBytes, 'B');
+    const room = formatScaled(rejected.availableBytes, 'B');
+    return `memory: needs ${needed} of ${room} (would take ${step} s a step)`;
+  }
+  const slower = rejected.stepSeconds / rejected.bestSeconds - 1;
+  if (slower < 5e-5) return `as fast as the best: ${step} s a step`;
+  const best = formatSignificant(rejected.bestSeconds, 4);
+  return `slower by ${formatShare(slower, slower < 0.0995 ? 2 : 0)}: ${step} s a step, not ${best} s`;
 }
 
 export interface LayoutSearch {
@@ -77,6 +93,8 @@ export interface LayoutSearch {
   tried: number;
   lost: Record<LossReason, number>;
   rejected: RejectedLayout[];
+  /** Of the layouts that need too much memory, the one that needs the least; null without any. */
+  leastMemory: { layout: string; neededBytes: number } | null;
 }
 
 const MICRO_BATCHES = [1, 2, 4, 8, 16];
@@ -288,11 +306,6 @@ function* layouts(question: LayoutQuestion, broken: Broken): Generator<Layout> {
   }
 }
 
-const gigabytes = (bytes: number): string => `${(bytes / 1e9).toPrecision(3)} GB`;
-
-/** Significant digits that tell two step times apart. */
-const seconds = (value: number): string => `${value.toPrecision(4)} s`;
-
 /**
  * Tries every layout of a model on a cluster.
  * @throws UserError for a batch or a count that is not a positive whole number
@@ -332,6 +345,7 @@ export function searchLayouts(question: LayoutQuestion): LayoutSearch {
   const lost: Record<LossReason, number> = { divisibility: 0, memory: 0, slower: 0 };
   let tried = 0;
   let fits = 0;
+  let least: { layout: Layout; memoryBytes: number } | null = null;
   const broken: Broken = (rule, example) => {
     tried++;
     lost.divisibility++;
@@ -344,8 +358,10 @@ export function searchLayouts(question: LayoutQuestion): LayoutSearch {
     const microBatches = globalBatch / layout.data / layout.microBatch;
     const memoryBytes = memoryOf(architecture, layout, { ...memory, microBatches }).total;
     const large = memoryBytes > accelerator.memoryBytes;
-    if (large) lost.memory++;
-    else fits++;
+    if (large) {
+      lost.memory++;
+      if (least === null || memoryBytes < least.memoryBytes) least = { layout, memoryBytes };
+    } else fits++;
     // What does not fit is timed only to tell which of it comes near.
     if (large && keep === 0) continue;
     const candidate = {
@@ -360,22 +376,27 @@ export function searchLayouts(question: LayoutQuestion): LayoutSearch {
   const rejected: RejectedLayout[] = [];
   if (best !== null) {
     for (const { layout, stepSeconds } of fast.items.slice(1)) {
-      const percent = 100 * (stepSeconds / best.stepSeconds - 1);
-      const reason = `slower by ${percent.toFixed(percent < 10 ? 1 : 0)}%: ${seconds(stepSeconds)} a step, not ${seconds(best.stepSeconds)}`;
-      rejected.push({ layout: nameOf(layout), kind: 'slower', reason, count: 1 });
+      const bestSeconds = best.stepSeconds;
+      rejected.push({ layout: nameOf(layout), kind: 'slower', stepSeconds, bestSeconds });
     }
   }
   for (const { layout, memoryBytes, stepSeconds } of tooLarge.items) {
-    const room = gigabytes(accelerator.memoryBytes);
-    const reason = `memory: needs ${gigabytes(memoryBytes)} of ${room} (would take ${seconds(stepSeconds)} a step)`;
-    rejected.push({ layout: nameOf(layout), kind: 'memory', reason, count: 1 });
+    rejected.push({
+      layout: nameOf(layout),
+      kind: 'memory',
+      neededBytes: memoryBytes,
+      availableBytes: accelerator.memoryBytes,
+      stepSeconds,
+    });
   }
   for (const [rule, { count: times, example }] of [...rules].sort(
     ([, a], [, b]) => b.count - a.count,
   )) {
-    rejected.push({ layout: example, kind: 'divisibility', reason: rule, count: times });
+    rejected.push({ layout: example, kind: 'divisibility', rule, count: times });
   }
-  return { best, top: fast.items, tried, lost, rejected };
+  const leastMemory =
+    least === null ? null : { layout: nameOf(least.layout), neededBytes: least.memoryBytes };
+  return { best, top: fast.items, tried, lost, rejected, leastMemory };
 }
 
 /** The short name, with what tells layouts of a search apart. */
@@ -384,104 +405,4 @@ function nameOf(layout: Layout): string {
   return pipeline > 1 && schedule !== '1f1b' && schedule !== 'interleaved'
     ? `${layoutName(layout)} ${schedule}`
     : layoutName(layout);
-}
-
-export interface DeadlineQuestion
-  extends Omit<LayoutQuestion, 'accelerator' | 'count' | 'precision'> {
-  /** Accelerators to choose from. */
-  accelerators: readonly Accelerator[];
-  /** What to train in; where an accelerator lacks it, bf16 or else fp16. */
-  precision: Precision;
-  tokens: number;
-  deadlineDays: number;
-  /** Share of the time that makes progress; default 0.9. */
-  goodput?: number;
-  /** Most accelerators of one kind; default 65,536. */
-  most?: number;
-}
-
-export interface ClusterOffer {
-  accelerator: Accelerator;
-  count: number;
-  candidate: Candidate;
-  days: number;
-  usd: number;
-}
-
-export interface DeadlineSearch {
-  /** The cheapest offer in time; null when there is none. */
-  best: ClusterOffer | null;
-  /** The cheapest of each accelerator that meets the deadline, the cheapest first. */
-  offers: ClusterOffer[];
-  rejected: { accelerator: string; reason: string }[];
-}
-
-/**
- * The cheapest cluster that trains a model in time: for each accelerator the sizes around the
- * smallest that meets the deadline.
- */
-export function cheapestCluster(question: DeadlineQuestion): DeadlineSearch {
-  const {
-    architecture,
-    sequenceTokens,
-    globalBatch,
-    tokens,
-    deadlineDays,
-    goodput = 0.9,
-    most = 65536,
-  } = question;
-  const offers: ClusterOffer[] = [];
-  const rejected: DeadlineSearch['rejected'] = [];
-  for (const accelerator of question.accelerators) {
-    const precision =
-      accelerator.peakFlops[question.precision] !== undefined ? question.precision : 'bf16';
-    const peak = accelerator.peakFlops[precision] ?? accelerator.peakFlops.fp16;
-    if (peak === undefined) {
-      rejected.push({
-        accelerator: accelerator.id,
-        reason: `has neither ${question.precision} nor bf16 nor fp16`,
-      });
-      continue;
-    }
-    // Fewer than this cannot do it at their peak rate.
-    const least =
-      (tokens * modelFlopsPerToken(architecture, sequenceTokens, 'causal')) /
-      (peak * deadlineDays * 86400 * goodput);
-    let cheapest: ClusterOffer | null = null;
-    let inTime = 0;
-    let fitting = false;
-    for (const count of clusterSizes(accelerator.scaleUpSize, most)) {
-      if (count < least || inTime >= 2) continue;
-      const { best } = searchLayouts({ ...question, accelerator, count, precision, keep: 0 });
-      if (best === null) continue;
-      fitting = true;
-      const days = ((tokens / (sequenceTokens * globalBatch)) * best.stepSeconds) / 86400 / goodput;
-      if (days > deadlineDays) continue;
-      inTime++;
-      const usd = days * 24 * count * accelerator.usdPerHour.value;
-      if (cheapest === null || usd < cheapest.usd)
-        cheapest = { accelerator, count, candidate: best, days, usd };
-    }
-    if (cheapest !== null) offers.push(cheapest);
-    else {
-      const late = `too slow: ${most} of them do not meet ${deadlineDays} days`;
-      const reason =
-        fitting || least > most
-          ? late
-          : `no layout fits into ${gigabytes(accelerator.memoryBytes)}`;
-      rejected.push({ accelerator: accelerator.id, reason });
-    }
-  }
-  offers.sort((a, b) => a.usd - b.usd);
-  return { best: offers[0] ?? null, offers, rejected };
-}
-
-/** Whole scale-up domains: 1, 2, 3, 4, 6, 8, 12, 16, … of them. */
-function clusterSizes(domain: number, most: number): number[] {
-  const sizes = [];
-  for (let n = domain; n <= most; n *= 2) {
-    sizes.push(n);
-    if (n > domain && 1.5 * n <= most) sizes.push(1.5 * n);
-  }
-  return sizes;
 }

@@ -19,6 +19,7 @@ export {
   groupDigits,
   NONE,
 } from './numbers.js';
+export { didYouMean, editDistance, nearestName } from './suggest.js';
 export {
   columns,
   markdownTable,

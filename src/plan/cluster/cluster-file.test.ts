@@ -1,8 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
-import { medianOf } from '../../planner/distribution.js';
+import { medianOf, quantileFunction } from '../../planner/distribution.js';
 import type { Layout } from '../../planner/layout.js';
 import { readTarget } from './cluster-file.js';
 import { layoutText, parseLayout } from './layout-text.js';
@@ -107,6 +108,65 @@ correlations: [{between: [usdPerHour, trainingTime], rank: -0.3}]
       expect((error as Error).message).toMatch(message);
       expect((error as Error).message).not.toContain('\n');
     }
+  });
+});
+
+describe('numbers that make no sense', () => {
+  const clusters = fileURLToPath(new URL('../../../test/fixtures/clusters/', import.meta.url));
+
+  it.each(readdirSync(clusters))('are refused by field and range: %s', (name) => {
+    const path = join(clusters, name);
+    expect(() => readTarget(path)).toThrow(
+      /clusters\/.*\.yaml: [a-zA-Z.]+: must be (above 0|at least [01])( and at most 1)?, is -?[\d.]+$/,
+    );
+  });
+
+  it.each([
+    ['goodput: 0', 'goodput: must be above 0 and at most 1, is 0'],
+    ['goodput: {low: 0.8, high: 1.2}', 'goodput.high: must be above 0 and at most 1, is 1.2'],
+    ['goodput: {uniform: [0, 1]}', 'goodput.uniform[0]: must be above 0 and at most 1, is 0'],
+    ['goodput: {empirical: [0.9, 7]}', 'goodput.empirical[1]: must be above 0 and at most 1, is 7'],
+    [
+      'goodput: {mixture: [{weight: 1, of: 2}]}',
+      'goodput.mixture[0].of: must be above 0 and at most 1, is 2',
+    ],
+    ['loadFactor: 9', 'loadFactor: must be above 0 and at most 1, is 9'],
+    ['pue: 0.4', 'pue: must be at least 1, is 0.4'],
+    ['usdPerHour: -2', 'usdPerHour: must be above 0, is -2'],
+    ['usdPerHour: 0', 'usdPerHour: must be above 0, is 0'],
+    [
+      'usdPerHour: {normal: {mean: 2, sd: 1}}',
+      'usdPerHour: reaches 0 and less; write it as {low, high} with low above 0',
+    ],
+    [
+      'hardware: {achievableFraction: 3}',
+      'hardware.achievableFraction: must be above 0 and at most 1, is 3',
+    ],
+    ['hardware: {serverWatts: 0}', 'hardware.serverWatts: must be above 0, is 0'],
+    ['hardware: {memoryGb: -80}', 'hardware.memoryGb: must be above 0'],
+    ['calibration: {link: 4}', 'calibration.link: must be above 0 and at most 1, is 4'],
+    ['calibration: {straggler: -1}', 'calibration.straggler: must be at least 0, is -1'],
+    ['godput: 0.9', 'godput: is not a field of a cluster (did you mean goodput?); these are: '],
+    [
+      'hardware: {memoryGB: 80}',
+      'hardware.memoryGB: is not a field of a cluster (did you mean memoryGb?); these are: ',
+    ],
+    [
+      'calibration: {matmul61: 0.8}',
+      'calibration.matmul61: is not a field of a cluster (did you mean matmul16?); these are: ',
+    ],
+  ])('%s', (line, message) => {
+    expect(() => readTarget(file(`accelerator: h100\ncount: 8\n${line}\n`))).toThrow(
+      `cluster.yaml: ${message}`,
+    );
+  });
+
+  it('the tails of a distribution end at the range', () => {
+    const { goodput } = readTarget(
+      file('accelerator: h100\ncount: 8\ngoodput: {normal: {mean: 0.95, sd: 0.05}}\n'),
+    );
+    expect(quantileFunction(goodput)(0.9999)).toBe(1);
+    expect(quantileFunction(goodput)(0.05)).toBeCloseTo(0.95 - 1.645 * 0.05, 4);
   });
 });
 

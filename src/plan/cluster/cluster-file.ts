@@ -10,12 +10,19 @@ import { basename } from 'node:path';
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { UserError } from '../../base/errors.js';
+import { didYouMean } from '../../base/text/index.js';
 import { CALIBRATION, type Calibration } from '../../planner/calibration.js';
 import type { Accelerator } from '../../planner/cluster.js';
 import { distributionSchema, parseDistribution } from '../../planner/distribution.js';
 import { acceleratorIds, acceleratorOf } from '../../planner/hardware.js';
 import { type ClusterSpec, HARDWARE, type Target, targetOf } from './cluster-target.js';
 import { parseLayout } from './layout-text.js';
+
+const hardwareSchema = z.strictObject({
+  memoryGb: z.number().positive({ error: 'must be above 0' }).optional(),
+  scaleUpSize: z.int().positive({ error: 'must be above 0' }).optional(),
+  ...Object.fromEntries(Object.keys(HARDWARE).map((name) => [name, distributionSchema.optional()])),
+});
 
 const fileSchema = z.strictObject({
   accelerator: z.string({ error: 'name an accelerator, such as h800' }),
@@ -29,15 +36,7 @@ const fileSchema = z.strictObject({
   pue: distributionSchema.optional(),
   loadFactor: distributionSchema.optional(),
   goodput: distributionSchema.optional(),
-  hardware: z
-    .strictObject({
-      memoryGb: z.number().positive().optional(),
-      scaleUpSize: z.int().positive().optional(),
-      ...Object.fromEntries(
-        Object.keys(HARDWARE).map((name) => [name, distributionSchema.optional()]),
-      ),
-    })
-    .optional(),
+  hardware: hardwareSchema.optional(),
   calibration: z
     .partialRecord(z.enum(Object.keys(CALIBRATION) as (keyof Calibration)[]), distributionSchema)
     .optional(),
@@ -50,6 +49,12 @@ const fileSchema = z.strictObject({
     )
     .optional(),
 });
+
+/** Known keys within a field. */
+const KEYS: Record<string, object> = {
+  hardware: hardwareSchema.shape,
+  calibration: CALIBRATION,
+};
 
 export type { Target } from './cluster-target.js';
 
@@ -113,14 +118,20 @@ function fromFile(file: string): Target {
   const result = fileSchema.safeParse(data);
   if (!result.success) {
     const [issue] = result.error.issues;
-    const unknown = issue.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : [];
-    const field = [...issue.path, ...unknown].join('.');
+    const unknown =
+      issue.code === 'unrecognized_keys'
+        ? issue.keys.slice(0, 1)
+        : issue.code === 'invalid_key'
+          ? [String(issue.path.at(-1))]
+          : [];
+    const path = issue.code === 'invalid_key' ? issue.path.slice(0, -1) : issue.path;
+    const field = [...path, ...unknown].join('.');
     // Of a number that is none, say which forms there are.
     if (issue.code === 'invalid_union') explain(at(data, issue.path), `${file}: ${field}`, field);
-    const known = Object.keys(fileSchema.shape).join(', ');
+    const known = Object.keys(KEYS[String(issue.path[0])] ?? fileSchema.shape);
     const message =
       unknown.length > 0
-        ? `is not a field of a cluster; these are: ${known}`
+        ? `is not a field of a cluster${didYouMean(unknown[0], known)}; these are: ${known.join(', ')}`
         : data === null
           ? 'is empty; say at least accelerator and count'
           : issue.message;
@@ -131,11 +142,14 @@ function fromFile(file: string): Target {
     );
   }
   const { accelerator, layout, ...said } = result.data;
-  const given = layout === undefined ? {} : parseLayout(layout, 'layout');
-  return targetOf(basename(file), known(accelerator, `${file}: accelerator`), {
-    ...(said as ClusterSpec),
-    layout: given,
-  });
+  try {
+    const given = layout === undefined ? {} : parseLayout(layout, 'layout');
+    const spec = { ...(said as ClusterSpec), layout: given };
+    return targetOf(basename(file), known(accelerator, `${file}: accelerator`), spec);
+  } catch (error) {
+    if (!(error instanceof UserError) || error.field === '--on') throw error;
+    throw new UserError('usage', `${file}: ${error.message}`, error.field);
+  }
 }
 
 /** @throws UserError (usage) with what is wrong with a distribution */

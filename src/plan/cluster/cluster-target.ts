@@ -6,7 +6,12 @@ import { costOf } from '../../catalog/costs.js';
 import { PLANNING } from '../../catalog/data/planning.js';
 import type { Calibration } from '../../planner/calibration.js';
 import type { Accelerator } from '../../planner/cluster.js';
-import { type Distribution, medianOf } from '../../planner/distribution.js';
+import {
+  type Distribution,
+  medianOf,
+  type Range,
+  withinRange,
+} from '../../planner/distribution.js';
 import type { Layout } from '../../planner/layout.js';
 import type { Correlation } from '../../planner/uncertainty.js';
 
@@ -20,6 +25,69 @@ export const HARDWARE = {
 } as const satisfies Record<string, readonly [keyof Accelerator, number]>;
 
 export type HardwareName = keyof typeof HARDWARE;
+
+const share: Range = { above: 0, max: 1 };
+const positive: Range = { above: 0 };
+const notNegative: Range = { min: 0 };
+
+/** Where the numbers of a cluster may lie. */
+const RANGES = {
+  usdPerHour: positive,
+  // A building draws no less than its machines.
+  pue: { min: 1 },
+  loadFactor: share,
+  goodput: share,
+} as const satisfies Record<string, Range>;
+
+const HARDWARE_RANGES: Record<HardwareName, Range> = {
+  achievableFraction: share,
+  memoryTbPerSecond: positive,
+  scaleUpGbPerSecond: positive,
+  scaleOutGbitPerSecond: positive,
+  serverWatts: positive,
+};
+
+/** Fractions of what a machine could do; all other numbers of a calibration are times and factors. */
+const CALIBRATED_SHARES: readonly (keyof Calibration)[] = [
+  'matmul16',
+  'matmul8',
+  'matmul4',
+  'attention',
+  'attentionAmpere',
+  'grouped',
+  'link',
+  'network',
+];
+
+/**
+ * A cluster whose numbers lie where they may.
+ * @throws UserError (usage) that names the field and its range
+ */
+function checkedSpec(spec: ClusterSpec): ClusterSpec {
+  const out: ClusterSpec = { ...spec };
+  for (const [name, range] of Object.entries(RANGES) as [keyof typeof RANGES, Range][]) {
+    const value = spec[name];
+    if (value !== undefined) out[name] = withinRange(value, name, range);
+  }
+  if (spec.hardware !== undefined) {
+    const hardware: ClusterSpec['hardware'] = { ...spec.hardware };
+    for (const [name, range] of Object.entries(HARDWARE_RANGES) as [HardwareName, Range][]) {
+      const value = spec.hardware[name];
+      if (value !== undefined) hardware[name] = withinRange(value, `hardware.${name}`, range);
+    }
+    out.hardware = hardware;
+  }
+  if (spec.calibration !== undefined) {
+    const entries = Object.entries(spec.calibration) as [keyof Calibration, Distribution][];
+    out.calibration = Object.fromEntries(
+      entries.map(([name, value]) => {
+        const range = CALIBRATED_SHARES.includes(name) ? share : notNegative;
+        return [name, withinRange(value, `calibration.${name}`, range)];
+      }),
+    );
+  }
+  return out;
+}
 
 export interface Target {
   /** `h800x2048`, or the file's name. */
@@ -63,10 +131,13 @@ const catalogued = (id: string): Distribution => {
 };
 
 /**
- * A target from a catalogued accelerator and what is said of the cluster; the catalog has the rest.
+ * A target from a catalogued accelerator and what is given of the cluster; the catalog has the
+ * rest.
+ * @throws UserError (usage) for a number out of its range
  */
 export function targetOf(name: string, catalogue: Accelerator, file: ClusterSpec): Target {
-  const { count, hardware = {}, usdPerHour, layout = {} } = file;
+  const checked = checkedSpec(file);
+  const { count, hardware = {}, usdPerHour, layout = {} } = checked;
   const { memoryGb, scaleUpSize, ...distributed } = hardware as Record<string, Distribution> & {
     memoryGb?: number;
     scaleUpSize?: number;
@@ -83,16 +154,16 @@ export function targetOf(name: string, catalogue: Accelerator, file: ClusterSpec
     usdPerHour:
       usdPerHour === undefined
         ? { distribution: low === high ? value : { low, value, high }, source, date }
-        : { distribution: usdPerHour, source: file.priceSource ?? name, date: '' },
-    pue: file.pue ?? catalogued('pue.cluster'),
-    loadFactor: file.loadFactor ?? catalogued('power.load-factor'),
-    goodput: file.goodput ?? {
+        : { distribution: usdPerHour, source: checked.priceSource ?? name, date: '' },
+    pue: checked.pue ?? catalogued('pue.cluster'),
+    loadFactor: checked.loadFactor ?? catalogued('power.load-factor'),
+    goodput: checked.goodput ?? {
       ...(catalogued('plan.goodput') as { low: number; high: number }),
       max: 1,
     },
     hardware: distributed,
-    calibration: file.calibration ?? {},
-    correlations: file.correlations ?? [],
+    calibration: checked.calibration ?? {},
+    correlations: checked.correlations ?? [],
   };
 }
 

@@ -9,7 +9,13 @@
  */
 import type { Quantity } from '../../planner/cluster.js';
 import { type Distribution, medianOf, quantileFunction } from '../../planner/distribution.js';
-import { countParameters, type Parameters, type Sensitivity } from '../../planner/index.js';
+import {
+  countParameters,
+  type LossReason,
+  lossText,
+  type Parameters,
+  type Sensitivity,
+} from '../../planner/index.js';
 import type { Target } from './cluster-target.js';
 import { inputsOf, simulate } from './monte-carlo.js';
 import { calibrationOf, createStageCosts, type StageCost } from './stage-cost.js';
@@ -68,7 +74,7 @@ export interface Plan {
   };
   model: { name: string; parameters: Pick<Parameters, 'total' | 'active' | 'mtp'> };
   stages: PlannedStage[];
-  rejected: { stage: string; layout: string; reason: string }[];
+  rejected: { stage: string; layout: string; kind: LossReason; reason: string }[];
   total: { gpuHours: Quantity; days: Quantity; energyKwh: Quantity; usd: Quantity };
   /** What decides the total in USD, the most important first. */
   sensitivity: { input: string; what: string; share: number; rank: number }[];
@@ -146,10 +152,11 @@ export function planWork(recipe: PlannableRecipe, target: Target): Plan {
     model: { name: architecture.name, parameters: { total, active, mtp } },
     stages,
     rejected: costs.flatMap(({ work, rejected }) =>
-      rejected.map(({ layout, reason, count: times }) => ({
+      rejected.map((loser) => ({
         stage: work.id,
-        layout,
-        reason: times > 1 ? `${reason} (${times} layouts)` : reason,
+        layout: loser.layout,
+        kind: loser.kind,
+        reason: lossText(loser),
       })),
     ),
     total: {

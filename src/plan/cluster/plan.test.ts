@@ -149,7 +149,7 @@ describe('planRecipe', () => {
 
   it('says in one line why nothing fits', () => {
     expect(() => planned('deepseek-v3', 'h800x64', '', pretraining)).toThrow(
-      /^deepseek-v3 on h800x64, stage pretrain: none of \d+ layouts fits: memory: needs .*; take more accelerators, or some with more memory$/,
+      /^deepseek-v3 on h800x64, stage pretrain: none of [\d,]+ layouts fits: the least that one needs is [\d.]+ [GT]B per accelerator \(.*\), and h800 has 80\.0 GB; take more accelerators, or some with more memory$/,
     );
   });
 
@@ -168,7 +168,7 @@ describe('planRecipe', () => {
       expect.stringMatching(/^Stage sft cannot take the layout that was given, .*DualPipe needs/),
     ]);
     const impossible = () => planned('deepseek-v3', 'h800x2048', 'tp1 pp1 ep1', pretraining);
-    expect(impossible).toThrow(/stage pretrain: none of \d+ layouts fits: /);
+    expect(impossible).toThrow(/stage pretrain: none of [\d,]+ layouts fits: /);
   });
 
   it('plans a small recipe with a task, every kind of stage', () => {

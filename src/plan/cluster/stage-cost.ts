@@ -8,6 +8,7 @@
  * thousands of samples cost nothing.
  */
 import { UserError } from '../../base/errors.js';
+import { formatCount, formatScaled } from '../../base/text/index.js';
 import { CALIBRATION, type Calibration } from '../../planner/calibration.js';
 import type { Accelerator, Quantity } from '../../planner/cluster.js';
 import { medianOf, quantileFunction } from '../../planner/distribution.js';
@@ -16,6 +17,7 @@ import {
   type AttentionConvention,
   hardwareFlopsPerToken,
   type LayoutSearch,
+  lossText,
   MEMORY_CALIBRATION,
   modelFlopsPerToken,
   planReinforcement,
@@ -157,7 +159,7 @@ function supervisedCost(
   let refused: UserError | null = null;
   if (search.best === null && Object.keys(target.layout).length > 0) {
     // A layout is given for the recipe; a stage of a smaller batch may not be able to take it.
-    refused = nothingFits(architecture.name, work.id, target.name, search);
+    refused = nothingFits(architecture.name, work.id, target, search);
     search = searchLayouts({
       architecture,
       accelerator,
@@ -170,7 +172,7 @@ function supervisedCost(
     });
   }
   const { best } = search;
-  if (best === null) throw refused ?? nothingFits(architecture.name, work.id, target.name, search);
+  if (best === null) throw refused ?? nothingFits(architecture.name, work.id, target, search);
   const { layout, stepSeconds } = best;
   const { recompute } = layout;
   const causal = modelFlopsPerToken(architecture, sequenceTokens, 'causal');
@@ -212,29 +214,24 @@ function supervisedCost(
   };
 }
 
-/** The reason that stands nearest to a layout that would do. */
+/** Why no layout fits: the least memory that would do, or the rules that the others break. */
 function nothingFits(
   model: string,
   stage: string,
-  cluster: string,
-  { rejected, tried }: LayoutSearch,
+  { name, accelerator }: Target,
+  { rejected, tried, leastMemory }: LayoutSearch,
 ): UserError {
-  const byMemory = rejected
-    .filter(({ kind }) => kind === 'memory')
-    .sort((a, b) => neededBytes(a) - neededBytes(b))
-    .at(0);
-  const nearest = byMemory ?? rejected.at(0);
-  const why = nearest === undefined ? '' : `: ${nearest.reason} (${nearest.layout})`;
-  const advice =
-    byMemory === undefined
-      ? 'take another count or batch'
-      : 'take more accelerators, or some with more memory';
-  const message = `${model} on ${cluster}, stage ${stage}: none of ${tried} layouts fits${why}; ${advice}`;
-  return new UserError('usage', message, '--on');
+  const where = `${model} on ${name}, stage ${stage}: none of ${formatCount(tried)} layouts fits`;
+  if (leastMemory !== null) {
+    const needed = formatScaled(leastMemory.neededBytes, 'B');
+    const room = formatScaled(accelerator.memoryBytes, 'B');
+    const message = `${where}: the least that one needs is ${needed} per accelerator (${leastMemory.layout}), and ${accelerator.id} has ${room}; take more accelerators, or some with more memory`;
+    return new UserError('usage', message, '--on');
+  }
+  const [nearest] = rejected;
+  const why = nearest === undefined ? '' : `: ${lossText(nearest)} (${nearest.layout})`;
+  return new UserError('usage', `${where}${why}; take another count or batch`, '--on');
 }
-
-const neededBytes = ({ reason }: RejectedLayout): number =>
-  Number(/needs ([\d.e+]+)/.exec(reason)?.[1] ?? Number.MAX_VALUE);
 
 function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
   const { numerics, target, calibration } = question;
