@@ -20,7 +20,6 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
   readSync,
   renameSync,
   rmSync,
@@ -30,7 +29,8 @@ import { basename, dirname, join } from 'node:path';
 import { threadId } from 'node:worker_threads';
 import { UserError } from './errors.js';
 import { faultPoint, faultsActive } from './faults.js';
-import { jsonErrorPlace } from './json.js';
+import { isDeeper, jsonErrorPlace, MAX_JSON_DEPTH } from './json.js';
+import { MAX_JSON_BYTES, readRegularText } from './regular.js';
 
 /** What was written. */
 export interface Written {
@@ -367,23 +367,22 @@ export function sha256File(path: string): Written {
 /**
  * The value in a JSON file.
  * @param what what the file is to the user, for the message: "recipe", "price book".
- * @throws UserError (data) when it is missing, unreadable or not JSON.
+ * @param limit bytes
+ * @param links false for a run's own file, which is never a link
+ * @throws UserError (data) when it is missing, no regular file, too large, nested too deep or not
+ * JSON.
  */
-export function readJson(path: string, what = 'file'): unknown {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    const code = (error as { code?: string }).code;
-    const why =
-      code === 'ENOENT'
-        ? 'it does not exist'
-        : code === 'EISDIR'
-          ? 'it is a folder'
-          : (error as Error).message;
-    throw new UserError('data', `cannot read ${what} ${path}: ${why}`, path);
+export function readJson(
+  path: string,
+  what = 'file',
+  limit = MAX_JSON_BYTES,
+  links = true,
+): unknown {
+  const text = readRegularText(path, what, limit, links);
+  if (isDeeper(text, MAX_JSON_DEPTH)) {
+    const message = `${what} ${path} is nested more than ${MAX_JSON_DEPTH} deep`;
+    throw new UserError('data', message, path);
   }
-  if (text.charCodeAt(0) === 0xfeff) text = text.slice(1);
   try {
     return JSON.parse(text);
   } catch (error) {

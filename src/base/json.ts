@@ -38,6 +38,29 @@ export function jsonErrorPlace(text: string): { line: number; column: number } {
   return { line, column: good - before.lastIndexOf('\n') };
 }
 
+/** Recipes, and the post-processors and normalizers of tokenizers, nest a dozen deep. */
+export const MAX_JSON_DEPTH = 64;
+
+/**
+ * True when a JSON text nests deeper than `depth`: found before it is parsed, so that no reader of
+ * the value recurses without end.
+ */
+export function isDeeper(text: string, depth: number): boolean {
+  let nesting = 0;
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i);
+    if (c === 0x22) {
+      for (i++; i < text.length && text.charCodeAt(i) !== 0x22; i++)
+        if (text.charCodeAt(i) === 0x5c) i++;
+    } else if (c === 0x7b || c === 0x5b) {
+      if (++nesting > depth) return true;
+    } else if (c === 0x7d || c === 0x5d) {
+      nesting--;
+    }
+  }
+  return false;
+}
+
 /**
  * What is wrong with a stranger's JSON before it is parsed, or null: nesting beyond `depth`, or a
  * key twice in one object.

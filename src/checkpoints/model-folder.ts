@@ -7,18 +7,14 @@
  * links is known and followed: the cache of the Hugging Face hub, where
  * `models--x/snapshots/<revision>/file` points into `models--x/blobs/`.
  */
-import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
-import { basename, dirname, join, sep } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { UserError } from '../base/errors.js';
-import { findJsonFault, jsonErrorPlace } from '../base/json.js';
+import { findJsonFault, jsonErrorPlace, MAX_JSON_DEPTH } from '../base/json.js';
+import { fileWithin, readRegularText } from '../base/regular.js';
 import { show } from './safetensors.js';
 
 export type Json = Record<string, unknown>;
-
-/** The largest `tokenizer.json` in use has some 40 MB; an index of 100,000 tensors has 10 MB. */
-const MAX_JSON_BYTES = 256 * 1024 * 1024;
-/** Post-processors and normalizers nest a dozen deep. */
-const MAX_JSON_DEPTH = 64;
 
 /**
  * True for the name of a file that stands in the folder itself: no separator, no `..`, nothing that
@@ -34,64 +30,12 @@ export function isPlainName(name: unknown): name is string {
   );
 }
 
-/**
- * The path of a file of the folder, links followed.
- * @throws UserError (data) when there is none or it lies elsewhere
- */
-export function fileIn(folder: string, name: string): string {
-  const path = join(folder, name);
-  let real: string;
-  let root: string;
-  try {
-    root = realpathSync(folder);
-    real = realpathSync(path);
-  } catch (error) {
-    const { code, message } = error as { code?: string; message: string };
-    const why =
-      code === 'ENOENT'
-        ? 'it does not exist'
-        : code === 'ELOOP'
-          ? 'it is a link to itself'
-          : message;
-    throw new UserError('data', `cannot read ${path}: ${why}`, path);
-  }
-  const roots = [root];
-  if (basename(dirname(root)) === 'snapshots') roots.push(join(dirname(dirname(root)), 'blobs'));
-  if (roots.some((allowed) => real.startsWith(allowed.endsWith(sep) ? allowed : allowed + sep)))
-    return real;
-  throw new UserError(
-    'data',
-    `${path} is a link to ${show(real)}, outside the model's folder; put the file itself there if it belongs to the model`,
-    path,
-  );
-}
+/** The path of a file of the folder, links followed. @throws UserError (data) */
+export const fileIn = fileWithin;
 
 /** The text of a file of the folder. @throws UserError (data) when it is too large or not UTF-8 */
-export function readText(folder: string, name: string, what: string): string {
-  const path = fileIn(folder, name);
-  try {
-    const stat = statSync(path);
-    if (!stat.isFile())
-      throw new UserError(
-        'data',
-        `cannot read ${what} ${join(folder, name)}: it is not a file`,
-        path,
-      );
-    if (stat.size > MAX_JSON_BYTES) {
-      const limit = `${stat.size} bytes, more than ${MAX_JSON_BYTES}`;
-      throw new UserError(
-        'data',
-        `${what} ${join(folder, name)} has ${limit}; it is no such file`,
-        path,
-      );
-    }
-    return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
-  } catch (error) {
-    if (error instanceof UserError) throw error;
-    const why = error instanceof TypeError ? 'it is not UTF-8 text' : (error as Error).message;
-    throw new UserError('data', `cannot read ${what} ${join(folder, name)}: ${why}`, path);
-  }
-}
+export const readText = (folder: string, name: string, what: string): string =>
+  readRegularText(fileWithin(folder, name), what);
 
 /** A JSON object from a stranger's text. @throws UserError (data) in one line */
 export function parseObject(text: string, path: string, what: string): Json {

@@ -7,12 +7,13 @@
  * `cat`. One process at a time trains in a run: it holds `run.lock`, which names the process; a
  * lock whose process is gone is taken over.
  */
-import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { basename, isAbsolute, join, resolve, sep } from 'node:path';
 import { UserError } from '../base/errors.js';
-import { diskError, makeFolder, recoverFolder } from '../base/files.js';
+import { diskError, makeFolder, readJson, recoverFolder } from '../base/files.js';
 import { holderOfLock, takeLock } from '../base/lock.js';
 import { Random } from '../base/random.js';
+import { statPlain } from '../base/regular.js';
 import { latestSnapshot } from './snapshot.js';
 
 /** Where runs are, unless the user says otherwise. */
@@ -84,9 +85,17 @@ export function createRunFolder(
   );
 }
 
+/** True for a folder with a recipe; a device, a FIFO or a link of that name is none. */
 function isRun(path: string): boolean {
-  return existsSync(join(path, 'recipe.json'));
+  return statPlain(join(path, 'recipe.json')) !== null;
 }
+
+/** The largest files of a run that are read whole; its logs are read in pieces. */
+const MAX_FILE_BYTES = 64 * 1024 * 1024;
+
+/** A JSON file of a run. @throws UserError (data) when it is no regular file, or too large */
+export const readRunJson = (run: Pick<RunFolder, 'root'>, name: string, what = name): unknown =>
+  readJson(join(run.root, name), what, MAX_FILE_BYTES, false);
 
 /** Opens a run by its path. @throws UserError (usage) when there is no run there. */
 export function openRunFolder(path: string): RunFolder {
@@ -110,7 +119,7 @@ export function findRuns(root: string = RUNS): RunFolder[] {
     .filter((name) => isRun(join(root, name)))
     .map((name) => ({
       run: pathsOf(join(root, name)),
-      time: statSync(join(root, name, 'recipe.json')).mtimeMs,
+      time: statPlain(join(root, name, 'recipe.json'))?.mtimeMs ?? 0,
     }))
     .sort((a, b) => a.time - b.time || (a.run.name < b.run.name ? -1 : 1))
     .map(({ run }) => run);

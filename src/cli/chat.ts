@@ -33,6 +33,7 @@ interface ChatFlags {
   maxTokens: number;
   seed: number;
   blas: boolean;
+  trust?: boolean;
   runs: string;
   json?: boolean;
 }
@@ -139,12 +140,12 @@ interface Answer {
 async function answer(
   opened: OpenModel,
   prompt: string,
-  flags: Pick<ChatFlags, 'temperature' | 'maxTokens' | 'seed'>,
+  flags: Pick<ChatFlags, 'temperature' | 'maxTokens' | 'seed' | 'trust'>,
   turn: number,
   onText?: (text: string) => void,
 ): Promise<Answer> {
   const { backend, model, tokenizer, config } = opened;
-  const ids = encode(opened, prompt);
+  const ids = encode(opened, prompt, flags.trust);
   const room = config.max_position_embeddings - ids.length;
   if (room < 1) {
     const limit = `${ids.length} tokens are too many for this model, which takes ${config.max_position_embeddings - 2}`;
@@ -194,12 +195,12 @@ function temperatureOf({ task, generation }: OpenModel): number {
 /**
  * Token ids; a character that the model has never seen ends in a line that says what it has seen.
  */
-function encode(opened: OpenModel, prompt: string): number[] {
+function encode(opened: OpenModel, prompt: string, trust?: boolean): number[] {
   try {
     return opened.tokenizer.prompt(prompt);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    const example = exampleOf(opened);
+    const example = exampleOf(ownTask(opened, trust));
     throw new UserError(
       'usage',
       `${error.message}${example === null ? '' : `; try ${JSON.stringify(example)}`}`,
@@ -208,8 +209,23 @@ function encode(opened: OpenModel, prompt: string): number[] {
   }
 }
 
-function exampleOf(opened: OpenModel): string | null {
-  return opened.task === null ? null : problemAt(taskOf(opened), 1, 'evaluation', 0).prompt;
+function exampleOf(task: Task | null): string | null {
+  return task === null ? null : problemAt(task, 1, 'evaluation', 0).prompt;
+}
+
+/**
+ * The model's own kind of problem; null where it has none, and, with a note, where that refers to
+ * what is not the user's: the rest of a conversation does without.
+ */
+function ownTask(opened: OpenModel, trust?: boolean): Task | null {
+  if (opened.task === null) return null;
+  try {
+    return taskOf(opened, trust);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    note(`note: ${error.message}`);
+    return null;
+  }
 }
 
 export function chatCommand(): Command {
@@ -227,6 +243,7 @@ export function chatCommand(): Command {
     )
     .option('--max-tokens <n>', 'longest answer, thinking included', integerOption(1), 512)
     .option('--seed <n>', 'chooses the random numbers', integerOption(0, 0xffffffff), 1)
+    .option('--trust', "follow what the model's task refers to outside its folder; it may be code")
     .option('--no-blas', "use Reckoner's own matrix product although the system has a BLAS")
     .option('--runs <folder>', 'where runs are', RUNS)
     .option('--json', 'print one JSON document (needs --prompt)')
@@ -284,7 +301,7 @@ async function answerOnce(
 async function converse(opened: OpenModel, name: string, flags: ChatFlags): Promise<void> {
   const style = styleFor(process.stdout);
   const interactive = process.stdin.isTTY === true && process.stdout.isTTY === true;
-  const task = opened.task === null ? null : taskOf(opened);
+  const task = ownTask(opened, flags.trust);
   const lines = createInterface({
     input: process.stdin,
     output: interactive ? process.stdout : undefined,
@@ -295,7 +312,7 @@ async function converse(opened: OpenModel, name: string, flags: ChatFlags): Prom
     const hint =
       task === null
         ? ''
-        : `; a prompt is like ${exampleOf(opened)}, and an empty line asks an unseen problem`;
+        : `; a prompt is like ${exampleOf(task)}, and an empty line asks an unseen problem`;
     process.stdout.write(`${style.bold(name)}${style.dim(`${hint}. Ctrl-D ends.`)}\n`);
     lines.prompt();
   }

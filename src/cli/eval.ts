@@ -44,6 +44,7 @@ import {
 
 interface EvalFlags {
   task?: string;
+  trust?: boolean;
   problems?: number;
   samples: number;
   temperature: number;
@@ -84,6 +85,7 @@ export function evalCommand(): Command {
       `what to ask: ${Object.keys(tasks).join(', ')}; a .jsonl of problems; a .ts or .js that exports a task; or a task with ` +
         'options as JSON (default: what the model was trained on)',
     )
+    .option('--trust', "follow what the model's task refers to outside its folder; it may be code")
     .option(
       '--problems <n>',
       `distinct problems (default: ${DEFAULT_PROBLEMS}, or as many as the file has)`,
@@ -221,7 +223,7 @@ async function ofModelHere(which: string | undefined, flags: EvalFlags): Promise
   if (flags.task !== undefined && !Object.hasOwn(tasks, flags.task)) chooseTask(flags.task, null);
   const described = describeModel(folder);
   const { tokenizer, config } = described;
-  const { task, reference } = chooseTask(flags.task, described.task);
+  const { task, reference } = chooseTask(flags.task, described, flags.trust);
   const foreign = [...task.alphabet].find((character) => !canEncode(tokenizer.encode, character));
   if (foreign !== undefined) {
     const known = described.task === null ? '' : `; it was trained on ${described.task.name}`;

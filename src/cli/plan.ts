@@ -37,6 +37,7 @@ interface Flags {
   layout?: string;
   backend?: BackendKind;
   precision?: Precision;
+  trust?: boolean;
   json?: boolean;
 }
 
@@ -276,9 +277,10 @@ export function planCommand(): Command {
     )
     .addOption(new Option('--backend <name>', 'what computes, with --on local').choices(BACKENDS))
     .addOption(new Option('--precision <name>', "of a GPU's matrix products").choices(PRECISIONS))
+    .option('--trust', "follow what a run's recipe refers to outside your project; it may be code")
     .option('--json', 'print one JSON document')
     .action(async (name: string, flags: Flags) => {
-      const recipe = loadRecipe(name);
+      const recipe = loadRecipe(name, { trust: flags.trust });
       if (flags.on === 'local') {
         if (flags.layout !== undefined)
           throw new UserError('usage', '--layout is of clusters; leave it out', '--layout');

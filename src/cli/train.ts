@@ -36,6 +36,7 @@ interface TrainFlags {
   from?: string;
   data?: string;
   allowDrift?: boolean;
+  trust?: boolean;
   seed?: number;
   workers?: number;
   backend?: BackendKind | 'auto';
@@ -68,6 +69,10 @@ export function trainCommand(): Command {
       'learn from this JSONL file in supervised stages: text, chats, or prompts with answers',
     )
     .option('--allow-drift', 'resume although something that the result rests on has changed')
+    .option(
+      '--trust',
+      "with --resume: follow what the run's recipe refers to outside your project; it may be code",
+    )
     .option('--seed <n>', "override the recipe's seed", integerOption(0, 0xffffffff))
     .option(
       '--workers <n>',
@@ -139,7 +144,7 @@ async function runTrain(
       '--data',
     );
   }
-  let recipe = resuming ? undefined : loadRecipe(recipeName);
+  let recipe = resuming ? undefined : loadRecipe(recipeName, { trust: flags.trust });
   if (recipe && flags.seed !== undefined) recipe = { ...recipe, seed: flags.seed };
   if (recipe && flags.data !== undefined) recipe = withData(recipe, flags.data);
   const prices =
@@ -156,6 +161,7 @@ async function runTrain(
     resume: resuming ? (flags.resume === true ? '' : flags.resume) : undefined,
     from: flags.from,
     allowDrift: flags.allowDrift,
+    trust: flags.trust,
     runs: flags.runs,
     workers: flags.workers,
     backend: flags.backend,

@@ -5,7 +5,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { UserError } from '../base/errors.js';
 import { openModel } from '../inference/open.js';
 import { evaluationProblems } from '../tasks/dataset.js';
-import { createTask } from '../tasks/index.js';
+import { grantReferences, makeTask } from '../tasks/index.js';
 import { answerProblems } from './evaluate.js';
 import type { FromThread, HereJob, ToThread } from './here.js';
 
@@ -31,7 +31,9 @@ try {
     problems: count,
     options,
   } = workerData as HereJob;
-  const task = createTask(reference);
+  // The thread that gives the job has seen to what it refers to.
+  grantReferences(reference);
+  const task = makeTask(reference);
   const problems = evaluationProblems(task, seed, count);
   const opened = await openModel(folder, { share: { model: share, rank } });
   const onTranscript: NonNullable<Parameters<typeof answerProblems>[3]['onTranscript']> = (

@@ -3,7 +3,8 @@
  */
 import { existsSync } from 'node:fs';
 import { UserError } from '../base/errors.js';
-import { createTask, type TaskReference, tasks } from '../tasks/index.js';
+import { type Described, taskOf } from '../inference/open.js';
+import { createTask, grantReferences, type TaskReference, tasks } from '../tasks/index.js';
 import { readRows } from '../tasks/rows.js';
 import type { Task } from '../tasks/task.js';
 
@@ -12,6 +13,7 @@ import type { Task } from '../tasks/task.js';
  * evaluated on.
  */
 function ofRows(file: string): TaskReference {
+  grantReferences({ file });
   const [{ row }] = readRows(file);
   const hasTests = 'test' in row || 'tests' in row;
   return { name: hasTests ? 'code' : 'questions', file, evaluationFile: file };
@@ -20,17 +22,19 @@ function ofRows(file: string): TaskReference {
 /**
  * A task's name, the path of a `.jsonl` file or of a module, or an object with a task and its
  * options as JSON.
- * @param own what the model was trained on: it stands for itself when it is named, with its
+ * @param own the model: what it was trained on stands for itself when it is named, with its
  * options, and when nothing is
+ * @param trust what the model's task refers to may be read and executed
  * @throws UserError (usage)
  */
 export function chooseTask(
   text: string | undefined,
-  own: TaskReference | null,
+  own: Pick<Described, 'task' | 'folder'> | null,
+  trust = false,
 ): { task: Task; reference: TaskReference } {
   const made = (reference: TaskReference) => ({ task: createTask(reference), reference });
-  if (text === undefined || text === own?.name) {
-    if (own !== null) return made(own);
+  if (text === undefined || text === own?.task?.name) {
+    if (own?.task) return { task: taskOf(own, trust), reference: own.task };
     throw new UserError(
       'usage',
       'the model does not say what it was trained on; name a task with --task',

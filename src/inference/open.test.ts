@@ -72,8 +72,6 @@ it('opens what was saved: the same weights, the tokenizer, and the task it was t
   expect(taskOf(opened).maxPromptLength).toBeGreaterThan(
     createTask({ name: 'sums' }).maxPromptLength,
   );
-  expect(taskOf(opened, 'sums').maxPromptLength).toBe(taskOf(opened).maxPromptLength);
-  expect(taskOf(opened, 'countdown').name).toBe('countdown');
   await opened.close();
 });
 
@@ -81,7 +79,6 @@ it('asks for a task when the model names none', async () => {
   const opened = await openModel(await save(undefined), { blas: false });
   expect(opened.task).toBeNull();
   expect(() => taskOf(opened)).toThrow(/name a task with --task/);
-  expect(taskOf(opened, 'sums').name).toBe('sums');
   await opened.close();
 });
 

@@ -15,7 +15,7 @@ import {
   parametersOf,
   parseModelConfig,
 } from '../models/index.js';
-import { createTask, type TaskReference } from '../tasks/index.js';
+import { admitReferences, makeTask, type TaskReference } from '../tasks/index.js';
 import type { Task } from '../tasks/task.js';
 import type { Backend } from '../tensor/backend.js';
 import {
@@ -28,13 +28,17 @@ import { openTokenizer } from '../tokenizers/hugging-face.js';
 import { type Tokenizer, withUnusedIds } from '../tokenizers/tokenizer.js';
 
 export interface OpenModel {
+  folder: string;
   backend: Backend;
   model: Model;
   config: ModelConfig;
   tokenizer: Tokenizer;
   /** What `generation_config.json` says. */
   generation: GenerationDefaults;
-  /** What the model was trained on; null for a model that does not say. */
+  /**
+   * What the model was trained on; null for a model that does not say. It may be a stranger's:
+   * `taskOf` makes it.
+   */
   task: TaskReference | null;
   /** Gives memory back. */
   close(): Promise<void>;
@@ -141,7 +145,8 @@ export function loadParameters(
 }
 
 /** What a folder says before its weights are read. */
-export interface Described extends Pick<OpenModel, 'config' | 'tokenizer' | 'generation' | 'task'> {
+export interface Described
+  extends Pick<OpenModel, 'folder' | 'config' | 'tokenizer' | 'generation' | 'task'> {
   /** Of the weights, and of an adapter's. */
   sharedBytes: number;
   /** Matrices that are kept as BF16 outside the engine's memory, numbers. */
@@ -185,6 +190,7 @@ export function describeFolder(
     trained.reduce((sum, t) => sum + t.data.length, 0);
   const origin = originSchema.safeParse(loaded.config.reckoner);
   return {
+    folder,
     config,
     tokenizer,
     generation: generationDefaults(loaded.generationConfig),
@@ -225,25 +231,26 @@ export async function openModel(
           backend.write(value, byName.get(spec.name) ?? []);
     }
     await backend.ranks.barrier();
-    return { backend, model, config, tokenizer, generation, task, close: () => backend.close() };
+    const close = () => backend.close();
+    return { folder, backend, model, config, tokenizer, generation, task, close };
   } finally {
     files.close();
   }
 }
 
 /**
- * The task that a model is asked about: the one named, with the model's own options when it is the
- * model's, or the model's.
- * @throws UserError (usage) when there is none
+ * The task that a model was trained on.
+ * @param trust the user said `--trust`: what the model's task refers to may be read and executed
+ * @throws UserError (usage) when there is none; (state) when it refers to what is not the user's
  */
-export function taskOf(model: Pick<OpenModel, 'task'>, name?: string): Task {
-  if (name !== undefined && name !== model.task?.name) return createTask({ name });
-  if (model.task === null) {
+export function taskOf({ task, folder }: Pick<OpenModel, 'task' | 'folder'>, trust = false): Task {
+  if (task === null) {
     throw new UserError(
       'usage',
       'the model does not say what it was trained on; name a task with --task',
       '--task',
     );
   }
-  return createTask(model.task);
+  admitReferences(task, { folder, trust });
+  return makeTask(task);
 }

@@ -13,6 +13,7 @@ import { z } from 'zod';
 import { architectureOf } from '../architecture/index.js';
 import { UserError } from '../base/errors.js';
 import { hashOf, readJson } from '../base/files.js';
+import { demandGrant, grant } from '../base/grants.js';
 import type { TokenizerFiles } from '../checkpoints/hugging-face.js';
 import {
   adapterSchema,
@@ -24,10 +25,13 @@ import {
 import type { Precision } from '../planner/layout.js';
 import { type StageSpec, samplingOf, stageSchema, teacherOf } from '../stages/index.js';
 import {
+  admitReferences,
   anchorTask,
-  createTask,
   evaluationProblems,
+  type Foreign,
+  grantReferences,
   importDefault,
+  makeTask,
   stampTask,
 } from '../tasks/index.js';
 import { problemAt, type Task } from '../tasks/task.js';
@@ -288,10 +292,12 @@ export function trainableRecipes(): string[] {
 }
 
 /**
- * Reads a recipe: a shipped one's name, or the path of a JSON or YAML file.
+ * Reads a recipe that the user names: a shipped one's name, or the path of a JSON, YAML or
+ * TypeScript file. It may refer to code and files of the user's; the recipe of a run may not
+ * (`admitReferences`) unless `trust` is given.
  * @throws UserError (usage) that names the file, the field and what was expected
  */
-export function loadRecipe(nameOrPath: string): Recipe {
+export function loadRecipe(nameOrPath: string, { trust = false } = {}): Recipe {
   const isPath =
     RECIPE_FILE.test(nameOrPath) ||
     PROGRAM.test(nameOrPath) ||
@@ -309,7 +315,20 @@ export function loadRecipe(nameOrPath: string): Recipe {
     );
   }
   // Files that it names are relative to it, wherever the command is given.
-  return parseRecipe(anchorTask(readRecipe(file), dirname(file)), basename(file));
+  const recipe = anchorTask(readRecipe(file), dirname(file));
+  if (isOfRun(file)) admitReferences(recipe, { folder: dirname(file), trust });
+  return parseRecipe(recipe, basename(file));
+}
+
+/** True for the `recipe.json` of a run, which may be a stranger's. */
+const isOfRun = (file: string): boolean =>
+  basename(file) === 'recipe.json' &&
+  ['events.jsonl', 'checkpoints'].some((name) => existsSync(resolve(dirname(file), name)));
+
+/** The recipe of a run. @throws UserError (state) when it refers to what is not the user's own */
+export function recipeOfRun(value: unknown, where: string, foreign: Foreign): Recipe {
+  admitReferences(value, foreign);
+  return parseRecipe(value, where);
 }
 
 /**
@@ -321,7 +340,10 @@ const PROGRAM = /\.m?[jt]s$/;
 /** A file that the user named is an argument: what is wrong with it is wrong usage. */
 function readRecipe(file: string): unknown {
   try {
-    if (PROGRAM.test(file)) return importDefault(file, 'recipe');
+    if (PROGRAM.test(file)) {
+      grant(file);
+      return importDefault(file, 'recipe');
+    }
     return file.endsWith('.json') ? readJson(file, 'recipe') : readYaml(file);
   } catch (error) {
     throw error instanceof UserError ? new UserError('usage', error.message, 'recipe') : error;
@@ -361,7 +383,10 @@ function isText(value: unknown, message: string): string {
   return text.length > 60 || message.includes(text) ? '' : `, is ${text}`;
 }
 
-/** @throws UserError (usage) that names the first wrong field */
+/**
+ * A recipe of the caller's own; what it refers to may be read and executed.
+ * @throws UserError (usage) that names the first wrong field
+ */
 export function parseRecipe(value: unknown, where: string): Recipe {
   const result = recipeSchema.safeParse(value);
   if (!result.success) {
@@ -376,6 +401,7 @@ export function parseRecipe(value: unknown, where: string): Recipe {
     throw new UserError('usage', `${where}: ${field || 'recipe'}: ${message}`, field);
   }
   const recipe = result.data;
+  grantReferences(recipe);
   // Making the parts checks what the schema cannot: task options and the model's fields.
   if (recipe.task === undefined) checkPlannable(recipe, where);
   else checkProblems(resolveRecipe(recipe, where), where);
@@ -450,8 +476,7 @@ export function resolveRecipe(recipe: Recipe, where = recipe.name): ResolvedReci
     const message = `${name} cannot be trained here: it has no task, for its data is not here; see what it takes with "reckoner plan ${name} --on h800x2048"`;
     throw new UserError('usage', message, 'recipe');
   }
-  const taskOf = (options: Record<string, unknown> = {}): Task =>
-    createTask({ ...task, ...options });
+  const taskOf = (options: Record<string, unknown> = {}): Task => makeTask({ ...task, ...options });
   const tasks = recipe.stages.map((stage, i) =>
     partOf(where, stage.task ? `stages.${i}.task` : 'task', () => taskOf(stage.task)),
   );
@@ -466,6 +491,7 @@ export function resolveRecipe(recipe: Recipe, where = recipe.name): ResolvedReci
         for (const c of partOf(where, `${at}.task`, () => taskOf(source.task)).alphabet)
           characters.add(c);
       if (source.data === undefined) return;
+      demandGrant(source.data, `${at}.data`);
       const text = partOf(where, at, () => textOf(readExamples(source.data as string)));
       for (const c of text.replaceAll(/<\/?(?:think|answer)>/g, '')) characters.add(c);
       digests.push(hashOf(text));
@@ -557,6 +583,7 @@ export function withData(recipe: Recipe, file: string): Recipe {
     taken++;
     return { ...stage, data: resolve(file) };
   });
+  grant(file);
   if (taken > 0) return { ...recipe, stages };
   throw new UserError(
     'usage',

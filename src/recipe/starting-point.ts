@@ -6,6 +6,7 @@ import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../base/errors.js';
 import { hashOf, sha256File } from '../base/files.js';
+import { demandGrant } from '../base/grants.js';
 import { loadHuggingFace, type TokenizerFiles } from '../checkpoints/hugging-face.js';
 import { isAdapter } from '../checkpoints/peft.js';
 import { resolveModel } from '../checkpoints/run-folder.js';
@@ -28,6 +29,7 @@ const opened = new Map<string, Base>();
 
 /** @throws UserError that names the folder */
 export function openBase(from: string): Base {
+  demandGrant(from, 'init.from');
   const { folder } = resolveModel(from);
   if (isAdapter(folder)) {
     const message = `init.from: ${folder} is an adapter; merge it into its base with "reckoner export --to hf", and start from that`;

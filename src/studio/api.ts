@@ -223,7 +223,7 @@ export function createApi(options: {
       case 'runs/…/bill':
         return answer(await library.bill(run(name)));
       case 'models':
-        return answer(library.models());
+        return answer(await library.models());
       case 'recipes':
         recipes ??= plannableRecipes();
         return answer(recipes);
@@ -248,7 +248,7 @@ export function createApi(options: {
     },
     async close() {
       for (const end of [...endings]) end();
-      await Promise.all([rooms.close(), claims.close()]);
+      await Promise.all([rooms.close(), claims.close(), library.close()]);
     },
   };
 }

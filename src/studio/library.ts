@@ -3,13 +3,14 @@
  * names alone. A name from the page is compared with what is in the folder and never joined to a
  * path, so nothing outside it can be read.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { findRuns, holderOf, type RunFolder } from '../checkpoints/run-folder.js';
+import { z } from 'zod';
+import { findRuns, holderOf, type RunFolder, readRunJson } from '../checkpoints/run-folder.js';
 import { defaultPriceBook, priceBookOfRun } from '../ledger/index.js';
-import { createTask } from '../tasks/index.js';
-import { problemAt } from '../tasks/task.js';
+import type { TaskReference } from '../tasks/index.js';
 import { billInThread } from './bill-thread.js';
+import { createExamples } from './examples.js';
 import { followLog, type LogFollower } from './log-follower.js';
 import type {
   BillView,
@@ -43,22 +44,37 @@ export interface Library {
   summary(entry: Entry): RunSummary;
   detail(entry: Entry): RunDetail;
   bill(entry: Entry): Promise<BillView>;
-  models(): ModelChoice[];
+  models(): Promise<ModelChoice[]>;
   /** What the command said of a run whose log has no end. */
   noteFailure(name: string, message: string): void;
+  close(): Promise<void>;
 }
 
-interface RecipeFile {
-  name?: string;
-  description?: string;
-  seed?: number;
-  task?: { name: string };
-  stages?: { id: string; kind: string; steps?: number }[];
-}
+/** What the page shows of a recipe; a field of another kind is passed over. */
+const recipeView = z.object({
+  name: z.string().optional().catch(undefined),
+  description: z.string().optional().catch(undefined),
+  seed: z.number().optional().catch(undefined),
+  task: z
+    .custom<TaskReference>((task) => typeof task === 'object' && task !== null)
+    .optional()
+    .catch(undefined),
+  stages: z
+    .array(z.object({ id: z.string(), kind: z.string(), steps: z.number().optional() }))
+    .optional()
+    .catch(undefined),
+});
+type RecipeFile = z.infer<typeof recipeView>;
+
+const interval = z.object({ value: z.number(), low: z.number(), high: z.number() });
+const planView = z.object({
+  stages: z.array(z.object({ id: z.string(), seconds: interval, usd: interval })),
+});
 
 export function openLibrary(folder: string): Library {
   const entries = new Map<string, Entry>();
   const failures = new Map<string, string>();
+  const examples = createExamples();
 
   function scan(): Entry[] {
     const runs = findRuns(folder);
@@ -135,28 +151,26 @@ export function openLibrary(folder: string): Library {
     },
     async bill({ run }) {
       if (existsSync(run.bill) && holderOf(run) === null)
-        return { bill: JSON.parse(readFileSync(run.bill, 'utf8')), final: true };
+        return { bill: readRunJson(run, 'bill.json') as BillView['bill'], final: true };
       return {
         bill: await billInThread(run.root, priceBookOfRunOrDefault(run.root)),
         final: false,
       };
     },
-    models: () =>
-      scan()
+    async models() {
+      const choices = scan()
         .reverse()
-        .flatMap(({ run }) => {
-          const recipe = recipeOf(run);
-          const of = (step: number | null): ModelChoice => {
-            return {
-              run: run.name,
-              step,
-              recipe: recipe.name ?? run.name,
-              example: exampleOf(recipe),
-            };
-          };
-          const finished = existsSync(join(run.model, 'config.json')) ? [of(null)] : [];
-          return [...finished, ...checkpointsOf(run).reverse().map(of)];
-        }),
+        .map(async ({ run }): Promise<ModelChoice[]> => {
+          const { name = run.name, task } = recipeOf(run);
+          const finished = existsSync(join(run.model, 'config.json')) ? [null] : [];
+          const steps = [...finished, ...checkpointsOf(run).reverse()];
+          if (steps.length === 0) return [];
+          const example = task ? await examples.get({ task, folder: run.root }) : null;
+          return steps.map((step) => ({ run: run.name, step, recipe: name, example }));
+        });
+      return (await Promise.all(choices)).flat();
+    },
+    close: () => examples.close(),
     noteFailure: (name, message) => void failures.set(name, message),
   };
 }
@@ -171,7 +185,7 @@ function priceBookOfRunOrDefault(root: string) {
 
 function recipeOf(run: RunFolder): RecipeFile {
   try {
-    return (JSON.parse(readFileSync(run.recipe, 'utf8')) as RecipeFile | null) ?? {};
+    return recipeView.parse(readRunJson(run, 'recipe.json'));
   } catch {
     return {};
   }
@@ -179,10 +193,8 @@ function recipeOf(run: RunFolder): RecipeFile {
 
 function planOf(run: RunFolder): Map<string, { seconds: Expected; usd: Expected }> {
   try {
-    const plan = JSON.parse(readFileSync(run.plan, 'utf8')) as {
-      stages: { id: string; seconds: Expected; usd: Expected }[];
-    };
-    return new Map(plan.stages.map((stage) => [stage.id, stage]));
+    const { stages } = planView.parse(readRunJson(run, 'plan.json'));
+    return new Map(stages.map((stage) => [stage.id, stage]));
   } catch {
     return new Map();
   }
@@ -210,16 +222,6 @@ export function modelFolder({ run }: Entry, step: number | null): string | undef
     (folder) => /^\d{1,12}$/.test(folder) && Number(folder) === step,
   );
   return name === undefined ? undefined : join(run.checkpoints, name);
-}
-
-function exampleOf(recipe: RecipeFile): string | null {
-  try {
-    return recipe.task === undefined
-      ? null
-      : problemAt(createTask(recipe.task), 1, 'evaluation', 0).prompt;
-  } catch {
-    return null;
-  }
 }
 
 function statusOf(

@@ -24,6 +24,7 @@ import { units } from './families/units.js';
 import { words } from './families/words.js';
 import { composites } from './mix.js';
 import { createModuleTask, loadTaskModule } from './module.js';
+import { grantReferences } from './references.js';
 import { code, questions } from './rows.js';
 import { scored } from './scored.js';
 import { sums } from './sums.js';
@@ -55,8 +56,8 @@ export const generated: Record<string, TaskDefinition> = {
 
 export const tasks: Record<string, TaskDefinition> = {
   ...generated,
-  ...composites((reference) => createTask(reference as unknown as TaskReference)),
-  scored: scored((reference) => createTask(reference as TaskReference)),
+  ...composites((reference) => makeTask(reference as unknown as TaskReference)),
+  scored: scored((reference) => makeTask(reference as TaskReference)),
   questions,
   code,
 };
@@ -80,8 +81,20 @@ function definitionOf(name: unknown): TaskDefinition {
   );
 }
 
-/** The task that a reference names. @throws UserError (usage) naming the field. */
-export function createTask({ name, module, sha256: _, ...options }: TaskReference): Task {
+/**
+ * The task that the caller's own program names: its files are read, its module is executed. For a
+ * reference that came out of a file, see `makeTask`. @throws UserError (usage) naming the field.
+ */
+export function createTask(reference: TaskReference): Task {
+  grantReferences(reference);
+  return makeTask(reference);
+}
+
+/**
+ * The task that a reference names, where all files that it names were granted (`grantReferences`,
+ * `admitReferences`). @throws UserError (usage) naming the field.
+ */
+export function makeTask({ name, module, sha256: _, ...options }: TaskReference): Task {
   if (module === undefined) return definitionOf(name).create(options);
   if (name !== undefined)
     throw new UserError('usage', 'task: name: a task has a name or a module, not both', 'name');
@@ -103,5 +116,12 @@ export { Random } from '../base/random.js';
 export { parseCompletion, writeCompletion } from './completion.js';
 export { evaluationProblems, trainingProblem } from './dataset.js';
 export { defineTask, type RewardedTask, type TaskDefinition } from './definition.js';
-export { anchorTask, importDefault, stampTask } from './module.js';
+export { importDefault } from './module.js';
+export {
+  admitReferences,
+  anchorTask,
+  type Foreign,
+  grantReferences,
+  stampTask,
+} from './references.js';
 export * from './task.js';

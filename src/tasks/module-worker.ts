@@ -3,6 +3,7 @@
  * time.
  */
 import { parentPort } from 'node:worker_threads';
+import { grant } from '../base/grants.js';
 import { type GradeJob, loadTaskModule } from './module.js';
 import { oneLine, type ThreadReply } from './pool.js';
 import { scoreOf } from './rewards.js';
@@ -21,6 +22,8 @@ parentPort?.on('message', async ({ module, options, problem, completion, reward 
     const key = JSON.stringify([module, options]);
     let task = tasks.get(key);
     if (!task) {
+      // The thread that asks has the grant.
+      grant(module);
       task = loadTaskModule(module).create(options);
       tasks.set(key, task);
     }

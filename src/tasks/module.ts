@@ -7,15 +7,15 @@
  * happen where they are needed; grading is someone else's code on a model's text, so it always runs
  * in a pool of threads with a time limit.
  *
- * A reference in a recipe carries the SHA-256 of the file and of all that it imports by a relative
- * path, so that a resume with a changed file is noticed.
+ * A file is executed only when it was granted (base/grants.ts): the command line or a recipe that
+ * the user named refers to it, or a run does and it is the user's own (references.ts).
  */
-import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, statSync } from 'node:fs';
-import { dirname, isAbsolute, resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { createJiti } from 'jiti';
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
+import { demandGrant } from '../base/grants.js';
 import { Random } from '../base/random.js';
 import { parseCompletion, writeCompletion } from './completion.js';
 import { defineTask, type TaskDefinition } from './definition.js';
@@ -58,10 +58,11 @@ const API = {
 };
 
 /**
- * The value that a TypeScript or JavaScript file exports as default. @throws UserError (usage)
- * naming the field
+ * The value that a TypeScript or JavaScript file exports as default: executes the file, which must
+ * have been granted. @throws UserError (usage) naming the field
  */
 export function importDefault(file: string, field: string): unknown {
+  demandGrant(file, field);
   if (!existsSync(file)) throw new UserError('usage', `${field}: ${file}: no such file`, field);
   const jiti = createJiti(file, {
     virtualModules: { 'reckoner/tasks': API },
@@ -125,64 +126,4 @@ export function createModuleTask(module: string, options: Record<string, unknown
       return verdictOf(rewards, outcomes, completion);
     },
   };
-}
-
-/**
- * Every `module`, `file` and `evaluationFile` in a task reference made absolute, relative to
- * `folder`.
- */
-export function anchorTask<T>(reference: T, folder: string): T {
-  return mapObjects(reference, (object) => {
-    for (const field of ['module', 'file', 'evaluationFile']) {
-      const path = object[field];
-      if (typeof path === 'string' && !isAbsolute(path)) object[field] = resolve(folder, path);
-    }
-  });
-}
-
-/**
- * The reference with the hashes of the files that it names beside them, as `sha256`. @throws
- * UserError (usage)
- */
-export function stampTask<T>(reference: T): T {
-  return mapObjects(reference, (object) => {
-    const named = ['module', 'file', 'evaluationFile']
-      .map((field) => object[field])
-      .filter((path) => typeof path === 'string');
-    if (named.length === 0) return;
-    const hash = createHash('sha256');
-    for (const path of named) for (const file of filesOf(resolve(path))) hash.update(file);
-    object.sha256 = hash.digest('hex');
-  });
-}
-
-/** A deep copy in which `change` has seen every object. */
-function mapObjects<T>(value: T, change: (object: Record<string, unknown>) => void): T {
-  if (Array.isArray(value)) return value.map((item) => mapObjects(item, change)) as T;
-  if (typeof value !== 'object' || value === null) return value;
-  const copy = Object.fromEntries(
-    Object.entries(value).map(([key, inner]) => [key, mapObjects(inner, change)]),
-  );
-  change(copy);
-  return copy as T;
-}
-
-const ENDINGS = ['', '.ts', '.mts', '.js', '.mjs', '.json', '/index.ts', '/index.js'];
-
-/**
- * The contents of a file and of all files that it imports by relative paths, in the order found.
- */
-function filesOf(file: string, seen = new Set<string>()): Buffer[] {
-  const bare = file.replace(/\.(js|mjs)$/, '');
-  const found = [file, ...ENDINGS.flatMap((ending) => [file + ending, bare + ending])].find(
-    (path) => existsSync(path) && statSync(path).isFile(),
-  );
-  if (found === undefined || seen.has(found)) return [];
-  seen.add(found);
-  const content = readFileSync(found);
-  if (!/\.[mc]?[jt]s$/.test(found)) return [content];
-  const imports = [
-    ...content.toString('utf8').matchAll(/(?:from|import|require)\s*\(?\s*['"](\.[^'"]+)['"]/g),
-  ];
-  return [content, ...imports.flatMap(([, path]) => filesOf(resolve(dirname(found), path), seen))];
 }

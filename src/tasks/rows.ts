@@ -9,6 +9,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
+import { demandGrant } from '../base/grants.js';
 import { canonicalAnswer, parseAnswer, sameParsed } from './answers.js';
 import { gradeCompletion, parseCompletion, quote, writeCompletion } from './completion.js';
 import { defineTask, formatReward } from './definition.js';
@@ -21,6 +22,7 @@ import { type Problem, type Split, splitOf, type Task, type Verdict } from './ta
  * line
  */
 export function readRows(file: string): { row: Record<string, unknown>; where: string }[] {
+  demandGrant(file, 'file');
   let text: string;
   try {
     text = readFileSync(file, 'utf8');

@@ -19,6 +19,7 @@ import { createModel, type Model } from '../models/index.js';
 import { calibrateRank } from '../plan/local/calibrate.js';
 import { resolveRecipe } from '../recipe/schema.js';
 import { createStage, stepsOf, trains } from '../stages/index.js';
+import { grantReferences } from '../tasks/index.js';
 import type { Backend } from '../tensor/backend.js';
 import type { Stage, StageContext } from '../training/stage.js';
 import type { StopReason } from '../usage/events.js';
@@ -71,6 +72,8 @@ export async function runProgram(job: RankJob, backend: Backend, line: Line): Pr
     // The plan is on disk before the work begins that it is about.
     await flush();
   }
+  // The thread that gives the job has seen to what it refers to.
+  grantReferences(job.recipe);
   const resolved = resolveRecipe(job.recipe);
   const { recipe, models, tokenizer } = resolved;
   const { stages } = recipe;

@@ -8,13 +8,14 @@
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../base/errors.js';
-import { readJson, removeFolderAtomic, writeFileAtomic } from '../base/files.js';
+import { removeFolderAtomic, writeFileAtomic } from '../base/files.js';
 import { sharedBuffer } from '../base/shared.js';
 import {
   createRunFolder,
   lockRun,
   RUNS,
   type RunFolder,
+  readRunJson,
   resolveRun,
 } from '../checkpoints/run-folder.js';
 import {
@@ -39,9 +40,10 @@ import {
 } from '../policy/local/backend.js';
 import { resolveBackend } from '../policy/local/gpu.js';
 import { startThread, type Thread } from '../policy/local/thread.js';
-import { parseRecipe, type Recipe, type ResolvedRecipe, resolveRecipe } from '../recipe/schema.js';
+import { type Recipe, type ResolvedRecipe, recipeOfRun, resolveRecipe } from '../recipe/schema.js';
 import { hashWeights, openBase } from '../recipe/starting-point.js';
 import { stepsOf, trains } from '../stages/index.js';
+import { grantReferences } from '../tasks/index.js';
 import type { Precision } from '../tensor/backends/webgpu/index.js';
 import type { NewEvent, RunEvent, StopReason } from '../usage/events.js';
 import {
@@ -73,6 +75,8 @@ export interface TrainOptions {
   from?: string;
   /** Go on although something that the result rests on has changed. */
   allowDrift?: boolean;
+  /** With `resume`: follow what the run's recipe refers to, wherever it is; it may be code. */
+  trust?: boolean;
   /** Folder of runs. */
   runs?: string;
   /** Default: one a core (when resuming: as before). */
@@ -128,7 +132,12 @@ export async function train(options: TrainOptions): Promise<TrainSummary> {
   try {
     return await resumeIn(
       run,
-      resolveRecipe(parseRecipe(readJson(run.recipe, 'recipe'), run.recipe)),
+      resolveRecipe(
+        recipeOfRun(readRunJson(run, 'recipe.json', 'recipe'), run.recipe, {
+          folder: run.root,
+          trust: options.trust,
+        }),
+      ),
       options,
     );
   } finally {
@@ -139,6 +148,7 @@ export async function train(options: TrainOptions): Promise<TrainSummary> {
 async function trainNew(options: TrainOptions): Promise<TrainSummary> {
   if (!options.recipe)
     throw new UserError('usage', 'train needs a recipe or a run to resume', 'recipe');
+  grantReferences(options.recipe);
   const { recipe, models, hash } = resolveRecipe(options.recipe);
   const blas = options.blas ?? true;
   const kind = await resolveBackend(options.backend ?? 'wasm', {

@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { UserError } from '../base/errors.js';
 import { hashOf } from '../base/files.js';
+import { demandGrant } from '../base/grants.js';
 import { type LoadedModel, loadHuggingFace, saveHuggingFace } from '../checkpoints/hugging-face.js';
 import { adapterConfig, loadAdapter, readAdapter, saveAdapter } from '../checkpoints/peft.js';
 import { resolveModel } from '../checkpoints/run-folder.js';
@@ -116,7 +117,10 @@ function computationOf(config: ModelConfig): Record<string, unknown> {
 /** Where a model is that a recipe names: an earlier stage's (by its id), a run's, or a folder. */
 function folderOf(from: string, runFolder: string, stages: readonly StageSpec[]): string {
   const stage = stages.find(({ id }) => id === from);
-  if (stage === undefined) return resolveModel(from).folder;
+  if (stage === undefined) {
+    demandGrant(from, 'from');
+    return resolveModel(from).folder;
+  }
   const folder = join(runFolder, 'stages', from);
   if (trains(stage) && existsSync(folder)) return folder;
   throw new UserError(

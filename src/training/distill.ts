@@ -16,15 +16,17 @@ import { createRejectionSample, rejectionSampleSchema } from './rejection-sample
 import type { Stage, StageContext } from './stage.js';
 import { createSupervised, supervisedSchema } from './supervised.js';
 
-export const distillSchema = supervisedSchema.omit({ from: true, data: true, mix: true }).extend({
-  /**
-   * Who is imitated: the id of an earlier stage, a run or a model folder; by default the last model
-   * that was trained.
-   */
-  teacher: z.strictObject({ from: z.string().min(1) }).optional(),
-  /** How the teacher samples: as a `rejection-sample` stage does. */
-  sampling: rejectionSampleSchema,
-});
+export const distillSchema = supervisedSchema
+  .omit({ from: true, data: true, sha256: true, mix: true })
+  .extend({
+    /**
+     * Who is imitated: the id of an earlier stage, a run or a model folder; by default the last model
+     * that was trained.
+     */
+    teacher: z.strictObject({ from: z.string().min(1) }).optional(),
+    /** How the teacher samples: as a `rejection-sample` stage does. */
+    sampling: rejectionSampleSchema,
+  });
 
 export type DistillOptions = z.infer<typeof distillSchema>;
 

@@ -27,6 +27,8 @@ import type { StageContext } from './stage.js';
 
 const from = z.string();
 const data = z.string().min(1);
+/** Of `data`, as a run records it. */
+const sha256 = z.string().optional();
 const weight = z.number().positive().default(1);
 
 export const sourceFields = {
@@ -37,12 +39,13 @@ export const sourceFields = {
   from: from.optional(),
   /** A JSONL file to learn from: text, chats, or prompts with answers. */
   data: data.optional(),
+  sha256,
   /** Several sources by weight: `[{from, weight}, {data, weight}, {task, weight}]`. */
   mix: z
     .array(
       z.union([
         z.strictObject({ from, weight }),
-        z.strictObject({ data, weight }),
+        z.strictObject({ data, sha256, weight }),
         z.strictObject({ task: z.record(z.string(), z.unknown()), weight }),
       ]),
     )

@@ -55,7 +55,10 @@ it('trains, records the hash of its files, and notices when they change', async 
 
   rmSync(join(run, 'model'), { recursive: true });
   appendFileSync(join(scratch, 'text.ts'), '\n// Changed.\n');
-  const second = await reckoner(['train', '--resume', run], { env });
+  const second = await reckoner(['train', '--resume', run], { env, cwd: scratch });
   expect(second.code).toBe(1);
-  expect(second.stderr).toMatch(/recipe/);
+  expect(second.stderr).toMatch(/its content has changed; add --trust/);
+  const third = await reckoner(['train', '--resume', run, '--trust'], { env, cwd: scratch });
+  expect(third.code).toBe(1);
+  expect(third.stderr).toMatch(/recipe.*--allow-drift/);
 }, 120_000);

@@ -6,7 +6,7 @@ import { UserError } from '../../base/errors.js';
 import type { PlannedHours, Propagate } from '../../ledger/claims/index.js';
 import type { Quantity } from '../../planner/cluster.js';
 import { propagate as sample } from '../../planner/uncertainty.js';
-import { loadRecipe } from '../../recipe/schema.js';
+import { loadRecipe, shippedRecipes } from '../../recipe/schema.js';
 import { readTarget } from './cluster-file.js';
 import { parseLayout } from './layout-text.js';
 import { planRecipe } from './plan.js';
@@ -19,6 +19,12 @@ export const planned: PlannedHours = (request) => {
   const known = plans.get(key);
   if (known !== undefined) return known;
   const { recipe: name, on, layout, stages } = request;
+  // A claim may come from a stranger: it can name neither a program nor a file.
+  if (!shippedRecipes().includes(name) || /[/\\]|\.ya?ml$/i.test(on)) {
+    const known = shippedRecipes().join(', ');
+    const message = `a claim names a shipped recipe (${known}) and a cluster such as h800x2048, not ${JSON.stringify(name)} on ${JSON.stringify(on)}`;
+    throw new UserError('data', message, 'planned.recipe');
+  }
   const recipe = loadRecipe(name);
   const chosen = recipe.stages.filter(({ id }) => stages.includes(id));
   if (chosen.length < stages.length) {

@@ -6,6 +6,7 @@
  */
 import { join } from 'node:path';
 import { readJson } from '../../base/files.js';
+import { demandGrant } from '../../base/grants.js';
 import { Random } from '../../base/random.js';
 import { resolveModel } from '../../checkpoints/run-folder.js';
 import type { Distribution } from '../../planner/distribution.js';
@@ -65,6 +66,7 @@ export function workOf(recipe: Recipe): PlannableRecipe {
     const from = teacherOf(recipe.stages, i) ?? '';
     const at = recipe.stages.findIndex(({ id }) => id === from);
     if (at >= 0) return others[at];
+    demandGrant(from, 'teacher');
     return architectureOf(
       readJson(join(resolveModel(from).folder, 'config.json'), 'configuration') as object,
       from,

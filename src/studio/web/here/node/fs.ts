@@ -167,8 +167,12 @@ export function statSync(path: string, { throwIfNoEntry = true } = {}) {
     mtimeMs: node.mtimeMs,
     isFile: () => node.kind === 'file',
     isDirectory: () => node.kind === 'folder',
+    isSymbolicLink: () => false,
   };
 }
+
+/** There are no links here. */
+export const lstatSync = statSync;
 
 export function renameSync(from: string, to: string): void {
   const node = must(from);
