@@ -10,7 +10,7 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
 import { demandGrant } from '../base/grants.js';
-import { canonicalAnswer, parseAnswer, sameParsed } from './answers.js';
+import { canonicalAnswer, parseAnswer, sameParsed } from './answers/index.js';
 import { gradeCompletion, parseCompletion, quote, writeCompletion } from './completion.js';
 import { defineTask, formatReward } from './definition.js';
 import { parseQuantity, sameQuantity } from './quantity.js';
@@ -192,7 +192,7 @@ export const questions = defineTask({
           const correct =
             letters !== ''
               ? letterIn(answer) === truth
-              : sameParsed(parseAnswer(truth), parseAnswer(answer), tolerance) ||
+              : sameParsed(parseAnswer(truth), parseAnswer(answer), { tolerance }) ||
                 (parseQuantity(truth) !== null &&
                   sameQuantity(truth, answer, Math.max(tolerance, 1e-9)));
           return {

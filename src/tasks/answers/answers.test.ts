@@ -1,5 +1,6 @@
-import { expect, test } from 'vitest';
-import { canonicalAnswer, parseAnswer, sameAnswer, unbox } from './answers.js';
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { answerIn, canonicalAnswer, lastBox, parseAnswer, sameAnswer } from './index.js';
 
 test.each([
   ['42', '42'],
@@ -16,6 +17,8 @@ test.each([
   ['42', '42 apples'],
   ['42 apples', '42'],
   ['42', '84/2'],
+  ['42', '2*21'],
+  ['42', '84/2=42'],
   ['42', '42,0'.replace(',', '.')],
   ['-5', '−5'],
   ['-5', '- 5'],
@@ -58,7 +61,6 @@ test.each([
   ['45°', '45'],
   ['(1, 2)', '(1,2)'],
   ['(1, 2)', '\\left(1,\\frac{4}{2}\\right)'],
-  ['(1, 2)', '[1, 2]'],
   ['{1, 2}', '{2, 1}'],
   ['\\{1, 2\\}', '{2,1}'],
   ['1, 2', '2, 1'],
@@ -84,17 +86,14 @@ test.each([
   ['42', '-42'],
   ['42', '4 2'],
   ['42', '42 43'],
-  ['42', '42+0'],
   ['42', '42-'],
   ['42', '(42'],
-  ['42', '42=42'],
   ['42', '42, 43'],
   ['42', '42 or 43'.replace('or', '|')],
   ['42', ''],
   ['42', 'forty-two'],
   ['42', '42^2'],
   ['42', '42!'],
-  ['42', '2*21'],
   ['42', '--42'],
   ['42', '+-42'],
   ['1234', '1,23,4'],
@@ -112,6 +111,7 @@ test.each([
   ['5 apples', '5 pears'],
   ['(1, 2)', '(2, 1)'],
   ['(1, 2)', '{1, 2}'],
+  ['(1, 2)', '[1, 2]'],
   ['(1, 2)', '(1, 2, 3)'],
   ['{1, 2}', '{1, 1}'],
   ['{1, 1}', '{1, 2}'],
@@ -133,15 +133,15 @@ test.each([
 });
 
 test('tolerance is relative', () => {
-  expect(sameAnswer('3.14159', '3.14', 0.001)).toBe(true);
-  expect(sameAnswer('3.14159', '3.1', 0.001)).toBe(false);
-  expect(sameAnswer('-100', '-101', 0.01)).toBe(true);
-  expect(sameAnswer('0', '0.001', 0.01)).toBe(false);
+  expect(sameAnswer('3.14159', '3.14', { tolerance: 0.001 })).toBe(true);
+  expect(sameAnswer('3.14159', '3.1', { tolerance: 0.001 })).toBe(false);
+  expect(sameAnswer('-100', '-101', { tolerance: 0.01 })).toBe(true);
+  expect(sameAnswer('0', '0.001', { tolerance: 0.01 })).toBe(false);
 });
 
 test('the last box counts, with its braces balanced', () => {
-  expect(unbox('so \\boxed{1} or \\boxed{\\frac{1}{2}}.')).toBe('\\frac{1}{2}');
-  expect(unbox('\\boxed{1')).toBe('\\boxed{1');
+  expect(lastBox('so \\boxed{1} or \\boxed{\\frac{1}{2}}.')).toBe('\\frac{1}{2}');
+  expect(lastBox('\\boxed{1')).toBe(null);
 });
 
 test('hostile answers are read in no time and never evaluated', () => {
@@ -169,7 +169,6 @@ test('hostile answers are read in no time and never evaluated', () => {
     expect(performance.now() - start).toBeLessThan(2000);
   }
   expect(sameAnswer('2', 'process.exit(1)')).toBe(false);
-  expect(sameAnswer('2', '1+1')).toBe(false);
 });
 
 test('canonicalAnswer writes answers alike that say the same', () => {
@@ -183,4 +182,40 @@ test('canonicalAnswer writes answers alike that say the same', () => {
   }
   expect(canonicalAnswer('(1, 2)')).not.toBe(canonicalAnswer('(2, 1)'));
   expect(canonicalAnswer('1')).not.toBe(canonicalAnswer('2'));
+});
+
+interface Case {
+  kind: string;
+  answer: string;
+  reply: string;
+  right: boolean;
+}
+const casesOf = (file: string): Case[] =>
+  readFileSync(new URL(`../../../test/fixtures/answers/${file}.jsonl`, import.meta.url), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Case);
+
+describe.each(['field', 'same', 'different'])('cases: %s', (file) => {
+  test.each(casesOf(file))('$kind: $answer and $reply are $right', ({ answer, reply, right }) => {
+    expect(sameAnswer(answer, answerIn(reply))).toBe(right);
+  });
+});
+
+test('half of the further cases must not be equal', () => {
+  expect(casesOf('same').length).toBeGreaterThan(150);
+  expect(casesOf('different').length).toBeGreaterThan(150);
+  expect(casesOf('different').every(({ right }) => !right)).toBe(true);
+});
+
+test('strict forgives spelling and nothing else', () => {
+  const strict = (a: string, b: string): boolean => sameAnswer(a, b, { strict: true });
+  expect(strict('\\frac{1}{2}', '\\dfrac12')).toBe(true);
+  expect(strict('x^2', 'x^{2}')).toBe(true);
+  expect(strict('1,000', '1000')).toBe(true);
+  expect(strict('42', '2*21')).toBe(false);
+  expect(strict('x^2+2x+1', '(x+1)^2')).toBe(false);
+  expect(strict('5 cm', '5')).toBe(false);
+  expect(strict('50%', '50')).toBe(false);
+  expect(strict('1, 2', '2, 1')).toBe(false);
 });
