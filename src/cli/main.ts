@@ -6,13 +6,14 @@
 import module from 'node:module';
 
 // A reader that has seen enough (`| head`) is no error; nor does training stop because nobody
-// watches its progress.
+// watches its progress, or because the terminal was closed (EIO): SIGHUP comes then, and leaves a
+// checkpoint.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
-  throw error;
+  if (error.code !== 'EIO') throw error;
 });
 process.stderr.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
+  if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
 });
 
 const [major, minor] = process.versions.node.split('.').map(Number);

@@ -114,7 +114,8 @@ export function withExamples(command: Command, ...examples: string[]): Command {
 let interrupt: AbortController | null = null;
 
 /**
- * A signal that is aborted by the first Ctrl-C (or SIGTERM), for verbs that have something to bring
+ * A signal that is aborted by the first Ctrl-C (or SIGTERM, or SIGHUP: the terminal is gone), for
+ * verbs that have something to bring
  * to an end; they then throw a `UserError` with code `interrupted`. A second Ctrl-C, or the first
  * when nobody asked for the signal, ends at once.
  */
@@ -129,8 +130,7 @@ export function listenForInterrupt(end: () => void): void {
     if (interrupt === null || interrupt.signal.aborted) end();
     else interrupt.abort();
   };
-  process.on('SIGINT', listener);
-  process.on('SIGTERM', listener);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, listener);
 }
 
 // ── errors ───────────────────────────────────────────────────────────────────────────────────────

@@ -26,6 +26,7 @@ import type { StopReason } from '../usage/events.js';
 import type { Purpose } from '../usage/usage.js';
 import { divergence, unsound } from './divergence.js';
 import { type FromRank, type RankJob, STOP_REQUESTS } from './protocol.js';
+import { watchSignal } from './signal.js';
 import {
   loadInitialWeights,
   loadOtherModel,
@@ -220,6 +221,7 @@ export async function runProgram(job: RankJob, backend: Backend, line: Line): Pr
       event: { type: 'stage-started', step, stage: spec.id, kind: spec.kind, steps: stage.steps },
     });
 
+    const watch = watchSignal(stage);
     while (stageStep < stage.steps) {
       const started = performance.now();
       if (purposeAt(stageStep + 1) !== purpose) {
@@ -249,11 +251,18 @@ export async function runProgram(job: RankJob, backend: Backend, line: Line): Pr
           event: { type: 'evaluation', step, stage: spec.id, task, label: spec.id, results },
         });
       }
-      if (diverged)
+      const dead = watch(result, stageStep);
+      if (dead.warning)
+        send({
+          kind: 'event',
+          event: { type: 'warning', step, message: `stage ${spec.id}: ${dead.warning}` },
+        });
+      const lost = diverged ?? dead.stop;
+      if (lost)
         return {
           reason: 'diverged',
           step,
-          message: `stage ${spec.id}, step ${stageStep}: ${diverged}`,
+          message: `stage ${spec.id}, step ${stageStep}: ${lost}`,
         };
 
       await line.turn?.();

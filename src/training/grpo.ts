@@ -100,6 +100,11 @@ export const grpoSchema = z.strictObject({
    * sampling off.
    */
   resample: z.number().int().min(0).max(16).optional(),
+  /**
+   * Steps in a row without any signal (no group with an advantage, and no answer right) after which
+   * the run is stopped; 0 never stops it.
+   */
+  patience: z.number().int().min(0).default(30),
   /** Optimizer updates a step, each on its share of the groups; at most `prompts`. */
   minibatches: z.number().int().positive().default(1),
   optimizer: optimizerSchema,
@@ -353,6 +358,7 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
 
   return {
     steps: options.steps,
+    patience: options.patience,
     purpose: 'training',
     state,
     resumableFrom: 0,
@@ -494,6 +500,10 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
         tokensOut: completionSum,
         modelFlops: flopSum,
         samples,
+        noSignal:
+          silent * options.samples === count && correct === 0
+            ? `none of ${count} completions was right and no group had an advantage; ${truncated} were cut off at ${lengthLimit(step)} tokens`
+            : undefined,
       };
     },
   };

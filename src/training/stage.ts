@@ -59,6 +59,8 @@ export interface StepResult {
   modelFlops: number;
   /** For people to read; rank 0's are kept. */
   samples?: SampleRecord[];
+  /** Why this step had nothing to learn from, where that is so. */
+  noSignal?: string;
   /** The outcome of an evaluation stage. */
   evaluation?: { task: string; results: Record<string, number> };
 }
@@ -68,6 +70,8 @@ export interface Stage {
   readonly purpose: Purpose;
   /** Where a stage does two kinds of work, what a step is for. */
   purposeOf?(step: number): Purpose;
+  /** Steps in a row without a signal after which the run is stopped; 0 or nothing: never. */
+  readonly patience?: number;
   /** Tensors to save with the weights, so that a resumed stage goes on as if never stopped. */
   readonly state: { name: string; tensor: Tensor }[];
   /**

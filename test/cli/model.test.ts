@@ -200,34 +200,60 @@ describe('train', () => {
     expect(error(stdout).message).toMatch(/^stage learn, step \d+: /);
   });
 
-  it('that is interrupted says so, and can be resumed', async () => {
-    const stage = { ...recipe.stages[0], steps: 1_000_000 };
+  it('whose policy is dead is stopped, and says why', async () => {
+    const stage = {
+      ...{ id: 'rl', kind: 'grpo', steps: 200, prompts: 2, samples: 2, maxTokens: 1, patience: 7 },
+      schedule: { kind: 'constant' },
+      optimizer: { matrices: 'adamw', lr: 1e-4 },
+    };
     writeFileSync(
-      join(cwd, 'long.json'),
-      JSON.stringify({ ...recipe, name: 'long', stages: [stage] }),
+      join(cwd, 'dead.json'),
+      JSON.stringify({ ...recipe, name: 'dead', stages: [stage] }),
     );
-    const { code, stdout } = await reckoner(['train', 'long.json', '--workers', '1', '--json'], {
-      cwd,
-      onStart: (child) => {
-        let seen = '';
-        child.stderr?.on('data', (chunk) => {
-          const before = seen.includes('[learn]');
-          seen += chunk;
-          if (!before && seen.includes('[learn]')) setTimeout(() => child.kill('SIGINT'), 300);
-        });
-      },
-    });
-    expect(code).toBe(130);
-    const document = documents.train.parse(JSON.parse(stdout));
-    expect(document.reason).toBe('interrupted');
-    const more = await reckoner(['train', '--resume', 'long', '--max-minutes', '0', '--json'], {
-      cwd,
-    });
-    expect(more.code).toBe(0);
-    const resumed = documents.train.parse(JSON.parse(more.stdout));
-    expect(resumed).toMatchObject({ run: { name: document.run.name }, reason: 'max-minutes' });
-    expect(resumed.step).toBeGreaterThan(document.step);
+    const call = ['train', 'dead.json', '--workers', '1', '--json'];
+    const { code, stdout, stderr } = await reckoner(call, { cwd });
+    expect([code, error(stdout).code]).toEqual([1, 'diverged']);
+    expect(error(stdout).message).toMatch(
+      /^stage rl, step 7: 7 steps in a row without a signal: none of 4 completions .* 4 were cut off at 1 tokens; stopped by patience 7/,
+    );
+    expect(stderr).toMatch(/5 steps in a row without a signal/);
   });
+
+  it.each(['SIGINT', 'SIGHUP'] as const)(
+    'that gets %s says so, and can be resumed',
+    async (signal) => {
+      const stage = { ...recipe.stages[0], steps: 1_000_000 };
+      writeFileSync(
+        join(cwd, `${signal}.json`),
+        JSON.stringify({ ...recipe, name: `long-${signal.toLowerCase()}`, stages: [stage] }),
+      );
+      const { code, stdout } = await reckoner(
+        ['train', `${signal}.json`, '--workers', '1', '--json'],
+        {
+          cwd,
+          onStart: (child) => {
+            let seen = '';
+            child.stderr?.on('data', (chunk) => {
+              const before = seen.includes('[learn]');
+              seen += chunk;
+              if (!before && seen.includes('[learn]')) setTimeout(() => child.kill(signal), 300);
+            });
+          },
+        },
+      );
+      expect(code).toBe(130);
+      const document = documents.train.parse(JSON.parse(stdout));
+      expect(document.reason).toBe('interrupted');
+      const more = await reckoner(
+        ['train', '--resume', document.run.name, '--max-minutes', '0', '--json'],
+        { cwd },
+      );
+      expect(more.code).toBe(0);
+      const resumed = documents.train.parse(JSON.parse(more.stdout));
+      expect(resumed).toMatchObject({ run: { name: document.run.name }, reason: 'max-minutes' });
+      expect(resumed.step).toBeGreaterThan(document.step);
+    },
+  );
 
   it('names the field of a wrong recipe', async () => {
     writeFileSync(
