@@ -1,0 +1,99 @@
+/**
+ * @file The native kernels of this process: emitted once for its processor, bound to a memory by
+ * every thread.
+ */
+import { defineDots } from './dots.js';
+import { defineGemmBlock } from './gemm.js';
+import { addressOf, loadKoffi } from './koffi.js';
+import { install, type NativeFunction } from './pages.js';
+import { detectTargets } from './processor.js';
+import { BLOCK_BYTES, type Entry, Program, TARGETS, type Target, type TargetName } from './program.js';
+
+const DEFINITIONS = { gemmBlock: defineGemmBlock, dots: defineDots } as const;
+export type KernelName = keyof typeof DEFINITIONS;
+
+/** Arguments in the order of a kernel's parameters; addresses are offsets into the memory. */
+export type Kernel = (...values: number[]) => void;
+
+export interface NativeKernels {
+  readonly target: Target;
+  readonly functions: Readonly<Record<KernelName, Kernel>>;
+}
+
+/** The machine code of a target, and where its functions begin. */
+export function emitKernels(name: TargetName): { code: Uint8Array; entries: readonly Entry[] } {
+  const program = new Program(TARGETS[name]);
+  for (const define of Object.values(DEFINITIONS)) define(program);
+  return { code: program.asm.finish(), entries: program.entries };
+}
+
+interface Installed {
+  entries: readonly Entry[];
+  functions: readonly NativeFunction[];
+}
+
+/** What this thread has mapped already. */
+const installed = new Map<TargetName, Installed>();
+
+function installTarget(name: TargetName): Installed | null {
+  const before = installed.get(name);
+  if (before) return before;
+  const koffi = loadKoffi();
+  if (koffi === null) return null;
+  const { code, entries } = emitKernels(name);
+  const functions = install(
+    koffi,
+    code,
+    entries.map(({ offset }) => offset),
+  );
+  if (functions === null) return null;
+  const result = { entries, functions };
+  installed.set(name, result);
+  return result;
+}
+
+let detected: ReadonlySet<TargetName> | null | undefined;
+
+/** What this process could run; null where koffi is missing or new code is forbidden. */
+export function supportedTargets(): ReadonlySet<TargetName> | null {
+  if (detected === undefined) {
+    const koffi = loadKoffi();
+    detected = koffi === null ? null : detectTargets(koffi);
+  }
+  return detected;
+}
+
+/**
+ * The kernels of a target on a memory, for this thread.
+ * @param block address of `BLOCK_BYTES` in the memory that nothing else uses
+ */
+export function bindKernels(
+  name: TargetName,
+  memory: WebAssembly.Memory,
+  block: number,
+): NativeKernels | null {
+  const koffi = loadKoffi();
+  const ready = installTarget(name);
+  if (koffi === null || ready === null || !supportedTargets()?.has(name)) return null;
+  const base = addressOf(koffi, memory.buffer);
+  new BigUint64Array(memory.buffer, block, 1)[0] = BigInt(base);
+  const integers = new Int32Array(memory.buffer, block, BLOCK_BYTES / 4);
+  const floats = new Float32Array(memory.buffer, block, BLOCK_BYTES / 4);
+  const functions = ready.entries.map((entry, i): [string, Kernel] => {
+    const run = ready.functions[i];
+    const isFloat = Object.values(entry.parameters).map((kind) => kind === 'float');
+    const at = base + block;
+    const kernel: Kernel = (...values) => {
+      for (let n = 0; n < isFloat.length; n++) {
+        if (isFloat[n]) floats[2 * n + 2] = values[n];
+        else integers[2 * n + 2] = values[n];
+      }
+      run(at);
+    };
+    return [entry.name, kernel];
+  });
+  return {
+    target: TARGETS[name],
+    functions: Object.fromEntries(functions) as Record<KernelName, Kernel>,
+  };
+}

@@ -1,0 +1,96 @@
+/**
+ * @file A whole matrix product out of the native kernels: blocks that fit into the caches, and the
+ * choice between kernels, by sizes alone.
+ */
+import { B_IN_PLACE, B_PACK_ROWS, B_PACK_TRANSPOSED, B_PACKED, tileOf } from './gemm.js';
+import type { NativeKernels } from './kernels.js';
+
+/** Inner block: a panel of B stays in the first-level cache. */
+const KC = 256;
+/** Rows of a block: A stays in the second-level cache. A multiple of both tiles. */
+const MC = 96;
+/** Scratch: panels of B, and above them one block of A. */
+const PANELS_B_BYTES = 1024 * 1024;
+const PANELS_A = 1536 * 1024;
+export const NATIVE_GEMM_SCRATCH_BYTES = PANELS_A + 4 * MC * KC;
+
+/** With B transposed, up to this many rows go through the dot products. */
+const DOT_ROWS = 16;
+/** With B as stored, up to this many rows read B in place. */
+const DIRECT_ROWS = 12;
+
+/** C = alpha·op(A)·op(B) + beta·C on the memory; see `Gemm`. */
+export type Sgemm = (
+  transposeA: boolean,
+  transposeB: boolean,
+  m: number,
+  n: number,
+  k: number,
+  alpha: number,
+  a: number,
+  lda: number,
+  b: number,
+  ldb: number,
+  beta: number,
+  c: number,
+  ldc: number,
+) => void;
+
+export interface NativeGemm {
+  sgemm: Sgemm;
+  /** Rows are computed alike whatever their number: products with a transposed B are dot products. */
+  alike: boolean;
+}
+
+/** @param scratch address of `NATIVE_GEMM_SCRATCH_BYTES` that nothing else uses meanwhile */
+export function nativeGemm(
+  kernels: NativeKernels,
+  memory: WebAssembly.Memory,
+  scratch: number,
+): NativeGemm {
+  const { gemmBlock, dots } = kernels.functions;
+  const { columns: nr } = tileOf(kernels.target.width);
+  const floats = new Float32Array(memory.buffer);
+  const self: NativeGemm = {
+    alike: false,
+    sgemm(transposeA, transposeB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) {
+      if (m <= 0 || n <= 0) return;
+      if (k <= 0) {
+        if (beta === 0)
+          for (let i = 0; i < m; i++) floats.fill(0, c / 4 + i * ldc, c / 4 + i * ldc + n);
+        return;
+      }
+      if (transposeB && !transposeA && (m <= DOT_ROWS || self.alike)) {
+        dots(a, lda, b, ldb, c, ldc, m, n, k, alpha, beta);
+        return;
+      }
+      const [aRow, aInner] = transposeA ? [1, lda] : [lda, 1];
+      const packB = transposeB ? B_PACK_TRANSPOSED : m <= DIRECT_ROWS ? B_IN_PLACE : B_PACK_ROWS;
+      const packA = transposeA && n > nr ? 1 : 0;
+      const blocks = Math.ceil(k / KC);
+      // Blocks of equal length, so that the last is not a sliver.
+      const step = (Math.ceil(k / blocks) + 7) & ~7;
+      const nc = Math.floor(PANELS_B_BYTES / 4 / step / nr) * nr;
+      for (let p = 0; p < k; p += step) {
+        const kc = Math.min(step, k - p);
+        const add = beta !== 0 || p > 0 ? 1 : 0;
+        for (let j = 0; j < n; j += nc) {
+          const columns = Math.min(nc, n - j);
+          const bAt = b + 4 * (transposeB ? j * ldb + p : p * ldb + j);
+          for (let i = 0; i < m; i += MC) {
+            const mode = i === 0 ? packB : packB === B_IN_PLACE ? packB : B_PACKED;
+            const rows = Math.min(MC, m - i);
+            const aAt = a + 4 * (i * aRow + p * aInner);
+            const cAt = c + 4 * (i * ldc + j);
+            // prettier-ignore
+            gemmBlock(
+              aAt, aRow, aInner, scratch + PANELS_A, packA, bAt, ldb, mode, scratch, cAt, ldc,
+              rows, columns, kc, alpha, add,
+            );
+          }
+        }
+      }
+    },
+  };
+  return self;
+}
