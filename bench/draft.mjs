@@ -24,7 +24,7 @@ const { createSampler } = await import(`${root}dist/inference/index.js`);
 const { openModel, taskOf } = await import(`${root}dist/inference/open.js`);
 const { problemAt } = await import(`${root}dist/tasks/task.js`);
 
-const opened = await openModel(positionals[0], { blas: !flags['no-blas'] });
+const opened = await openModel(positionals[0], { products: flags['no-blas'] ? 'wasm' : 'auto' });
 const { backend, model, tokenizer } = opened;
 const task = taskOf(opened);
 const maxTokens = Number(flags.tokens);

@@ -55,7 +55,7 @@ async function load(folder, kind) {
   if (kind === 'f32') {
     const backend = await createWasmBackend({
       sharedBytes: 4 * countParameters(architectureOf(config)).stored + (1 << 20),
-      blas: false,
+      products: 'wasm',
     });
     loadParameters(backend, createModel(backend, config), loaded);
   } else {

@@ -39,7 +39,7 @@ for (const [width, hidden] of [
 
 // One memory for all, so that all read the same operands.
 const memory = createWasmMemory({ sharedBytes: 64 * 1024, localBytes: 64 * MB });
-const choice = await probeGemm({ blas: true });
+const choice = await probeGemm({ products: 'auto' });
 const backend = await createWasmBackend({ memory, choice });
 const blas = choice.library === null ? null : openBlas(choice.library);
 const base = blas?.addressOf(memory.memory.buffer);
@@ -56,7 +56,7 @@ for (const build of hasRelaxedSimd() ? ['plain', 'relaxed'] : ['plain']) {
     memory: memory.memory,
     scratch,
     scratchBytes: GEMM_SCRATCH_BYTES,
-    blas: false,
+    products: 'wasm',
     relaxed,
     choice: { library: null, name: 'wasm' },
   });

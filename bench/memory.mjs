@@ -36,7 +36,7 @@ async function work() {
   const { crossEntropyStep, policyStep } = await import('../dist/training/backpropagate.js');
 
   const config = parseModelConfig({ ...DECODERS[128], num_hidden_layers: 2, vocab_size: 64 });
-  const backend = await createWasmBackend({ blas: !flags['no-blas'] });
+  const backend = await createWasmBackend({ products: flags['no-blas'] ? 'wasm' : 'auto' });
   const model = createModel(backend, config);
   model.store.initialize(1);
   model.store.attachGradients();

@@ -74,7 +74,7 @@ const service = await createService({
   name: 'load',
   capacity: Number(flags.batch),
   queue: clients,
-  blas: !flags['no-blas'],
+  products: flags['no-blas'] ? 'wasm' : 'auto',
   usageFile: null,
 });
 const server = await listen(service, { port: 0, hasKeys: false });

@@ -92,7 +92,7 @@ const wasmBackend = (options) =>
   createWasmBackend({ sharedBytes: 2 ** 28, localBytes: 2 ** 29, ...options });
 const withBlas = await wasmBackend();
 const wasm = await lossesOn(withBlas, withBlas.fingerprint, asked);
-const withoutBlas = await wasmBackend({ blas: false });
+const withoutBlas = await wasmBackend({ products: 'wasm' });
 const own =
   withBlas.fingerprint === withoutBlas.fingerprint
     ? null

@@ -166,7 +166,7 @@ async function makeModel(folder, json, tokenizerName) {
 }
 
 async function ours(folder, texts) {
-  const { backend, model, tokenizer, close } = await openModel(folder, { blas: false });
+  const { backend, model, tokenizer, close } = await openModel(folder, { products: 'wasm' });
   const prompts = texts.map((text) => [
     ...(tokenizer.special.bos === null ? [] : [tokenizer.special.bos]),
     ...tokenizer.encode(text),

@@ -96,7 +96,7 @@ async function make(folder, family) {
 }
 
 async function logits(folder, sequences) {
-  const { backend, model, close } = await openModel(folder, { blas: false });
+  const { backend, model, close } = await openModel(folder, { products: 'wasm' });
   const out = [];
   for (const tokens of sequences) {
     const upload = (data) => {

@@ -106,7 +106,7 @@ export async function reckoner(kind, modules) {
   } = modules;
   const backend =
     kind === 'wasm'
-      ? await createWasmBackend({ blas: false, sharedBytes: 2 ** 26, localBytes: 2 ** 28 })
+      ? await createWasmBackend({ products: 'wasm', sharedBytes: 2 ** 26, localBytes: 2 ** 28 })
       : await createWebGpuBackend();
   let model = null;
   const opened = () => {

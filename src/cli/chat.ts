@@ -26,13 +26,13 @@ import {
   styleFor,
   withExamples,
 } from './output.js';
+import { BLAS, NO_BLAS, NO_NATIVE, type ProductFlags, productsOfFlags } from './products.js';
 
-interface ChatFlags {
+interface ChatFlags extends ProductFlags {
   prompt?: string;
   temperature?: number;
   maxTokens: number;
   seed: number;
-  blas: boolean;
   trust?: boolean;
   runs: string;
   json?: boolean;
@@ -244,7 +244,9 @@ export function chatCommand(): Command {
     .option('--max-tokens <n>', 'longest answer, thinking included', integerOption(1), 512)
     .option('--seed <n>', 'chooses the random numbers', integerOption(0, 0xffffffff), 1)
     .option('--trust', "follow what the model's task refers to outside its folder; it may be code")
-    .option('--no-blas', "use Reckoner's own matrix product although the system has a BLAS")
+    .addOption(NO_NATIVE)
+    .addOption(BLAS)
+    .addOption(NO_BLAS)
     .option('--runs <folder>', 'where runs are', RUNS)
     .option('--json', 'print one JSON document (needs --prompt)')
     .action(runChat);
@@ -256,7 +258,7 @@ async function runChat(which: string | undefined, flags: ChatFlags): Promise<voi
     throw new UserError('usage', '--json needs --prompt', '--prompt');
   const { folder, notes } = resolveModel(which, flags.runs);
   for (const text of notes) note(`note: ${text}`);
-  const opened = await openModel(folder, { blas: flags.blas });
+  const opened = await openModel(folder, { products: productsOfFlags(flags) });
   try {
     if (flags.prompt === undefined) await converse(opened, which ?? folder, flags);
     else await answerOnce(opened, which ?? folder, flags.prompt.trim(), flags);

@@ -18,6 +18,7 @@ const good: DoctorDocument = {
   wasm: { simd: true, relaxedSimd: true },
   matmul: {
     size: 512,
+    native: null,
     kernel: { name: 'wasm-relaxed', gflops: 40 },
     blas: { name: 'accelerate', gflops: 100 },
     used: 'accelerate',
@@ -56,6 +57,15 @@ describe('advice', () => {
     expect(adviceFor({ ...none, wasm: { simd: true, relaxedSimd: false } }, 'x')[1]).toContain(
       'Node 22',
     );
+  });
+
+  it('asks for no BLAS where there is machine code, and names one that is faster', () => {
+    const native = { name: 'native avx2 0123456789ab', gflops: 90 };
+    const own = { ...good, matmul: { ...good.matmul, native, blas: null, used: native.name } };
+    expect(adviceFor(own, 'apk add openblas')).toEqual([]);
+    expect(renderReport(own, PLAIN)).toContain('native avx2 0123456789ab: 90.0 GFLOP/s');
+    const faster = { ...own, matmul: { ...own.matmul, blas: { name: 'mkl', gflops: 100 } } };
+    expect(adviceFor(faster, 'x')[0]).toContain('train --blas');
   });
 
   it('notices a slow BLAS, a full disk and a folder that cannot be written', () => {

@@ -1,8 +1,8 @@
 /**
  * @file `reckoner doctor`: what this machine has, how fast it is, and what would make it faster.
  *
- * Matrix products decide how fast training is, so they are measured, not guessed: our WASM kernel
- * and the system's BLAS, one core each, on the same matrices. What training makes of them is
+ * Matrix products decide how fast training is, so they are measured, not guessed: our machine code,
+ * our WASM kernel and the system's BLAS, one core each, on the same matrices. What training makes of them is
  * measured too, with steps of a recipe's own model on all workers. Everything else is looked up.
  */
 
@@ -117,14 +117,16 @@ export async function measure(): Promise<DoctorDocument['matmul']> {
     }
   };
   const used = await probeGemm();
-  const kernel = await measureWith(await probeGemm({ blas: false }));
+  const own = await probeGemm({ products: 'native' });
+  const native = own.native ? await measureWith(own) : null;
+  const kernel = await measureWith(await probeGemm({ products: 'wasm' }));
   // Also a library that training would not take, being slower than the kernel: that is worth
   // knowing.
   const asked = process.env.RECKONER_BLAS;
   const found = asked === 'off' ? null : openBlas(asked || undefined);
   const blas =
     found === null ? null : await measureWith({ library: found.library, name: found.name });
-  return { size: SIZE, kernel, blas, used: used.name };
+  return { size: SIZE, native, kernel, blas, used: used.name };
 }
 
 /** Whether the optional package that calls native libraries has a build for this platform. */
@@ -201,14 +203,17 @@ export function adviceFor(
   if (runs.freeBytes !== null && runs.freeBytes < 1e9) {
     advice.push(`only ${formatBytes(runs.freeBytes)} are free for runs; free at least 1 GB`);
   }
-  if (matmul.blas === null && install !== null)
+  const { native, blas, kernel } = matmul;
+  if (native === null && blas === null && install !== null)
     advice.push(`a BLAS library makes training faster: ${install}`);
-  if (matmul.blas !== null && matmul.blas.gflops < 1.1 * matmul.kernel.gflops && install !== null) {
+  if (native !== null && blas !== null && blas.gflops > 1.1 * native.gflops)
+    advice.push(`${blas.name} is faster here than our machine code; train --blas takes it`);
+  if (native === null && blas !== null && blas.gflops < 1.1 * kernel.gflops && install !== null) {
     advice.push(
-      `the BLAS found (${matmul.blas.name}) is no faster than the built-in kernel; a tuned one is: ${install}`,
+      `the BLAS found (${blas.name}) is no faster than the built-in kernel; a tuned one is: ${install}`,
     );
   }
-  if (matmul.blas === null && !wasm.relaxedSimd)
+  if (native === null && blas === null && !wasm.relaxedSimd)
     advice.push('Node 22 or newer has relaxed SIMD, which makes the built-in kernel faster');
   if (machine.freeMemoryBytes < 1e9)
     advice.push(
@@ -303,12 +308,19 @@ export function renderReport(report: DoctorDocument, style: Style): string {
     ],
     [
       report.wasm.simd,
-      'WASM',
+      'WASM SIMD',
       `SIMD ${yes(report.wasm.simd)}, relaxed SIMD ${yes(report.wasm.relaxedSimd)}`,
     ],
-    [true, 'our kernel', `${matmul.kernel.name}: ${rate(matmul.kernel.gflops)}`],
     [
-      matmul.blas !== null,
+      matmul.native !== null || matmul.blas !== null,
+      'native',
+      matmul.native === null
+        ? 'no machine code: it needs x86-64 with AVX2, Linux or Windows, and koffi'
+        : `${matmul.native.name}: ${rate(matmul.native.gflops)}`,
+    ],
+    [true, 'WASM', `${matmul.kernel.name}: ${rate(matmul.kernel.gflops)}`],
+    [
+      matmul.blas !== null || matmul.native !== null,
       'BLAS',
       matmul.blas === null ? 'none found' : `${matmul.blas.name}: ${rate(matmul.blas.gflops)}`,
     ],

@@ -205,9 +205,13 @@ export const doctorDocument = z
     wasm: z.object({ simd: z.boolean(), relaxedSimd: z.boolean() }),
     matmul: z.object({
       size: count.describe('Side of the square matrices.'),
+      native: z
+        .object({ name: z.string(), gflops: z.number() })
+        .nullable()
+        .describe('Our machine code, one core; null where this machine does not run it.'),
       kernel: z
         .object({ name: z.string(), gflops: z.number() })
-        .describe('Our own SIMD kernel, one core.'),
+        .describe('Our WASM kernel, one core.'),
       blas: z
         .object({ name: z.string(), gflops: z.number() })
         .nullable()

@@ -41,8 +41,9 @@ import {
   styleFor,
   withExamples,
 } from './output.js';
+import { BLAS, NO_BLAS, NO_NATIVE, type ProductFlags, productsOfFlags } from './products.js';
 
-interface EvalFlags {
+interface EvalFlags extends ProductFlags {
   task?: string;
   trust?: boolean;
   problems?: number;
@@ -53,7 +54,6 @@ interface EvalFlags {
   seed: number;
   out?: string;
   workers?: number;
-  blas: boolean;
   runs: string;
   json?: boolean;
   model?: string;
@@ -110,7 +110,9 @@ export function evalCommand(): Command {
       'a model here: worker threads (default: one a core); the answers are the same',
       integerOption(1, 256),
     )
-    .option('--no-blas', "use Reckoner's own matrix product although the system has a BLAS")
+    .addOption(NO_NATIVE)
+    .addOption(BLAS)
+    .addOption(NO_BLAS)
     .option('--runs <folder>', 'where runs are', RUNS)
     .option(
       '--model <name>',
@@ -233,7 +235,7 @@ async function ofModelHere(which: string | undefined, flags: EvalFlags): Promise
       '--task',
     );
   }
-  const { seed, samples, temperature, greedy = true, workers, blas } = flags;
+  const { seed, samples, temperature, greedy = true, workers } = flags;
   const problems = chooseProblems(task, seed, flags.problems);
   const room = config.max_position_embeddings - longestPrompt(tokenizer, task);
   const maxTokens = flags.maxTokens ?? Math.min(DEFAULT_MAX_TOKENS, room);
@@ -263,7 +265,7 @@ async function ofModelHere(which: string | undefined, flags: EvalFlags): Promise
     problems,
     maxTokens,
     workers,
-    blas,
+    products: productsOfFlags(flags),
     progress,
   };
   try {

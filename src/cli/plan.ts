@@ -243,11 +243,11 @@ function show(plan: Plan, { json }: Flags): void {
 }
 
 async function measureCore(): Promise<LocalDevice> {
-  const { kernel, blas } = await measure();
+  const { native, kernel, blas } = await measure();
   return {
     name: coreName(),
     gpu: false,
-    peakFlops: 1e9 * Math.max(kernel.gflops, blas?.gflops ?? 0),
+    peakFlops: 1e9 * Math.max(native?.gflops ?? 0, kernel.gflops, blas?.gflops ?? 0),
   };
 }
 

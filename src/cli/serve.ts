@@ -26,8 +26,9 @@ import {
   styleFor,
   withExamples,
 } from './output.js';
+import { BLAS, NO_BLAS, NO_NATIVE, type ProductFlags, productsOfFlags } from './products.js';
 
-interface ServeFlags {
+interface ServeFlags extends ProductFlags {
   name?: string;
   host: string;
   port: number;
@@ -38,7 +39,6 @@ interface ServeFlags {
   cacheMb: number;
   usage: string | false;
   grace: number;
-  blas: boolean;
   runs: string;
   json?: boolean;
 }
@@ -81,7 +81,9 @@ export function serveCommand(): Command {
       numberOption(0),
       10,
     )
-    .option('--no-blas', "use Reckoner's own matrix product although the system has a BLAS")
+    .addOption(NO_NATIVE)
+    .addOption(BLAS)
+    .addOption(NO_BLAS)
     .option('--runs <folder>', 'where runs are', RUNS)
     .option('--json', 'print one JSON document, {url, pid}, once it is ready')
     .action(runServe);
@@ -115,7 +117,7 @@ async function runServe(which: string | undefined, flags: ServeFlags): Promise<v
     name,
     keys,
     usageFile,
-    blas: flags.blas,
+    products: productsOfFlags(flags),
     capacity: flags.batch,
     queue: flags.queue,
     cacheBytes: flags.cacheMb * 1024 * 1024,

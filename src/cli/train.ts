@@ -28,10 +28,11 @@ import {
   styleFor,
   withExamples,
 } from './output.js';
+import { BLAS, NO_BLAS, NO_NATIVE, type ProductFlags, productsOfFlags } from './products.js';
 import { createProgress, type Progress } from './progress.js';
 import { packageVersion } from './version.js';
 
-interface TrainFlags {
+interface TrainFlags extends ProductFlags {
   resume?: string | true;
   from?: string;
   data?: string;
@@ -41,7 +42,6 @@ interface TrainFlags {
   workers?: number;
   backend?: BackendKind | 'auto';
   precision?: Precision;
-  blas: boolean;
   maxUsd?: number;
   maxMinutes?: number;
   prices?: string;
@@ -89,7 +89,9 @@ export function trainCommand(): Command {
         .choices([...PRECISIONS])
         .default(undefined, 'f32'),
     )
-    .option('--no-blas', "use Reckoner's own matrix product although the system has a BLAS")
+    .addOption(NO_NATIVE)
+    .addOption(BLAS)
+    .addOption(NO_BLAS)
     .option('--max-usd <amount>', 'stop cleanly at this cost; resumable', numberOption(0))
     .option('--max-minutes <n>', 'stop cleanly after this time; resumable', numberOption(0))
     .option('--prices <file>', 'your own price book (JSON); see docs/guides/bill.md')
@@ -166,7 +168,7 @@ async function runTrain(
     workers: flags.workers,
     backend: flags.backend,
     precision: flags.precision,
-    blas: flags.blas,
+    products: productsOfFlags(flags),
     maxUsd: flags.maxUsd,
     maxMinutes: flags.maxMinutes,
     prices,

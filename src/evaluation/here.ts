@@ -14,6 +14,7 @@ import type { Described, SharedModel } from '../inference/open.js';
 import { roomForThreads, shareModel } from '../inference/share.js';
 import { createStopwatch } from '../inference/stopwatch.js';
 import type { TaskReference } from '../tasks/index.js';
+import type { Products } from '../tensor/backends/wasm/index.js';
 import { type EvaluationRun, openRun, samplesOf, sayHowFar } from './run.js';
 import type { Transcript } from './transcripts.js';
 
@@ -70,7 +71,8 @@ export interface HereRun extends EvaluationRun {
   described: Described;
   reference: TaskReference;
   maxTokens: number;
-  blas: boolean;
+  /** What multiplies matrices. */
+  products?: Products;
   /** Default: one a core, where the model leaves room for them. */
   workers?: number;
   signal?: AbortSignal;
@@ -78,7 +80,7 @@ export interface HereRun extends EvaluationRun {
 
 /** @returns all transcripts */
 export async function evaluateHere(run: HereRun): Promise<Transcript[]> {
-  const { folder, described, header, reference, maxTokens, blas, signal } = run;
+  const { folder, described, header, reference, maxTokens, products, signal } = run;
   const { problems, samples, temperature, greedy, seed } = header;
   const record = openRun(run);
   try {
@@ -92,7 +94,7 @@ export async function evaluateHere(run: HereRun): Promise<Transcript[]> {
       parts.length,
       run.workers ?? Math.min(availableParallelism(), roomForThreads(described)),
     );
-    const share = await shareModel(described, { threads, blas });
+    const share = await shareModel(described, { threads, products });
     const options = { samples, temperature, greedy, maxTokens };
     const job = { folder, share, task: reference, seed, problems, options };
     let stopwatch: ReturnType<typeof createStopwatch> | null = null;

@@ -3,7 +3,7 @@ import { createModel, parseModelConfig } from '../models/index.js';
 import { logitsOf, logSoftmax, tinyConfig } from '../models/testing.js';
 import type { Backend } from '../tensor/backend.js';
 import { createReferenceBackend } from '../tensor/backends/reference.js';
-import { createWasmBackend } from '../tensor/backends/wasm/index.js';
+import { createWasmBackend, type Products } from '../tensor/backends/wasm/index.js';
 import {
   createEngine,
   type DrawnToken,
@@ -63,8 +63,8 @@ async function finish(engine: Engine): Promise<void> {
   while (await engine.step());
 }
 
-const wasm = (blas: boolean) =>
-  createWasmBackend({ sharedBytes: 1 << 22, localBytes: 1 << 26, blas });
+const wasm = (products: Products) =>
+  createWasmBackend({ sharedBytes: 1 << 22, localBytes: 1 << 26, products });
 
 describe('the engine', () => {
   it('draws what the batch sampler draws for the prompt, the choice and the seed', async () => {
@@ -227,56 +227,59 @@ describe('the engine', () => {
   });
 });
 
-describe.each([true, false])('with a seed on the WASM backend (BLAS: %s)', (blas) => {
-  /** Wide enough for products of several kinds. */
-  const config = {
-    hidden_size: 96,
-    intermediate_size: 256,
-    num_attention_heads: 6,
-    head_dim: 16,
-    vocab_size: 64,
-  };
-  const prompt = [1, 40, 17, 33, 8];
-  const seeded = {
-    prompt,
-    maxTokens: 24,
-    seed: 9,
-    topLogProbabilities: 2,
-    choosing: { ...plain, temperature: 1 },
-  };
+describe.each(['auto', 'portable', 'wasm'] as const)(
+  'with a seed on the WASM backend (products: %s)',
+  (products) => {
+    /** Wide enough for products of several kinds. */
+    const config = {
+      hidden_size: 96,
+      intermediate_size: 256,
+      num_attention_heads: 6,
+      head_dim: 16,
+      vocab_size: 64,
+    };
+    const prompt = [1, 40, 17, 33, 8];
+    const seeded = {
+      prompt,
+      maxTokens: 24,
+      seed: 9,
+      topLogProbabilities: 2,
+      choosing: { ...plain, temperature: 1 },
+    };
 
-  it('has the same bits alone, in any company, in parts and from the cache', async () => {
-    const on = setUp(await wasm(blas), {
-      ...config,
-      max_position_embeddings: 400,
-      initializer_range: 0.1,
+    it('has the same bits alone, in any company, in parts and from the cache', async () => {
+      const on = setUp(await wasm(products), {
+        ...config,
+        max_position_embeddings: 400,
+        initializer_range: 0.1,
+      });
+      const alone = on.engine(40, 3000, -1);
+      const expected = collect(alone, seeded).result;
+      await finish(alone);
+      expect(expected.drawn.length).toBeGreaterThan(8);
+      for (const company of [1, 7, 15, 16, 33]) {
+        const engine = on.engine(40, 4000, -1);
+        const others = Array.from({ length: company }, (_, i) =>
+          collect(engine, {
+            prompt: Array.from(
+              { length: 1 + ((i * 37) % 90) },
+              (__, j) => 3 + ((i * 5 + j * 11) % 60),
+            ),
+            seed: i % 3 === 0 ? null : i,
+            maxTokens: 30,
+          }),
+        );
+        for (let i = 0; i < company % 5; i++) await engine.step();
+        const found = collect(engine, seeded).result;
+        await finish(engine);
+        const cached = collect(engine, { ...seeded, prompt }).result;
+        await finish(engine);
+        expect(found.drawn, `company of ${company}`).toEqual(expected.drawn);
+        expect(cached.drawn, 'from the cache').toEqual(expected.drawn);
+        expect(cached.use.cachedTokens).toBe(prompt.length - 1);
+        expect(others.every(({ result }) => result.stop !== '')).toBe(true);
+      }
+      await on.backend.close();
     });
-    const alone = on.engine(40, 3000, -1);
-    const expected = collect(alone, seeded).result;
-    await finish(alone);
-    expect(expected.drawn.length).toBeGreaterThan(8);
-    for (const company of [1, 7, 15, 16, 33]) {
-      const engine = on.engine(40, 4000, -1);
-      const others = Array.from({ length: company }, (_, i) =>
-        collect(engine, {
-          prompt: Array.from(
-            { length: 1 + ((i * 37) % 90) },
-            (__, j) => 3 + ((i * 5 + j * 11) % 60),
-          ),
-          seed: i % 3 === 0 ? null : i,
-          maxTokens: 30,
-        }),
-      );
-      for (let i = 0; i < company % 5; i++) await engine.step();
-      const found = collect(engine, seeded).result;
-      await finish(engine);
-      const cached = collect(engine, { ...seeded, prompt }).result;
-      await finish(engine);
-      expect(found.drawn, `company of ${company}`).toEqual(expected.drawn);
-      expect(cached.drawn, 'from the cache').toEqual(expected.drawn);
-      expect(cached.use.cachedTokens).toBe(prompt.length - 1);
-      expect(others.every(({ result }) => result.stop !== '')).toBe(true);
-    }
-    await on.backend.close();
-  });
-});
+  },
+);

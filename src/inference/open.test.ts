@@ -55,7 +55,7 @@ async function save(reckoner: unknown, tensorWidth = 8): Promise<string> {
 it('opens what was saved: the same weights, the tokenizer, and the task it was trained on', async () => {
   const opened = await openModel(
     await save({ recipe: 'x', task: { name: 'sums', terms: [5, 6] } }),
-    { blas: false },
+    { products: 'wasm' },
   );
   const again = createReferenceBackend();
   const expected = createModel(again, opened.config);
@@ -76,22 +76,22 @@ it('opens what was saved: the same weights, the tokenizer, and the task it was t
 });
 
 it('asks for a task when the model names none', async () => {
-  const opened = await openModel(await save(undefined), { blas: false });
+  const opened = await openModel(await save(undefined), { products: 'wasm' });
   expect(opened.task).toBeNull();
   expect(() => taskOf(opened)).toThrow(/name a task with --task/);
   await opened.close();
 });
 
 it('refuses tensors, and a tokenizer, of another model', async () => {
-  await expect(openModel(await save(undefined, 16), { blas: false })).rejects.toThrow(
+  await expect(openModel(await save(undefined, 16), { products: 'wasm' })).rejects.toThrow(
     /and config\.json says .*different models/,
   );
   const path = await save(undefined);
   const config = JSON.parse(readFileSync(join(path, 'config.json'), 'utf8'));
   writeFileSync(join(path, 'config.json'), JSON.stringify({ ...config, vocab_size: 9 }));
-  await expect(openModel(path, { blas: false })).rejects.toThrow(/tokens and config\.json 9/);
+  await expect(openModel(path, { products: 'wasm' })).rejects.toThrow(/tokens and config\.json 9/);
   rmSync(join(path, 'tokenizer.json'));
-  await expect(openModel(path, { blas: false })).rejects.toThrow(/has no tokenizer\.json/);
+  await expect(openModel(path, { products: 'wasm' })).rejects.toThrow(/has no tokenizer\.json/);
 });
 
 it('opens a DeepSeek-V3 with its layer of multi-token prediction, as released, and refuses one that promises the layer only', async () => {
@@ -138,7 +138,7 @@ it('opens a DeepSeek-V3 with its layer of multi-token prediction, as released, a
     tensors: [...tensors, ...again],
     ...tokenizerFiles(tokenizer),
   });
-  const opened = await openModel(path, { blas: false });
+  const opened = await openModel(path, { products: 'wasm' });
   for (const { spec, value } of opened.model.store.parameters) {
     const want = tensors.find(({ name }) => name === spec.name)?.data;
     expect(Float32Array.from(await opened.backend.read(value)), spec.name).toEqual(want);
@@ -156,7 +156,7 @@ it('opens a DeepSeek-V3 with its layer of multi-token prediction, as released, a
 
   const without = tensors.filter(({ name }) => !name.startsWith('model.layers.2.'));
   await saveHuggingFace(path, { config, tensors: without, ...tokenizerFiles(tokenizer) });
-  await expect(openModel(path, { blas: false })).rejects.toThrow(
+  await expect(openModel(path, { products: 'wasm' })).rejects.toThrow(
     /config\.json has num_nextn_predict_layers 1, and the tensor "model\.layers\.2\.\S+" is missing; set it to 0/,
   );
   await saveHuggingFace(path, {
@@ -164,7 +164,7 @@ it('opens a DeepSeek-V3 with its layer of multi-token prediction, as released, a
     tensors: without,
     ...tokenizerFiles(tokenizer),
   });
-  await (await openModel(path, { blas: false })).close();
+  await (await openModel(path, { products: 'wasm' })).close();
 });
 
 it('refuses a tensor that the model would leave out', async () => {
@@ -185,9 +185,9 @@ it('refuses a tensor that the model would leave out', async () => {
   loaded.tensors.close();
   const tokenizer = tokenizerJson ?? {};
   await saveHuggingFace(path, { config, tokenizer, tensors: [...tensors, again] });
-  await (await openModel(path, { blas: false })).close();
+  await (await openModel(path, { products: 'wasm' })).close();
   await saveHuggingFace(path, { config, tokenizer, tensors: [...tensors, bias] });
-  await expect(openModel(path, { blas: false })).rejects.toThrow(
+  await expect(openModel(path, { products: 'wasm' })).rejects.toThrow(
     /q_proj\.bias", for which a llama of this config\.json has no place/,
   );
 });

@@ -22,6 +22,7 @@ import {
   createWasmBackend,
   type GemmChoice,
   type Kernels,
+  type Products,
   type WasmMemory,
 } from '../tensor/backends/wasm/index.js';
 import { openTokenizer } from '../tokenizers/hugging-face.js';
@@ -45,8 +46,8 @@ export interface OpenModel {
 }
 
 export interface OpenModelOptions {
-  /** False forces our own matrix product. */
-  blas?: boolean;
+  /** What multiplies matrices. */
+  products?: Products;
   /**
    * One of several threads that share the weights (share.ts): rank 0 loads them, all wait for each
    * other.
@@ -216,7 +217,7 @@ export async function openModel(
       describeFolder(folder, files);
     const share = options.share?.model;
     const backend = await createWasmBackend(
-      share ? { ...share, rank: options.share?.rank } : { sharedBytes, blas: options.blas ?? true },
+      share ? { ...share, rank: options.share?.rank } : { sharedBytes, products: options.products },
     );
     const bits =
       frozenBits > 0

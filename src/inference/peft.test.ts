@@ -95,10 +95,10 @@ it.each(['qwen3', 'deepseek_v3'] as const)(
   'computes with an adapter of PEFT what PEFT does: %s',
   async (family) => {
     const fixture = await setUp(family);
-    const opened = await openModel(join(folder, 'theirs'), { blas: false });
+    const opened = await openModel(join(folder, 'theirs'), { products: 'wasm' });
     const logits: number[] = [];
     for (const tokens of fixture.sequences) logits.push(...(await logitsOf(opened, tokens)).flat());
-    const plain = await openModel(join(folder, 'base'), { blas: false });
+    const plain = await openModel(join(folder, 'base'), { products: 'wasm' });
     const without = (await logitsOf(plain, fixture.sequences[0])).flat();
     const farthest = (a: readonly number[], b: readonly number[]): number =>
       Math.max(...a.map((x, i) => Math.abs(x - b[i])));
@@ -116,7 +116,7 @@ it('refuses an adapter whose tensors are not those that its configuration says',
       path,
       JSON.stringify({ ...fixture.config, base_model_name_or_path: join(folder, 'base'), ...more }),
     );
-    return openModel(join(folder, 'theirs'), { blas: false });
+    return openModel(join(folder, 'theirs'), { products: 'wasm' });
   };
   await expect(changed({ r: 3 })).rejects.toThrow(
     /lora_A\.weight is \[4, 12\], and the model wants \[3, 12\]/,

@@ -98,7 +98,7 @@ describe.each(variants)('sampling from $name', ({ config }) => {
     const backend = await createWasmBackend({
       sharedBytes: 1 << 20,
       localBytes: 1 << 24,
-      blas: false,
+      products: 'wasm',
       build: 'plain',
     });
     const found = await setUp(backend, config).sampler().generate(PROMPTS, options);

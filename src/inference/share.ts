@@ -3,7 +3,7 @@
  * caches and activations of its own.
  */
 import { openWithAdapter } from '../checkpoints/peft.js';
-import { createWasmMemory, probeGemm } from '../tensor/backends/wasm/index.js';
+import { createWasmMemory, type Products, probeGemm } from '../tensor/backends/wasm/index.js';
 import { loadKernels } from '../tensor/backends/wasm/load.js';
 import { type Described, describeFolder, type SharedModel } from './open.js';
 
@@ -38,12 +38,12 @@ export const roomForThreads = ({ sharedBytes }: Pick<Described, 'sharedBytes'>):
  */
 export async function shareModel(
   { sharedBytes, frozenBits }: Described,
-  { threads, blas }: { threads: number; blas: boolean },
+  { threads, products }: { threads: number; products?: Products },
 ): Promise<SharedModel> {
   const kernels = loadKernels();
   return {
     memory: createWasmMemory({ worldSize: threads, sharedBytes }),
-    choice: await probeGemm({ blas, kernels }),
+    choice: await probeGemm({ products, kernels }),
     kernels,
     ...(frozenBits > 0 ? { frozenBits: new SharedArrayBuffer(2 * frozenBits) } : {}),
   };

@@ -241,7 +241,7 @@ describe('sampling with a draft', () => {
     const wasm = await createWasmBackend({
       sharedBytes: 1 << 20,
       localBytes: 1 << 24,
-      blas: false,
+      products: 'wasm',
       build: 'plain',
     });
     for (const backend of [createReferenceBackend(), wasm]) {

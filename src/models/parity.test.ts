@@ -32,7 +32,12 @@ const fixtures = JSON.parse(
 const backends = {
   reference: async () => createReferenceBackend(),
   wasm: () =>
-    createWasmBackend({ sharedBytes: 1 << 20, localBytes: 1 << 24, blas: false, build: 'plain' }),
+    createWasmBackend({
+      sharedBytes: 1 << 20,
+      localBytes: 1 << 24,
+      products: 'wasm',
+      build: 'plain',
+    }),
 };
 
 const farthest = (actual: ArrayLike<number>, expected: readonly number[]): number =>

@@ -5,13 +5,14 @@
 import type { GenerationDefaults } from '../checkpoints/generation.js';
 import type { EngineStats } from '../inference/engine.js';
 import type { GenerationEvent, GenerationRequest } from '../inference/generator.js';
+import type { Products } from '../tensor/backends/wasm/index.js';
 
 /** What the inference thread is started with. */
 export interface EngineJob {
   /** A model folder or a snapshot. */
   folder: string;
-  /** False forces our own matrix product. */
-  blas: boolean;
+  /** What multiplies matrices. */
+  products?: Products;
   /** Sequences in a step. */
   capacity: number;
   /** Most bytes of the key-value cache. */

@@ -15,10 +15,12 @@
  * `GET /v1/models`, `POST /v1/chat/completions`, `POST /v1/completions`, `GET /healthz`, `GET
  * /metrics`.
  */
+
 import { randomUUID } from 'node:crypto';
 import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import type { PriceBook } from '../ledger/index.js';
+import type { Products } from '../tensor/backends/wasm/index.js';
 import { openAccounts } from './accounts.js';
 import { type EngineClient, startEngine } from './engine-client.js';
 import { ApiError, BadRequest } from './errors.js';
@@ -34,7 +36,8 @@ export interface ServiceOptions {
   folder: string;
   /** What clients call the model. */
   name: string;
-  blas?: boolean;
+  /** What multiplies matrices. */
+  products?: Products;
   /** Completions that are written at once. Default 64. */
   capacity?: number;
   /** Completions that may wait for a place. Default 256. */
@@ -72,9 +75,9 @@ const MAX_DEPTH = 100;
 /** Loads the model. @throws UserError when it cannot be opened */
 export async function createService(options: ServiceOptions): Promise<Service> {
   const { name, keys = [], capacity = 64, queue = 256, stallSeconds = 60 } = options;
-  const { folder, blas = true, cacheBytes = 512 * 1024 * 1024 } = options;
+  const { folder, products, cacheBytes = 512 * 1024 * 1024 } = options;
   const accounts = openAccounts(options.usageFile ?? null, options.prices);
-  const engine = await startEngine({ folder, blas, capacity, cacheBytes });
+  const engine = await startEngine({ folder, products, capacity, cacheBytes });
   const metrics = createMetrics(engine);
   const limiter = createRateLimiter();
   const created = Math.floor(Date.now() / 1000);

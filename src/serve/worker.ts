@@ -18,7 +18,7 @@ const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(reso
 
 try {
   const job = workerData as EngineJob;
-  const opened = await openModel(job.folder, { blas: job.blas });
+  const opened = await openModel(job.folder, { products: job.products });
   const { backend, model, config } = opened;
   const mark = backend.mark();
   const { bytesPerToken } = model.createCache(1);

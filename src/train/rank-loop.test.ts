@@ -48,7 +48,7 @@ async function run(
   const backend = await createWasmBackend({
     sharedBytes: 1 << 20,
     localBytes: 1 << 24,
-    blas: false,
+    products: 'wasm',
     build: 'plain',
   });
   const known = {
@@ -249,7 +249,7 @@ describe('a recipe with an adapter', () => {
     await run('first', base);
     await run('tuned', recipe());
     const tuned = join(folder, 'tuned', 'model');
-    const opened = await openModel(tuned, { blas: false });
+    const opened = await openModel(tuned, { products: 'wasm' });
     const { loaded, adapter, close } = openWithAdapter(tuned);
     const merged = join(folder, 'merged');
     const tensors = loaded.tensors.names.map((name) =>
@@ -261,8 +261,8 @@ describe('a recipe with an adapter', () => {
       tokenizer: loaded.tokenizerJson ?? undefined,
     });
     close();
-    const whole = await openModel(merged, { blas: false });
-    const first = await openModel(join(folder, 'first', 'model'), { blas: false });
+    const whole = await openModel(merged, { products: 'wasm' });
+    const first = await openModel(join(folder, 'first', 'model'), { products: 'wasm' });
     expect(opened.task).toEqual(first.task);
     const [a, b, c] = [
       await logitsOf(opened, [1, 8, 9]),

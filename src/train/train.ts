@@ -5,6 +5,7 @@
  * `events.jsonl`, at least once a second, so that a kill loses at most that; it watches the limits
  * on dollars and minutes and passes on Ctrl-C; at the end it writes the bill.
  */
+
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../base/errors.js';
@@ -44,6 +45,7 @@ import { type Recipe, type ResolvedRecipe, recipeOfRun, resolveRecipe } from '..
 import { hashWeights, openBase } from '../recipe/starting-point.js';
 import { stepsOf, trains } from '../stages/index.js';
 import { grantReferences } from '../tasks/index.js';
+import type { Products } from '../tensor/backends/wasm/index.js';
 import type { Precision } from '../tensor/backends/webgpu/index.js';
 import type { NewEvent, RunEvent, StopReason } from '../usage/events.js';
 import {
@@ -87,8 +89,8 @@ export interface TrainOptions {
   backend?: BackendKind | 'auto';
   /** Of the GPU's matrix products; default f32 (when resuming: as before). */
   precision?: Precision;
-  /** False forces our own kernels (when resuming: also where they were used before). */
-  blas?: boolean;
+  /** What multiplies matrices; default auto (when resuming: as before). */
+  products?: Products;
   /** Stop cleanly when the cost so far (all attempts of the run) reaches this. */
   maxUsd?: number;
   /** Stop cleanly after so many minutes of this attempt. */
@@ -150,14 +152,19 @@ async function trainNew(options: TrainOptions): Promise<TrainSummary> {
     throw new UserError('usage', 'train needs a recipe or a run to resume', 'recipe');
   grantReferences(options.recipe);
   const { recipe, models, hash } = resolveRecipe(options.recipe);
-  const blas = options.blas ?? true;
+  const { products } = options;
   const kind = await resolveBackend(options.backend ?? 'wasm', {
-    blas,
+    products,
     models,
     onChoice: options.onWarning,
   });
   const workers = options.workers ?? defaultWorkers(kind);
-  const plan = await planFor(recipe, models, { kind, workers, blas, precision: options.precision });
+  const plan = await planFor(recipe, models, {
+    kind,
+    workers,
+    products,
+    precision: options.precision,
+  });
   const run = createRunFolder(options.runs ?? RUNS, recipe.name, new Date(), recipe.seed);
   let unlock = (): void => {};
   try {
@@ -208,8 +215,8 @@ async function resumeIn(
   const before = snapshot?.state ?? past;
   const same = before.fingerprint
     ? backendOf(before.fingerprint)
-    : { kind: undefined, blas: true, precision: undefined };
-  const blas = (options.blas ?? true) && (same.blas || (options.allowDrift ?? false));
+    : { kind: undefined, products: undefined, precision: undefined };
+  const products = options.products ?? (options.allowDrift ? 'auto' : same.products);
   const asked = options.backend === 'auto' ? undefined : options.backend;
   const kind = asked ?? same.kind ?? 'wasm';
   const workers =
@@ -217,7 +224,7 @@ async function resumeIn(
   const plan = await planFor(recipe, models, {
     kind,
     workers,
-    blas,
+    products,
     precision: options.precision ?? same.precision,
   });
   if (snapshot) {
@@ -271,7 +278,7 @@ function goBackTo(run: RunFolder, recipe: Recipe, id: string): number {
 function planFor(
   { adapter, init }: Recipe,
   models: readonly object[],
-  request: { kind: BackendKind; workers: number; blas: boolean; precision?: Precision },
+  request: { kind: BackendKind; workers: number; products?: Products; precision?: Precision },
 ): Promise<BackendPlan> {
   return planBackend({
     ...request,

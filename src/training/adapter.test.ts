@@ -166,7 +166,7 @@ describe('a model with an adapter', () => {
       const wasm = await createWasmBackend({
         sharedBytes: 1 << 20,
         localBytes: 1 << 24,
-        blas: false,
+        products: 'wasm',
       });
       const { matrices } = frozenElements(parametersOf(config(more)));
       const losses: number[] = [];
@@ -215,7 +215,7 @@ describe('an adapter of DeepSeek-V3', () => {
     const wasm = await createWasmBackend({
       sharedBytes: 1 << 20,
       localBytes: 1 << 24,
-      blas: false,
+      products: 'wasm',
     });
     for (const [backend, digits] of [
       [createReferenceBackend(), 10],

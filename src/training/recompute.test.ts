@@ -29,7 +29,7 @@ async function stepOf(modelType: string, recompute: boolean, options: StoreOptio
   const backend = await createWasmBackend({
     sharedBytes: 1 << 20,
     localBytes: 1 << 24,
-    blas: false,
+    products: 'wasm',
   });
   const config = parseModelConfig({
     ...tinyConfig,

@@ -83,7 +83,7 @@ export async function inRanks<T>(
   const memory = createWasmMemory({ worldSize, sharedBytes: 1 << 20, localBytes: 1 << 24 });
   const backends = await Promise.all(
     Array.from({ length: worldSize }, (_, rank) =>
-      createWasmBackend({ memory, rank, blas: false, build: 'plain' }),
+      createWasmBackend({ memory, rank, products: 'wasm', build: 'plain' }),
     ),
   );
   return Promise.all(backends.map(body));

@@ -143,7 +143,7 @@ describe('predictLocal', () => {
     const backend = await createWasmBackend({
       sharedBytes: 1 << 20,
       localBytes: 1 << 24,
-      blas: false,
+      products: 'wasm',
       build: 'plain',
     });
     const described = describeRecipe(resolveRecipe(tiny), 1);

@@ -6,6 +6,7 @@
  * tokens, model FLOPs, energy and dollars by stage, each with a 90% interval, in the same usage
  * records that the run will write.
  */
+
 import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -29,6 +30,7 @@ import {
 } from '../../policy/local/backend.js';
 import { startThread } from '../../policy/local/thread.js';
 import { type Recipe, type ResolvedRecipe, resolveRecipe } from '../../recipe/schema.js';
+import type { Products } from '../../tensor/backends/wasm/index.js';
 import type { Precision } from '../../tensor/backends/webgpu/index.js';
 import type { Machine } from '../../usage/events.js';
 import { describeMachine } from '../../usage/meters.js';
@@ -285,7 +287,7 @@ export async function calibrateLocal(
   recipe: Recipe,
   options: {
     workers?: number;
-    blas?: boolean;
+    products?: Products;
     backend?: BackendKind;
     precision?: Precision;
     folder?: string;
@@ -293,11 +295,11 @@ export async function calibrateLocal(
 ): Promise<{ calibration: LocalCalibration; described: DescribedRecipe }> {
   const start = performance.now();
   const resolved: ResolvedRecipe = resolveRecipe(recipe);
-  const { backend: kind = 'wasm', blas = true, precision } = options;
+  const { backend: kind = 'wasm', products, precision } = options;
   const workers = options.workers ?? defaultWorkers(kind);
   const described = describeRecipe(resolved, workers);
   const { models } = resolved;
-  const plan = await planBackend({ kind, workers, blas, precision, models });
+  const plan = await planBackend({ kind, workers, products, precision, models });
   const disk = measureDisk(options.folder ?? tmpdir());
   const answers = await Promise.all(
     Array.from({ length: workers }, (_, rank) => {

@@ -5,6 +5,7 @@
  * A worker is a core, or drives the GPU. What is predicted, and how, is `predict.ts`; utilisation
  * is against the best matrix products that were seen here.
  */
+
 import { cpus } from 'node:os';
 import { UserError } from '../../base/errors.js';
 import { priceOf } from '../../catalog/catalog.js';
@@ -14,6 +15,7 @@ import { countParameters, modelFlopsPerToken } from '../../planner/index.js';
 import type { BackendKind } from '../../policy/local/backend.js';
 import { isTrainable, type Recipe } from '../../recipe/schema.js';
 import { stepsOf } from '../../stages/index.js';
+import type { Products } from '../../tensor/backends/wasm/index.js';
 import type { Precision } from '../../tensor/backends/webgpu/index.js';
 import { PLAN_SCHEMA_VERSION, type Plan, type PlannedStage } from '../cluster/plan.js';
 import { workOf } from '../cluster/workload.js';
@@ -34,7 +36,7 @@ export interface LocalOptions {
   backend?: BackendKind;
   precision?: Precision;
   workers?: number;
-  blas?: boolean;
+  products?: Products;
 }
 
 /** The cluster of such a plan on a GPU; on cores it is `local`. */

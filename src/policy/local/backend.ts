@@ -19,7 +19,9 @@ import {
   createWasmMemory,
   type GemmChoice,
   type Kernels,
+  type Products,
   probeGemm,
+  productsOf,
   type WasmMemory,
 } from '../../tensor/backends/wasm/index.js';
 import { loadKernels } from '../../tensor/backends/wasm/load.js';
@@ -59,8 +61,8 @@ export type BackendPlan = {
 export interface BackendRequest {
   kind: BackendKind;
   workers: number;
-  /** False forces our own matrix product. */
-  blas: boolean;
+  /** What multiplies matrices. */
+  products?: Products;
   /** What a GPU rounds to; default `f32`. */
   precision?: Precision;
   /** Model configurations that the run uses; they decide how much memory all ranks share. */
@@ -79,7 +81,7 @@ const SHARED_MARGIN_BYTES = 16 * 1024 * 1024;
 
 /** Reserves memory and decides what multiplies matrices, once for all ranks. */
 export async function planBackend(request: BackendRequest): Promise<BackendPlan> {
-  const { kind, workers, blas, precision = 'f32', models, adapter, bf16 = false } = request;
+  const { kind, workers, products, precision = 'f32', models, adapter, bf16 = false } = request;
   if (kind !== 'wasm' && workers !== 1) {
     throw new UserError(
       'usage',
@@ -100,7 +102,7 @@ export async function planBackend(request: BackendRequest): Promise<BackendPlan>
   }
   const sharedBytes = sharedBytesFor(models, adapter, bf16);
   const kernels = loadKernels();
-  const choice = await probeGemm({ blas, kernels });
+  const choice = await probeGemm({ products, kernels });
   const fingerprint = `wasm ${kernels.relaxed ? 'relaxed' : 'plain'} ${kernels.id}, ${choice.name}`;
   return {
     kind,
@@ -164,18 +166,18 @@ export async function openBackend(plan: BackendPlan, rank: number): Promise<Back
 
 /**
  * What a run computed on, from its backend's fingerprint: a resume takes the same again unless told
- * otherwise. Where the WASM kernel did the products, it does so again, although a BLAS may have
- * been installed since.
+ * otherwise. Where the WASM kernels did the products, they do so again, although this processor or
+ * an installed library could be faster.
  */
 export function backendOf(fingerprint: string): {
   kind: BackendKind;
-  blas: boolean;
+  products: Products;
   precision: Precision;
 } {
   const kind = BACKENDS.find((name) => fingerprint.startsWith(`${name} `)) ?? 'wasm';
   return {
     kind,
-    blas: !/, wasm(-relaxed)?$/.test(fingerprint),
+    products: productsOf(fingerprint.split(', ')[1] ?? ''),
     precision: /, f16( units .*)?$/.test(fingerprint) ? 'mixed' : 'f32',
   };
 }

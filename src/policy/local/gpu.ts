@@ -4,7 +4,7 @@
  */
 import { availableParallelism } from 'node:os';
 import type { Backend } from '../../tensor/backend.js';
-import { createWasmBackend, probeGemm } from '../../tensor/backends/wasm/index.js';
+import { createWasmBackend, type Products, probeGemm } from '../../tensor/backends/wasm/index.js';
 import {
   type AdapterDescription,
   createWebGpuBackend,
@@ -111,7 +111,7 @@ export async function gpuAdvice(): Promise<string | null> {
 }
 
 export interface ChoiceRequest {
-  blas: boolean;
+  products?: Products;
   /** Model configurations of the run. */
   models: readonly object[];
   /** Hears what `auto` took and why. */
@@ -124,7 +124,7 @@ export interface ChoiceRequest {
  */
 export async function resolveBackend(
   asked: BackendKind | 'auto',
-  { blas, models, onChoice }: ChoiceRequest,
+  { products, models, onChoice }: ChoiceRequest,
 ): Promise<BackendKind> {
   if (asked !== 'auto') return asked;
   const adapter = await findAdapter();
@@ -151,7 +151,7 @@ export async function resolveBackend(
     }
   };
   const gpu = await rate(await createWebGpuBackend({ adapter }));
-  const choice = await probeGemm({ blas });
+  const choice = await probeGemm({ products });
   const localBytes = 4 * (3 * 1024 * side + side * side) + 2 ** 24;
   const cores =
     availableParallelism() *

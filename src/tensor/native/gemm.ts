@@ -473,7 +473,11 @@ function packTransposed(program: Program, frame: BlockFrame, nr: number): void {
 function eighth(first: Register, fifth: Register, row: number) {
   const base = row < 4 ? first : fifth;
   const index = row % 4;
-  return index === 0 ? at(base) : index === 3 ? at(base, 0, R9, 1) : at(base, 0, R8, index as 1 | 2);
+  return index === 0
+    ? at(base)
+    : index === 3
+      ? at(base, 0, R9, 1)
+      : at(base, 0, R8, index as 1 | 2);
 }
 
 function transposeFour(program: Program, first: Register, fifth: Register, nr: number): void {

@@ -2,12 +2,20 @@
  * @file The native kernels of this process: emitted once for its processor, bound to a memory by
  * every thread.
  */
+import { createHash } from 'node:crypto';
 import { defineDots } from './dots.js';
 import { defineGemmBlock } from './gemm.js';
 import { addressOf, loadKoffi } from './koffi.js';
 import { install, type NativeFunction } from './pages.js';
 import { detectTargets } from './processor.js';
-import { BLOCK_BYTES, type Entry, Program, TARGETS, type Target, type TargetName } from './program.js';
+import {
+  BLOCK_BYTES,
+  type Entry,
+  Program,
+  TARGETS,
+  type Target,
+  type TargetName,
+} from './program.js';
 
 const DEFINITIONS = { gemmBlock: defineGemmBlock, dots: defineDots } as const;
 export type KernelName = keyof typeof DEFINITIONS;
@@ -20,12 +28,30 @@ export interface NativeKernels {
   readonly functions: Readonly<Record<KernelName, Kernel>>;
 }
 
+export interface Emitted {
+  readonly code: Uint8Array;
+  readonly entries: readonly Entry[];
+  /** First digits of the code's SHA-256: other code, other bits. */
+  readonly id: string;
+}
+
+const emitted = new Map<TargetName, Emitted>();
+
 /** The machine code of a target, and where its functions begin. */
-export function emitKernels(name: TargetName): { code: Uint8Array; entries: readonly Entry[] } {
+export function emitKernels(name: TargetName): Emitted {
+  const before = emitted.get(name);
+  if (before) return before;
   const program = new Program(TARGETS[name]);
   for (const define of Object.values(DEFINITIONS)) define(program);
-  return { code: program.asm.finish(), entries: program.entries };
+  const code = program.asm.finish();
+  const id = createHash('sha256').update(code).digest('hex').slice(0, 12);
+  const result = { code, entries: program.entries, id };
+  emitted.set(name, result);
+  return result;
 }
+
+/** How a fingerprint names a target's kernels. */
+export const nativeName = (name: TargetName): string => `native ${name} ${emitKernels(name).id}`;
 
 interface Installed {
   entries: readonly Entry[];
@@ -64,21 +90,21 @@ export function supportedTargets(): ReadonlySet<TargetName> | null {
 }
 
 /**
- * The kernels of a target on a memory, for this thread.
- * @param block address of `BLOCK_BYTES` in the memory that nothing else uses
+ * The kernels of a target on a memory, for this thread; null where there are none.
+ * @param block offset of `BLOCK_BYTES` in the buffer that nothing else uses
  */
 export function bindKernels(
   name: TargetName,
-  memory: WebAssembly.Memory,
+  buffer: ArrayBufferLike,
   block: number,
 ): NativeKernels | null {
   const koffi = loadKoffi();
   const ready = installTarget(name);
   if (koffi === null || ready === null || !supportedTargets()?.has(name)) return null;
-  const base = addressOf(koffi, memory.buffer);
-  new BigUint64Array(memory.buffer, block, 1)[0] = BigInt(base);
-  const integers = new Int32Array(memory.buffer, block, BLOCK_BYTES / 4);
-  const floats = new Float32Array(memory.buffer, block, BLOCK_BYTES / 4);
+  const base = addressOf(koffi, buffer);
+  new BigUint64Array(buffer, block, 1)[0] = BigInt(base);
+  const integers = new Int32Array(buffer, block, BLOCK_BYTES / 4);
+  const floats = new Float32Array(buffer, block, BLOCK_BYTES / 4);
   const functions = ready.entries.map((entry, i): [string, Kernel] => {
     const run = ready.functions[i];
     const isFloat = Object.values(entry.parameters).map((kind) => kind === 'float');

@@ -76,9 +76,7 @@ export function install(
     system.write(address, code);
     if (!system.protect(address, bytes)) return null;
     const type = koffi.proto('void (uintptr_t)');
-    return offsets.map(
-      (offset) => koffi.decode(BigInt(address + offset), type) as NativeFunction,
-    );
+    return offsets.map((offset) => koffi.decode(BigInt(address + offset), type) as NativeFunction);
   } catch {
     return null; // a C library without these functions
   }

@@ -12,7 +12,8 @@ const MC = 96;
 /** Scratch: panels of B, and above them one block of A. */
 const PANELS_B_BYTES = 1024 * 1024;
 const PANELS_A = 1536 * 1024;
-export const NATIVE_GEMM_SCRATCH_BYTES = PANELS_A + 4 * MC * KC;
+/** What a product packs into: at most this many bytes of scratch. */
+export const PACKED_BYTES = PANELS_A + 4 * MC * KC;
 
 /** With B transposed, up to this many rows go through the dot products. */
 const DOT_ROWS = 16;
@@ -42,15 +43,15 @@ export interface NativeGemm {
   alike: boolean;
 }
 
-/** @param scratch address of `NATIVE_GEMM_SCRATCH_BYTES` that nothing else uses meanwhile */
+/** @param scratch address of `PACKED_BYTES` that nothing else uses meanwhile */
 export function nativeGemm(
   kernels: NativeKernels,
-  memory: WebAssembly.Memory,
+  buffer: ArrayBufferLike,
   scratch: number,
 ): NativeGemm {
   const { gemmBlock, dots } = kernels.functions;
   const { columns: nr } = tileOf(kernels.target.width);
-  const floats = new Float32Array(memory.buffer);
+  const floats = new Float32Array(buffer);
   const self: NativeGemm = {
     alike: false,
     sgemm(transposeA, transposeB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) {
@@ -82,10 +83,23 @@ export function nativeGemm(
             const rows = Math.min(MC, m - i);
             const aAt = a + 4 * (i * aRow + p * aInner);
             const cAt = c + 4 * (i * ldc + j);
-            // prettier-ignore
             gemmBlock(
-              aAt, aRow, aInner, scratch + PANELS_A, packA, bAt, ldb, mode, scratch, cAt, ldc,
-              rows, columns, kc, alpha, add,
+              aAt,
+              aRow,
+              aInner,
+              scratch + PANELS_A,
+              packA,
+              bAt,
+              ldb,
+              mode,
+              scratch,
+              cAt,
+              ldc,
+              rows,
+              columns,
+              kc,
+              alpha,
+              add,
             );
           }
         }

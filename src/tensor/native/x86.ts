@@ -193,7 +193,13 @@ const CONDITIONS: Record<Condition, number> = {
 };
 
 /** [opcode with the register as destination, extension with an immediate]. */
-const ARITHMETIC = { add: [0x03, 0], and: [0x23, 4], sub: [0x2b, 5], xor: [0x33, 6], cmp: [0x3b, 7] };
+const ARITHMETIC = {
+  add: [0x03, 0],
+  and: [0x23, 4],
+  sub: [0x2b, 5],
+  xor: [0x33, 6],
+  cmp: [0x3b, 7],
+};
 const SHIFTS = { shl: 4, shr: 5, sar: 7 };
 
 const fits8 = (x: number): boolean => x >= -128 && x <= 127;
@@ -202,20 +208,30 @@ const bytesOf = (kind: RegisterKind): number => (kind === 'zmm' ? 64 : kind === 
 
 /** Collects code; `finish` gives its bytes, with constants behind them. */
 export class Assembler {
-  private readonly bytes: number[] = [];
+  private bytes = new Uint8Array(65536);
+  private size = 0;
   private readonly fixups: { label: Label; at: number; end: number }[] = [];
   private readonly constants = new Map<string, { label: Label; words: readonly number[] }>();
 
   get length(): number {
-    return this.bytes.length;
+    return this.size;
+  }
+
+  private byte(x: number): void {
+    if (this.size === this.bytes.length) {
+      const longer = new Uint8Array(2 * this.size);
+      longer.set(this.bytes);
+      this.bytes = longer;
+    }
+    this.bytes[this.size++] = x;
   }
 
   private emit(...bytes: number[]): void {
-    for (const b of bytes) this.bytes.push(b & 255);
+    for (const b of bytes) this.byte(b);
   }
 
   private emit32(x: number): void {
-    this.emit(x, x >> 8, x >> 16, x >> 24);
+    for (let bits = 0; bits < 32; bits += 8) this.byte(x >> bits);
   }
 
   /** One byte that is never run. */
@@ -228,7 +244,7 @@ export class Assembler {
   }
 
   bind(label: Label): void {
-    label.at = this.bytes.length;
+    label.at = this.size;
   }
 
   /** A constant of 32-bit words, aligned to 64 bytes, behind the code. */
@@ -295,7 +311,13 @@ export class Assembler {
       const full = 16 << length;
       const { tuple } = i;
       const covered =
-        tuple === 'full' ? full : tuple === 'half' ? full / 2 : tuple === 'quarter' ? full / 4 : tuple;
+        tuple === 'full'
+          ? full
+          : tuple === 'half'
+            ? full / 2
+            : tuple === 'quarter'
+              ? full / 4
+              : tuple;
       this.modrm(reg, rm, covered, after);
     } else {
       let [m, { opcode }] = [rm, i];
@@ -498,7 +520,7 @@ export class Assembler {
       this.bind(label);
       for (const word of words) this.emit32(word);
     }
-    const code = Uint8Array.from(this.bytes);
+    const code = this.bytes.slice(0, this.size);
     const view = new DataView(code.buffer);
     for (const { label, at: place, end } of this.fixups) {
       if (label.at < 0) throw new Error('a label was never bound');

@@ -3,7 +3,7 @@
  * reference on every operation, and the same bits twice.
  *
  * @example
- * describeBackend('wasm, without BLAS', () => createWasmBackend({ blas: false }));
+ * describeBackend('wasm, without BLAS', () => createWasmBackend({ products: 'wasm' }));
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Backend, sizeOf } from '../backend.js';

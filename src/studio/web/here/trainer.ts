@@ -195,7 +195,7 @@ async function runTraining(
       // Another version of the browser counts as another processor, and there is nobody to add an
       // option.
       allowDrift: true,
-      blas: false,
+      products: 'wasm',
       prices,
       signal: stopping.signal,
       onStart: (folder) => {
@@ -276,7 +276,7 @@ async function answer(
 ): Promise<void> {
   const folder = modelFolder();
   if (folder === null) throw new Error('there is no model to ask yet; train one first');
-  talking ??= await openModel(folder, { blas: false });
+  talking ??= await openModel(folder, { products: 'wasm' });
   tell({ type: 'loaded' });
   const { backend, model, tokenizer, config } = talking;
   const ids = tokenizer.prompt(prompt);

@@ -12,6 +12,7 @@ import {
 import { hasRelaxedSimd } from './features.js';
 import { createGemm, GEMM_SCRATCH_BYTES, planGemm } from './gemm.js';
 import { type Build, loadKernels } from './load.js';
+import type { Products } from './product-choice.js';
 
 const MB = 2 ** 20;
 const memory = new WebAssembly.Memory({ initial: 160, maximum: 160, shared: true });
@@ -23,19 +24,19 @@ const SCRATCH = 4 * MB;
 
 async function open(
   build: Build,
-  blas: boolean,
+  products: Products,
   scratchBytes = ATTENTION_SCRATCH_BYTES,
 ): Promise<AttentionContext> {
   const { module, relaxed } = loadKernels(build);
   const { exports } = new WebAssembly.Instance(module, { env: { memory, abort: () => {} } });
-  const choice = await planGemm({ module, relaxed }, blas);
+  const choice = await planGemm({ module, relaxed }, products);
   const scratch = SCRATCH + GEMM_SCRATCH_BYTES;
   const gemm = await createGemm({
     exports,
     memory,
     scratch: SCRATCH,
     scratchBytes: GEMM_SCRATCH_BYTES,
-    blas,
+    products,
     relaxed,
     choice,
   });
@@ -43,12 +44,13 @@ async function open(
 }
 
 const variants: [string, AttentionContext][] = [
-  ['plain', await open('plain', false)],
+  ['plain', await open('plain', 'wasm')],
   // So little scratch that all but the shortest sequences go in blocks of queries.
-  ['plain, in blocks', await open('plain', false, 6000)],
-  ['auto', await open('auto', true)],
+  ['plain, in blocks', await open('plain', 'wasm', 6000)],
+  ['portable', await open('auto', 'portable')],
+  ['native', await open('auto', 'auto')],
 ];
-if (hasRelaxedSimd()) variants.push(['relaxed', await open('relaxed', false)]);
+if (hasRelaxedSimd()) variants.push(['relaxed', await open('relaxed', 'wasm')]);
 
 /**
  * Places matrices one after another, with a row stride that is `gap` longer than needed; 7s mark

@@ -11,6 +11,7 @@
  */
 import { UserError } from '../../../base/errors.js';
 import type { Gemm } from './gemm.js';
+import { isOwn } from './product-choice.js';
 
 export interface AttentionContext {
   exports: WebAssembly.Exports;
@@ -108,7 +109,7 @@ function divide(
   long: (first: number, length: number) => void,
 ): void {
   const segments = new Int32Array(context.memory.buffer, p.segments, p.sequences + 1);
-  const limit = context.gemm.name.startsWith('wasm') ? Number.POSITIVE_INFINITY : LONG;
+  const limit = isOwn(context.gemm.name) ? Number.POSITIVE_INFINITY : LONG;
   let from = 0;
   for (let s = 0; s < p.sequences; s++) {
     const length = segments[s + 1] - segments[s];

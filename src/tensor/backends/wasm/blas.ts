@@ -16,9 +16,9 @@
  * processor says it can do.
  */
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { release } from 'node:os';
 import { isMainThread } from 'node:worker_threads';
+import { addressOf, type Koffi, type Library, loadKoffi } from '../../native/koffi.js';
 
 /** A loaded library. Addresses are of this process, as numbers. */
 export interface Blas {
@@ -80,32 +80,6 @@ const ENVIRONMENT: Record<string, string> = {
 /** OpenBLAS's names for x86 processors without AVX, and for one that it does not know. */
 const OUTDATED_CORES =
   /^(unknown|generic|katmai|coppermine|northwood|prescott|banias|core2|penryn|dunnington|nehalem|atom|athlon|opteron.*|barcelona|bobcat)$/i;
-
-/**
- * What is used of koffi, which npm leaves out where it has no binary: the build must not need its
- * types.
- */
-interface Koffi {
-  load(path: string): Library;
-  address(bytes: Uint8Array): number | bigint;
-}
-interface Library {
-  unload(): void;
-  // biome-ignore lint/suspicious/noExplicitAny: its type is in the prototype, which is text
-  func(prototype: string): any;
-}
-
-let koffi: Koffi | null | undefined;
-
-function loadKoffi(): Koffi | null {
-  if (koffi !== undefined) return koffi;
-  try {
-    koffi = createRequire(import.meta.url)('koffi') as Koffi;
-  } catch {
-    koffi = null; // no binary for this platform: the WASM kernel does the work
-  }
-  return koffi;
-}
 
 /** Calls a function of the library when it has it. */
 function attempt<T>(library: Library, prototype: string, ...args: unknown[]): T | undefined {
@@ -233,6 +207,6 @@ export function openBlas(library?: string): Blas | null {
     sgemm: handle.func(
       'void cblas_sgemm(int, int, int, int, int, int, float, uintptr_t, int, uintptr_t, int, float, uintptr_t, int)',
     ) as unknown as Blas['sgemm'],
-    addressOf: (buffer) => Number(lib.address(new Uint8Array(buffer))),
+    addressOf: (buffer) => addressOf(lib, buffer),
   };
 }

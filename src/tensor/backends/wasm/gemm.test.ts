@@ -3,32 +3,35 @@ import { Random } from '../../../base/random.js';
 import { hasRelaxedSimd } from './features.js';
 import { createGemm, GEMM_SCRATCH_BYTES, type Gemm, planGemm } from './gemm.js';
 import { type Build, loadKernels } from './load.js';
+import { type Products, productsOf } from './product-choice.js';
 
 const MB = 2 ** 20;
 const memory = new WebAssembly.Memory({ initial: 384, maximum: 384, shared: true });
 const floats = new Float32Array(memory.buffer);
 const SCRATCH = 20 * MB;
 
-async function open(build: Build, blas: boolean): Promise<Gemm> {
+async function open(build: Build, products: Products): Promise<Gemm> {
   const { module, relaxed } = loadKernels(build);
   const { exports } = new WebAssembly.Instance(module, { env: { memory, abort: () => {} } });
-  const choice = await planGemm({ module, relaxed }, blas);
+  const choice = await planGemm({ module, relaxed }, products);
   return createGemm({
     exports,
     memory,
     scratch: SCRATCH,
     scratchBytes: GEMM_SCRATCH_BYTES,
-    blas,
+    products,
     relaxed,
     choice,
   });
 }
 
-const variants: [string, Gemm][] = [['plain', await open('plain', false)]];
-if (hasRelaxedSimd()) variants.push(['relaxed', await open('relaxed', false)]);
+const variants: [string, Gemm][] = [['plain', await open('plain', 'wasm')]];
+if (hasRelaxedSimd()) variants.push(['relaxed', await open('relaxed', 'wasm')]);
 // Where the system has a BLAS this is another library's product; elsewhere it is the kernel again,
 // behind the same rules.
-variants.push(['auto', await open('auto', true)]);
+variants.push(['portable', await open('auto', 'portable')]);
+// Machine code where this processor runs it; elsewhere as above.
+variants.push(['native', await open('auto', 'auto')]);
 
 interface Product {
   transposeA: boolean;
@@ -188,14 +191,33 @@ describe.each(variants)('matrix product, %s', (_name, gemm) => {
 describe('the choice', () => {
   it('is the WASM kernel without BLAS, by option and by environment', async () => {
     const { module, relaxed } = loadKernels('plain');
-    expect(await planGemm({ module, relaxed }, false)).toEqual({ library: null, name: 'wasm' });
+    const wasm = { library: null, native: null, name: 'wasm' };
+    expect(await planGemm({ module, relaxed }, 'wasm')).toEqual(wasm);
     process.env.RECKONER_BLAS = 'off';
-    expect(await planGemm({ module, relaxed }, true)).toEqual({ library: null, name: 'wasm' });
+    expect(await planGemm({ module, relaxed }, 'portable')).toEqual(wasm);
     process.env.RECKONER_BLAS = '/nowhere/libblas.so';
-    await expect(planGemm({ module, relaxed }, true)).rejects.toThrow(
+    await expect(planGemm({ module, relaxed })).rejects.toThrow(
       /RECKONER_BLAS=\/nowhere\/libblas.so cannot be loaded/,
     );
     delete process.env.RECKONER_BLAS;
+  });
+
+  it('is machine code by default, unless it is switched off or this processor has none', async () => {
+    const { module, relaxed } = loadKernels('plain');
+    const choice = await planGemm({ module, relaxed });
+    const own = await planGemm({ module, relaxed }, 'native');
+    expect(own).toEqual(choice.native ? choice : { library: null, native: null, name: 'wasm' });
+    process.env.RECKONER_NATIVE = 'off';
+    expect((await planGemm({ module, relaxed }, 'native')).name).toBe('wasm');
+    process.env.RECKONER_NATIVE = 'mmx';
+    await expect(planGemm({ module, relaxed })).rejects.toThrow(/RECKONER_NATIVE=mmx is unknown/);
+    delete process.env.RECKONER_NATIVE;
+  });
+
+  it('is read back from a fingerprint', () => {
+    expect(productsOf('native avx2 0123456789ab')).toBe('native');
+    expect(productsOf('wasm-relaxed')).toBe('wasm');
+    expect(productsOf('openblas 0.3.21 Haswell')).toBe('blas');
   });
 
   it('of another thread is followed, or refused when that cannot be', async () => {
@@ -206,7 +228,6 @@ describe('the choice', () => {
       memory,
       scratch: SCRATCH,
       scratchBytes: GEMM_SCRATCH_BYTES,
-      blas: true,
       relaxed,
     };
     expect((await createGemm({ ...context, choice: { library: null, name: 'wasm' } })).name).toBe(

@@ -1,12 +1,12 @@
 /**
- * @file Single-precision matrix products on the WASM memory: our own SIMD kernel, or the system's
- * BLAS.
+ * @file Single-precision matrix products on the WASM memory: our machine code, the system's BLAS, or
+ * the WASM kernels.
  *
- * A good BLAS is two to three times as fast as the WASM kernel, which has 128-bit vectors; a
- * reference `libblas` is slower. So `planGemm` measures both once, for about 10 ms. The main thread
- * decides for a whole group of ranks before they start (a library reads its settings when the
- * process loads it first), and hands its choice to `createGemm` in each: all ranks compute with the
- * same kernels.
+ * Where there is no machine code, a good BLAS is two to three times as fast as the WASM kernel, which
+ * has 128-bit vectors; a reference `libblas` is slower. So `planGemm` then measures both once, for
+ * about 10 ms. The main thread decides for a whole group of ranks before they start (a library reads
+ * its settings when the process loads it first), and hands its choice to `createGemm` in each: all
+ * ranks compute with the same kernels.
  *
  * With a BLAS, two kinds of products still stay in WASM: tiny ones, where the call costs more than
  * the product, and up to eight rows against a large matrix (a few people chatting), which a library
@@ -15,6 +15,9 @@
  */
 import { UserError } from '../../../base/errors.js';
 import type { Blas } from './blas.js';
+import { chooseNative, type GemmChoice, type Products } from './product-choice.js';
+
+export type { GemmChoice, Products } from './product-choice.js';
 
 export interface Gemm {
   /**
@@ -42,6 +45,8 @@ export interface Gemm {
     c: number,
     ldc: number,
   ): void;
+  /** Whether rows are computed alike whatever their number, where a product can do that itself. */
+  alikeRows?(on: boolean): void;
 }
 
 /** Scratch that one thread's products need in the memory, 64-byte aligned. */
@@ -60,20 +65,12 @@ export interface GemmContext {
   /** Byte address of this thread's scratch, and its size: at least `GEMM_SCRATCH_BYTES`. */
   scratch: number;
   scratchBytes: number;
-  /** False forces the WASM kernel. */
-  blas: boolean;
+  /** What may do the work; default `auto`. */
+  products?: Products;
   /** True when the exports are the relaxed SIMD build. */
   relaxed: boolean;
   /** What the main thread found with `planGemm`; without it, this thread probes for itself. */
   choice?: GemmChoice;
-}
-
-/** A decision between BLAS and WASM, as plain data for other threads and for fingerprints. */
-export interface GemmChoice {
-  /** The BLAS to load; null for the WASM kernel. */
-  library: string | null;
-  /** The name that `Gemm` will have. */
-  name: string;
 }
 
 type SgemmKernel = (
@@ -158,6 +155,30 @@ function measure(gemms: readonly Gemm[], context: GemmContext): number[] {
   return best;
 }
 
+/** Where the kernels' arguments lie: behind all that a product packs. */
+const NATIVE_BLOCK = GEMM_SCRATCH_BYTES - 512;
+
+async function nativeGemmOf(context: GemmContext, choice: GemmChoice): Promise<Gemm | null> {
+  if (!choice.native) return null;
+  const { bindKernels } = await import('../../native/kernels.js');
+  const { nativeGemm } = await import('../../native/sgemm.js');
+  const { memory, scratch } = context;
+  const kernels = bindKernels(choice.native, memory.buffer, scratch + NATIVE_BLOCK);
+  if (kernels === null)
+    throw new UserError(
+      'state',
+      'machine code could be made in one thread but not in another; use --no-native.',
+    );
+  const native = nativeGemm(kernels, memory.buffer, scratch);
+  return {
+    name: choice.name,
+    sgemm: native.sgemm,
+    alikeRows(on) {
+      native.alike = on;
+    },
+  };
+}
+
 /** blas.ts needs Node, and this file must load in a browser. */
 const environment = (): Record<string, string | undefined> =>
   typeof process === 'undefined' ? {} : process.env;
@@ -165,25 +186,35 @@ const openBlas = async (library?: string): Promise<Blas | null> =>
   typeof process === 'undefined' ? null : (await import('./blas.js')).openBlas(library);
 
 /**
- * Decides between BLAS and the WASM kernel. `RECKONER_BLAS` names a library, which is then used
- * without a measurement, or is
- * `off`.
- * @throws UserError when `RECKONER_BLAS` names a library that cannot be used.
+ * Decides what multiplies. `RECKONER_BLAS` names a library, which is then used without a measurement
+ * unless our own kernels are asked for, or is `off`.
+ * @throws UserError when what is asked for cannot be used.
  */
 export async function probeGemm(context: GemmContext): Promise<GemmChoice> {
-  const own: GemmChoice = { library: null, name: wasmName(context) };
-  const asked = environment().RECKONER_BLAS;
-  if (!context.blas || asked === 'off') return own;
-  const blas = await openBlas(asked || undefined);
+  const { products = 'auto' } = context;
+  const own: GemmChoice = { library: null, native: null, name: wasmName(context) };
+  const named = environment().RECKONER_BLAS;
+  const asked = named === 'off' ? undefined : named || undefined;
+  const native = asked && products === 'auto' ? null : await chooseNative(products);
+  if (native) return native;
+  if (products === 'wasm' || products === 'native') return own;
+  const blas = named === 'off' ? null : await openBlas(asked);
   if (blas === null) {
-    if (!asked) return own;
-    throw new UserError(
-      'usage',
-      `RECKONER_BLAS=${asked} cannot be loaded or has no cblas_sgemm; give a BLAS library's path, or off.`,
-    );
+    if (asked)
+      throw new UserError(
+        'usage',
+        `RECKONER_BLAS=${asked} cannot be loaded or has no cblas_sgemm; give a BLAS library's path, or off.`,
+      );
+    if (products === 'blas')
+      throw new UserError(
+        'usage',
+        'there is no BLAS library here to take; install OpenBLAS, or leave it to our own kernels.',
+        '--blas',
+      );
+    return own;
   }
-  const choice: GemmChoice = { library: blas.library, name: blas.name };
-  if (asked) return choice;
+  const choice: GemmChoice = { library: blas.library, native: null, name: blas.name };
+  if (asked || products === 'blas') return choice;
   const [withBlas, withWasm] = measure([blasGemm(context, blas), wasmGemm(context)], context);
   // Near a tie BLAS is taken, so that a noisy measurement does not change a run's library from one
   // start to the next.
@@ -195,7 +226,7 @@ export async function probeGemm(context: GemmContext): Promise<GemmChoice> {
  */
 export async function planGemm(
   kernels: { module: WebAssembly.Module; relaxed: boolean },
-  blas: boolean,
+  products: Products = 'auto',
 ): Promise<GemmChoice> {
   const pages = GEMM_SCRATCH_BYTES / 65536 + 1;
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
@@ -208,7 +239,7 @@ export async function planGemm(
     memory,
     scratch: 65536,
     scratchBytes: GEMM_SCRATCH_BYTES,
-    blas,
+    products,
     relaxed: kernels.relaxed,
   });
 }
@@ -219,7 +250,7 @@ export async function planGemm(
  */
 export async function createGemm(context: GemmContext): Promise<Gemm> {
   const choice = context.choice ?? (await probeGemm(context));
-  if (choice.library === null) return wasmGemm(context);
+  if (choice.library === null) return (await nativeGemmOf(context, choice)) ?? wasmGemm(context);
   const blas = await openBlas(choice.library);
   if (blas === null)
     throw new UserError(

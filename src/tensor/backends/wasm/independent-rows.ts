@@ -6,10 +6,12 @@
  * promises the same output for the same seed cannot have that (He et al. 2025, "Defeating
  * Nondeterminism in LLM Inference"). Switched on, every product goes in blocks of one size, the
  * last one filled up with zeros; within one size the order of the sums is the same for every row,
- * as the tests check on the library that is there. Our own kernel needs no filling: up to four rows
- * it takes each row by itself.
+ * as the tests check on the library that is there. The WASM kernel needs no filling: up to four rows
+ * it takes each row by itself. Our machine code needs no blocks either: it takes kernels in which
+ * rows do not meet.
  */
 import type { Gemm } from './gemm.js';
+import { isOwn } from './product-choice.js';
 
 /**
  * Rows of a block for a BLAS: enough that it is worth the call, few enough that one row is not paid
@@ -21,8 +23,8 @@ const DOT_ROWS = 4;
 
 export interface IndependentRows {
   gemm: Gemm;
-  /** Whether products are cut into blocks. */
-  on: boolean;
+  /** Computes rows alike whatever their number, or no longer. */
+  switch(on: boolean): void;
 }
 
 /** @param withScratch runs `body` with that many bytes of the memory */
@@ -31,14 +33,23 @@ export function independentRows(
   memory: WebAssembly.Memory,
   withScratch: (bytes: number, body: (address: number) => void) => void,
 ): IndependentRows {
-  const own = inner.name.startsWith('wasm');
+  const own = isOwn(inner.name);
   const floats = new Float32Array(memory.buffer);
-  const self: IndependentRows = {
-    on: false,
+  const { alikeRows } = inner;
+  if (alikeRows)
+    return {
+      gemm: inner,
+      switch: alikeRows,
+    };
+  let on = false;
+  return {
+    switch(value) {
+      on = value;
+    },
     gemm: {
       name: inner.name,
       sgemm(transposeA, transposeB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) {
-        if (!self.on || transposeA || m === 0) {
+        if (!on || transposeA || m === 0) {
           inner.sgemm(transposeA, transposeB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
           return;
         }
@@ -98,5 +109,4 @@ export function independentRows(
       },
     },
   };
-  return self;
 }

@@ -10,20 +10,23 @@ import { createWasmBackend, hasRelaxedSimd } from './index.js';
 const memory = { sharedBytes: 64 * 2 ** 20, localBytes: 512 * 2 ** 20 };
 
 describeBackend('wasm, plain kernels', () =>
-  createWasmBackend({ ...memory, build: 'plain', blas: false }),
+  createWasmBackend({ ...memory, build: 'plain', products: 'wasm' }),
 );
 if (hasRelaxedSimd()) {
   describeBackend('wasm, relaxed kernels', () =>
-    createWasmBackend({ ...memory, build: 'relaxed', blas: false }),
+    createWasmBackend({ ...memory, build: 'relaxed', products: 'wasm' }),
   );
 }
 describeBackend('wasm, with BLAS where there is one', () =>
-  createWasmBackend({ ...memory, blas: true }),
+  createWasmBackend({ ...memory, products: 'portable' }),
+);
+describeBackend('wasm, with machine code where this processor runs it', () =>
+  createWasmBackend({ ...memory, products: 'auto' }),
 );
 
 describe('exp in the kernels', () => {
   it('is within two units in the last place, 0 below the normal numbers, and hands NaN on', async () => {
-    const backend = await createWasmBackend({ ...memory, blas: false });
+    const backend = await createWasmBackend({ ...memory, products: 'wasm' });
     // σ(x)·x·1 with x ≪ 0 is x·eˣ to 1e-9, so that swiglu shows the kernels' exp.
     const n = 20001;
     const x = Float32Array.from({ length: n }, (_, i) => -20 - (67 * i) / (n - 1));
@@ -48,7 +51,7 @@ describe('exp in the kernels', () => {
   });
 
   it('gives masked tokens no probability, whatever the uniform', async () => {
-    const backend = await createWasmBackend({ ...memory, blas: false });
+    const backend = await createWasmBackend({ ...memory, products: 'wasm' });
     const masked = Number.NEGATIVE_INFINITY;
     const logits = backend.allocate('f32', [4, 7]);
     backend.write(

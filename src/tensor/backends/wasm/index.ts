@@ -1,6 +1,6 @@
 /**
- * @file The CPU backend: SIMD kernels in WebAssembly over one memory that all ranks share, and the
- * system's BLAS for matrix products where there is one.
+ * @file The CPU backend: SIMD kernels in WebAssembly over one memory that all ranks share, and our
+ * machine code, or the system's BLAS, for matrix products.
  *
  * A method checks shapes and calls one kernel with addresses; it is done when it returns, so `sync`
  * has nothing to wait for.
@@ -33,7 +33,7 @@ import {
   attentionForward,
   type Strided,
 } from './attention.js';
-import { createGemm, GEMM_SCRATCH_BYTES, type Gemm, type GemmChoice, planGemm } from './gemm.js';
+import { createGemm, GEMM_SCRATCH_BYTES, type Gemm, planGemm } from './gemm.js';
 import { type IndependentRows, independentRows } from './independent-rows.js';
 import type { KernelExports } from './kernels.js';
 import type { Build, Kernels } from './load.js';
@@ -44,15 +44,17 @@ import {
   type WasmMemory,
   type WasmMemoryOptions,
 } from './memory.js';
+import type { GemmChoice, Products } from './product-choice.js';
 import { batchedMatmul, frozenRows, groupedMatmul, matmul } from './products.js';
 import { WasmRanks } from './ranks.js';
 import { f32, f32Strided, i32, mismatch, WasmTensor } from './tensor.js';
 import { tokenLogProbabilities, tokenLogProbabilitiesBackward } from './vocabulary.js';
 
 export { hasRelaxedSimd } from './features.js';
-export type { GemmChoice } from './gemm.js';
 export type { Build, Kernels } from './load.js';
 export { createWasmMemory, type WasmMemory, type WasmMemoryOptions } from './memory.js';
+export type { GemmChoice, Products } from './product-choice.js';
+export { productsOf } from './product-choice.js';
 export { abortRanks } from './ranks.js';
 
 export interface WasmBackendOptions extends WasmMemoryOptions {
@@ -65,8 +67,8 @@ export interface WasmBackendOptions extends WasmMemoryOptions {
   rank?: number;
   /** Default `auto`: relaxed SIMD where the engine has it. */
   build?: Build;
-  /** False keeps matrix products in the WASM kernels. Default true. */
-  blas?: boolean;
+  /** What may multiply matrices. Default `auto`. */
+  products?: Products;
   /**
    * What the main thread found with `probeGemm`, so that all ranks compute alike; without it this
    * thread looks for itself.
@@ -81,10 +83,10 @@ export interface WasmBackendOptions extends WasmMemoryOptions {
  * and tells them all.
  */
 export async function probeGemm(
-  options: Pick<WasmBackendOptions, 'blas' | 'build' | 'kernels'> = {},
+  options: Pick<WasmBackendOptions, 'products' | 'build' | 'kernels'> = {},
 ): Promise<GemmChoice> {
   const kernels = options.kernels ?? (await import('./load.js')).loadKernels(options.build);
-  return planGemm(kernels, options.blas ?? true);
+  return planGemm(kernels, options.products);
 }
 
 /** @throws UserError when memory, kernels or options are not to be had. */
@@ -109,7 +111,7 @@ export async function createWasmBackend(options: WasmBackendOptions = {}): Promi
     memory: memory.memory,
     scratch: layoutOf(memory, rank).gemmScratch,
     scratchBytes: GEMM_SCRATCH_BYTES,
-    blas: options.blas ?? true,
+    products: options.products,
     relaxed: kernels.relaxed,
     choice: options.choice,
   });
@@ -275,7 +277,7 @@ class WasmBackend implements Backend {
   }
 
   independentRows(on: boolean): void {
-    this.products.on = on;
+    this.products.switch(on);
   }
 
   async sync(): Promise<void> {}

@@ -37,7 +37,7 @@ describe('layout', () => {
 
 describe('stacks', () => {
   it('reuses what was released and remembers the high-water mark', async () => {
-    const backend = await createWasmBackend({ ...small, blas: false });
+    const backend = await createWasmBackend({ ...small, products: 'wasm' });
     const kept = backend.allocate('f32', [4]);
     const mark = backend.mark();
     const first = backend.allocate('f32', [100]);
@@ -65,7 +65,7 @@ describe('stacks', () => {
   });
 
   it('says what was asked for when memory is exhausted, and stays usable', async () => {
-    const backend = await createWasmBackend({ ...small, blas: false });
+    const backend = await createWasmBackend({ ...small, products: 'wasm' });
     const ask = () => backend.allocate('f32', [1024, 256]);
     expect(ask).toThrow(UserError);
     expect(ask).toThrow('Out of local memory: 1.0 MB asked for, 0.1 MB of 0.1 MB left');
@@ -81,7 +81,7 @@ describe('stacks', () => {
     const backend = await createWasmBackend({
       localBytes: 1024 * KIB,
       sharedBytes: 0,
-      blas: false,
+      products: 'wasm',
     });
     const hidden = backend.allocate('f32', [3, 8]);
     const head = backend.allocate('f32', [5, 8]);
@@ -110,7 +110,7 @@ describe('stacks', () => {
 
 describe('handles', () => {
   it('checks views against what they look at', async () => {
-    const backend = await createWasmBackend({ ...small, blas: false });
+    const backend = await createWasmBackend({ ...small, products: 'wasm' });
     const t = backend.allocate('f32', [4, 6]);
     backend.write(
       t,
@@ -129,7 +129,7 @@ describe('handles', () => {
   });
 
   it('names method and shapes when they do not fit', async () => {
-    const backend = await createWasmBackend({ ...small, blas: false });
+    const backend = await createWasmBackend({ ...small, products: 'wasm' });
     const a = backend.allocate('f32', [2, 3]);
     const b = backend.allocate('f32', [4, 3]);
     const out = backend.allocate('f32', [2, 4]);

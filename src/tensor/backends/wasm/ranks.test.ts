@@ -25,7 +25,7 @@ async function inRanks(
       const { memory, rank } = workerData;
       const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
       try {
-        const backend = await createWasmBackend({ memory, rank, blas: false, build: 'plain' });
+        const backend = await createWasmBackend({ memory, rank, products: 'wasm', build: 'plain' });
         const { ranks } = backend;
         const value = await (async () => { ${body} })();
         parentPort.postMessage({ value });

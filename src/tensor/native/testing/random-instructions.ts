@@ -89,7 +89,11 @@ export function* randomInstructions(count: number, seed = 1): Generator<RandomIn
   };
 
   /** An operand of a kind, for an instruction on vectors of `vector` bytes. */
-  const vectorInstruction = (name: VectorName, evex: boolean, vector: Vector): RandomInstruction => {
+  const vectorInstruction = (
+    name: VectorName,
+    evex: boolean,
+    vector: Vector,
+  ): RandomInstruction => {
     const i: VectorInstruction = VECTOR[name];
     const scalar = SCALAR.test(name);
     const bytes = BYTES[vector];
@@ -159,7 +163,9 @@ export function* randomInstructions(count: number, seed = 1): Generator<RandomIn
     },
     () => {
       const [to, value] = [general(), immediate()];
-      return plain('mov immediate', `mov ${nameOf(to)}, ${value}`, (a) => a.movImmediate(to, value));
+      return plain('mov immediate', `mov ${nameOf(to)}, ${value}`, (a) =>
+        a.movImmediate(to, value),
+      );
     },
     () => {
       const [to, from] = [general(), memory(4)];
@@ -239,11 +245,11 @@ export function* randomInstructions(count: number, seed = 1): Generator<RandomIn
   for (let n = 0; n < count; n++) yield all[n % all.length]();
 }
 
-const plain = (
-  group: string,
-  text: string,
-  emit: (a: Assembler) => void,
-): RandomInstruction => ({ group, text, emit });
+const plain = (group: string, text: string, emit: (a: Assembler) => void): RandomInstruction => ({
+  group,
+  text,
+  emit,
+});
 
 const FIXED: readonly RandomInstruction[] = [
   plain('fixed', 'ret', (a) => a.return()),

@@ -1,0 +1,92 @@
+/**
+ * @file Runs the native kernels between forbidden pages, on random shapes, and compares their
+ * results with plain sums. Its process ends by a signal when a kernel touches what it must not, and
+ * with exit code 1 when a result is wrong.
+ *
+ *   jiti src/tensor/native/testing/guard.ts <seed> <products> [defect]
+ */
+import { Random } from '../../../base/random.js';
+import { bindKernels } from '../kernels.js';
+import { BLOCK_BYTES, Program, TARGETS } from '../program.js';
+import { nativeGemm, PACKED_BYTES } from '../sgemm.js';
+import { at, RAX } from '../x86.js';
+import { guardedMemory } from './guarded.js';
+import { installOne } from './install-one.js';
+
+const [seed, count, defect] = process.argv.slice(2);
+const memory = guardedMemory(5, 2 * 2 ** 20);
+const { buffer, floats } = memory;
+const random = new Random(Number(seed));
+const below = (n: number): number => Math.floor(random.uniform() * n);
+
+if (defect) {
+  // A kernel that stores one vector behind its output.
+  const program = new Program(TARGETS.avx2);
+  program.define('defect', { out: 'address', n: 'int' }, (frame) => {
+    frame.argument(RAX, 'out');
+    program.zero(program.v(0));
+    program.store(at(RAX, 4 * Number(defect)), program.v(0));
+  });
+  const block = memory.place(BLOCK_BYTES, false);
+  installOne(program, buffer, block)(memory.place(4 * 8, true), 8);
+  process.exit(0);
+}
+
+let wrong = 0;
+for (let n = 0; n < Number(count); n++) {
+  memory.reset();
+  const limit = (): number => below([2, 9, 40, 130][below(4)]);
+  const [m, cols, k] = [limit(), limit(), below(2) === 0 ? limit() : below(300)];
+  const [transposeA, transposeB] = [below(2) === 1, below(2) === 1];
+  const [alpha, beta] = [below(2) === 0 ? 1 : -0.37, below(2)];
+  const gap = below(3) * below(9);
+  const lda = (transposeA ? m : k) + gap;
+  const ldb = (transposeB ? k : cols) + gap;
+  const ldc = cols + gap;
+  const atEnd = below(2) === 0;
+  // A matrix ends with its last number, not with its last row's gap.
+  const place = (rows: number, columns: number, ld: number): number =>
+    memory.place(rows * columns === 0 ? 0 : 4 * ((rows - 1) * ld + columns), atEnd);
+  const a = transposeA ? place(k, m, lda) : place(m, k, lda);
+  const b = transposeB ? place(cols, k, ldb) : place(k, cols, ldb);
+  const c = place(m, cols, ldc);
+  const scratch = memory.place(PACKED_BYTES, true);
+  const block = memory.place(BLOCK_BYTES, false);
+  const kernels = bindKernels('avx2', buffer, block);
+  if (!kernels) process.exit(0);
+  const gemm = nativeGemm(kernels, buffer, scratch);
+  gemm.alike = below(4) === 0;
+  const fill = (from: number, rows: number, columns: number, ld: number): void => {
+    for (let i = 0; i < rows; i++)
+      for (let j = 0; j < columns; j++) floats[from / 4 + i * ld + j] = 2 * random.uniform() - 1;
+  };
+  fill(a, transposeA ? k : m, transposeA ? m : k, lda);
+  fill(b, transposeB ? cols : k, transposeB ? k : cols, ldb);
+  fill(c, m, cols, ldc);
+  const extent = m * cols === 0 ? 0 : (m - 1) * ldc + cols;
+  const before = floats.slice(c / 4, c / 4 + extent);
+  gemm.sgemm(transposeA, transposeB, m, cols, k, alpha, a, lda, b, ldb, beta, c, ldc);
+  for (let i = 0; i < extent; i++) {
+    const [row, column] = [Math.floor(i / ldc), i % ldc];
+    let [expected, scale] = [before[i], 0];
+    if (column < cols) {
+      let sum = 0;
+      for (let p = 0; p < k; p++) {
+        const x =
+          floats[a / 4 + (transposeA ? p * lda + row : row * lda + p)] *
+          floats[b / 4 + (transposeB ? column * ldb + p : p * ldb + column)];
+        sum += x;
+        scale += Math.abs(x);
+      }
+      expected = alpha * sum + (beta ? before[i] : 0);
+    }
+    const error = Math.abs(floats[c / 4 + i] - expected);
+    if (column < cols ? !(error <= 2e-6 * (scale + 1)) : error !== 0) {
+      if (wrong++ === 0)
+        console.error(
+          JSON.stringify({ transposeA, transposeB, m, cols, k, alpha, beta, gap, i, error }),
+        );
+    }
+  }
+}
+process.exit(wrong > 0 ? 1 : 0);
