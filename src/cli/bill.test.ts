@@ -106,6 +106,22 @@ describe('reckoner bill --usage', () => {
     ).toEqual(['run cpu', 'run storage', 'slurm gpu']);
   });
 
+  it('warns of rows that it cannot read; --strict makes them an error', async () => {
+    let warned = '';
+    vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
+      warned += String(text);
+      return true;
+    });
+    await bill(...files());
+    expect(warned).toMatch(/^warning: 1 rows cannot be read and are not billed: .*jobs\.txt:3 \(/);
+    await expect(bill(...files(), '--strict')).rejects.toMatchObject({ code: 'data' });
+    for (const format of ['csv', 'focus-csv'])
+      await expect(bill(...files(), '--strict', '--format', format)).rejects.toMatchObject({
+        code: 'data',
+      });
+    await expect(bill(...files(), '--strict', '--json')).rejects.toMatchObject({ code: 'data' });
+  });
+
   it.each(['text', 'markdown', 'csv', 'focus-csv', 'html'] as const)(
     'prints %s, of usage and of runs',
     async (format) => {

@@ -17,6 +17,7 @@ import {
   readRun,
 } from '../ledger/index.js';
 import type { StatementFormat } from '../ledger/render/index.js';
+import type { Statement } from '../ledger/statement/statement.js';
 import { note, print, printDocument, styleFor, withExamples } from './output.js';
 
 /**
@@ -37,6 +38,7 @@ interface Options {
   runs: string;
   usage?: string[];
   allocate?: string;
+  strict?: boolean;
   format?: StatementFormat;
   out?: string;
   json?: boolean;
@@ -61,12 +63,13 @@ export function billCommand(): Command {
     .option('--runs <folder>', 'where runs are kept', RUNS)
     .option(
       '--usage <files...>',
-      'usage files: sacct (parsable, JSON), OpenCost (JSON, CSV), FOCUS (CSV, Parquet)',
+      'usage files: sacct (parsable, JSON), OpenCost or Kubecost (JSON, CSV, Parquet), FOCUS (CSV, Parquet)',
     )
     .option(
       '--allocate <rules>',
       'a JSON file that says which usage belongs to which model, and for what',
     )
+    .option('--strict', 'end with an error when a row of a usage file cannot be read')
     .addOption(
       new Option('--format <format>', 'how to print it')
         .choices(FORMATS)
@@ -153,12 +156,36 @@ async function showUsage(
       : parseRules(readJson(options.allocate, 'allocation rules'), basename(options.allocate));
   const prices = options.prices === undefined ? undefined : loadPriceBook(options.prices);
   const statement = await computeUsageBill(files, { rules, runs: bill, prices });
+  reportUnread(statement, options.strict === true);
   if (options.out !== undefined || !options.json) await show(statement, format, options);
   if (options.json) printDocument(statement);
 }
 
+/** So many places of unread rows are printed; the document lists more. */
+const PLACES = 5;
+
+/**
+ * Warns on stderr of rows whose money is not in the bill.
+ * @throws UserError (data) with `--strict`
+ */
+function reportUnread({ imports }: Statement, strict: boolean): void {
+  const kinds = [
+    ['malformed', 'cannot be read and are not billed', imports.malformed],
+    ['refused', 'overlap charges of an earlier file and are not billed', imports.refused],
+  ] as const;
+  for (const [kind, what, listed] of kinds) {
+    const rows = imports.files.reduce((all, file) => all + file[kind], 0);
+    if (rows === 0) continue;
+    const places = listed.slice(0, PLACES).map(({ file, line }) => `${file}:${line}`);
+    const more = rows > places.length ? ` and ${rows - places.length} more` : '';
+    const text = `${rows} rows ${what}: ${places.join(', ')}${more} (${listed[0]?.reason})`;
+    if (strict) throw new UserError('data', `${text}; --strict takes none`, listed[0]?.file);
+    note(`${styleFor(process.stderr).yellow('warning:')} ${text}`);
+  }
+}
+
 async function show(
-  statement: import('../ledger/statement/statement.js').Statement,
+  statement: Statement,
   format: StatementFormat,
   { out, json }: Options,
 ): Promise<void> {

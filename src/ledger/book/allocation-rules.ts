@@ -14,32 +14,69 @@
  *       "rates": { "EUR": { "rate": "1.08", "date": "2026-09-30", "source": "ECB reference rate" } }
  *     }
  *
- * The first rule that matches decides; the ledger's own rules (a state that says "failed",
- * OpenCost's idle rows) come last.
+ * The first rule that matches decides; the rules of the importers (failed states of Slurm,
+ * OpenCost's idle rows) come last. Each importer has a section of its own, such as
+ * `"slurm": {"timezone": "Europe/Berlin"}`.
  */
 import { z } from 'zod';
 import { UserError } from '../../base/errors.js';
+import { issueError } from '../../base/issues.js';
+import { didYouMean } from '../../base/suggest.js';
 import { text } from '../import/duckdb.js';
-import { CATEGORIES, KINDS, type RuleCategory, type UsageFile } from '../import/source.js';
+import {
+  CATEGORIES,
+  type Importer,
+  KINDS,
+  type RuleCategory,
+  UNIT_OF,
+  type UsageFile,
+  type When,
+} from '../import/importer.js';
+import { IMPORTERS } from '../import/importers.js';
+import { FAILED_STATES, LOST_STATES } from '../import/slurm.js';
 import { Decimal } from '../money.js';
 
-const decimal = z
-  .union([
-    z.string().regex(/^-?\d+(\.\d+)?$/, 'expected a decimal such as "2.50"'),
-    z.number().transform((n) => String(n)),
-  ])
-  .describe('An exact decimal, best as a string.');
+/** An exact decimal within bounds; numbers are taken at their shortest decimal. */
+const decimal = (least: 'above 0' | '0', most = '1e15') =>
+  z
+    .union([
+      z.string().regex(/^[+-]?\d+(\.\d+)?([eE][+-]?\d+)?$/, 'expected a decimal such as "2.50"'),
+      z.number().transform((n) => String(n)),
+    ])
+    .refine((value) => isDecimal(value), 'expected a decimal such as "2.50"')
+    .refine(
+      (value) => {
+        const number = new Decimal(value);
+        return (least === '0' ? number.gte(0) : number.gt(0)) && number.lte(most);
+      },
+      `expected a number ${least === '0' ? 'of at least 0' : 'above 0'}, at most ${most}`,
+    )
+    .transform((value) => new Decimal(value).toFixed())
+    .describe('An exact decimal, best as a string.');
+
+function isDecimal(value: string): boolean {
+  try {
+    return new Decimal(value).isFinite();
+  } catch {
+    return false;
+  }
+}
+
 const currency = z.string().regex(/^[A-Z]{3}$/, 'expected a code of ISO 4217 such as USD');
-const when = z.record(z.string(), z.union([z.string(), z.array(z.string()).min(1)]));
-const key = z.union([
-  z.literal('separate'),
-  z.literal('usage'),
-  z.record(z.string().min(1), decimal),
-]);
+const when = z.record(
+  z.string().min(1),
+  z.union([z.string(), z.array(z.string()).min(1)], {
+    error: 'expected a pattern such as "run-*", or a list of them',
+  }),
+);
+const shares = z.record(z.string().min(1), decimal('0', '1'));
+const key = z.union([z.literal('separate'), z.literal('usage'), shares], {
+  error: 'expected "separate", "usage", or a share from 0 to 1 for each model',
+});
 const words = z.string().min(1);
 
-export const rulesSchema = z.strictObject({
-  model: words.optional().describe('Whom rules without a model of their own mean.'),
+const baseShape = {
+  model: words.optional().describe('The model of rules that name none.'),
   currency: currency
     .optional()
     .describe('Of the bill; default: the only one that occurs, else USD.'),
@@ -61,7 +98,7 @@ export const rulesSchema = z.strictObject({
     .array(
       z.strictObject({
         what: words,
-        amount: decimal,
+        amount: decimal('0'),
         currency: currency.default('USD'),
         key,
         source: words,
@@ -69,90 +106,116 @@ export const rulesSchema = z.strictObject({
     )
     .default([]),
   rates: z
-    .record(currency, z.strictObject({ rate: decimal, date: words, source: words }))
+    .record(currency, z.strictObject({ rate: decimal('above 0'), date: words, source: words }))
     .default({}),
   prices: z
     .record(
-      z.string(),
+      words,
       z.strictObject({
-        price: decimal,
+        price: decimal('0', '1e9'),
         currency: currency.default('USD'),
         source: words,
         date: words.optional(),
       }),
     )
     .default({}),
-  slurm: z.strictObject({ timezone: words }).default({ timezone: 'UTC' }),
-  opencost: z.strictObject({ currency }).optional(),
-  focus: z
-    .strictObject({
-      cost: z.enum(['BilledCost', 'EffectiveCost']).default('BilledCost'),
-      overlaps: z.enum(['refuse', 'bill']).default('refuse'),
-    })
-    .default({ cost: 'BilledCost', overlaps: 'refuse' }),
-});
+};
 
-export type Rules = z.output<typeof rulesSchema>;
+/** The schema of a rules file: the base, and a section for each importer. */
+function schemaOf(importers: readonly Importer[]) {
+  const sections = Object.fromEntries(
+    importers.map(({ name, options }) => [name, z.preprocess((given) => given ?? {}, options)]),
+  );
+  return z.strictObject({ ...baseShape, ...sections });
+}
+
+type Base = z.output<z.ZodObject<typeof baseShape>>;
+/** `options`: the sections of the importers, by name. */
+export type Rules = Base & { options: Readonly<Record<string, unknown>> };
 export type Key = Rules['idle']['key'];
-type When = z.output<typeof when>;
 
-export const NO_RULES: Rules = rulesSchema.parse({});
+/** Canonical fields that conditions may use, of any importer. */
+const FIELDS = [
+  ...['source', 'file', 'name', 'account', 'cluster', 'user', 'state', 'partition', 'project'],
+  ...['service', 'region', 'resource', 'tags', 'charge', 'unused', 'kind', 'currency', 'category'],
+];
 
 /** @param where the file, for messages. @throws UserError (usage) that names the field */
-export function parseRules(content: unknown, where: string): Rules {
-  const parsed = rulesSchema.safeParse(content);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    const unknown = issue.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
-    const field = [...issue.path.map(String), ...(unknown === undefined ? [] : [unknown])].join(
-      '.',
-    );
-    const why =
-      unknown === undefined ? issue.message : 'no such field; docs/guides/bill.md lists them';
-    throw new UserError(
-      'usage',
-      `allocation rules ${where}: ${field || 'it'}: ${why}`,
-      field || undefined,
-    );
-  }
+export function parseRules(
+  content: unknown,
+  where: string,
+  importers: readonly Importer[] = IMPORTERS,
+): Rules {
+  const what = `allocation rules ${where}`;
+  const refuse = (field: string, why: string) =>
+    new UserError('usage', `${what}: ${field}: ${why}`, field);
+  const schema = schemaOf(importers);
+  const parsed = schema.safeParse(content, { reportInput: true });
+  if (!parsed.success) throw issueError(schema, parsed.error, what);
+  const data = parsed.data as Base & Record<string, unknown>;
+  const options = Object.fromEntries(importers.map(({ name }) => [name, data[name]]));
+  const rules = { ...data, options };
   for (const [field, { key }] of [
-    ['idle', parsed.data.idle],
-    ['shared', parsed.data.shared],
-    ...parsed.data.staff.map((one, i) => [`staff.${i}`, one] as const),
+    ['idle', rules.idle],
+    ['shared', rules.shared],
+    ...rules.staff.map((one, i) => [`staff.${i}`, one] as const),
   ] as const) {
     if (typeof key === 'string') continue;
     const total = Object.values(key).reduce((sum, share) => sum.plus(share), new Decimal(0));
-    if (!total.equals(1) || Object.values(key).some((share) => new Decimal(share).isNegative())) {
+    if (!total.equals(1))
+      throw refuse(`${field}.key`, `shares add up to ${total.toFixed()}, not to 1`);
+  }
+  const units = [...new Set(Object.values(UNIT_OF))].filter((unit) => unit !== '');
+  for (const priced of Object.keys(rules.prices)) {
+    const [unit] = priced.split(':');
+    if (!units.includes(unit))
+      throw refuse(
+        `prices.${priced}`,
+        `no such unit${didYouMean(unit, units) || `; there are ${units.join(', ')}`}, each alone or as "gpu-hour:h100"`,
+      );
+  }
+  return rules;
+}
+
+export const NO_RULES: Rules = parseRules({}, 'none');
+
+/** The conditions of a rules file, with the field that each stands in. */
+function conditionsOf(rules: Rules): [field: string, when: When][] {
+  return [
+    ...rules.rules.map(({ when }, i) => [`rules.${i}.when`, when] as [string, When]),
+    ...rules.kinds.map(({ when }, i) => [`kinds.${i}.when`, when] as [string, When]),
+    ...rules.pools.flatMap(({ charges, usage }, i): [string, When][] => [
+      [`pools.${i}.charges`, charges],
+      [`pools.${i}.usage`, usage],
+    ]),
+  ];
+}
+
+/**
+ * Refuses conditions on fields that neither the ledger nor any of the files has: such a rule never
+ * matches, and what it was for would be billed as something else.
+ * @throws UserError (usage)
+ */
+export function checkConditions(rules: Rules, files: readonly UsageFile[]): void {
+  const columns = files.flatMap(({ names }) => names);
+  const known = new Set(
+    [...FIELDS, ...columns, ...files.flatMap(({ sql }) => Object.keys(sql.fields))].map((one) =>
+      one.toLowerCase(),
+    ),
+  );
+  for (const [place, when] of conditionsOf(rules)) {
+    for (const field of Object.keys(when)) {
+      if (field.startsWith('tag:') || known.has(field.toLowerCase())) continue;
+      if (files.some(({ sql }) => sql.knows(field.toLowerCase()))) continue;
+      const guess = didYouMean(field, [...FIELDS, ...columns]);
       throw new UserError(
         'usage',
-        `allocation rules ${where}: ${field}.key: shares add up to ${total.toFixed()}, not to 1`,
-        field,
+        `allocation rules: ${place}.${field}: no such field or column in the files${guess || `; there are ${FIELDS.join(', ')}, tag:NAME, and the files' columns`}`,
+        `${place}.${field}`,
       );
     }
   }
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: parsed.data.slurm.timezone });
-  } catch {
-    throw new UserError(
-      'usage',
-      `allocation rules ${where}: slurm.timezone: no such time zone; give one such as Europe/Berlin`,
-      'slurm.timezone',
-    );
-  }
-  return parsed.data;
 }
-
-const FAILED = [
-  'FAILED*',
-  'CANCELLED*',
-  'TIMEOUT*',
-  'NODE_FAIL*',
-  'OUT_OF_ME*',
-  'PREEMPTED*',
-  'BOOT_FAIL*',
-  'DEADLINE*',
-  'REVOKED*',
-];
 
 export interface Rule {
   when: When;
@@ -162,16 +225,11 @@ export interface Rule {
   text: string;
 }
 
-/** The rules of the file, then the ledger's own. */
-export function allRules(rules: Rules): Rule[] {
-  const own: Omit<Rule, 'text' | 'model'>[] = [
-    { when: { source: 'slurm', state: FAILED }, is: 'failed' },
-    { when: { source: 'opencost', name: ['__idle__', '*/__idle__', '__idle__/*'] }, is: 'idle' },
-    { when: { source: 'opencost', name: ['__unmounted__*', '__unallocated__*'] }, is: 'shared' },
-    { when: { source: 'opencost', project: 'kube-system' }, is: 'shared' },
-    { when: { source: 'focus', unused: 'true' }, is: 'idle' },
-    { when: { source: 'focus', charge: ['Tax', 'Credit', 'Adjustment'] }, is: 'shared' },
-  ];
+/** The rules of the file, then those of the importers. */
+export function allRules(rules: Rules, importers: readonly Importer[] = IMPORTERS): Rule[] {
+  const own = importers.flatMap(({ name, defaultRules }) =>
+    defaultRules.map(({ when, is }) => ({ when: { source: name, ...when }, is })),
+  );
   return [
     ...rules.rules.map((rule) => ({
       when: rule.when,
@@ -181,16 +239,21 @@ export function allRules(rules: Rules): Rule[] {
     })),
     ...own.map((rule) => ({
       ...rule,
-      model: rule.is === 'failed' ? (rules.model ?? '') : '',
+      model: rule.is === 'failed' || rule.is === 'lost' ? (rules.model ?? '') : '',
       text: `${describe(rule)} (built in)`,
     })),
   ];
 }
 
+/** States that are not the state of work that was finished. */
+const UNFINISHED = [...FAILED_STATES, ...LOST_STATES];
+
 function describe(rule: { when: When; is: string; model?: string; note?: string }): string {
-  const conditions = Object.entries(rule.when).map(
-    ([field, pattern]) => `${field} ${[pattern].flat().join(' or ')}`,
-  );
+  const conditions = Object.entries(rule.when).map(([field, pattern]) => {
+    const patterns = [pattern].flat();
+    const more = patterns.length > 6 ? [`${patterns.length - 5} more`] : [];
+    return `${field} ${[...patterns.slice(0, more.length > 0 ? 5 : 6), ...more].join(' or ')}`;
+  });
   const unfinished = rule.is === 'final' && !('state' in rule.when) ? ', and not failed' : '';
   const whom = rule.model === undefined ? '' : ` of ${rule.model}`;
   return `${conditions.join(', ') || 'everything'}${unfinished} -> ${rule.is}${whom}${rule.note ? ` (${rule.note})` : ''}`;
@@ -202,8 +265,8 @@ export function ruleSql(rules: readonly Rule[], file: UsageFile): string {
     const condition = whenSql(rule.when, file);
     if (condition === null) return [];
     const finished =
-      rule.is === 'final' && !('state' in rule.when) && file.source === 'slurm'
-        ? ` AND NOT ${matches('state', FAILED)}`
+      rule.is === 'final' && !('state' in rule.when) && 'state' in file.sql.fields
+        ? ` AND NOT ${matches('state', UNFINISHED)}`
         : '';
     return [`WHEN ${condition}${finished} THEN ${i}`];
   });
@@ -225,7 +288,7 @@ export function kindSql(rules: Rules, file: UsageFile): string {
  */
 export function poolSql(rules: Rules, file: UsageFile): string {
   const cases = rules.pools.flatMap((pool, i) => {
-    const condition = whenSql(file.source === 'focus' ? pool.charges : pool.usage, file);
+    const condition = whenSql(file.importer.money === 'charge' ? pool.charges : pool.usage, file);
     return condition === null ? [] : [`WHEN ${condition} THEN ${i}`];
   });
   return cases.length === 0 ? '(-1)::SMALLINT' : `(CASE ${cases.join(' ')} ELSE -1 END)::SMALLINT`;
@@ -240,7 +303,7 @@ function whenSql(when: When, file: UsageFile): string | null {
   for (const [field, pattern] of Object.entries(when)) {
     const patterns = typeof pattern === 'string' ? [pattern] : pattern;
     if (field === 'source' || field === 'file') {
-      const value = field === 'source' ? file.source : file.path;
+      const value = field === 'source' ? file.importer.name : file.path;
       if (!patterns.some((one) => globToRegExp(one).test(value))) return null;
       continue;
     }
@@ -268,8 +331,9 @@ function matches(expression: string, patterns: readonly string[]): string {
       ? `${expression} GLOB ${text(pattern)}`
       : `${expression} = ${text(pattern)}`,
   );
-  // Nearly all jobs are completed: those need not be compared with nine words each.
-  const first = patterns === FAILED ? `${expression} <> 'COMPLETED' AND ` : '';
+  // Nearly all jobs are completed: those need not be compared with every state that failed.
+  const first =
+    expression === 'state' && patterns.length > 8 ? `${expression} <> 'COMPLETED' AND ` : '';
   return `coalesce(${first}(${tests.join(' OR ')}), false)`;
 }
 

@@ -5,10 +5,10 @@
  * know (a GPU, when there are jobs with GPUs) is summed by its period, for those who used it to
  * share. Any other charge is a line of its own.
  */
-import type { Rule, Rules } from '../book/allocation-rules.js';
+import type { Rules } from '../book/allocation-rules.js';
 import { type Database, type Row, text } from './duckdb.js';
-import { fieldsSql, type Imported, inFile, LISTED, listMalformed } from './import.js';
-import type { UsageFile } from './source.js';
+import { demandRows, fieldsSql, type Imported, inFile, LISTED, listMalformed } from './import.js';
+import type { UsageFile } from './importer.js';
 
 /** Charges alike, summed. */
 export interface ChargeGroup {
@@ -50,8 +50,11 @@ export async function sumCharges(
       file,
       await inFile(file, () => sumFile(db, file, select, rules, imported, usedKinds)),
     );
+    demandRows(imported, file);
   }
-  if (rules.focus.overlaps === 'refuse') {
+  const refuses = ({ importer }: UsageFile): boolean =>
+    (rules.options[importer.name] as { overlaps?: string } | undefined)?.overlaps !== 'bill';
+  if (imported.charges.every(refuses)) {
     const files = overlapping(byFile);
     if (files.length > 0) {
       await markRepeated(db, files, rules, imported);
@@ -73,11 +76,37 @@ async function sumFile(
   usedKinds: readonly string[],
 ): Promise<Found[]> {
   const { groups, bad, good, skipped } = await groupsOf(db, select, usedKinds, rules);
+  if (groups.some(({ kind, rule }) => kind === 'unknown' && rule < 0))
+    imported.notes.push(await unknownNote(db, file, select));
   const report = imported.reports[file.index];
   report.skipped = skipped;
   report.rows += good + bad + Object.values(skipped).reduce((all, n) => all + n, 0);
   await listMalformed(db, file, rules, imported, bad);
   return groups;
+}
+
+/** Unknown compute, largest first; the rules are asked what it is. */
+const UNKNOWN_SHOWN = 5;
+
+async function unknownNote(db: Database, file: UsageFile, select: string): Promise<string> {
+  const place = ['SkuMeter', 'ResourceType', 'ChargeDescription', 'ServiceName'].find((one) =>
+    file.names.some((name) => name.toLowerCase() === one.toLowerCase()),
+  );
+  const at = file.names.findIndex((name) => name.toLowerCase() === place?.toLowerCase());
+  const what = at < 0 ? "''" : `coalesce(c${at}::VARCHAR, '')`;
+  const rows = await db.rows(
+    `SELECT ${what} AS what, currency, sum(amount)::DOUBLE AS total, count(*) AS n FROM (${select})
+     WHERE status IS NULL AND final_kind = 'unknown' AND rule < 0 GROUP BY ALL ORDER BY abs(total) DESC, what`,
+  );
+  const shown = rows
+    .slice(0, UNKNOWN_SHOWN)
+    .map((row) => `"${row.what}" ${Number(row.total)} ${row.currency}`);
+  const more = rows.length > UNKNOWN_SHOWN ? ` and ${rows.length - UNKNOWN_SHOWN} more` : '';
+  const total = rows.reduce((all, { n }) => all + Number(n), 0);
+  return (
+    `${total} compute charges in ${file.path} name no machine that is known, so no job bears them: ${place ?? 'no column'} ${shown.join(', ')}${more}. ` +
+    `State what they are in the rules: "kinds": [{"when": {"${place ?? 'service'}": …}, "kind": "gpu"}] (or "cpu").`
+  );
 }
 
 const bigint = (cell: unknown): bigint => BigInt(String(cell));
@@ -98,7 +127,10 @@ async function groupsOf(
   // of compute waits.
   const compute = usedKinds.some((kind) => kind === 'gpu' || kind === 'cpu') ? ['gpu', 'cpu'] : [];
   const waiting = [...new Set([...usedKinds, ...compute])].map(text).join(', ');
-  const shared = waiting === '' ? 'false' : `(rule < 0 AND final_kind IN (${waiting}))`;
+  const shared =
+    waiting === ''
+      ? 'false'
+      : `(rule < 0 AND final_kind IN (${waiting}) AND window_end > window_start)`;
   const period = (bound: string) =>
     waiting === ''
       ? []
@@ -248,6 +280,7 @@ async function markRepeated(
     if (row.fate === 'duplicate') report.duplicates += Number(row.n);
     else report.refused += Number(row.n);
   }
+  await listDuplicates(db, files, imported);
   const listed = await db.rows(
     `SELECT file, record, amount::VARCHAR AS amount, currency FROM charge_rows WHERE fate = 'refused' ORDER BY file, record LIMIT ${LISTED}`,
   );
@@ -260,7 +293,38 @@ async function markRepeated(
   }
 }
 
-/** What a group of charges is for, by its rule. */
-export function ruleOf(group: { rule: number }, rules: readonly Rule[]): Rule | undefined {
-  return rules[group.rule];
+/** Equal charges of two files: listed with what they repeat, and summed in a note. */
+async function listDuplicates(
+  db: Database,
+  files: readonly UsageFile[],
+  imported: Imported,
+): Promise<void> {
+  const same = 'id, window_start, window_end, amount';
+  const rows = await db.rows(`
+    WITH first AS (SELECT ${same}, file, record, row_number() OVER (PARTITION BY ${same} ORDER BY file, record) AS nth
+        FROM charge_rows WHERE fate IS NULL),
+      again AS (SELECT ${same}, file, record, row_number() OVER (PARTITION BY ${same} ORDER BY file, record) AS nth
+        FROM charge_rows WHERE fate = 'duplicate')
+    SELECT again.file, again.record, first.file AS first_file, first.record AS first_record
+    FROM again LEFT JOIN first USING (${same}, nth) ORDER BY again.file, again.record LIMIT ${LISTED}`);
+  const at = (index: unknown): UsageFile | undefined =>
+    files.find((file) => file.index === Number(index));
+  const lineOf = (file: UsageFile, record: unknown): number =>
+    Number(record) + (file.text === null ? 0 : 1);
+  for (const row of rows) {
+    const file = at(row.file) as UsageFile;
+    const first = row.first_file === null ? undefined : at(row.first_file);
+    const what =
+      first === undefined
+        ? 'repeats a charge of an earlier file'
+        : `repeats line ${lineOf(first, row.first_record)} of ${first.path}`;
+    imported.repeated.push({ file: file.path, line: lineOf(file, row.record), reason: what });
+  }
+  const sums = await db.rows(
+    "SELECT currency, sum(amount)::DOUBLE AS total, count(*) AS n FROM charge_rows WHERE fate = 'duplicate' GROUP BY ALL ORDER BY currency",
+  );
+  for (const { currency, total, n } of sums)
+    imported.notes.push(
+      `${n} charges (${total} ${currency}) equal charges of an earlier file and are billed once. Where the files are parts of one export and the charges are two, "focus": {"overlaps": "bill"} in the rules bills both.`,
+    );
 }

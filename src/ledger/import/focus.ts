@@ -1,46 +1,48 @@
 /**
- * @file FOCUS (FinOps Open Cost and Usage Specification) 1.0 to 1.2: billing exports as CSV (plain
+ * @file FOCUS (FinOps Open Cost and Usage Specification) 1.0 to 1.3: billing exports as CSV (plain
  * or gzip) and Parquet.
  *
- * A row is a charge. `BilledCost` is what the invoice says; `EffectiveCost` spreads prepaid
+ * A row is a charge. `BilledCost` is what the invoice states; `EffectiveCost` spreads prepaid
  * commitments over their use; both together would count money twice, so one is chosen for the whole
  * bill. Amounts are read as DECIMAL(38, 18) (Parquet doubles at their shortest decimal), times are
  * UTC. There is no identifier of a row in FOCUS, so a row is known by its file's hash and its
  * place.
+ *
+ * Whether compute is a GPU or a processor is told by `SkuPriceDetails`, then by the instance type
+ * and the catalogue of instance types, and by words last. Compute that none of them names is
+ * `unknown`: it is listed, and no job bears it.
  */
-import type { Columns, SourceSql } from './source.js';
+import { z } from 'zod';
+import {
+  ACCELERATED_MACHINE,
+  ACCELERATOR_WORDS,
+  CPU_MACHINE,
+  CPU_WORDS,
+  NO_ACCELERATOR_WORDS,
+} from '../../catalog/instance-types.js';
+import { text } from './duckdb.js';
+import {
+  type Columns,
+  type Importer,
+  isoTime,
+  type SourceSql,
+  type SqlContext,
+} from './importer.js';
+
+const options = z.strictObject({
+  cost: z.enum(['BilledCost', 'EffectiveCost']).default('BilledCost'),
+  overlaps: z.enum(['refuse', 'bill']).default('refuse'),
+});
+type Options = z.output<typeof options>;
 
 const NEEDED = ['BillingCurrency', 'ChargePeriodStart', 'ChargePeriodEnd'];
 const KNOWN = [
-  ...[
-    'BilledCost',
-    'EffectiveCost',
-    ...NEEDED,
-    'BillingAccountId',
-    'BillingAccountName',
-    'SubAccountId',
-    'SubAccountName',
-  ],
-  ...[
-    'ChargeCategory',
-    'ChargeClass',
-    'ServiceName',
-    'ServiceCategory',
-    'ServiceSubcategory',
-    'ResourceId',
-    'ResourceName',
-  ],
-  ...[
-    'ResourceType',
-    'RegionId',
-    'SkuId',
-    'SkuMeter',
-    'ChargeDescription',
-    'ConsumedQuantity',
-    'ConsumedUnit',
-    'Tags',
-  ],
-  ...['CommitmentDiscountStatus', 'CapacityReservationStatus'],
+  ...['BilledCost', 'EffectiveCost', ...NEEDED, 'BillingAccountId', 'BillingAccountName'],
+  ...['SubAccountId', 'SubAccountName', 'ChargeCategory', 'ChargeClass', 'ServiceName'],
+  ...['ServiceCategory', 'ServiceSubcategory', 'ResourceId', 'ResourceName', 'ResourceType'],
+  ...['RegionId', 'SkuId', 'SkuMeter', 'SkuPriceDetails', 'ChargeDescription', 'x_InstanceType'],
+  ...['ConsumedQuantity', 'ConsumedUnit', 'Tags', 'CommitmentDiscountStatus'],
+  ...['CapacityReservationStatus'],
 ].map((one) => one.toLowerCase());
 
 /**
@@ -51,44 +53,36 @@ const IDENTITY = [
   ...[
     'BillingAccountId',
     'SubAccountId',
-    'ResourceId',
-    'ServiceName',
-    'SkuId',
-    'SkuPriceId',
-    'SkuMeter',
-    'ChargeCategory',
+    'ProviderName',
+    'ServiceProviderName',
+    'HostProviderName',
   ],
-  ...[
-    'ChargeClass',
-    'ChargeDescription',
-    'ChargeFrequency',
-    'PricingCategory',
-    'CommitmentDiscountId',
-  ],
-  ...[
-    'CommitmentDiscountStatus',
-    'CapacityReservationId',
-    'RegionId',
-    'AvailabilityZone',
-    'ConsumedUnit',
-  ],
+  ...['PublisherName', 'InvoiceId', 'ResourceId', 'ServiceName', 'SkuId', 'SkuPriceId', 'SkuMeter'],
+  ...['ChargeCategory', 'ChargeClass', 'ChargeDescription', 'ChargeFrequency', 'PricingCategory'],
+  ...['CommitmentDiscountId', 'CommitmentDiscountStatus', 'CapacityReservationId', 'RegionId'],
+  ...['AvailabilityZone', 'ConsumedUnit', 'AllocatedResourceId'],
 ];
 
-/** Words that name an accelerator, its instance families among them. */
-const GPU_WORDS =
-  '(?i)\\b(gpus?|tpus?|[abhv]100|[abh][123]00|h800|h20|gb200|gb300|mi\\d{3}x?|l4|l40s?|t4|a10g?|p[2-6](d|de|e|en)?\\.|g[3-7](d|dn|e|ad)?\\.|trn[12]|inf[12]|n[cdv]\\d*\\w*_|a[23]-(high|mega|ultra|edge)gpu|a2-|a3-|a4-|g2-)';
+/** Columns that may name the machine or the accelerator; not names that users give. */
+const WORDS = ['x_InstanceType', 'ResourceType', 'SkuMeter', 'ChargeDescription', 'ServiceName'];
 
-export function isFocusHeader(names: readonly string[]): boolean {
+function isFocusHeader(names: readonly string[]): boolean {
   const lower = new Set(names.map((one) => one.toLowerCase()));
   return lower.has('chargeperiodstart') && (lower.has('billedcost') || lower.has('effectivecost'));
 }
 
-export function missingInFocus(columns: Columns, cost: string): string | null {
-  return [cost, ...NEEDED].find((one) => !columns.has(one.toLowerCase())) ?? null;
+function detect(head: Parameters<Importer['detect']>[0]): string | null {
+  if (head.form === 'json' || !isFocusHeader(head.names)) return null;
+  return head.form === 'text' ? 'focus-csv' : 'focus-parquet';
+}
+
+function missing(columns: Columns, { cost }: Options): string | null {
+  const absent = [cost, ...NEEDED].find((one) => !columns.has(one.toLowerCase()));
+  return absent === undefined ? null : `no column ${absent}; export it again`;
 }
 
 /** Types that CSV is read with, so that a wrong amount is rejected with its line. */
-export function focusTypes(names: readonly string[], cost: string): Record<string, string> {
+function columnTypes(names: readonly string[], { cost }: Options): Record<string, string> {
   const decimals = [cost, 'ConsumedQuantity'].map((one) => one.toLowerCase());
   return Object.fromEntries(
     names
@@ -97,27 +91,36 @@ export function focusTypes(names: readonly string[], cost: string): Record<strin
   );
 }
 
-/**
- * @param types the columns' types where the file has some (Parquet), by lower-case name; null for
- * text
- */
-export function focusSql(
-  columns: Columns,
-  cost: string,
-  types: ReadonlyMap<string, string> | null,
-): SourceSql {
+/** What exports write where a value is empty. */
+const NOTHING = "('', 'NULL', 'null', 'None')";
+
+/** Tags or details as JSON text: from JSON, MAP, STRUCT, or a list of keys and values. */
+function jsonSql(value: string, type: string): string {
+  if (/^STRUCT\(.*\)\[\]$/.test(type) && /"?key"? VARCHAR/i.test(type) && /"?value"?/i.test(type))
+    return `to_json(map_from_entries(list_transform(${value}, lambda t: (t.key, t.value))))`;
+  if (/^(MAP|STRUCT)/.test(type) || type.endsWith('[]')) return `to_json(${value})::VARCHAR`;
+  const plain = `CASE WHEN ${value} IN ${NOTHING} THEN NULL ELSE ${value} END`;
+  // [{"key": …, "value": …}] as text; other text is left as it is.
+  return `CASE WHEN starts_with(${value}, '[') THEN coalesce(TRY(to_json(map_from_entries(list_transform(from_json(${value}, '[{"key":"VARCHAR","value":"VARCHAR"}]'), lambda t: (t.key, t.value))))::VARCHAR), ${value}) ELSE ${plain} END`;
+}
+
+function toSql({ columns, options: { cost }, types }: SqlContext<Options>): SourceSql {
   const raw = (column: string): string | undefined => columns.get(column.toLowerCase());
+  const typeOf = (one: string): string => types?.get(one.toLowerCase()) ?? 'VARCHAR';
+  const asText = (one: string): string | undefined => {
+    const found = raw(one);
+    return found === undefined || typeOf(one) === 'VARCHAR' ? found : `${found}::VARCHAR`;
+  };
   const column = (...names: string[]): string => {
     const found = names
-      .flatMap((one) => raw(one) ?? [])
-      .map((one) => `nullif(${types === null ? one : `${one}::VARCHAR`}, '')`);
+      .flatMap((one) => asText(one) ?? [])
+      .map((one) => `CASE WHEN ${one} IN ${NOTHING} THEN NULL ELSE ${one} END`);
     return found.length === 0
       ? 'NULL::VARCHAR'
       : found.length === 1
         ? found[0]
         : `coalesce(${found.join(', ')})`;
   };
-  const typeOf = (one: string): string => types?.get(one.toLowerCase()) ?? 'VARCHAR';
   const decimal = (one: string): string => {
     const found = raw(one);
     if (found === undefined) return 'NULL::DECIMAL(38, 18)';
@@ -130,26 +133,31 @@ export function focusSql(
     const type = typeOf(one);
     if (type === 'TIMESTAMP WITH TIME ZONE') return `(${value} AT TIME ZONE 'UTC')`;
     if (type.startsWith('TIMESTAMP') || type === 'DATE') return `${value}::TIMESTAMP`;
-    if (type !== 'VARCHAR') return 'NULL::TIMESTAMP';
-    return `CASE WHEN ends_with(${value}, 'Z') OR length(${value}) <= 19 THEN TRY_CAST(${value} AS TIMESTAMP) ELSE (TRY_CAST(${value} AS TIMESTAMPTZ) AT TIME ZONE 'UTC') END`;
+    return type === 'VARCHAR' ? isoTime(value) : 'NULL::TIMESTAMP';
+  };
+  const json = (one: string): string => {
+    const found = raw(one);
+    return found === undefined ? 'NULL::VARCHAR' : jsonSql(found, typeOf(one));
   };
   const unit = column('ConsumedUnit');
   const consumed = `TRY_CAST(round(${decimal('ConsumedQuantity')} * 3600000000) AS BIGINT)`;
+  const hasDetails = raw('SkuPriceDetails') !== undefined;
+  const detail = (key: string): string =>
+    `CASE WHEN json_valid(details) THEN json_extract_string(details, '$.${key}') END`;
   const words = [
-    'ResourceType',
-    'SkuMeter',
-    'ChargeDescription',
-    'ResourceName',
-    'x_InstanceType',
-    'ServiceName',
-  ]
-    .flatMap((one) => raw(one) ?? [])
-    .map(
-      (one) =>
-        `coalesce(regexp_matches(${one}${types === null ? '' : '::VARCHAR'}, '${GPU_WORDS}'), false)`,
-    );
-  const isGpu = words.length === 0 ? 'false' : `(${words.join(' OR ')})`;
-  const category = column('ServiceCategory');
+    ...WORDS.flatMap((one) => asText(one) ?? []),
+    ...(hasDetails ? [detail('InstanceType'), detail('InstanceSeries')] : []),
+  ];
+  const slashes = (one: string): string =>
+    typeOf(one) === 'VARCHAR' ? `contains(${raw(one)}, '/')` : 'false';
+  // Distinct texts are few, so the patterns below are met in DuckDB's cache of the regular
+  // expression's states and cost little.
+  const matches = (pattern: string) => `regexp_matches(words, ${text(pattern)})`;
+  const fromDetails = hasDetails
+    ? `WHEN TRY_CAST(${detail('GpuCount')} AS DOUBLE) > 0 THEN 'gpu' WHEN TRY_CAST(${detail('GpuCount')} AS DOUBLE) = 0 THEN 'cpu' `
+    : '';
+  const ofCompute = `CASE ${fromDetails}WHEN regexp_matches(${unit}, '(?i)^(gpu|accelerator)s?[- ]?hours?$') OR ${matches(ACCELERATED_MACHINE)} THEN 'gpu' WHEN regexp_matches(${unit}, '(?i)^(v?cpu|o?cpu|core)s?[- ]?hours?$') OR ${matches(CPU_MACHINE)} THEN 'cpu' WHEN ${matches(ACCELERATOR_WORDS)} AND NOT ${matches(NO_ACCELERATOR_WORDS)} THEN 'gpu' WHEN ${matches(CPU_WORDS)} THEN 'cpu' ELSE 'unknown' END`;
+  const category = `lower(${column('ServiceCategory')})`;
   return {
     knows: (lower) => KNOWN.includes(lower),
     identity: IDENTITY.filter((one) => raw(one) !== undefined),
@@ -166,10 +174,14 @@ export function focusSql(
       service: column('ServiceName'),
       region: column('RegionId'),
       resource: column('ResourceId'),
-      tags: column('Tags'),
-      charge: column('ChargeCategory'),
-      unused: `(coalesce(${column('CommitmentDiscountStatus')} = 'Unused', false) OR coalesce(${column('CapacityReservationStatus')} = 'Unused', false))`,
-      kind: `CASE WHEN coalesce(${column('ChargeCategory')}, 'Usage') NOT IN ('Usage', 'Purchase') THEN 'other' WHEN ${category} = 'Storage' THEN 'storage' WHEN ${category} = 'Networking' THEN 'network' WHEN ${category} IN ('Compute', 'AI and Machine Learning') OR ${category} IS NULL THEN CASE WHEN ${isGpu} THEN 'gpu' WHEN ${category} = 'Compute' THEN 'cpu' ELSE 'other' END ELSE 'other' END`,
+      tags: json('Tags'),
+      ...(hasDetails ? { details: json('SkuPriceDetails') } : {}),
+      words: words.length === 0 ? "''" : `concat_ws(' | ', ${words.join(', ')})`,
+      // Usage, Purchase, Tax, Credit, Adjustment, however a provider writes them.
+      charge: `upper(left(${column('ChargeCategory')}, 1)) || lower(substr(${column('ChargeCategory')}, 2))`,
+      unused: `(coalesce(lower(${column('CommitmentDiscountStatus')}) = 'unused', false) OR coalesce(lower(${column('CapacityReservationStatus')}) = 'unused', false))`,
+      category,
+      kind: `CASE WHEN coalesce(charge, 'Usage') NOT IN ('Usage', 'Purchase') THEN 'other' WHEN category = 'storage' THEN 'storage' WHEN category = 'networking' THEN 'network' WHEN category = 'compute' OR category IS NULL THEN ${ofCompute} WHEN category = 'ai and machine learning' THEN CASE WHEN ${matches(ACCELERATED_MACHINE)} OR (${matches(ACCELERATOR_WORDS)} AND NOT ${matches(NO_ACCELERATOR_WORDS)}) THEN 'gpu' ELSE 'other' END ELSE 'other' END`,
       amount: decimal(cost),
       currency: column('BillingCurrency'),
       window_start: time('ChargePeriodStart'),
@@ -177,6 +189,23 @@ export function focusSql(
       capacity: `CASE WHEN regexp_matches(${unit}, '(?i)^(gpu|accelerator|v?cpu|core)s?[- ]?hours?$') THEN ${consumed} END`,
     },
     skip: 'NULL::VARCHAR',
-    bad: `CASE WHEN amount IS NULL THEN 'no ${cost} that can be read' WHEN currency IS NULL THEN 'no BillingCurrency' WHEN window_start IS NULL THEN 'no ChargePeriodStart that can be read' WHEN window_end IS NULL THEN 'no ChargePeriodEnd that can be read' WHEN window_end <= window_start THEN 'ChargePeriodEnd is not after ChargePeriodStart' END`,
+    bad: `CASE WHEN amount IS NULL THEN 'no ${cost} that can be read' WHEN currency IS NULL THEN 'no BillingCurrency' WHEN ${slashes('ChargePeriodStart')} OR ${slashes('ChargePeriodEnd')} THEN 'a date with slashes may be month/day or day/month; export ISO 8601 (2026-05-01T00:00:00Z)' WHEN window_start IS NULL THEN 'no ChargePeriodStart that can be read' WHEN window_end IS NULL THEN 'no ChargePeriodEnd that can be read' WHEN window_end < window_start THEN 'ChargePeriodEnd is before ChargePeriodStart' END`,
   };
 }
+
+export const focus: Importer<Options> = {
+  name: 'focus',
+  formats: ['focus-csv', 'focus-parquet'],
+  expects: 'a FOCUS export (CSV, Parquet)',
+  detect,
+  columnTypes,
+  missing,
+  toSql,
+  defaultRules: [
+    { when: { unused: 'true' }, is: 'idle' },
+    { when: { charge: ['Tax', 'Credit', 'Adjustment'] }, is: 'shared' },
+  ],
+  notes: ({ cost }) => [`Charges are taken at ${cost}.`],
+  money: 'charge',
+  options,
+};

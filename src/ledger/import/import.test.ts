@@ -237,7 +237,7 @@ describe('FOCUS', () => {
     ).toEqual([
       [4, '"BilledCost"'],
       [5, 'no BilledCost that can be read'],
-      [6, 'ChargePeriodEnd is not after ChargePeriodStart'],
+      [6, 'ChargePeriodEnd is before ChargePeriodStart'],
       [7, expect.stringContaining('Expected Number of Columns')],
     ]);
   });

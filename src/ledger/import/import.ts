@@ -16,6 +16,7 @@ import { statSync } from 'node:fs';
 import { UserError } from '../../base/errors.js';
 import {
   allRules,
+  checkConditions,
   kindSql,
   poolSql,
   type Rule,
@@ -23,8 +24,9 @@ import {
   ruleSql,
 } from '../book/allocation-rules.js';
 import { type Database, QueryError, type Row, text } from './duckdb.js';
+import { type Importer, KINDS, type Malformed, type UsageFile } from './importer.js';
+import { IMPORTERS } from './importers.js';
 import { demandFile, openUsageFile, sha256Of } from './open.js';
-import { type Format, KINDS, type Malformed, type UsageFile } from './source.js';
 import { linesOfRecords } from './text.js';
 
 /** Malformed and refused rows are all counted; so many of each file are listed. */
@@ -34,13 +36,15 @@ export interface FileReport {
   path: string;
   sha256: string;
   bytes: number;
-  format: Format;
+  format: string;
+  /** The importer that read it. */
+  source: string;
   /** Rows read, the malformed ones among them. */
   rows: number;
   malformed: number;
   /** Rows that are no usage, by reason. */
   skipped: Record<string, number>;
-  /** Rows that were billed already, by another row, or as this whole file. */
+  /** Rows that were billed already, by another row. */
   duplicates: number;
   /** Quantities whose window overlaps an earlier one of the same id, cut to what is new. */
   split: number;
@@ -55,6 +59,8 @@ export interface Imported {
   /** At most `LISTED` a file; the reports have the counts. */
   malformed: Malformed[];
   refused: Malformed[];
+  /** Rows that were billed already, with what each repeats. */
+  repeated: Malformed[];
   /** Charges: to be summed where they lie. */
   charges: UsageFile[];
   /** The rules that rows were matched with. */
@@ -81,8 +87,8 @@ const SKIPS = [
  * The table of quantities, about 100 bytes a row. `status` is NULL for rows that count. A temporary
  * table: it spills to the disk when it must, and nobody compresses or logs it.
  */
-const TABLES = [
-  `CREATE TYPE usage_source AS ENUM ('run', 'slurm', 'opencost')`,
+const tablesOf = (importers: readonly Importer[]): string[] => [
+  `CREATE TYPE usage_source AS ENUM (${['run', ...importers.map(({ name }) => name)].map(text).join(', ')})`,
   `CREATE TYPE usage_kind AS ENUM (${KINDS.map(text).join(', ')})`,
   `CREATE TYPE usage_status AS ENUM ('bad', ${SKIPS.map((skip) => text(`skip:${skip}`)).join(', ')})`,
   `CREATE TEMP TABLE usage_rows (file SMALLINT, source usage_source, native_id VARCHAR, cluster VARCHAR, account VARCHAR,
@@ -98,14 +104,16 @@ export async function importUsage(
   db: Database,
   paths: readonly string[],
   rules: Rules,
+  importers: readonly Importer[] = IMPORTERS,
 ): Promise<Imported> {
-  for (const sql of TABLES) await db.run(sql);
+  for (const sql of tablesOf(importers)) await db.run(sql);
   const imported: Imported = {
     reports: [],
     malformed: [],
     refused: [],
+    repeated: [],
     charges: [],
-    rules: allRules(rules),
+    rules: allRules(rules, importers),
     notes: [],
     hashing: [],
   };
@@ -115,7 +123,7 @@ export async function importUsage(
   const files: UsageFile[] = [];
   for (const [i, path] of paths.entries()) {
     const hash = sha256Of(path);
-    hash.catch(() => {}); // Whoever awaits it hears of it.
+    hash.catch(() => {}); // A failure surfaces where `hashing` is awaited.
     // A file of another size than all others is no copy of one; it is hashed while DuckDB reads it.
     const first =
       sizes.indexOf(sizes[i]) === sizes.lastIndexOf(sizes[i]) ? undefined : seen.get(await hash);
@@ -123,7 +131,14 @@ export async function importUsage(
       imported.notes.push(`${path} is the same file as ${first}; it is billed once.`);
       continue;
     }
-    const file = await openUsageFile(db, path, files.length, rules);
+    const file = await openUsageFile({
+      db,
+      path,
+      index: files.length,
+      importers,
+      optionsOf: ({ name }) => rules.options[name],
+      several: paths.length > 1,
+    });
     files.push(file);
     imported.reports.push(emptyReport(file));
     imported.hashing.push(
@@ -137,13 +152,44 @@ export async function importUsage(
     const report = imported.reports[file.index];
     report.malformed = file.early.length;
     report.rows = file.early.length;
-    if (file.source === 'focus') imported.charges.push(file);
-    else await inFile(file, () => loadQuantities(db, file, rules, imported));
   }
-  await dropRepeated(db, imported);
-  const sources = new Set(files.map((file) => file.source));
-  if (sources.has('slurm') && sources.has('opencost')) await dropTwoSources(db, imported);
+  checkConditions(rules, files);
+  for (const file of files) {
+    if (file.importer.money === 'charge') imported.charges.push(file);
+    else {
+      await inFile(file, () => loadQuantities(db, file, rules, imported));
+      demandRows(imported, file);
+    }
+  }
+  const repeatedIds = await dropRepeated(db, imported, files, rules);
+  await dropTwoSources(db, imported, files);
+  for (const importer of importers) {
+    const own = files.filter((file) => file.importer === importer);
+    if (own.length === 0) continue;
+    const facts = own.map(({ index, format, names }) => ({
+      format,
+      columns: names,
+      rows: imported.reports[index].rows,
+      repeatedIds: repeatedIds.has(index),
+    }));
+    imported.notes.push(...importer.notes(rules.options[importer.name], facts));
+  }
   return imported;
+}
+
+/** @throws UserError (data) where a file has no row that could be read */
+export function demandRows({ reports, malformed }: Imported, { index, path }: UsageFile): void {
+  const report = reports[index];
+  if (report.rows > report.malformed) return;
+  if (report.rows === 0)
+    throw new UserError('data', `${path}: no rows in it; check the period of the export`, path);
+  const first = malformed.find(({ file }) => file === path);
+  const why = first === undefined ? '' : `: line ${first.line}: ${first.reason}`;
+  throw new UserError(
+    'data',
+    `${path}: none of its ${report.rows} rows can be read as ${report.format}${why}`,
+    path,
+  );
 }
 
 /** Turns DuckDB's words into an error that names the file. */
@@ -165,13 +211,14 @@ const named = (message: string, file: UsageFile): string =>
   message.replace(/\bc(\d+)\b/g, (whole, at) => file.names[Number(at)] ?? whole);
 
 function emptyReport(file: UsageFile): FileReport {
-  const { path, bytes, format } = file;
+  const { path, bytes, format, importer } = file;
   const unknownColumns = file.names.filter((one) => !file.sql.knows(one.toLowerCase()));
   return {
     path,
     sha256: '',
     bytes,
     format,
+    source: importer.name,
     rows: 0,
     malformed: 0,
     skipped: {},
@@ -235,43 +282,61 @@ async function loadQuantities(
   rules: Rules,
   imported: Imported,
 ): Promise<void> {
-  const source = text(file.source);
-  const head = `${file.index}, ${source}, native_id, coalesce(cluster, ''), coalesce(account, ''), rule, pool`;
+  const { index, importer, sql } = file;
+  const head = `${index}, ${text(importer.name)}`;
+  const dims = "coalesce(cluster, ''), coalesce(account, ''), rule, pool";
   const rows = fieldsSql(file, rules, imported.rules);
-  if (file.sql.parts === undefined) {
-    await db.run(
-      `INSERT INTO usage_rows SELECT ${head}, final_kind, coalesce(detail, ''), quanta, NULL, window_start, window_end, ${statusOf('status')} FROM (${rows})`,
-    );
-  } else {
-    const held = `SELECT *, CASE WHEN status IS NULL THEN list_filter(${file.sql.parts}, lambda part: part.quanta <> 0 OR part.amount <> 0) ELSE [] END AS held FROM (${rows})`;
-    const none = "[{kind: 'other', quanta: 0::BIGINT, amount: 0::DECIMAL(38, 18)}]";
-    const each = `SELECT *, CASE WHEN status IS NULL AND len(held) = 0 THEN 'skip:allocation without usage' ELSE status END AS fate, unnest(CASE WHEN len(held) = 0 THEN ${none} ELSE held END) AS part FROM (${held})`;
-    await db.run(
-      `INSERT INTO usage_rows SELECT ${head}, part.kind, '', part.quanta, part.amount, window_start, window_end, ${statusOf('fate')} FROM (${each})`,
-    );
-    if (rules.opencost === undefined && !imported.notes.includes(ASSUMED_USD))
-      imported.notes.push(ASSUMED_USD);
+  const whole = sql.parts === undefined || sql.partsWhere !== undefined;
+  if (whole) {
+    // Rows of several resources are marked, and put in place by a second scan: there are few.
+    const marked =
+      sql.partsWhere === undefined ? 'false' : `(${sql.partsWhere} AND status IS NULL)`;
+    await db.run(`INSERT INTO usage_rows
+      SELECT ${head}, native_id, ${dims}, final_kind, CASE WHEN ${marked} THEN ${text(SEVERAL)} ELSE coalesce(detail, '') END,
+        quanta, NULL, window_start, window_end, ${statusOf('status')}
+      FROM (${rows})`);
   }
-  const report = imported.reports[file.index];
-  // Rows of several resources are counted once: by what the table has of them, or by the file where
-  // that was counted.
   const counted = await db.rows(
-    `SELECT status, ${file.sql.parts === undefined ? 'count(*)' : 'CASE WHEN status IS NULL THEN count(DISTINCT (native_id, window_start, window_end)) ELSE count(*) END'} AS n FROM usage_rows WHERE file = ${file.index} GROUP BY status`,
+    `SELECT status, detail = ${text(SEVERAL)} AS several, count(*) AS n FROM usage_rows WHERE file = ${index} GROUP BY ALL`,
   );
+  const report = imported.reports[index];
   let bad = 0;
-  for (const { status, n } of counted) {
-    report.rows += Number(n);
-    if (typeof status !== 'string') continue;
-    if (status.startsWith('skip:')) report.skipped[status.slice(5)] = Number(n);
-    else bad += Number(n);
+  const count = (status: unknown, n: number): void => {
+    report.rows += n;
+    if (typeof status !== 'string') return;
+    if (status.startsWith('skip:'))
+      report.skipped[status.slice(5)] = (report.skipped[status.slice(5)] ?? 0) + n;
+    else bad += n;
+  };
+  for (const { status, n } of counted) count(status, Number(n));
+  if (!whole) {
+    const read = await db.rows(
+      `SELECT ${statusOf('status')} AS status, count(*) AS n FROM (${rows}) GROUP BY ALL`,
+    );
+    for (const { status, n } of read) count(status, Number(n));
+  }
+  if (!whole || counted.some(({ several }) => several === true)) {
+    await db.run(`DELETE FROM usage_rows WHERE file = ${index} AND detail = ${text(SEVERAL)}`);
+    const some = `status IS NULL${sql.partsWhere === undefined ? '' : ` AND ${sql.partsWhere}`}`;
+    const held = `list_filter(${sql.parts}, lambda part: part.quanta <> 0 OR part.amount <> 0)`;
+    const none = `[{part: '', kind: 'other', detail: '', quanta: 0::BIGINT, amount: 0::DECIMAL(38, 18)}]`;
+    await db.run(`INSERT INTO usage_rows
+      SELECT ${head}, native_id || chr(31) || part.part, ${dims}, ${'kind' in sql.fields ? 'CASE WHEN final_kind = kind THEN part.kind ELSE final_kind END' : 'part.kind'}, part.detail, part.quanta, part.amount,
+        window_start, window_end, fate
+      FROM (SELECT *, CASE WHEN len(resources) = 0 THEN 'skip:allocation without usage' END AS fate,
+          unnest(CASE WHEN len(resources) = 0 THEN ${none} ELSE resources END) AS part
+        FROM (SELECT *, ${held} AS resources FROM (${rows}) WHERE ${some}))`);
+    const [{ n }] = await db.rows(
+      `SELECT count(*) AS n FROM usage_rows WHERE file = ${index} AND status = 'skip:allocation without usage'`,
+    );
+    if (Number(n) > 0) report.skipped['allocation without usage'] = Number(n);
   }
   await listMalformed(db, file, rules, imported, bad);
-  if (counted.some(({ status }) => status !== null))
-    await db.run(`DELETE FROM usage_rows WHERE file = ${file.index} AND status IS NOT NULL`);
+  await db.run(`DELETE FROM usage_rows WHERE file = ${index} AND status IS NOT NULL`);
 }
 
-const ASSUMED_USD =
-  'OpenCost does not say its currency: USD is assumed; "opencost": {"currency": …} in the rules states it.';
+/** The detail of rows that wait for their parts. */
+const SEVERAL = '+';
 
 /**
  * Counts and lists what the scan rejected and what the fields refused. @param bad how many rows the
@@ -349,25 +414,43 @@ async function rejectsOf(db: Database, tag: string): Promise<{ line: number; rea
 
 const ID = 'source, cluster, native_id, kind';
 
-/** Drops repeated rows of one id and window, and cuts windows of one id that overlap. */
-async function dropRepeated(db: Database, imported: Imported): Promise<void> {
+/**
+ * Drops repeated rows of one id and window, and cuts windows of one id that overlap.
+ * @returns indices of files in which ids occur more than once
+ */
+async function dropRepeated(
+  db: Database,
+  imported: Imported,
+  files: readonly UsageFile[],
+  rules: Rules,
+): Promise<Set<number>> {
   // Almost always every id occurs once; then nothing can overlap. Distinct hashes are distinct ids.
   const [{ n: all, ids }] = await db.rows(
     `SELECT count(*) AS n, count(DISTINCT hash(${ID})) AS ids FROM usage_rows`,
   );
-  if (all === ids) return;
+  if (all === ids) return new Set();
   await db.run(`CREATE TEMP TABLE again AS
     WITH several AS (SELECT hash(${ID}) AS id FROM usage_rows GROUP BY 1 HAVING count(*) > 1),
-    repeated AS (SELECT rowid AS place, file, ${ID}, quanta, amount, window_start, window_end FROM usage_rows WHERE hash(${ID}) IN (SELECT id FROM several)),
+    repeated AS (
+      SELECT rowid AS place, file, ${ID}, quanta, amount, window_start, window_end
+      FROM usage_rows WHERE hash(${ID}) IN (SELECT id FROM several)),
     numbered AS (SELECT *,
       row_number() OVER (PARTITION BY ${ID}, window_start, window_end ORDER BY file, place) AS nth,
-      max(window_end) OVER (PARTITION BY ${ID} ORDER BY window_start, window_end, file, place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS until
+      first_value(file) OVER (PARTITION BY ${ID}, window_start, window_end ORDER BY file, place) AS original,
+      max(window_end) OVER (PARTITION BY ${ID} ORDER BY window_start, window_end, file, place
+        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS until
       FROM repeated)
-    SELECT place, file, native_id, quanta, amount, window_start, window_end, until,
-      CASE WHEN nth > 1 THEN 'duplicate' WHEN until >= window_end THEN 'covered' ELSE 'cut' END AS fate
-    FROM numbered WHERE nth > 1 OR until > window_start`);
+    SELECT place, file, native_id, quanta, amount, window_start, window_end, until, original,
+      CASE WHEN nth > 1 THEN 'duplicate' WHEN until >= window_end THEN 'covered'
+        WHEN until > window_start THEN 'cut' END AS fate
+    FROM numbered`);
+  const repeatedIds = new Set(
+    (await db.rows('SELECT DISTINCT file FROM again')).map(({ file }) => Number(file)),
+  );
+  await listRepeated(db, imported, files, rules);
+  await db.run('DELETE FROM again WHERE fate IS NULL');
   for (const { file, fate, n } of await db.rows(
-    'SELECT file, fate, count(DISTINCT (native_id, window_start, window_end)) AS n FROM again GROUP BY file, fate',
+    'SELECT file, fate, count(DISTINCT (split_part(native_id, chr(31), 1), window_start, window_end)) AS n FROM again GROUP BY file, fate',
   )) {
     const report = imported.reports[Number(file)];
     if (fate === 'duplicate') report.duplicates += Number(n);
@@ -385,27 +468,88 @@ async function dropRepeated(db: Database, imported: Imported): Promise<void> {
       window_start = again.until
     FROM again WHERE again.fate = 'cut' AND usage_rows.rowid = again.place`);
   await db.run('DROP TABLE again');
+  return repeatedIds;
+}
+
+/** Lists duplicates with the row that each repeats. */
+async function listRepeated(
+  db: Database,
+  imported: Imported,
+  files: readonly UsageFile[],
+  rules: Rules,
+): Promise<void> {
+  const involved = await db.rows(
+    "SELECT DISTINCT unnest([file, original]) AS file FROM again WHERE fate = 'duplicate'",
+  );
+  if (involved.length === 0) return;
+  await db.run('SET preserve_insertion_order = true');
+  const places = involved.map(({ file }) => {
+    const { index } = files[Number(file)];
+    const query = fieldsSql(files[Number(file)], rules, imported.rules, true);
+    return `SELECT ${index} AS file, native_id AS id, window_start, window_end, record FROM (${query}) WHERE status IS NULL`;
+  });
+  const rows = await db.rows(`
+    WITH twice AS (SELECT DISTINCT split_part(native_id, chr(31), 1) AS id, window_start, window_end
+        FROM again WHERE fate = 'duplicate'),
+      places AS (${places.join(' UNION ALL ')}),
+      found AS (SELECT places.* FROM places JOIN twice USING (id, window_start, window_end)),
+      numbered AS (SELECT *,
+        row_number() OVER same AS nth,
+        first_value(file) OVER same AS first_file, first_value(record) OVER same AS first_record
+        FROM found WINDOW same AS (PARTITION BY id, window_start, window_end ORDER BY file, record))
+    SELECT file, record, first_file, first_record FROM numbered WHERE nth > 1
+    ORDER BY file, record LIMIT ${LISTED}`);
+  await db.run('SET preserve_insertion_order = false');
+  const lineOf = (file: unknown, record: unknown): number =>
+    Number(record) + (files[Number(file)].text === null ? 0 : 1);
+  for (const { file, record, first_file, first_record } of rows) {
+    const where = file === first_file ? '' : ` of ${files[Number(first_file)].path}`;
+    imported.repeated.push({
+      file: files[Number(file)].path,
+      line: lineOf(file, record),
+      reason: `repeats line ${lineOf(first_file, first_record)}${where}`,
+    });
+  }
 }
 
 /**
- * Slurm and OpenCost on one cluster see the same hours. Where charges pay for them, Slurm's rows
- * allocate, being finer; where none do, OpenCost's rows count, having a price of their own.
+ * Sources with a price of their own (OpenCost) and without (Slurm) on one cluster see the same
+ * hours. Where charges pay for them, the rows without a price allocate, being finer; where none do,
+ * those with a price count.
  */
-async function dropTwoSources(db: Database, imported: Imported): Promise<void> {
-  const both =
-    await db.rows(`SELECT cluster, kind, min(window_start) FILTER (source = 'slurm')::VARCHAR AS s0, max(window_end) FILTER (source = 'slurm')::VARCHAR AS s1,
-      min(window_start) FILTER (source = 'opencost')::VARCHAR AS o0, max(window_end) FILTER (source = 'opencost')::VARCHAR AS o1
-    FROM usage_rows WHERE kind IN ('gpu', 'cpu') GROUP BY cluster, kind HAVING count(DISTINCT source) FILTER (source IN ('slurm', 'opencost')) = 2`);
+async function dropTwoSources(
+  db: Database,
+  imported: Imported,
+  files: readonly UsageFile[],
+): Promise<void> {
+  const named = (money: Importer['money']) => [
+    ...new Set(files.filter((f) => f.importer.money === money).map((f) => f.importer.name)),
+  ];
   const hasCharges = imported.charges.length > 0;
-  const dropped = hasCharges ? 'opencost' : 'slurm';
-  for (const { cluster, kind, s0, s1, o0, o1 } of both) {
-    const [from, to] = (hasCharges ? [s0, s1] : [o0, o1]).map(String);
-    const where = `source = '${dropped}' AND cluster = ${text(String(cluster))} AND kind = ${text(String(kind))} AND window_start >= ${text(from)}::TIMESTAMP AND window_end <= ${text(to)}::TIMESTAMP`;
+  for (const unpriced of named('none'))
+    for (const priced of named('own'))
+      await dropHours(db, imported, hasCharges ? priced : unpriced, hasCharges ? unpriced : priced);
+}
+
+async function dropHours(
+  db: Database,
+  imported: Imported,
+  dropped: string,
+  kept: string,
+): Promise<void> {
+  const range = (bound: string, source: string) =>
+    `${bound} FILTER (source = ${text(source)})::VARCHAR`;
+  const both = await db.rows(`SELECT cluster, kind,
+      ${range('min(window_start)', kept)} AS a, ${range('max(window_end)', kept)} AS b
+    FROM usage_rows WHERE kind IN ('gpu', 'cpu') AND source IN (${text(dropped)}, ${text(kept)})
+    GROUP BY cluster, kind HAVING count(DISTINCT source) = 2`);
+  for (const { cluster, kind, a, b } of both) {
+    const where = `source = ${text(dropped)} AND cluster = ${text(String(cluster))} AND kind = ${text(String(kind))} AND window_start >= ${text(String(a))}::TIMESTAMP AND window_end <= ${text(String(b))}::TIMESTAMP`;
     const [{ n }] = await db.rows(`SELECT count(*) AS n FROM usage_rows WHERE ${where}`);
     if (Number(n) === 0) continue;
     await db.run(`DELETE FROM usage_rows WHERE ${where}`);
     imported.notes.push(
-      `${n} ${kind} rows of ${dropped === 'slurm' ? 'Slurm' : 'OpenCost'} on cluster ${String(cluster) || '(unnamed)'} are hours that ${hasCharges ? 'Slurm' : 'OpenCost'} counts as well; they are billed once.`,
+      `${n} ${kind} rows of ${dropped} on cluster ${String(cluster) || '(unnamed)'} are hours that ${kept} counts as well; they are billed once.`,
     );
   }
 }

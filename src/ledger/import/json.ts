@@ -7,44 +7,73 @@
  * `0.30`.
  */
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
 import { UserError } from '../../base/errors.js';
 import { jsonErrorPlace } from '../../base/json.js';
+import type { Fields } from './importer.js';
 import { csvLine, type TextFormat } from './text.js';
 
-/** JavaScript strings end near 512 MiB. */
-const MAX_BYTES = 400e6;
+/** A parsed document takes several times its size in memory. */
+const MAX_BYTES = 200e6;
+/** Deeper documents are no export, and would take a reader's stack. */
+const MAX_DEPTH = 64;
 
-const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+/** Python writes NaN and Infinity, which JSON lacks. */
+const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|NaN|-?Infinity/g;
 
-/**
- * Parsed JSON in which every number is a string of its digits. @throws UserError (data) that says
- * where it is broken.
- */
-export function readExactJson(path: string): unknown {
-  if (statSync(path).size > MAX_BYTES) {
-    throw new UserError(
-      'data',
-      `${path}: JSON of more than ${MAX_BYTES / 1e6} MB; export CSV (sacct --parsable2) instead`,
-      path,
-    );
+const exact = (content: string): unknown =>
+  JSON.parse(
+    content.replace(STRING_OR_NUMBER, (token) => (token[0] === '"' ? token : `"${token}"`)),
+  );
+
+function depthOf(content: string): number {
+  let [depth, most, quoted] = [0, 0, false];
+  for (let i = 0; i < content.length; i++) {
+    const code = content.charCodeAt(i);
+    if (quoted) {
+      if (code === 92) i++;
+      else if (code === 34) quoted = false;
+    } else if (code === 34) quoted = true;
+    else if (code === 123 || code === 91) most = Math.max(most, ++depth);
+    else if (code === 125 || code === 93) depth--;
   }
-  const content = readFileSync(path, 'utf8').replace(/^\ufeff/, '');
-  try {
-    JSON.parse(content);
-    return JSON.parse(
-      content.replace(STRING_OR_NUMBER, (token) => (token[0] === '"' ? token : `"${token}"`)),
-    );
-  } catch {
-    const { line, column } = jsonErrorPlace(content);
-    throw new UserError(
-      'data',
-      `${path}: not JSON: line ${line}, column ${column}; export it again`,
-      path,
-    );
-  }
+  return most;
 }
 
-export type Fields = Record<string, string | null>;
+/**
+ * Parsed JSON in which every number is a string of its digits. Lines of JSON (NDJSON) become a
+ * list.
+ * @throws UserError (data) that tells where it is broken
+ */
+export function readExactJson(path: string): unknown {
+  const refuse = (why: string) => new UserError('data', `${path}: ${why}`, path);
+  const tooLarge = `JSON of more than ${MAX_BYTES / 1e6} MB; export CSV (sacct --parsable2) instead`;
+  if (statSync(path).size > MAX_BYTES) throw refuse(tooLarge);
+  let bytes = readFileSync(path);
+  if (bytes[0] === 0x1f && bytes[1] === 0x8b) {
+    try {
+      bytes = gunzipSync(bytes, { maxOutputLength: MAX_BYTES });
+    } catch (error) {
+      const large = (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE';
+      throw refuse(large ? tooLarge : 'gzip that is broken; export it again');
+    }
+  }
+  const content = bytes.toString('utf8').replace(/^\ufeff/, '');
+  if (depthOf(content) > MAX_DEPTH)
+    throw refuse(`JSON nested deeper than ${MAX_DEPTH}; no export is`);
+  try {
+    return exact(content);
+  } catch {
+    const lines = content.split('\n').filter((line) => line.trim() !== '');
+    try {
+      if (lines.length > 1 && lines.every((line) => /^\s*[{[]/.test(line))) return lines.map(exact);
+    } catch {
+      // Not lines of JSON either: the message is that of the document.
+    }
+    const { line, column } = jsonErrorPlace(content);
+    throw refuse(`not JSON: line ${line}, column ${column}; export it again`);
+  }
+}
 
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);

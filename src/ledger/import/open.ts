@@ -1,27 +1,26 @@
 /**
- * @file Which kind of usage file a path holds, told by its content and not by its name.
+ * @file Which kind of usage file a path holds, told by its content and not by its name; a file that
+ * is none is refused with the message that is in it.
  */
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../../base/errors.js';
-import type { Rules } from '../book/allocation-rules.js';
 import { type Database, fileLiteral, name, QueryError } from './duckdb.js';
-import { focusSql, focusTypes, isFocusHeader, missingInFocus } from './focus.js';
-import { type Fields, FLAT, isObject, RECORD, readExactJson, writeFlat } from './json.js';
+import type { Columns, Fields, Head, Importer, Malformed, UsageFile } from './importer.js';
+import { FLAT, RECORD, readExactJson, writeFlat } from './json.js';
+import { describeText, errorInJson, isQueue } from './problem.js';
 import {
-  allocationsIn,
-  isOpenCostAnswer,
-  isOpenCostHeader,
-  openCostFields,
-  openCostSql,
-} from './opencost.js';
-import { isSlurmHeader, missingInSlurm, slurmFields, slurmSql } from './slurm.js';
-import type { Columns, Format, Malformed, SourceSql, UsageFile } from './source.js';
-import { csvScan, headerOf, readHead, type TextFormat, uniqueNames } from './text.js';
+  checkExpansion,
+  csvScan,
+  headerOf,
+  readHead,
+  type TextFormat,
+  uniqueNames,
+} from './text.js';
 
-const EXPECTED =
-  'sacct --parsable2, sacct --json, OpenCost allocations (JSON, CSV) or a FOCUS export (CSV, Parquet)';
+/** More columns than any export has; each costs the database time. */
+const MAX_COLUMNS = 2000;
 
 export function sha256Of(path: string): Promise<string> {
   return new Promise((done, fail) => {
@@ -33,63 +32,106 @@ export function sha256Of(path: string): Promise<string> {
   });
 }
 
+/** What it takes to open a file. */
+export interface Opening {
+  db: Database;
+  path: string;
+  index: number;
+  importers: readonly Importer[];
+  /** The section of an importer in the rules. */
+  optionsOf(importer: Importer): unknown;
+  /** True where further files are billed. */
+  several: boolean;
+}
+
 /**
  * @throws UserError (data, with the file as its field) when there is no such file or it is of no
  * known kind.
  */
-export async function openUsageFile(
-  db: Database,
-  path: string,
-  index: number,
-  rules: Rules,
-): Promise<UsageFile> {
-  const open: Opening = {
-    db,
-    path,
-    index,
-    rules,
-    base: { index, path, bytes: statSync(path).size },
-  };
+export async function openUsageFile(open: Opening): Promise<UsageFile> {
+  const { path } = open;
   const { bytes, gzip } = headOf(path);
   if (bytes.subarray(0, 4).toString('latin1') === 'PAR1') return openParquet(open);
-  const head = bytes.toString('utf8');
-  const first = head.replace(/^\ufeff/, '').trimStart()[0];
-  if ((first === '{' || first === '[') && !gzip) return openJson(open);
-  return openText(open, head, gzip);
-}
-
-interface Opening {
-  db: Database;
-  path: string;
-  index: number;
-  rules: Rules;
-  base: Pick<UsageFile, 'index' | 'path' | 'bytes'>;
+  const head = textOf(bytes, path);
+  const first = head.trimStart()[0];
+  if (first === '{' || first === '[') return openJson(open);
+  const opened = openText(open, head, gzip);
+  if (gzip) {
+    try {
+      await checkExpansion(path);
+    } catch (error) {
+      throw refusal(path, `${(error as Error).message}; export it again`);
+    }
+  }
+  return opened;
 }
 
 export function demandFile(path: string): void {
-  if (!existsSync(path)) throw new UserError('data', `${path}: no such file; check the path`, path);
-  if (!statSync(path).isFile())
-    throw new UserError('data', `${path}: not a file; name the files in it`, path);
+  if (!existsSync(path)) throw refusal(path, 'no such file; check the path');
+  if (!statSync(path).isFile()) throw refusal(path, 'not a file; name the files in it');
 }
+
+const refusal = (path: string, why: string): UserError =>
+  new UserError('data', `${path}: ${why}`, path);
 
 function headOf(path: string): ReturnType<typeof readHead> {
   try {
     return readHead(path);
   } catch (error) {
-    throw new UserError('data', `${path}: cannot be read: ${(error as Error).message}`, path);
+    throw refusal(path, `cannot be read: ${(error as Error).message}`);
   }
 }
 
-function unknownKind(path: string, what: string): UserError {
-  return new UserError('data', `${path}: ${what}; expected ${EXPECTED}`, path);
+/** The head as text. The database reads UTF-8 alone. */
+function textOf(bytes: Buffer, path: string): string {
+  const [a, b] = bytes;
+  if ((a === 0xff && b === 0xfe) || (a === 0xfe && b === 0xff) || bytes.subarray(0, 64).includes(0))
+    throw refusal(
+      path,
+      a === 0xff || a === 0xfe ? 'text in UTF-16; save it as UTF-8' : 'not a usage file (binary)',
+    );
+  return bytes.toString('utf8').replace(/^\ufeff/, '');
 }
+
+const expected = (importers: readonly Importer[]): string =>
+  `expected ${importers.map(({ expects }) => expects).join('; ')}`;
 
 const columnsOf = (names: readonly string[]): Columns =>
   new Map(names.map((one, i) => [one.toLowerCase(), `c${i}`]));
 
+/** The importer that knows a file, with the format; null where none does. */
+function detect(
+  importers: readonly Importer[],
+  head: Head,
+): { importer: Importer; format: string } | null {
+  for (const importer of importers) {
+    const format = importer.detect(head);
+    if (format !== null) return { importer, format };
+  }
+  return null;
+}
+
+/** The parts of a file that all forms have in common. */
+function fileOf(
+  { path, index, optionsOf, several }: Opening,
+  { importer, format }: { importer: Importer; format: string },
+  names: readonly string[],
+  types: ReadonlyMap<string, string> | null,
+  rest: Pick<UsageFile, 'scan' | 'orderedScan' | 'record' | 'text'> & { early?: Malformed[] },
+): UsageFile {
+  const columns = columnsOf(names);
+  const options = optionsOf(importer);
+  const missing = importer.missing(columns, options);
+  if (missing !== null) throw refusal(path, missing);
+  const bytes = statSync(path).size;
+  const sql = importer.toSql({ columns, types, options, several });
+  return { index, path, bytes, importer, format, names, sql, early: [], ...rest };
+}
+
 // ── text ─────────────────────────────────────────────────────────────────────────────────────────
 
 function openText(open: Opening, head: string, gzip: boolean): UsageFile {
+  const { path, index, importers, optionsOf } = open;
   const formats: TextFormat[] = [
     { delimiter: '|', quote: '', gzip },
     ...[',', ';', '\t'].map((delimiter) => ({ delimiter, quote: '"', gzip })),
@@ -97,148 +139,98 @@ function openText(open: Opening, head: string, gzip: boolean): UsageFile {
   for (const text of formats) {
     const header = headerOf(head, text);
     if (header === null || header.length < 2) continue;
+    if (header.length > MAX_COLUMNS) throw refusal(path, `more than ${MAX_COLUMNS} columns`);
     const names = uniqueNames(header);
-    if (isFocusHeader(names)) return textFile(open, text, names, 'focus-csv');
-    if (isSlurmHeader(names)) return textFile(open, text, names, 'slurm-parsable');
-    if (isOpenCostHeader(names)) return textFile(open, text, names, 'opencost-csv');
+    const found = detect(importers, { form: 'text', names });
+    if (found === null) continue;
+    const given = found.importer.columnTypes?.(names, optionsOf(found.importer)) ?? {};
+    const types = Object.fromEntries(names.map((one, i) => [`c${i}`, given[one] ?? 'VARCHAR']));
+    const columns = names.map((_, i) => `c${i}`);
+    return fileOf(open, found, names, null, {
+      scan: csvScan(path, text, columns, types, String(index)),
+      orderedScan: csvScan(path, text, columns, types, `${index}_ordered`, true),
+      record: null,
+      text,
+    });
   }
-  throw unknownKind(open.path, 'not a usage file that is known here (by its first line)');
-}
-
-function textFile(open: Opening, text: TextFormat, names: string[], format: Format): UsageFile {
-  const { path, index, rules } = open;
-  const given = format === 'focus-csv' ? focusTypes(names, rules.focus.cost) : {};
-  const types = Object.fromEntries(names.map((one, i) => [`c${i}`, given[one] ?? 'VARCHAR']));
-  const columns = names.map((_, i) => `c${i}`);
-  return {
-    ...open.base,
-    format,
-    source: sourceOf(format),
-    scan: csvScan(path, text, columns, types, String(index)),
-    orderedScan: csvScan(path, text, columns, types, `${index}_ordered`, true),
-    record: null,
-    text,
-    names,
-    sql: sqlOf(open, format, columnsOf(names), null),
-    early: [],
-  };
-}
-
-function sourceOf(format: Format): UsageFile['source'] {
-  return format.startsWith('slurm')
-    ? 'slurm'
-    : format.startsWith('opencost')
-      ? 'opencost'
-      : 'focus';
-}
-
-function sqlOf(
-  open: Opening,
-  format: Format,
-  columns: Columns,
-  types: ReadonlyMap<string, string> | null,
-): SourceSql {
-  const { path, rules } = open;
-  const source = sourceOf(format);
-  const missing =
-    source === 'slurm'
-      ? missingInSlurm(columns)
-      : source === 'focus'
-        ? missingInFocus(columns, rules.focus.cost)
-        : null;
-  if (missing !== null) {
-    const how = source === 'slurm' ? 'add it to sacct --format' : 'export it again';
-    throw new UserError('data', `${path}: no column ${missing}; ${how}`, path);
-  }
-  if (source === 'slurm') return slurmSql(columns, rules.slurm.timezone);
-  return source === 'focus' ? focusSql(columns, rules.focus.cost, types) : openCostSql(columns);
+  throw refusal(path, `${describeText(head)}; ${expected(importers)}`);
 }
 
 // ── JSON ─────────────────────────────────────────────────────────────────────────────────────────
 
 function openJson(open: Opening): UsageFile {
-  const { db, path, index } = open;
+  const { db, path, index, importers } = open;
   const content = readExactJson(path);
+  const error = errorInJson(content);
+  if (error !== null) throw refusal(path, `the answer is an error: "${error}"; export it again`);
+  if (isQueue(content))
+    throw refusal(path, 'this is squeue or scontrol, which know no hours used; use sacct --json');
+  const found = detect(importers, { form: 'json', content });
+  if (found === null || found.importer.entries === undefined)
+    throw refusal(path, `JSON of another kind; ${expected(importers)}`);
   const early: Malformed[] = [];
   const entries: { record: number; fields: Fields }[] = [];
-  const refuse = (record: number, reason: string) =>
-    early.push({ file: path, line: record, reason });
-  let format: Format;
-  if (isObject(content) && Array.isArray(content.jobs)) {
-    format = 'slurm-json';
-    content.jobs.forEach((job, i) => {
-      if (isObject(job)) entries.push({ record: i + 1, fields: slurmFields(job) });
-      else refuse(i + 1, 'not a job');
-    });
-  } else if (isOpenCostAnswer(content)) {
-    format = 'opencost-json';
-    allocationsIn(content).forEach(({ key, allocation }, i) => {
-      if (isObject(allocation))
-        entries.push({ record: i + 1, fields: openCostFields(key, allocation) });
-      else refuse(i + 1, 'not an allocation');
-    });
-  } else throw unknownKind(path, 'JSON of another kind');
+  found.importer.entries(content).forEach((entry, i) => {
+    if (typeof entry.refused === 'string' && Object.keys(entry).length === 1)
+      early.push({ file: path, line: i + 1, reason: entry.refused });
+    else entries.push({ record: i + 1, fields: entry as Fields });
+  });
+  if (entries.length === 0) {
+    if (early.length > 0) throw refusal(path, `no row can be read: ${early[0].reason}`);
+    throw refusal(path, 'no rows in it; check the period that was asked for');
+  }
   const copy = join(db.folder, `flat-${index}.csv`);
   const names = uniqueNames(writeFlat(copy, entries));
   const columns = names.map((_, i) => `c${i}`);
-  const scan = csvScan(copy, FLAT, columns, {}, String(index));
-  const all = columnsOf(names);
-  // An empty answer is an answer: there was no usage. It has no columns to ask for.
-  const complete =
-    entries.length > 0
-      ? all
-      : new Map([
-          ...['jobidraw', 'start', 'elapsedraw', 'alloctres'].map(
-            (one) => [one, 'NULL::VARCHAR'] as const,
-          ),
-          ...all,
-        ]);
-  return {
-    ...open.base,
-    format,
-    source: sourceOf(format),
-    scan,
+  return fileOf(open, found, names, null, {
+    scan: csvScan(copy, FLAT, columns, {}, String(index)),
     orderedScan: csvScan(copy, FLAT, columns, {}, `${index}_ordered`, true),
     record: `TRY_CAST(c${names.indexOf(RECORD)} AS BIGINT)`,
     text: null,
-    names,
-    sql: sqlOf(open, format, complete, null),
     early,
-  };
+  });
 }
 
 // ── Parquet ──────────────────────────────────────────────────────────────────────────────────────
 
+/** A row of an export takes more than this of a Parquet file, whatever compresses it. */
+const ROWS_PER_BYTE = 4;
+
 async function openParquet(open: Opening): Promise<UsageFile> {
-  const { db, path } = open;
+  const { db, path, importers } = open;
   const file = fileLiteral(path);
   let described: { column_name: string; column_type: string }[];
+  let rows: number;
   try {
+    [{ rows }] = (await db.rows(
+      `SELECT sum(num_rows)::DOUBLE AS rows FROM parquet_file_metadata(${file})`,
+    )) as unknown as [{ rows: number }];
     described = (await db.rows(`DESCRIBE SELECT * FROM read_parquet(${file})`)) as typeof described;
   } catch (error) {
     if (error instanceof QueryError)
-      throw new UserError(
-        'data',
-        `${path}: not a Parquet file that can be read: ${error.message}`,
-        path,
-      );
+      throw refusal(path, `not a Parquet file that can be read: ${error.message}`);
     throw error;
   }
+  if (rows > Math.max(1e6, ROWS_PER_BYTE * statSync(path).size))
+    throw refusal(path, `Parquet that expands to ${rows} rows; export it again`);
   const names = described.map((one) => one.column_name);
-  if (!isFocusHeader(names)) throw unknownKind(path, 'Parquet without the columns of FOCUS');
+  if (names.length > MAX_COLUMNS) throw refusal(path, `more than ${MAX_COLUMNS} columns`);
+  const found = detect(importers, { form: 'parquet', names });
+  if (found === null) throw refusal(path, `Parquet with other columns; ${expected(importers)}`);
   const types = new Map(described.map((one) => [one.column_name.toLowerCase(), one.column_type]));
-  const columns = names.map((one, i) => `${name(one)} AS c${i}`).join(', ');
-  const scan = `(SELECT ${columns}, file_row_number AS __row FROM read_parquet(${file}, file_row_number = true))`;
-  return {
-    ...open.base,
-    format: 'focus-parquet',
-    source: 'focus',
+  // Charges are read with the file's own types, which is faster; all else is text.
+  const typed = found.importer.money === 'charge';
+  const columns = described
+    .map(({ column_name, column_type }, i) => {
+      if (typed || column_type === 'VARCHAR') return `${name(column_name)} AS c${i}`;
+      const nested = /^(MAP|STRUCT)|\[\]$/.test(column_type);
+      return `${nested ? `to_json(${name(column_name)})` : name(column_name)}::VARCHAR AS c${i}`;
+    })
+    .join(', ');
+  return fileOf(open, found, names, typed ? types : null, {
     scan: `(SELECT ${columns} FROM read_parquet(${file}))`,
-    orderedScan: scan,
+    orderedScan: `(SELECT ${columns}, file_row_number AS __row FROM read_parquet(${file}, file_row_number = true))`,
     record: '(__row + 1)',
     text: null,
-    names,
-    sql: sqlOf(open, 'focus-parquet', columnsOf(names), types),
-    early: [],
-  };
+  });
 }

@@ -1,84 +1,168 @@
 /**
- * @file OpenCost (and Kubecost): allocations from the API's JSON, or as CSV with the API's names
- * (`cpuCoreHours`,
- * `window.start`, `properties.namespace`).
+ * @file OpenCost and Kubecost: allocations and assets as the API's JSON, as CSV or Parquet with the
+ * API's names (`cpuCoreHours`, `window.start`, `properties.namespace`), and OpenCost's own CSV
+ * export (a day a row, with averages in place of hours).
  *
  * An allocation holds several resources at once, each with its own cost; it becomes one usage row a
- * resource. A cost is the sum of the cost and its adjustment, as in OpenCost's own totals. What
+ * cost. A cost is the sum of the cost and its adjustment, as in OpenCost's own totals. What
  * `totalCost` has beyond its parts is kept as `other`. There is no currency in the data: it is a
  * setting of OpenCost, stated in the rules (USD where it is not).
  */
-import { type Fields, flatten, isObject } from './json.js';
-import type { Columns, Kind, SourceSql } from './source.js';
+import { z } from 'zod';
+import {
+  type Columns,
+  type Entry,
+  type Fields,
+  type Importer,
+  isoTime,
+  type Kind,
+  type SourceSql,
+  type SqlContext,
+} from './importer.js';
+import { flatten, isObject } from './json.js';
+
+const options = z.strictObject({
+  currency: z
+    .string()
+    .regex(/^[A-Z]{3}$/, 'expected a code of ISO 4217 such as USD')
+    .optional()
+    .describe('Of the costs, as set in OpenCost.'),
+});
+type Options = z.output<typeof options>;
 
 /** `Window.Start` and `windowStart` are the same column. */
 const plain = (column: string): string => column.toLowerCase().replace(/[^a-z0-9]/g, '');
 
 const COSTS = ['cpucost', 'gpucost', 'ramcost', 'totalcost'];
+const NAMES = ['name', 'propertiesnamespace', 'namespace', 'pod', 'propertiescluster'];
 
-export function isOpenCostHeader(names: readonly string[]): boolean {
+function isOpenCostHeader(names: readonly string[]): boolean {
   const found = new Set(names.map(plain));
-  return (
-    COSTS.some((cost) => found.has(cost)) &&
-    (found.has('name') || found.has('propertiesnamespace') || found.has('namespace'))
-  );
+  return COSTS.some((cost) => found.has(cost)) && NAMES.some((one) => found.has(one));
+}
+
+// ── JSON ─────────────────────────────────────────────────────────────────────────────────────────
+
+/** Keys under which answers of different versions hold their sets. */
+const CONTAINERS = [
+  'data',
+  'sets',
+  'allocationSets',
+  'assetSets',
+  'allocations',
+  'assets',
+  'items',
+];
+
+const hasCost = (value: Record<string, unknown>): boolean =>
+  Object.entries(value).some(
+    ([key, cost]) => COSTS.includes(key.toLowerCase()) && !isObject(cost),
+  ) || 'adjustment' in value;
+
+interface Found {
+  key: string;
+  value: unknown;
+  window: unknown;
 }
 
 /**
- * The allocations in an answer of the API: `{data: [{name: allocation}]}`, lists of them,
- * Kubecost's `sets`, or one object.
+ * The allocations in an answer: `{data: [{name: allocation}]}`, lists of them, Kubecost's
+ * `data.sets[].allocations`, or one object. A set's window stands in for that of its allocations.
  */
-export function allocationsIn(answer: unknown): { key: string; allocation: unknown }[] {
-  const out: { key: string; allocation: unknown }[] = [];
-  const isAllocation = (value: unknown): boolean =>
-    isObject(value) && ('totalCost' in value || 'cpuCost' in value);
-  const visit = (value: unknown, key: string, depth: number): void => {
-    if (isAllocation(value) || depth === 0) out.push({ key, allocation: value });
-    else if (Array.isArray(value)) for (const one of value) visit(one, key, depth);
-    else if (isObject(value))
-      for (const [inner, one] of Object.entries(value)) visit(one, inner, depth - 1);
-    else if (value !== null) out.push({ key, allocation: value });
+function allocationsIn(answer: unknown): Found[] {
+  const out: Found[] = [];
+  const visit = (value: unknown, key: string, window: unknown, depth: number): void => {
+    if (isObject(value) && hasCost(value)) out.push({ key, value, window });
+    else if (depth > 8 || (typeof value !== 'object' && key !== ''))
+      out.push({ key, value, window });
+    else if (Array.isArray(value)) for (const one of value) visit(one, '', window, depth + 1);
+    else if (isObject(value)) {
+      const inside = CONTAINERS.filter((one) => typeof value[one] === 'object');
+      const own = value.window ?? window;
+      if (inside.length > 0) for (const one of inside) visit(value[one], '', own, depth + 1);
+      else for (const [name, one] of Object.entries(value)) visit(one, name, own, depth + 1);
+    } else if (value === null && key !== '') out.push({ key, value, window });
   };
-  const root = isObject(answer) && 'data' in answer ? answer.data : answer;
-  for (const set of Array.isArray(root) ? root : [root]) {
-    const inner = isObject(set) && 'allocations' in set ? set.allocations : set;
-    if (inner !== null) visit(inner, '', 2);
-  }
+  visit(answer, '', undefined, 0);
   return out;
 }
 
-export function isOpenCostAnswer(answer: unknown): boolean {
-  if (isObject(answer) && 'data' in answer) return true;
-  return allocationsIn(answer).some(
-    ({ allocation }) => isObject(allocation) && 'totalCost' in allocation,
-  );
+function detect(head: Parameters<Importer['detect']>[0]): string | null {
+  if (head.form !== 'json') {
+    if (!isOpenCostHeader(head.names)) return null;
+    return head.form === 'text' ? 'opencost-csv' : 'opencost-parquet';
+  }
+  const { content } = head;
+  const known =
+    (isObject(content) && 'data' in content) ||
+    allocationsIn(content).some(({ value }) => isObject(value) && hasCost(value));
+  return known ? 'opencost-json' : null;
 }
 
-export function openCostFields(key: string, allocation: Record<string, unknown>): Fields {
-  const labels = isObject(allocation.properties) ? allocation.properties.labels : undefined;
+function fieldsOf({ key, value, window }: Found): Entry {
+  if (!isObject(value)) return { refused: 'not an allocation' };
+  const labels = isObject(value.properties) ? value.properties.labels : value.labels;
+  const inherited: Fields = isObject(window) ? flatten({ window }) : {};
   return {
-    ...flatten(allocation),
-    ...(typeof allocation.name === 'string' && allocation.name !== '' ? {} : { name: key }),
+    ...inherited,
+    ...flatten(value),
+    ...(typeof value.name === 'string' && value.name !== '' ? {} : { name: key || null }),
     ...(isObject(labels) ? { labels: JSON.stringify(labels) } : {}),
   };
 }
 
-/** Kind, and the columns that say how much and how dear; hours in unit-hours times `perUnit`. */
-const PARTS: readonly { kind: Kind; hours: string | null; perUnit: number; cost: string }[] = [
-  { kind: 'gpu', hours: 'gpuHours', perUnit: 1, cost: 'gpuCost' },
-  { kind: 'cpu', hours: 'cpuCoreHours', perUnit: 1, cost: 'cpuCost' },
-  { kind: 'memory', hours: 'ramByteHours', perUnit: 1e9, cost: 'ramCost' },
-  { kind: 'storage', hours: 'pvByteHours', perUnit: 1e9, cost: 'pvCost' },
-  { kind: 'network', hours: null, perUnit: 1, cost: 'networkCost' },
-  { kind: 'network', hours: null, perUnit: 1, cost: 'loadBalancerCost' },
-  { kind: 'other', hours: null, perUnit: 1, cost: 'sharedCost' },
-  { kind: 'other', hours: null, perUnit: 1, cost: 'externalCost' },
+// ── SQL ──────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Cost, its kind, and the columns that hold its quantity: hours, or averages of what was held; in
+ * units times `perUnit`.
+ */
+const PARTS: readonly {
+  kind: Kind;
+  cost: string;
+  hours?: string[];
+  averages?: string[];
+  perUnit: number;
+}[] = [
+  { kind: 'gpu', cost: 'gpuCost', hours: ['gpuHours'], averages: ['gpus', 'gpuCount'], perUnit: 1 },
+  {
+    kind: 'cpu',
+    cost: 'cpuCost',
+    hours: ['cpuCoreHours'],
+    averages: ['cpuCoreRequestAverage', 'cpuCoreUsageAverage'],
+    perUnit: 1,
+  },
+  {
+    kind: 'memory',
+    cost: 'ramCost',
+    hours: ['ramByteHours'],
+    averages: [
+      'ramByteRequestAverage',
+      'ramBytesRequestAverage',
+      'ramByteUsageAverage',
+      'ramBytesUsageAverage',
+    ],
+    perUnit: 1e9,
+  },
+  { kind: 'storage', cost: 'pvCost', hours: ['pvByteHours'], averages: ['pvBytes'], perUnit: 1e9 },
+  { kind: 'network', cost: 'networkCost', perUnit: 1 },
+  { kind: 'network', cost: 'loadBalancerCost', perUnit: 1 },
+  { kind: 'other', cost: 'sharedCost', perUnit: 1 },
+  { kind: 'other', cost: 'externalCost', perUnit: 1 },
+];
+
+/** All that tells one allocation from another, beside its window and the kind of cost. */
+const IDENTITY = [
+  ...['properties.cluster', 'cluster', 'properties.providerID', 'providerID', 'properties.node'],
+  ...['node', 'properties.namespace', 'namespace', 'properties.controllerKind', 'controllerKind'],
+  ...['properties.controller', 'controllerName', 'controller', 'properties.pod', 'pod'],
+  ...['properties.container', 'container', 'type', 'name', 'labels', 'properties.labels'],
 ];
 
 /** Beyond what OpenCost's own rounding to five decimals explains. */
 const RESIDUE = '0.0001';
 
-export function openCostSql(columns: Columns): SourceSql {
+function toSql({ columns }: SqlContext<Options>): SourceSql {
   const byPlain = new Map([...columns].map(([lower, quoted]) => [plain(lower), quoted]));
   const used = new Set<string>([plain('__record')]);
   const raw = (...names: string[]): string[] =>
@@ -89,10 +173,6 @@ export function openCostSql(columns: Columns): SourceSql {
     });
   const column = (...names: string[]): string =>
     `coalesce(${[...raw(...names), 'NULL::VARCHAR'].join(', ')})`;
-  const time = (...names: string[]): string => {
-    const value = column(...names);
-    return `CASE WHEN ends_with(${value}, 'Z') OR length(${value}) <= 19 THEN TRY_CAST(${value} AS TIMESTAMP) ELSE (TRY_CAST(${value} AS TIMESTAMPTZ) AT TIME ZONE 'UTC') END`;
-  };
   const decimal = (value: string) => `TRY_CAST(${value} AS DECIMAL(38, 18))`;
   const numbers: string[] = [];
   const amount = (cost: string): string => {
@@ -102,25 +182,43 @@ export function openCostSql(columns: Columns): SourceSql {
       ? '0::DECIMAL(38, 18)'
       : terms.map((term) => `coalesce(${decimal(term)}, 0)`).join(' + ');
   };
-  const parts = PARTS.map(({ kind, hours, perUnit, cost }) => {
-    const held = hours === null ? [] : raw(hours);
-    numbers.push(...held);
-    const quanta =
-      held.length === 0
-        ? '0::BIGINT'
-        : `coalesce(TRY_CAST(round(TRY_CAST(${held[0]} AS DECIMAL(38, 9)) * ${3_600_000_000 / perUnit}) AS BIGINT), 0)`;
-    return { kind, quanta, amount: amount(cost) };
-  });
+  const long = "(date_diff('second', window_start, window_end)::DECIMAL(18, 0) / 3600)";
+  const held: string[] = [];
+  const quantaOf = ({ hours = [], averages = [], perUnit }: (typeof PARTS)[number]): string => {
+    const [stated] = raw(...hours);
+    const mean = raw(...averages);
+    const values = stated === undefined ? mean : [stated];
+    numbers.push(...values);
+    held.push(...values);
+    if (values.length === 0) return '0::BIGINT';
+    const value =
+      stated === undefined
+        ? `greatest(${mean.map((one) => `coalesce(TRY_CAST(${one} AS DOUBLE), 0)`).join(', ')}) * ${long}`
+        : `TRY_CAST(${stated} AS DECIMAL(38, 9))`;
+    return `coalesce(TRY_CAST(round(${value} * ${3_600_000_000 / perUnit}) AS BIGINT), 0)`;
+  };
+  const parts = PARTS.map((part) => ({
+    ...part,
+    quanta: quantaOf(part),
+    amount: amount(part.cost),
+  }));
   const total = column('totalCost');
   const rest = `${decimal(total)} - (${parts.map((part) => part.amount).join(' + ')})`;
   const structs = [
     ...parts.map(
       (part) =>
-        `{kind: '${part.kind}', quanta: ${part.quanta}, amount: (${part.amount})::DECIMAL(38, 18)}`,
+        `{part: '${part.cost}', kind: '${part.kind}', detail: '', quanta: ${part.quanta}, amount: (${part.amount})::DECIMAL(38, 18)}`,
     ),
-    `{kind: 'other', quanta: 0::BIGINT, amount: (CASE WHEN abs(${rest}) > ${RESIDUE} THEN ${rest} ELSE 0 END)::DECIMAL(38, 18)}`,
+    `{part: 'rest', kind: 'other', detail: '', quanta: 0::BIGINT, amount: (CASE WHEN abs(${rest}) > ${RESIDUE} THEN ${rest} ELSE 0 END)::DECIMAL(38, 18)}`,
   ];
-  const id = column('name', 'pod', 'controllerName', 'namespace', 'properties.namespace');
+  const name = column(
+    'name',
+    'container',
+    'pod',
+    'controllerName',
+    'namespace',
+    'properties.namespace',
+  );
   const cluster = column('properties.cluster', 'cluster');
   const broken = [...new Set([...numbers, total])]
     .map(
@@ -128,26 +226,60 @@ export function openCostSql(columns: Columns): SourceSql {
         `(${value} IS NOT NULL AND coalesce(abs(${decimal(value)}) >= 1000000000000000, true))`,
     )
     .join(' OR ');
-  const fields = {
-    native_id: id,
-    account: column('properties.namespace', 'namespace', 'properties.cluster', 'cluster'),
-    cluster,
-    name: id,
-    user: column('properties.controller', 'controllerName', 'controller'),
-    state: 'NULL::VARCHAR',
-    partition: column('properties.node', 'node'),
-    project: column('properties.namespace', 'namespace'),
-    service: "'opencost'",
-    resource: column('properties.providerID', 'providerID'),
-    tags: column('labels', 'properties.labels'),
-    window_start: time('start', 'window.start', 'date'),
-    window_end: time('end', 'window.end'),
-  };
+  const negative = held.map((value) => `coalesce(${decimal(value)} < 0, false)`).join(' OR ');
+  const start = isoTime(column('start', 'window.start', 'date'));
+  const end = raw('end', 'window.end');
   return {
     knows: (lower) => used.has(plain(lower)),
-    fields,
+    fields: {
+      name,
+      native_id: `concat_ws('/', ${[...raw(...IDENTITY), "''"].join(', ')})`,
+      account: column('properties.namespace', 'namespace', 'properties.cluster', 'cluster'),
+      cluster,
+      user: column('properties.controller', 'controllerName', 'controller'),
+      state: 'NULL::VARCHAR',
+      partition: column('properties.node', 'node'),
+      project: column('properties.namespace', 'namespace'),
+      service: "'opencost'",
+      resource: column('properties.providerID', 'providerID'),
+      tags: column('labels', 'properties.labels'),
+      window_start: start,
+      // OpenCost's own export has a date alone: the row is that day.
+      window_end:
+        end.length > 0 ? isoTime(column('end', 'window.end')) : 'window_start + INTERVAL 1 DAY',
+    },
     parts: `[${structs.join(', ')}]`,
     skip: 'NULL::VARCHAR',
-    bad: `CASE WHEN native_id IS NULL THEN 'no name' WHEN window_start IS NULL THEN 'no start that can be read' WHEN window_end IS NULL THEN 'no end that can be read' WHEN window_end <= window_start THEN 'end is not after start' WHEN ${broken} THEN 'a cost or a quantity is not a number' END`,
+    bad: `CASE WHEN name IS NULL THEN 'no name' WHEN window_start IS NULL THEN 'no start that can be read' WHEN window_end IS NULL THEN 'no end that can be read' WHEN window_end <= window_start THEN 'end is not after start' WHEN ${broken || 'false'} THEN 'a cost or a quantity is not a number' WHEN ${negative || 'false'} THEN 'a quantity is negative' END`,
   };
 }
+
+export const opencost: Importer<Options> = {
+  name: 'opencost',
+  formats: ['opencost-json', 'opencost-csv', 'opencost-parquet'],
+  expects: 'OpenCost or Kubecost allocations (JSON, CSV, Parquet)',
+  detect,
+  entries: (content) => allocationsIn(content).map(fieldsOf),
+  missing: (columns: Columns) => {
+    const found = new Set([...columns.keys()].map(plain));
+    return ['start', 'windowstart', 'date'].some((one) => found.has(one))
+      ? null
+      : 'no column start, window.start or Date; export it again with one';
+  },
+  toSql,
+  defaultRules: [
+    { when: { name: ['__idle__', '*/__idle__', '__idle__/*'] }, is: 'idle' },
+    { when: { project: '__idle__' }, is: 'idle' },
+    { when: { name: ['__unmounted__*', '__unallocated__*'] }, is: 'shared' },
+    { when: { project: 'kube-system' }, is: 'shared' },
+  ],
+  notes: ({ currency }) =>
+    currency !== undefined
+      ? []
+      : [
+          'OpenCost does not state its currency: USD is assumed; "opencost": {"currency": …} in the rules states it.',
+        ],
+  money: 'own',
+  currency: ({ currency }) => currency ?? 'USD',
+  options,
+};

@@ -4,11 +4,16 @@
  * The header is read here and not sniffed, so that the delimiter, the quotes and the types are ours
  * to decide: a damaged file must not be read as another kind of file.
  */
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
-import { constants, gunzipSync } from 'node:zlib';
-import { fileLiteral, name, text } from './duckdb.js';
+import { closeSync, createReadStream, openSync, readFileSync, readSync, statSync } from 'node:fs';
+import { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { constants, createGunzip, gunzipSync } from 'node:zlib';
+import { fileLiteral, text } from './duckdb.js';
 
 const HEAD_BYTES = 1 << 20;
+
+/** So much compressed text is read for the head; gzip expands it at most a thousand times. */
+const GZIP_HEAD_BYTES = 32 * 1024;
 
 /**
  * The first MB of a file, decompressed where it is gzip. @throws as `fs` does, and when gzip is
@@ -20,10 +25,33 @@ export function readHead(path: string): { bytes: Buffer; gzip: boolean } {
     const buffer = Buffer.alloc(HEAD_BYTES);
     const bytes = buffer.subarray(0, readSync(file, buffer, 0, HEAD_BYTES, 0));
     if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return { bytes, gzip: false };
-    return { bytes: gunzipSync(bytes, { finishFlush: constants.Z_SYNC_FLUSH }), gzip: true };
+    const options = { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: 64 * HEAD_BYTES };
+    const head = gunzipSync(bytes.subarray(0, GZIP_HEAD_BYTES), options);
+    return { bytes: head.subarray(0, HEAD_BYTES), gzip: true };
   } finally {
     closeSync(file);
   }
+}
+
+/** A compressed table of text is rarely a thirtieth of it; what is far less is no table. */
+const MOST_TIMES = 200;
+/** Below this, any ratio is harmless. */
+const HARMLESS_BYTES = 64e6;
+
+/**
+ * Rejects when gzip expands to far more than a table of text would (a "gzip bomb").
+ * @throws Error with the reason
+ */
+export async function checkExpansion(path: string): Promise<void> {
+  const most = Math.max(HARMLESS_BYTES, MOST_TIMES * statSync(path).size);
+  let bytes = 0;
+  const counter = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      bytes += chunk.length;
+      done(bytes > most ? new Error(`gzip that expands more than ${MOST_TIMES} times`) : null);
+    },
+  });
+  await pipeline(createReadStream(path, { highWaterMark: 1 << 18 }), createGunzip(), counter);
 }
 
 export interface TextFormat {
@@ -107,9 +135,6 @@ export function csvScan(
   return `read_csv(${fileLiteral(path)}, ${options.join(', ')})`;
 }
 
-export const columnsOf = (names: readonly string[]): Map<string, string> =>
-  new Map(names.map((column) => [column.toLowerCase(), name(column)]));
-
 /**
  * Physical lines (from 1) on which the given records begin; records count from 1 with the header.
  * They differ where a quoted field holds line breaks.
@@ -122,7 +147,9 @@ export function linesOfRecords(
   const lines = new Map<number, number>();
   const wanted = [...new Set(records)].sort((a, b) => a - b);
   if (quote === '' || wanted.length === 0) return new Map(wanted.map((record) => [record, record]));
-  const bytes = gzip ? gunzipSync(readFileSync(path)) : readFileSync(path);
+  const bytes = gzip
+    ? gunzipSync(readFileSync(path), { maxOutputLength: 2e9 })
+    : readFileSync(path);
   const mark = quote.charCodeAt(0);
   let [line, record, next, quoted] = [1, 1, 0, false];
   for (let i = 0; i <= bytes.length && next < wanted.length; i++) {

@@ -6,7 +6,7 @@
  * leaves to the provider.
  */
 import { csvCell } from '../../base/text/index.js';
-import { UNIT_OF } from '../import/source.js';
+import { UNIT_OF } from '../import/importer.js';
 import type { Statement, StatementLine } from '../statement/statement.js';
 
 function record(fields: readonly (string | number | null)[]): string {
@@ -56,6 +56,7 @@ const CATEGORIES: Record<StatementLine['kind'], string> = {
   electricity: 'Other',
   staff: 'Other',
   other: 'Other',
+  unknown: 'Compute',
 };
 
 /** The lines of the full column as FOCUS charges. */

@@ -18,7 +18,9 @@
 import type { Key, Rule, Rules } from '../book/allocation-rules.js';
 import { type ChargeGroup, sumCharges } from '../import/charges.js';
 import { type Database, openDatabase } from '../import/duckdb.js';
-import { type Imported, importUsage } from '../import/import.js';
+import { type FileReport, type Imported, importUsage } from '../import/import.js';
+import type { Importer, Malformed } from '../import/importer.js';
+import { IMPORTERS } from '../import/importers.js';
 import { Decimal } from '../money.js';
 import type { Bill } from './bill.js';
 import {
@@ -47,10 +49,11 @@ export async function computeUsageBill(
   paths: readonly string[],
   options: UsageBillOptions,
 ): Promise<Statement> {
+  const { importers = IMPORTERS } = options;
   const db = await openDatabase(options);
   try {
-    const imported = await importUsage(db, paths, options.rules);
-    return await bill(db, imported, options);
+    const imported = await importUsage(db, paths, options.rules, importers);
+    return await bill(db, imported, { ...options, importers });
   } finally {
     db.close();
   }
@@ -59,9 +62,9 @@ export async function computeUsageBill(
 async function bill(
   db: Database,
   imported: Imported,
-  options: UsageBillOptions,
+  options: UsageBillOptions & { importers: readonly Importer[] },
 ): Promise<Statement> {
-  const { rules } = options;
+  const { rules, importers } = options;
   const runLines =
     options.runs === undefined
       ? []
@@ -72,7 +75,7 @@ async function bill(
     hasCharges && line.kind === 'cpu' && line.columns.includes('full');
   const counted = runLines.filter(timed);
   await insertRuns(db, counted);
-  const groups = await usageGroups(db, rules);
+  const groups = await usageGroups(db, rules, importers);
   const used = [
     ...new Set(groups.filter((group) => weightOf(group) > 0n).map((group) => group.kind)),
   ];
@@ -107,9 +110,21 @@ async function bill(
     ...totalsOf(lines),
     rules: rulesUsed(groups, charges, imported.rules),
     allocationKeys: keysOf(charges, rules),
-    imports: { files: imported.reports, malformed: imported.malformed, refused: imported.refused },
-    notes: [...imported.notes, ...notesOf(imported, lines, rules, currency)],
+    imports: {
+      files: imported.reports,
+      malformed: inPlace(imported.malformed, imported.reports),
+      refused: imported.refused,
+      repeated: imported.repeated,
+    },
+    notes: [...imported.notes, ...notesOf(imported, lines, currency)],
   };
+}
+
+/** By file, in the order in which they were named, then by line. */
+function inPlace(rows: readonly Malformed[], files: readonly FileReport[]): Malformed[] {
+  const order = new Map(files.map(({ path }, i) => [path, i]));
+  const place = ({ file }: Malformed): number => order.get(file) ?? 0;
+  return [...rows].sort((a, b) => place(a) - place(b) || a.line - b.line);
 }
 
 function rulesUsed(
@@ -144,12 +159,7 @@ function keysOf(charges: readonly ChargeGroup[], rules: Rules): string[] {
   ];
 }
 
-function notesOf(
-  imported: Imported,
-  lines: readonly StatementLine[],
-  rules: Rules,
-  currency: string,
-): string[] {
+function notesOf(imported: Imported, lines: readonly StatementLine[], currency: string): string[] {
   const notes: string[] = [];
   const count = (of: 'malformed' | 'refused') =>
     imported.reports.reduce((total, report) => total + report[of], 0);
@@ -172,15 +182,6 @@ function notesOf(
       `${total.toFixed()} ${unit}s have no price and count as nothing; state one in the rules: "prices": {"${unit}": …}.`,
     );
   }
-  if (
-    imported.reports.some((report) => report.format.startsWith('slurm')) &&
-    rules.slurm.timezone === 'UTC'
-  ) {
-    notes.push(
-      'Slurm writes local times without a zone: UTC is assumed; "slurm": {"timezone": …} in the rules states it.',
-    );
-  }
-  if (imported.charges.length > 0) notes.push(`Charges are taken at ${rules.focus.cost}.`);
   if (currency !== 'USD') notes.push(`All amounts are in ${currency}.`);
   return notes;
 }

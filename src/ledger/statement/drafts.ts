@@ -8,7 +8,7 @@ import { ACCELERATORS } from '../../catalog/data/accelerators.js';
 import type { Key, Rule, Rules } from '../book/allocation-rules.js';
 import { defaultPriceBook, type PriceBook } from '../book/price-book.js';
 import type { ChargeGroup } from '../import/charges.js';
-import { type Kind, QUANTA_PER_HOUR, UNIT_OF } from '../import/source.js';
+import { type Importer, type Kind, QUANTA_PER_HOUR, UNIT_OF } from '../import/importer.js';
 import { Decimal, toUsd } from '../money.js';
 import type { Bill } from './bill.js';
 import type { UsageGroup } from './groups.js';
@@ -19,6 +19,8 @@ export interface UsageBillOptions {
   /** The bill of runs here, when there are any: one more source of usage. */
   runs?: Bill;
   prices?: PriceBook;
+  /** Default: those of the table. */
+  importers?: readonly Importer[];
   memoryBytes?: number;
   threads?: number;
 }
@@ -100,13 +102,9 @@ export function ownLine(
     const amount = fromAttos(left.own);
     return { ...line('price book', runs[-2 - group.rule].rule), amount, currency: 'USD' };
   }
-  if (group.source === 'opencost') {
-    const amount = fromAttos(left.own);
-    return {
-      ...line('opencost price', "OpenCost's own price, no charge covers it"),
-      amount,
-      currency: group.currency,
-    };
+  if (group.own !== 0n || group.quanta === 0n) {
+    const why = `${group.source}'s own price, no charge covers it`;
+    return { ...line('own price', why), amount: fromAttos(left.own), currency: group.currency };
   }
   const price = priceOf(group, options);
   if (price === null)
@@ -128,10 +126,11 @@ export function ownLine(
   };
 }
 
-/** Letters and digits, without the makers' words: `NVIDIA_H100-SXM` is h100sxm. */
+/** Letters and digits, without makers and MIG slices: `NVIDIA_H100-SXM_1g.10gb` is h100sxm. */
 const plain = (model: string): string =>
   model
     .toLowerCase()
+    .replace(/[_-]?\d+g\.\d+gb.*$/, '')
     .replace(/nvidia|tesla|amd|instinct/g, '')
     .replace(/[^a-z0-9]/g, '');
 

@@ -4,13 +4,14 @@
  */
 import type { Rules } from '../book/allocation-rules.js';
 import { type Database, text } from '../import/duckdb.js';
-import { type Kind, QUANTA_PER_HOUR, type Source } from '../import/source.js';
+import { type Importer, type Kind, QUANTA_PER_HOUR } from '../import/importer.js';
 import { Decimal } from '../money.js';
 import type { StatementLine } from './statement.js';
 
 /** Usage of one kind by one account, for one purpose. */
 export interface UsageGroup {
-  source: Source;
+  /** An importer's name, or `run`. */
+  source: string;
   account: string;
   rule: number;
   pool: number;
@@ -67,20 +68,27 @@ export async function insertRuns(db: Database, lines: readonly StatementLine[]):
 
 export const DIMS = ['source', 'account', 'rule', 'pool', 'kind', 'detail'] as const;
 
-export async function usageGroups(db: Database, rules: Rules): Promise<UsageGroup[]> {
+export async function usageGroups(
+  db: Database,
+  rules: Rules,
+  importers: readonly Importer[],
+): Promise<UsageGroup[]> {
+  const currencies = new Map(
+    importers.map((one) => [one.name, one.currency?.(rules.options[one.name]) ?? 'USD']),
+  );
   const rows = await db.rows(`SELECT source, account, rule, pool, kind, detail, count(*) AS n,
       sum(quanta)::VARCHAR AS quanta, sum(${ATTOS_SQL})::VARCHAR AS own,
       epoch_us(min(window_start)) AS first, epoch_us(max(window_end)) AS last
     FROM usage_rows GROUP BY ALL ORDER BY ${DIMS.join(', ')}`);
   return rows.map((row) => ({
-    source: String(row.source) as Source,
+    source: String(row.source),
     account: String(row.account),
     rule: Number(row.rule),
     pool: Number(row.pool),
     kind: String(row.kind) as Kind,
     detail: String(row.detail),
-    // Of its own price: runs are priced in dollars, and OpenCost says nothing.
-    currency: row.source === 'opencost' ? (rules.opencost?.currency ?? 'USD') : 'USD',
+    // Of the row's own price. Runs and price lists are in USD.
+    currency: currencies.get(String(row.source)) ?? 'USD',
     rows: Number(row.n),
     quanta: BigInt(String(row.quanta)),
     own: BigInt(String(row.own)),

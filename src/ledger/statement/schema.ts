@@ -2,7 +2,8 @@
  * @file The statement as a document: the schema of `reckoner bill --usage … --json`.
  */
 import { z } from 'zod';
-import { CATEGORIES, KINDS } from '../import/source.js';
+import { CATEGORIES, KINDS } from '../import/importer.js';
+import { IMPORTERS } from '../import/importers.js';
 import { STATEMENT_SCHEMA_VERSION } from './statement.js';
 
 const amount = z
@@ -13,7 +14,7 @@ const count = z.int().min(0);
 const column = z.enum(['headline', 'full']);
 const category = z.enum([
   ...CATEGORIES.filter((one) => one !== 'ignore'),
-  ...(['lost', 'discarded', 'overhead', 'owned', 'staff', 'unassigned', 'unallocated'] as const),
+  ...(['discarded', 'overhead', 'owned', 'staff', 'unassigned', 'unallocated'] as const),
 ]);
 const place = z.object({
   file: z.string(),
@@ -28,7 +29,7 @@ const line = z.object({
   category: category.describe(
     'unassigned: used, but no rule says for what. unallocated: charged, but no usage explains it.',
   ),
-  source: z.enum(['run', 'slurm', 'opencost', 'focus', 'stated']),
+  source: z.enum(['run', ...IMPORTERS.map(({ name }) => name), 'stated']),
   account: z.string(),
   what: z.string(),
   kind: z.enum(KINDS),
@@ -36,7 +37,7 @@ const line = z.object({
   unit: z.string(),
   amount,
   money: z
-    .enum(['charge', 'opencost price', 'price list', 'price book', 'stated', 'unpriced'])
+    .enum(['charge', 'own price', 'price list', 'price book', 'stated', 'unpriced'])
     .describe(
       'Where the amount comes from; own prices count only where no charge covers the time.',
     ),
@@ -51,14 +52,8 @@ const file = z.object({
   path: z.string(),
   sha256: z.string(),
   bytes: count,
-  format: z.enum([
-    'slurm-parsable',
-    'slurm-json',
-    'opencost-json',
-    'opencost-csv',
-    'focus-csv',
-    'focus-parquet',
-  ]),
+  format: z.enum(IMPORTERS.flatMap(({ formats }) => formats)),
+  source: z.enum(IMPORTERS.map(({ name }) => name)),
   rows: count,
   malformed: count,
   skipped: z.record(z.string(), count).describe('Rows that are no usage, by reason.'),
@@ -95,6 +90,7 @@ export const statementDocument = z
       files: z.array(file),
       malformed: z.array(place).describe('At most 1,000 of each file; the files have the counts.'),
       refused: z.array(place),
+      repeated: z.array(place).describe('Rows that were billed already, with what each repeats.'),
     }),
     notes: z.array(z.string()),
   })

@@ -7,7 +7,7 @@
 import type { ChargeGroup } from '../import/charges.js';
 import { type Database, text } from '../import/duckdb.js';
 import type { Imported } from '../import/import.js';
-import { type Kind, UNIT_OF } from '../import/source.js';
+import { type Importer, type Kind, UNIT_OF } from '../import/importer.js';
 import { sum } from '../money.js';
 import {
   chargeLine,
@@ -41,8 +41,12 @@ export async function allocate(
   groups: readonly UsageGroup[],
   imported: Imported,
   runs: readonly StatementLine[],
-  options: UsageBillOptions,
+  options: UsageBillOptions & { importers: readonly Importer[] },
 ): Promise<Draft[]> {
+  /** Sources whose rows have no price of their own. */
+  const unpriced = options.importers
+    .filter(({ money }) => money === 'none')
+    .map(({ name }) => name);
   const drafts: Draft[] = [];
   const allocated = new Map<string, Map<string, bigint>>();
   const covers = new Map<string, { uncovered: bigint; own: bigint }>();
@@ -76,7 +80,7 @@ export async function allocate(
       const jobs =
         hours === undefined
           ? []
-          : ofPool.filter((group) => group.kind === kind && group.source === 'slurm');
+          : ofPool.filter((group) => group.kind === kind && unpriced.includes(group.source));
       for (const group of jobs) {
         const left = group.quanta - (hours?.get(keyOf(group)) ?? 0n);
         covers.set(keyOf(group), {
@@ -85,7 +89,13 @@ export async function allocate(
         });
       }
       if (jobs.length === ofPool.filter((group) => group.kind === kind).length) continue;
-      for (const [key, left] of await uncovered(db, pool, kind, paid, jobs.length > 0))
+      for (const [key, left] of await uncovered(
+        db,
+        pool,
+        kind,
+        paid,
+        jobs.length > 0 ? unpriced : [],
+      ))
         covers.set(key, left);
     }
   }
@@ -260,7 +270,7 @@ async function uncovered(
   pool: number,
   kind: string,
   charges: readonly Period[],
-  withoutJobs: boolean,
+  without: readonly string[],
 ): Promise<Map<string, { uncovered: bigint; own: bigint }>> {
   const islands: Period[] = [];
   for (const { start, end } of [...charges].sort((a, b) => (a.start < b.start ? -1 : 1))) {
@@ -272,7 +282,7 @@ async function uncovered(
   const covered = islands
     .map(({ start, end }) => `greatest(0, least(b, ${end}) - greatest(a, ${start}))`)
     .join(' + ');
-  const inner = `SELECT *, epoch_us(window_start) AS a, epoch_us(window_end) AS b, (${covered})::HUGEINT AS paid FROM usage_rows WHERE pool = ${pool} AND kind = ${text(kind)}${withoutJobs ? " AND source <> 'slurm'" : ''}`;
+  const inner = `SELECT *, epoch_us(window_start) AS a, epoch_us(window_end) AS b, (${covered})::HUGEINT AS paid FROM usage_rows WHERE pool = ${pool} AND kind = ${text(kind)}${without.map((source) => ` AND source <> ${text(source)}`).join('')}`;
   const left = (value: string, unit = 1) =>
     `sum(CASE WHEN paid = 0 THEN ${value} WHEN paid = b - a THEN 0 ELSE ((${value} // ${unit}) * (b - a - paid)) // (b - a) * ${unit} END)::VARCHAR`;
   const rows = await db.rows(

@@ -10,16 +10,15 @@
  */
 
 import type { FileReport } from '../import/import.js';
-import type { Kind, Malformed, RuleCategory, Source } from '../import/source.js';
+import type { Kind, Malformed, RuleCategory } from '../import/importer.js';
 import { Decimal, sum } from '../money.js';
 import type { Bill } from './bill.js';
 import type { BillLine, Column } from './lines.js';
 
-export const STATEMENT_SCHEMA_VERSION = 1;
+export const STATEMENT_SCHEMA_VERSION = 2;
 
 export type Category =
   | Exclude<RuleCategory, 'ignore'>
-  | 'lost'
   | 'discarded'
   | 'overhead'
   | 'owned'
@@ -28,19 +27,14 @@ export type Category =
   | 'unallocated';
 
 /** Where a line's money comes from. */
-export type Money =
-  | 'charge'
-  | 'opencost price'
-  | 'price list'
-  | 'price book'
-  | 'stated'
-  | 'unpriced';
+export type Money = 'charge' | 'own price' | 'price list' | 'price book' | 'stated' | 'unpriced';
 
 export interface StatementLine {
   /** Whose weights it was for; empty where no rule says. */
   model: string;
   category: Category;
-  source: Source;
+  /** `run`, an importer's name, or `stated` (in the rules). */
+  source: string;
   /** Account, namespace, sub-account or run. */
   account: string;
   /** Service or stage, or what the line is. */
@@ -80,7 +74,12 @@ export interface Statement {
   /** Every rule that decided something, with what it decided. */
   rules: { rule: string; rows: number }[];
   allocationKeys: string[];
-  imports: { files: FileReport[]; malformed: Malformed[]; refused: Malformed[] };
+  imports: {
+    files: FileReport[];
+    malformed: Malformed[];
+    refused: Malformed[];
+    repeated: Malformed[];
+  };
   notes: string[];
 }
 
@@ -204,7 +203,7 @@ export function statementOfBill(bill: Bill): Statement {
     bridge: bill.bridge.map(({ what, usd }) => ({ what, amount: usd })),
     rules: [],
     allocationKeys: [bill.totals.full.allocationKey],
-    imports: { files: [], malformed: [], refused: [] },
+    imports: { files: [], malformed: [], refused: [], repeated: [] },
     notes: bill.notes,
   };
 }
