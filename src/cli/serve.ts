@@ -4,7 +4,7 @@
  */
 import { mkdirSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { UserError } from '../base/errors.js';
 import { RUNS, resolveModel } from '../checkpoints/run-folder.js';
 import {
@@ -26,12 +26,16 @@ import {
   styleFor,
   withExamples,
 } from './output.js';
+import { endWithParent, UNTIL_PARENT_EXITS } from './parent.js';
 import { BLAS, NO_BLAS, NO_NATIVE, type ProductFlags, productsOfFlags } from './products.js';
 
 interface ServeFlags extends ProductFlags {
   name?: string;
   host: string;
   port: number;
+  allowHost: string[];
+  cors: string[];
+  untilParentExits?: boolean;
   keys?: string;
   requestsPerMinute?: number;
   batch: number;
@@ -61,6 +65,18 @@ export function serveCommand(): Command {
       '127.0.0.1',
     )
     .option('--port <n>', 'port; 0 takes a free one', integerOption(0, 65535), 8080)
+    .option(
+      '--allow-host <name>',
+      'a further name that clients may call it by, as behind a proxy (repeatable); others get status 403',
+      collect,
+      [] as string[],
+    )
+    .option(
+      '--cors <origin>',
+      'pages of this origin may ask, such as https://example.org; * for all (repeatable; default: none)',
+      collectOrigin,
+      [] as string[],
+    )
     .option('--keys <file>', 'API keys, as "serve keys add" writes them')
     .option(
       '--requests-per-minute <n>',
@@ -81,6 +97,7 @@ export function serveCommand(): Command {
       numberOption(0),
       10,
     )
+    .option('--until-parent-exits', UNTIL_PARENT_EXITS)
     .addOption(NO_NATIVE)
     .addOption(BLAS)
     .addOption(NO_BLAS)
@@ -111,7 +128,7 @@ async function runServe(which: string | undefined, flags: ServeFlags): Promise<v
   const name = flags.name ?? run?.name ?? basename(resolve(folder));
   const usageFile = flags.usage === false ? null : (flags.usage ?? `${flags.runs}/${USAGE_FILE}`);
   if (usageFile !== null) mkdirSync(dirname(usageFile), { recursive: true });
-  const interrupted = interruptSignal();
+  const interrupted = flags.untilParentExits ? endWithParent(interruptSignal()) : interruptSignal();
   const service = await createService({
     folder,
     name,
@@ -122,6 +139,7 @@ async function runServe(which: string | undefined, flags: ServeFlags): Promise<v
     queue: flags.queue,
     cacheBytes: flags.cacheMb * 1024 * 1024,
     requestsPerMinute: flags.requestsPerMinute,
+    cors: flags.cors,
   });
   let server: Awaited<ReturnType<typeof listen>>;
   try {
@@ -129,6 +147,7 @@ async function runServe(which: string | undefined, flags: ServeFlags): Promise<v
       host: flags.host,
       port: flags.port,
       hasKeys: keys.length > 0,
+      allowHosts: flags.allowHost,
     });
   } catch (error) {
     await service.close(0);
@@ -159,6 +178,27 @@ async function runServe(which: string | undefined, flags: ServeFlags): Promise<v
   if (!flags.json)
     note('closing: answers that are being written may end; Ctrl-C again ends at once');
   await server.close(flags.grace);
+}
+
+const collect = (value: string, before: string[]): string[] => [...before, value];
+
+/** @throws InvalidArgumentError for what no browser sends as an origin */
+function collectOrigin(value: string, before: string[]): string[] {
+  if (value === '*') return [...before, value];
+  let origin: string | null = null;
+  try {
+    origin = new URL(value).origin;
+  } catch {
+    // Not even a URL.
+  }
+  if (
+    origin === null ||
+    origin === 'null' ||
+    !/^https?:/.test(origin) ||
+    value.replace(/\/$/, '') !== origin
+  )
+    throw new InvalidArgumentError('an origin is such as https://example.org, without a path');
+  return [...before, origin];
 }
 
 function keysCommand(): Command {

@@ -4,10 +4,12 @@
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { UserError } from '../base/errors.js';
+import { isLoopback } from '../base/hosts.js';
 import { RUNS } from '../checkpoints/run-folder.js';
 import { startStudio } from '../studio/server.js';
 import { SCHEMA_VERSION, type StudioDocument } from './documents.js';
 import { integerOption, interruptSignal, note, printDocument, withExamples } from './output.js';
+import { endWithParent, UNTIL_PARENT_EXITS } from './parent.js';
 import { packageVersion } from './version.js';
 
 interface Flags {
@@ -15,11 +17,10 @@ interface Flags {
   host: string;
   allowHost: string[];
   public?: boolean;
+  untilParentExits?: boolean;
   runs: string;
   json?: boolean;
 }
-
-const LOOPBACK = /^(127\.|localhost$|::1$)/;
 
 export function studioCommand(): Command {
   const command = new Command('studio')
@@ -36,6 +37,7 @@ export function studioCommand(): Command {
       collect,
       [] as string[],
     )
+    .option('--until-parent-exits', UNTIL_PARENT_EXITS)
     .option('--runs <folder>', 'where runs are', RUNS)
     .option('--json', 'print one ready document and nothing else')
     .action(runStudio);
@@ -46,14 +48,14 @@ const collect = (value: string, before: string[]): string[] => [...before, value
 
 async function runStudio(flags: Flags): Promise<void> {
   const { host, port, runs, allowHost } = flags;
-  if (!LOOPBACK.test(host) && !flags.public) {
+  if (!isLoopback(host) && !flags.public) {
     throw new UserError(
       'usage',
       `${host} is reached by other machines, which could start runs; add --public if that is meant`,
       '--host',
     );
   }
-  const signal = interruptSignal();
+  const signal = flags.untilParentExits ? endWithParent(interruptSignal()) : interruptSignal();
   const command = [process.execPath, fileURLToPath(new URL('./main.js', import.meta.url))];
   const studio = await startStudio({
     version: packageVersion(),

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { UserError } from '../base/errors.js';
 import { createModel, parseModelConfig } from '../models/index.js';
 import { logitsOf, logSoftmax, tinyConfig } from '../models/testing.js';
 import type { Backend } from '../tensor/backend.js';
@@ -192,12 +193,30 @@ describe('the engine', () => {
     };
     const constrained = collect(engine, {
       prompt: PROMPTS[0],
-      constraint: alternate,
+      constraint: () => alternate,
       maxTokens: 4,
     }).result;
     await finish(engine);
     expect(stopped.use.completionTokens).toBe(1);
     expect(constrained.tokens).toEqual([5, 6, 5, 6]);
+  });
+
+  it('ends a sequence whose constraint fails, and no other', async () => {
+    const engine = setUp(createReferenceBackend()).engine();
+    const fail = (): never => {
+      throw new UserError('usage', 'too much');
+    };
+    const all = { allowed: () => new Uint8Array(11).fill(1), advance: () => {} };
+    const results = [
+      fail,
+      () => ({ ...all, allowed: fail }),
+      () => ({ ...all, advance: fail }),
+      () => all,
+    ].map((constraint) => collect(engine, { prompt: PROMPTS[0], constraint, maxTokens: 4 }).result);
+    await finish(engine);
+    expect(results.map(({ stop }) => stop).slice(0, 3)).toEqual(['failed', 'failed', 'failed']);
+    expect(['eos', 'length']).toContain(results[3].stop);
+    expect(engine.stats()).toMatchObject({ running: 0, waiting: 0, busyRows: 0 });
   });
 
   it('reads a long prompt in parts while others write', async () => {

@@ -36,8 +36,8 @@ export interface DrawnToken {
   top: { id: number; logProbability: number }[];
 }
 
-/** Why a sequence ended: the model ended it, its length, or whoever asked for it. */
-export type EngineStop = 'eos' | 'length' | 'cancelled';
+/** Why a sequence ended: the model ended it, its length, the client, or its own constraint. */
+export type EngineStop = 'eos' | 'length' | 'cancelled' | 'failed';
 
 export interface EngineRequest {
   prompt: readonly number[];
@@ -49,10 +49,15 @@ export interface EngineRequest {
   choosing: Choosing;
   /** How many of the most likely tokens to report; null for no log-probabilities at all. */
   topLogProbabilities: number | null;
-  constraint: Constraint | null;
+  /**
+   * Makes the constraint when the sequence is admitted, so that those that wait take no memory.
+   * It, and the constraint, may throw a `UserError`: that sequence fails, and no other.
+   */
+  constraint: (() => Constraint) | null;
   /** Sees each token; true ends the sequence here. */
   onToken(token: DrawnToken): boolean;
-  onEnd(stop: EngineStop, use: SequenceUse): void;
+  /** @param error why it `failed` */
+  onEnd(stop: EngineStop, use: SequenceUse, error?: UserError): void;
   /**
    * Wait until this sequence has read its prompt: it is the same, and need be computed only once.
    */
@@ -111,6 +116,7 @@ const STEP_ROWS = 256;
 
 interface Active extends Sequence {
   run: Run;
+  constraint: Constraint | null;
   /** Prompt and completion. */
   tokens: number[];
   cachedTokens: number;
@@ -156,25 +162,41 @@ export function createEngine(backend: Backend, model: Model, options: EngineOpti
       const started: Active = Object.assign(sequence, {
         state: 'reading' as const,
         run,
+        constraint: null,
         tokens: [...prompt],
         cachedTokens: reused,
         drawn: 0,
         seconds: 0,
       });
       active.push(started);
+      guarded(started, () => {
+        started.constraint = started.request.constraint?.() ?? null;
+      });
     }
   }
 
-  function end(sequence: Active, stop: EngineStop): void {
+  /** Runs what a client's constraint asks for; what it throws ends its own sequence. */
+  function guarded<T>(sequence: Active, run: () => T): T | null {
+    try {
+      return run();
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      end(sequence, 'failed', error);
+      return null;
+    }
+  }
+
+  function end(sequence: Active, stop: EngineStop, error?: UserError): void {
     sequence.state = 'ended';
     prefixes.release(sequence.run);
     const { cachedTokens, drawn, seconds, request } = sequence;
-    request.onEnd(stop, {
+    const use = {
       promptTokens: request.prompt.length,
       cachedTokens,
       completionTokens: drawn,
       seconds,
-    });
+    };
+    request.onEnd(stop, use, error);
   }
 
   const uniformOf = (sequence: Active): number => {
@@ -189,7 +211,7 @@ export function createEngine(backend: Backend, model: Model, options: EngineOpti
     const logits = steps.logits(hidden);
     const ids = new Int32Array(drawing.length).fill(-1);
     const plain = drawing.map(
-      ({ request }) => isPlain(request.choosing) && request.constraint === null,
+      ({ request, constraint }) => isPlain(request.choosing) && constraint === null,
     );
     const uniforms = Float32Array.from(drawing, uniformOf);
     // Neighbours of one temperature are drawn by one call.
@@ -213,12 +235,12 @@ export function createEngine(backend: Backend, model: Model, options: EngineOpti
       ({ request }, i) => !plain[i] || request.topLogProbabilities !== null,
     );
     const host = wantsLogits.includes(true) ? await backend.read(logits) : null;
-    return drawing.map(({ request }, i) => {
+    return drawing.map((sequence, i) => {
+      const { request, constraint } = sequence;
       if (host === null || !wantsLogits[i]) return { id: ids[i], logProbability: null, top: [] };
+      const allowed = constraint === null ? null : guarded(sequence, () => constraint.allowed());
       const row = host.subarray(i * vocabulary, (i + 1) * vocabulary);
-      const id = plain[i]
-        ? ids[i]
-        : choose(row, request.choosing, request.constraint?.allowed() ?? null, uniforms[i]);
+      const id = plain[i] ? ids[i] : choose(row, request.choosing, allowed, uniforms[i]);
       if (request.topLogProbabilities === null) return { id, logProbability: null, top: [] };
       const top = topTokens(row, Math.max(1, request.topLogProbabilities));
       const logProbability = row[id] - row[top[0].id] + top[0].logProbability;
@@ -229,7 +251,8 @@ export function createEngine(backend: Backend, model: Model, options: EngineOpti
   async function step(): Promise<boolean> {
     if (stepping) throw new Error('engine: a step is running');
     admit();
-    if (active.length === 0) return false;
+    active = active.filter(({ state }) => state !== 'ended');
+    if (active.length === 0) return waiting.length > 0;
     stepping = true;
     const start = now();
     const mark = backend.mark();
@@ -297,7 +320,9 @@ export function createEngine(backend: Backend, model: Model, options: EngineOpti
     sequence.state = 'writing';
     sequence.drawn++;
     tokens.push(token.id);
-    if (!stops.has(token.id)) request.constraint?.advance(token.id);
+    if (!stops.has(token.id)) guarded(sequence, () => sequence.constraint?.advance(token.id));
+    // TypeScript does not see that the state may have changed.
+    if ((sequence.state as string) === 'ended') return;
     const stopped = request.onToken(token);
     if (sequence.state !== 'writing') return; // cancelled by the one who saw it
     if (stopped || stops.has(token.id)) end(sequence, 'eos');

@@ -8,16 +8,13 @@
 import { UserError } from '../base/errors.js';
 import type { Model } from '../models/index.js';
 import type { Backend } from '../tensor/backend.js';
+import type { ChatMessage } from '../tokenizers/chat-template.js';
 import { plainPrompt, type Tokenizer } from '../tokenizers/tokenizer.js';
 import { createEngine, type EngineStats, type Sequence, type SequenceUse } from './engine.js';
-import { Grammar, type Vocabulary, vocabularyOf } from './grammar.js';
+import { Grammar, GrammarMemory } from './grammar.js';
 import { grammarOfObject, grammarOfSchema } from './json-schema.js';
 import { StopFinder, TextStream } from './text-stream.js';
-
-export interface ChatMessage {
-  role: 'system' | 'user' | 'assistant';
-  content: string;
-}
+import { type Vocabulary, vocabularyOf } from './vocabulary.js';
 
 export interface GenerationRequest {
   input: { messages: ChatMessage[] } | { text: string } | { tokens: number[] };
@@ -35,8 +32,8 @@ export interface GenerationRequest {
   logitBias: [number, number][];
   /** How many of the most likely tokens to report at each place; null for no log-probabilities. */
   topLogProbabilities: number | null;
-  /** `object`: any JSON object; or a JSON schema. */
-  json: { kind: 'object' } | { kind: 'schema'; schema: unknown } | null;
+  /** `object`: any JSON object; or a JSON schema, as text: one that waits takes no more than that. */
+  json: { kind: 'object' } | { kind: 'schema'; text: string } | null;
 }
 
 export interface TokenReport {
@@ -60,7 +57,10 @@ export type GenerationEvent =
       reports: TokenReport[];
     }
   | { id: number; kind: 'end'; choice: number; finish: Finish; use: SequenceUse }
-  | { id: number; kind: 'refused'; message: string; field?: string };
+  /** The request is wrong; the first token need not be the first event. */
+  | { id: number; kind: 'refused'; message: string; field?: string }
+  /** The server is wrong. */
+  | { id: number; kind: 'broken'; message: string };
 
 export interface Generator {
   submit(id: number, request: GenerationRequest): void;
@@ -76,7 +76,7 @@ export interface GeneratorOptions {
   emit(event: GenerationEvent): void;
 }
 
-/** Grammars of recent schemas that are kept: their states are worth more than their size. */
+/** Grammars of recent schemas that are kept beside those in use: 3 MB each at most. */
 const KEPT_GRAMMARS = 16;
 
 /** Sizes of a cache that holds `capacity` whole contexts, but no more than `bytes`. */
@@ -99,6 +99,7 @@ export function createGenerator(
   const longest = Math.min(cacheRows, model.config.max_position_embeddings);
   const running = new Map<number, Sequence[]>();
   const grammars = new Map<string, Grammar>();
+  const memory = new GrammarMemory();
   let vocabulary: Vocabulary | null = null;
 
   function promptOf(input: GenerationRequest['input']): number[] {
@@ -125,15 +126,15 @@ export function createGenerator(
     return tokenizer.chat(input.messages);
   }
 
+  /** @throws UserError (usage) for a schema that cannot be kept to */
   function grammarOf(json: NonNullable<GenerationRequest['json']>): Grammar {
-    const key = JSON.stringify(json);
+    const key = json.kind === 'object' ? '' : json.text;
     let grammar = grammars.get(key);
     if (grammar === undefined) {
       vocabulary ??= vocabularyOf(tokenizer);
-      grammar = new Grammar(
-        json.kind === 'object' ? grammarOfObject() : grammarOfSchema(json.schema),
-        vocabulary,
-      );
+      const rules =
+        json.kind === 'object' ? grammarOfObject() : grammarOfSchema(JSON.parse(json.text));
+      grammar = new Grammar(rules, vocabulary, memory);
       if (!grammar.possible) {
         throw new UserError(
           'usage',
@@ -141,9 +142,11 @@ export function createGenerator(
           'response_format',
         );
       }
-      if (grammars.size >= KEPT_GRAMMARS) grammars.delete(grammars.keys().next().value as string);
-      grammars.set(key, grammar);
     }
+    // Most recently used last.
+    grammars.delete(key);
+    if (grammars.size >= KEPT_GRAMMARS) grammars.delete(grammars.keys().next().value as string);
+    grammars.set(key, grammar);
     return grammar;
   }
 
@@ -167,7 +170,7 @@ export function createGenerator(
         'logit_bias',
       );
     const maxTokens = Math.min(request.maxTokens ?? room, room);
-    const grammar = request.json === null ? null : grammarOf(request.json);
+    const { json } = request;
     const { temperature, topP, topK, minP } = request;
     const bias = request.logitBias.length === 0 ? null : new Map(request.logitBias);
     const sequences: Sequence[] = [];
@@ -182,7 +185,7 @@ export function createGenerator(
         choice,
         choosing: { temperature, topP, topK, minP, bias },
         topLogProbabilities: request.topLogProbabilities,
-        constraint: grammar?.constraint() ?? null,
+        constraint: json && (() => grammarOf(json).constraint()),
         after: sequences[0],
         onToken(token) {
           const ended = stops.has(token.id);
@@ -210,7 +213,14 @@ export function createGenerator(
           });
           return stopped;
         },
-        onEnd(stop, use) {
+        onEnd(stop, use, error) {
+          if (stop === 'failed') {
+            if (!running.delete(id)) return;
+            for (const other of sequences) engine.cancel(other);
+            emit({ id, kind: 'refused', message: error?.message ?? '', field: error?.field });
+            return;
+          }
+          if (!running.has(id)) return;
           if (stop === 'length') {
             const rest = finder.push(stream.end());
             const text = rest.stopped ? rest.text : rest.text + finder.end();
@@ -230,8 +240,9 @@ export function createGenerator(
       try {
         start(id, request);
       } catch (error) {
-        if (!(error instanceof UserError)) throw error;
-        emit({ id, kind: 'refused', message: error.message, field: error.field });
+        const { message } = error as Error;
+        if (error instanceof UserError) emit({ id, kind: 'refused', message, field: error.field });
+        else emit({ id, kind: 'broken', message });
       }
     },
     cancel(id) {

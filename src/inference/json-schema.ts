@@ -1,14 +1,19 @@
 /**
  * @file JSON by a schema, as a grammar: the subset of JSON Schema (draft 2020-12) that a
- * context-free grammar can hold a model to.
+ * context-free grammar can hold a model to. It has what Zod 4 writes for its types.
  *
- * Objects have the properties that are named, in their order, those not required optional, and no
- * others; arrays, strings, numbers, enums, constants, alternatives and references, also to
- * themselves. No white space but one space after a colon or a comma, if the model likes. A keyword
- * that would be ignored is refused: output that looks checked and is not helps nobody.
+ * Objects have the properties that are named, in their order, those not required optional, and
+ * others after them where the schema is open; arrays, tuples, strings by length, pattern or format,
+ * numbers by bounds, enums, constants, alternatives and references, also to themselves. Of `oneOf`
+ * one alternative is written; that no other holds too is the schema's to say. No white space but
+ * one space after a colon or a comma, if the model likes. A keyword that would be ignored is
+ * refused: output that looks checked and is not helps nobody.
  */
 import { UserError } from '../base/errors.js';
 import type { Element, Rule } from './grammar.js';
+import { DIGIT, literal, one, oneOf, RuleBuilder, refuse } from './rules.js';
+import { merged, typeOf } from './schema-merge.js';
+import { formatRule, isOfFormat, jsonCharacter, PLAIN, patternRule } from './string-pattern.js';
 
 type Json = Record<string, unknown>;
 
@@ -20,40 +25,48 @@ const ANNOTATIONS = new Set([
   'examples',
   '$schema',
   '$id',
+  'id',
   '$comment',
+  '$defs',
+  'definitions',
   'deprecated',
   'readOnly',
+  'writeOnly',
+  'contentEncoding',
+  'contentMediaType',
 ]);
 const TYPES = ['object', 'array', 'string', 'number', 'integer', 'boolean', 'null'] as const;
 type TypeName = (typeof TYPES)[number];
 
-/** What each keyword belongs to; one beside another type is refused. */
-const OF_TYPE: Record<string, TypeName> = {
-  properties: 'object',
-  required: 'object',
-  additionalProperties: 'object',
-  items: 'array',
-  minItems: 'array',
-  maxItems: 'array',
-  minLength: 'string',
-  maxLength: 'string',
+const NUMBERS: readonly TypeName[] = ['number', 'integer'];
+/** The types that each keyword belongs to; one beside other types is refused. */
+const OF_TYPE: Record<string, readonly TypeName[]> = {
+  properties: ['object'],
+  required: ['object'],
+  additionalProperties: ['object'],
+  propertyNames: ['object'],
+  minProperties: ['object'],
+  maxProperties: ['object'],
+  items: ['array'],
+  prefixItems: ['array'],
+  minItems: ['array'],
+  maxItems: ['array'],
+  minLength: ['string'],
+  maxLength: ['string'],
+  pattern: ['string'],
+  format: ['string', ...NUMBERS],
+  minimum: NUMBERS,
+  maximum: NUMBERS,
+  exclusiveMinimum: NUMBERS,
+  exclusiveMaximum: NUMBERS,
+  multipleOf: NUMBERS,
 };
 
 /** Bounds on counts are written out, rule after rule. */
-const MOST_REPEATS = 256;
-const MOST_RULES = 5000;
+const MOST_REPEATS = 4096;
 const DEEPEST = 50;
-
-const one = (character: string): Element => {
-  const point = character.codePointAt(0) as number;
-  return { ranges: [[point, point]] };
-};
-const literal = (text: string): Element[] => Array.from(text, one);
-const DIGIT: Element = { ranges: [[48, 57]] };
-const HEX: Element = { ranges: [[48, 57], [65, 70], [97, 102]] }; // biome-ignore format: pairs
-/** All but quote, backslash, control characters and halves of characters. */
-// biome-ignore format: pairs
-const UNESCAPED: Element = { ranges: [[0x20, 0x21], [0x23, 0x5b], [0x5d, 0xd7ff], [0xe000, 0x10ffff]] };
+/** Formats of numbers (OpenAPI), which bound what `type` says no further than bounds do. */
+const NUMBER_FORMATS = ['int32', 'int64', 'float', 'double'];
 
 /** @throws UserError (usage) that names the keyword and where it stands */
 export function grammarOfSchema(schema: unknown): Rule[] {
@@ -65,35 +78,27 @@ export function grammarOfObject(): Rule[] {
   return new Compiler({ type: 'object' }).rules;
 }
 
+const isJson = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
 class Compiler {
-  readonly rules: Rule[] = [];
-  private readonly named = new Map<string, number>();
+  private readonly build = new RuleBuilder();
   private depth = 0;
 
   constructor(private readonly root: unknown) {
-    this.add([]);
-    this.rules[0] = [[{ rule: this.compile(root, '') }]];
+    const whole = this.build.add([]);
+    this.build.set(whole, [[this.compile(root, '')]]);
   }
 
-  private add(rule: Rule): number {
-    if (this.rules.length >= MOST_RULES)
-      refuse('', `the schema is too large: more than ${MOST_RULES} rules`);
-    return this.rules.push(rule) - 1;
+  get rules(): Rule[] {
+    return this.build.rules;
   }
 
-  /** A rule that is made once. */
-  private once(name: string, make: (own: number) => Rule): number {
-    const known = this.named.get(name);
-    if (known !== undefined) return known;
-    const own = this.add([]);
-    this.named.set(name, own);
-    this.rules[own] = make(own);
-    return own;
-  }
-
-  private compile(schema: unknown, path: string): number {
+  private compile(schema: unknown, path: string): Element {
     if (schema === true) return this.anyValue();
+    if (schema === false) return this.build.choice();
     if (this.depth > DEEPEST) refuse('', `nested more than ${DEEPEST} deep`);
+    if (!isJson(schema)) refuse(path, 'must be an object');
     this.depth++;
     try {
       return this.compileWithin(schema, path);
@@ -102,39 +107,16 @@ class Compiler {
     }
   }
 
-  private compileWithin(schema: unknown, path: string): number {
-    if (typeof schema !== 'object' || schema === null || Array.isArray(schema))
-      refuse(path, 'must be an object');
-    const s = schema as Json;
-    const keywords = Object.keys(s).filter(
-      (key) => !ANNOTATIONS.has(key) && key !== '$defs' && key !== 'definitions',
-    );
-    const alone = (key: string): void => {
-      const other = keywords.find((keyword) => keyword !== key && keyword !== 'type');
-      if (other !== undefined) refuse(path, `${other} beside ${key} is not supported`);
-    };
+  private compileWithin(s: Json, path: string): Element {
+    const keywords = Object.keys(s).filter((key) => !ANNOTATIONS.has(key));
     if ('$ref' in s) {
-      alone('$ref');
+      const other = keywords.find((key) => key !== '$ref');
+      if (other !== undefined) refuse(path, `${other} beside $ref is not supported`);
       return this.reference(s.$ref, path);
     }
-    if ('anyOf' in s) {
-      alone('anyOf');
-      if (!Array.isArray(s.anyOf) || s.anyOf.length === 0)
-        refuse(`${path}/anyOf`, 'must be a list that is not empty');
-      return this.add(
-        (s.anyOf as unknown[]).map((part, i) => [
-          { rule: this.compile(part, `${path}/anyOf/${i}`) },
-        ]),
-      );
-    }
-    if ('enum' in s || 'const' in s) {
-      const key = 'enum' in s ? 'enum' : 'const';
-      alone(key);
-      const values = key === 'enum' ? s.enum : [s.const];
-      if (!Array.isArray(values) || values.length === 0)
-        refuse(`${path}/enum`, 'must be a list that is not empty');
-      return this.add((values as unknown[]).map((value) => literal(JSON.stringify(value))));
-    }
+    for (const key of ['allOf', 'anyOf', 'oneOf'] as const)
+      if (key in s) return this.combined(s, key, path);
+    if ('enum' in s || 'const' in s) return this.values(s, keywords, path);
     const types = 'type' in s ? (Array.isArray(s.type) ? s.type : [s.type]) : null;
     if (types === null && keywords.length === 0) return this.anyValue();
     if (types === null)
@@ -145,192 +127,406 @@ class Compiler {
     }
     for (const key of keywords) {
       if (key === 'type') continue;
-      if (!(key in OF_TYPE)) refuse(path, `the keyword ${key} is not supported`);
-      if (!(types as unknown[]).includes(OF_TYPE[key]))
-        refuse(path, `${key} is for the type ${OF_TYPE[key]}`);
+      if (!Object.hasOwn(OF_TYPE, key)) refuse(path, `the keyword ${key} is not supported`);
+      if (!OF_TYPE[key].some((type) => (types as unknown[]).includes(type)))
+        refuse(path, `${key} is for the type ${OF_TYPE[key].join(' or ')}`);
     }
-    return this.add((types as TypeName[]).map((type) => [{ rule: this.ofType(type, s, path) }]));
+    return this.build.choice(...(types as TypeName[]).map((type) => [this.ofType(type, s, path)]));
   }
 
-  private reference(ref: unknown, path: string): number {
-    if (typeof ref !== 'string' || !(ref === '#' || ref.startsWith('#/'))) {
-      refuse(`${path}/$ref`, 'only references within the schema (#/…) are supported');
+  /** `allOf`: what all say together. `anyOf`, `oneOf`: what the schema says beside each of them. */
+  private combined(s: Json, key: 'allOf' | 'anyOf' | 'oneOf', path: string): Element {
+    const { [key]: parts, ...rest } = s;
+    if (!Array.isArray(parts) || parts.length === 0)
+      refuse(`${path}/${key}`, 'must be a list that is not empty');
+    const beside = Object.keys(rest).some((name) => !ANNOTATIONS.has(name));
+    const list = parts as unknown[];
+    const within = (part: unknown, i: number): unknown => {
+      const at = `${path}/${key}/${i}`;
+      if (part === true || !isJson(part)) return part;
+      return '$ref' in part && Object.keys(part).length === 1 ? this.target(part.$ref, at) : part;
+    };
+    if (key === 'allOf') {
+      if (list.length === 1 && !beside) return this.compile(list[0], `${path}/allOf/0`);
+      return this.compile(merged([rest, ...list.map(within)], ANNOTATIONS, path), path);
     }
-    return this.once(`$ref ${ref}`, () => {
-      let target: unknown = this.root;
-      for (const part of (ref as string).split('/').slice(1)) {
-        const key = decodeURIComponent(part).replaceAll('~1', '/').replaceAll('~0', '~');
-        const inside = typeof target === 'object' && target !== null && Object.hasOwn(target, key);
-        if (!inside) refuse(`${path}/$ref`, `there is nothing at ${ref}`);
-        target = (target as Json)[key];
-      }
-      return [[{ rule: this.compile(target, (ref as string).slice(1)) }]];
+    return this.build.choice(
+      ...list.map((part, i) => {
+        const at = `${path}/${key}/${i}`;
+        const own = beside ? merged([rest, within(part, i)], ANNOTATIONS, at) : part;
+        return [this.compile(own, at)];
+      }),
+    );
+  }
+
+  private values(s: Json, keywords: readonly string[], path: string): Element {
+    const key = 'enum' in s ? 'enum' : 'const';
+    const other = keywords.find((keyword) => keyword !== key && keyword !== 'type');
+    if (other !== undefined) refuse(path, `${other} beside ${key} is not supported`);
+    const values = key === 'enum' ? s.enum : [s.const];
+    if (!Array.isArray(values) || values.length === 0)
+      refuse(`${path}/enum`, 'must be a list that is not empty');
+    const types = 'type' in s ? [s.type].flat() : null;
+    const fitting = (values as unknown[]).filter((value) => {
+      if (types === null) return true;
+      return types.some(
+        (type) => type === typeOf(value) || (type === 'number' && typeOf(value) === 'integer'),
+      );
     });
+    return this.build.words(fitting.map((value) => JSON.stringify(value)));
   }
 
-  private ofType(type: TypeName, s: Json, path: string): number {
+  /** What a reference points to. */
+  private target(ref: unknown, path: string): unknown {
+    if (typeof ref !== 'string' || !(ref === '#' || ref.startsWith('#/')))
+      refuse(`${path}/$ref`, 'only references within the schema (#/…) are supported');
+    let target: unknown = this.root;
+    for (const part of (ref as string).split('/').slice(1)) {
+      let key = part;
+      try {
+        key = decodeURIComponent(part);
+      } catch {
+        // A percent sign that escapes nothing stands for itself.
+      }
+      key = key.replaceAll('~1', '/').replaceAll('~0', '~');
+      const inside = typeof target === 'object' && target !== null && Object.hasOwn(target, key);
+      if (!inside) refuse(`${path}/$ref`, `there is nothing at ${ref}`);
+      target = (target as Json)[key];
+    }
+    return target;
+  }
+
+  private reference(ref: unknown, path: string): Element {
+    const target = this.target(ref, path);
+    return this.build.once(`$ref ${ref}`, () => [[this.compile(target, (ref as string).slice(1))]]);
+  }
+
+  private ofType(type: TypeName, s: Json, path: string): Element {
+    const { build } = this;
     if (type === 'object') return this.object(s, path);
     if (type === 'array') return this.array(s, path);
     if (type === 'string') return this.string(s, path);
-    if (type === 'boolean') return this.once('boolean', () => [literal('true'), literal('false')]);
-    if (type === 'null') return this.once('null', () => [literal('null')]);
-    return type === 'integer' ? this.integer() : this.number();
+    if (type === 'boolean') return build.once('boolean', () => [literal('true'), literal('false')]);
+    if (type === 'null') return build.once('null', () => [literal('null')]);
+    return this.number(type, s, path);
   }
 
-  private digits(): number {
-    return this.once('digits', (own) => [[], [DIGIT, { rule: own }]]);
-  }
+  // ── numbers ────────────────────────────────────────────────────────────────────────────────────
 
-  private integer(): number {
-    return this.once('integer', () => {
-      const whole = this.add([[one('0')], [{ ranges: [[49, 57]] }, { rule: this.digits() }]]);
-      return [[{ rule: whole }], [one('-'), { rule: whole }]];
-    });
-  }
-
-  private number(): number {
-    return this.once('number', () => {
-      const fraction = this.add([[], [one('.'), DIGIT, { rule: this.digits() }]]);
-      const sign = this.add([[], [one('-')], [one('+')]]);
-      const letter = this.add([[one('e')], [one('E')]]);
-      const exponent = this.add([
-        [],
-        [{ rule: letter }, { rule: sign }, DIGIT, { rule: this.digits() }],
-      ]);
-      return [[{ rule: this.integer() }, { rule: fraction }, { rule: exponent }]];
-    });
-  }
-
-  private character(): number {
-    return this.once('character', () => {
-      const simple = this.add([...'"\\/bfnrt'].map((character) => [one(character)]));
-      return [
-        [UNESCAPED],
-        [one('\\'), { rule: simple }],
-        [one('\\'), one('u'), HEX, HEX, HEX, HEX],
-      ];
-    });
-  }
-
-  private string(s: Json, path: string): number {
-    const character: Element = { rule: this.character() };
-    if (s.minLength === undefined && s.maxLength === undefined) {
-      return this.once('string', () => {
-        const rest = this.once('characters', (own) => [[], [character, { rule: own }]]);
-        return [[one('"'), { rule: rest }, one('"')]];
-      });
-    }
-    const repeated = this.repeat(
-      [character],
-      [character],
-      count(s.minLength, 0, `${path}/minLength`),
-      limit(s.maxLength, `${path}/maxLength`),
+  private number(type: 'number' | 'integer', s: Json, path: string): Element {
+    const { multipleOf, format } = s;
+    if (multipleOf !== undefined && !(multipleOf === 1 && type === 'integer'))
+      refuse(`${path}/multipleOf`, 'must be 1, of an integer');
+    if (format !== undefined && !NUMBER_FORMATS.includes(format as string) && s.type === type)
+      refuse(`${path}/format`, `must be ${NUMBER_FORMATS.join(', ')} for the type ${type}`);
+    const bound = (key: string): number | null => {
+      const value = s[key];
+      if (value === undefined) return null;
+      if (typeof value !== 'number' || !Number.isFinite(value))
+        refuse(`${path}/${key}`, 'must be a number');
+      if (type === 'number' && !Number.isInteger(value))
+        refuse(`${path}/${key}`, 'must be a whole number');
+      return value as number;
+    };
+    const [low, high] = [bound('minimum'), bound('maximum')];
+    const [above, below] = [bound('exclusiveMinimum'), bound('exclusiveMaximum')];
+    if ([low, high, above, below].every((value) => value === null))
+      return type === 'integer' ? this.integer() : this.anyNumber();
+    // The last whole numbers within both kinds of bounds.
+    const least = larger(
+      low === null ? null : ceil(low),
+      above === null ? null : floor(above) + 1n,
     );
-    return this.add([[one('"'), { rule: repeated }, one('"')]]);
+    const most = smaller(
+      high === null ? null : floor(high),
+      below === null ? null : ceil(below) - 1n,
+    );
+    const whole = this.build.integers(least, most);
+    if (type === 'integer') return whole;
+    return this.build.choice([whole, this.zeros()], ...this.fractions(low, high, above, below));
   }
 
-  /** From `low` to `high` times: the first one `first`, those after it `next`. */
-  private repeat(first: Element[], next: Element[], low: number, high: number | null): number {
-    let rest: number;
-    let done: number;
-    if (high === null) {
-      rest = this.add([]);
-      this.rules[rest] = [[], [...next, { rule: rest }]];
-      done = Math.max(low, 1);
-    } else {
-      if (high < low) return this.add([]);
-      rest = this.add([[]]);
-      done = high;
+  /** Whole numbers with a fraction after them, within bounds that are whole numbers. */
+  private fractions(
+    low: number | null,
+    high: number | null,
+    above: number | null,
+    below: number | null,
+  ): Element[][] {
+    const { build } = this;
+    const from = larger(low === null ? null : BigInt(low), above === null ? null : BigInt(above));
+    const to = smaller(high === null ? null : BigInt(high), below === null ? null : BigInt(below));
+    const some = build.once('fraction', () => [
+      [one('.'), build.times(one('0'), 0, null), oneOf([[49, 57]]), build.anyDigits()],
+    ]);
+    const out: Element[][] = [];
+    // Towards zero: n.5 lies between n and n + 1, and −n.5 between −n − 1 and −n.
+    if (to === null || to > 0n) {
+      const first = from === null || from < 0n ? 0n : from;
+      const last = to === null ? null : to - 1n;
+      if (last === null || last >= first) out.push([build.integers(first, last), some]);
     }
-    // rest: what may follow when `done` have come.
-    for (let i = done; i > 0; i--) {
-      const alternatives: Rule = [[...(i === 1 ? first : next), { rule: rest }]];
-      if (i - 1 >= low) alternatives.unshift([]);
-      rest = this.add(alternatives);
+    if (from === null || from < 0n) {
+      const first = to === null || to > 0n ? 0n : -to;
+      const last = from === null ? null : -from - 1n;
+      if (last === null || last >= first) out.push([one('-'), build.integers(first, last), some]);
     }
-    return rest;
+    return out;
   }
+
+  /** `.0`, which changes nothing. */
+  private zeros(): Element {
+    return this.build.once('zeros', () => [[], [one('.'), this.build.times(one('0'), 1, null)]]);
+  }
+
+  private integer(): Element {
+    return this.build.once('integer', () => {
+      const whole = this.build.integers(0n, null);
+      return [[whole], [one('-'), whole]];
+    });
+  }
+
+  private anyNumber(): Element {
+    const { build } = this;
+    return build.once('number', () => {
+      const fraction = build.choice([], [one('.'), DIGIT, build.anyDigits()]);
+      const sign = build.choice([], [one('-')], [one('+')]);
+      const letter = build.choice([one('e')], [one('E')]);
+      const exponent = build.choice([], [letter, sign, DIGIT, build.anyDigits()]);
+      return [[this.integer(), fraction, exponent]];
+    });
+  }
+
+  // ── strings ────────────────────────────────────────────────────────────────────────────────────
+
+  private character(): Element {
+    const { build } = this;
+    const hex = oneOf([[48, 57], [65, 70], [97, 102]]); // biome-ignore format: pairs
+    return build.once('character', () => [
+      [oneOf(PLAIN)],
+      [one('\\'), build.choice(...[...'"\\/bfnrt'].map((character) => [one(character)]))],
+      [one('\\'), one('u'), hex, hex, hex, hex],
+    ]);
+  }
+
+  private string(s: Json, path: string): Element {
+    const { build } = this;
+    const { pattern, format, minLength, maxLength } = s;
+    const quoted = (inside: Element): Element => build.choice([one('"'), inside, one('"')]);
+    const beside = ['minLength', 'maxLength'].find((key) => s[key] !== undefined);
+    const form = pattern === undefined ? format : pattern;
+    if (form === undefined && beside === undefined)
+      return build.once('string', () => [
+        [one('"'), build.times(this.character(), 0, null), one('"')],
+      ]);
+    if (form === undefined) {
+      const low = count(minLength, 0, `${path}/minLength`);
+      const high = limit(maxLength, `${path}/maxLength`);
+      return build.once(`string ${low} ${high}`, () => [
+        [one('"'), build.times(this.character(), low, high), one('"')],
+      ]);
+    }
+    if (beside !== undefined)
+      refuse(
+        path,
+        `${beside} beside ${pattern === undefined ? 'format' : 'pattern'} is not supported`,
+      );
+    if (pattern === undefined) return quoted(formatRule(build, format, `${path}/format`));
+    if (typeof pattern !== 'string') refuse(`${path}/pattern`, 'must be a text');
+    try {
+      return quoted(patternRule(build, pattern as string, `${path}/pattern`));
+    } catch (error) {
+      // Zod writes a pattern beside each format; where that looks around, the format says the same.
+      if (!(error instanceof UserError) || format === undefined || !isOfFormat(pattern))
+        throw error;
+      return quoted(formatRule(build, format, `${path}/format`));
+    }
+  }
+
+  // ── arrays ─────────────────────────────────────────────────────────────────────────────────────
 
   private gap(): Element {
-    return { rule: this.once('gap', () => [[], [one(' ')]]) };
+    return this.build.once('gap', () => [[], [one(' ')]]);
   }
 
-  private array(s: Json, path: string): number {
-    const item: Element = {
-      rule: s.items === undefined ? this.anyValue() : this.compile(s.items, `${path}/items`),
-    };
-    const low = count(s.minItems, 0, `${path}/minItems`);
-    const items = this.repeat(
-      [item],
-      [one(','), this.gap(), item],
-      low,
-      limit(s.maxItems, `${path}/maxItems`),
+  private array(s: Json, path: string): Element {
+    const { build } = this;
+    const first = s.prefixItems ?? [];
+    if (!Array.isArray(first)) refuse(`${path}/prefixItems`, 'must be a list');
+    const prefix = (first as unknown[]).map((part, i) =>
+      this.compile(part, `${path}/prefixItems/${i}`),
     );
-    return this.add([[one('['), { rule: items }, one(']')]]);
+    const low = count(s.minItems, 0, `${path}/minItems`);
+    const high = limit(s.maxItems, `${path}/maxItems`);
+    const comma = [one(','), this.gap()];
+    // A tuple is written whole, and no longer than it says.
+    const closed = s.items === false || (prefix.length > 0 && s.items === undefined);
+    const shown = high === null ? prefix : prefix.slice(0, high);
+    const items = shown.flatMap((item, i) => (i === 0 ? [item] : [...comma, item]));
+    const most = closed ? 0 : high === null ? null : high - shown.length;
+    const least = Math.max(0, low - shown.length);
+    if (most === 0 && least === 0) return build.choice([one('['), ...items, one(']')]);
+    const item =
+      s.items === undefined || s.items === false
+        ? this.anyValue()
+        : this.compile(s.items, `${path}/items`);
+    const start = shown.length === 0 ? [item] : [...comma, item];
+    const rest = build.repeat(start, [...comma, item], least, most);
+    return build.choice([one('['), ...items, rest, one(']')]);
   }
 
-  private object(s: Json, path: string): number {
-    const { properties = {}, required = [], additionalProperties } = s;
-    if (typeof properties !== 'object' || properties === null || Array.isArray(properties)) {
-      refuse(`${path}/properties`, 'must be an object');
-    }
-    if (!Array.isArray(required) || required.some((name) => typeof name !== 'string')) {
-      refuse(`${path}/required`, 'must be a list of names');
-    }
-    const names = Object.keys(properties as Json);
-    const missing = (required as string[]).find((name) => !names.includes(name));
-    if (missing !== undefined)
-      refuse(`${path}/required`, `${JSON.stringify(missing)} is not among the properties`);
-    const open =
-      additionalProperties === true || (additionalProperties === undefined && !('properties' in s));
-    if (open && names.length === 0) return this.anyObject();
-    if (additionalProperties !== undefined && additionalProperties !== false) {
-      refuse(`${path}/additionalProperties`, 'must be false where there are properties');
-    }
+  // ── objects ────────────────────────────────────────────────────────────────────────────────────
+
+  private object(s: Json, path: string): Element {
+    const { properties, required, open, keys } = this.members(s, path);
+    const { build } = this;
+    const names = Object.keys(properties);
+    const comma = [one(','), this.gap()];
+    const member = (key: Element, value: Element): Element[] => [key, one(':'), this.gap(), value];
+    const least = count(s.minProperties, 0, `${path}/minProperties`);
+    const most = limit(s.maxProperties, `${path}/maxProperties`);
+    const counted = s.minProperties !== undefined || s.maxProperties !== undefined;
+    if (counted && names.length > 0)
+      refuse(path, 'minProperties and maxProperties beside named properties are not supported');
     // after[0]: nothing has been written yet; after[1]: a comma is due.
-    let after = [this.add([[]]), this.add([[]])];
+    let after: Element[];
+    if (open === null) after = [build.choice([]), build.choice([])];
+    else {
+      const other = member(keys ?? this.otherKey(names), open);
+      const [low, high] = counted ? [least, most] : [0, null];
+      const further = [...comma, ...other];
+      after = [
+        build.repeat(other, further, low, high),
+        build.repeat(further, further, Math.max(0, low - 1), high),
+      ];
+    }
     for (const name of names.toReversed()) {
-      const value: Element = {
-        rule: this.compile((properties as Json)[name], `${path}/properties/${name}`),
-      };
-      const pair: Element[] = [
+      const value = this.compile(properties[name], `${path}/properties/${name}`);
+      const pair = build.choice([
         ...literal(JSON.stringify(name)),
         one(':'),
         this.gap(),
         value,
-        { rule: after[1] },
-      ];
-      after = [[], [one(','), this.gap()]].map((comma, i) => {
-        const rule: Rule = [[...comma, ...pair]];
-        if (!(required as string[]).includes(name)) rule.push([{ rule: after[i] }]);
-        return this.add(rule);
+        after[1],
+      ]);
+      after = [[], comma].map((before, i) => {
+        const rule: Rule = [[...before, pair]];
+        if (!required.has(name)) rule.push([after[i]]);
+        return build.choice(...rule);
       });
     }
-    return this.add([[one('{'), { rule: after[0] }, one('}')]]);
+    return build.choice([one('{'), after[0], one('}')]);
   }
 
-  private anyObject(): number {
-    return this.once('any object', () => {
-      const pair: Element[] = [
-        { rule: this.string({}, '') },
-        one(':'),
-        this.gap(),
-        { rule: this.anyValue() },
-      ];
-      const pairs = this.repeat(pair, [one(','), this.gap(), ...pair], 0, null);
-      return [[one('{'), { rule: pairs }, one('}')]];
-    });
+  /** The members of an object: those named, and what others may be; null for no others. */
+  private members(
+    s: Json,
+    path: string,
+  ): {
+    properties: Json;
+    required: ReadonlySet<string>;
+    open: Element | null;
+    keys: Element | null;
+  } {
+    const { required = [], additionalProperties: more, propertyNames } = s;
+    let properties = s.properties ?? {};
+    if (!isJson(properties)) refuse(`${path}/properties`, 'must be an object');
+    if (!Array.isArray(required) || required.some((name) => typeof name !== 'string'))
+      refuse(`${path}/required`, 'must be a list of names');
+    let isOpen = more === undefined ? !('properties' in s) : more !== false;
+    let keys: Element | null = null;
+    if (isJson(propertyNames) && Array.isArray(propertyNames.enum)) {
+      // A record of listed keys has them as its properties.
+      const listed = propertyNames.enum.filter((name) => typeof name === 'string');
+      properties = {
+        ...Object.fromEntries(listed.map((name) => [name, more ?? {}])),
+        ...properties,
+      };
+      isOpen = false;
+    } else if (propertyNames !== undefined && propertyNames !== true) {
+      const rest = isJson(propertyNames)
+        ? propertyNames
+        : refuse(`${path}/propertyNames`, 'must be an object');
+      const plain = Object.keys(rest).every((key) => key === 'type' || ANNOTATIONS.has(key));
+      if (!plain && Object.keys(properties as Json).length > 0)
+        refuse(`${path}/propertyNames`, 'beside properties is not supported');
+      if (!plain) keys = this.compile({ type: 'string', ...rest }, `${path}/propertyNames`);
+    }
+    const names = Object.keys(properties as Json);
+    for (const name of (required as string[]).filter((one) => !names.includes(one))) {
+      if (!isOpen)
+        refuse(`${path}/required`, `${JSON.stringify(name)} is not among the properties`);
+      properties = { ...(properties as Json), [name]: more ?? {} };
+    }
+    const open = !isOpen
+      ? null
+      : more === undefined
+        ? this.anyValue()
+        : this.compile(more, `${path}/additionalProperties`);
+    return { properties: properties as Json, required: new Set(required as string[]), open, keys };
   }
 
-  private anyValue(): number {
-    return this.once('any', () =>
-      (['string', 'number', 'boolean', 'null'] as const)
-        .map((type) => this.ofType(type, {}, ''))
-        .concat(this.anyObject(), this.array({}, ''))
-        .map((rule) => [{ rule }]),
-    );
+  /** A key that is none of `names`. */
+  private otherKey(names: readonly string[]): Element {
+    const { build } = this;
+    if (names.length === 0) return this.string({}, '');
+    const plain = jsonCharacter(build, [[0x20, 0x21], [0x23, 0x5b], [0x5d, 0xd7ff]]); // biome-ignore format: pairs
+    const rest = build.times(plain, 0, null);
+    const node = (within: readonly string[][], at: number): Element => {
+      const next = new Map<string, string[][]>();
+      for (const name of within)
+        if (name.length > at) next.set(name[at], [...(next.get(name[at]) ?? []), name]);
+      const others = [...next.keys()].map((c) => c.codePointAt(0) as number).sort((a, b) => a - b);
+      const ranges: [number, number][] = [];
+      let from = 0;
+      for (const point of [...others, 0x110000]) {
+        if (point > from) ranges.push([from, point - 1]);
+        from = point + 1;
+      }
+      const free = ranges.flatMap(([low, high]) =>
+        PLAIN.filter(([a, b]) => a <= high && b >= low).map(([a, b]): [number, number] => [
+          Math.max(a, low),
+          Math.min(b, high),
+        ]),
+      );
+      return build.choice(
+        ...(within.some((name) => name.length === at) ? [] : [[]]),
+        [oneOf(free), rest],
+        ...[...next].map(([character, inside]) => [one(character), node(inside, at + 1)]),
+      );
+    };
+    const writable = names.filter((name) => JSON.stringify(name) === `"${name}"`);
+    return build.choice([
+      one('"'),
+      node(
+        writable.map((name) => Array.from(name)),
+        0,
+      ),
+      one('"'),
+    ]);
+  }
+
+  private anyValue(): Element {
+    return this.build.once('any', () => [
+      ...(['string', 'number', 'boolean', 'null'] as const).map((type) => [
+        this.ofType(type, {}, ''),
+      ]),
+      [this.anyObject()],
+      [this.array({}, '')],
+    ]);
+  }
+
+  private anyObject(): Element {
+    return this.build.once('any object', () => [[this.object({}, '')]]);
   }
 }
+
+const ceil = (value: number): bigint => BigInt(Math.ceil(value));
+const floor = (value: number): bigint => BigInt(Math.floor(value));
+const larger = (a: bigint | null, b: bigint | null): bigint | null =>
+  a === null ? b : b === null || a > b ? a : b;
+const smaller = (a: bigint | null, b: bigint | null): bigint | null =>
+  a === null ? b : b === null || a < b ? a : b;
 
 function count(value: unknown, otherwise: number, path: string): number {
   if (value === undefined) return otherwise;
@@ -342,11 +538,3 @@ function count(value: unknown, otherwise: number, path: string): number {
 
 const limit = (value: unknown, path: string): number | null =>
   value === undefined ? null : count(value, 0, path);
-
-function refuse(path: string, problem: string): never {
-  throw new UserError(
-    'usage',
-    `JSON schema${path === '' ? '' : ` at ${path}`}: ${problem}`,
-    'response_format',
-  );
-}

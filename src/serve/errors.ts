@@ -5,7 +5,7 @@
 /** An error that the client gets to see, with its HTTP status. */
 export class ApiError extends Error {
   constructor(
-    readonly status: 400 | 401 | 404 | 408 | 413 | 415 | 429 | 500 | 503,
+    readonly status: 400 | 401 | 403 | 404 | 408 | 413 | 415 | 429 | 500 | 503,
     message: string,
     readonly type: string,
     readonly param: string | null = null,

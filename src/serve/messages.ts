@@ -38,5 +38,6 @@ export type ToEngine =
 
 export type FromEngine =
   | { kind: 'ready'; info: ModelInfo }
+  /** Comes each second at least while there is work, also when there is nothing to say. */
   | { kind: 'events'; events: GenerationEvent[]; stats: EngineStats }
   | { kind: 'failed'; error: { code: string; message: string; field?: string } };

@@ -7,21 +7,31 @@
  */
 import { z } from 'zod';
 import type { GenerationDefaults } from '../checkpoints/generation.js';
-import type { ChatMessage, GenerationRequest } from '../inference/generator.js';
+import type { GenerationRequest } from '../inference/generator.js';
+import type { ChatMessage } from '../tokenizers/chat-template.js';
 import { BadRequest } from './errors.js';
 
 const text = z.string();
 const messageSchema = z.looseObject({
-  role: z.enum(['system', 'developer', 'user', 'assistant'], {
+  role: z.enum(['system', 'developer', 'user', 'assistant', 'tool'], {
     error: (issue) =>
-      `must be system, developer, user or assistant, is ${JSON.stringify(issue.input) ?? 'missing'}`,
+      `must be system, developer, user, assistant or tool, is ${JSON.stringify(issue.input)?.slice(0, 60) ?? 'missing'}`,
   }),
-  content: z.union([
-    text,
-    z.array(
-      z.looseObject({ type: z.literal('text', { error: 'only text parts are supported' }), text }),
-    ),
-  ]),
+  content: z
+    .union([
+      text,
+      z.array(
+        z.looseObject({
+          type: z.literal('text', { error: 'only text parts are supported' }),
+          text,
+        }),
+      ),
+    ])
+    .nullish(),
+  // History: what an assistant called, and what came back.
+  tool_calls: z.array(z.looseObject({})).nullish(),
+  tool_call_id: text.nullish(),
+  name: text.nullish(),
 });
 
 const common = {
@@ -150,13 +160,39 @@ const shared = (body: Common): Pick<ParsedRequest, 'model' | 'stream' | 'include
   includeUsage: body.stream_options?.include_usage ?? false,
 });
 
+/** Most bytes of a schema, as JSON; what it compiles to is bounded too (inference/rules.ts). */
+export const MOST_SCHEMA_BYTES = 128 * 1024;
+
+/** @throws BadRequest when a message has nothing in it */
+function messageOf(message: z.infer<typeof messageSchema>, i: number): ChatMessage {
+  const { role, content, tool_calls: calls, tool_call_id: id, name } = message;
+  const called = role === 'assistant' && (calls?.length ?? 0) > 0;
+  if ((content === null || content === undefined) && role !== 'assistant')
+    throw new BadRequest(`messages.${i}.content: is missing`, `messages.${i}.content`);
+  const plain = typeof content === 'string' ? content : content?.map((part) => part.text).join('');
+  return {
+    role: role === 'developer' ? 'system' : role,
+    content: plain ?? (called ? null : ''),
+    ...(called ? { tool_calls: calls as object[] } : {}),
+    ...(id ? { tool_call_id: id } : {}),
+    ...(name ? { name } : {}),
+  };
+}
+
+function schemaText(schema: unknown): string {
+  const written = JSON.stringify(schema);
+  const bytes = Buffer.byteLength(written);
+  if (bytes <= MOST_SCHEMA_BYTES) return written;
+  throw new BadRequest(
+    `the JSON schema has ${bytes} bytes; it may have ${MOST_SCHEMA_BYTES}`,
+    'response_format',
+  );
+}
+
 /** The body of `POST /v1/chat/completions`. @throws BadRequest */
 export function parseChat(body: unknown, defaults: GenerationDefaults): ParsedRequest {
   const request = parse(chatSchema, body);
-  const messages = request.messages.map(({ role, content }): ChatMessage => {
-    const plain = typeof content === 'string' ? content : content.map((part) => part.text).join('');
-    return { role: role === 'developer' ? 'system' : role, content: plain };
-  });
+  const messages = request.messages.map(messageOf);
   const format = request.response_format;
   if (request.top_logprobs && !request.logprobs)
     throw new BadRequest('top_logprobs needs logprobs: true', 'top_logprobs');
@@ -172,7 +208,7 @@ export function parseChat(body: unknown, defaults: GenerationDefaults): ParsedRe
       topLogProbabilities: request.logprobs ? (request.top_logprobs ?? 0) : null,
       json:
         format?.type === 'json_schema'
-          ? { kind: 'schema', schema: format.json_schema.schema }
+          ? { kind: 'schema', text: schemaText(format.json_schema.schema) }
           : format?.type === 'json_object'
             ? { kind: 'object' }
             : null,

@@ -6,6 +6,8 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createAdaptorServer } from '@hono/node-server';
 import { UserError } from '../base/errors.js';
+import { isLoopback, nameIn, namesOf } from '../base/hosts.js';
+import { ApiError } from './errors.js';
 import type { Service } from './service.js';
 
 export interface ListenOptions {
@@ -15,6 +17,8 @@ export interface ListenOptions {
   port: number;
   /** Whether the service asks for keys; only then may others than this machine reach it. */
   hasKeys: boolean;
+  /** Names that clients may call it by, beside its own (base/hosts.ts). */
+  allowHosts?: readonly string[];
 }
 
 export interface Listening {
@@ -24,14 +28,16 @@ export interface Listening {
   close(graceSeconds?: number): Promise<void>;
 }
 
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/;
-
 /** @throws UserError (usage) for a public address without keys, (state) when the port is taken */
 export async function listen(service: Service, options: ListenOptions): Promise<Listening> {
   const { host = '127.0.0.1', port } = options;
   demandLoopbackOrKeys(host, options.hasKeys);
+  const names = namesOf(host, options.allowHosts);
   const server = createAdaptorServer({
-    fetch: (request) => service.fetch(request),
+    fetch: (request) => {
+      const called = request.headers.get('host') ?? '';
+      return names.has(nameIn(called) ?? '') ? service.fetch(request) : wrongHost(called);
+    },
     // A request's head within 10 s, all of it within 30; idle connections go after a minute.
     serverOptions: {
       headersTimeout: 10_000,
@@ -74,9 +80,16 @@ export async function listen(service: Service, options: ListenOptions): Promise<
   };
 }
 
+/** To a page of another site, whose name was made to lead here. */
+function wrongHost(called: string): Response {
+  const message = `this server is not ${JSON.stringify(called)}; --allow-host names what it is called`;
+  const error = new ApiError(403, message, 'invalid_request_error', null, 'wrong_host');
+  return Response.json(error.toJSON(), { status: error.status });
+}
+
 /** @throws UserError (usage) */
 export function demandLoopbackOrKeys(host: string, hasKeys: boolean): void {
-  if (LOOPBACK.test(host) || hasKeys) return;
+  if (isLoopback(host) || hasKeys) return;
   throw new UserError(
     'usage',
     `${host} can be reached by others, and there are no API keys; make one with "reckoner serve keys add NAME --file keys.json" and give --keys keys.json`,

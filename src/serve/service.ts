@@ -13,12 +13,13 @@
  * batch.
  *
  * `GET /v1/models`, `POST /v1/chat/completions`, `POST /v1/completions`, `GET /healthz`, `GET
- * /metrics`.
+ * /metrics`; `OPTIONS` of each.
  */
 
 import { randomUUID } from 'node:crypto';
 import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
+import { cors } from 'hono/cors';
 import type { PriceBook } from '../ledger/index.js';
 import type { Products } from '../tensor/backends/wasm/index.js';
 import { openAccounts } from './accounts.js';
@@ -55,6 +56,8 @@ export interface ServiceOptions {
   maxBodyBytes?: number;
   /** A stream whose reader takes nothing for so long is cut off. Default 60. */
   stallSeconds?: number;
+  /** Origins whose pages may ask (`*`: all). Default: none. */
+  cors?: readonly string[];
 }
 
 export interface Service {
@@ -68,6 +71,11 @@ export interface Service {
 }
 
 type Env = { Variables: { key: ApiKey | null } };
+
+/** Bodies of all requests that are being read, wait or are answered, bytes. */
+const MOST_HELD_BYTES = 64 * 1024 * 1024;
+/** An engine that has work and has not been heard of for so long is stalled. */
+const STALLED_SECONDS = 30;
 
 /** Nesting that no honest request has, and that recursive code would not survive. */
 const MAX_DEPTH = 100;
@@ -98,9 +106,23 @@ export async function createService(options: ServiceOptions): Promise<Service> {
     ),
   );
 
+  const { cors: origins = [] } = options;
+  if (origins.length > 0) {
+    const origin = origins.includes('*') ? '*' : [...origins];
+    app.use(
+      cors({ origin, allowMethods: ['GET', 'POST'], exposeHeaders: ['retry-after'], maxAge: 600 }),
+    );
+  }
+  app.options('*', (c) => c.body(null, 204, { allow: 'GET, POST, OPTIONS' }));
+
   app.get('/healthz', (c) => {
-    if (engine.failure !== null || closing)
-      return c.json({ status: closing ? 'closing' : 'failed', message: engine.failure }, 503);
+    const silent = engine.silentSeconds;
+    if (closing) return c.json({ status: 'closing' }, 503);
+    if (engine.failure !== null) return c.json({ status: 'failed', message: engine.failure }, 503);
+    if (silent > STALLED_SECONDS) {
+      const message = `the engine has work and has said nothing for ${Math.round(silent)} s`;
+      return c.json({ status: 'stalled', message }, 503);
+    }
     return c.json({ status: 'ok', model: name });
   });
   app.use(async (c, next) => {
@@ -147,8 +169,40 @@ export async function createService(options: ServiceOptions): Promise<Service> {
       );
     },
   });
-  app.post('/v1/chat/completions', limit, (c) => complete(c, 'chat'));
-  app.post('/v1/completions', limit, (c) => complete(c, 'completion'));
+  app.post('/v1/chat/completions', limit, (c) =>
+    held(c, (release) => complete(c, 'chat', release)),
+  );
+  app.post('/v1/completions', limit, (c) =>
+    held(c, (release) => complete(c, 'completion', release)),
+  );
+
+  let heldBytes = 0;
+  /** Counts a body from before it is read until its request is over. @throws ApiError (429) */
+  async function held(
+    c: Context<Env>,
+    answer: (release: () => void) => Promise<Response>,
+  ): Promise<Response> {
+    // Without a length it may have as many as are allowed.
+    const bytes = Math.min(maxSize, Number(c.req.header('content-length') ?? maxSize) || 0);
+    if (heldBytes + bytes > MOST_HELD_BYTES) throw queueFull();
+    heldBytes += bytes;
+    let over = false;
+    const release = (): void => {
+      if (!over) heldBytes -= bytes;
+      over = true;
+    };
+    try {
+      return await answer(release);
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  function queueFull(): ApiError {
+    const message = 'the queue is full; try again';
+    return new ApiError(429, message, 'rate_limit_error', null, 'queue_full', 1);
+  }
 
   function demandModel(asked: string): void {
     if (asked === name) return;
@@ -183,18 +237,12 @@ export async function createService(options: ServiceOptions): Promise<Service> {
       );
     }
     if (engine.outstanding + choices > capacity + queue) {
-      throw new ApiError(
-        429,
-        'the queue is full; try again',
-        'rate_limit_error',
-        null,
-        'queue_full',
-        1,
-      );
+      throw queueFull();
     }
   }
 
-  async function complete(c: Context<Env>, kind: Kind): Promise<Response> {
+  /** @param release called when the request is over */
+  async function complete(c: Context<Env>, kind: Kind, release: () => void): Promise<Response> {
     const start = performance.now();
     const endpoint = c.req.path;
     const operation = kind === 'chat' ? 'chat' : 'text_completion';
@@ -223,6 +271,7 @@ export async function createService(options: ServiceOptions): Promise<Service> {
       });
 
     const finish = (status: string): void => {
+      release();
       const { prompt, cached, completion, seconds } = used;
       const usd = accounts.charge({
         id,
@@ -286,7 +335,9 @@ export async function createService(options: ServiceOptions): Promise<Service> {
         failure =
           event.kind === 'refused'
             ? new BadRequest(event.message, event.field)
-            : new ApiError(500, event.message, 'server_error', null, 'engine_failed');
+            : event.kind === 'lost'
+              ? new ApiError(503, event.message, 'server_error', null, 'engine_failed', 5)
+              : new ApiError(500, event.message, 'server_error', null, 'internal');
         left = 0;
         finish(String(failure.status));
       }

@@ -2,17 +2,28 @@
  * @file The inference thread: opens the model, then advances the engine whenever there is work.
  * What a step had to say goes to the HTTP thread in one message; between steps it listens, so that
  * a cancellation takes effect with the next step.
+ *
+ * To prepare a request (its template, its tokens) may take a second or two when a client or a
+ * model's maker is out for it. So a step comes after each that took long: streams go on.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { architectureOf, countParameters } from '../architecture/index.js';
 import { UserError } from '../base/errors.js';
-import { cacheRowsFor, createGenerator, type GenerationEvent } from '../inference/generator.js';
+import {
+  cacheRowsFor,
+  createGenerator,
+  type GenerationEvent,
+  type GenerationRequest,
+} from '../inference/generator.js';
 import { openModel } from '../inference/open.js';
 import type { EngineJob, FromEngine, ToEngine } from './messages.js';
 
 if (!parentPort) throw new Error('serve/worker.js runs in a worker thread only');
 const port = parentPort;
 const send = (message: FromEngine): void => port.postMessage(message);
+
+/** Time for preparing requests between two steps; one is always prepared. */
+const PREPARE_MS = 20;
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -31,10 +42,32 @@ try {
     cacheRows,
     emit: (event) => events.push(event),
   });
+  let told = performance.now();
   const tell = (): void => {
-    if (events.length === 0) return;
+    if (events.length === 0 && performance.now() - told < 1000) return;
     send({ kind: 'events', events, stats: generator.stats() });
     events = [];
+    told = performance.now();
+  };
+  const arrived = new Map<number, GenerationRequest>();
+  const prepare = (): void => {
+    const start = performance.now();
+    for (const [id, request] of arrived) {
+      arrived.delete(id);
+      generator.submit(id, request);
+      if (performance.now() - start > PREPARE_MS) break;
+    }
+  };
+  const cancel = (id: number): void => {
+    const request = arrived.get(id);
+    if (request === undefined) {
+      generator.cancel(id);
+      return;
+    }
+    arrived.delete(id);
+    const use = { promptTokens: 0, cachedTokens: 0, completionTokens: 0, seconds: 0 };
+    for (let choice = 0; choice < request.choices; choice++)
+      events.push({ id, kind: 'end', choice, finish: 'cancelled', use });
   };
   let running = false;
   let closing = false;
@@ -42,9 +75,13 @@ try {
     if (running) return;
     running = true;
     try {
-      while (!closing && (await generator.step())) {
+      while (!closing) {
+        prepare();
+        const stepped = await generator.step();
         tell();
+        // Messages that have come are heard here; what they bring is looked at before the end.
         await nextTurn();
+        if (!stepped && arrived.size === 0) break;
       }
       tell();
     } catch (error) {
@@ -58,13 +95,8 @@ try {
       port.close();
       return;
     }
-    try {
-      if (message.kind === 'submit') generator.submit(message.id, message.request);
-      else generator.cancel(message.id);
-      if (!running) tell();
-    } catch (error) {
-      fail(error);
-    }
+    if (message.kind === 'submit') arrived.set(message.id, message.request);
+    else cancel(message.id);
     void run();
   });
   send({

@@ -13,6 +13,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join } from 'node:path';
 import { brotliCompress, constants, gzip } from 'node:zlib';
+import { nameIn } from '../base/hosts.js';
 
 export const TOKEN_HEADER = 'x-studio-token';
 const MOST_BODY_BYTES = 256 << 10;
@@ -52,12 +53,9 @@ export class HttpError extends Error {
 
 /** @throws HttpError when the request was not made to one of our names */
 export function checkHost(request: IncomingMessage, names: ReadonlySet<string>): void {
-  const host = request.headers.host ?? '';
-  const name = host
-    .replace(/:\d+$/, '')
-    .replace(/^\[|\]$/g, '')
-    .toLowerCase();
-  if (!names.has(name)) throw new HttpError(403, `this server is not ${host || 'nameless'}`);
+  const { host } = request.headers;
+  if (!names.has(nameIn(host) ?? ''))
+    throw new HttpError(403, `this server is not ${host || 'nameless'}`);
 }
 
 /** @throws HttpError when another site may have made the request */

@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
+import { namesOf } from '../base/hosts.js';
 import { RUNS } from '../checkpoints/run-folder.js';
 import { createApi } from './api.js';
 import { checkHost, checkOrigin, HttpError, SECURITY_HEADERS, sendFile, sendJson } from './http.js';
@@ -49,8 +50,6 @@ export interface Studio {
   close(): Promise<void>;
 }
 
-const LOOPBACK = ['127.0.0.1', 'localhost', '::1'];
-
 /** Starts the server. @throws UserError when the port is taken or the application was not built */
 export async function startStudio(options: StudioOptions): Promise<Studio> {
   const { runs = RUNS, host = '127.0.0.1', port = 0, web = WEB } = options;
@@ -63,7 +62,7 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
   const token = randomBytes(24).toString('base64url');
   const api = createApi({ runs, version: options.version, command: options.command });
   const page = createWebPage(web, token);
-  const names = new Set([...LOOPBACK, host.toLowerCase(), ...(options.names ?? [])]);
+  const names = namesOf(host, options.names);
   const server = createServer((request, response) => {
     void serve(request, response).catch((error) => refuse(request, response, error));
   });

@@ -12,6 +12,7 @@ import { UserError } from '../base/errors.js';
 import { tokenizerFromJSON } from './character.js';
 import { type ChatTemplate, createChatTemplate, templateIn } from './chat-template.js';
 import { type Limited, limitsOf } from './limits.js';
+import { BYTE_LETTERS } from './patterns.js';
 import { plainPrompt, type Tokenizer } from './tokenizer.js';
 
 type Json = Record<string, unknown>;
@@ -28,6 +29,8 @@ export interface TokenizerSources {
   config?: Json | null;
   generationConfig?: Json | null;
 }
+
+const BYTES_OF_LETTERS = new Map(BYTE_LETTERS.map((letter, byte) => [letter, byte]));
 
 const MODELS = ['BPE', 'Unigram', 'WordPiece'];
 
@@ -151,11 +154,48 @@ function libraryTokenizer({
       const spelled = ids.filter((id) => !silent.has(id) && library.id_to_token(id) !== undefined);
       return spelled.length === 0 ? '' : write(spelled);
     },
+    spell: spellerOf(json, (id) => library.id_to_token(id), write),
     prompt(text) {
       return plainPrompt(special, this.encode(text));
     },
     chat: null,
     toJSON: () => json,
+  };
+}
+
+/** What tokens write after others, by the decoder that the file names. */
+function spellerOf(
+  json: Json,
+  tokenOf: (id: number) => string | undefined,
+  write: (ids: number[]) => string,
+): NonNullable<Tokenizer['spell']> {
+  const decoder = json.decoder as Json | null | undefined;
+  const steps = (decoder?.type === 'Sequence' ? decoder.decoders : [decoder]) as (Json | null)[];
+  const has = (type: string): boolean => steps.some((step) => step?.type === type);
+  const [byteLevel, byteFallback] = [has('ByteLevel'), has('ByteFallback')];
+  const added = new Set(((json.added_tokens ?? []) as { id?: number }[]).map(({ id }) => id));
+  const encoder = new TextEncoder();
+  let reference: number | undefined;
+  /** A token that others are written after: some decoders take a space from the first of a text. */
+  const before = (): number => {
+    if (reference !== undefined) return reference;
+    reference = -1;
+    for (let id = 0; id < 5000 && reference < 0; id++)
+      if (/^[a-z]$/i.test(tokenOf(id) ?? '')) reference = id;
+    return reference;
+  };
+  return (id) => {
+    const token = tokenOf(id);
+    if (token === undefined) return null;
+    if (byteLevel && !added.has(id)) {
+      const bytes = Array.from(token, (letter) => BYTES_OF_LETTERS.get(letter));
+      return bytes.includes(undefined) ? null : Uint8Array.from(bytes as number[]);
+    }
+    const byte = byteFallback ? /^<0x([0-9A-F]{2})>$/.exec(token) : null;
+    if (byte !== null) return Uint8Array.of(Number.parseInt(byte[1], 16));
+    const first = byteLevel ? -1 : before();
+    const text = first < 0 ? write([id]) : write([first, id]).slice(write([first]).length);
+    return text === '' || text.includes('\uFFFD') ? null : encoder.encode(text);
   };
 }
 

@@ -29,6 +29,11 @@ export interface Tokenizer {
    */
   decode(ids: readonly number[]): string;
   /**
+   * The bytes that a token writes after others, also where they are a part of a character; null for
+   * one that writes none. Without it a token writes what `decode` says of it alone.
+   */
+  spell?(id: number): Uint8Array | null;
+  /**
    * What a completion of this prompt follows: by the chat template where there is one, else BOS
    * (where there is one) and the text.
    */
@@ -53,5 +58,8 @@ export function withUnusedIds(tokenizer: Tokenizer): Tokenizer {
   return {
     ...tokenizer,
     decode: (ids) => tokenizer.decode(ids.filter((id) => id < tokenizer.vocabularySize)),
+    spell:
+      tokenizer.spell &&
+      ((id) => (id < tokenizer.vocabularySize ? (tokenizer.spell?.(id) ?? null) : null)),
   };
 }

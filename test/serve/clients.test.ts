@@ -154,7 +154,7 @@ describe('the openai client', () => {
       [{ temperature: 9 }, /temperature/, 'temperature'],
       [{ messages: [] }, /messages/, 'messages'],
       [
-        { messages: [{ role: 'tool', content: 'x' }] },
+        { messages: [{ role: 'function', content: 'x' }] },
         /messages\.0\.role: must be system, developer, user/,
         'messages.0.role',
       ],
@@ -179,10 +179,10 @@ describe('the openai client', () => {
         {
           response_format: {
             type: 'json_schema',
-            json_schema: { name: 'x', schema: { type: 'string', format: 'date' } },
+            json_schema: { name: 'x', schema: { type: 'string', format: 'emoji' } },
           },
         },
-        /format is not supported/,
+        /the format "emoji" is not supported/,
         'response_format',
       ],
       [{ logit_bias: { 5000: 1 } }, /token 5000/, 'logit_bias'],
