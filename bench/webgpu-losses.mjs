@@ -28,7 +28,7 @@ const { values: flags } = parseArgs({
 });
 
 const { createModel, parseModelConfig } = await import('../dist/models/index.js');
-const { loadRecipe, resolveRecipe } = await import('../dist/recipe/schema.js');
+const { loadRecipe, resolveRecipe } = await import('../dist/recipe/index.js');
 const { createStage } = await import('../dist/stages/index.js');
 const { createWasmBackend } = await import('../dist/tensor/backends/wasm/index.js');
 const { createWebGpuBackend } = await import('../dist/tensor/backends/webgpu/index.js');

@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { jsonSchemas } from '../dist/cli/documents.js';
-import { recipeJsonSchema } from '../dist/recipe/schema.js';
+import { recipeJsonSchema } from '../dist/recipe/index.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const folder = `${root}docs/schema`;

@@ -49,7 +49,7 @@ export {
 export { createModel, type Model, type ModelConfig, parseModelConfig } from './models/index.js';
 export { readTarget, type Target } from './plan/cluster/cluster-file.js';
 export { type Plan, planRecipe } from './plan/cluster/plan.js';
-export { loadRecipe, parseRecipe, type Recipe } from './recipe/schema.js';
+export { loadRecipe, parseRecipe, type Recipe } from './recipe/index.js';
 export {
   createTask,
   defineTask,

@@ -15,7 +15,7 @@ import { formatAbout, formatBytes, formatCount } from '../base/text/index.js';
 import { RUNS } from '../checkpoints/run-folder.js';
 import { calibrateLocal, predictLocal } from '../plan/local/local-plan.js';
 import { gpuAdvice, inspectGpus } from '../policy/local/gpu.js';
-import { loadRecipe } from '../recipe/schema.js';
+import { loadRecipe } from '../recipe/index.js';
 import type { Backend } from '../tensor/backend.js';
 import { openBlas } from '../tensor/backends/wasm/blas.js';
 import { createWasmBackend, type GemmChoice, probeGemm } from '../tensor/backends/wasm/index.js';
@@ -73,13 +73,14 @@ async function measureTraining(): Promise<DoctorDocument['training']> {
   const { calibration, described } = await calibrateLocal(recipe);
   const { measured, slowdown, workers } = calibration;
   const [stage] = described.stages;
+  const [pass] = stage.parts;
   const training = measured.find(
-    (rates) => rates.kind === 'training' && rates.key === stage.trainingKey,
+    (rates) => rates.kind === 'training' && rates.key === pass.trainingKey,
   );
   const decoding = measured.find((rates) => rates.kind === 'generation');
   if (training?.kind !== 'training' || decoding?.kind !== 'generation')
     throw new Error(`${TIMED} was not timed`);
-  const { steps, expected } = stage.local;
+  const { steps, expected } = pass.local;
   const secondsPerStep =
     slowdown * (expected.trainedTokens * training.secondsPerToken + training.secondsPerUpdate);
   const perSecond = (amount: number): number => amount / steps / secondsPerStep;

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { readTarget } from '../plan/cluster/cluster-file.js';
 import { parseLayout } from '../plan/cluster/layout-text.js';
 import { planRecipe } from '../plan/cluster/plan.js';
-import { loadRecipe } from '../recipe/schema.js';
+import { loadRecipe } from '../recipe/index.js';
 import { planDocument } from './documents.js';
 import { PLAIN } from './output.js';
 import { renderPlan } from './plan.js';

@@ -26,7 +26,7 @@ import { coreName, LOCAL_GPU, type LocalDevice, planLocal } from '../plan/local/
 import type { Quantity } from '../planner/cluster.js';
 import { BACKENDS, type BackendKind } from '../policy/local/backend.js';
 import { inspectGpus } from '../policy/local/gpu.js';
-import { loadRecipe, shippedRecipes } from '../recipe/schema.js';
+import { loadRecipe, shippedRecipes } from '../recipe/index.js';
 import { PRECISIONS, type Precision, requireAdapter } from '../tensor/backends/webgpu/index.js';
 import { measure } from './doctor.js';
 import type { PlanDocument } from './documents.js';

@@ -11,8 +11,8 @@ import { formatAbout, formatUsd } from '../base/text/index.js';
 import { billText, defaultPriceBook, parsePriceBook } from '../ledger/index.js';
 import type { RunPlan } from '../plan/local/local-plan.js';
 import { BACKENDS, type BackendKind } from '../policy/local/backend.js';
-import { loadRecipe, trainableRecipes, withData } from '../recipe/schema.js';
-import { stepsOf } from '../stages/index.js';
+import { loadRecipe, trainableRecipes, withData } from '../recipe/index.js';
+import { countsOf, stepsOf } from '../stages/index.js';
 import { PRECISIONS, type Precision } from '../tensor/backends/webgpu/index.js';
 import { train } from '../train/train.js';
 import { readEvents } from '../usage/log.js';
@@ -182,16 +182,18 @@ async function runTrain(
           `${workers} worker${workers === 1 ? '' : 's'}, seed ${started.seed}, ${fingerprint}`,
         ),
       );
-      const stages = started.stages.map((stage) => ({
-        id: stage.id,
-        kind: stage.kind,
-        steps: stepsOf(stage),
-        completions:
-          stage.kind === 'eval'
-            ? stage.problems * (stage.samples + (stage.greedy ? 1 : 0))
-            : undefined,
-        preparingSteps: stage.kind === 'distill' ? stage.sampling.steps : undefined,
-      }));
+      const stages = started.stages.map((stage) => {
+        const steps = stepsOf(stage);
+        const { completions, preparingSteps } = countsOf(stage);
+        const { id, kind } = stage;
+        return {
+          id,
+          kind,
+          steps,
+          completions: steps === 1 ? completions : undefined,
+          preparingSteps: preparingSteps || undefined,
+        };
+      });
       progress = createProgress({ stream: process.stderr, title: started.name, stages });
     },
     onEvent: (event) => progress?.update(event),

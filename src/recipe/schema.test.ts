@@ -8,7 +8,7 @@ import {
   resolveRecipe,
   shippedRecipes,
   trainableRecipes,
-} from './schema.js';
+} from './index.js';
 
 const recipe = {
   name: 'test',

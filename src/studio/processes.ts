@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 import { UserError } from '../base/errors.js';
 import { holderOf, type RunFolder } from '../checkpoints/run-folder.js';
-import { loadRecipe, trainableRecipes } from '../recipe/schema.js';
+import { loadRecipe, trainableRecipes } from '../recipe/index.js';
 
 export interface StartRequest {
   recipe: string;

@@ -9,7 +9,7 @@ import type { ErrorCode } from '../base/errors.js';
 import type { Foundation } from '../checkpoints/snapshot.js';
 import type { CalibrationRequest, RankCalibration } from '../plan/local/calibrate.js';
 import type { BackendPlan } from '../policy/local/backend.js';
-import type { Recipe } from '../recipe/schema.js';
+import type { Recipe } from '../recipe/index.js';
 import type { SampleRecord } from '../training/stage.js';
 import type { NewEvent, StopReason } from '../usage/events.js';
 import type { Purpose } from '../usage/usage.js';

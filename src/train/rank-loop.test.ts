@@ -7,7 +7,7 @@ import { type LoadedAdapter, mergeAdapter, openWithAdapter } from '../checkpoint
 import { foundationHere, latestSnapshot, loadSnapshot } from '../checkpoints/snapshot.js';
 import { openModel } from '../inference/open.js';
 import { logitsOf } from '../models/testing.js';
-import { parseRecipe } from '../recipe/schema.js';
+import { parseRecipe } from '../recipe/index.js';
 import { createWasmBackend } from '../tensor/backends/wasm/index.js';
 import { STOP_REQUESTS } from './protocol.js';
 import { runProgram } from './rank-loop.js';

@@ -17,7 +17,7 @@ import {
 } from '../checkpoints/snapshot.js';
 import { createModel, type Model } from '../models/index.js';
 import { calibrateRank } from '../plan/local/calibrate.js';
-import { resolveRecipe } from '../recipe/schema.js';
+import { resolveRecipe } from '../recipe/index.js';
 import { createStage, stepsOf, trains } from '../stages/index.js';
 import { grantReferences } from '../tasks/index.js';
 import type { Backend } from '../tensor/backend.js';
@@ -69,7 +69,10 @@ export async function runProgram(job: RankJob, backend: Backend, line: Line): Pr
   const lead = rank === 0;
   const { send, flush } = lead ? line : silent;
   if (job.calibrate) {
-    send({ kind: 'calibrated', calibration: await calibrateRank(backend, job.calibrate) });
+    send({
+      kind: 'calibrated',
+      calibration: await calibrateRank(backend, job.calibrate, job.backend.frozenBits),
+    });
     // The plan is on disk before the work begins that it is about.
     await flush();
   }

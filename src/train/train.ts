@@ -29,8 +29,8 @@ import {
 } from '../checkpoints/snapshot.js';
 import { createCostMeter, type PriceBook, writeBill } from '../ledger/index.js';
 import type { RankCalibration } from '../plan/local/calibrate.js';
-import { type DescribedRecipe, describeRecipe } from '../plan/local/describe.js';
 import { measureDisk, predictLocal, type RunPlan } from '../plan/local/local-plan.js';
+import { type DescribedRecipe, describeRecipe } from '../plan/local/local-work.js';
 import {
   abortPlan,
   type BackendKind,
@@ -41,8 +41,14 @@ import {
 } from '../policy/local/backend.js';
 import { resolveBackend } from '../policy/local/gpu.js';
 import { startThread, type Thread } from '../policy/local/thread.js';
-import { type Recipe, type ResolvedRecipe, recipeOfRun, resolveRecipe } from '../recipe/schema.js';
-import { hashWeights, openBase } from '../recipe/starting-point.js';
+import {
+  hashWeights,
+  openBase,
+  type Recipe,
+  type ResolvedRecipe,
+  recipeOfRun,
+  resolveRecipe,
+} from '../recipe/index.js';
 import { stepsOf, trains } from '../stages/index.js';
 import { grantReferences } from '../tasks/index.js';
 import type { Products } from '../tensor/backends/wasm/index.js';
@@ -427,11 +433,9 @@ async function trainIn(assignment: Assignment, options: TrainOptions): Promise<T
   let heartbeat: NodeJS.Timeout | null = null;
 
   // Later attempts keep the first plan: what was said before anything was known.
-  // The planner does not know adapters.
-  const described =
-    needsPlan(run, snapshot) && !recipe.adapter
-      ? describeRecipe(resolveRecipe(recipe), workers)
-      : null;
+  const described = needsPlan(run, snapshot)
+    ? describeRecipe(resolveRecipe(recipe), workers)
+    : null;
 
   const foundation = foundationOf(options, recipeHash, recipe, workers, plan);
   const jobOf = (rank: number): RankJob => ({

@@ -24,7 +24,7 @@ import {
   ropeThetaOf,
   transformersClass,
 } from '../models/index.js';
-import type { ResolvedRecipe } from '../recipe/schema.js';
+import type { ResolvedRecipe } from '../recipe/index.js';
 import { type StageSpec, trains } from '../stages/index.js';
 import type { Backend, Tensor } from '../tensor/backend.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';

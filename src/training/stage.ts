@@ -1,8 +1,7 @@
 /**
  * @file What a stage is to the interpreter of recipes: some state, and a step to repeat.
  *
- * A stage kind is one file that exports a schema for its options and a function `(context, options)
- * → Stage`. Every rank of the data-parallel group runs the same stage; a stage splits its work by
+ * A stage kind (`stages/kind.ts`) makes one from its options. Every rank of the data-parallel group runs the same stage; a stage splits its work by
  * rank and adds up what it reports. The interpreter owns the loop: metrics, checkpoints, limits,
  * divergence.
  */
@@ -31,6 +30,8 @@ export interface StageContext {
   dataFolder: string;
   /** The recipe's task with other options, as in a stage's `task`. @throws UserError (usage) */
   taskOf(options: Record<string, unknown>): Task;
+  /** Whose samples are imitated, for kinds that imitate another model. */
+  teacher?: string | null;
   /**
    * Another model with its weights, on top of the backend's stack: that of an earlier stage (by its
    * id), of a run or of a folder. All ranks call it together. @throws UserError when there is none,

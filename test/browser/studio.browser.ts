@@ -20,7 +20,7 @@ import { CLAIMS, evaluateClaim, readClaim } from '../../src/ledger/index.js';
 import { planned, sampled } from '../../src/plan/cluster/claim-options.js';
 import { readTarget } from '../../src/plan/cluster/cluster-file.js';
 import { planRecipe } from '../../src/plan/cluster/plan.js';
-import { loadRecipe } from '../../src/recipe/schema.js';
+import { loadRecipe } from '../../src/recipe/index.js';
 import { bytes, compact, duration, significant, usd } from '../../src/studio/web/format.js';
 import {
   clean,

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { reckoner, TINY } from '../../scripts/crash.mjs';
 import { failureOf } from '../../src/cli/output.js';
-import { loadRecipe } from '../../src/recipe/schema.js';
+import { loadRecipe } from '../../src/recipe/index.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'reckoner-recipes-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

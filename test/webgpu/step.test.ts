@@ -5,7 +5,7 @@
 import { tmpdir } from 'node:os';
 import { describe, expect, it, vi } from 'vitest';
 import { createModel, parseModelConfig } from '../../src/models/index.js';
-import { loadRecipe, resolveRecipe } from '../../src/recipe/schema.js';
+import { loadRecipe, resolveRecipe } from '../../src/recipe/index.js';
 import { createStage } from '../../src/stages/index.js';
 import type { GpuAdapter, GpuBuffer } from '../../src/tensor/backends/webgpu/gpu.js';
 import { createWebGpuBackend, findAdapter } from '../../src/tensor/backends/webgpu/index.js';

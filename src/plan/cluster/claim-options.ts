@@ -6,7 +6,7 @@ import { UserError } from '../../base/errors.js';
 import type { PlannedHours, Propagate } from '../../ledger/claims/index.js';
 import type { Quantity } from '../../planner/cluster.js';
 import { propagate as sample } from '../../planner/uncertainty.js';
-import { loadRecipe, shippedRecipes } from '../../recipe/schema.js';
+import { loadRecipe, shippedRecipes } from '../../recipe/index.js';
 import { readTarget } from './cluster-file.js';
 import { parseLayout } from './layout-text.js';
 import { planRecipe } from './plan.js';

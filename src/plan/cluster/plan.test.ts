@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { Quantity } from '../../planner/cluster.js';
-import { loadRecipe, parseRecipe } from '../../recipe/schema.js';
+import { loadRecipe, parseRecipe } from '../../recipe/index.js';
 import { readTarget } from './cluster-file.js';
+import { workOf } from './cluster-work.js';
 import { parseLayout } from './layout-text.js';
 import { type Plan, planRecipe } from './plan.js';
 import { planWork } from './plan-work.js';
-import { workOf } from './workload.js';
 
 /** With a layout that is given, so that nothing is searched for and a test takes milliseconds. */
 function planned(
@@ -269,9 +269,11 @@ describe('a recipe with a second model', () => {
     ]);
     const [, sampling, learning] = plan.stages;
     expect([sampling.samplingShare, learning.samplingShare]).toEqual([1, 0]);
-    // The student's 30 steps of 16 examples, each as long as a prompt and a completion of the
-    // teacher's.
-    expect(learning.tokens / 480).toBeCloseTo(sampling.tokens / 64, -0.5);
+    // The student's 30 steps of 16 examples: a prompt and a completion that was right, which is
+    // longer than others.
+    const ratio = learning.tokens / 480 / (sampling.tokens / 64);
+    expect(ratio).toBeGreaterThan(1);
+    expect(ratio).toBeLessThan(1.3);
     const [group] = plan.published;
     // Medians do not add up exactly.
     expect(group.predicted.value / (sampling.gpuHours.value + learning.gpuHours.value)).toBeCloseTo(

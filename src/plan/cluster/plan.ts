@@ -3,10 +3,10 @@
  * numbers (`work.ts`, which may ask its tasks), and the numbers a plan (`plan-work.ts`, pure).
  */
 
-import type { Recipe } from '../../recipe/schema.js';
+import type { Recipe } from '../../recipe/index.js';
 import type { Target } from './cluster-target.js';
+import { workOf } from './cluster-work.js';
 import { type Plan, planWork } from './plan-work.js';
-import { workOf } from './workload.js';
 
 export {
   PLAN_SCHEMA_VERSION,

@@ -12,9 +12,9 @@ export interface CalibrationJob {
   request: CalibrationRequest;
 }
 
-if (!parentPort) throw new Error('recipes/calibrate-worker.js runs in a worker thread only');
+if (!parentPort) throw new Error('plan/local/calibrate-worker.js runs in a worker thread only');
 const { rank, backend: plan, request } = workerData as CalibrationJob;
 const backend = await openBackend(plan, rank);
-const calibration = await calibrateRank(backend, request);
+const calibration = await calibrateRank(backend, request, plan.frozenBits);
 await backend.close();
 parentPort.postMessage(calibration);

@@ -15,13 +15,21 @@
  * clock alone knows.
  */
 import { createSampler } from '../../inference/index.js';
-import { createModel, type Model, type ModelConfig, parseModelConfig } from '../../models/index.js';
+import {
+  type AdapterSpec,
+  createModel,
+  type Model,
+  type ModelConfig,
+  parseModelConfig,
+  type StoreOptions,
+} from '../../models/index.js';
 import type { Backend } from '../../tensor/backend.js';
 import { Tape } from '../../tensor/tape.js';
 import { crossEntropyStep, policyStep } from '../../training/backpropagate.js';
 import { microBatches, type TrainingSequence } from '../../training/batch.js';
 import { losses } from '../../training/losses.js';
 import { createOptimizer, gradientNormOf, type OptimizerSpec } from '../../training/optimizer.js';
+import { between, type Moment, moment } from './clock.js';
 
 /** Training passes and updates of one shape. */
 export interface TrainingPiece {
@@ -62,6 +70,9 @@ export type CalibrationPiece = TrainingPiece | GenerationPiece;
 export interface CalibrationRequest {
   /** A model configuration. */
   model: Record<string, unknown>;
+  /** Trained beside the model's weights, which stay as they are. */
+  adapter?: AdapterSpec;
+  numerics?: StoreOptions['numerics'];
   pieces: readonly CalibrationPiece[];
 }
 
@@ -93,31 +104,6 @@ export interface RankCalibration {
   slowdown: number;
   /** Wall seconds that the calibration took. */
   seconds: number;
-}
-
-/** Wall and processor seconds since some moment. */
-interface Moment {
-  wall: number;
-  cpu: number;
-}
-
-export function moment(): Moment {
-  const { user, system } = process.cpuUsage();
-  return { wall: performance.now() / 1000, cpu: (user + system) / 1e6 };
-}
-
-/**
- * What lies between two moments on so many workers.
- * @param onHost as of a `Backend`: how long a device works, only the wall's clock knows
- */
-export function between(
-  from: Moment,
-  to: Moment,
-  workers: number,
-  onHost = true,
-): { wall: number; work: number } {
-  const wall = to.wall - from.wall;
-  return { wall, work: onHost ? Math.min(wall, (to.cpu - from.cpu) / workers) : wall };
 }
 
 /** The longest that one timed pass may take; a larger batch is timed in part. */
@@ -343,16 +329,22 @@ async function measureGeneration(
 /**
  * Measures every piece of the request. All ranks of a group call it together, before anything else
  * lies on their stacks that they would miss; each gets the same answer.
+ * @param frozenBits as of a `BackendPlan`
  */
 export async function calibrateRank(
   backend: Backend,
   request: CalibrationRequest,
+  frozenBits?: SharedArrayBuffer,
 ): Promise<RankCalibration> {
   const start = performance.now();
   const books: Books = { wall: 0, work: 0 };
   const mark = backend.mark();
   const make = async (config: Record<string, unknown>): Promise<Model> => {
-    const made = createModel(backend, parseModelConfig(config, 'recipe'));
+    const made = createModel(backend, parseModelConfig(config, 'recipe'), {
+      adapter: request.adapter,
+      numerics: request.numerics,
+      frozenBits: frozenBits && new Uint16Array(frozenBits),
+    });
     if (backend.ranks.rank === 0) scatter(backend, made);
     await backend.ranks.barrier();
     return made;

@@ -1,13 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../base/random.js';
-import { loadRecipe, parseRecipe, resolveRecipe } from '../../recipe/schema.js';
+import { loadRecipe, parseRecipe, resolveRecipe } from '../../recipe/index.js';
 import { createTask } from '../../tasks/index.js';
 import { createWasmBackend } from '../../tensor/backends/wasm/index.js';
 import { createCharacterTokenizer } from '../../tokenizers/character.js';
-import { between, calibrateRank, type Measured } from './calibrate.js';
-import { describeRecipe } from './describe.js';
-import { drawLength, surveyLengths } from './lengths.js';
+import { drawLength, surveyLengths } from '../lengths.js';
+import { calibrateRank, type Measured } from './calibrate.js';
+import { between } from './clock.js';
 import { type LocalCalibration, predictLocal } from './local-plan.js';
+import { describeRecipe } from './local-work.js';
 import { LOCAL_GPU, localPlan } from './plan-document.js';
 
 const mean = (values: readonly number[]): number =>
@@ -97,21 +98,24 @@ describe('describeRecipe', () => {
   it('counts checkpoints, updates and work of the busiest rank', () => {
     const { stages } = describeRecipe(resolveRecipe(tiny), 2);
     expect(
-      stages.map(({ id, local }) => [
+      stages.map(({ id, checkpoints, parts }) => [
         id,
-        local.checkpoints,
-        local.updates,
-        local.problems,
-        local.grades,
+        checkpoints,
+        ...(['updates', 'problems', 'grades'] as const).map((key) =>
+          parts.reduce((sum, { local }) => sum + local[key], 0),
+        ),
       ]),
     ).toEqual([
       ['sft', 4, 1, 8, 0],
+      // Samples, and greedy completions of the same problems.
       ['before', 1, 0, 6, 9],
       ['grpo', 2, 2, 2, 8],
       ['sample', 1, 0, 4, 16],
-      ['again', 2, 1, 4, 0],
+      ['again', 2, 1, 0, 0],
     ]);
-    expect(stages[2].local.expected.scoredTokens).toBeGreaterThan(0);
+    // A rollout, the reference policy, and the policy itself.
+    expect(stages[2].parts).toHaveLength(3);
+    expect(stages[2].parts[1].local.expected.scoredTokens).toBeGreaterThan(0);
   });
 
   it('predicts the tokens of the shipped recipes', () => {
@@ -130,9 +134,10 @@ describe('describeRecipe', () => {
 
   it('gives the same numbers every time but for the clock', () => {
     const [a, b] = [0, 1].map(() =>
-      describeRecipe(resolveRecipe(tiny), 2).stages.map(
-        ({ secondsPerGrade: _, secondsPerProblem: __, ...rest }) => rest,
-      ),
+      describeRecipe(resolveRecipe(tiny), 2).stages.map(({ parts, ...rest }) => ({
+        ...rest,
+        parts: parts.map(({ secondsPerGrade: _, secondsPerProblem: __, ...part }) => part),
+      })),
     );
     expect(a).toEqual(b);
   });
@@ -228,8 +233,9 @@ describe('the rates of a GPU', () => {
     expect(plan.cluster.accelerator).toBe('Acme Fast 1 (kernels 2, f32)');
     expect(plan.notes.join(' ')).toContain('the core that drives the GPU');
     const [, sft] = plan.stages;
-    const { steps, expected, problems } = described.stages[0].local;
-    const task = problems * described.stages[0].secondsPerProblem;
+    const [pass] = described.stages[0].parts;
+    const { steps, expected, problems } = pass.local;
+    const task = problems * pass.secondsPerProblem;
     const seconds = steps * (expected.trainedTokens * 0.005 + 0.5 + task);
     expect(sft.gpuHours.value).toBeCloseTo(seconds / 3600, 9);
     expect(sft.layout).toBe('one GPU');

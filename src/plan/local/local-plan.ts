@@ -29,7 +29,7 @@ import {
   planBackend,
 } from '../../policy/local/backend.js';
 import { startThread } from '../../policy/local/thread.js';
-import { type Recipe, type ResolvedRecipe, resolveRecipe } from '../../recipe/schema.js';
+import { openBase, type Recipe, type ResolvedRecipe, resolveRecipe } from '../../recipe/index.js';
 import type { Products } from '../../tensor/backends/wasm/index.js';
 import type { Precision } from '../../tensor/backends/webgpu/index.js';
 import type { Machine } from '../../usage/events.js';
@@ -37,7 +37,7 @@ import { describeMachine } from '../../usage/meters.js';
 import type { Purpose, Usage } from '../../usage/usage.js';
 import type { Measured, RankCalibration } from './calibrate.js';
 import type { CalibrationJob } from './calibrate-worker.js';
-import { type DescribedRecipe, describeRecipe } from './describe.js';
+import { type DescribedRecipe, describeRecipe, type LocalPart } from './local-work.js';
 
 export const PLAN_SCHEMA_VERSION = 1;
 
@@ -131,19 +131,18 @@ export function measureDisk(folder: string): LocalCalibration['disk'] {
   }
 }
 
-/** Rates of one stage from what was measured. */
+/** Rates of a part of a stage from what was measured. */
 function ratesOf(
-  stage: DescribedRecipe['stages'][number],
+  { trainingKey, generationKey, secondsPerProblem, secondsPerGrade }: LocalPart,
   calibration: LocalCalibration,
 ): LocalRates {
-  const { secondsPerProblem, secondsPerGrade } = stage;
   const rates: LocalRates = { secondsPerProblem, secondsPerGrade };
   for (const measured of calibration.measured) {
-    if (measured.kind === 'training' && measured.key === stage.trainingKey) {
+    if (measured.kind === 'training' && measured.key === trainingKey) {
       rates.trainingSecondsPerToken = measured.secondsPerToken;
       rates.secondsPerUpdate = measured.secondsPerUpdate;
     }
-    if (measured.kind === 'generation' && measured.key === stage.generationKey)
+    if (measured.kind === 'generation' && measured.key === generationKey)
       rates.generation = measured;
   }
   return rates;
@@ -231,14 +230,19 @@ export function predictLocal(
   const stages = [
     overhead('start', startSeconds, SPEED_RANGE.high * startSeconds, 0),
     ...described.stages.map((stage) => {
-      const secondsPerCheckpoint = checkpointSeconds(stage.checkpointBytes);
-      const seconds = predictStage(
-        { ...stage.local, secondsPerCheckpoint },
-        ratesOf(stage, calibration),
-        slowdown,
-      );
+      const writing = stage.checkpoints * checkpointSeconds(stage.checkpointBytes);
+      const seconds = addQuantities([
+        ...stage.parts.map((part) =>
+          predictStage(
+            { ...part.local, secondsPerCheckpoint: 0 },
+            ratesOf(part, calibration),
+            slowdown,
+          ),
+        ),
+        { value: writing, low: SPEED_RANGE.low * writing, high: SPEED_RANGE.high * writing },
+      ]);
       const { id, kind, purpose, tokensIn, tokensOut, modelFlops, completionTokens } = stage;
-      const storedBytes = stage.local.checkpoints * stage.checkpointBytes;
+      const storedBytes = stage.checkpoints * stage.checkpointBytes;
       return planned(
         { id, kind, purpose, seconds },
         { tokensIn, tokensOut, modelFlops, storedBytes, completions: completionTokens },
@@ -299,7 +303,9 @@ export async function calibrateLocal(
   const workers = options.workers ?? defaultWorkers(kind);
   const described = describeRecipe(resolved, workers);
   const { models } = resolved;
-  const plan = await planBackend({ kind, workers, products, precision, models });
+  const { adapter, init } = resolved.recipe;
+  const bf16 = adapter !== undefined && init !== undefined && openBase(init.from).bf16;
+  const plan = await planBackend({ kind, workers, products, precision, models, adapter, bf16 });
   const disk = measureDisk(options.folder ?? tmpdir());
   const answers = await Promise.all(
     Array.from({ length: workers }, (_, rank) => {

@@ -13,14 +13,14 @@ import type { Quantity } from '../../planner/cluster.js';
 import { medianOf } from '../../planner/distribution.js';
 import { countParameters, modelFlopsPerToken } from '../../planner/index.js';
 import type { BackendKind } from '../../policy/local/backend.js';
-import { isTrainable, type Recipe } from '../../recipe/schema.js';
+import { isTrainable, type Recipe } from '../../recipe/index.js';
 import { stepsOf } from '../../stages/index.js';
 import type { Products } from '../../tensor/backends/wasm/index.js';
 import type { Precision } from '../../tensor/backends/webgpu/index.js';
+import { workOf } from '../cluster/cluster-work.js';
 import { PLAN_SCHEMA_VERSION, type Plan, type PlannedStage } from '../cluster/plan.js';
-import { workOf } from '../cluster/workload.js';
-import type { DescribedRecipe } from './describe.js';
 import { calibrateLocal, type LocalCalibration, predictLocal } from './local-plan.js';
+import type { DescribedRecipe } from './local-work.js';
 
 /** What computes: a core of the processor, or a GPU. */
 export interface LocalDevice {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { readTarget } from '../../plan/cluster/cluster-file.js';
+import { workOf } from '../../plan/cluster/cluster-work.js';
 import { planRecipe } from '../../plan/cluster/plan.js';
-import { workOf } from '../../plan/cluster/workload.js';
-import { loadRecipe } from '../../recipe/schema.js';
+import { loadRecipe } from '../../recipe/index.js';
 import { planOf } from './plan-model.js';
 import type { Settings } from './plan-settings.js';
 

@@ -1,7 +1,7 @@
 /** @file What the page and its training worker say to each other: types alone. */
 import type { Bill } from '../../../ledger/statement/bill.js';
 import type { BackendKind } from '../../../policy/local/backend.js';
-import type { Recipe } from '../../../recipe/schema.js';
+import type { Recipe } from '../../../recipe/index.js';
 import type { SampleRecord } from '../../../training/stage.js';
 import type { ChatEvent, Expected } from '../../protocol.js';
 import type { PricedEvent, RunState } from '../../run-state.js';

@@ -15,7 +15,7 @@ import { computeBill } from '../../../ledger/statement/bill.js';
 import { readRun } from '../../../ledger/statement/files.js';
 import type { RunPlan } from '../../../plan/local/local-plan.js';
 import type { BackendKind } from '../../../policy/local/backend.js';
-import { parseRecipe, type Recipe } from '../../../recipe/schema.js';
+import { parseRecipe, type Recipe } from '../../../recipe/index.js';
 import { createTask, generated } from '../../../tasks/index.js';
 import { problemAt } from '../../../tasks/task.js';
 import { hasRelaxedSimd, provideKernels } from '../../../tensor/backends/wasm/load.js';

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { scoresOf } from '../models/testing.js';
 import type { Backend } from '../tensor/backend.js';
+import { inRanks, lettersTask, tinyContext } from '../training/testing.js';
 import { createSupervised, supervisedSchema } from './supervised.js';
-import { inRanks, lettersTask, tinyContext } from './testing.js';
 
 const base = {
   steps: 20,

@@ -2,9 +2,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import type { Backend } from '../tensor/backend.js';
-import { createRejectionSample, rejectionSampleSchema } from './rejection-sample.js';
-import { inRanks, lettersTask, tinyContext } from './testing.js';
+import type { Backend } from '../../tensor/backend.js';
+import { inRanks, lettersTask, tinyContext } from '../../training/testing.js';
+import { createRejectionSample, rejectionSampleSchema } from './index.js';
 
 let folder: string;
 beforeEach(() => {

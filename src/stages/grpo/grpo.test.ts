@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { scoresOf } from '../models/testing.js';
-import type { Problem } from '../tasks/task.js';
-import type { Backend } from '../tensor/backend.js';
-import { createReferenceBackend } from '../tensor/backends/reference.js';
-import { createGrpo, grpoSchema } from './grpo.js';
-import { inRanks, lettersTask, type Tiny, tinyContext } from './testing.js';
+import { scoresOf } from '../../models/testing.js';
+import type { Problem } from '../../tasks/task.js';
+import type { Backend } from '../../tensor/backend.js';
+import { createReferenceBackend } from '../../tensor/backends/reference.js';
+import { inRanks, lettersTask, type Tiny, tinyContext } from '../../training/testing.js';
+import { createGrpo } from './grpo.js';
+import { grpoSchema, resolvePreset } from './options.js';
 
 const MAX_TOKENS = 6;
 const base = {
@@ -70,7 +71,7 @@ async function stageUnderWatch(more: object, verify = byText, context: Partial<T
   const tiny = { ...(await tinyContext(task, backend)), ...context };
   weightsOf = tiny.weights;
   const { special } = tiny.tokenizer;
-  const options = grpoSchema.parse({ ...base, ...more });
+  const options = resolvePreset(grpoSchema.parse({ ...base, ...more }));
   let graded = 0;
   const tokenizer: Tiny['tokenizer'] = {
     ...tiny.tokenizer,
@@ -450,7 +451,7 @@ describe('a step of GRPO', () => {
       moe_intermediate_size: 4,
       num_nextn_predict_layers: 1,
     };
-    const options = grpoSchema.parse({ ...base, prompts: 4, draft: 'mtp' });
+    const options = resolvePreset(grpoSchema.parse({ ...base, prompts: 4, draft: 'mtp' }));
     const stepOn = async (backend: Backend) => {
       const tiny = await tinyContext(lettersTask(byText), backend, latent);
       return (await createGrpo(tiny, options).step(1)).values;
@@ -507,14 +508,16 @@ it('does the same on one rank, on two, and on more ranks than prompts', async ()
     problem.prompt.length === 2 ? 0 : byText(problem, text);
   // A large epsilon: AdamW would otherwise make a whole step of a gradient that is rounding alone.
   const optimizer = { ...base.optimizer, epsilon: 0.01 };
-  const options = grpoSchema.parse({
-    ...base,
-    prompts: 3,
-    minibatches: 2,
-    resample: 1,
-    klCoefficient: 0.1,
-    optimizer,
-  });
+  const options = resolvePreset(
+    grpoSchema.parse({
+      ...base,
+      prompts: 3,
+      minibatches: 2,
+      resample: 1,
+      klCoefficient: 0.1,
+      optimizer,
+    }),
+  );
   const run = async (backend: Backend) => {
     const tiny = await tinyContext(lettersTask(verify), backend);
     const stage = createGrpo(tiny, options);

@@ -15,11 +15,11 @@
  * stage's completions that already are of the later kind, and its range is what widens the interval
  * of a plan. `IMITATION` and `PROGRESS` were set once, from runs of the two shipped tasks.
  */
-import { Random } from '../../base/random.js';
-import { evaluationProblems } from '../../tasks/dataset.js';
-import { type Problem, problemAt, type Task } from '../../tasks/task.js';
-import type { Tokenizer } from '../../tokenizers/tokenizer.js';
-import { between, moment } from './calibrate.js';
+import { Random } from '../base/random.js';
+import { evaluationProblems } from '../tasks/dataset.js';
+import { type Problem, problemAt, type Task } from '../tasks/task.js';
+import type { Tokenizer } from '../tokenizers/tokenizer.js';
+import { between, moment } from './local/clock.js';
 
 /** How often an imitated try is right, as a share of how often a demonstration is. */
 const IMITATION = 0.6;

@@ -14,35 +14,28 @@
  * The problem of a slot depends on (seed, stage, step, slot, round) and not on how many ranks there
  * are.
  */
-import { z } from 'zod';
-import { forwardFlops, trainingFlops } from '../architecture/index.js';
-import { UserError } from '../base/errors.js';
-import { hashString } from '../base/random.js';
+
+import { forwardFlops, trainingFlops } from '../../architecture/index.js';
+import { UserError } from '../../base/errors.js';
+import { hashString } from '../../base/random.js';
 import {
   type Completion,
   createSampler,
   generationFlops,
   MAX_CAPACITY,
-} from '../inference/index.js';
-import { createModel } from '../models/index.js';
-import { type Problem, problemAt, type Verdict } from '../tasks/task.js';
-import { Tape } from '../tensor/tape.js';
-import { type AdvantageName, advantages, hasSignal } from './advantages.js';
-import { type AggregationName, aggregations, type BatchTotals } from './aggregations.js';
-import { policyStep, scoreStep } from './backpropagate.js';
-import { balanceSchema, createBalancer } from './balance.js';
-import { flopsPart, microBatches, type TrainingSequence } from './batch.js';
-import { grade, partSums, partValues } from './grade.js';
-import { type LossName, losses, RATIOS } from './losses.js';
-import { createOptimizer, gradientNormOf, optimizerSchema } from './optimizer.js';
-import { createSchedule, scheduleSchema } from './schedules.js';
-import {
-  createLengthLimit,
-  isConsistent,
-  lengthScheduleSchema,
-  overlongPenalty,
-  overlongSchema,
-} from './shaping.js';
+} from '../../inference/index.js';
+import { createModel } from '../../models/index.js';
+import { type Problem, problemAt, type Verdict } from '../../tasks/task.js';
+import { Tape } from '../../tensor/tape.js';
+import { advantages, hasSignal } from '../../training/advantages.js';
+import { aggregations, type BatchTotals } from '../../training/aggregations.js';
+import { policyStep, scoreStep } from '../../training/backpropagate.js';
+import { createBalancer } from '../../training/balance.js';
+import { flopsPart, microBatches, type TrainingSequence } from '../../training/batch.js';
+import { grade, partSums, partValues } from '../../training/grade.js';
+import { createOptimizer, gradientNormOf } from '../../training/optimizer.js';
+import { createSchedule } from '../../training/schedules.js';
+import { createLengthLimit, isConsistent, overlongPenalty } from '../../training/shaping.js';
 import {
   encodePrompt,
   longestPrompt,
@@ -51,72 +44,8 @@ import {
   type Stage,
   type StageContext,
   slotsOf,
-} from './stage.js';
-
-const names = <T extends string>(table: Record<T, unknown>) => Object.keys(table) as [T, ...T[]];
-
-export const grpoSchema = z.strictObject({
-  steps: z.number().int().positive(),
-  /** Groups a step, over all ranks. */
-  prompts: z.number().int().positive(),
-  /** Completions in a group. */
-  samples: z.number().int().min(2),
-  maxTokens: z.number().int().positive(),
-  /**
-   * Lower limits on completions at first, `[{fromStep, maxTokens}, …]`; before the first of them
-   * `maxTokens` holds.
-   */
-  lengthSchedule: lengthScheduleSchema.optional(),
-  temperature: z.number().positive().default(1),
-  /**
-   * `mtp`: the model's module of multi-token prediction guesses ahead in rollouts, which stay
-   * distributed as they are.
-   */
-  draft: z.literal('mtp').optional(),
-  /** A row of the table of losses; the fields below override it one by one. */
-  loss: z.enum(names<LossName>(losses)).default('grpo'),
-  advantage: z.enum(names<AdvantageName>(advantages)).optional(),
-  /** Importance ratios by token, or one by sequence. */
-  ratio: z.enum(RATIOS).optional(),
-  aggregation: z.enum(names<AggregationName>(aggregations)).optional(),
-  clipLow: z.number().min(0).max(1).optional(),
-  clipHigh: z.number().min(0).optional(),
-  klCoefficient: z.number().min(0).optional(),
-  /**
-   * Steps after which the policy becomes its own reference; without it the reference is the policy
-   * of the first step.
-   */
-  replaceReference: z.number().int().positive().optional(),
-  /** A penalty on completions close to the limit (DAPO's soft overlong punishment). */
-  overlong: overlongSchema.optional(),
-  /**
-   * Leaves completions that were cut off out of the loss; they still count in their group's mean.
-   */
-  maskTruncated: z.boolean().default(false),
-  /** Added to the reward of a completion whose thinking ends with its answer. */
-  consistency: z.number().min(0).default(0),
-  /**
-   * Most times that a slot whose group was all alike draws another problem; 0 switches dynamic
-   * sampling off.
-   */
-  resample: z.number().int().min(0).max(16).optional(),
-  /**
-   * Steps in a row without any signal (no group with an advantage, and no answer right) after which
-   * the run is stopped; 0 never stops it.
-   */
-  patience: z.number().int().min(0).default(30),
-  /** Optimizer updates a step, each on its share of the groups; at most `prompts`. */
-  minibatches: z.number().int().positive().default(1),
-  optimizer: optimizerSchema,
-  schedule: scheduleSchema,
-  /**
-   * Balancing a mixture of experts; biases rest unless told otherwise, as at the end of V3's
-   * pretraining.
-   */
-  balance: balanceSchema(0),
-});
-
-export type GrpoOptions = z.infer<typeof grpoSchema>;
+} from '../../training/stage.js';
+import type { GrpoOptions } from './options.js';
 
 /** One prompt with its graded completions. */
 interface Group {
@@ -136,16 +65,11 @@ const ROUNDS = 17;
 
 export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
   const { backend, model, tokenizer, task, stage } = context;
-  const preset = losses[options.loss];
-  const advantageOf = advantages[options.advantage ?? preset.advantage];
-  const aggregate = aggregations[options.aggregation ?? preset.aggregation];
-  const policy = {
-    ratio: options.ratio ?? preset.ratio,
-    clipLow: options.clipLow ?? preset.clipLow,
-    clipHigh: options.clipHigh ?? preset.clipHigh,
-    klCoefficient: options.klCoefficient ?? preset.klCoefficient,
-  };
-  const rounds = 1 + (options.resample ?? (preset.dynamicSampling ? 3 : 0));
+  const advantageOf = advantages[options.advantage];
+  const aggregate = aggregations[options.aggregation];
+  const { ratio, clipLow, clipHigh, klCoefficient } = options;
+  const policy = { ratio, clipLow, clipHigh, klCoefficient };
+  const rounds = 1 + options.resample;
   const schedule = createSchedule(options.schedule, options.steps);
   const lengthLimit = createLengthLimit(options.lengthSchedule, options.maxTokens);
   const stageSeed = hashString(`${context.seed}:${stage}`);

@@ -10,13 +10,28 @@ import { trainingFlops } from '../architecture/index.js';
 import { UserError } from '../base/errors.js';
 import { hashString, Random } from '../base/random.js';
 import { Tape } from '../tensor/tape.js';
-import { crossEntropyStep } from './backpropagate.js';
-import { balanceSchema, createBalancer } from './balance.js';
-import { flopsPart, microBatches, type TrainingSequence } from './batch.js';
-import { createOptimizer, gradientNormOf, optimizerSchema } from './optimizer.js';
-import { createSchedule, scheduleSchema } from './schedules.js';
-import { type Example, openSources, sourceFields, sourcesOf } from './sources.js';
-import { encodePrompt, progressAt, type Stage, type StageContext, slotsOf } from './stage.js';
+import { crossEntropyStep } from '../training/backpropagate.js';
+import { balanceSchema, createBalancer } from '../training/balance.js';
+import { flopsPart, microBatches, type TrainingSequence } from '../training/batch.js';
+import { createOptimizer, gradientNormOf, optimizerSchema } from '../training/optimizer.js';
+import { createSchedule, scheduleSchema } from '../training/schedules.js';
+import {
+  type Example,
+  openSources,
+  type SourceSpec,
+  sourceFields,
+  sourcesOf,
+} from '../training/sources.js';
+import {
+  encodePrompt,
+  progressAt,
+  type Stage,
+  type StageContext,
+  slotsOf,
+} from '../training/stage.js';
+import type { Facts } from './facts.js';
+import { refuseWhere, type Spec, type StageKind } from './kind.js';
+import { always, type Pass, type Work } from './work.js';
 
 export const supervisedSchema = z.strictObject({
   steps: z.number().int().positive(),
@@ -32,6 +47,91 @@ export const supervisedSchema = z.strictObject({
 });
 
 export type SupervisedOptions = z.infer<typeof supervisedSchema>;
+
+type SupervisedKind = StageKind<SupervisedOptions>;
+
+/** What `pretrain` and `sft` have in common. */
+export const supervisedKind = (
+  kind: string,
+  predicts: Pass['predicts'],
+): Omit<SupervisedKind, 'create'> => ({
+  kind,
+  schema: supervisedSchema,
+  trains: true,
+  purpose: 'training',
+  steps: ({ steps }) => steps,
+  check: checkSupervised,
+  data: {
+    sources: sourcesOf,
+    named: ({ data, mix, ...rest }, name) => ({
+      ...rest,
+      ...(data === undefined ? {} : { data: name(data) }),
+      ...(mix === undefined
+        ? {}
+        : {
+            mix: mix.map((source) =>
+              'data' in source ? { ...source, data: name(source.data) } : source,
+            ),
+          }),
+    }),
+    from: (spec, file) => (spec.from || spec.mix ? null : { ...spec, data: file }),
+  },
+  work: (spec, facts) => [supervisedWork(spec, facts, predicts, sourcesOf(spec))],
+});
+
+function checkSupervised(
+  spec: Spec<SupervisedOptions>,
+  around: Parameters<NonNullable<SupervisedKind['check']>>[1],
+): void {
+  const { before, refuse } = around;
+  const given = [spec.from, spec.data, spec.mix].filter((source) => source !== undefined);
+  if (given.length > 1)
+    refuse(['mix'], 'from, data and mix exclude each other; put all sources into mix');
+  sourcesOf(spec).forEach(({ from }, s) => {
+    if (from === undefined) return;
+    if (before.some(({ id, kind }) => id === from && kind.keepsSamples)) return;
+    refuse(
+      spec.mix ? ['mix', s, 'from'] : ['from'],
+      `"${from}" is not the id of an earlier rejection-sample or distill stage`,
+    );
+  });
+  refuseWhere(around, () => createSchedule(spec.schedule, spec.steps));
+}
+
+/** One pass over `batch` examples a step. */
+export function supervisedWork(
+  spec: Pick<SupervisedOptions, 'steps' | 'batch' | 'optimizer' | 'mtpWeight'>,
+  facts: Facts,
+  predicts: Pass['predicts'],
+  sources: readonly SourceSpec[],
+): Work {
+  const source = sources.every(({ from }) => from !== undefined)
+    ? 'stage'
+    : sources.every(({ data }) => data !== undefined)
+      ? 'file'
+      : 'task';
+  return {
+    phase: '',
+    steps: spec.steps,
+    purpose: 'training',
+    rollouts: [],
+    scores: [],
+    passes: [
+      {
+        model: 'stage',
+        sequences: always(spec.batch),
+        ...facts.examples(sources),
+        loss: 'cross-entropy',
+        source,
+        predicts,
+        further: facts.predictsFurther && spec.mtpWeight > 0,
+        trains: facts.adapter ? 'adapter' : 'all',
+        optimizer: spec.optimizer,
+        updates: 1,
+      },
+    ],
+  };
+}
 
 /**
  * @param lazily opens the sources at the first step: a stage that makes its own data has none

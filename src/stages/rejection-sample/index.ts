@@ -10,11 +10,11 @@
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { writeFileAtomic } from '../base/files.js';
-import { hashString } from '../base/random.js';
-import { createSampler, generationFlops, MAX_CAPACITY } from '../inference/index.js';
-import { problemAt } from '../tasks/task.js';
-import { grade } from './grade.js';
+import { writeFileAtomic } from '../../base/files.js';
+import { hashString } from '../../base/random.js';
+import { createSampler, generationFlops, MAX_CAPACITY } from '../../inference/index.js';
+import { problemAt } from '../../tasks/task.js';
+import { grade } from '../../training/grade.js';
 import {
   encodePrompt,
   longestPrompt,
@@ -23,7 +23,10 @@ import {
   type Stage,
   type StageContext,
   slotsOf,
-} from './stage.js';
+} from '../../training/stage.js';
+import type { Facts } from '../facts.js';
+import { defineStage, needPositions } from '../kind.js';
+import { always, type Rollout, type Work } from '../work.js';
 
 export const rejectionSampleSchema = z.strictObject({
   steps: z.number().int().positive(),
@@ -38,6 +41,49 @@ export const rejectionSampleSchema = z.strictObject({
 });
 
 export type RejectionSampleOptions = z.infer<typeof rejectionSampleSchema>;
+
+/** `steps` rollouts of one round each, by `model`. */
+export function samplingWork(
+  { steps, prompts, samples, maxTokens }: RejectionSampleOptions,
+  facts: Facts,
+  model: Rollout['model'],
+): Work {
+  const question = { maxTokens, learns: false, evaluation: null };
+  const { promptTokens, completionTokens } = facts.sampling(question);
+  return {
+    phase: '',
+    steps,
+    purpose: 'data',
+    rollouts: [
+      {
+        model,
+        prompts,
+        samples,
+        rounds: 1,
+        replaced: always(0),
+        promptTokens,
+        completionTokens,
+        maxTokens,
+        draft: null,
+        capacity: MAX_CAPACITY,
+      },
+    ],
+    scores: [],
+    passes: [],
+  };
+}
+
+export const rejectionSample = defineStage<RejectionSampleOptions>({
+  kind: 'rejection-sample',
+  schema: rejectionSampleSchema,
+  trains: false,
+  purpose: 'data',
+  keepsSamples: true,
+  steps: ({ steps }) => steps,
+  fits: ({ maxTokens }, made) => needPositions(made, maxTokens, 'maxTokens'),
+  work: (spec, facts) => [samplingWork(spec, facts, 'stage')],
+  create: createRejectionSample,
+});
 
 interface Accepted {
   index: number;

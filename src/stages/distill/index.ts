@@ -11,10 +11,18 @@
  * first of the latter, so a run that is stopped goes on from any of those.
  */
 import { z } from 'zod';
-import type { Mark } from '../tensor/backend.js';
-import { createRejectionSample, rejectionSampleSchema } from './rejection-sample.js';
-import type { Stage, StageContext } from './stage.js';
-import { createSupervised, supervisedSchema } from './supervised.js';
+import type { Mark } from '../../tensor/backend.js';
+import { createSchedule } from '../../training/schedules.js';
+import type { Stage, StageContext } from '../../training/stage.js';
+import type { Facts } from '../facts.js';
+import { defineStage, needPositions, refuseWhere, type Spec } from '../kind.js';
+import {
+  createRejectionSample,
+  rejectionSampleSchema,
+  samplingWork,
+} from '../rejection-sample/index.js';
+import { createSupervised, supervisedSchema, supervisedWork } from '../supervised.js';
+import type { Work } from '../work.js';
 
 export const distillSchema = supervisedSchema
   .omit({ from: true, data: true, sha256: true, mix: true })
@@ -30,13 +38,38 @@ export const distillSchema = supervisedSchema
 
 export type DistillOptions = z.infer<typeof distillSchema>;
 
-/** @param teacher what the options leave open: the id of the last stage that trained */
-export function createDistill(
-  context: StageContext,
-  options: DistillOptions,
-  teacher: string,
-): Stage {
+/** Teacher's steps come first, then the student's. */
+function work({ sampling, ...student }: Spec<DistillOptions>, facts: Facts): Work[] {
+  const accepted = [{ from: student.id, weight: 1 }];
+  return [
+    { ...samplingWork(sampling, facts, 'teacher'), phase: 'sampling' },
+    supervisedWork(student, facts, 'completion', accepted),
+  ];
+}
+
+export const distill = defineStage<DistillOptions>({
+  kind: 'distill',
+  schema: distillSchema,
+  trains: true,
+  purpose: 'training',
+  keepsSamples: true,
+  steps: ({ sampling, steps }) => sampling.steps + steps,
+  teacher: ({ teacher }, lastTrained) => teacher?.from ?? lastTrained,
+  check(spec, around) {
+    const { before, refuse } = around;
+    if (spec.model === undefined) refuse(['model'], 'is missing: the configuration of the student');
+    if (!spec.teacher && !before.some(({ kind }) => kind.trains))
+      refuse(['teacher'], 'is missing, and no stage before this one trains a model');
+    refuseWhere(around, () => createSchedule(spec.schedule, spec.steps));
+  },
+  fits: ({ sampling }, made) => needPositions(made, sampling.maxTokens, 'sampling.maxTokens'),
+  work,
+  create: createDistill,
+});
+
+function createDistill(context: StageContext, options: Spec<DistillOptions>): Stage {
   const { backend, stage } = context;
+  const teacher = context.teacher as string;
   const { sampling, teacher: _, ...imitation } = options;
   const student = createSupervised(context, { ...imitation, from: stage }, true, true);
   let sampler: { stage: Stage; mark: Mark } | null = null;
