@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { claimDocument, claimListDocument } from '../ledger/claims/index.js';
 import { billDocument } from '../ledger/statement/bill-schema.js';
 import { statementDocument } from '../ledger/statement/schema.js';
+import { servingPlanDocument } from './plan-serve-document.js';
 
 export const SCHEMA_VERSION = 1;
 
@@ -505,6 +506,7 @@ export const documents = {
   doctor: doctorDocument,
   validate: validateDocument,
   plan: planDocument,
+  'plan-serve': servingPlanDocument,
   studio: studioDocument,
   bill: billDocument,
   'usage-bill': statementDocument,

@@ -31,9 +31,10 @@ import { PRECISIONS, type Precision, requireAdapter } from '../tensor/backends/w
 import { measure } from './doctor.js';
 import type { PlanDocument } from './documents.js';
 import { PLAIN, print, printDocument, type Style, styleFor, withExamples } from './output.js';
+import { planServeCommand } from './plan-serve.js';
 
 interface Flags {
-  on: string;
+  on?: string;
   layout?: string;
   backend?: BackendKind;
   precision?: Precision;
@@ -267,7 +268,7 @@ export function planCommand(): Command {
       '<recipe>',
       `a shipped recipe (${shippedRecipes().join(', ')}) or the path of a .json or .yaml file`,
     )
-    .requiredOption(
+    .option(
       '--on <cluster>',
       'local, <gpu>x<count> such as h800x2048, or a .yaml file; see docs/guides/plan.md',
     )
@@ -280,6 +281,9 @@ export function planCommand(): Command {
     .option('--trust', "follow what a run's recipe refers to outside your project; it may be code")
     .option('--json', 'print one JSON document')
     .action(async (name: string, flags: Flags) => {
+      // Not a required option: commander takes it from `plan serve`, too.
+      if (flags.on === undefined)
+        throw new UserError('usage', 'say where with --on; see reckoner plan --help', '--on');
       const recipe = loadRecipe(name, { trust: flags.trust });
       if (flags.on === 'local') {
         if (flags.layout !== undefined)
@@ -298,6 +302,7 @@ export function planCommand(): Command {
         target.layout = { ...target.layout, ...parseLayout(flags.layout, '--layout') };
       show(planRecipe(recipe, target), flags);
     });
+  command.addCommand(planServeCommand());
   return withExamples(
     command,
     'reckoner plan deepseek-v3 --on h800x2048',
@@ -305,5 +310,6 @@ export function planCommand(): Command {
     'reckoner plan deepseek-r1 --on h200x512',
     'reckoner plan r1-mini --on local',
     'reckoner plan r1-mini --on local --backend webgpu',
+    'reckoner plan serve DeepSeek-V3 --on h800x32 --slo tpot=50ms',
   );
 }

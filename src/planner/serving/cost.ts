@@ -1,6 +1,5 @@
 /**
- * @file From tokens a second to money: machines for a demand, dollars a million tokens, margin at a
- * list price.
+ * @file From tokens a second to money: dollars a million tokens, and the margin at a list price.
  *
  * A cost for a million input tokens and one for a million output tokens need a rule, for both are
  * made on the same machines. The rule here is use: each kind pays for the accelerator time that it
@@ -12,11 +11,12 @@ import type { Quantity } from '../cluster.js';
 import type { Disaggregated, Served } from './throughput.js';
 
 const SECONDS_PER_HOUR = 3600;
-const SECONDS_PER_DAY = 86_400;
 
 export interface TokenCost {
   /** USD a million tokens, each kind paying for the time it takes. */
   usdPerMillionInput: Quantity;
+  /** Of input that a cache of earlier prompts held: the time that attending to it takes. */
+  usdPerMillionCached: Quantity;
   usdPerMillionOutput: Quantity;
   /** USD a million output tokens when they pay for everything. */
   usdPerMillionAllOnOutput: Quantity;
@@ -24,31 +24,40 @@ export interface TokenCost {
   usdPerMillionTotal: Quantity;
 }
 
-/** Rates of one accelerator and the share of its time that goes to prompts. */
+/** Rates of one accelerator and how its time is shared. */
 export interface Rates {
+  /** Of prompts that are computed, and of prompts that were cached. */
   inputTokensPerSecond: number;
+  cachedTokensPerSecond: number;
   outputTokensPerSecond: number;
+  /** Share of the time that goes to prompts; of that, what attends to cached tokens. */
   prefillShare: number;
+  cachedShare: number;
   /** high / value of the rates' 90% interval (`intervalFactor`); 1 where they are measured. */
   factor: number;
 }
 
 /** Of a replica of `size` accelerators that takes whole requests. */
 export function ratesOf(served: Served, size: number, factor: number): Rates {
+  const { prefillShare, cachedShare } = served;
   return {
     inputTokensPerSecond: served.inputTokensPerSecond / size,
+    cachedTokensPerSecond: served.cachedTokensPerSecond / size,
     outputTokensPerSecond: served.outputTokensPerSecond / size,
-    prefillShare: served.prefillShare,
+    prefillShare,
+    cachedShare,
     factor,
   };
 }
 
-/** Of two pools. */
+/** Of two pools, whose prompts are computed whole. */
 export function ratesOfPools(pools: Disaggregated, factor: number): Rates {
   return {
     inputTokensPerSecond: pools.inputTokensPerSecondPerAccelerator,
+    cachedTokensPerSecond: 0,
     outputTokensPerSecond: pools.outputTokensPerSecondPerAccelerator,
     prefillShare: pools.prefillShare,
+    cachedShare: 0,
     factor,
   };
 }
@@ -60,8 +69,10 @@ export function ratesOfPools(pools: Disaggregated, factor: number): Rates {
 export function tokenCost(rates: Rates, usdPerHour: Quantity, utilisation = 1): TokenCost {
   const {
     inputTokensPerSecond: input,
+    cachedTokensPerSecond: cached,
     outputTokensPerSecond: output,
     prefillShare,
+    cachedShare,
     factor,
   } = rates;
   if (!(utilisation > 0 && utilisation <= 1))
@@ -83,47 +94,18 @@ export function tokenCost(rates: Rates, usdPerHour: Quantity, utilisation = 1): 
     };
   };
   return {
-    usdPerMillionInput: price(input, prefillShare),
+    usdPerMillionInput: price(input, prefillShare * (1 - cachedShare)),
+    usdPerMillionCached: price(cached, prefillShare * cachedShare),
     usdPerMillionOutput: price(output, 1 - prefillShare),
     usdPerMillionAllOnOutput: price(output, 1),
-    usdPerMillionTotal: price(input + output, 1),
+    usdPerMillionTotal: price(input + cached + output, 1),
   };
 }
 
 export interface ServiceDemand {
+  /** Cached ones included. */
   inputTokensPerDay: number;
   outputTokensPerDay: number;
-}
-
-/** What a node serves when it only reads prompts, and when it only decodes. */
-export interface NodeRates {
-  prefillTokensPerSecond: number;
-  decodeTokensPerSecond: number;
-  accelerators: number;
-  usdPerAcceleratorHour: number;
-}
-
-export interface Service {
-  prefillNodes: number;
-  decodeNodes: number;
-  nodes: number;
-  usdPerDay: number;
-}
-
-/** Nodes that a day's tokens keep busy, on average, and what they cost. */
-export function serviceOf(demand: ServiceDemand, node: NodeRates): Service {
-  const prefillNodes = demand.inputTokensPerDay / SECONDS_PER_DAY / node.prefillTokensPerSecond;
-  const decodeNodes = demand.outputTokensPerDay / SECONDS_PER_DAY / node.decodeTokensPerSecond;
-  const nodes = prefillNodes + decodeNodes;
-  return { prefillNodes, decodeNodes, nodes, usdPerDay: nodeCost(nodes, node) };
-}
-
-/** USD a day for nodes that are paid around the clock. */
-export function nodeCost(
-  nodes: number,
-  node: Pick<NodeRates, 'accelerators' | 'usdPerAcceleratorHour'>,
-): number {
-  return nodes * node.accelerators * node.usdPerAcceleratorHour * 24;
 }
 
 /** List prices, USD a million tokens. */

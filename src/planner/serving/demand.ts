@@ -4,10 +4,10 @@
  * Demand of constant price elasticity e: tokens = base × (price / base price)^−e, so spending =
  * base × (price / base price)^(1 − e). Below 1, cheaper tokens cut the bill; at 1 it stays; above 1
  * it grows — Jevons (The Coal Question, 1865, chapter VII), who saw better engines burn more coal.
- * The elasticity is a statement of whoever asks, not a fact that this planner knows: nobody has
- * measured it for tokens over the falls of price that were seen, and a constant one over a
- * hundredfold fall is a strong assumption. Hence an interval of elasticities, and the answer says
- * whether it straddles the threshold.
+ * The elasticity is an assumption of the person who asks: no measurement of it for tokens over
+ * the falls of price that were seen is known, and a constant one over a hundredfold fall is a
+ * strong assumption. Hence an interval of elasticities, and the answer says whether it straddles
+ * the threshold.
  */
 import { UserError } from '../../base/errors.js';
 import type { Quantity } from '../cluster.js';
@@ -58,22 +58,4 @@ function verdictOf({ low, high }: Quantity): Spending['verdict'] {
   if (low === 1 && high === 1) return 'unchanged';
   if (high <= 1) return 'falls';
   return low >= 1 ? 'rises' : 'either';
-}
-
-/**
- * The price ratio at which spending reaches a multiple of today's; null at the threshold, where no
- * price does.
- */
-export function priceRatioForSpending(spendingRatio: number, elasticity: number): number | null {
-  return elasticity === JEVONS_THRESHOLD
-    ? null
-    : spendingRatio ** (1 / (JEVONS_THRESHOLD - elasticity));
-}
-
-/** The elasticity that two points of a demand curve imply (arc in logarithms). */
-export function impliedElasticity(
-  before: { price: number; tokens: number },
-  after: { price: number; tokens: number },
-): number {
-  return -Math.log(after.tokens / before.tokens) / Math.log(after.price / before.price);
 }

@@ -7,6 +7,7 @@ export * from './demand.js';
 export * from './interval.js';
 export * from './layout.js';
 export * from './memory.js';
+export * from './plan.js';
 export * from './precision.js';
 export * from './rows.js';
 export * from './search.js';

@@ -11,6 +11,8 @@ import { cacheBytesPerToken, cacheShards, type Deployment } from './step.js';
 export interface Lengths {
   input: number;
   output: number;
+  /** Of the input, what a cache of earlier prompts holds and is not computed again; default 0. */
+  cached?: number;
 }
 
 /**

@@ -32,7 +32,7 @@ export interface ServingPrecision {
   otherWidened: boolean;
 }
 
-const WEIGHT_BYTES = {
+export const WEIGHT_BYTES = {
   fp32: 4,
   bf16: 2,
   fp8: 1,

@@ -14,6 +14,7 @@ import { servingPrecision, type WeightFormat } from './precision.js';
 import { type Deployment, deployment } from './step.js';
 import {
   type Disaggregated,
+  type Served,
   serve,
   serveDecoding,
   serveDisaggregated,
@@ -128,7 +129,7 @@ export function layoutsOf(architecture: Architecture, count: number): ServingLay
   return layouts;
 }
 
-function memoryFault(
+export function memoryFault(
   served: Deployment,
   lengths: Lengths,
   calibration: ServingCalibration,
@@ -141,6 +142,25 @@ function memoryFault(
   return null;
 }
 
+/** A steady state, and the requests in the replica that lead to it. */
+export type ServingState = Served & { concurrency: number };
+
+/** The states of a replica at concurrencies in steps of √2, up to what it holds. */
+export function statesOf(
+  served: Deployment,
+  lengths: Lengths,
+  options: { calibration: ServingCalibration; maxBatch: number },
+): ServingState[] | { fault: string } {
+  const states: ServingState[] = [];
+  for (let power = 0; ; power++) {
+    const concurrency = Math.round(2 ** (power / 2));
+    const state = serve(served, lengths, { ...options, concurrency });
+    if ('fault' in state) return state;
+    states.push({ ...state, concurrency });
+    if (state.boundBy !== 'concurrency') return states;
+  }
+}
+
 function bestConcurrency(
   served: Deployment,
   name: string,
@@ -151,10 +171,9 @@ function bestConcurrency(
   const size = replicaSize(served.layout);
   let best: ServingChoice | null = null;
   let miss = '';
-  for (let power = 0; ; power++) {
-    const concurrency = Math.round(2 ** (power / 2));
-    const state = serve(served, lengths, { calibration, concurrency, maxBatch });
-    if ('fault' in state) return { reason: state.fault };
+  const states = statesOf(served, lengths, { calibration, maxBatch });
+  if ('fault' in states) return { reason: states.fault };
+  for (const state of states) {
     const output = state.outputTokensPerSecond / size;
     const input = state.inputTokensPerSecond / size;
     if (goals.tpotSeconds !== undefined && state.tpotSeconds > goals.tpotSeconds)
@@ -167,7 +186,7 @@ function bestConcurrency(
         layout: served.layout,
         name,
         replicas: count / size,
-        concurrency,
+        concurrency: state.concurrency,
         ttftSeconds: state.ttftSeconds,
         tpotSeconds: state.tpotSeconds,
         outputTokensPerSecondPerAccelerator: output,
@@ -176,8 +195,8 @@ function bestConcurrency(
         usdPerMillionTotal: hourly / (input + output),
       };
     }
-    if (state.boundBy !== 'concurrency') return best ?? { reason: miss };
   }
+  return best ?? { reason: miss };
 }
 
 export interface PoolChoice {

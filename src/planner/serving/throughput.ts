@@ -41,23 +41,30 @@ export interface Served {
   /** A second, over the replica. */
   requestsPerSecond: number;
   outputTokensPerSecond: number;
+  /** Of prompts: what is computed, and what a cache of earlier prompts held. */
   inputTokensPerSecond: number;
+  cachedTokensPerSecond: number;
   /** A second, of one user after the first token. */
   tokensPerSecondPerUser: number;
   /** Share of the accelerators' time that goes to prompts. */
   prefillShare: number;
+  /** Of the time for prompts, the share in which they attend to what was cached. */
+  cachedShare: number;
   step: PassSeconds;
 }
 
 /**
  * Seconds that one prompt takes of the replica, and that it waits for its own pass, when `together`
  * are processed at once.
+ * @param input tokens that are computed
+ * @param cached tokens before them whose cache is there already
  */
 export function promptSeconds(
   served: Deployment,
   input: number,
   together: number,
   calibration: ServingCalibration,
+  cached = 0,
 ) {
   const lanes = served.layout.dataAttention * served.layout.pipeline;
   const perLane = Math.max(1, Math.min(together / lanes, PREFILL_TOKENS / Math.max(1, input)));
@@ -65,10 +72,14 @@ export function promptSeconds(
   // A long prompt goes through in chunks, each reading what came before.
   const pass = passSeconds(
     served,
-    { tokens: requests * input, sequences: requests, context: 0, prompt: input },
+    { tokens: requests * input, sequences: requests, context: cached, prompt: input },
     calibration,
   );
-  return { pass: pass.total, each: pass.total / Math.min(requests, Math.max(1, together)) };
+  return {
+    pass: pass.total,
+    each: pass.total / Math.min(requests, Math.max(1, together)),
+    attention: pass.attention,
+  };
 }
 
 /**
@@ -100,7 +111,11 @@ export function serve(
         : 'engine';
   const saturated = boundBy !== 'concurrency';
 
-  const prompt = promptSeconds(served, input, saturated ? batch : batch / 8, calibration);
+  const cached = Math.min(lengths.cached ?? 0, input - 1);
+  const fresh = input - cached;
+  const together = saturated ? batch : batch / 8;
+  const prompt = promptSeconds(served, fresh, together, calibration, cached);
+  const alone = cached > 0 ? promptSeconds(served, fresh, together, calibration) : prompt;
   const own = calibration.requestSeconds + prompt.pass;
   let decoding = batch;
   let step = decodeStep(served, lengths, decoding, calibration);
@@ -129,9 +144,11 @@ export function serve(
     latencySeconds: ttft + Math.max(0, output - 1) * tpot,
     requestsPerSecond,
     outputTokensPerSecond: requestsPerSecond * output,
-    inputTokensPerSecond: requestsPerSecond * input,
+    inputTokensPerSecond: requestsPerSecond * fresh,
+    cachedTokensPerSecond: requestsPerSecond * cached,
     tokensPerSecondPerUser: 1 / tpot,
     prefillShare: Math.min(1, requestsPerSecond * prompt.each),
+    cachedShare: (prompt.attention - alone.attention) / prompt.pass,
     step,
   };
 }
