@@ -4,7 +4,7 @@
  */
 import type { z } from 'zod';
 import { UserError } from './errors.js';
-import { didYouMean } from './suggest.js';
+import { didYouMean } from './text/index.js';
 
 /** A schema without the wrappers around it. */
 function bare(schema: unknown): { def: Record<string, unknown>; shape?: Record<string, unknown> } {
@@ -42,7 +42,8 @@ function keysAt(schema: unknown, path: readonly PropertyKey[]): string[] {
  * @returns an error (usage) that names the field
  */
 export function issueError(schema: z.ZodType, error: z.ZodError, what: string): UserError {
-  const issue = error.issues[0];
+  // A misspelt key is the cause, and the key that it leaves missing the effect.
+  const issue = error.issues.find(({ code }) => code === 'unrecognized_keys') ?? error.issues[0];
   const unknown = issue.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
   const field = [...issue.path.map(String), ...(unknown === undefined ? [] : [unknown])].join('.');
   let why = issue.message;

@@ -2,11 +2,10 @@
  * @file `reckoner claim`: a published figure of what a model cost, and every step from it to
  * another.
  */
-import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
-import { parse as parseYaml } from 'yaml';
 import { UserError } from '../base/errors.js';
 import { readJson } from '../base/files.js';
+import { readYaml } from '../base/yaml.js';
 import {
   CLAIM_SCHEMA_VERSION,
   CLAIMS,
@@ -70,18 +69,10 @@ function claimOf(which: string) {
       'claim',
     );
   }
-  return readClaim(/\.ya?ml$/i.test(which) ? readYaml(which) : readJson(which, 'claim'), which);
-}
-
-function readYaml(path: string): unknown {
-  const text = readFileSync(path, 'utf8');
-  try {
-    return parseYaml(text);
-  } catch (error) {
-    // The first line says what and where; the rest draws it.
-    const [why] = (error as Error).message.split('\n');
-    throw new UserError('data', `claim ${path} is not valid YAML: ${why.replace(/:$/, '')}`, path);
-  }
+  return readClaim(
+    /\.ya?ml$/i.test(which) ? readYaml(which, 'claim') : readJson(which, 'claim'),
+    which,
+  );
 }
 
 function list(style: Style, json: boolean): void {

@@ -21,7 +21,7 @@
 import { z } from 'zod';
 import { UserError } from '../../base/errors.js';
 import { issueError } from '../../base/issues.js';
-import { didYouMean } from '../../base/suggest.js';
+import { didYouMean } from '../../base/text/index.js';
 import { text } from '../import/duckdb.js';
 import {
   CATEGORIES,
@@ -43,7 +43,10 @@ const decimal = (least: 'above 0' | '0', most = '1e15') =>
       z.string().regex(/^[+-]?\d+(\.\d+)?([eE][+-]?\d+)?$/, 'expected a decimal such as "2.50"'),
       z.number().transform((n) => String(n)),
     ])
-    .refine((value) => isDecimal(value), 'expected a decimal such as "2.50"')
+    .refine((value) => isDecimal(value), {
+      error: 'expected a decimal such as "2.50"',
+      abort: true,
+    })
     .refine(
       (value) => {
         const number = new Decimal(value);
@@ -196,12 +199,19 @@ function conditionsOf(rules: Rules): [field: string, when: When][] {
  * matches, and what it was for would be billed as something else.
  * @throws UserError (usage)
  */
-export function checkConditions(rules: Rules, files: readonly UsageFile[]): void {
+export function checkConditions(
+  rules: Rules,
+  files: readonly UsageFile[],
+  importers: readonly Importer[],
+): void {
   const columns = files.flatMap(({ names }) => names);
   const known = new Set(
-    [...FIELDS, ...columns, ...files.flatMap(({ sql }) => Object.keys(sql.fields))].map((one) =>
-      one.toLowerCase(),
-    ),
+    [
+      ...FIELDS,
+      ...columns,
+      ...files.flatMap(({ sql }) => Object.keys(sql.fields)),
+      ...importers.flatMap((importer) => importer.columns ?? []),
+    ].map((one) => one.toLowerCase()),
   );
   for (const [place, when] of conditionsOf(rules)) {
     for (const field of Object.keys(when)) {

@@ -13,6 +13,7 @@
  */
 import { z } from 'zod';
 import { UserError } from '../../base/errors.js';
+import { issueError } from '../../base/issues.js';
 import { type Price, type PriceBasis, priceOf } from '../../catalog/catalog.js';
 import { Decimal } from '../money.js';
 
@@ -123,19 +124,10 @@ const fileSchema = z.strictObject({
 export function parsePriceBook(content: unknown, where: string): PriceBook {
   const parsed = fileSchema.safeParse(content);
   if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    const path = issue.path.filter((part, i) => !(i === issue.path.length - 1 && part === 'value'));
-    const unknown = issue.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
-    const field = [...path, ...(unknown === undefined ? [] : [unknown])].join('.');
-    const why =
-      unknown === undefined
-        ? issue.message
-        : `no such field; there are ${path.length > 0 ? 'value, low, high, basis, source, date, region, note' : Object.keys(fileSchema.shape).join(', ')}`;
-    throw new UserError(
-      'usage',
-      `price book ${where}: ${field || 'it'}: ${why}`,
-      field || undefined,
-    );
+    const error = issueError(fileSchema, parsed.error, `price book ${where}`);
+    // A price may be written as a bare number: its field is then the price, not its value.
+    const field = error.field?.replace(/\.value$/, '');
+    throw new UserError('usage', error.message.replace(`${error.field}:`, `${field}:`), field);
   }
   const { name, mode, currency: _, ...fields } = parsed.data;
   const book = defaultPriceBook(mode ?? 'rent');

@@ -11,7 +11,7 @@ import { UserError } from '../../base/errors.js';
 import type { Claim } from '../../catalog/claim.js';
 import { Decimal, toUsd } from '../money.js';
 import { compile, EXACT, FLOAT, namesIn as namesOf } from './formula.js';
-import type { ClaimModel, Node } from './model.js';
+import { type ClaimModel, isQuantity, type Node } from './model.js';
 import { bySwings, type Interval, type Model, type Propagate, type Spread } from './propagation.js';
 import { CLAIM_SCHEMA_VERSION, type ClaimDocument } from './schema.js';
 import { fillText } from './text.js';
@@ -57,12 +57,17 @@ export function evaluateClaim(model: ClaimModel, options: ClaimOptions = {}): Cl
     [...model.formulas].filter(([, { formula }]) => there(...namesOf(formula))),
   );
   const results = new Map(
-    [...formulas].map(([id, { formula, unit }]) => [
+    [...formulas].map(([id, { formula, unit, field }]) => [
       id,
-      compile(formula, EXACT)((name) => get(exact, name)).div(unit.scale),
+      computed(field, () => compile(formula, EXACT)((name) => get(exact, name)).div(unit.scale)),
     ]),
   );
   const spreads = spreadsOf(claim, nodes, leaves, formulas, options.propagate ?? bySwings);
+  for (const [id, { low, high }] of Object.entries(spreads)) {
+    if (Number.isFinite(low) && Number.isFinite(high)) continue;
+    const why = 'its interval has no end: something that it is divided by may be zero';
+    throw new UserError('usage', `claim: ${id}: ${why}`, id);
+  }
 
   const usd = new Map(figures.map(({ id }) => [id, roundFigure(get(exact, id))]));
   const units = new Map(model.nodes.map(({ id, unit }) => [id, unit]));
@@ -130,14 +135,14 @@ export function evaluateClaim(model: ClaimModel, options: ClaimOptions = {}): Cl
       };
     }),
     checks: claim.checks.flatMap(({ id, what, unit, published, source, note }) => {
-      const computed = results.get(id);
-      if (computed === undefined) return [];
+      const found = results.get(id);
+      if (found === undefined) return [];
       return {
         id,
         what,
-        computed: significant(computed),
+        computed: significant(found),
         published: Number(published),
-        relativeError: significant(computed.minus(published).div(published)),
+        relativeError: significant(found.minus(published).div(published)),
         unit,
         source,
         ...(note === undefined ? {} : { note: fill(note) }),
@@ -227,24 +232,35 @@ function leafOf(
   return [[id, { value: base(found.value ?? 0), low: base(found.low), high: base(found.high) }]];
 }
 
+/** What a formula gives. @throws UserError (usage) that names the field: a division by zero */
+function computed(field: string, work: () => Decimal): Decimal {
+  let why: string;
+  try {
+    const value = work();
+    if (value.isFinite()) return value;
+    why = 'is not a finite number';
+  } catch (error) {
+    why = (error as Error).message;
+  }
+  throw new UserError('usage', `claim: ${field}: ${why}`, field);
+}
+
 /** In base units. */
 function exactValues(
   nodes: readonly Node[],
   leaves: ReadonlyMap<string, { value: Decimal }>,
 ): Map<string, Decimal> {
   const values = new Map<string, Decimal>();
-  for (const { id, formula, field } of nodes) {
+  for (const { id, formula, field, unit } of nodes) {
     if (formula === undefined) values.set(id, (leaves.get(id) as { value: Decimal }).value);
-    else {
-      try {
-        values.set(
-          id,
-          compile(formula, EXACT)((name) => get(values, name)),
-        );
-      } catch (error) {
-        throw new UserError('usage', `claim: ${field}: ${(error as Error).message}`, field);
-      }
-    }
+    else
+      values.set(
+        id,
+        computed(field, () => compile(formula, EXACT)((name) => get(values, name))),
+      );
+    const value = get(values, id);
+    if (value.isNegative() && !value.isZero() && isQuantity(unit))
+      throw new UserError('usage', `claim: ${field}: ${value.toFixed()} is below 0`, field);
   }
   return values;
 }

@@ -56,8 +56,14 @@ function tokensOf(text: string): Token[] {
   return tokens;
 }
 
-/** @throws Error that says what cannot be read */
+/** Longer or deeper formulas are no one's, and would take the stack of whoever walks them. */
+const MAX_LENGTH = 4000;
+const MAX_DEPTH = 100;
+
+/** @throws Error that tells what cannot be read */
 export function parseFormula(text: string): Formula {
+  if (text.length > MAX_LENGTH) throw new Error(`is longer than ${MAX_LENGTH} characters`);
+  let depth = 0;
   const tokens = tokensOf(text);
   let next = 0;
   const take = (...texts: string[]): Operator | null =>
@@ -74,6 +80,13 @@ export function parseFormula(text: string): Formula {
     return left;
   };
   const factor = (): Formula => {
+    if (depth > MAX_DEPTH) throw new Error(`is nested deeper than ${MAX_DEPTH}`);
+    depth++;
+    const found = factorWithin();
+    depth--;
+    return found;
+  };
+  const factorWithin = (): Formula => {
     if (take('-') !== null) return { kind: 'negative', of: factor() };
     if (take('(') !== null) {
       const inside = sum();

@@ -8,6 +8,7 @@
  * unless a step between the two says how one becomes the other (`converts`).
  */
 import { UserError } from '../../base/errors.js';
+import { didYouMean } from '../../base/text/index.js';
 import {
   type Claim,
   type ClaimQuantity,
@@ -52,7 +53,7 @@ export interface ClaimModel {
   nodes: Node[];
   facts: Fact[];
   /** Checks and ratios. */
-  formulas: ReadonlyMap<string, { formula: Formula; unit: Unit }>;
+  formulas: ReadonlyMap<string, { formula: Formula; unit: Unit; field: string }>;
 }
 
 /**
@@ -92,11 +93,15 @@ function understand(claim: Claim, where: string): ClaimModel {
     }
   };
 
+  const size = Object.keys(claim.quantities).length + claim.figures.length;
+  if (size > MAX_NODES) refuse('quantities', `there are ${size}; at most ${MAX_NODES} are read`);
   const nodes = new Map<string, Node>();
   const facts: Fact[] = [];
   for (const [id, quantity] of Object.entries(claim.quantities)) {
     const field = `quantities.${id}`;
     const { node, fact } = at(field, () => quantityNode(id, field, quantity));
+    const least = Math.min(Number(node.leaf?.low ?? 0), Number(node.leaf?.value ?? 0));
+    if (least < 0 && isQuantity(node.unit)) refuse(field, `${least} ${fact?.unit} is below 0`);
     nodes.set(id, node);
     if (fact !== undefined) facts.push(fact);
   }
@@ -173,16 +178,19 @@ function understand(claim: Claim, where: string): ClaimModel {
       );
     }
   }
-  const formulas = new Map<string, { formula: Formula; unit: Unit }>();
+  const formulas = new Map<string, { formula: Formula; unit: Unit; field: string }>();
   for (const group of ['checks', 'ratios'] as const) {
-    claim[group].forEach(({ id, formula: text, unit: unitText }, i) => {
+    claim[group].forEach((entry, i) => {
+      const { id, formula: text, unit: unitText } = entry;
       const field = `${group}.${i}`;
+      if ('published' in entry && Number(entry.published) === 0)
+        refuse(`${field}.published`, 'must not be 0: an error is told as a share of it');
       if (nodes.has(id) || formulas.has(id)) refuse(`${field}.id`, `${id} is there already`);
       const unit = at(`${field}.unit`, () => parseUnit(unitText));
       const formula = at(`${field}.formula`, () => parseFormula(text));
       known(formula, nodes, `${field}.formula`, refuse);
       checkFormula(formula, unit, `${field}.formula`);
-      formulas.set(id, { formula, unit });
+      formulas.set(id, { formula, unit, field: `${field}.formula` });
     });
   }
   claim.path.forEach(({ figures: leg }, i) => {
@@ -192,7 +200,44 @@ function understand(claim: Claim, where: string): ClaimModel {
         refuse(`path.${i}.figures.${j}`, `no step leads from ${leg[j - 1]} to ${id}`);
     });
   });
+  const ids = [...nodes.keys(), ...formulas.keys()];
+  for (const [field, text] of textsOf(claim)) {
+    for (const [, name] of text.matchAll(/\{([^{}]*)\}/g)) {
+      if (nodes.has(name) || formulas.has(name)) continue;
+      refuse(field, `{${name}} is no quantity, figure, check or ratio${didYouMean(name, ids)}`);
+    }
+  }
   return { claim, nodes: ordered, facts, formulas };
+}
+
+/** More than any claim has; each is walked by functions that call themselves. */
+const MAX_NODES = 2000;
+
+/** True for what cannot be negative: a price, hours, machines, energy; not a sum or a share. */
+export function isQuantity(unit: Unit): boolean {
+  return Object.entries(unit.dimensions).some(([name, power]) => name !== 'USD' && power !== 0);
+}
+
+/** Every text that may hold `{id}`, with its field. */
+function textsOf(claim: Claim): [field: string, text: string][] {
+  const optional = (field: string, text: string | undefined): [string, string][] =>
+    text === undefined ? [] : [[field, text]];
+  return [
+    ...Object.entries(claim.definitions).map(([word, text]): [string, string] => [
+      `definitions.${word}`,
+      text,
+    ]),
+    ...claim.figures.map(({ scope }, i): [string, string] => [`figures.${i}.scope`, scope]),
+    ...claim.steps.flatMap(({ why, converts }, i) => [
+      ...optional(`steps.${i}.why`, why),
+      ...optional(`steps.${i}.converts`, converts),
+    ]),
+    ...claim.checks.flatMap(({ note }, i) => optional(`checks.${i}.note`, note)),
+    ...claim.corrections.map(({ instead }, i): [string, string] => [
+      `corrections.${i}.instead`,
+      instead,
+    ]),
+  ];
 }
 
 function quantityNode(

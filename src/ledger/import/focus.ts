@@ -197,6 +197,7 @@ export const focus: Importer<Options> = {
   name: 'focus',
   formats: ['focus-csv', 'focus-parquet'],
   expects: 'a FOCUS export (CSV, Parquet)',
+  columns: [...KNOWN, ...IDENTITY],
   detect,
   columnTypes,
   missing,

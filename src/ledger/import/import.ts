@@ -153,7 +153,7 @@ export async function importUsage(
     report.malformed = file.early.length;
     report.rows = file.early.length;
   }
-  checkConditions(rules, files);
+  checkConditions(rules, files, importers);
   for (const file of files) {
     if (file.importer.money === 'charge') imported.charges.push(file);
     else {

@@ -125,6 +125,8 @@ export interface Importer<Options = unknown> {
   formats: readonly string[];
   /** What the files are called in messages. */
   expects: string;
+  /** Columns of such exports that rules may ask for, beside those of the file at hand. */
+  columns?: readonly string[];
   /** The format of a file that is this importer's; null for others. */
   detect(head: Head): string | null;
   /** JSON: the records. */

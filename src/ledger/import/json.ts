@@ -9,14 +9,12 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { UserError } from '../../base/errors.js';
-import { jsonErrorPlace } from '../../base/json.js';
+import { isDeeper, jsonErrorPlace, MAX_JSON_DEPTH } from '../../base/json.js';
 import type { Fields } from './importer.js';
 import { csvLine, type TextFormat } from './text.js';
 
 /** A parsed document takes several times its size in memory. */
 const MAX_BYTES = 200e6;
-/** Deeper documents are no export, and would take a reader's stack. */
-const MAX_DEPTH = 64;
 
 /** Python writes NaN and Infinity, which JSON lacks. */
 const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|NaN|-?Infinity/g;
@@ -25,20 +23,6 @@ const exact = (content: string): unknown =>
   JSON.parse(
     content.replace(STRING_OR_NUMBER, (token) => (token[0] === '"' ? token : `"${token}"`)),
   );
-
-function depthOf(content: string): number {
-  let [depth, most, quoted] = [0, 0, false];
-  for (let i = 0; i < content.length; i++) {
-    const code = content.charCodeAt(i);
-    if (quoted) {
-      if (code === 92) i++;
-      else if (code === 34) quoted = false;
-    } else if (code === 34) quoted = true;
-    else if (code === 123 || code === 91) most = Math.max(most, ++depth);
-    else if (code === 125 || code === 93) depth--;
-  }
-  return most;
-}
 
 /**
  * Parsed JSON in which every number is a string of its digits. Lines of JSON (NDJSON) become a
@@ -59,8 +43,8 @@ export function readExactJson(path: string): unknown {
     }
   }
   const content = bytes.toString('utf8').replace(/^\ufeff/, '');
-  if (depthOf(content) > MAX_DEPTH)
-    throw refuse(`JSON nested deeper than ${MAX_DEPTH}; no export is`);
+  if (isDeeper(content, MAX_JSON_DEPTH))
+    throw refuse(`JSON nested deeper than ${MAX_JSON_DEPTH}; no export is`);
   try {
     return exact(content);
   } catch {

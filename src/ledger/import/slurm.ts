@@ -287,6 +287,7 @@ export const slurm: Importer<Options> = {
   name: 'slurm',
   formats: ['slurm-parsable', 'slurm-json', 'slurm-parquet'],
   expects: 'sacct --parsable2, sacct --json',
+  columns: KNOWN,
   detect,
   entries,
   missing,
