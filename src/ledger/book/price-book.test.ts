@@ -47,7 +47,7 @@ describe('price book', () => {
     [{ currency: 'EUR' }, 'currency'],
     [{ elektricity: 1 }, 'elektricity'],
     [{ machineUsd: { value: 5, low: 6 } }, 'machineUsd'],
-    [{ machineUsd: { price: 5 } }, 'machineUsd'],
+    [{ machineUsd: { price: 5 } }, 'machineUsd.price'],
     [{ machineUsd: { value: 5, source: 3 } }, 'machineUsd.source'],
     [{ machineUsd: { value: 5, sauce: 'x' } }, 'machineUsd.sauce'],
     [[], ''],
