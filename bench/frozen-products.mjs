@@ -39,10 +39,10 @@ for (const blas of [true, false]) {
   for (const rows of flags.rows.split(',').map(Number)) {
     const mark = backend.mark();
     const [x, y] = [backend.allocate('f32', [rows, K]), backend.allocate('f32', [rows, M])];
-    backend.fill(x, 0.5);
+    backend.fill({ out: x, value: 0.5 });
     const time = (weights) => {
       const start = performance.now();
-      for (const weight of weights) backend.matmul(y, x, weight, { transposeB: true });
+      for (const weight of weights) backend.matmul({ out: y, a: x, b: weight, transposeB: true });
       return (performance.now() - start) / COPIES;
     };
     time(f32);

@@ -125,11 +125,11 @@ async function product(side, options) {
   const backend = await createWebGpuBackend(options);
   try {
     const [out, a, b] = [0, 1, 2].map(() => backend.allocate('f32', [side, side]));
-    backend.fill(a, 0.5);
-    backend.fill(b, 0.25);
+    backend.fill({ out: a, value: 0.5 });
+    backend.fill({ out: b, value: 0.25 });
     const calls = smoke ? 1 : 10;
     return await best((calls * 2 * side ** 3) / 1e12, async () => {
-      for (let i = 0; i < calls; i++) backend.matmul(out, a, b, { transposeB: true });
+      for (let i = 0; i < calls; i++) backend.matmul({ out, a, b, transposeB: true });
       await backend.sync();
     });
   } finally {

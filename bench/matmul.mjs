@@ -102,7 +102,7 @@ function measure([name, transposeA, transposeB, m, n, k]) {
   );
   const [lda, ldb] = [transposeA ? m : k, transposeB ? k : n];
   const options = { transposeA, transposeB };
-  const contestants = { backend: () => backend.matmul(out, a, b, options) };
+  const contestants = { backend: () => backend.matmul({ out, a, b, ...options }) };
   if (blas !== null) {
     const [opA, opB] = [transposeA ? 112 : 111, transposeB ? 112 : 111];
     const [pa, pb, pc] = [a, b, out].map((tensor) => base + tensor.storage);

@@ -63,6 +63,9 @@ const run = (script, ...args) =>
 const assembly = 'src/tensor/backends/wasm/assembly';
 const wasmOut = 'dist/tensor/backends/wasm';
 
+/** Types of what the kernels export, written by every build; see `writeKernelTypes`. */
+const kernelTypes = 'src/tensor/backends/wasm/kernels.ts';
+
 async function buildKernels(name, features) {
   const partial = `${wasmOut}/${name}.${process.pid}.partial.wasm`;
   await run(
@@ -75,9 +78,34 @@ async function buildKernels(name, features) {
     ...['--importMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536'],
     // The stub runtime keeps no state in memory, so instances on several threads do not disturb
     // each other.
-    ...['--runtime', 'stub', '--noAssert', '-O3'],
+    ...['--runtime', 'stub', '--noAssert', '-O3', '--bindings', 'raw'],
   );
+  const bindings = partial.replace(/wasm$/, '');
+  if (name === 'kernels') writeKernelTypes(readFileSync(`${bindings}d.ts`, 'utf8'));
+  for (const extension of ['d.ts', 'js']) rmSync(`${bindings}${extension}`);
   renameSync(partial, `${wasmOut}/${name}.wasm`);
+}
+
+/** The compiler's declarations as an interface: functions of numbers, formatted as Biome would. */
+function writeKernelTypes(declarations) {
+  const methods = [...declarations.matchAll(/export function (\w+)\(([^)]*)\): (\w+);/g)]
+    .map(([, name, parameters, result]) => ({ name, parameters: parameters.split(', '), result }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .map(({ name, parameters, result }) => {
+      const line = `  ${name}(${parameters.join(', ')}): ${result};`;
+      const lines = parameters.map((parameter) => `    ${parameter},\n`).join('');
+      return line.length <= 100 ? line : `  ${name}(\n${lines}  ): ${result};`;
+    });
+  const text = `/**
+ * @file The types of the kernels' exports. Written by scripts/build.mjs from assembly/*.ts: do not
+ * edit. Addresses are bytes, strides and sizes are elements.
+ */
+export interface KernelExports {
+${methods.join('\n')}
+}
+`;
+  if (!existsSync(kernelTypes) || readFileSync(kernelTypes, 'utf8') !== text)
+    writeFileSync(kernelTypes, text);
 }
 
 mkdirSync(wasmOut, { recursive: true });

@@ -286,7 +286,7 @@ for (const [name, json] of Object.entries(CONFIGS)) {
     segments: upload(segments),
   });
   const logits = backend.allocate('f32', [segments[segments.length - 1], config.vocab_size]);
-  backend.matmul(logits, hidden.value, model.head.value, { transposeB: true });
+  backend.matmul({ out: logits, a: hidden.value, b: model.head.value, transposeB: true });
 
   model.store.attachGradients();
   model.store.resetGradients();

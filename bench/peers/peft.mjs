@@ -111,7 +111,7 @@ async function logits(folder, sequences) {
     };
     const hidden = model.forward(new Tape(backend, false), input);
     const rows = backend.allocate('f32', [tokens.length, model.head.shape[0]]);
-    backend.matmul(rows, hidden.value, model.head.value, { transposeB: true });
+    backend.matmul({ out: rows, a: hidden.value, b: model.head.value, transposeB: true });
     out.push(...(await backend.read(rows)));
   }
   await close();

@@ -123,7 +123,7 @@ export async function reckoner(kind, modules) {
       backend.write(a, noise(side * side));
       backend.write(b, noise(side * side));
       return async (calls) => {
-        for (let i = 0; i < calls; i++) backend.matmul(out, a, b);
+        for (let i = 0; i < calls; i++) backend.matmul({ out, a, b });
         await backend.sync();
       };
     },

@@ -49,7 +49,7 @@ export async function measureMatmul(
   backend.write(b, data);
   const round = async (): Promise<number> => {
     const start = performance.now();
-    backend.matmul(out, a, b);
+    backend.matmul({ out, a, b });
     await backend.sync();
     return (performance.now() - start) / 1000;
   };

@@ -142,7 +142,7 @@ export function createEngine(backend: Backend, model: Model, options: EngineOpti
     const part = (tensor: Tensor, row: number): Tensor =>
       backend.view(tensor, row * tensor.rowStride, [count, tensor.shape[1]], tensor.rowStride);
     for (const tensor of [...cache.keys, ...cache.values])
-      backend.copy(part(tensor, to), part(tensor, from));
+      backend.copy({ out: part(tensor, to), a: part(tensor, from) });
   };
 
   function admit(): void {

@@ -174,9 +174,9 @@ describe('the sampler', () => {
     let computed = 0;
     const counting: Backend = {
       ...plain,
-      attention(out, ...rest) {
-        computed += out.shape[0];
-        plain.attention(out, ...rest);
+      attention(call) {
+        computed += call.out.shape[0];
+        plain.attention(call);
       },
     };
     const { sampler, model } = setUp(counting);

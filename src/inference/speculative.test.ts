@@ -90,7 +90,7 @@ async function furtherLogits(
   const hidden = model.forward(tape, { ...input, ids: upload(tokens.slice(0, -1)) });
   const states = model.predictor?.forward(tape, hidden, upload(tokens.slice(1)), input);
   const logits = backend.allocate('f32', [n, 8]);
-  backend.matmul(logits, states?.value as never, model.head.value, { transposeB: true });
+  backend.matmul({ out: logits, a: states?.value as never, b: model.head.value, transposeB: true });
   const flat = [...(await backend.read(logits))];
   return Array.from({ length: n }, (_, i) => flat.slice(8 * i, 8 * i + 8));
 }

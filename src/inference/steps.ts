@@ -131,12 +131,12 @@ export function createSteps(backend: Backend, model: Model, cache: KvCache): Ste
     decode: (table) => model.forward(tape, { ...rowsOf(table), cache }).value,
     select(hidden, rows) {
       const out = backend.allocate('f32', [rows.length, width]);
-      backend.gatherRows(out, hidden, integers(rows));
+      backend.gatherRows({ out, a: hidden, rows: integers(rows) });
       return out;
     },
     logits(hidden) {
       const out = backend.allocate('f32', [hidden.shape[0], vocabulary]);
-      backend.matmul(out, hidden, model.head.value, { transposeB: true });
+      backend.matmul({ out, a: hidden, b: model.head.value, transposeB: true });
       return out;
     },
     async draw(logits, uniforms, temperature) {
@@ -145,7 +145,13 @@ export function createSteps(backend: Backend, model: Model, cache: KvCache): Ste
       backend.write(uniformsTensor, uniforms);
       const idsTensor = backend.allocate('i32', [rows]);
       const logProbabilitiesTensor = backend.allocate('f32', [rows]);
-      backend.sample(idsTensor, logProbabilitiesTensor, logits, uniformsTensor, temperature);
+      backend.sample({
+        ids: idsTensor,
+        logProbabilities: logProbabilitiesTensor,
+        logits,
+        uniforms: uniformsTensor,
+        temperature,
+      });
       const [ids, logProbabilities] = await Promise.all([
         backend.read(idsTensor),
         backend.read(logProbabilitiesTensor),

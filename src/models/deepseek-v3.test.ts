@@ -171,7 +171,7 @@ async function decoded(
       },
     });
     const logits = backend.allocate('f32', [1, model.head.shape[0]]);
-    backend.matmul(logits, hidden.value, model.head.value, { transposeB: true });
+    backend.matmul({ out: logits, a: hidden.value, b: model.head.value, transposeB: true });
     out.push([...(await backend.read(logits))]);
   }
   return out;
@@ -245,7 +245,7 @@ describe('the mixture', () => {
     const { backend, model } = setUp();
     const experts = model.experts as NonNullable<Model['experts']>;
     experts.load = backend.allocate('f32', [2, 4]);
-    backend.fill(experts.load, 0);
+    backend.fill({ out: experts.load, value: 0 });
     const run = (recording: boolean) =>
       model.forward(new Tape(backend, recording), {
         ids: upload(backend, [1, 2, 3]),

@@ -242,9 +242,9 @@ export function createDeepseek(
   /** Writes a row [latent | rotated key] of the cache for each token. */
   function remember(cache: Tensor, latent: Tensor, shared: Tensor, cacheRows: Tensor): void {
     const both = backend.allocate('f32', [matrixOf(latent).rows, d.latent + d.rope]);
-    backend.copy(columns(backend, both, 0, d.latent), latent);
-    backend.copy(columns(backend, both, d.latent, d.latent + d.rope), shared);
-    backend.scatterRows(cache, both, cacheRows, false);
+    backend.copy({ out: columns(backend, both, 0, d.latent), a: latent });
+    backend.copy({ out: columns(backend, both, d.latent, d.latent + d.rope), a: shared });
+    backend.scatterRows({ out: cache, a: both, rows: cacheRows, accumulate: false });
   }
 
   /**
@@ -272,26 +272,41 @@ export function createDeepseek(
     const out = backend.allocate('f32', [batch, d.heads * d.value]);
     const ofHeads = (tensor: Tensor, breadth: number, from: number): Tensor =>
       columns(backend, backend.view(tensor, 0, [batch * d.heads, breadth]), from, breadth);
-    backend.copy(ofHeads(queries, wide, d.latent), ofHeads(q, narrow, d.nope));
+    backend.copy({ out: ofHeads(queries, wide, d.latent), a: ofHeads(q, narrow, d.nope) });
     const block = (tensor: Tensor, h: number, stride: number, size: number): Tensor =>
       columns(backend, tensor, h * stride, h * stride + size);
     for (let h = 0; h < d.heads; h++) {
       const from = h * (d.nope + d.value);
       const [to, of] = [block(queries, h, wide, d.latent), block(q, h, narrow, d.nope)];
-      backend.matmul(to, of, rows(backend, up, from, from + d.nope));
+      backend.matmul({ out: to, a: of, b: rows(backend, up, from, from + d.nope) });
       if (!low || !inner) continue;
-      backend.matmul(inner, of, rows(backend, low.up, from, from + d.nope));
-      backend.matmul(to, inner, low.down, { accumulate: true, alpha: low.scale });
+      backend.matmul({ out: inner, a: of, b: rows(backend, low.up, from, from + d.nope) });
+      backend.matmul({ out: to, a: inner, b: low.down, accumulate: true, alpha: low.scale });
     }
     const options = { heads: d.heads, kvHeads: 1, scale };
-    backend.attentionCached(mixed, queries, cache.keys[slot], cache.values[slot], tables, options);
+    backend.attentionCached({
+      out: mixed,
+      q: queries,
+      keys: cache.keys[slot],
+      values: cache.values[slot],
+      ...tables,
+      ...options,
+    });
     for (let h = 0; h < d.heads; h++) {
       const from = h * (d.nope + d.value) + d.nope;
       const [to, of] = [block(out, h, d.value, d.value), block(mixed, h, d.latent, d.latent)];
-      backend.matmul(to, of, rows(backend, up, from, from + d.value), { transposeB: true });
+      backend.matmul({
+        out: to,
+        a: of,
+        b: rows(backend, up, from, from + d.value),
+        transposeB: true,
+      });
       if (!low || !inner) continue;
-      backend.matmul(inner, of, low.down, { transposeB: true });
-      backend.matmul(to, inner, rows(backend, low.up, from, from + d.value), {
+      backend.matmul({ out: inner, a: of, b: low.down, transposeB: true });
+      backend.matmul({
+        out: to,
+        a: inner,
+        b: rows(backend, low.up, from, from + d.value),
         transposeB: true,
         accumulate: true,
         alpha: low.scale,

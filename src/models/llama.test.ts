@@ -66,7 +66,7 @@ describe('the parameters', () => {
       await read(['mlp.gate_proj', 'mlp.up_proj']),
     );
     // A write through a fused view is seen in the block.
-    backend.fill(qkv.value, 7);
+    backend.fill({ out: qkv.value, value: 7 });
     expect((await backend.read(flat)).filter((x) => x === 7)).toHaveLength(16 * 8);
   });
 
@@ -131,7 +131,8 @@ describe('the forward pass', () => {
         /[qk]_proj/.test(spec.name),
       );
       expect(projections).toHaveLength(2);
-      for (const { value } of projections) on.backend.scale(value, value, 3, false);
+      for (const { value } of projections)
+        on.backend.scale({ out: value, a: value, scale: 3, accumulate: false });
       const after = await logitsOf(on, [1, 5, 6, 7]);
       const largest = Math.max(...after.flat().map((x, i) => Math.abs(x - before.flat()[i])));
       if (changes) expect(largest).toBeGreaterThan(0.01);

@@ -145,20 +145,30 @@ export function createLlama(
     q = rope(tape, q, input.positions, table);
     k = rope(tape, k, input.positions, table);
     if (input.cache && input.cacheRows) {
-      backend.scatterRows(input.cache.keys[i], k.value, input.cacheRows, false);
-      backend.scatterRows(input.cache.values[i], v.value, input.cacheRows, false);
+      backend.scatterRows({
+        out: input.cache.keys[i],
+        a: k.value,
+        rows: input.cacheRows,
+        accumulate: false,
+      });
+      backend.scatterRows({
+        out: input.cache.values[i],
+        a: v.value,
+        rows: input.cacheRows,
+        accumulate: false,
+      });
     }
     let out: Variable;
     if (input.tables && input.cache) {
       out = new Variable(backend.allocate('f32', [q.shape[0], heads * headDim]), false);
-      backend.attentionCached(
-        out.value,
-        q.value,
-        input.cache.keys[i],
-        input.cache.values[i],
-        input.tables,
-        attentionOptions,
-      );
+      backend.attentionCached({
+        out: out.value,
+        q: q.value,
+        keys: input.cache.keys[i],
+        values: input.cache.values[i],
+        ...input.tables,
+        ...attentionOptions,
+      });
     } else {
       if (!input.segments) throw new Error('a packed batch needs segments');
       out = attention(tape, q, k, v, input.segments, attentionOptions);

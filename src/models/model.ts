@@ -7,7 +7,8 @@
  * against the cache).
  */
 import type { Architecture } from '../architecture/index.js';
-import type { CachedAttentionTables, Tensor } from '../tensor/backend.js';
+import type { Tensor } from '../tensor/backend.js';
+import type { CachedAttentionTables } from '../tensor/operations/attention-cached.js';
 import type { Tape, Variable } from '../tensor/tape.js';
 import type { ModelConfig } from './config.js';
 import type { ParameterStore } from './parameters.js';

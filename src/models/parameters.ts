@@ -290,7 +290,8 @@ export class ParameterStore {
   /** After the backward passes: parameters that nobody touched get a zero gradient. */
   completeGradients(): void {
     for (const variable of this.variables.values()) {
-      if (!variable.written && variable.gradient) this.backend.fill(variable.gradient, 0);
+      if (!variable.written && variable.gradient)
+        this.backend.fill({ out: variable.gradient, value: 0 });
     }
   }
 }

@@ -78,7 +78,7 @@ describe.each(Object.keys(fixtures))('%s', (name) => {
       const tape = new Tape(backend);
       const hidden = model.forward(tape, input);
       const out = backend.allocate('f32', [ids.length, model.head.shape[0]]);
-      backend.matmul(out, hidden.value, model.head.value, { transposeB: true });
+      backend.matmul({ out, a: hidden.value, b: model.head.value, transposeB: true });
       expect(farthest(await backend.read(out), logits)).toBeLessThan(
         kind === 'reference' ? 1e-5 : 1e-4,
       );
@@ -102,7 +102,7 @@ describe.each(Object.keys(fixtures))('%s', (name) => {
       };
       const gradientAt = (value: Variable, weight: number) => {
         const gradient = backend.allocate('f32', value.shape);
-        backend.fill(gradient, -weight / predictions);
+        backend.fill({ out: gradient, value: -weight / predictions });
         return gradient;
       };
       const lossOf = async (value: Variable) =>

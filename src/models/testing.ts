@@ -45,7 +45,7 @@ export async function logitsOf(
   const hidden = model.forward(new Tape(backend, false), input);
   const vocabulary = model.head.shape[0];
   const logits = backend.allocate('f32', [tokens.length, vocabulary]);
-  backend.matmul(logits, hidden.value, model.head.value, { transposeB: true });
+  backend.matmul({ out: logits, a: hidden.value, b: model.head.value, transposeB: true });
   const flat = Array.from(await backend.read(logits));
   backend.release(mark);
   return tokens.map((_, i) => flat.slice(i * vocabulary, (i + 1) * vocabulary));

@@ -73,7 +73,7 @@ export class Tape {
     const made = body(new Tape(backend, false), x);
     if (made.shape.join() !== x.shape.join())
       throw new Error(`a segment turned [${x.shape}] into [${made.shape}]`);
-    backend.copy(out.value, made.value);
+    backend.copy({ out: out.value, a: made.value });
     backend.release(mark);
     this.record(out, (gradient) => {
       const slot = this.gradientOf(x);
@@ -85,7 +85,7 @@ export class Tape {
         again.written = slot.accumulate;
       }
       tape.backward(body(tape, again), gradient);
-      if (slot && !again.written) backend.fill(slot.tensor, 0);
+      if (slot && !again.written) backend.fill({ out: slot.tensor, value: 0 });
       backend.release(inside);
     });
     return out;
@@ -123,8 +123,8 @@ export class Tape {
   give(variable: Variable, gradient: Tensor): void {
     if (!variable.requiresGradient) return;
     if (variable.written && variable.gradient)
-      this.backend.scale(variable.gradient, gradient, 1, true);
-    else if (variable.gradient) this.backend.copy(variable.gradient, gradient);
+      this.backend.scale({ out: variable.gradient, a: gradient, scale: 1, accumulate: true });
+    else if (variable.gradient) this.backend.copy({ out: variable.gradient, a: gradient });
     else variable.gradient = gradient;
     variable.written = true;
   }

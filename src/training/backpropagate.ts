@@ -6,8 +6,9 @@
  * returning.
  */
 import type { ForwardInput, Model } from '../models/index.js';
-import { POLICY_METRICS, type PolicyLossOptions, type Tensor } from '../tensor/backend.js';
+import type { Tensor } from '../tensor/backend.js';
 import { gatherRows, tokenLogProbabilities } from '../tensor/index.js';
+import { POLICY_METRICS, type PolicyLossOptions } from '../tensor/operations/losses.js';
 import type { Tape, Variable } from '../tensor/tape.js';
 import { type PackedBatch, packBatch, packFurther, type TrainingSequence } from './batch.js';
 import { type Ratio, sequencePolicyLoss } from './losses.js';
@@ -58,13 +59,18 @@ export async function crossEntropyStep(
   const further =
     mtpWeight > 0 ? predictFurther(tape, model, sequences, hidden, { ...batch, balance }) : null;
   const losses = backend.allocate('f32', [2]);
-  backend.fill(losses, 0);
+  backend.fill({ out: losses, value: 0 });
   /** The loss goes to its place; returns the gradient at the log-probabilities. */
   const lossOf = (value: Variable, each: number, place: number): Tensor => {
     const weights = backend.allocate('f32', value.shape);
-    backend.fill(weights, each);
+    backend.fill({ out: weights, value: each });
     const gradient = backend.allocate('f32', value.shape);
-    backend.crossEntropyLoss(gradient, backend.view(losses, place, [1]), value.value, weights);
+    backend.crossEntropyLoss({
+      dLogProbabilities: gradient,
+      loss: backend.view(losses, place, [1]),
+      logProbabilities: value.value,
+      weights,
+    });
     return gradient;
   };
   const gradient = lossOf(logProbabilities, weight, 0);
@@ -155,16 +161,16 @@ export async function policyStep(
     return { ...metrics, entropy: sumOf(entropies) };
   }
   const metrics = backend.allocate('f32', [POLICY_METRICS.length]);
-  backend.policyLoss(
-    gradient,
+  backend.policyLoss({
+    dLogProbabilities: gradient,
     metrics,
-    logProbabilities.value,
-    upload(targets.old),
-    targets.reference ? upload(targets.reference) : null,
-    upload(targets.advantages),
-    upload(targets.weights),
-    options,
-  );
+    logProbabilities: logProbabilities.value,
+    old: upload(targets.old),
+    reference: targets.reference ? upload(targets.reference) : null,
+    advantages: upload(targets.advantages),
+    weights: upload(targets.weights),
+    ...options,
+  });
   tape.backward(logProbabilities, gradient);
   const [values, entropies] = await Promise.all([backend.read(metrics), backend.read(entropy)]);
   backend.release(mark);

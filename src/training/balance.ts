@@ -69,8 +69,8 @@ export function createBalancer(
   const { biases, count, layers } = experts;
   const load = backend.allocate('f32', [layers.length, count]);
   const loss = backend.allocate('f32', [1]);
-  backend.fill(load, 0);
-  backend.fill(loss, 0);
+  backend.fill({ out: load, value: 0 });
+  backend.fill({ out: loss, value: 0 });
   experts.load = load;
   return {
     input: (weight) =>
@@ -80,8 +80,8 @@ export function createBalancer(
     async endStep() {
       const [own, lossValue] = await Promise.all([backend.read(load), backend.read(loss)]);
       const totals = await sumOverRanks(backend, [...own, lossValue[0]]);
-      backend.fill(load, 0);
-      backend.fill(loss, 0);
+      backend.fill({ out: load, value: 0 });
+      backend.fill({ out: loss, value: 0 });
       const perLayer = layers.map((_, l) => totals.slice(l * count, (l + 1) * count));
       if (options.speed > 0) {
         if (backend.ranks.rank === 0) {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { PolicyLossOptions } from '../tensor/backend.js';
+import type { PolicyLossOptions } from '../tensor/operations/losses.js';
 import { advantages } from './advantages.js';
 import { type AggregationName, aggregations } from './aggregations.js';
 import {

@@ -11,7 +11,7 @@
  * sequence (GSPO) runs here, on the host: it is some thousand numbers a micro-batch, whose
  * log-probabilities are read and whose derivatives are written back (docs/decisions/0034).
  */
-import { POLICY_METRICS, type PolicyLossOptions } from '../tensor/backend.js';
+import { POLICY_METRICS, type PolicyLossOptions } from '../tensor/operations/losses.js';
 import type { AdvantageName } from './advantages.js';
 import type { AggregationName } from './aggregations.js';
 

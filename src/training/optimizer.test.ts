@@ -166,7 +166,7 @@ it('is Muon on the hidden matrices and AdamW on the rest', async () => {
     for (const { from, parameter, momentum } of matrices) {
       const g = tensor(parameter.shape, gradient.slice(from, from + 12));
       const rates = { lr: 0.03 * multiplier, beta: 0.9, weightDecay: 0.1 };
-      backend.muon(parameter, momentum, g, gradientScale, rates);
+      backend.muon({ parameter, momentum, gradient: g, gradientScale, ...rates });
       hidden.push(...(await backend.read(parameter)));
     }
     closeTo(weights[k + 1], [...hidden, ...adam[k]], 1e-12);

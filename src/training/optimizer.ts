@@ -121,7 +121,7 @@ export function createOptimizer(
     { name: 'adamw.second', tensor: second },
     ...(momentum ? [{ name: 'muon.momentum', tensor: momentum }] : []),
   ];
-  if (rank === 0) for (const { tensor } of state) backend.fill(tensor, 0);
+  if (rank === 0) for (const { tensor } of state) backend.fill({ out: tensor, value: 0 });
 
   // This rank's share: whole matrices, and a slice of AdamW's range (cut at multiples of 16 to keep
   // it aligned).
@@ -149,17 +149,21 @@ export function createOptimizer(
     for (const gradient of owned) ranks.reduce(gradient);
     ranks.reduce(adamGradient);
     const mine = backend.view(squares, rank, [1]);
-    backend.sumSquares(mine, adamGradient, false);
-    for (const gradient of owned) backend.sumSquares(mine, gradient, true);
+    backend.sumSquares({ out: mine, x: adamGradient, accumulate: false });
+    for (const gradient of owned) backend.sumSquares({ out: mine, x: gradient, accumulate: true });
     await ranks.barrier();
-    backend.clipScale(clipScale, squares, spec.clip);
+    backend.clipScale({ out: clipScale, sumSquares: squares, maxNorm: spec.clip });
     for (const { offset, shape } of stacks) {
       const [parameter, moving, gradient] = [
         store.flat,
         momentum as Tensor,
         gradients as Tensor,
       ].map((flat) => backend.view(flat, offset, shape));
-      backend.muon(parameter, moving, gradient, clipScale, {
+      backend.muon({
+        parameter,
+        momentum: moving,
+        gradient,
+        gradientScale: clipScale,
         lr: spec.muonLr * multiplier,
         beta: spec.muonMomentum,
         weightDecay: spec.weightDecay,
@@ -167,21 +171,19 @@ export function createOptimizer(
         iterations: 5,
       });
     }
-    backend.adamw(
-      slice(store.flat, adamFrom + from),
-      slice(first, from),
-      slice(second, from),
-      adamGradient,
-      clipScale,
-      {
-        lr: spec.lr * multiplier,
-        beta1: spec.beta1,
-        beta2: spec.beta2,
-        epsilon: spec.epsilon,
-        weightDecay: spec.weightDecay,
-        step,
-      },
-    );
+    backend.adamw({
+      parameter: slice(store.flat, adamFrom + from),
+      firstMoment: slice(first, from),
+      secondMoment: slice(second, from),
+      gradient: adamGradient,
+      gradientScale: clipScale,
+      lr: spec.lr * multiplier,
+      beta1: spec.beta1,
+      beta2: spec.beta2,
+      epsilon: spec.epsilon,
+      weightDecay: spec.weightDecay,
+      step,
+    });
     await ranks.barrier();
     return squares;
   }

@@ -4,8 +4,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { POLICY_METRICS } from '../tensor/backend.js';
 import { createReferenceBackend } from '../tensor/backends/reference.js';
+import { POLICY_METRICS } from '../tensor/operations/losses.js';
 import { advantages } from './advantages.js';
 import { type AggregationName, aggregations } from './aggregations.js';
 import { type PolicyLossInputs, type Ratio, sequencePolicyLoss } from './losses.js';
@@ -85,16 +85,16 @@ async function onReferenceBackend(
   const [now, before, advantage, weight] = [logProbabilities, old, inputs.advantages, weights].map(
     upload,
   );
-  backend.policyLoss(
-    gradient,
+  backend.policyLoss({
+    dLogProbabilities: gradient,
     metrics,
-    now,
-    before,
-    upload(reference ?? []),
-    advantage,
-    weight,
-    options,
-  );
+    logProbabilities: now,
+    old: before,
+    reference: upload(reference ?? []),
+    advantages: advantage,
+    weights: weight,
+    ...options,
+  });
   return { loss: (await backend.read(metrics))[0], gradient: [...(await backend.read(gradient))] };
 }
 

@@ -63,11 +63,11 @@ export async function productGflops(
     [rows, side],
     [side, side],
   ].map((shape) => backend.allocate('f32', shape));
-  backend.fill(a, 0.5);
-  backend.fill(b, 0.25);
+  backend.fill({ out: a, value: 0.5 });
+  backend.fill({ out: b, value: 0.25 });
   const seconds = await secondsOf(
     backend,
-    () => backend.matmul(out, a, b, { transposeB: true }),
+    () => backend.matmul({ out, a, b, transposeB: true }),
     milliseconds,
   );
   backend.release(mark);
@@ -77,8 +77,8 @@ export async function productGflops(
 async function copyRate(backend: Backend, numbers: number): Promise<number> {
   const mark = backend.mark();
   const [out, a] = [0, 1].map(() => backend.allocate('f32', [numbers]));
-  backend.fill(a, 1);
-  const seconds = await secondsOf(backend, () => backend.copy(out, a), 200);
+  backend.fill({ out: a, value: 1 });
+  const seconds = await secondsOf(backend, () => backend.copy({ out, a }), 200);
   backend.release(mark);
   return (8 * numbers) / seconds / 1e9;
 }

@@ -50,17 +50,17 @@ async function stageUnderWatch(more: object, verify = byText, context: Partial<T
   const pending: Promise<void>[] = [];
   const backend: Backend = {
     ...plain,
-    adamw(parameter, first, second, gradient, scale, options) {
+    adamw(call) {
       const read = async (): Promise<void> => {
         // Both reads are made before the update changes anything.
         const both = await Promise.all([
           (weightsOf as () => Promise<Float64Array>)(),
-          plain.read(gradient),
+          plain.read(call.gradient),
         ]);
         updates.push({ weights: both[0], gradient: Float64Array.from(both[1]) });
       };
       pending.push(read());
-      plain.adamw(parameter, first, second, gradient, scale, options);
+      plain.adamw(call);
     },
   };
   let rewardOf = 0;

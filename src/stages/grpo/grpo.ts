@@ -87,7 +87,7 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
   const withReference = policy.klCoefficient > 0;
   const reference = withReference && !adapted ? createModel(backend, model.config) : null;
   if (reference) {
-    if (backend.ranks.rank === 0) backend.copy(reference.store.flat, model.store.flat);
+    if (backend.ranks.rank === 0) backend.copy({ out: reference.store.flat, a: model.store.flat });
     state.push({ name: 'reference', tensor: reference.store.flat });
   }
   const slots = slotsOf(backend, options.prompts);
@@ -111,7 +111,7 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
       (step - 1) % options.replaceReference !== 0
     )
       return;
-    if (backend.ranks.rank === 0) backend.copy(reference.store.flat, model.store.flat);
+    if (backend.ranks.rank === 0) backend.copy({ out: reference.store.flat, a: model.store.flat });
     await backend.ranks.barrier();
   }
 

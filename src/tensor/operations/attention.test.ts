@@ -23,7 +23,7 @@ it('weighs the past by softmax, sees no future and no other sequence', async () 
   const v = tensor(backend, [3, 2], [4, 0, 8, 20, 100, 200]);
   const [out, logSumExp] = [backend.allocate('f32', [3, 2]), backend.allocate('f32', [3, 1])];
   const segments = tensor(backend, [3], [0, 2, 3], 'i32');
-  backend.attention(out, logSumExp, q, k, v, segments, { heads: 1, kvHeads: 1, scale: 1 });
+  backend.attention({ out, logSumExp, q, k, v, segments, heads: 1, kvHeads: 1, scale: 1 });
   const expected = [4, 0, 7, 15, 100, 200];
   (await backend.read(out)).forEach((value, i) => {
     expect(value).toBeCloseTo(expected[i], 12);
@@ -38,7 +38,13 @@ it('gives consecutive query heads the same key-value head', async () => {
   const k = tensor(backend, [1, 2], [1, 1]);
   const v = tensor(backend, [1, 2], [10, 20]);
   const [out, logSumExp] = [backend.allocate('f32', [1, 4]), backend.allocate('f32', [1, 4])];
-  backend.attention(out, logSumExp, q, k, v, tensor(backend, [2], [0, 1], 'i32'), {
+  backend.attention({
+    out,
+    logSumExp,
+    q,
+    k,
+    v,
+    segments: tensor(backend, [2], [0, 1], 'i32'),
     heads: 4,
     kvHeads: 2,
     scale: 1,
@@ -58,19 +64,17 @@ it('cached attention of the last token equals packed attention, with a shared pr
 
   const lastQueries = queries.flatMap((q) => q.slice(-4 * dk));
   const cached = backend.allocate('f32', [2, 4 * dv]);
-  backend.attentionCached(
-    cached,
-    tensor(backend, [2, 4 * dk], lastQueries),
-    tensor(backend, [11, 2 * dk], cacheK),
-    tensor(backend, [11, 2 * dv], cacheV),
-    {
-      prefixStart: tensor(backend, [2], [0, 0], 'i32'),
-      prefixLength: tensor(backend, [2], [prefix, prefix], 'i32'),
-      ownStart: tensor(backend, [2], [3, 7], 'i32'),
-      ownLength: tensor(backend, [2], own, 'i32'),
-    },
-    options,
-  );
+  backend.attentionCached({
+    out: cached,
+    q: tensor(backend, [2, 4 * dk], lastQueries),
+    keys: tensor(backend, [11, 2 * dk], cacheK),
+    values: tensor(backend, [11, 2 * dv], cacheV),
+    prefixStart: tensor(backend, [2], [0, 0], 'i32'),
+    prefixLength: tensor(backend, [2], [prefix, prefix], 'i32'),
+    ownStart: tensor(backend, [2], [3, 7], 'i32'),
+    ownLength: tensor(backend, [2], own, 'i32'),
+    ...options,
+  });
 
   const rowsOf = (cache: number[], width: number, b: number): number[] => [
     ...cache.slice(0, prefix * width),
@@ -82,15 +86,15 @@ it('cached attention of the last token equals packed attention, with a shared pr
       backend.allocate('f32', [n, 4 * dv]),
       backend.allocate('f32', [n, 4]),
     ];
-    backend.attention(
+    backend.attention({
       out,
       logSumExp,
-      tensor(backend, [n, 4 * dk], queries[b]),
-      tensor(backend, [n, 2 * dk], rowsOf(cacheK, 2 * dk, b)),
-      tensor(backend, [n, 2 * dv], rowsOf(cacheV, 2 * dv, b)),
-      tensor(backend, [2], [0, n], 'i32'),
-      options,
-    );
+      q: tensor(backend, [n, 4 * dk], queries[b]),
+      k: tensor(backend, [n, 2 * dk], rowsOf(cacheK, 2 * dk, b)),
+      v: tensor(backend, [n, 2 * dv], rowsOf(cacheV, 2 * dv, b)),
+      segments: tensor(backend, [2], [0, n], 'i32'),
+      ...options,
+    });
     const packed = (await backend.read(out)).slice(-4 * dv);
     const found = (await backend.read(cached)).slice(b * 4 * dv, (b + 1) * 4 * dv);
     packed.forEach((value, i) => {

@@ -7,18 +7,16 @@
  *   dv += p·dout,   ds = p·(dout·v − D),   dq += scale·ds·k,   dk += scale·ds·q.
  * Query head h uses key-value head ⌊h · kvHeads / heads⌋ (Ainslie et al. 2023).
  */
-import { type AttentionOptions, matrixOf, type Tensor } from '../backend.js';
+import { matrixOf, type Tensor } from '../backend.js';
 import type { Tape, Variable } from '../tape.js';
-import {
-  at,
-  clearUnless,
-  demand,
-  dot,
-  logSumExp as logSumExpOf,
-  type Matrix,
-  type Minus,
-  put,
-} from './reference-kernel.js';
+import { type ArgumentsOf, count, declare, f32, flags, i32, real, strided } from './declare.js';
+import { at, clearUnless, demand, dot, logSumExp as logSumExpOf, put } from './reference-kernel.js';
+
+/** `kvHeads` divides `heads`; `scale` multiplies the scores, usually 1/√dk. */
+export type AttentionOptions = Pick<
+  ArgumentsOf<typeof attentionOperations.attention>,
+  'heads' | 'kvHeads' | 'scale'
+>;
 
 /**
  * @param q [N, heads·dk], @param k [N, kvHeads·dk], @param v [N, kvHeads·dv]; all may be column
@@ -50,97 +48,128 @@ export function attention(
 
   const out = tape.output([rows, heads * dv], q, k, v);
   const logSumExp = backend.allocate('f32', [rows, heads]);
-  backend.attention(out.value, logSumExp, q.value, k.value, v.value, segments, options);
+  backend.attention({
+    out: out.value,
+    logSumExp,
+    q: q.value,
+    k: k.value,
+    v: v.value,
+    segments,
+    ...options,
+  });
   tape.record(out, (gradient) => {
     // All three are computed together; one that nobody wants goes to scratch.
     const slotOf = (x: Variable) =>
       tape.gradientOf(x) ?? { tensor: backend.allocate('f32', x.shape), accumulate: false };
     const [dq, dk, dvSlot] = [slotOf(q), slotOf(k), slotOf(v)];
-    backend.attentionBackward(
-      { q: dq.tensor, k: dk.tensor, v: dvSlot.tensor },
-      gradient,
-      out.value,
+    backend.attentionBackward({
+      dq: dq.tensor,
+      dk: dk.tensor,
+      dv: dvSlot.tensor,
+      dOut: gradient,
+      out: out.value,
       logSumExp,
-      q.value,
-      k.value,
-      v.value,
+      q: q.value,
+      k: k.value,
+      v: v.value,
       segments,
-      options,
-      { q: dq.accumulate, k: dk.accumulate, v: dvSlot.accumulate },
-    );
+      ...options,
+      accumulate: { dq: dq.accumulate, dk: dk.accumulate, dv: dvSlot.accumulate },
+    });
   });
   return out;
 }
 
-export function attentionReference(
-  out: Matrix,
-  logSumExp: Matrix,
-  q: Matrix,
-  k: Matrix,
-  v: Matrix,
-  segments: Int32Array,
-  options: AttentionOptions,
-): void {
-  const { heads, kvHeads, scale } = options;
-  const dk = q.columns / heads;
-  const dv = v.columns / kvHeads;
-  for (let s = 0; s + 1 < segments.length; s++) {
-    for (let i = segments[s]; i < segments[s + 1]; i++) {
-      for (let h = 0; h < heads; h++) {
-        const kvHead = Math.floor((h * kvHeads) / heads);
-        const scores: number[] = [];
-        for (let j = segments[s]; j <= i; j++)
-          scores.push(scale * dot(q, i, h * dk, k, j, kvHead * dk, dk));
-        const lse = logSumExpOf(scores);
-        put(logSumExp, i, h, lse);
-        for (let d = 0; d < dv; d++) {
-          let sum = 0;
-          for (let j = segments[s]; j <= i; j++)
-            sum += Math.exp(scores[j - segments[s]] - lse) * at(v, j, kvHead * dv + d);
-          put(out, i, h * dv + d, sum);
-        }
-      }
-    }
-  }
-}
-
-export function attentionBackwardReference(
-  d: { q: Matrix; k: Matrix; v: Matrix },
-  dOut: Matrix,
-  out: Matrix,
-  logSumExp: Matrix,
-  q: Matrix,
-  k: Matrix,
-  v: Matrix,
-  segments: Int32Array,
-  options: AttentionOptions,
-  accumulate: { q: boolean; k: boolean; v: boolean },
-  minus: Minus,
-): void {
-  const { heads, kvHeads, scale } = options;
-  const dk = q.columns / heads;
-  const dv = v.columns / kvHeads;
-  clearUnless(accumulate.q, d.q);
-  clearUnless(accumulate.k, d.k);
-  clearUnless(accumulate.v, d.v);
-  for (let s = 0; s + 1 < segments.length; s++) {
-    for (let i = segments[s]; i < segments[s + 1]; i++) {
-      for (let h = 0; h < heads; h++) {
-        const kvHead = Math.floor((h * kvHeads) / heads);
-        const outDotGradient = dot(dOut, i, h * dv, out, i, h * dv, dv);
-        for (let j = segments[s]; j <= i; j++) {
-          const score = scale * dot(q, i, h * dk, k, j, kvHead * dk, dk);
-          const p = Math.exp(score - at(logSumExp, i, h));
-          const dp = dot(dOut, i, h * dv, v, j, kvHead * dv, dv);
-          const ds = p * minus(dp, outDotGradient);
-          for (let c = 0; c < dv; c++)
-            put(d.v, j, kvHead * dv + c, p * at(dOut, i, h * dv + c), true);
-          for (let c = 0; c < dk; c++) {
-            put(d.q, i, h * dk + c, scale * ds * at(k, j, kvHead * dk + c), true);
-            put(d.k, j, kvHead * dk + c, scale * ds * at(q, i, h * dk + c), true);
+export const attentionOperations = {
+  /**
+   * Rows segments[s] … segments[s + 1] are sequence s. logSumExp is kept for the derivative, which
+   * recomputes the probabilities.
+   */
+  attention: declare({
+    args: {
+      out: f32('N', 'heads*dv'),
+      logSumExp: f32('N', 'heads'),
+      q: strided('N', 'heads*dk'),
+      k: strided('N', 'kvHeads*dk'),
+      v: strided('N', 'kvHeads*dv'),
+      segments: i32('S + 1'),
+      heads: count(),
+      kvHeads: count(),
+      scale: real(),
+    },
+    where: ['heads = kvHeads*share'],
+    ends: { segments: 'N' },
+    reference({ out, logSumExp, q, k, v, segments }, { S, heads, kvHeads, dk, dv, scale }) {
+      for (let s = 0; s < S; s++) {
+        for (let i = segments[s]; i < segments[s + 1]; i++) {
+          for (let h = 0; h < heads; h++) {
+            const kvHead = Math.floor((h * kvHeads) / heads);
+            const scores: number[] = [];
+            for (let j = segments[s]; j <= i; j++)
+              scores.push(scale * dot(q, i, h * dk, k, j, kvHead * dk, dk));
+            const lse = logSumExpOf(scores);
+            put(logSumExp, i, h, lse);
+            for (let d = 0; d < dv; d++) {
+              let sum = 0;
+              for (let j = segments[s]; j <= i; j++)
+                sum += Math.exp(scores[j - segments[s]] - lse) * at(v, j, kvHead * dv + d);
+              put(out, i, h * dv + d, sum);
+            }
           }
         }
       }
-    }
+    },
+  }),
+  attentionBackward: declare({
+    args: {
+      dq: strided('N', 'heads*keyDim'),
+      dk: strided('N', 'kvHeads*keyDim'),
+      dv: strided('N', 'kvHeads*valueDim'),
+      dOut: f32('N', 'heads*valueDim'),
+      out: f32('N', 'heads*valueDim'),
+      logSumExp: f32('N', 'heads'),
+      q: strided('N', 'heads*keyDim'),
+      k: strided('N', 'kvHeads*keyDim'),
+      v: strided('N', 'kvHeads*valueDim'),
+      segments: i32('S + 1'),
+      heads: count(),
+      kvHeads: count(),
+      scale: real(),
+      accumulate: flags('dq', 'dk', 'dv'),
+    },
+    where: ['heads = kvHeads*share'],
+    ends: { segments: 'N' },
+    reference(t, { S, heads, kvHeads, keyDim, valueDim, scale, accumulate }, minus) {
+      const { dq, dk, dv, dOut, out, logSumExp, q, k, v, segments } = t;
+      clearUnless(accumulate.dq, dq);
+      clearUnless(accumulate.dk, dk);
+      clearUnless(accumulate.dv, dv);
+      const pair = (i: number, j: number, h: number): void => {
+        const [own, ownValue] = [h * keyDim, h * valueDim];
+        const kvHead = Math.floor((h * kvHeads) / heads);
+        const [shared, sharedValue] = [kvHead * keyDim, kvHead * valueDim];
+        const outDotGradient = dot(dOut, i, ownValue, out, i, ownValue, valueDim);
+        const score = scale * dot(q, i, own, k, j, shared, keyDim);
+        const p = Math.exp(score - at(logSumExp, i, h));
+        const dp = dot(dOut, i, ownValue, v, j, sharedValue, valueDim);
+        const ds = p * minus(dp, outDotGradient);
+        for (let c = 0; c < valueDim; c++)
+          put(dv, j, sharedValue + c, p * at(dOut, i, ownValue + c), true);
+        for (let c = 0; c < keyDim; c++) {
+          put(dq, i, own + c, scale * ds * at(k, j, shared + c), true);
+          put(dk, j, shared + c, scale * ds * at(q, i, own + c), true);
+        }
+      };
+      for (let s = 0; s < S; s++)
+        for (let i = segments[s]; i < segments[s + 1]; i++)
+          for (let h = 0; h < heads; h++) for (let j = segments[s]; j <= i; j++) pair(i, j, h);
+    },
+  }),
+};
+
+declare module '../backend.js' {
+  interface Operations {
+    attention: typeof attentionOperations.attention;
+    attentionBackward: typeof attentionOperations.attentionBackward;
   }
 }

@@ -18,18 +18,21 @@ export function concatColumns(tape: Tape, ...parts: Variable[]): Variable {
   const starts = widths.map((_, i) => widths.slice(0, i).reduce((a, b) => a + b, 0));
   const out = tape.output([rows, widths.reduce((a, b) => a + b, 0)], ...parts);
   parts.forEach((part, i) => {
-    backend.copy(columns(backend, out.value, starts[i], starts[i] + widths[i]), part.value);
+    backend.copy({
+      out: columns(backend, out.value, starts[i], starts[i] + widths[i]),
+      a: part.value,
+    });
   });
   tape.record(out, (gradient) => {
     parts.forEach((part, i) => {
       const slot = tape.gradientOf(part);
       if (slot)
-        backend.scale(
-          slot.tensor,
-          columns(backend, gradient, starts[i], starts[i] + widths[i]),
-          1,
-          slot.accumulate,
-        );
+        backend.scale({
+          out: slot.tensor,
+          a: columns(backend, gradient, starts[i], starts[i] + widths[i]),
+          scale: 1,
+          accumulate: slot.accumulate,
+        });
     });
   });
   return out;

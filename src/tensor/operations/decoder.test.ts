@@ -92,13 +92,19 @@ it('sample inverts the cumulative softmax, and takes the first largest logit at 
   const logits = floats(backend, [5, 3], [...row, ...row, ...row, ...row, ...row]);
   const uniforms = floats(backend, [5], [0, 0.19, 0.21, 0.69, 0.99]);
   const [ids, logProbabilities] = [backend.allocate('i32', [5]), backend.allocate('f32', [5])];
-  backend.sample(ids, logProbabilities, logits, uniforms, 1);
+  backend.sample({ ids, logProbabilities, logits, uniforms, temperature: 1 });
   expect([...(await backend.read(ids))]).toEqual([0, 0, 1, 1, 2]);
   await expectClose(backend, logProbabilities, [0.2, 0.2, 0.5, 0.5, 0.3].map(Math.log));
 
   const tied = floats(backend, [1, 4], [1, 2, 2, 0]);
   const [id, logProbability] = [backend.allocate('i32', [1]), backend.allocate('f32', [1])];
-  backend.sample(id, logProbability, tied, floats(backend, [1], [0.999]), 0);
+  backend.sample({
+    ids: id,
+    logProbabilities: logProbability,
+    logits: tied,
+    uniforms: floats(backend, [1], [0.999]),
+    temperature: 0,
+  });
   expect([...(await backend.read(id))]).toEqual([1]);
   await expectClose(backend, logProbability, [2 - Math.log(Math.E + 2 * Math.E ** 2 + 1)]);
 });

@@ -9,7 +9,8 @@
  */
 import { matrixOf, sizeOf, type Tensor } from '../backend.js';
 import type { Tape, Variable } from '../tape.js';
-import { at, demand, type Matrix, put } from './reference-kernel.js';
+import { declare, f32, flag, i32, optional } from './declare.js';
+import { at, demand, put } from './reference-kernel.js';
 
 /** The order of the N·K rows sorted by expert; see `Backend.sortByExpert`. */
 export interface ExpertOrder {
@@ -33,7 +34,7 @@ export function sortByExpert(
   const offsets = backend.allocate('i32', [count + 1]);
   const tokens = backend.allocate('i32', [sizeOf(experts)]);
   const slots = backend.allocate('i32', experts.shape);
-  backend.sortByExpert(offsets, tokens, slots, load, experts);
+  backend.sortByExpert({ offsets, tokens, slots, load, experts });
   return { offsets, tokens, slots };
 }
 
@@ -41,10 +42,17 @@ export function sortByExpert(
 export function dispatchRows(tape: Tape, x: Variable, order: ExpertOrder): Variable {
   const { backend } = tape;
   const out = tape.output([sizeOf(order.tokens), matrixOf(x.value).columns], x);
-  backend.gatherRows(out.value, x.value, order.tokens);
+  backend.gatherRows({ out: out.value, a: x.value, rows: order.tokens });
   tape.record(out, (gradient) => {
     const slot = tape.gradientOf(x);
-    if (slot) backend.combineRows(slot.tensor, gradient, order.slots, null, slot.accumulate);
+    if (slot)
+      backend.combineRows({
+        out: slot.tensor,
+        y: gradient,
+        slots: order.slots,
+        weights: null,
+        accumulate: slot.accumulate,
+      });
   });
   return out;
 }
@@ -71,81 +79,114 @@ export function combineRows(
     weights,
     ...(residual ? [residual] : []),
   );
-  if (residual) backend.copy(out.value, residual.value);
-  backend.combineRows(out.value, y.value, order.slots, weights.value, residual !== undefined);
+  if (residual) backend.copy({ out: out.value, a: residual.value });
+  backend.combineRows({
+    out: out.value,
+    y: y.value,
+    slots: order.slots,
+    weights: weights.value,
+    accumulate: residual !== undefined,
+  });
   tape.record(out, (gradient) => {
     // Both are computed together; one that nobody wants goes to scratch.
     const slotOf = (x: Variable) =>
       tape.gradientOf(x) ?? { tensor: backend.allocate('f32', x.shape), accumulate: false };
     const [dy, dw] = [slotOf(y), slotOf(weights)];
     demand(!dy.accumulate && !dw.accumulate, 'combineRows: y and weights must have no other use');
-    backend.combineRowsBackward(
-      dy.tensor,
-      dw.tensor,
-      gradient,
-      y.value,
-      order.slots,
-      weights.value,
-    );
+    backend.combineRowsBackward({
+      dY: dy.tensor,
+      dWeights: dw.tensor,
+      dOut: gradient,
+      y: y.value,
+      slots: order.slots,
+      weights: weights.value,
+    });
     if (residual) tape.give(residual, gradient); // last: from here on the buffer is the residual's
   });
   return out;
 }
 
-export function sortByExpertReference(
-  offsets: Int32Array,
-  tokens: Int32Array,
-  slots: Int32Array,
-  load: Float64Array | null,
-  experts: Int32Array,
-  topK: number,
-): void {
-  let row = 0;
-  for (let e = 0; e + 1 < offsets.length; e++) {
-    offsets[e] = row;
-    for (let i = 0; i < experts.length; i++) {
-      if (experts[i] !== e) continue;
-      tokens[row] = Math.floor(i / topK);
-      slots[i] = row++;
-    }
-    if (load) load[e] += row - offsets[e];
-  }
-  offsets[offsets.length - 1] = row;
-}
+export const expertOperations = {
+  /**
+   * A stable counting sort of the N·K choices by expert: rows offsets[e] … offsets[e + 1] of the
+   * sorted order are expert e's; tokens: the row n that each sorted row comes from; slots: the
+   * sorted row of each choice; load (may be null): += the number of choices of each expert.
+   */
+  sortByExpert: declare({
+    args: {
+      offsets: i32('E + 1'),
+      tokens: i32('N*K'),
+      slots: i32('N', 'K'),
+      load: optional(f32('E')),
+      experts: i32('N', 'K'),
+    },
+    reference({ offsets, tokens, slots, load, experts }, { E, K }) {
+      let row = 0;
+      for (let e = 0; e < E; e++) {
+        offsets[e] = row;
+        for (let i = 0; i < experts.length; i++) {
+          if (experts[i] !== e) continue;
+          tokens[row] = Math.floor(i / K);
+          slots[i] = row++;
+        }
+        if (load) load[e] += row - offsets[e];
+      }
+      offsets[E] = row;
+    },
+  }),
+  /** out[n] = Σ_k weights[n, k] · y[slots[n, k]] (or +=); weights null: 1. */
+  combineRows: declare({
+    args: {
+      out: f32('N', 'D'),
+      y: f32('N*K', 'D'),
+      slots: i32('N', 'K'),
+      weights: optional(f32('N', 'K')),
+      accumulate: flag(),
+    },
+    reference({ out, y, slots, weights }, { N, K, D, accumulate }) {
+      for (let n = 0; n < N; n++) {
+        for (let j = 0; j < D; j++) {
+          let sum = 0;
+          for (let k = 0; k < K; k++)
+            sum += (weights ? at(weights, n, k) : 1) * at(y, slots[n * K + k], j);
+          put(out, n, j, sum, accumulate);
+        }
+      }
+    },
+  }),
+  /**
+   * dY[slots[n, k]] = weights[n, k]·dOut[n], all of dY, since slots are a permutation of its rows;
+   * dWeights[n, k] = dOut[n]·y[slots[n, k]].
+   */
+  combineRowsBackward: declare({
+    args: {
+      dY: f32('N*K', 'D'),
+      dWeights: f32('N', 'K'),
+      dOut: f32('N', 'D'),
+      y: f32('N*K', 'D'),
+      slots: i32('N', 'K'),
+      weights: f32('N', 'K'),
+    },
+    reference({ dY, dWeights, dOut, y, slots, weights }, { N, K, D }) {
+      for (let n = 0; n < N; n++) {
+        for (let k = 0; k < K; k++) {
+          const slot = slots[n * K + k];
+          let sum = 0;
+          for (let j = 0; j < D; j++) {
+            put(dY, slot, j, at(weights, n, k) * at(dOut, n, j));
+            sum += at(dOut, n, j) * at(y, slot, j);
+          }
+          put(dWeights, n, k, sum);
+        }
+      }
+    },
+  }),
+};
 
-export function combineRowsReference(
-  out: Matrix,
-  y: Matrix,
-  slots: Int32Array,
-  weights: Float64Array | null,
-  accumulate: boolean,
-): void {
-  const topK = out.rows === 0 ? 0 : slots.length / out.rows;
-  for (let n = 0; n < out.rows; n++) {
-    for (let j = 0; j < out.columns; j++) {
-      let sum = 0;
-      for (let i = n * topK; i < (n + 1) * topK; i++)
-        sum += (weights ? weights[i] : 1) * at(y, slots[i], j);
-      put(out, n, j, sum, accumulate);
-    }
-  }
-}
-
-export function combineRowsBackwardReference(
-  dY: Matrix,
-  dWeights: Float64Array,
-  dOut: Matrix,
-  y: Matrix,
-  slots: Int32Array,
-  weights: Float64Array,
-): void {
-  const topK = dOut.rows === 0 ? 0 : slots.length / dOut.rows;
-  for (let i = 0; i < slots.length; i++) {
-    const n = Math.floor(i / topK);
-    dWeights[i] = 0;
-    for (let j = 0; j < dOut.columns; j++) {
-      put(dY, slots[i], j, weights[i] * at(dOut, n, j));
-      dWeights[i] += at(dOut, n, j) * at(y, slots[i], j);
-    }
+declare module '../backend.js' {
+  interface Operations {
+    sortByExpert: typeof expertOperations.sortByExpert;
+    combineRows: typeof expertOperations.combineRows;
+    combineRowsBackward: typeof expertOperations.combineRowsBackward;
   }
 }

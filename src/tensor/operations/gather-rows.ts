@@ -4,41 +4,50 @@
  */
 import { isContiguous, matrixOf, sizeOf, type Tensor } from '../backend.js';
 import type { Tape, Variable } from '../tape.js';
-import { at, demand, type Matrix, put } from './reference-kernel.js';
+import { declare, f32, flag, i32, strided } from './declare.js';
+import { at, demand, put } from './reference-kernel.js';
 
 /** x [M, D] (contiguous), rows i32 [N], all distinct; returns [N, D]. */
 export function gatherRows(tape: Tape, x: Variable, rows: Tensor): Variable {
   const { backend } = tape;
   demand(isContiguous(x.value), 'gatherRows: x must be contiguous');
   const out = tape.output([sizeOf(rows), matrixOf(x.value).columns], x);
-  backend.gatherRows(out.value, x.value, rows);
+  backend.gatherRows({ out: out.value, a: x.value, rows });
   tape.record(out, (gradient) => {
     const slot = tape.gradientOf(x);
     if (!slot) return;
-    if (!slot.accumulate) backend.fill(slot.tensor, 0);
-    backend.scatterRows(slot.tensor, gradient, rows, true);
+    if (!slot.accumulate) backend.fill({ out: slot.tensor, value: 0 });
+    backend.scatterRows({ out: slot.tensor, a: gradient, rows, accumulate: true });
   });
   return out;
 }
 
-export function gatherRowsReference(out: Matrix, a: Matrix, rows: Int32Array): void {
-  for (let n = 0; n < rows.length; n++) {
-    demand(rows[n] >= 0 && rows[n] < a.rows, `gatherRows: row ${rows[n]} is not among ${a.rows}`);
-    for (let j = 0; j < a.columns; j++) put(out, n, j, at(a, rows[n], j));
-  }
-}
+export const gatherRowsOperations = {
+  /** out[n] = a[rows[n]]. */
+  gatherRows: declare({
+    args: { out: f32('N', 'D'), a: f32('M', 'D'), rows: i32('N') },
+    reference({ out, a, rows }, { N, M, D }) {
+      for (let n = 0; n < N; n++) {
+        demand(rows[n] >= 0 && rows[n] < M, `gatherRows: row ${rows[n]} is not among ${M}`);
+        for (let j = 0; j < D; j++) put(out, n, j, at(a, rows[n], j));
+      }
+    },
+  }),
+  /** out[rows[n]] = a[n] (or +=); rows are distinct. Untouched rows of `out` stay. */
+  scatterRows: declare({
+    args: { out: f32('M', 'D'), a: strided('N', 'D'), rows: i32('N'), accumulate: flag() },
+    reference({ out, a, rows }, { N, M, D, accumulate }) {
+      for (let n = 0; n < N; n++) {
+        demand(rows[n] >= 0 && rows[n] < M, `scatterRows: row ${rows[n]} is not among ${M}`);
+        for (let j = 0; j < D; j++) put(out, rows[n], j, at(a, n, j), accumulate);
+      }
+    },
+  }),
+};
 
-export function scatterRowsReference(
-  out: Matrix,
-  a: Matrix,
-  rows: Int32Array,
-  accumulate: boolean,
-): void {
-  for (let n = 0; n < rows.length; n++) {
-    demand(
-      rows[n] >= 0 && rows[n] < out.rows,
-      `scatterRows: row ${rows[n]} is not among ${out.rows}`,
-    );
-    for (let j = 0; j < a.columns; j++) put(out, rows[n], j, at(a, n, j), accumulate);
+declare module '../backend.js' {
+  interface Operations {
+    gatherRows: typeof gatherRowsOperations.gatherRows;
+    scatterRows: typeof gatherRowsOperations.scatterRows;
   }
 }

@@ -9,7 +9,8 @@
  */
 import { matrixOf } from '../backend.js';
 import { type Tape, Variable } from '../tape.js';
-import { at, clearUnless, demand, type Matrix, put } from './reference-kernel.js';
+import { count, declare, f32, flags, strided } from './declare.js';
+import { at, clearUnless, demand, put } from './reference-kernel.js';
 
 /**
  * @param up [N, heads·(dn + dv)], contiguous
@@ -33,7 +34,7 @@ export function joinHeads(
   );
   const k = tape.output([rows, heads * (keyDim + matrixOf(shared.value).columns)], up, shared);
   const v = new Variable(backend.allocate('f32', [rows, heads * dv]), k.requiresGradient);
-  backend.joinHeads(k.value, v.value, up.value, shared.value, heads);
+  backend.joinHeads({ k: k.value, v: v.value, up: up.value, shared: shared.value, heads });
   if (k.requiresGradient) {
     tape.recordAlways(() => {
       if (!k.gradient || !v.gradient || !k.written || !v.written) return;
@@ -41,55 +42,75 @@ export function joinHeads(
       const slotOf = (x: Variable) =>
         tape.gradientOf(x) ?? { tensor: backend.allocate('f32', x.shape), accumulate: false };
       const [dUp, dShared] = [slotOf(up), slotOf(shared)];
-      backend.joinHeadsBackward(dUp.tensor, dShared.tensor, k.gradient, v.gradient, heads, {
-        dUp: dUp.accumulate,
-        dShared: dShared.accumulate,
+      backend.joinHeadsBackward({
+        dUp: dUp.tensor,
+        dShared: dShared.tensor,
+        dk: k.gradient,
+        dValue: v.gradient,
+        heads,
+        accumulate: {
+          dUp: dUp.accumulate,
+          dShared: dShared.accumulate,
+        },
       });
     });
   }
   return { k, v };
 }
 
-export function joinHeadsReference(
-  k: Matrix,
-  v: Matrix,
-  up: Matrix,
-  shared: Matrix,
-  heads: number,
-): void {
-  const dr = shared.columns;
-  const dn = k.columns / heads - dr;
-  const dv = v.columns / heads;
-  for (let n = 0; n < up.rows; n++) {
-    for (let h = 0; h < heads; h++) {
-      const from = h * (dn + dv);
-      for (let i = 0; i < dn; i++) put(k, n, h * (dn + dr) + i, at(up, n, from + i));
-      for (let i = 0; i < dr; i++) put(k, n, h * (dn + dr) + dn + i, at(shared, n, i));
-      for (let i = 0; i < dv; i++) put(v, n, h * dv + i, at(up, n, from + dn + i));
-    }
-  }
-}
+export const joinHeadsOperations = {
+  /**
+   * Of each head, `up` holds a key without position (dn) and a value (dv); `shared` is the
+   * positional part (dr) of every head's key. k = [up's key | shared] a head.
+   */
+  joinHeads: declare({
+    args: {
+      k: f32('N', 'heads*(dn + dr)'),
+      v: f32('N', 'heads*dv'),
+      up: f32('N', 'heads*(dn + dv)'),
+      shared: strided('N', 'dr'),
+      heads: count(),
+    },
+    reference({ k, v, up, shared }, { N, heads, dn, dr, dv }) {
+      for (let n = 0; n < N; n++) {
+        for (let h = 0; h < heads; h++) {
+          const from = h * (dn + dv);
+          for (let i = 0; i < dn; i++) put(k, n, h * (dn + dr) + i, at(up, n, from + i));
+          for (let i = 0; i < dr; i++) put(k, n, h * (dn + dr) + dn + i, at(shared, n, i));
+          for (let i = 0; i < dv; i++) put(v, n, h * dv + i, at(up, n, from + dn + i));
+        }
+      }
+    },
+  }),
+  /** dShared is summed over the heads in their order. */
+  joinHeadsBackward: declare({
+    args: {
+      dUp: f32('N', 'heads*(dn + dv)'),
+      dShared: strided('N', 'dr'),
+      dk: f32('N', 'heads*(dn + dr)'),
+      dValue: f32('N', 'heads*dv'),
+      heads: count(),
+      accumulate: flags('dUp', 'dShared'),
+    },
+    reference({ dUp, dShared, dk, dValue }, { N, heads, dn, dr, dv, accumulate }) {
+      clearUnless(accumulate.dShared, dShared);
+      for (let n = 0; n < N; n++) {
+        for (let h = 0; h < heads; h++) {
+          const to = h * (dn + dv);
+          const from = h * (dn + dr);
+          for (let i = 0; i < dn; i++) put(dUp, n, to + i, at(dk, n, from + i), accumulate.dUp);
+          for (let i = 0; i < dv; i++)
+            put(dUp, n, to + dn + i, at(dValue, n, h * dv + i), accumulate.dUp);
+          for (let i = 0; i < dr; i++) put(dShared, n, i, at(dk, n, from + dn + i), true);
+        }
+      }
+    },
+  }),
+};
 
-export function joinHeadsBackwardReference(
-  dUp: Matrix,
-  dShared: Matrix,
-  dk: Matrix,
-  dv: Matrix,
-  heads: number,
-  accumulate: { dUp: boolean; dShared: boolean },
-): void {
-  const dr = dShared.columns;
-  const keyDim = dk.columns / heads - dr;
-  const valueDim = dv.columns / heads;
-  clearUnless(accumulate.dShared, dShared);
-  for (let n = 0; n < dUp.rows; n++) {
-    for (let h = 0; h < heads; h++) {
-      const to = h * (keyDim + valueDim);
-      const from = h * (keyDim + dr);
-      for (let i = 0; i < keyDim; i++) put(dUp, n, to + i, at(dk, n, from + i), accumulate.dUp);
-      for (let i = 0; i < valueDim; i++)
-        put(dUp, n, to + keyDim + i, at(dv, n, h * valueDim + i), accumulate.dUp);
-      for (let i = 0; i < dr; i++) put(dShared, n, i, at(dk, n, from + keyDim + i), true);
-    }
+declare module '../backend.js' {
+  interface Operations {
+    joinHeads: typeof joinHeadsOperations.joinHeads;
+    joinHeadsBackward: typeof joinHeadsOperations.joinHeadsBackward;
   }
 }

@@ -14,17 +14,21 @@ import type { LinearOptions } from './linear.js';
 import { demand } from './reference-kernel.js';
 
 const TILE = 128;
-const ROWS = { rows: 1, columns: TILE };
-const COLUMNS = { rows: TILE, columns: 1 };
-const BLOCKS = { rows: TILE, columns: TILE };
+const ROWS = { blockRows: 1, blockColumns: TILE };
+const COLUMNS = { blockRows: TILE, blockColumns: 1 };
+const BLOCKS = { blockRows: TILE, blockColumns: TILE };
 
 /** A quantised copy. */
-function quantized(tape: Tape, x: Tensor, block: { rows: number; columns: number }): Tensor {
+function quantized(tape: Tape, x: Tensor, block: typeof ROWS): Tensor {
   const { backend } = tape;
   const { rows, columns } = matrixOf(x);
   const out = backend.allocate('f32', [rows, columns]);
-  if (!isContiguous(x)) backend.copy(out, x);
-  backend.quantizeFp8(out, isContiguous(x) ? backend.view(x, 0, [rows, columns]) : out, block);
+  if (!isContiguous(x)) backend.copy({ out, a: x });
+  backend.quantizeFp8({
+    out,
+    a: isContiguous(x) ? backend.view(x, 0, [rows, columns]) : out,
+    ...block,
+  });
   return out;
 }
 
@@ -45,21 +49,27 @@ export function linearFp8(
   );
   const input = quantized(tape, x.value, ROWS);
   const matrix = quantized(tape, weight.value, BLOCKS);
-  if (residual) backend.copy(out.value, residual.value);
-  backend.matmul(out.value, input, matrix, {
+  if (residual) backend.copy({ out: out.value, a: residual.value });
+  backend.matmul({
+    out: out.value,
+    a: input,
+    b: matrix,
     transposeB: true,
     accumulate: residual !== undefined,
   });
   tape.record(out, (gradient) => {
     const dx = tape.gradientOf(x);
     if (dx)
-      backend.matmul(dx.tensor, quantized(tape, gradient, ROWS), matrix, {
+      backend.matmul({
+        out: dx.tensor,
+        a: quantized(tape, gradient, ROWS),
+        b: matrix,
         accumulate: dx.accumulate,
       });
     const dw = tape.gradientOf(weight);
     if (dw) {
       const [d, a] = [quantized(tape, gradient, COLUMNS), quantized(tape, input, COLUMNS)];
-      backend.matmul(dw.tensor, d, a, { transposeA: true, accumulate: dw.accumulate });
+      backend.matmul({ out: dw.tensor, a: d, b: a, transposeA: true, accumulate: dw.accumulate });
     }
     if (residual) tape.give(residual, gradient); // last: from here on the buffer is the residual's
   });
@@ -83,24 +93,38 @@ export function groupedMatmulFp8(
   const matrices = backend.allocate('f32', [rows, k]);
   for (let g = 0; g < groups; g++) {
     const of = (tensor: Tensor): Tensor => backend.view(tensor, g * m * k, [m, k]);
-    backend.quantizeFp8(of(matrices), of(weights.value), BLOCKS);
+    backend.quantizeFp8({ out: of(matrices), a: of(weights.value), ...BLOCKS });
   }
-  backend.groupedMatmul(out.value, input, stacked(matrices), offsets, 'forward', false);
+  backend.groupedMatmul({
+    out: out.value,
+    a: input,
+    b: stacked(matrices),
+    offsets,
+    kind: 'forward',
+    accumulate: false,
+  });
   tape.record(out, (gradient) => {
     const dx = tape.gradientOf(x);
     if (dx)
-      backend.groupedMatmul(
-        dx.tensor,
-        quantized(tape, gradient, ROWS),
-        stacked(matrices),
+      backend.groupedMatmul({
+        out: dx.tensor,
+        a: quantized(tape, gradient, ROWS),
+        b: stacked(matrices),
         offsets,
-        'input',
-        dx.accumulate,
-      );
+        kind: 'input',
+        accumulate: dx.accumulate,
+      });
     const dw = tape.gradientOf(weights);
     if (dw) {
       const [d, a] = [quantized(tape, gradient, COLUMNS), quantized(tape, input, COLUMNS)];
-      backend.groupedMatmul(stacked(dw.tensor), d, a, offsets, 'weight', dw.accumulate);
+      backend.groupedMatmul({
+        out: stacked(dw.tensor),
+        a: d,
+        b: a,
+        offsets,
+        kind: 'weight',
+        accumulate: dw.accumulate,
+      });
     }
   });
   return out;

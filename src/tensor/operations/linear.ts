@@ -65,16 +65,22 @@ export function linear(
       matrixOf(residual.value).rows === n && matrixOf(residual.value).columns === m,
       'linear: residual shape differs',
     );
-    backend.copy(out.value, residual.value);
+    backend.copy({ out: out.value, a: residual.value });
   }
-  backend.matmul(out.value, x.value, w, { transposeB: true, accumulate: residual !== undefined });
+  backend.matmul({
+    out: out.value,
+    a: x.value,
+    b: w,
+    transposeB: true,
+    accumulate: residual !== undefined,
+  });
 
   // A bias is the product of a column of ones and a row.
   const asRow = (tensor: Tensor): Tensor => backend.view(tensor, 0, [1, m]);
   const ones = bias ? backend.allocate('f32', [n, 1]) : null;
   if (bias && ones) {
-    backend.fill(ones, 1);
-    backend.matmul(out.value, ones, asRow(bias.value), { accumulate: true });
+    backend.fill({ out: ones, value: 1 });
+    backend.matmul({ out: out.value, a: ones, b: asRow(bias.value), accumulate: true });
   }
 
   const low = adapter ? addLowRank(tape, out.value, x, adapter) : null;
@@ -82,18 +88,24 @@ export function linear(
   tape.record(out, (gradient) => {
     low?.(gradient);
     const dx = tape.gradientOf(x);
-    if (dx) backend.matmul(dx.tensor, gradient, w, { accumulate: dx.accumulate });
+    if (dx) backend.matmul({ out: dx.tensor, a: gradient, b: w, accumulate: dx.accumulate });
     if (weight instanceof Variable) {
       const dw = tape.gradientOf(weight);
       if (dw)
-        backend.matmul(dw.tensor, gradient, x.value, {
+        backend.matmul({
+          out: dw.tensor,
+          a: gradient,
+          b: x.value,
           transposeA: true,
           accumulate: dw.accumulate,
         });
     }
     const db = bias ? tape.gradientOf(bias) : null;
     if (db && ones)
-      backend.matmul(asRow(db.tensor), ones, gradient, {
+      backend.matmul({
+        out: asRow(db.tensor),
+        a: ones,
+        b: gradient,
         transposeA: true,
         accumulate: db.accumulate,
       });
@@ -122,9 +134,12 @@ function addLowRank(
     columns(backend, y, ups[i].column, ups[i].column + ups[i].up.shape[0]);
 
   const h = backend.allocate('f32', [n, down.shape[0]]);
-  backend.matmul(h, x.value, down.value, { transposeB: true });
+  backend.matmul({ out: h, a: x.value, b: down.value, transposeB: true });
   ups.forEach(({ up }, i) => {
-    backend.matmul(outer(out, i), inner(h, i), up.value, {
+    backend.matmul({
+      out: outer(out, i),
+      a: inner(h, i),
+      b: up.value,
       transposeB: true,
       accumulate: true,
       alpha: scale,
@@ -138,14 +153,27 @@ function addLowRank(
       const dUp = tape.gradientOf(up);
       if (dUp) {
         const { tensor, accumulate } = dUp;
-        backend.matmul(tensor, dy, inner(h, i), { transposeA: true, accumulate, alpha: scale });
+        backend.matmul({
+          out: tensor,
+          a: dy,
+          b: inner(h, i),
+          transposeA: true,
+          accumulate,
+          alpha: scale,
+        });
       }
-      backend.matmul(inner(dh, i), dy, up.value, { alpha: scale });
+      backend.matmul({ out: inner(dh, i), a: dy, b: up.value, alpha: scale });
     });
     const dDown = tape.gradientOf(down);
     if (dDown)
-      backend.matmul(dDown.tensor, dh, x.value, { transposeA: true, accumulate: dDown.accumulate });
+      backend.matmul({
+        out: dDown.tensor,
+        a: dh,
+        b: x.value,
+        transposeA: true,
+        accumulate: dDown.accumulate,
+      });
     const dx = tape.gradientOf(x);
-    if (dx) backend.matmul(dx.tensor, dh, down.value, { accumulate: dx.accumulate });
+    if (dx) backend.matmul({ out: dx.tensor, a: dh, b: down.value, accumulate: dx.accumulate });
   };
 }

@@ -19,7 +19,14 @@ it('the first AdamW step moves by lr against the sign of the gradient, and decay
   const [first, second] = [floats(backend, [3], [0, 0, 0]), floats(backend, [3], [0, 0, 0])];
   const gradient = floats(backend, [3], [8, -0.5, 0]);
   const options = { lr: 0.1, beta1: 0.9, beta2: 0.99, epsilon: 1e-12, weightDecay: 0.5, step: 1 };
-  backend.adamw(parameter, first, second, gradient, floats(backend, [1], [0.25]), options);
+  backend.adamw({
+    parameter,
+    firstMoment: first,
+    secondMoment: second,
+    gradient,
+    gradientScale: floats(backend, [1], [0.25]),
+    ...options,
+  });
   const expected = [0.95 - 0.1, 0.95 + 0.1, 1.9];
   (await backend.read(parameter)).forEach((value, i) => {
     expect(value).toBeCloseTo(expected[i], 9);
@@ -46,7 +53,11 @@ for (const [rows, columns] of [
       floats(backend, [rows, columns], zeros),
       floats(backend, [1], [1]),
     ];
-    backend.muon(parameter, momentum, gradient, gradientScale, {
+    backend.muon({
+      parameter,
+      momentum,
+      gradient,
+      gradientScale,
       lr: 1,
       beta: 0.95,
       weightDecay: 0,
@@ -57,12 +68,12 @@ for (const [rows, columns] of [
     // The update −U has UUᵀ (or UᵀU) with eigenvalues in about 0.7² … 1.2², times max(1, rows /
     // columns).
     const gram = backend.allocate('f32', [side, side]);
-    backend.matmul(
-      gram,
-      parameter,
-      parameter,
-      rows > columns ? { transposeA: true } : { transposeB: true },
-    );
+    backend.matmul({
+      out: gram,
+      a: parameter,
+      b: parameter,
+      ...(rows > columns ? { transposeA: true } : { transposeB: true }),
+    });
     const eigenvalues = symmetricEigenvalues(await backend.read(gram), side).map(
       (x) => x / Math.max(1, rows / columns),
     );
@@ -71,7 +82,7 @@ for (const [rows, columns] of [
 
     // G Uᵀ of the exact polar factor is symmetric; a wrong side or sign would not be.
     const product = backend.allocate('f32', [rows, rows]);
-    backend.matmul(product, gradient, parameter, { transposeB: true, alpha: -1 });
+    backend.matmul({ out: product, a: gradient, b: parameter, transposeB: true, alpha: -1 });
     const p = await backend.read(product);
     for (let i = 0; i < rows; i++) {
       expect(p[i * rows + i]).toBeGreaterThan(0);

@@ -7,7 +7,8 @@
  * rounds where float32 would: next to a boundary between two E4M3 numbers the rounding of the scale
  * decides.
  */
-import { type Matrix, put } from './reference-kernel.js';
+import { count, declare, f32 } from './declare.js';
+import { at, put } from './reference-kernel.js';
 
 const LARGEST = 448;
 const SMALLEST_EXPONENT = -6;
@@ -25,33 +26,39 @@ function toE4M3(x: number): number {
   return (low + (up ? 1 : 0)) * step;
 }
 
-export function quantizeFp8Reference(
-  out: Matrix,
-  a: Matrix,
-  block: { rows: number; columns: number },
-): void {
-  for (let top = 0; top < a.rows; top += block.rows) {
-    for (let left = 0; left < a.columns; left += block.columns) {
-      const bottom = Math.min(a.rows, top + block.rows);
-      const right = Math.min(a.columns, left + block.columns);
-      let largest = 0;
-      for (let i = top; i < bottom; i++) {
-        for (let j = left; j < right; j++)
-          largest = Math.max(largest, Math.abs(a.data[a.offset + i * a.stride + j]));
-      }
-      const scale = Math.fround(Math.fround(largest) / LARGEST);
-      for (let i = top; i < bottom; i++) {
-        for (let j = left; j < right; j++) {
-          const x = a.data[a.offset + i * a.stride + j];
-          const scaled = scale === 0 ? 0 : Math.fround(Math.fround(x) / scale);
-          put(
-            out,
-            i,
-            j,
-            Math.fround(toE4M3(Math.max(-LARGEST, Math.min(LARGEST, scaled))) * scale),
-          );
+export const quantizeFp8Operations = {
+  /**
+   * In blocks of rows × columns (at the edges smaller) numbers are divided by the block's largest
+   * absolute value / 448, rounded to the nearest E4M3 number (ties to even, subnormals kept), and
+   * multiplied back. A block of zeros stays. `out` may be `a`.
+   */
+  quantizeFp8: declare({
+    args: { out: f32('N', 'D'), a: f32('N', 'D'), blockRows: count(), blockColumns: count() },
+    reference({ out, a }, { N, D, blockRows, blockColumns }) {
+      for (let top = 0; top < N; top += blockRows) {
+        for (let left = 0; left < D; left += blockColumns) {
+          const bottom = Math.min(N, top + blockRows);
+          const right = Math.min(D, left + blockColumns);
+          let largest = 0;
+          for (let i = top; i < bottom; i++)
+            for (let j = left; j < right; j++) largest = Math.max(largest, Math.abs(at(a, i, j)));
+          const scale = Math.fround(Math.fround(largest) / LARGEST);
+          for (let i = top; i < bottom; i++) {
+            for (let j = left; j < right; j++) {
+              const x = Math.fround(at(a, i, j));
+              const scaled = scale === 0 ? 0 : Math.fround(x / scale);
+              const clamped = Math.max(-LARGEST, Math.min(LARGEST, scaled));
+              put(out, i, j, Math.fround(toE4M3(clamped) * scale));
+            }
+          }
         }
       }
-    }
+    },
+  }),
+};
+
+declare module '../backend.js' {
+  interface Operations {
+    quantizeFp8: typeof quantizeFp8Operations.quantizeFp8;
   }
 }

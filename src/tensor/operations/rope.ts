@@ -19,7 +19,8 @@ import {
   type Tensor,
 } from '../backend.js';
 import { type Tape, Variable } from '../tape.js';
-import { at, demand, type Matrix, type Minus, put } from './reference-kernel.js';
+import { declare, f32, flag, i32, or, strided } from './declare.js';
+import { at, demand, put } from './reference-kernel.js';
 
 /** Cosines and sines of every angle, both [positions, headDim / 2]. */
 export interface RopeTable {
@@ -114,12 +115,24 @@ export function rope(
   demand(columns % d === 0, `rope: ${columns} columns are no multiple of the head dimension ${d}`);
   const out = tape.output([rows, columns], x);
   const options = { inverse: false, accumulate: false, interleaved };
-  backend.rope(out.value, x.value, positions, table.cosine, table.sine, options);
+  backend.rope({
+    out: out.value,
+    x: x.value,
+    positions,
+    cosine: table.cosine,
+    sine: table.sine,
+    ...options,
+  });
   tape.record(out, (gradient) => {
     const dx = tape.gradientOf(x);
     if (!dx) return;
     const { accumulate } = dx;
-    backend.rope(dx.tensor, gradient, positions, table.cosine, table.sine, {
+    backend.rope({
+      out: dx.tensor,
+      x: gradient,
+      positions,
+      cosine: table.cosine,
+      sine: table.sine,
       inverse: true,
       accumulate,
       interleaved,
@@ -148,7 +161,14 @@ export function ropeInPlace(
     columns(backend, backend.view(tensor, 0, [rows * heads, width / heads]), from, from + d);
   const turn = (tensor: Tensor, inverse: boolean): void => {
     const options = { inverse, accumulate: false, interleaved };
-    backend.rope(part(tensor), part(tensor), positions, table.cosine, table.sine, options);
+    backend.rope({
+      out: part(tensor),
+      x: part(tensor),
+      positions,
+      cosine: table.cosine,
+      sine: table.sine,
+      ...options,
+    });
   };
   turn(x.value, false);
   const out = new Variable(x.value, tape.recording && x.requiresGradient);
@@ -159,30 +179,46 @@ export function ropeInPlace(
   return out;
 }
 
-export function ropeReference(
-  out: Matrix,
-  x: Matrix,
-  positions: Int32Array,
-  cosine: Matrix,
-  sine: Matrix,
-  options: { inverse: boolean; accumulate: boolean; interleaved?: boolean },
-  minus: Minus,
-): void {
-  const { inverse, accumulate, interleaved = false } = options;
-  const half = cosine.columns;
-  const repeat = positions.length === 0 ? 1 : x.rows / positions.length;
-  for (let n = 0; n < x.rows; n++) {
-    const position = positions[Math.floor(n / repeat)];
-    for (let head = 0; head < x.columns; head += 2 * half) {
-      for (let i = 0; i < half; i++) {
-        const c = at(cosine, position, i);
-        const s = at(sine, position, i);
-        const [a, b] = interleaved ? [head + 2 * i, head + 2 * i + 1] : [head + i, head + i + half];
-        const first = at(x, n, a);
-        const second = at(x, n, b);
-        put(out, n, a, inverse ? c * first + s * second : minus(c * first, s * second), accumulate);
-        put(out, n, b, inverse ? minus(c * second, s * first) : c * second + s * first, accumulate);
+export const ropeOperations = {
+  /**
+   * Rotates the pairs of each head's d = 2·half numbers: entry i with i + half, or, `interleaved`,
+   * entry 2i with 2i + 1; results lie where their entries lay. R rows after each other share a
+   * position. `inverse` rotates back, which is the derivative. `out` may be `x`.
+   */
+  rope: declare({
+    args: {
+      out: strided('N*R', 'H*2*half'),
+      x: strided('N*R', 'H*2*half'),
+      positions: i32('N'),
+      cosine: f32('P', 'half'),
+      sine: f32('P', 'half'),
+      inverse: flag(),
+      accumulate: flag(),
+      interleaved: or(false, flag()),
+    },
+    reference(t, { N, R, H, half, inverse, accumulate, interleaved }, minus) {
+      const { out, x, positions, cosine, sine } = t;
+      for (let n = 0; n < N * R; n++) {
+        const position = positions[Math.floor(n / R)];
+        for (let head = 0; head < H * 2 * half; head += 2 * half) {
+          for (let i = 0; i < half; i++) {
+            const c = at(cosine, position, i);
+            const s = at(sine, position, i);
+            const a = head + (interleaved ? 2 * i : i);
+            const b = interleaved ? a + 1 : a + half;
+            const u = at(x, n, a);
+            const v = at(x, n, b);
+            put(out, n, a, inverse ? c * u + s * v : minus(c * u, s * v), accumulate);
+            put(out, n, b, inverse ? minus(c * v, s * u) : c * v + s * u, accumulate);
+          }
+        }
       }
-    }
+    },
+  }),
+};
+
+declare module '../backend.js' {
+  interface Operations {
+    rope: typeof ropeOperations.rope;
   }
 }

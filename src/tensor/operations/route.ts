@@ -11,9 +11,19 @@
  * the model says, so its derivative enters here: c·Σ_t Σ_e f_e·s'_te with s' = s/Σ s gives ds_te =
  * c·(f_e − Σ_j f_j·s'_tj)/Σ_j s_tj.
  */
-import { matrixOf, type RouteOptions, type Tensor } from '../backend.js';
+import { matrixOf, type Tensor } from '../backend.js';
 import type { Tape, Variable } from '../tape.js';
-import type { Minus } from './reference-kernel.js';
+import { type ArgumentsOf, count, declare, f32, flag, i32, real } from './declare.js';
+import { at, clearUnless, put } from './reference-kernel.js';
+
+/**
+ * Groups are of equally many experts; a token uses experts of `topGroups` of them (1 and 1: any
+ * expert). `normalize` divides a token's weights by their sum, `scale` multiplies them.
+ */
+export type RouteOptions = Pick<
+  ArgumentsOf<typeof routeOperations.route>,
+  'groups' | 'topGroups' | 'normalize' | 'scale'
+>;
 
 export interface BalanceOptions {
   /** i32 [S + 1], as for attention. */
@@ -50,20 +60,34 @@ export function route(
   const weights = tape.output([rows, topK], logits);
   const experts = backend.allocate('i32', [rows, topK]);
   const scores = backend.allocate('f32', [rows, columns]);
-  backend.route(experts, weights.value, scores, logits.value, bias, options);
+  backend.route({
+    experts,
+    weights: weights.value,
+    scores,
+    logits: logits.value,
+    bias,
+    ...options,
+  });
   tape.record(weights, (gradient) => {
     const slot = tape.gradientOf(logits);
     if (!slot) return;
-    backend.routeBackward(slot.tensor, gradient, experts, scores, options, slot.accumulate);
+    backend.routeBackward({
+      dLogits: slot.tensor,
+      dWeights: gradient,
+      experts,
+      scores,
+      ...options,
+      accumulate: slot.accumulate,
+    });
     if (balance)
-      backend.balanceLoss(
-        slot.tensor,
-        balance.loss,
+      backend.balanceLoss({
+        dLogits: slot.tensor,
+        loss: balance.loss,
         scores,
         experts,
-        balance.segments,
-        balance.coefficient,
-      );
+        segments: balance.segments,
+        coefficient: balance.coefficient,
+      });
   });
   return { experts, weights };
 }
@@ -79,94 +103,125 @@ function largest(values: readonly number[], count: number): number[] {
     .slice(0, count);
 }
 
-/** `width` is E, `topK` K. */
-export function routeReference(
-  experts: Int32Array,
-  weights: Float64Array,
-  scores: Float64Array,
-  logits: Float64Array,
-  bias: Float64Array,
-  topK: number,
-  options: RouteOptions,
-): void {
-  const { groups, topGroups, normalize, scale } = options;
-  const width = bias.length;
-  const size = width / groups;
-  for (let n = 0; n * width < logits.length; n++) {
-    const own = Array.from(logits.subarray(n * width, (n + 1) * width), sigmoid);
-    scores.set(own, n * width);
-    const biased = own.map((score, e) => score + bias[e]);
-    const groupScores = Array.from({ length: groups }, (_, g) => {
-      const inside = biased.slice(g * size, (g + 1) * size).sort((a, b) => b - a);
-      return inside[0] + (inside[1] ?? 0);
-    });
-    const open = new Set(largest(groupScores, topGroups));
-    const allowed = biased.map((score, e) =>
-      open.has(Math.floor(e / size)) ? score : Number.NEGATIVE_INFINITY,
-    );
-    const chosen = largest(allowed, topK);
-    const sum = normalize ? chosen.reduce((total, e) => total + own[e], 0) + TINY : 1;
-    chosen.forEach((e, k) => {
-      experts[n * topK + k] = e;
-      weights[n * topK + k] = (scale * own[e]) / sum;
-    });
-  }
-}
+const gate = { groups: count(), topGroups: count(), normalize: flag(), scale: real() };
 
-export function routeBackwardReference(
-  dLogits: Float64Array,
-  dWeights: Float64Array,
-  experts: Int32Array,
-  scores: Float64Array,
-  width: number,
-  topK: number,
-  { normalize, scale }: RouteOptions,
-  accumulate: boolean,
-  minus: Minus,
-): void {
-  if (!accumulate) dLogits.fill(0);
-  for (let n = 0; n * width < scores.length; n++) {
-    let sum = 0;
-    let weighted = 0;
-    for (let k = 0; k < topK; k++) {
-      const s = scores[n * width + experts[n * topK + k]];
-      sum += s;
-      weighted += dWeights[n * topK + k] * s;
-    }
-    if (normalize) sum += TINY;
-    for (let k = 0; k < topK; k++) {
-      const e = n * width + experts[n * topK + k];
-      const dw = dWeights[n * topK + k];
-      const ds = normalize ? (scale * minus(dw, weighted / sum)) / sum : scale * dw;
-      dLogits[e] += ds * scores[e] * (1 - scores[e]);
-    }
-  }
-}
-
-export function balanceLossReference(
-  dLogits: Float64Array,
-  loss: Float64Array,
-  scores: Float64Array,
-  experts: Int32Array,
-  segments: Int32Array,
-  width: number,
-  topK: number,
-  coefficient: number,
-  minus: Minus,
-): void {
-  for (let s = 0; s + 1 < segments.length; s++) {
-    const tokens = segments[s + 1] - segments[s];
-    const f = new Float64Array(width);
-    for (let i = segments[s] * topK; i < segments[s + 1] * topK; i++)
-      f[experts[i]] += width / (topK * tokens);
-    for (let n = segments[s]; n < segments[s + 1]; n++) {
-      const own = scores.subarray(n * width, (n + 1) * width);
-      const sum = own.reduce((a, b) => a + b, 0);
-      const mean = own.reduce((total, score, e) => total + (f[e] * score) / sum, 0);
-      loss[0] += coefficient * mean;
-      for (let e = 0; e < width; e++) {
-        dLogits[n * width + e] += (coefficient * minus(f[e], mean) * own[e] * (1 - own[e])) / sum;
+export const routeOperations = {
+  /**
+   * scores = σ(logits). A token's K experts are those with the largest scores + bias among the
+   * `topGroups` groups whose two largest biased scores have the largest sums (the largest alone,
+   * where a group is one expert); the larger first, equals by index. weights are the scores of
+   * those experts, normalised (sums + 1e-20, as the released code has it) and scaled.
+   */
+  route: declare({
+    args: {
+      experts: i32('N', 'K'),
+      weights: f32('N', 'K'),
+      scores: f32('N', 'E'),
+      logits: f32('N', 'E'),
+      bias: f32('E'),
+      ...gate,
+    },
+    where: ['E = groups*size', 'topGroups <= groups', 'K <= topGroups*size'],
+    reference(t, { N, E, K, size, groups, topGroups, normalize, scale }) {
+      const { experts, weights, scores, logits, bias } = t;
+      for (let n = 0; n < N; n++) {
+        const own = Array.from({ length: E }, (_, e) => sigmoid(at(logits, n, e)));
+        own.forEach((score, e) => {
+          put(scores, n, e, score);
+        });
+        const biased = own.map((score, e) => score + bias[e]);
+        const groupScores = Array.from({ length: groups }, (_, g) => {
+          const inside = biased.slice(g * size, (g + 1) * size).sort((a, b) => b - a);
+          return inside[0] + (inside[1] ?? 0);
+        });
+        const open = new Set(largest(groupScores, topGroups));
+        const allowed = biased.map((score, e) =>
+          open.has(Math.floor(e / size)) ? score : Number.NEGATIVE_INFINITY,
+        );
+        const chosen = largest(allowed, K);
+        const sum = normalize ? chosen.reduce((total, e) => total + own[e], 0) + TINY : 1;
+        chosen.forEach((e, k) => {
+          experts[n * K + k] = e;
+          put(weights, n, k, (scale * own[e]) / sum);
+        });
       }
-    }
+    },
+  }),
+  /** Logits of experts that were not taken get 0; the choice has no derivative. */
+  routeBackward: declare({
+    args: {
+      dLogits: f32('N', 'E'),
+      dWeights: f32('N', 'K'),
+      experts: i32('N', 'K'),
+      scores: f32('N', 'E'),
+      normalize: flag(),
+      scale: real(),
+      accumulate: flag(),
+    },
+    reference(t, { N, K, normalize, scale, accumulate }, minus) {
+      const { dLogits, dWeights, experts, scores } = t;
+      clearUnless(accumulate, dLogits);
+      for (let n = 0; n < N; n++) {
+        let sum = 0;
+        let weighted = 0;
+        for (let k = 0; k < K; k++) {
+          const s = at(scores, n, experts[n * K + k]);
+          sum += s;
+          weighted += at(dWeights, n, k) * s;
+        }
+        if (normalize) sum += TINY;
+        for (let k = 0; k < K; k++) {
+          const e = experts[n * K + k];
+          const s = at(scores, n, e);
+          const dw = at(dWeights, n, k);
+          const ds = normalize ? (scale * minus(dw, weighted / sum)) / sum : scale * dw;
+          put(dLogits, n, e, ds * s * (1 - s), true);
+        }
+      }
+    },
+  }),
+  /**
+   * The complementary sequence-wise balance loss, value and derivative at once, both added: for
+   * each sequence of T rows, loss[0] += coefficient·T·Σ f·P over experts e, where f = E/(K·T)·(rows
+   * that took e) and P = mean over the sequence of e's share score/Σ scores; dLogits += its
+   * derivative (f has none). So `coefficient` is per token.
+   */
+  balanceLoss: declare({
+    args: {
+      dLogits: f32('N', 'E'),
+      loss: f32('1'),
+      scores: f32('N', 'E'),
+      experts: i32('N', 'K'),
+      segments: i32('S + 1'),
+      coefficient: real(),
+    },
+    ends: { segments: 'N' },
+    reference(t, { S, E, K, coefficient }, minus) {
+      const { dLogits, loss, scores, experts, segments } = t;
+      for (let s = 0; s < S; s++) {
+        const tokens = segments[s + 1] - segments[s];
+        const f = new Float64Array(E);
+        for (let i = segments[s] * K; i < segments[s + 1] * K; i++)
+          f[experts[i]] += E / (K * tokens);
+        for (let n = segments[s]; n < segments[s + 1]; n++) {
+          const own = Array.from({ length: E }, (_, e) => at(scores, n, e));
+          const sum = own.reduce((a, b) => a + b, 0);
+          const mean = own.reduce((total, score, e) => total + (f[e] * score) / sum, 0);
+          loss[0] += coefficient * mean;
+          for (let e = 0; e < E; e++) {
+            const derivative = coefficient * minus(f[e], mean) * own[e] * (1 - own[e]);
+            put(dLogits, n, e, derivative / sum, true);
+          }
+        }
+      }
+    },
+  }),
+};
+
+declare module '../backend.js' {
+  interface Operations {
+    route: typeof routeOperations.route;
+    routeBackward: typeof routeOperations.routeBackward;
+    balanceLoss: typeof routeOperations.balanceLoss;
   }
 }

@@ -38,8 +38,8 @@ export function splitColumns(tape: Tape, x: Variable, sizes: readonly number[]):
         if (part.written || !part.gradient) continue;
         const mark = backend.mark();
         const zeros = backend.allocate('f32', part.shape);
-        backend.fill(zeros, 0);
-        backend.copy(part.gradient, zeros);
+        backend.fill({ out: zeros, value: 0 });
+        backend.copy({ out: part.gradient, a: zeros });
         backend.release(mark);
       }
       tape.give(x, gradient);

@@ -9,6 +9,7 @@
  */
 import { matrixOf, type Tensor } from '../backend.js';
 import { type Tape, Variable } from '../tape.js';
+import { declare, f32, flags, i32, optional, positive, weights } from './declare.js';
 import {
   at,
   clearUnless,
@@ -16,7 +17,6 @@ import {
   dot,
   logSumExp as logSumExpOf,
   type Matrix,
-  type Minus,
   put,
 } from './reference-kernel.js';
 
@@ -50,29 +50,29 @@ export function tokenLogProbabilities(
   const out = tape.output([n], hidden, headVariable);
   const entropy = backend.allocate('f32', [n]);
   const logSumExp = backend.allocate('f32', [n]);
-  backend.tokenLogProbabilities(
-    out.value,
+  backend.tokenLogProbabilities({
+    logProbabilities: out.value,
     entropy,
     logSumExp,
-    hidden.value,
-    headVariable.value,
+    hidden: hidden.value,
+    head: headVariable.value,
     targets,
     temperature,
-  );
+  });
   tape.record(out, (gradient) => {
     const dHidden = tape.gradientOf(hidden);
     const dHead = tape.gradientOf(headVariable);
-    backend.tokenLogProbabilitiesBackward(
-      dHidden?.tensor ?? null,
-      dHead?.tensor ?? null,
-      gradient,
+    backend.tokenLogProbabilitiesBackward({
+      dHidden: dHidden?.tensor ?? null,
+      dHead: dHead?.tensor ?? null,
+      dLogProbabilities: gradient,
       logSumExp,
-      hidden.value,
-      headVariable.value,
+      hidden: hidden.value,
+      head: headVariable.value,
       targets,
       temperature,
-      { dHidden: dHidden?.accumulate ?? false, dHead: dHead?.accumulate ?? false },
-    );
+      accumulate: { dHidden: dHidden?.accumulate ?? false, dHead: dHead?.accumulate ?? false },
+    });
   });
   return { logProbabilities: out, entropy };
 }
@@ -85,54 +85,77 @@ function logitsOf(hidden: Matrix, n: number, head: Matrix, temperature: number):
   return logits;
 }
 
-export function tokenLogProbabilitiesReference(
-  logProbabilities: Float64Array,
-  entropy: Float64Array,
-  logSumExp: Float64Array,
-  hidden: Matrix,
-  head: Matrix,
-  targets: Int32Array,
-  temperature: number,
-  minus: Minus,
-): void {
-  for (let n = 0; n < hidden.rows; n++) {
-    demand(
-      targets[n] >= 0 && targets[n] < head.rows,
-      `tokenLogProbabilities: target ${targets[n]} is not among ${head.rows}`,
-    );
-    const logits = logitsOf(hidden, n, head, temperature);
-    const lse = logSumExpOf(logits);
-    let meanLogit = 0;
-    for (const logit of logits) meanLogit += Math.exp(logit - lse) * logit;
-    logSumExp[n] = lse;
-    logProbabilities[n] = minus(logits[targets[n]], lse);
-    entropy[n] = minus(lse, meanLogit);
-  }
-}
-
-export function tokenLogProbabilitiesBackwardReference(
-  dHidden: Matrix | null,
-  dHead: Matrix | null,
-  dLogProbabilities: Float64Array,
-  logSumExp: Float64Array,
-  hidden: Matrix,
-  head: Matrix,
-  targets: Int32Array,
-  temperature: number,
-  accumulate: { dHidden: boolean; dHead: boolean },
-  minus: Minus,
-): void {
-  if (dHidden) clearUnless(accumulate.dHidden, dHidden);
-  if (dHead) clearUnless(accumulate.dHead, dHead);
-  for (let n = 0; n < hidden.rows; n++) {
-    const logits = logitsOf(hidden, n, head, temperature);
-    for (let v = 0; v < head.rows; v++) {
-      const p = Math.exp(logits[v] - logSumExp[n]);
-      const dLogit = (dLogProbabilities[n] * minus(v === targets[n] ? 1 : 0, p)) / temperature;
-      for (let d = 0; d < hidden.columns; d++) {
-        if (dHidden) put(dHidden, n, d, dLogit * at(head, v, d), true);
-        if (dHead) put(dHead, v, d, dLogit * at(hidden, n, d), true);
+export const tokenLogProbabilitiesOperations = {
+  /**
+   * logProbabilities[n] = log softmax(hidden[n] · headᵀ / temperature)[targets[n]], and the entropy
+   * of that distribution (nats). The logits [N, V] are never materialised as a whole: rows go in
+   * chunks. logSumExp is kept for the derivative.
+   */
+  tokenLogProbabilities: declare({
+    args: {
+      logProbabilities: f32('N'),
+      entropy: f32('N'),
+      logSumExp: f32('N'),
+      hidden: f32('N', 'D'),
+      head: weights('V', 'D'),
+      targets: i32('N'),
+      temperature: positive(),
+    },
+    reference(t, { N, V, temperature }, minus) {
+      const { logProbabilities, entropy, logSumExp, hidden, head, targets } = t;
+      for (let n = 0; n < N; n++) {
+        const target = targets[n];
+        demand(
+          target >= 0 && target < V,
+          `tokenLogProbabilities: target ${target} is not among ${V}`,
+        );
+        const logits = logitsOf(hidden, n, head, temperature);
+        const lse = logSumExpOf(logits);
+        let meanLogit = 0;
+        for (const logit of logits) meanLogit += Math.exp(logit - lse) * logit;
+        logSumExp[n] = lse;
+        logProbabilities[n] = minus(logits[target], lse);
+        entropy[n] = minus(lse, meanLogit);
       }
-    }
+    },
+  }),
+  /** `null` for a derivative that is not wanted; a frozen head has none. The entropy has none. */
+  tokenLogProbabilitiesBackward: declare({
+    args: {
+      dHidden: optional(f32('N', 'D')),
+      dHead: optional(f32('V', 'D')),
+      dLogProbabilities: f32('N'),
+      logSumExp: f32('N'),
+      hidden: f32('N', 'D'),
+      head: weights('V', 'D'),
+      targets: i32('N'),
+      temperature: positive(),
+      accumulate: flags('dHidden', 'dHead'),
+    },
+    refuse: ({ dHead, head }) =>
+      dHead && head.dtype === 'bf16' ? 'a frozen head has no derivative' : null,
+    reference(t, { N, V, D, temperature, accumulate }, minus) {
+      const { dHidden, dHead, dLogProbabilities, logSumExp, hidden, head, targets } = t;
+      if (dHidden) clearUnless(accumulate.dHidden, dHidden);
+      if (dHead) clearUnless(accumulate.dHead, dHead);
+      for (let n = 0; n < N; n++) {
+        const logits = logitsOf(hidden, n, head, temperature);
+        for (let v = 0; v < V; v++) {
+          const p = Math.exp(logits[v] - logSumExp[n]);
+          const dLogit = (dLogProbabilities[n] * minus(v === targets[n] ? 1 : 0, p)) / temperature;
+          for (let d = 0; d < D; d++) {
+            if (dHidden) put(dHidden, n, d, dLogit * at(head, v, d), true);
+            if (dHead) put(dHead, v, d, dLogit * at(hidden, n, d), true);
+          }
+        }
+      }
+    },
+  }),
+};
+
+declare module '../backend.js' {
+  interface Operations {
+    tokenLogProbabilities: typeof tokenLogProbabilitiesOperations.tokenLogProbabilities;
+    tokenLogProbabilitiesBackward: typeof tokenLogProbabilitiesOperations.tokenLogProbabilitiesBackward;
   }
 }

@@ -5,7 +5,9 @@
 import { describe, expect, it } from 'vitest';
 import { type Backend, rows, type Tensor } from '../backend.js';
 import { createReferenceBackend } from '../backends/reference.js';
-import { composeMuon } from '../operations/muon.js';
+import { compile } from '../operations/check.js';
+import type { Declaration } from '../operations/declare.js';
+import { OPERATIONS } from '../operations/index.js';
 import { disagreement, judge } from './agree.js';
 import { operationCases } from './cases/index.js';
 import { Draw, type Problem } from './problem.js';
@@ -17,147 +19,132 @@ const defects: [operation: string, what: string, defect: Defect][] = [
   [
     'matmul',
     'ignores accumulate',
-    (r) => ({ matmul: (o, a, b, x) => r.matmul(o, a, b, { ...x, accumulate: false }) }),
+    (r) => ({ matmul: (c) => r.matmul({ ...c, accumulate: false }) }),
   ],
   [
     'matmul',
     'is 0.1% off',
-    (r) => ({
-      matmul: (o, a, b, x) => r.matmul(o, a, b, { ...x, alpha: 1.001 * (x?.alpha ?? 1) }),
-    }),
+    (r) => ({ matmul: (c) => r.matmul({ ...c, alpha: 1.001 * (c.alpha ?? 1) }) }),
   ],
   [
     'matmul',
     'leaves an empty inner dimension unwritten',
-    (r) => ({ matmul: (o, a, b, x) => a.shape.includes(0) || r.matmul(o, a, b, x) }),
+    (r) => ({ matmul: (c) => c.a.shape.includes(0) || r.matmul(c) }),
   ],
   [
     'matmul, frozen bf16',
     'confuses transposes',
-    (r) => ({
-      matmul: (o, a, b, x) =>
-        r.matmul(o, a, b, { ...x, transposeA: x?.transposeA, transposeB: !x?.transposeB }),
-    }),
+    (r) => ({ matmul: (c) => r.matmul({ ...c, transposeB: !c.transposeB }) }),
   ],
   [
     'copy',
     'copies as if contiguous',
-    (r) => ({ copy: (o, a) => r.copy({ ...o, rowStride: o.shape[1] }, a) }),
+    (r) => ({
+      copy: ({ out, a }) => r.copy({ out: r.view(out, 0, out.shape, out.shape[1]), a }),
+    }),
   ],
   [
     'scale',
     'forgets the last row',
-    (r) => ({ scale: (o, a, s, acc) => r.scale(allButLast(r, o), allButLast(r, a), s, acc) }),
+    (r) => ({
+      scale: (c) => r.scale({ ...c, out: allButLast(r, c.out), a: allButLast(r, c.a) }),
+    }),
   ],
   [
     'rmsNorm and its derivative',
     'uses ε = 0',
-    (r) => ({ rmsNorm: (o, i, x, w) => r.rmsNorm(o, i, x, w, 0) }),
+    (r) => ({ rmsNorm: (c) => r.rmsNorm({ ...c, epsilon: 0 }) }),
   ],
-  [
-    'rope',
-    'turns the wrong way',
-    (r) => ({ rope: (o, x, p, c, s, f) => r.rope(o, x, p, c, s, { ...f, inverse: !f.inverse }) }),
-  ],
+  ['rope', 'turns the wrong way', (r) => ({ rope: (c) => r.rope({ ...c, inverse: !c.inverse }) })],
   [
     'embedding and its derivative',
     'adds to what was there',
-    (r) => ({ embeddingBackward: (d, g, ids) => r.embeddingBackward(d, g, ids, true) }),
+    (r) => ({ embeddingBackward: (c) => r.embeddingBackward({ ...c, accumulate: true }) }),
   ],
   [
     'attention and its derivative',
     'is 0.1% off in scale',
-    (r) => ({
-      attention: (o, l, q, k, v, s, f) =>
-        r.attention(o, l, q, k, v, s, { ...f, scale: 1.001 * f.scale }),
-    }),
+    (r) => ({ attention: (c) => r.attention({ ...c, scale: 1.001 * c.scale }) }),
   ],
   [
     'attentionCached',
     'forgets the prefix',
     (r) => ({
-      attentionCached: (o, q, k, v, t, f) =>
-        r.attentionCached(o, q, k, v, { ...t, prefixLength: zeros(r, t.prefixLength.shape) }, f),
+      attentionCached: (c) =>
+        r.attentionCached({ ...c, prefixLength: zeros(r, 'i32', c.prefixLength.shape) }),
     }),
   ],
-  [
-    'rope',
-    'pairs halves',
-    (r) => ({ rope: (o, x, p, c, s, f) => r.rope(o, x, p, c, s, { ...f, interleaved: false }) }),
-  ],
+  ['rope', 'pairs halves', (r) => ({ rope: (c) => r.rope({ ...c, interleaved: false }) })],
   [
     'joinHeads and its derivative',
     'overwrites the shared part',
     (r) => ({
-      joinHeadsBackward: (u, s, k, v, h, a) =>
-        r.joinHeadsBackward(u, s, k, v, h, { ...a, dShared: false }),
+      joinHeadsBackward: (c) =>
+        r.joinHeadsBackward({ ...c, accumulate: { ...c.accumulate, dShared: false } }),
     }),
   ],
   [
     'route',
     'forgets the groups',
-    (r) => ({
-      route: (e, w, s, l, b, o) => r.route(e, w, s, l, b, { ...o, groups: 1, topGroups: 1 }),
-    }),
+    (r) => ({ route: (c) => r.route({ ...c, groups: 1, topGroups: 1 }) }),
   ],
   [
     'route',
     'weighs by the biased scores',
-    (r) => ({ route: (e, w, s, l, _, o) => r.route(e, w, s, l, zeroFloats(r, _.shape), o) }),
+    (r) => ({ route: (c) => r.route({ ...c, bias: zeros(r, 'f32', c.bias.shape) }) }),
   ],
   [
     'routeBackward and balanceLoss',
     'takes the batch for one sequence',
     (r) => ({
-      balanceLoss: (d, l, s, e, g, c) => r.balanceLoss(d, l, s, e, ends(r, s.shape[0], g), c),
+      balanceLoss: (c) => r.balanceLoss({ ...c, segments: ends(r, c.scores.shape[0], c.segments) }),
     }),
   ],
   [
     'sortByExpert',
     'counts no load',
-    (r) => ({ sortByExpert: (o, t, s, _, e) => r.sortByExpert(o, t, s, null, e) }),
+    (r) => ({ sortByExpert: (c) => r.sortByExpert({ ...c, load: null }) }),
   ],
   [
     'combineRows and its derivative',
     'ignores weights',
-    (r) => ({ combineRows: (o, y, s, _, a) => r.combineRows(o, y, s, null, a) }),
+    (r) => ({ combineRows: (c) => r.combineRows({ ...c, weights: null }) }),
   ],
   [
     'quantizeFp8',
     'has one scale a row',
-    (r) => ({ quantizeFp8: (o, a) => r.quantizeFp8(o, a, { rows: 1, columns: a.shape[1] }) }),
+    (r) => ({
+      quantizeFp8: ({ out, a }) =>
+        r.quantizeFp8({ out, a, blockRows: 1, blockColumns: a.shape[1] }),
+    }),
   ],
   [
     'tokenLogProbabilities and its derivative',
     'ignores the temperature',
-    (r) => ({
-      tokenLogProbabilities: (p, e, l, h, w, t) => r.tokenLogProbabilities(p, e, l, h, w, t, 1),
-    }),
+    (r) => ({ tokenLogProbabilities: (c) => r.tokenLogProbabilities({ ...c, temperature: 1 }) }),
   ],
   [
     'sample',
     'ignores the temperature',
-    (r) => ({ sample: (i, p, z, u) => r.sample(i, p, z, u, 1) }),
+    (r) => ({ sample: (c) => r.sample({ ...c, temperature: 1 }) }),
   ],
   [
     'policyLoss',
     'clips symmetrically',
-    (r) => ({
-      policyLoss: (d, m, p, o, f, a, w, x) =>
-        r.policyLoss(d, m, p, o, f, a, w, { ...x, clipHigh: x.clipLow }),
-    }),
+    (r) => ({ policyLoss: (c) => r.policyLoss({ ...c, clipHigh: c.clipLow }) }),
   ],
-  [
-    'adamw',
-    'is one step ahead',
-    (r) => ({ adamw: (p, m, v, g, s, x) => r.adamw(p, m, v, g, s, { ...x, step: x.step + 1 }) }),
-  ],
+  ['adamw', 'is one step ahead', (r) => ({ adamw: (c) => r.adamw({ ...c, step: c.step + 1 }) })],
   [
     'muon',
     'takes the norm for its inverse',
     (r) => {
-      const wrong: Backend = { ...r, inverseNorm: (o, s) => r.sumSquares(o, s, false) };
-      return { muon: (p, m, g, scale, options) => composeMuon(wrong, p, m, g, scale, options) };
+      const wrong: Backend = {
+        ...r,
+        inverseNorm: ({ out, sumSquares }) => r.copy({ out, a: sumSquares }),
+      };
+      const { muon } = OPERATIONS;
+      const check = compile('muon', muon as unknown as Declaration);
+      return { muon: (c) => muon.compose?.(wrong as never, c, check(c as never, null) as never) };
     },
   ],
 ];
@@ -165,16 +152,10 @@ const defects: [operation: string, what: string, defect: Defect][] = [
 const allButLast = (backend: Backend, tensor: Tensor): Tensor =>
   rows(backend, tensor, 0, Math.max(0, tensor.shape[0] - 1));
 
-function zeros(backend: Backend, shape: readonly number[]): Tensor {
-  const made = backend.allocate('i32', shape);
-  backend.fill(made, 0);
-  return made;
-}
-
-function zeroFloats(backend: Backend, shape: readonly number[]): Tensor {
-  const made = backend.allocate('f32', shape);
-  backend.fill(made, 0);
-  return made;
+function zeros(backend: Backend, dtype: 'f32' | 'i32', shape: readonly number[]): Tensor {
+  const out = backend.allocate(dtype, shape);
+  backend.fill({ out, value: 0 });
+  return out;
 }
 
 /** Segments of one sequence of `rows` rows, as many as there were. */

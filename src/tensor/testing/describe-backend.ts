@@ -80,7 +80,7 @@ async function contract(backend: Backend): Promise<void> {
     copy[0] = 99;
     expect((await backend.read(numbers))[0]).toBe(0);
     const column = backend.allocate('f32', [3, 1]);
-    backend.copy(column, backend.view(numbers, 1, [3, 1], 4));
+    backend.copy({ out: column, a: backend.view(numbers, 1, [3, 1], 4) });
     expect([...(await backend.read(column))]).toEqual([1, 50, 9]);
   }
   const during = backend.memory();
@@ -95,10 +95,10 @@ async function contract(backend: Backend): Promise<void> {
   // A diverged gradient shows itself: NaN is not clipped away.
   const [scale, sum] = [backend.allocate('f32', [1]), backend.allocate('f32', [1])];
   backend.write(sum, [Number.NaN]);
-  backend.clipScale(scale, sum, 1);
+  backend.clipScale({ out: scale, sumSquares: sum, maxNorm: 1 });
   expect([...(await backend.read(scale))]).toEqual([Number.NaN]);
   backend.write(sum, [4]);
-  backend.clipScale(scale, sum, Number.POSITIVE_INFINITY);
+  backend.clipScale({ out: scale, sumSquares: sum, maxNorm: Number.POSITIVE_INFINITY });
   expect([...(await backend.read(scale))]).toEqual([1]);
   backend.release(mark);
 

@@ -175,9 +175,9 @@ export async function execute(
     output(name, shape, { gap = 0, initial } = {}) {
       const { rows, columns: width } = matrixOf({ shape } as Tensor);
       const wide = backend.allocate('f32', gap === 0 ? shape : [rows, width + 2 * gap]);
-      backend.fill(wide, gap === 0 ? Number.NaN : SENTINEL);
+      backend.fill({ out: wide, value: gap === 0 ? Number.NaN : SENTINEL });
       const tensor = gap === 0 ? wide : columns(backend, wide, gap, gap + width);
-      if (initial) backend.copy(tensor, required(inputs.get(initial), initial));
+      if (initial) backend.copy({ out: tensor, a: required(inputs.get(initial), initial) });
       outputs.set(name, { tensor: wide, gap, shape });
       return tensor;
     },
@@ -186,7 +186,7 @@ export async function execute(
       let whole = tensor;
       if (tensor.dtype === 'f32') {
         whole = backend.allocate('f32', [rows, width]);
-        backend.copy(whole, tensor);
+        backend.copy({ out: whole, a: tensor });
       }
       outputs.set(name, { tensor: whole, gap: 0, shape: tensor.shape });
     },
@@ -212,7 +212,7 @@ export async function execute(
  */
 export function leaveGarbage(backend: Backend): void {
   const mark = backend.mark();
-  backend.fill(backend.allocate('f32', [1 << 16]), Number.NaN);
+  backend.fill({ out: backend.allocate('f32', [1 << 16]), value: Number.NaN });
   backend.release(mark);
 }
 

@@ -33,7 +33,7 @@ export function taped(
         const variable = new Variable(context.input(name), true);
         if (preallocated.has(name)) {
           variable.gradient = backend.allocate('f32', variable.shape);
-          backend.fill(variable.gradient, Number.NaN);
+          backend.fill({ out: variable.gradient, value: Number.NaN });
         }
         made.set(name, variable);
       }

@@ -2,42 +2,46 @@
  * @file The reference backend's memory: a stack of typed arrays.
  *
  * "Uninitialised" is taken at its word: fresh and freed floats are NaN, so a kernel or a model that
- * reads what nobody wrote, or what was already released, shows it at once.
+ * reads what was never written, or what was already released, shows it at once.
  */
 import { UserError } from '../../../base/errors.js';
-import {
-  isContiguous,
-  type Mark,
-  type MemoryUse,
-  matrixOf,
-  type Placement,
-  sizeOf,
-  type Tensor,
-} from '../../backend.js';
-import { demand, type Matrix } from '../../operations/reference-kernel.js';
+import type { DType, HostArray, Placement, Tensor } from '../../backend.js';
+import type { Matrix } from '../../operations/reference-kernel.js';
+import { checkFrozen, checkTransfer, checkView, Handle, sizeOfShape } from '../shared/handle.js';
+import { type Stack, Stacks } from '../shared/stacks.js';
 
 type Numbers = Float64Array | Int32Array | Uint16Array;
 
-/** Where a tensor's numbers are: `data` from `offset` on. */
-interface Storage {
-  readonly data: Numbers;
-  readonly offset: number;
-}
+/** Its numbers are `data` from `offset` on. */
+export class ReferenceTensor extends Handle {
+  constructor(
+    dtype: DType,
+    shape: readonly number[],
+    rowStride: number,
+    placement: Placement,
+    readonly data: Numbers,
+    readonly offset: number,
+  ) {
+    super(dtype, shape, rowStride, placement);
+  }
 
-const storageOf = (tensor: Tensor): Storage => tensor.storage as Storage;
+  get storage(): unknown {
+    return this.data;
+  }
+}
 
 function poison(data: Numbers): void {
   if (data instanceof Float64Array) data.fill(Number.NaN);
   else data.fill(-0x80000000);
 }
 
-/** One stack of allocations. */
-class Stack {
+/** Positions are numbers of allocations. */
+class ArrayStack implements Stack {
   private readonly allocations: Numbers[] = [];
   bytes = 0;
   highWater = 0;
 
-  get height(): number {
+  get top(): number {
     return this.allocations.length;
   }
 
@@ -58,12 +62,8 @@ class Stack {
     return data;
   }
 
-  popTo(height: number): void {
-    demand(
-      height <= this.height,
-      'release: the mark is above the top of the stack; it was released before',
-    );
-    for (const data of this.allocations.splice(height)) {
+  cutTo(top: number): void {
+    for (const data of this.allocations.splice(top)) {
       this.bytes -= data.byteLength;
       poison(data);
     }
@@ -71,133 +71,56 @@ class Stack {
 }
 
 export function createMemory() {
-  const stacks: Record<Placement, Stack> = { local: new Stack(), shared: new Stack() };
+  const stacks = new Stacks(new ArrayStack(), new ArrayStack());
+  const lastOf = (shape: readonly number[]): number => shape[shape.length - 1] ?? 1;
   return {
-    allocate(
-      dtype: 'f32' | 'i32',
-      shape: readonly number[],
-      placement: Placement = 'local',
-    ): Tensor {
-      const data = stacks[placement].push(dtype, sizeOf({ shape }));
-      return {
-        dtype,
-        shape: [...shape],
-        rowStride: shape[shape.length - 1] ?? 1,
-        placement,
-        storage: { data, offset: 0 },
-      };
+    allocate(dtype: 'f32' | 'i32', shape: readonly number[], placement: Placement = 'local') {
+      const data = stacks.of(placement).push(dtype, sizeOfShape('allocate', shape));
+      return new ReferenceTensor(dtype, [...shape], lastOf(shape), placement, data, 0);
     },
-    mark: (): Mark => ({ local: stacks.local.height, shared: stacks.shared.height }),
-    release(mark: Mark): void {
-      stacks.local.popTo(mark.local);
-      stacks.shared.popTo(mark.shared);
+    mark: () => stacks.mark(),
+    release: (mark: Parameters<typeof stacks.release>[0]) => stacks.release(mark),
+    memory: () => stacks.use(),
+    freeze(bits: Uint16Array, shape: readonly [number, number]) {
+      checkFrozen(bits, shape);
+      return new ReferenceTensor('bf16', [...shape], shape[1], 'local', bits, 0);
     },
-    memory: (): MemoryUse => ({
-      localBytes: stacks.local.bytes,
-      localHighWaterBytes: stacks.local.highWater,
-      sharedBytes: stacks.shared.bytes,
-      sharedHighWaterBytes: stacks.shared.highWater,
-    }),
-    freeze(bits: Uint16Array, shape: readonly [number, number]): Tensor {
-      demand(
-        bits.length === shape[0] * shape[1],
-        `freeze: ${bits.length} numbers do not fill [${shape}]`,
+    view(tensor: Tensor, offset: number, shape: readonly number[], rowStride = lastOf(shape)) {
+      const t = tensor as ReferenceTensor;
+      const at = t.offset + offset;
+      return checkView(
+        t,
+        offset,
+        new ReferenceTensor(t.dtype, [...shape], rowStride, t.placement, t.data, at),
       );
-      return {
-        dtype: 'bf16',
-        shape: [...shape],
-        rowStride: shape[1],
-        placement: 'local',
-        storage: { data: bits, offset: 0 },
-      };
-    },
-    view(
-      tensor: Tensor,
-      offset: number,
-      shape: readonly number[],
-      rowStride = shape[shape.length - 1] ?? 1,
-    ): Tensor {
-      const { data, offset: base } = storageOf(tensor);
-      const view: Tensor = {
-        ...tensor,
-        shape: [...shape],
-        rowStride,
-        storage: { data, offset: base + offset },
-      };
-      const { rows, columns } = matrixOf(view);
-      const end =
-        rows === 0 || columns === 0 ? 0 : base + offset + (rows - 1) * rowStride + columns;
-      demand(
-        end <= data.length,
-        `view: [${shape}] at ${offset} reaches beyond the ${data.length} numbers there`,
-      );
-      return view;
     },
     write(tensor: Tensor, values: ArrayLike<number>): void {
-      demand(
-        values.length <= sizeOf(tensor),
-        `write: ${values.length} numbers do not fit into [${tensor.shape}]`,
-      );
-      (tensor.dtype === 'i32' ? ints(tensor) : floats(tensor)).set(values);
+      const t = tensor as ReferenceTensor;
+      checkTransfer('write', t, values.length);
+      flat(t).set(values);
     },
-    async read(tensor: Tensor): Promise<Float64Array | Int32Array> {
-      if (tensor.dtype === 'i32') return ints(tensor).slice();
-      if (tensor.dtype === 'bf16') return matrix(tensor).data.slice();
-      return floats(tensor).slice();
+    async read(tensor: Tensor): Promise<HostArray> {
+      const t = tensor as ReferenceTensor;
+      checkTransfer('read', t);
+      return flat(t).slice() as HostArray;
     },
   };
 }
 
-/** The numbers of a contiguous f32 tensor, in place. */
-export function floats(tensor: Tensor): Float64Array {
-  const { data, offset } = storageOf(tensor);
-  demand(
-    data instanceof Float64Array,
-    `an f32 tensor was expected, not ${tensor.dtype} [${tensor.shape}]`,
-  );
-  demand(
-    isContiguous(tensor),
-    `a contiguous tensor was expected, not [${tensor.shape}] with stride ${tensor.rowStride}`,
-  );
-  return data.subarray(offset, offset + sizeOf(tensor));
-}
-
-/** The numbers of a contiguous i32 tensor, in place. */
-export function ints(tensor: Tensor): Int32Array {
-  const { data, offset } = storageOf(tensor);
-  demand(
-    data instanceof Int32Array,
-    `an i32 tensor was expected, not ${tensor.dtype} [${tensor.shape}]`,
-  );
-  demand(
-    isContiguous(tensor),
-    `a contiguous tensor was expected, not [${tensor.shape}] with stride ${tensor.rowStride}`,
-  );
-  return data.subarray(offset, offset + sizeOf(tensor));
+/** The numbers of a contiguous tensor, in place. */
+export function flat(t: ReferenceTensor): Numbers {
+  return t.data.subarray(t.offset, t.offset + t.size);
 }
 
 /** An f32 tensor, strided or not, as a matrix in place; a bf16 tensor as a float64 copy. */
-export function matrix(tensor: Tensor): Matrix {
-  const { data, offset } = storageOf(tensor);
-  const { rows, columns } = matrixOf(tensor);
-  if (data instanceof Uint16Array) {
-    // A bfloat16 is the upper half of a float32.
-    const bits = new Uint32Array(rows * columns);
-    for (let i = 0; i < rows; i++) {
-      for (let j = 0; j < columns; j++)
-        bits[i * columns + j] = data[offset + i * tensor.rowStride + j] << 16;
-    }
-    return {
-      data: Float64Array.from(new Float32Array(bits.buffer)),
-      offset: 0,
-      rows,
-      columns,
-      stride: columns,
-    };
-  }
-  demand(
-    data instanceof Float64Array,
-    `an f32 tensor was expected, not ${tensor.dtype} [${tensor.shape}]`,
-  );
-  return { data, offset, rows, columns, stride: tensor.rowStride };
+export function matrix(t: ReferenceTensor): Matrix {
+  const { data, offset, rows, columns, rowStride } = t;
+  if (data instanceof Float64Array) return { data, offset, rows, columns, stride: rowStride };
+  // A bfloat16 is the upper half of a float32.
+  const bits = new Uint32Array(rows * columns);
+  for (let i = 0; i < rows; i++)
+    for (let j = 0; j < columns; j++)
+      bits[i * columns + j] = data[offset + i * rowStride + j] << 16;
+  const numbers = Float64Array.from(new Float32Array(bits.buffer));
+  return { data: numbers, offset: 0, rows, columns, stride: columns };
 }

@@ -11,6 +11,7 @@ import {
 } from './attention.js';
 import { hasRelaxedSimd } from './features.js';
 import { createGemm, GEMM_SCRATCH_BYTES, planGemm } from './gemm.js';
+import type { KernelExports } from './kernels.js';
 import { type Build, loadKernels } from './load.js';
 import type { Products } from './product-choice.js';
 
@@ -40,7 +41,8 @@ async function open(
     relaxed,
     choice,
   });
-  return { exports, memory, gemm, scratch, scratchBytes };
+  const kernels = exports as unknown as KernelExports;
+  return { kernels, memory, gemm, scratch, scratchBytes };
 }
 
 const variants: [string, AttentionContext][] = [

@@ -11,10 +11,11 @@
  */
 import { UserError } from '../../../base/errors.js';
 import type { Gemm } from './gemm.js';
+import type { KernelExports } from './kernels.js';
 import { isOwn } from './product-choice.js';
 
 export interface AttentionContext {
-  exports: WebAssembly.Exports;
+  kernels: KernelExports;
   memory: WebAssembly.Memory;
   gemm: Gemm;
   /**
@@ -78,8 +79,6 @@ export interface AttentionCachedArguments extends AttentionSizes {
   ownLength: number;
   batch: number;
 }
-
-type Kernel = (...args: number[]) => void;
 
 /**
  * Sequences from this length on go through a BLAS. With OpenBLAS and head length 32 its blocks are
@@ -150,9 +149,9 @@ function queryBlocks(
 
 /** Causal attention; the arguments as in `Backend.attention`. */
 export function attentionForward(context: AttentionContext, p: AttentionForwardArguments): void {
-  const { gemm, exports, scratch } = context;
+  const { gemm, kernels, scratch } = context;
   const fused = (from: number, to: number): void =>
-    (exports.attentionForward as Kernel)(
+    kernels.attentionForward(
       p.out.address,
       p.out.stride,
       p.logSumExp,
@@ -172,7 +171,7 @@ export function attentionForward(context: AttentionContext, p: AttentionForwardA
       p.scale,
       scratch,
     );
-  const softmax = exports.attentionSoftmax as Kernel;
+  const softmax = kernels.attentionSoftmax;
   divide(context, p, forwardBytes, fused, (first, length) => {
     for (let h = 0; h < p.heads; h++) {
       const g = Math.floor((h * p.kvHeads) / p.heads);
@@ -218,19 +217,19 @@ export function attentionForward(context: AttentionContext, p: AttentionForwardA
 
 /** Its derivatives; the arguments as in `Backend.attentionBackward`. */
 export function attentionBackward(context: AttentionContext, p: AttentionBackwardArguments): void {
-  const { gemm, exports, scratch } = context;
+  const { gemm, kernels, scratch } = context;
   const { accumulate } = p;
   const fused = (from: number, to: number): void =>
-    (exports.attentionBackward as Kernel)(
+    kernels.attentionBackward(
       p.dq.address,
       p.dq.stride,
-      Number(accumulate.q),
+      accumulate.q,
       p.dk.address,
       p.dk.stride,
-      Number(accumulate.k),
+      accumulate.k,
       p.dv.address,
       p.dv.stride,
-      Number(accumulate.v),
+      accumulate.v,
       p.dOut.address,
       p.dOut.stride,
       p.out.address,
@@ -252,8 +251,8 @@ export function attentionBackward(context: AttentionContext, p: AttentionBackwar
       p.scale,
       scratch,
     );
-  const softmax = exports.attentionSoftmaxBackward as Kernel;
-  const clear = exports.attentionClear as Kernel;
+  const softmax = kernels.attentionSoftmaxBackward;
+  const clear = kernels.attentionClear;
   divide(context, p, backwardBytes, fused, (first, length) => {
     if (!accumulate.k) clear(at(p.dk, first, 0), p.dk.stride, length, p.kvHeads * p.keyDim);
     if (!accumulate.v) clear(at(p.dv, first, 0), p.dv.stride, length, p.kvHeads * p.valueDim);
@@ -378,7 +377,7 @@ export function attentionCached(context: AttentionContext, p: AttentionCachedArg
       'usage',
       `A sequence of ${longest} tokens is too long for attention on this backend.`,
     );
-  (context.exports.attentionCached as Kernel)(
+  context.kernels.attentionCached(
     p.out.address,
     p.out.stride,
     p.q.address,

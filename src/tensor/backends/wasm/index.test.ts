@@ -33,7 +33,7 @@ describe('exp in the kernels', () => {
     const gateUp = backend.allocate('f32', [1, 2 * n]);
     backend.write(gateUp, [...x, ...new Array<number>(n).fill(1)]);
     const out = backend.allocate('f32', [1, n]);
-    backend.swiglu(out, gateUp);
+    backend.swiglu({ out, gateUp });
     const got = await backend.read(out);
     let worst = 0;
     for (let i = 0; i < n; i++)
@@ -43,7 +43,7 @@ describe('exp in the kernels', () => {
     const extremes = backend.allocate('f32', [4, 2]);
     backend.write(extremes, [-1000, 1, 1000, 1, Number.NaN, 1, Number.NEGATIVE_INFINITY, 0]);
     const silu = backend.allocate('f32', [4, 1]);
-    backend.swiglu(silu, extremes);
+    backend.swiglu({ out: silu, gateUp: extremes });
     const [low, high, nan] = await backend.read(silu);
     expect(Math.abs(low)).toBeLessThan(1e-34);
     expect(high).toBe(1000);
@@ -64,7 +64,7 @@ describe('exp in the kernels', () => {
     backend.write(uniforms, [0, 0.499, 0.501, 1 - 2 ** -24]);
     const ids = backend.allocate('i32', [4]);
     const logProbabilities = backend.allocate('f32', [4]);
-    backend.sample(ids, logProbabilities, logits, uniforms, 0.7);
+    backend.sample({ ids, logProbabilities, logits, uniforms, temperature: 0.7 });
     expect([...(await backend.read(ids))]).toEqual([2, 2, 4, 4]);
     for (const p of await backend.read(logProbabilities)) expect(p).toBeCloseTo(-Math.LN2, 6);
   });

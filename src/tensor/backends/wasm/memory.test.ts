@@ -91,19 +91,41 @@ describe('stacks', () => {
     backend.write(head, new Array(40).fill(0.5));
     backend.write(targets, [0, 1, 2]);
     const before = backend.memory().localBytes;
-    backend.tokenLogProbabilities(p, e, l, hidden, head, targets, 1);
+    backend.tokenLogProbabilities({
+      logProbabilities: p,
+      entropy: e,
+      logSumExp: l,
+      hidden,
+      head,
+      targets,
+      temperature: 1,
+    });
     expect(backend.memory().localBytes).toBe(before);
     expect((await backend.read(p))[2]).toBeCloseTo(-Math.log(5), 6);
     const ids = backend.allocate('i32', [1]);
     const logits = backend.view(hidden, 0, [1, 24]);
-    backend.sample(ids, backend.view(p, 0, [1]), logits, backend.view(e, 0, [1]), 1);
+    backend.sample({
+      ids,
+      logProbabilities: backend.view(p, 0, [1]),
+      logits,
+      uniforms: backend.view(e, 0, [1]),
+      temperature: 1,
+    });
     expect(backend.memory().localBytes).toBe(before + 64);
     const full = backend.memory();
     backend.allocate('f32', [(1024 * KIB - full.localBytes) / 4]);
     const used = backend.memory().localBytes;
-    expect(() => backend.tokenLogProbabilities(p, e, l, hidden, head, targets, 1)).toThrow(
-      /Out of local memory/,
-    );
+    expect(() =>
+      backend.tokenLogProbabilities({
+        logProbabilities: p,
+        entropy: e,
+        logSumExp: l,
+        hidden,
+        head,
+        targets,
+        temperature: 1,
+      }),
+    ).toThrow(/Out of local memory/);
     expect(backend.memory().localBytes).toBe(used);
   });
 });
@@ -118,7 +140,7 @@ describe('handles', () => {
     );
     const column = backend.view(t, 4, [4, 2], 6);
     const out = backend.allocate('f32', [4, 2]);
-    backend.copy(out, column);
+    backend.copy({ out, a: column });
     expect([...(await backend.read(out))]).toEqual([4, 5, 10, 11, 16, 17, 22, 23]);
     expect(() => backend.view(t, 5, [4, 2], 6)).toThrow(/view: offset 5 does not fit/);
     expect(() => backend.view(t, 0, [25])).toThrow(/does not fit/);
@@ -133,13 +155,13 @@ describe('handles', () => {
     const a = backend.allocate('f32', [2, 3]);
     const b = backend.allocate('f32', [4, 3]);
     const out = backend.allocate('f32', [2, 4]);
-    backend.fill(a, 1);
-    backend.fill(b, 2);
-    backend.matmul(out, a, b, { transposeB: true });
+    backend.fill({ out: a, value: 1 });
+    backend.fill({ out: b, value: 2 });
+    backend.matmul({ out, a, b, transposeB: true });
     expect([...(await backend.read(out))]).toEqual(new Array(8).fill(6));
-    expect(() => backend.matmul(out, a, b)).toThrow(
-      'matmul: shapes do not fit for out = a·b: out f32 [2, 4], a f32 [2, 3], b f32 [4, 3]',
+    expect(() => backend.matmul({ out, a, b })).toThrow(
+      'matmul: b [K, N] has 4 rows, and K is 3: out f32 [2, 4], a f32 [2, 3], b f32 [4, 3]',
     );
-    expect(() => backend.add(out, a, b)).toThrow(/add: shapes differ/);
+    expect(() => backend.add({ out, a, b })).toThrow('add: a [n] has 6 numbers, and n is 8');
   });
 });

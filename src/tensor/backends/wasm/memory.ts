@@ -10,7 +10,8 @@
  * so regions can be generous; a WASM memory ends at 4 GiB.
  */
 import { UserError } from '../../../base/errors.js';
-import type { Mark, MemoryUse, Placement } from '../../backend.js';
+import type { Placement } from '../../backend.js';
+import { type Stack, Stacks } from '../shared/stacks.js';
 import { ATTENTION_SCRATCH_BYTES } from './attention.js';
 import { GEMM_SCRATCH_BYTES } from './gemm.js';
 
@@ -130,9 +131,9 @@ function allocate(bytes: number): WebAssembly.Memory {
   return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
 }
 
-/** One region that grows upwards and is cut back. */
-class Stack {
-  used = 0;
+/** One region that grows upwards and is cut back; positions are bytes. */
+export class WasmStack implements Stack {
+  top = 0;
   highWater = 0;
 
   constructor(
@@ -141,52 +142,33 @@ class Stack {
     private readonly capacity: number,
   ) {}
 
+  get bytes(): number {
+    return this.top;
+  }
+
   push(bytes: number): number {
-    const next = this.used + align(bytes, ALIGNMENT);
+    const next = this.top + align(bytes, ALIGNMENT);
     if (next > this.capacity) {
       throw new UserError(
         'state',
-        `Out of ${this.name} memory: ${megabytes(bytes)} asked for, ${megabytes(this.capacity - this.used)} of ` +
+        `Out of ${this.name} memory: ${megabytes(bytes)} asked for, ${megabytes(this.capacity - this.top)} of ` +
           `${megabytes(this.capacity)} left; use a smaller micro-batch or model, or fewer workers.`,
       );
     }
-    const address = this.base + this.used;
-    this.used = next;
+    const address = this.base + this.top;
+    this.top = next;
     if (next > this.highWater) this.highWater = next;
     return address;
+  }
+
+  cutTo(top: number): void {
+    this.top = top;
   }
 }
 
 /** The two stacks of a rank. */
-export class Stacks {
-  readonly local: Stack;
-  readonly shared: Stack;
-
-  constructor(memory: WasmMemory, layout: Layout) {
-    this.local = new Stack('local', layout.local, memory.localBytes);
-    this.shared = new Stack('shared', layout.shared, memory.sharedBytes);
-  }
-
-  mark(): Mark {
-    return { local: this.local.used, shared: this.shared.used };
-  }
-
-  release(mark: Mark): void {
-    if (mark.local > this.local.used || mark.shared > this.shared.used) {
-      throw new Error(
-        'release: the mark lies above the top of the stack; marks are released innermost first.',
-      );
-    }
-    this.local.used = mark.local;
-    this.shared.used = mark.shared;
-  }
-
-  use(): MemoryUse {
-    return {
-      localBytes: this.local.used,
-      localHighWaterBytes: this.local.highWater,
-      sharedBytes: this.shared.used,
-      sharedHighWaterBytes: this.shared.highWater,
-    };
-  }
-}
+export const createStacks = (memory: WasmMemory, layout: Layout): Stacks<WasmStack> =>
+  new Stacks(
+    new WasmStack('local', layout.local, memory.localBytes),
+    new WasmStack('shared', layout.shared, memory.sharedBytes),
+  );

@@ -2,67 +2,13 @@
  * @file Matrix products of the backend: dense, batched, grouped and with frozen bf16 weights, all
  * by calls of one `sgemm`.
  */
-import type { GroupedKind, MatmulOptions, Tensor } from '../../backend.js';
-import type { Gemm } from './gemm.js';
-import { f32, f32Strided, i32, mismatch, type WasmTensor } from './tensor.js';
-
-/** What products need of the backend. */
-export interface ProductContext {
-  gemm: Gemm;
-  memory: WebAssembly.Memory;
-  expandBf16(out: number, bits: number, n: number): void;
-  /** Runs `body` with `bytes` of scratch. */
-  withScratch(bytes: number, body: (address: number) => void): void;
-}
+import type { ProductContext, WasmKernels } from './context.js';
+import type { WasmTensor } from './tensor.js';
 
 /**
  * Numbers of a frozen matrix that are expanded at a time: 1 MB as f32, half of a usual L2 cache.
  */
 const TILE = 256 * 1024;
-
-const NO_OPTIONS: MatmulOptions = {};
-
-export function matmul(
-  context: ProductContext,
-  outT: Tensor,
-  aT: Tensor,
-  bT: Tensor,
-  options = NO_OPTIONS,
-): void {
-  const out = f32Strided('matmul', outT);
-  const a = f32Strided('matmul', aT);
-  const b = bT as WasmTensor;
-  if (b.dtype === 'i32') throw mismatch('matmul', 'wants f32 or bf16', { b });
-  const transposeA = options.transposeA === true;
-  const transposeB = options.transposeB === true;
-  const inner = transposeA ? a.rows : a.columns;
-  if (
-    out.rows !== (transposeA ? a.columns : a.rows) ||
-    out.columns !== (transposeB ? b.rows : b.columns) ||
-    inner !== (transposeB ? b.columns : b.rows)
-  ) {
-    const transposed = `${transposeA ? 'aᵀ' : 'a'}·${transposeB ? 'bᵀ' : 'b'}`;
-    throw mismatch('matmul', `shapes do not fit for out = ${transposed}`, { out, a, b });
-  }
-  const alpha = options.alpha ?? 1;
-  const beta = options.accumulate === true ? 1 : 0;
-  const { rows: m, columns: n } = out;
-  multiply(
-    context,
-    b,
-    transposeA,
-    transposeB,
-    m,
-    n,
-    inner,
-    alpha,
-    a.address,
-    a.rowStride,
-    beta,
-    out.address,
-    out.rowStride,
-  );
-}
 
 /** `Gemm.sgemm` with a matrix `b` that may be frozen. */
 export function multiply(
@@ -183,142 +129,53 @@ export function frozenRows(
   });
 }
 
-export function batchedMatmul(
-  context: ProductContext,
-  outT: Tensor,
-  aT: Tensor,
-  bT: Tensor,
-  options = NO_OPTIONS,
-): void {
-  const out = f32('batchedMatmul', outT);
-  const a = f32('batchedMatmul', aT);
-  const b = f32('batchedMatmul', bT);
-  const transposeA = options.transposeA === true;
-  const transposeB = options.transposeB === true;
-  const batch = out.shape[0];
-  const [aRows, aColumns] = [a.shape[1], a.shape[2]];
-  const [bRows, bColumns] = [b.shape[1], b.shape[2]];
-  const [m, n] = [out.shape[1], out.shape[2]];
-  const inner = transposeA ? aRows : aColumns;
-  if (
-    out.shape.length !== 3 ||
-    a.shape.length !== 3 ||
-    b.shape.length !== 3 ||
-    a.shape[0] !== batch ||
-    b.shape[0] !== batch ||
-    m !== (transposeA ? aColumns : aRows) ||
-    n !== (transposeB ? bRows : bColumns) ||
-    inner !== (transposeB ? bColumns : bRows)
-  ) {
-    throw mismatch('batchedMatmul', 'shapes do not fit', { out, a, b });
-  }
-  const alpha = options.alpha ?? 1;
-  const beta = options.accumulate === true ? 1 : 0;
-  for (let i = 0; i < batch; i++) {
-    context.gemm.sgemm(
-      transposeA,
-      transposeB,
-      m,
-      n,
-      inner,
-      alpha,
-      a.address + 4 * i * aRows * aColumns,
-      aColumns,
-      b.address + 4 * i * bRows * bColumns,
-      bColumns,
-      beta,
-      out.address + 4 * i * m * n,
-      n,
-    );
-  }
-}
-
-export function groupedMatmul(
-  context: ProductContext,
-  outT: Tensor,
-  aT: Tensor,
-  bT: Tensor,
-  offsetsT: Tensor,
-  kind: GroupedKind,
-  accumulate: boolean,
-): void {
-  const out = f32('groupedMatmul', outT);
-  const a = f32('groupedMatmul', aT);
-  const b = f32('groupedMatmul', bT);
-  const offsets = i32('groupedMatmul', offsetsT);
-  const groups = offsets.size - 1;
-  const weights = kind === 'weight' ? out : b;
-  const [m, k] = [weights.shape[1], weights.shape[2]];
-  const fits =
-    weights.shape.length === 3 &&
-    weights.shape[0] === groups &&
-    (kind === 'forward'
-      ? a.columns === k && out.columns === m && a.rows === out.rows
-      : kind === 'input'
-        ? a.columns === m && out.columns === k && a.rows === out.rows
-        : a.columns === m && b.columns === k && a.rows === b.rows);
-  if (!fits)
-    throw mismatch('groupedMatmul', `shapes do not fit for ${kind}`, { out, a, b, offsets });
-  const at = new Int32Array(context.memory.buffer, offsets.address, groups + 1);
-  if (at[0] !== 0 || at[groups] !== a.rows)
-    throw mismatch('groupedMatmul', `offsets end at ${at[groups]}, not at the rows`, {
-      a,
-      offsets,
-    });
-  const beta = accumulate ? 1 : 0;
-  const { gemm } = context;
-  for (let g = 0; g < groups; g++) {
-    const from = at[g];
-    const rows = at[g + 1] - from;
-    const weight = weights.address + 4 * g * m * k;
-    const aFrom = a.address + 4 * from * a.columns;
-    if (kind === 'forward')
+export const products: WasmKernels<'matmul' | 'batchedMatmul' | 'groupedMatmul'> = {
+  matmul({ products: context }, { out, a, b }, numbers) {
+    const { M, N, K, transposeA, transposeB, alpha, accumulate } = numbers;
+    const beta = accumulate ? 1 : 0;
+    const [from, lda, to, ldc] = [a.address, a.rowStride, out.address, out.rowStride];
+    multiply(context, b, transposeA, transposeB, M, N, K, alpha, from, lda, beta, to, ldc);
+  },
+  batchedMatmul({ products: { gemm } }, { out, a, b }, numbers) {
+    const { B, M, N, K, transposeA, transposeB, alpha, accumulate } = numbers;
+    const beta = accumulate ? 1 : 0;
+    for (let i = 0; i < B; i++) {
       gemm.sgemm(
-        false,
-        true,
-        rows,
-        m,
-        k,
-        1,
-        aFrom,
-        k,
-        weight,
-        k,
+        transposeA,
+        transposeB,
+        M,
+        N,
+        K,
+        alpha,
+        a.address + 4 * i * M * K,
+        transposeA ? M : K,
+        b.address + 4 * i * K * N,
+        transposeB ? K : N,
         beta,
-        out.address + 4 * from * m,
-        m,
+        out.address + 4 * i * M * N,
+        N,
       );
-    else if (kind === 'input')
-      gemm.sgemm(
-        false,
-        false,
-        rows,
-        k,
-        m,
-        1,
-        aFrom,
-        m,
-        weight,
-        k,
-        beta,
-        out.address + 4 * from * k,
-        k,
-      );
-    else
-      gemm.sgemm(
-        true,
-        false,
-        m,
-        k,
-        rows,
-        1,
-        aFrom,
-        m,
-        b.address + 4 * from * k,
-        k,
-        beta,
-        weight,
-        k,
-      );
-  }
-}
+    }
+  },
+  groupedMatmul({ products: { gemm }, i32s }, { out, a, b, offsets }, numbers) {
+    const { G, M, K, kind, accumulate } = numbers;
+    const beta = accumulate ? 1 : 0;
+    const first = offsets.address / 4;
+    for (let g = 0; g < G; g++) {
+      const from = i32s[first + g];
+      const rows = i32s[first + g + 1] - from;
+      const weight = (kind === 'weight' ? out : b).address + 4 * g * M * K;
+      const x = a.address + 4 * from * a.columns;
+      if (kind === 'forward') {
+        const to = out.address + 4 * from * M;
+        gemm.sgemm(false, true, rows, M, K, 1, x, K, weight, K, beta, to, M);
+      } else if (kind === 'input') {
+        const to = out.address + 4 * from * K;
+        gemm.sgemm(false, false, rows, K, M, 1, x, M, weight, K, beta, to, K);
+      } else {
+        const y = b.address + 4 * from * K;
+        gemm.sgemm(true, false, M, K, rows, 1, x, M, y, K, beta, weight, K);
+      }
+    }
+  },
+};

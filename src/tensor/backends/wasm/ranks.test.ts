@@ -79,13 +79,13 @@ describe('ranks', () => {
     const results = await inRanks(
       group(2),
       `const counter = backend.allocate('f32', [1], 'shared');
-       if (ranks.rank === 0) backend.fill(counter, 0);
+       if (ranks.rank === 0) backend.fill({ out: counter, value: 0 });
        const gradient = backend.allocate('f32', [1001]);
        let sum = 0;
        for (let i = 0; i < 300; i++) {
          await ranks.barrier();
-         if (i % 2 === ranks.rank) backend.fill(counter, (await backend.read(counter))[0] + 1);
-         backend.fill(gradient, (ranks.rank + 1) * i);
+         if (i % 2 === ranks.rank) backend.fill({ out: counter, value: (await backend.read(counter))[0] + 1 });
+         backend.fill({ out: gradient, value: (ranks.rank + 1) * i });
          if (i === 150 && ranks.rank === 1) await sleep(30);
          await ranks.barrier();
          const half = backend.view(gradient, ranks.rank * 500, [ranks.rank === 0 ? 500 : 501]);
@@ -108,7 +108,7 @@ describe('ranks', () => {
     const results = await inRanks(
       group(3),
       `const t = backend.allocate('f32', [7]);
-       backend.fill(t, [1, 2 ** 24, -(2 ** 24)][ranks.rank]);
+       backend.fill({ out: t, value: [1, 2 ** 24, -(2 ** 24)][ranks.rank] });
        await ranks.barrier();
        const mine = backend.view(t, ranks.rank * 2, [2]);
        ranks.reduce(mine);

@@ -1,16 +1,11 @@
 /**
- * @file Log-probabilities of tokens without the logits of a whole batch: rows go in chunks whose
+ * @file The vocabulary on the WASM memory: sampling, losses, and log-probabilities of tokens without the logits of a whole batch: rows go in chunks whose
  * logits stay in cache, and the derivative computes a chunk's logits again instead of keeping them.
  */
 
-import type { Tensor } from '../../backend.js';
-import type { KernelExports } from './kernels.js';
-import { multiply, type ProductContext } from './products.js';
-import { f32, i32, mismatch, type WasmTensor } from './tensor.js';
-
-export interface VocabularyContext extends ProductContext {
-  kernels: KernelExports;
-}
+import type { WasmKernels } from './context.js';
+import { multiply } from './products.js';
+import type { WasmTensor } from './tensor.js';
 
 /**
  * Logits of a chunk, in numbers: 1 MB, so that the softmax finds the product's result in the L2
@@ -31,190 +26,112 @@ const rowsOfChunk = (rows: number, head: WasmTensor): number =>
     ),
   );
 
-/** The head: f32, or frozen. */
-function headOf(method: string, t: Tensor): WasmTensor {
-  return t.dtype === 'bf16' ? (t as WasmTensor) : f32(method, t);
-}
-
-function check(
-  method: string,
-  hidden: WasmTensor,
-  head: WasmTensor,
-  targets: WasmTensor,
-  ...perRow: WasmTensor[]
-): void {
-  const rows = hidden.rows;
-  if (
-    head.columns !== hidden.columns ||
-    targets.size !== rows ||
-    perRow.some((t) => t.size !== rows)
-  ) {
-    throw mismatch(method, 'shapes do not fit', { hidden, head, targets, output: perRow[0] });
-  }
-}
-
-export function tokenLogProbabilities(
-  context: VocabularyContext,
-  logProbabilitiesT: Tensor,
-  entropyT: Tensor,
-  logSumExpT: Tensor,
-  hiddenT: Tensor,
-  headT: Tensor,
-  targetsT: Tensor,
-  temperature: number,
-): void {
-  const method = 'tokenLogProbabilities';
-  const logProbabilities = f32(method, logProbabilitiesT);
-  const entropy = f32(method, entropyT);
-  const logSumExp = f32(method, logSumExpT);
-  const hidden = f32(method, hiddenT);
-  const head = headOf(method, headT);
-  const targets = i32(method, targetsT);
-  check(method, hidden, head, targets, logProbabilities, entropy, logSumExp);
-  const d = hidden.columns;
-  const vocabulary = head.rows;
-  const step = rowsOfChunk(hidden.rows, head);
-  if (hidden.rows === 0) return;
-  context.withScratch((step + 1) * vocabulary * 4, (logits) => {
-    const powers = logits + step * vocabulary * 4;
-    for (let from = 0; from < hidden.rows; from += step) {
-      const rows = Math.min(step, hidden.rows - from);
-      const row = 4 * from;
-      const x = hidden.address + row * d;
-      multiply(
-        context,
-        head,
-        false,
-        true,
-        rows,
-        vocabulary,
-        d,
-        1 / temperature,
-        x,
-        d,
-        0,
-        logits,
-        vocabulary,
-      );
-      context.kernels.tokenLogProbabilities(
-        logProbabilities.address + row,
-        entropy.address + row,
-        logSumExp.address + row,
-        logits,
-        targets.address + row,
-        rows,
-        vocabulary,
-        powers,
-      );
-    }
-  });
-}
-
-export function tokenLogProbabilitiesBackward(
-  context: VocabularyContext,
-  dHiddenT: Tensor | null,
-  dHeadT: Tensor | null,
-  dLogProbabilitiesT: Tensor,
-  logSumExpT: Tensor,
-  hiddenT: Tensor,
-  headT: Tensor,
-  targetsT: Tensor,
-  temperature: number,
-  accumulate: { dHidden: boolean; dHead: boolean },
-): void {
-  const method = 'tokenLogProbabilitiesBackward';
-  const dHidden = dHiddenT && f32(method, dHiddenT);
-  const dHead = dHeadT && f32(method, dHeadT);
-  const dLogProbabilities = f32(method, dLogProbabilitiesT);
-  const logSumExp = f32(method, logSumExpT);
-  const hidden = f32(method, hiddenT);
-  const head = headOf(method, headT);
-  const targets = i32(method, targetsT);
-  check(method, hidden, head, targets, dLogProbabilities, logSumExp);
-  if (
-    (dHidden && dHidden.size !== hidden.size) ||
-    (dHead && (head.bits || dHead.size !== head.size))
-  ) {
-    throw mismatch(method, 'shapes do not fit', { dHidden, dHead, hidden, head });
-  }
-  const { gemm, kernels } = context;
-  const d = hidden.columns;
-  const vocabulary = head.rows;
-  const step = rowsOfChunk(hidden.rows, head);
-  let headWritten = accumulate.dHead;
-  if (hidden.rows > 0 && (dHidden || dHead)) {
-    context.withScratch(step * vocabulary * 4, (logits) => {
-      for (let from = 0; from < hidden.rows; from += step) {
-        const rows = Math.min(step, hidden.rows - from);
+export const vocabulary: WasmKernels<
+  | 'tokenLogProbabilities'
+  | 'tokenLogProbabilitiesBackward'
+  | 'sample'
+  | 'crossEntropyLoss'
+  | 'policyLoss'
+> = {
+  tokenLogProbabilities({ kernels, products, withScratch }, t, { N, V, D, temperature }) {
+    const { logProbabilities, entropy, logSumExp, hidden, head, targets } = t;
+    if (N === 0) return;
+    const step = rowsOfChunk(N, head);
+    withScratch((step + 1) * V * 4, (logits) => {
+      const powers = logits + step * V * 4;
+      for (let from = 0; from < N; from += step) {
+        const rows = Math.min(step, N - from);
         const row = 4 * from;
-        const x = hidden.address + row * d;
-        // Prompts and padding have no derivative; whole chunks of them cost nothing.
-        if (kernels.anyNonZero(dLogProbabilities.address + row, rows) === 0) {
-          if (dHidden && !accumulate.dHidden) kernels.fill(dHidden.address + row * d, rows * d, 0);
-          continue;
-        }
-        multiply(
-          context,
-          head,
-          false,
-          true,
-          rows,
-          vocabulary,
-          d,
-          1 / temperature,
-          x,
-          d,
-          0,
-          logits,
-          vocabulary,
-        );
-        kernels.tokenLogProbabilitiesBackward(
-          logits,
-          dLogProbabilities.address + row,
+        const x = hidden.address + row * D;
+        multiply(products, head, false, true, rows, V, D, 1 / temperature, x, D, 0, logits, V);
+        kernels.tokenLogProbabilities(
+          logProbabilities.address + row,
+          entropy.address + row,
           logSumExp.address + row,
+          logits,
           targets.address + row,
           rows,
-          vocabulary,
-          1 / temperature,
+          V,
+          powers,
         );
-        if (dHidden) {
-          const beta = accumulate.dHidden ? 1 : 0;
-          multiply(
-            context,
-            head,
-            false,
-            false,
-            rows,
-            d,
-            vocabulary,
-            1,
-            logits,
-            vocabulary,
-            beta,
-            dHidden.address + row * d,
-            d,
-          );
-        }
-        if (dHead) {
-          gemm.sgemm(
-            true,
-            false,
-            vocabulary,
-            d,
-            rows,
-            1,
-            logits,
-            vocabulary,
-            x,
-            d,
-            headWritten ? 1 : 0,
-            dHead.address,
-            d,
-          );
-          headWritten = true;
-        }
       }
     });
-  }
-  if (dHead && !headWritten) kernels.fill(dHead.address, dHead.size, 0);
-}
+  },
+  tokenLogProbabilitiesBackward({ kernels, products, withScratch }, t, numbers) {
+    const { N, V, D, temperature, accumulate } = numbers;
+    const { dHidden, dHead, dLogProbabilities, logSumExp, hidden, head, targets } = t;
+    const { gemm } = products;
+    const inverse = 1 / temperature;
+    let headWritten = accumulate.dHead;
+    const chunk = (from: number, rows: number, logits: number): void => {
+      const row = 4 * from;
+      const x = hidden.address + row * D;
+      const to = dHidden ? dHidden.address + row * D : 0;
+      // Prompts and padding have no derivative; whole chunks of them cost nothing.
+      if (kernels.anyNonZero(dLogProbabilities.address + row, rows) === 0) {
+        if (dHidden && !accumulate.dHidden) kernels.fill(to, rows * D, 0);
+        return;
+      }
+      multiply(products, head, false, true, rows, V, D, inverse, x, D, 0, logits, V);
+      kernels.tokenLogProbabilitiesBackward(
+        logits,
+        dLogProbabilities.address + row,
+        logSumExp.address + row,
+        targets.address + row,
+        rows,
+        V,
+        inverse,
+      );
+      if (dHidden) {
+        const beta = accumulate.dHidden ? 1 : 0;
+        multiply(products, head, false, false, rows, D, V, 1, logits, V, beta, to, D);
+      }
+      if (dHead) {
+        const beta = headWritten ? 1 : 0;
+        gemm.sgemm(true, false, V, D, rows, 1, logits, V, x, D, beta, dHead.address, D);
+        headWritten = true;
+      }
+    };
+    const step = rowsOfChunk(N, head);
+    if (N > 0 && (dHidden || dHead))
+      withScratch(step * V * 4, (logits) => {
+        for (let from = 0; from < N; from += step) chunk(from, Math.min(step, N - from), logits);
+      });
+    if (dHead && !headWritten) kernels.fill(dHead.address, dHead.size, 0);
+  },
+  sample({ kernels, withScratch }, t, { B, V, temperature }) {
+    const { ids, logProbabilities, logits, uniforms } = t;
+    const inverse = temperature === 0 ? 0 : 1 / temperature;
+    withScratch(4 * V, (powers) =>
+      kernels.sample(
+        ids.address,
+        logProbabilities.address,
+        logits.address,
+        uniforms.address,
+        B,
+        V,
+        inverse,
+        powers,
+      ),
+    );
+  },
+  crossEntropyLoss({ kernels }, { dLogProbabilities, loss, logProbabilities, weights }, { N }) {
+    const [d, p] = [dLogProbabilities.address, logProbabilities.address];
+    kernels.crossEntropyLoss(d, loss.address, p, weights.address, N);
+  },
+  policyLoss({ kernels }, t, { N, clipLow, clipHigh, klCoefficient }) {
+    kernels.policyLoss(
+      t.dLogProbabilities.address,
+      t.metrics.address,
+      t.logProbabilities.address,
+      t.old.address,
+      t.reference ? t.reference.address : 0,
+      t.advantages.address,
+      t.weights.address,
+      N,
+      clipLow,
+      clipHigh,
+      klCoefficient,
+    );
+  },
+};

@@ -6,10 +6,8 @@
  * rows, and the rows that any of four sees are walked by all four, so that they read the same
  * numbers at the same time; what a thread does not see counts nothing.
  */
-import type { AttentionOptions } from '../../backend.js';
 import { DIMENSIONS, dimensions, FLOOR, segmentBounds, shapeOf } from './attention-shape.js';
-import type { Context } from './context.js';
-import type { GpuTensor } from './tensor.js';
+import type { Context, On, With } from './context.js';
 
 const THREADS = 64;
 const STEP = 16;
@@ -45,15 +43,10 @@ const QUERY = `  let n = wid.x * ${THREADS}u + tid;
 
 export function attention(
   context: Context,
-  out: GpuTensor,
-  logSumExp: GpuTensor,
-  q: GpuTensor,
-  k: GpuTensor,
-  v: GpuTensor,
-  segments: GpuTensor,
-  options: AttentionOptions,
+  { out, logSumExp, q, k, v, segments }: On<'attention'>,
+  numbers: With<'attention'>,
 ): void {
-  const shape = shapeOf(q, v, options);
+  const shape = shapeOf(q, v, numbers);
   const { rows, heads, dk, dv } = shape;
   if (rows === 0) return;
   context.withScratch(2 * rows, (bounds) => {
@@ -107,18 +100,10 @@ ${dot('s', 'query', 'k', 'j * $strideK + kv * $dk', '$dk')}
 
 export function attentionBackward(
   context: Context,
-  d: { q: GpuTensor; k: GpuTensor; v: GpuTensor },
-  dOut: GpuTensor,
-  out: GpuTensor,
-  logSumExp: GpuTensor,
-  q: GpuTensor,
-  k: GpuTensor,
-  v: GpuTensor,
-  segments: GpuTensor,
-  options: AttentionOptions,
-  accumulate: { q: boolean; k: boolean; v: boolean },
+  { dOut, out, logSumExp, q, k, v, segments, ...d }: On<'attentionBackward'>,
+  numbers: With<'attentionBackward'>,
 ): void {
-  const shape = shapeOf(q, v, options);
+  const shape = shapeOf(q, v, numbers);
   const { rows, heads, kvHeads, dk, dv } = shape;
   if (rows === 0) return;
   const strides = {
@@ -127,9 +112,9 @@ export function attentionBackward(
     strideV: v.rowStride,
     strideOut: out.rowStride,
     strideD: dOut.rowStride,
-    strideDq: d.q.rowStride,
-    strideDk: d.k.rowStride,
-    strideDv: d.v.rowStride,
+    strideDq: d.dq.rowStride,
+    strideDk: d.dk.rowStride,
+    strideDv: d.dv.rowStride,
   };
   const parameters = {
     ...DIMENSIONS,
@@ -144,9 +129,9 @@ export function attentionBackward(
   const values = {
     ...dimensions(shape),
     ...strides,
-    addQ: Number(accumulate.q),
-    addK: Number(accumulate.k),
-    addV: Number(accumulate.v),
+    addQ: Number(numbers.accumulate.dq),
+    addK: Number(numbers.accumulate.dk),
+    addV: Number(numbers.accumulate.dv),
   };
   const groups = Math.ceil(rows / THREADS);
   // Of each query and head the product of its output and the output's gradient, which the keys want
@@ -180,7 +165,7 @@ ${add('sums', 'ds', 'k', 'key', '$dk')}
   }
 ${store('sums', 'dq', 'n * $strideDq + head * $dk', '$dk', '$addQ')}`,
         }),
-        { dq: d.q, products, dOut, out, logSumExp, q, k, v, bounds },
+        { dq: d.dq, products, dOut, out, logSumExp, q, k, v, bounds },
         values,
         [groups, heads, 1],
       );
@@ -219,7 +204,7 @@ ${add('sumsK', 'ds', 'q', 'query', '$dk')}
 ${store('sumsK', 'dk', 'j * $strideDk + kv * $dk', '$dk', '$addK')}
 ${store('sumsV', 'dv', 'j * $strideDv + kv * $dv', '$dv', '$addV')}`,
         }),
-        { dk: d.k, dv: d.v, products, dOut, logSumExp, q, k, v, bounds },
+        { dk: d.dk, dv: d.dv, products, dOut, logSumExp, q, k, v, bounds },
         values,
         [groups, kvHeads, 1],
       );
@@ -230,19 +215,10 @@ ${store('sumsV', 'dv', 'j * $strideDv + kv * $dv', '$dv', '$addV')}`,
 /** One thread a sequence and head. */
 export function attentionCached(
   context: Context,
-  out: GpuTensor,
-  q: GpuTensor,
-  keys: GpuTensor,
-  values: GpuTensor,
-  tables: {
-    prefixStart: GpuTensor;
-    prefixLength: GpuTensor;
-    ownStart: GpuTensor;
-    ownLength: GpuTensor;
-  },
-  options: AttentionOptions,
+  { out, q, keys, values, ...tables }: On<'attentionCached'>,
+  numbers: With<'attentionCached'>,
 ): void {
-  const shape = shapeOf(q, values, options);
+  const shape = shapeOf(q, values, numbers);
   const { rows, heads, dk, dv } = shape;
   if (rows === 0) return;
   context.runner.run(

@@ -2,7 +2,7 @@
  * @file What the attention kernels share: their dimensions, and where each row's sequence begins
  * and ends.
  */
-import type { AttentionOptions } from '../../backend.js';
+import type { AttentionOptions } from '../../operations/attention.js';
 import { type Context, THREADS } from './context.js';
 import type { GpuTensor } from './tensor.js';
 

@@ -7,7 +7,6 @@
  * derivative recomputes the probabilities: one kernel owns queries (dq), one owns keys (dk and dv),
  * so nothing is added to by two groups and the order never changes.
  */
-import type { AttentionOptions } from '../../backend.js';
 import {
   DIMENSIONS,
   dimensions,
@@ -16,9 +15,8 @@ import {
   segmentBounds,
   shapeOf,
 } from './attention-shape.js';
-import { type Context, THREADS } from './context.js';
+import { type Context, type On, THREADS, type With } from './context.js';
 import { reductions } from './kernel.js';
-import type { GpuTensor } from './tensor.js';
 
 const TILE = 32;
 const STRIDE = TILE + 1;
@@ -137,15 +135,10 @@ const key = (name: string, shape: Shape): string =>
 
 export function attention(
   context: Context,
-  out: GpuTensor,
-  logSumExp: GpuTensor,
-  q: GpuTensor,
-  k: GpuTensor,
-  v: GpuTensor,
-  segments: GpuTensor,
-  options: AttentionOptions,
+  { out, logSumExp, q, k, v, segments }: On<'attention'>,
+  numbers: With<'attention'>,
 ): void {
-  const shape = shapeOf(q, v, options);
+  const shape = shapeOf(q, v, numbers);
   const { rows, heads } = shape;
   const slices = slicesOf(shape);
   if (rows === 0) return;
@@ -253,18 +246,10 @@ ${store('o', 'out', 'i * $strideOut + head * $dv', '$dv', slices.dv, 'inverse * 
 
 export function attentionBackward(
   context: Context,
-  d: { q: GpuTensor; k: GpuTensor; v: GpuTensor },
-  dOut: GpuTensor,
-  out: GpuTensor,
-  logSumExp: GpuTensor,
-  q: GpuTensor,
-  k: GpuTensor,
-  v: GpuTensor,
-  segments: GpuTensor,
-  options: AttentionOptions,
-  accumulate: { q: boolean; k: boolean; v: boolean },
+  { dOut, out, logSumExp, q, k, v, segments, ...d }: On<'attentionBackward'>,
+  numbers: With<'attentionBackward'>,
 ): void {
-  const shape = shapeOf(q, v, options);
+  const shape = shapeOf(q, v, numbers);
   const { rows, heads, kvHeads } = shape;
   const slices = slicesOf(shape);
   if (rows === 0) return;
@@ -373,8 +358,13 @@ ${store('g', 'dq', 'i * $strideDq + head * $dk', '$dk', slices.dk, '', '$addQ')}
   }`,
         };
       },
-      { dq: d.q, dOut, logSumExp, q, k, v, scratch },
-      { ...dimensions(shape), ...strides, strideDq: d.q.rowStride, addQ: Number(accumulate.q) },
+      { dq: d.dq, dOut, logSumExp, q, k, v, scratch },
+      {
+        ...dimensions(shape),
+        ...strides,
+        strideDq: d.dq.rowStride,
+        addQ: Number(numbers.accumulate.dq),
+      },
       [tiles, heads, 1],
     );
     runner.run(
@@ -459,14 +449,14 @@ ${store('h', 'dv', 'j * $strideDv + kv * $dv', '$dv', slices.dv, '', '$addV')}
   }`,
         };
       },
-      { dk: d.k, dv: d.v, dOut, logSumExp, q, k, v, scratch },
+      { dk: d.dk, dv: d.dv, dOut, logSumExp, q, k, v, scratch },
       {
         ...dimensions(shape),
         ...strides,
-        strideDk: d.k.rowStride,
-        strideDv: d.v.rowStride,
-        addK: Number(accumulate.k),
-        addV: Number(accumulate.v),
+        strideDk: d.dk.rowStride,
+        strideDv: d.dv.rowStride,
+        addK: Number(numbers.accumulate.dk),
+        addV: Number(numbers.accumulate.dv),
       },
       [tiles, kvHeads, 1],
     );
@@ -480,19 +470,10 @@ ${store('h', 'dv', 'j * $strideDv + kv * $dv', '$dv', slices.dv, '', '$addV')}
  */
 export function attentionCached(
   context: Context,
-  out: GpuTensor,
-  q: GpuTensor,
-  keys: GpuTensor,
-  values: GpuTensor,
-  tables: {
-    prefixStart: GpuTensor;
-    prefixLength: GpuTensor;
-    ownStart: GpuTensor;
-    ownLength: GpuTensor;
-  },
-  options: AttentionOptions,
+  { out, q, keys, values, ...tables }: On<'attentionCached'>,
+  numbers: With<'attentionCached'>,
 ): void {
-  const shape = shapeOf(q, values, options);
+  const shape = shapeOf(q, values, numbers);
   const { rows, heads, dk, dv } = shape;
   if (rows === 0) return;
   let width = 1;

@@ -1,4 +1,7 @@
 /** @file What the operations of the WebGPU backend work with. */
+
+import type { OperationName, Operations } from '../../backend.js';
+import type { NumbersOf, TensorsOf } from '../../operations/declare.js';
 import type { KernelSource, ParameterType } from './kernel.js';
 import type { Runner } from './runner.js';
 import type { GpuTensor } from './tensor.js';
@@ -36,6 +39,10 @@ export interface Context {
    */
   withScratch(numbers: number, body: (scratch: GpuTensor) => void): void;
 }
+
+/** The tensors of an operation, and its numbers: what its kernel is called with. */
+export type On<K extends OperationName> = TensorsOf<Operations[K], GpuTensor>;
+export type With<K extends OperationName> = NumbersOf<Operations[K]>;
 
 export const THREADS = 256;
 

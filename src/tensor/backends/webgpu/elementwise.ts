@@ -1,10 +1,14 @@
 /** @file Copies, sums, rows picked and put, rotations and gates: one thread an element, or four. */
-import { type Context, pointwise, THREADS } from './context.js';
+import { type Context, type On, pointwise, THREADS, type With } from './context.js';
 import type { GpuTensor } from './tensor.js';
 
 const bits = new DataView(new ArrayBuffer(4));
 
-export function fill(context: Context, out: GpuTensor, value: number): void {
+export function fill(
+  context: Context,
+  { out }: On<'fill'>,
+  { value }: { readonly value: number },
+): void {
   if (out.dtype === 'f32') bits.setFloat32(0, value);
   else bits.setInt32(0, value);
   pointwise(context, {
@@ -19,7 +23,7 @@ export function fill(context: Context, out: GpuTensor, value: number): void {
 }
 
 /** Bits are copied, whatever they mean. */
-export function copy(context: Context, out: GpuTensor, a: GpuTensor): void {
+export function copy(context: Context, { out, a }: On<'copy'>): void {
   const flat = out.contiguous && a.contiguous;
   const rows = flat ? 1 : out.rows;
   const columns = flat ? out.size : out.columns;
@@ -32,7 +36,7 @@ export function copy(context: Context, out: GpuTensor, a: GpuTensor): void {
   });
 }
 
-export function add(context: Context, out: GpuTensor, a: GpuTensor, b: GpuTensor): void {
+export function add(context: Context, { out, a, b }: On<'add'>): void {
   pointwise(context, {
     name: 'add',
     rows: 1,
@@ -44,10 +48,8 @@ export function add(context: Context, out: GpuTensor, a: GpuTensor, b: GpuTensor
 
 export function scale(
   context: Context,
-  out: GpuTensor,
-  a: GpuTensor,
-  factor: number,
-  accumulate: boolean,
+  { out, a }: On<'scale'>,
+  { scale: factor, accumulate }: With<'scale'>,
 ): void {
   const flat = out.contiguous && a.contiguous;
   pointwise(context, {
@@ -61,7 +63,7 @@ export function scale(
   });
 }
 
-export function scaleBy(context: Context, out: GpuTensor, a: GpuTensor, s: GpuTensor): void {
+export function scaleBy(context: Context, { out, a, s }: On<'scaleBy'>): void {
   pointwise(context, {
     name: 'scaleBy',
     rows: 1,
@@ -72,8 +74,16 @@ export function scaleBy(context: Context, out: GpuTensor, a: GpuTensor, s: GpuTe
   });
 }
 
+export function embedding(context: Context, { out, table, ids }: On<'embedding'>): void {
+  gather(context, out, table, ids);
+}
+
+export function gatherRows(context: Context, { out, a, rows }: On<'gatherRows'>): void {
+  gather(context, out, a, rows);
+}
+
 /** out[n] = a[rows[n]]; a may be a frozen table. */
-export function gatherRows(context: Context, out: GpuTensor, a: GpuTensor, rows: GpuTensor): void {
+function gather(context: Context, out: GpuTensor, a: GpuTensor, rows: GpuTensor): void {
   const frozen = a.dtype === 'bf16';
   pointwise(context, {
     name: `gatherRows ${a.dtype}`,
@@ -92,10 +102,8 @@ export function gatherRows(context: Context, out: GpuTensor, a: GpuTensor, rows:
 /** out[rows[n]] = a[n] (or +=); rows are distinct. */
 export function scatterRows(
   context: Context,
-  out: GpuTensor,
-  a: GpuTensor,
-  rows: GpuTensor,
-  accumulate: boolean,
+  { out, a, rows }: On<'scatterRows'>,
+  { accumulate }: With<'scatterRows'>,
 ): void {
   pointwise(context, {
     name: `scatterRows ${accumulate ? 'accumulate' : ''}`,
@@ -114,10 +122,10 @@ export function scatterRows(
  */
 export function embeddingBackward(
   context: Context,
-  dTable: GpuTensor,
-  dOut: GpuTensor,
-  ids: GpuTensor,
+  { dTable, dOut, ids }: On<'embeddingBackward'>,
+  { accumulate }: With<'embeddingBackward'>,
 ): void {
+  if (!accumulate) fill(context, { out: dTable }, { value: 0 });
   const tokens = ids.size;
   const { columns } = dTable;
   if (tokens * columns === 0) return;
@@ -163,18 +171,12 @@ export function embeddingBackward(
   });
 }
 
-/** See `Backend.rope`; `share` rows after each other have one position. */
+/** `share` rows after each other have one position. */
 export function rope(
   context: Context,
-  out: GpuTensor,
-  x: GpuTensor,
-  positions: GpuTensor,
-  cosine: GpuTensor,
-  sine: GpuTensor,
-  options: { inverse: boolean; accumulate: boolean; interleaved?: boolean },
+  { out, x, positions, cosine, sine }: On<'rope'>,
+  { R, half, inverse, accumulate, interleaved }: With<'rope'>,
 ): void {
-  const { inverse, accumulate, interleaved = false } = options;
-  const half = cosine.columns;
   const pairs = x.columns / 2;
   if (x.rows * pairs === 0) return;
   const put = (at: string, value: string): string =>
@@ -213,7 +215,7 @@ export function rope(
       count: x.rows * pairs,
       pairs,
       half,
-      share: positions.size === 0 ? 1 : x.rows / positions.size,
+      share: R,
       outStride: out.rowStride,
       xStride: x.rowStride,
     },
@@ -221,15 +223,7 @@ export function rope(
   );
 }
 
-/** Views of the two halves of gateUp's rows. */
-export type View = (
-  t: GpuTensor,
-  offset: number,
-  shape: readonly number[],
-  rowStride: number,
-) => GpuTensor;
-
-export function swiglu(context: Context, out: GpuTensor, gateUp: GpuTensor, view: View): void {
+export function swiglu(context: Context, { out, gateUp }: On<'swiglu'>): void {
   const { rows, columns } = out;
   pointwise(context, {
     name: 'swiglu',
@@ -237,8 +231,8 @@ export function swiglu(context: Context, out: GpuTensor, gateUp: GpuTensor, view
     columns,
     matrices: {
       out,
-      gate: view(gateUp, 0, [rows, columns], 2 * columns),
-      up: view(gateUp, columns, [rows, columns], 2 * columns),
+      gate: gateUp.part(0, [rows, columns], 2 * columns),
+      up: gateUp.part(columns, [rows, columns], 2 * columns),
     },
     body: ({ ld, st, type }) => `  let g = ${ld}_gate(at_gate);
   ${st}_out(at_out, g / (${type}(1.0) + exp(-g)) * ${ld}_up(at_up));`,
@@ -247,15 +241,12 @@ export function swiglu(context: Context, out: GpuTensor, gateUp: GpuTensor, view
 
 export function swigluBackward(
   context: Context,
-  dGateUp: GpuTensor,
-  dOut: GpuTensor,
-  gateUp: GpuTensor,
-  accumulate: boolean,
-  view: View,
+  { dGateUp, dOut, gateUp }: On<'swigluBackward'>,
+  { accumulate }: With<'swigluBackward'>,
 ): void {
   const { rows, columns } = dOut;
   const half = (t: GpuTensor, from: number): GpuTensor =>
-    view(t, from, [rows, columns], 2 * columns);
+    t.part(from, [rows, columns], 2 * columns);
   pointwise(context, {
     name: `swigluBackward ${accumulate}`,
     rows,
@@ -279,21 +270,9 @@ export function swigluBackward(
 /** In place; the corrections for starting at zero come from the host. */
 export function adamw(
   context: Context,
-  parameter: GpuTensor,
-  first: GpuTensor,
-  second: GpuTensor,
-  gradient: GpuTensor,
-  gradientScale: GpuTensor,
-  options: {
-    lr: number;
-    beta1: number;
-    beta2: number;
-    epsilon: number;
-    weightDecay: number;
-    step: number;
-  },
+  { parameter, firstMoment: first, secondMoment: second, gradient, gradientScale }: On<'adamw'>,
+  { lr, beta1, beta2, epsilon, weightDecay, step }: With<'adamw'>,
 ): void {
-  const { lr, beta1, beta2, epsilon, weightDecay, step } = options;
   const count = parameter.size;
   if (count === 0) return;
   const tensors = { parameter, first, second, gradient };

@@ -3,18 +3,14 @@
  * segments: no number is added to by two threads, so no order depends on the moment.
  */
 import { UserError } from '../../../base/errors.js';
-import type { RouteOptions } from '../../backend.js';
-import { type Context, lanesFor, pointwise, THREADS } from './context.js';
+import { type Context, lanesFor, type On, pointwise, THREADS, type With } from './context.js';
 import { reductions } from './kernel.js';
 import type { GpuTensor } from './tensor.js';
 
 export function joinHeads(
   context: Context,
-  k: GpuTensor,
-  v: GpuTensor,
-  up: GpuTensor,
-  shared: GpuTensor,
-  heads: number,
+  { k, v, up, shared }: On<'joinHeads'>,
+  { heads }: With<'joinHeads'>,
 ): void {
   const dr = shared.columns;
   const dn = k.columns / heads - dr;
@@ -53,12 +49,8 @@ export function joinHeads(
 
 export function joinHeadsBackward(
   context: Context,
-  dUp: GpuTensor,
-  dShared: GpuTensor,
-  dk: GpuTensor,
-  dv: GpuTensor,
-  heads: number,
-  accumulate: { dUp: boolean; dShared: boolean },
+  { dUp, dShared, dk, dValue: dv }: On<'joinHeadsBackward'>,
+  { heads, accumulate }: With<'joinHeadsBackward'>,
 ): void {
   const dr = dShared.columns;
   const keyDim = dk.columns / heads - dr;
@@ -99,14 +91,9 @@ const MOST_GROUPS = 32;
  */
 export function route(
   context: Context,
-  experts: GpuTensor,
-  weights: GpuTensor,
-  scores: GpuTensor,
-  logits: GpuTensor,
-  bias: GpuTensor,
-  options: RouteOptions,
+  { experts, weights, scores, logits, bias }: On<'route'>,
+  { groups, topGroups, normalize, scale }: With<'route'>,
 ): void {
-  const { groups, topGroups, normalize, scale } = options;
   const [tokens, width, topK] = [logits.rows, bias.size, experts.columns];
   if (groups > MOST_GROUPS)
     throw new UserError(
@@ -179,12 +166,8 @@ export function route(
 
 export function routeBackward(
   context: Context,
-  dLogits: GpuTensor,
-  dWeights: GpuTensor,
-  experts: GpuTensor,
-  scores: GpuTensor,
-  { normalize, scale }: RouteOptions,
-  accumulate: boolean,
+  { dLogits, dWeights, experts, scores }: On<'routeBackward'>,
+  { normalize, scale, accumulate }: With<'routeBackward'>,
 ): void {
   const [tokens, width, topK] = [scores.rows, scores.columns, experts.columns];
   if (tokens === 0) return;
@@ -220,12 +203,8 @@ ${accumulate ? '' : '  for (var e = 0u; e < $width; e++) { st_dLogits(base + e, 
 
 export function balanceLoss(
   context: Context,
-  dLogits: GpuTensor,
-  loss: GpuTensor,
-  scores: GpuTensor,
-  experts: GpuTensor,
-  segments: GpuTensor,
-  coefficient: number,
+  { dLogits, loss, scores, experts, segments }: On<'balanceLoss'>,
+  { coefficient }: With<'balanceLoss'>,
 ): void {
   const [tokens, width, topK] = [scores.rows, scores.columns, experts.columns];
   const count = segments.size - 1;
@@ -304,11 +283,7 @@ const BLOCK = 128;
  */
 export function sortByExpert(
   context: Context,
-  offsets: GpuTensor,
-  tokens: GpuTensor,
-  slots: GpuTensor,
-  load: GpuTensor | null,
-  experts: GpuTensor,
+  { offsets, tokens, slots, load, experts }: On<'sortByExpert'>,
 ): void {
   const [choices, topK, width] = [experts.size, experts.columns, offsets.size - 1];
   const blocks = Math.max(1, Math.ceil(choices / BLOCK));
@@ -401,11 +376,8 @@ ${load ? '    st_load(e, ld_load(e) + f32(total));' : ''}
 
 export function combineRows(
   context: Context,
-  out: GpuTensor,
-  y: GpuTensor,
-  slots: GpuTensor,
-  weights: GpuTensor | null,
-  accumulate: boolean,
+  { out, y, slots, weights }: On<'combineRows'>,
+  { accumulate }: With<'combineRows'>,
 ): void {
   const topK = out.rows === 0 ? 0 : slots.size / out.rows;
   pointwise(context, {
@@ -425,12 +397,7 @@ export function combineRows(
 
 export function combineRowsBackward(
   context: Context,
-  dY: GpuTensor,
-  dWeights: GpuTensor,
-  dOut: GpuTensor,
-  y: GpuTensor,
-  slots: GpuTensor,
-  weights: GpuTensor,
+  { dY, dWeights, dOut, y, slots, weights }: On<'combineRowsBackward'>,
 ): void {
   const choices = slots.size;
   const topK = dOut.rows === 0 ? 0 : choices / dOut.rows;
@@ -476,13 +443,12 @@ export function combineRowsBackward(
  */
 export function quantizeFp8(
   context: Context,
-  out: GpuTensor,
-  a: GpuTensor,
-  block: { rows: number; columns: number },
+  { out, a }: On<'quantizeFp8'>,
+  { blockRows, blockColumns }: With<'quantizeFp8'>,
 ): void {
   if (a.size === 0) return;
-  const across = Math.ceil(a.columns / block.columns);
-  const down = Math.ceil(a.rows / block.rows);
+  const across = Math.ceil(a.columns / blockColumns);
+  const down = Math.ceil(a.rows / blockRows);
   context.runner.run(
     'quantizeFp8',
     () => ({
@@ -521,8 +487,8 @@ fn to_e4m3(x: f32) -> f32 {
     {
       rows: a.rows,
       columns: a.columns,
-      blockRows: block.rows,
-      blockColumns: block.columns,
+      blockRows: blockRows,
+      blockColumns: blockColumns,
       across,
       count: across * down,
     },

@@ -54,8 +54,8 @@ function mixed(create: () => Promise<Backend>): void {
         ].map((shape) => backend.allocate('f32', shape));
         backend.write(a, one);
         backend.write(b, other);
-        backend.fill(out, size);
-        backend.matmul(out, a, b, { transposeA, transposeB, accumulate, alpha: 0.5 });
+        backend.fill({ out, value: size });
+        backend.matmul({ out, a, b, transposeA, transposeB, accumulate, alpha: 0.5 });
         const found = await backend.read(out);
         let worst = 0;
         for (let i = 0; i < m; i++) {

@@ -7,7 +7,8 @@
  * lies elsewhere. Slabs are kept when the stack shrinks: after the first step nothing is allocated.
  */
 import { UserError } from '../../../base/errors.js';
-import type { Mark, MemoryUse, Placement } from '../../backend.js';
+import type { Placement } from '../../backend.js';
+import { type Stack, Stacks } from '../shared/stacks.js';
 import { type GpuDevice, USAGE } from './gpu.js';
 import type { Slab } from './tensor.js';
 
@@ -69,10 +70,10 @@ export interface Place {
 }
 
 /** One stack: positions are bytes over all its slabs, put end to end. */
-class Stack {
+export class SlabStack implements Stack {
   private readonly slabs: { slab: Slab; from: number }[] = [];
   private end = 0;
-  used = 0;
+  top = 0;
   highWater = 0;
 
   constructor(
@@ -83,8 +84,8 @@ class Stack {
   push(bytes: number): Place {
     const size = Math.max(ALIGNMENT, Math.ceil(bytes / ALIGNMENT) * ALIGNMENT);
     for (const { slab, from } of this.slabs) {
-      if (from + slab.bytes <= this.used) continue;
-      const at = Math.max(from, this.used);
+      if (from + slab.bytes <= this.top) continue;
+      const at = Math.max(from, this.top);
       if (at + size > from + slab.bytes) continue;
       this.moveTo(at + size);
       return { slab, address: at - from };
@@ -107,41 +108,20 @@ class Stack {
     return { slab, address: 0 };
   }
 
-  moveTo(position: number): void {
-    this.used = position;
+  get bytes(): number {
+    return this.top;
+  }
+
+  cutTo(top: number): void {
+    this.top = top;
+  }
+
+  private moveTo(position: number): void {
+    this.top = position;
     if (position > this.highWater) this.highWater = position;
   }
 }
 
-export class Stacks {
-  readonly local: Stack;
-  readonly shared: Stack;
-
-  constructor(supply: Slabs) {
-    this.local = new Stack('local', supply);
-    this.shared = new Stack('shared', supply);
-  }
-
-  mark(): Mark {
-    return { local: this.local.used, shared: this.shared.used };
-  }
-
-  release(mark: Mark): void {
-    if (mark.local > this.local.used || mark.shared > this.shared.used) {
-      throw new Error(
-        'release: the mark lies above the top of the stack; marks are released innermost first.',
-      );
-    }
-    this.local.used = mark.local;
-    this.shared.used = mark.shared;
-  }
-
-  use(): MemoryUse {
-    return {
-      localBytes: this.local.used,
-      localHighWaterBytes: this.local.highWater,
-      sharedBytes: this.shared.used,
-      sharedHighWaterBytes: this.shared.highWater,
-    };
-  }
-}
+/** The two stacks over a supply of slabs. */
+export const createStacks = (supply: Slabs): Stacks<SlabStack> =>
+  new Stacks(new SlabStack('local', supply), new SlabStack('shared', supply));

@@ -2,9 +2,8 @@
  * @file Muon on stacks of matrices: see operations/muon.ts, which says the same in the contract's
  * own operations.
  */
-import type { MuonOptions } from '../../backend.js';
 import { MUON_EPSILON, NEWTON_SCHULZ } from '../../operations/muon.js';
-import { type Context, lanesFor, pointwise, THREADS } from './context.js';
+import { type Context, lanesFor, type On, pointwise, THREADS, type With } from './context.js';
 import { reductions } from './kernel.js';
 import { stackProduct } from './products.js';
 import type { GpuTensor } from './tensor.js';
@@ -12,15 +11,9 @@ import type { GpuTensor } from './tensor.js';
 /** All stacks are [G, rows, columns], contiguous. */
 export function muon(
   context: Context,
-  parameter: GpuTensor,
-  momentum: GpuTensor,
-  gradient: GpuTensor,
-  gradientScale: GpuTensor,
-  options: MuonOptions,
-  view: (t: GpuTensor, offset: number, shape: readonly number[]) => GpuTensor,
+  { parameter, momentum, gradient, gradientScale }: On<'muon'>,
+  { G: count, rows, columns, lr, beta, weightDecay, nesterov, iterations }: With<'muon'>,
 ): void {
-  const { lr, beta, weightDecay, nesterov = true, iterations = 5 } = options;
-  const [count, rows, columns] = parameter.shape;
   const size = rows * columns;
   if (count * size === 0) return;
   const tall = rows > columns;
@@ -29,7 +22,7 @@ export function muon(
   context.withScratch(count * (2 * size + 2 * side * side + 1), (scratch) => {
     let used = 0;
     const part = (shape: readonly number[]): GpuTensor => {
-      const t = view(scratch, used, shape);
+      const t = scratch.part(used, shape);
       used += t.size;
       return t;
     };
@@ -74,7 +67,7 @@ export function muon(
       name: 'muon, normalise',
       rows: count,
       columns: size,
-      matrices: { x: view(current, 0, [count, size]) },
+      matrices: { x: current.part(0, [count, size]) },
       others: { inverse },
       body: () => '  st_x(at_x, ld_x(at_x) * ld_inverse(row));',
     });

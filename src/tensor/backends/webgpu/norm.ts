@@ -2,7 +2,7 @@
  * @file Root-mean-square norm and its derivative, and the sums over whole tensors that optimizers
  * want.
  */
-import { type Context, lanesFor, THREADS } from './context.js';
+import { type Context, lanesFor, type On, THREADS, type With } from './context.js';
 import { reductions } from './kernel.js';
 import type { GpuTensor } from './tensor.js';
 
@@ -18,13 +18,9 @@ const blockText = (
 
 export function rmsNorm(
   context: Context,
-  out: GpuTensor,
-  inverseRms: GpuTensor,
-  x: GpuTensor,
-  weight: GpuTensor,
-  epsilon: number,
+  { out, inverseRms, x, weight }: On<'rmsNorm'>,
+  { d, epsilon }: With<'rmsNorm'>,
 ): void {
-  const d = weight.size;
   const count = inverseRms.size;
   if (count === 0) return;
   const lanes = lanesFor(d, context.features);
@@ -58,17 +54,10 @@ export function rmsNorm(
 
 export function rmsNormBackward(
   context: Context,
-  dx: GpuTensor | null,
-  dWeight: GpuTensor | null,
-  dOut: GpuTensor,
-  x: GpuTensor,
-  weight: GpuTensor,
-  inverseRms: GpuTensor,
-  accumulate: { dx: boolean; dWeight: boolean },
+  { dx, dWeight, dOut, x, weight, inverseRms }: On<'rmsNormBackward'>,
+  { H: blocks, d, accumulate }: With<'rmsNormBackward'>,
 ): void {
-  const d = weight.size;
   const count = inverseRms.size;
-  const blocks = d === 0 ? 0 : x.columns / d;
   const lanes = lanesFor(d, context.features);
   if (dx && count > 0) {
     context.runner.run(
@@ -198,9 +187,8 @@ const ALONE = 16384;
  */
 export function sumSquares(
   context: Context,
-  out: GpuTensor,
-  x: GpuTensor,
-  accumulate: boolean,
+  { out, x }: On<'sumSquares'>,
+  { accumulate }: With<'sumSquares'>,
 ): void {
   const { plain, subgroup } = context.features;
   const lanes = plain ? Math.max(1, subgroup) : THREADS;
@@ -255,9 +243,8 @@ const IS_NAN =
 
 export function clipScale(
   context: Context,
-  out: GpuTensor,
-  sumSquaresOf: GpuTensor,
-  maxNorm: number,
+  { out, sumSquares: squares }: On<'clipScale'>,
+  { maxNorm }: With<'clipScale'>,
 ): void {
   const infinite = maxNorm === Number.POSITIVE_INFINITY;
   context.runner.run(
@@ -273,17 +260,16 @@ export function clipScale(
   if (bad || is_nan(total)) { put_out(0u, 0x7fc00000u); }
   else { st_out(0u, ${infinite ? '1.0' : 'min(1.0, $most / (sqrt(total) + 1e-6))'}); }`,
     }),
-    { out, x: sumSquaresOf },
-    { size: sumSquaresOf.size, most: infinite ? 0 : maxNorm },
+    { out, x: squares },
+    { size: squares.size, most: infinite ? 0 : maxNorm },
     1,
   );
 }
 
 export function inverseNorm(
   context: Context,
-  out: GpuTensor,
-  sumSquaresOf: GpuTensor,
-  epsilon: number,
+  { out, sumSquares: squares }: On<'inverseNorm'>,
+  { epsilon }: With<'inverseNorm'>,
 ): void {
   context.runner.run(
     'inverseNorm',
@@ -293,7 +279,7 @@ export function inverseNorm(
       threads: 1,
       body: '  st_out(0u, 1.0 / (sqrt(ld_x(0u)) + $epsilon));',
     }),
-    { out, x: sumSquaresOf },
+    { out, x: squares },
     { epsilon },
     1,
   );

@@ -1,6 +1,5 @@
 /** @file Matrix products: which kernel for which shape, and the scales of f16 operands. */
-import type { GroupedKind, MatmulOptions } from '../../backend.js';
-import { type Context, THREADS } from './context.js';
+import { type Context, type On, THREADS, type With } from './context.js';
 import { reductions } from './kernel.js';
 import { fewRowsSource } from './matmul-few-rows.js';
 import {
@@ -12,7 +11,7 @@ import {
   type Walk,
 } from './matmul-kernel.js';
 import { plainSource } from './matmul-plain.js';
-import { type GpuTensor, mustFit } from './tensor.js';
+import type { GpuTensor } from './tensor.js';
 
 /** Rows up to which a product with a transposed b is decoding. */
 const FEW_ROWS = 8;
@@ -46,100 +45,59 @@ interface Call {
   offsets?: GpuTensor;
 }
 
-export function matmul(
+interface Options {
+  transposeA?: boolean;
+  transposeB?: boolean;
+  accumulate?: boolean;
+  alpha?: number;
+}
+
+const ALONE = { walk: 'batch', batches: 1, batchA: 0, batchB: 0, batchOut: 0 } as const;
+
+/** out = alpha · op(a) · op(b) (or +=), for the kernels here that need a product of their own. */
+export function multiply(
   context: Context,
   out: GpuTensor,
   a: GpuTensor,
   b: GpuTensor,
-  options: MatmulOptions = {},
+  { transposeA = false, transposeB = false, accumulate = false, alpha = 1 }: Options,
 ): void {
-  const { transposeA = false, transposeB = false, accumulate = false, alpha = 1 } = options;
-  const [m, k] = transposeA ? [a.columns, a.rows] : [a.rows, a.columns];
-  const [kb, n] = transposeB ? [b.columns, b.rows] : [b.rows, b.columns];
-  mustFit('matmul', k === kb && out.rows === m && out.columns === n, { out, a, b });
-  const none = { walk: 'batch', batches: 1, batchA: 0, batchB: 0, batchOut: 0 } as const;
-  product(context, { out, a, b, m, n, k, transposeA, transposeB, accumulate, alpha, ...none });
+  const [m, n, k] = [out.rows, out.columns, transposeA ? a.rows : a.columns];
+  product(context, { out, a, b, m, n, k, transposeA, transposeB, accumulate, alpha, ...ALONE });
+}
+
+export function matmul(
+  context: Context,
+  tensors: On<'matmul'>,
+  { M: m, N: n, K: k, transposeA, transposeB, accumulate, alpha }: With<'matmul'>,
+): void {
+  const options = { transposeA, transposeB, accumulate, alpha };
+  product(context, { ...tensors, m, n, k, ...options, ...ALONE });
 }
 
 export function batchedMatmul(
   context: Context,
-  out: GpuTensor,
-  a: GpuTensor,
-  b: GpuTensor,
-  options: MatmulOptions = {},
+  tensors: On<'batchedMatmul'>,
+  { B, M: m, N: n, K: k, transposeA, transposeB, accumulate, alpha }: With<'batchedMatmul'>,
 ): void {
-  const { transposeA = false, transposeB = false, accumulate = false, alpha = 1 } = options;
-  const [batches, m, n] = out.shape;
-  const k = a.shape[transposeA ? 1 : 2];
-  const right =
-    a.shape[0] === batches &&
-    b.shape[0] === batches &&
-    a.shape[transposeA ? 2 : 1] === m &&
-    b.shape[transposeB ? 1 : 2] === n &&
-    b.shape[transposeB ? 2 : 1] === k;
-  mustFit('batchedMatmul', right && out.contiguous && a.contiguous && b.contiguous, { out, a, b });
-  const sizes = { walk: 'batch', batches, batchA: m * k, batchB: n * k, batchOut: m * n } as const;
-  product(context, { out, a, b, m, n, k, transposeA, transposeB, accumulate, alpha, ...sizes });
+  const options = { transposeA, transposeB, accumulate, alpha, walk: 'batch' } as const;
+  const sizes = { batches: B, batchA: m * k, batchB: n * k, batchOut: m * n };
+  product(context, { ...tensors, m, n, k, ...options, ...sizes });
 }
 
 export function groupedMatmul(
   context: Context,
-  out: GpuTensor,
-  a: GpuTensor,
-  b: GpuTensor,
-  offsets: GpuTensor,
-  kind: GroupedKind,
-  accumulate: boolean,
+  tensors: On<'groupedMatmul'>,
+  { G, N, M, K, kind, accumulate }: With<'groupedMatmul'>,
 ): void {
-  const [groups, m, k] = kind === 'weight' ? out.shape : b.shape;
-  const rows = a.rows;
-  mustFit(
-    'groupedMatmul',
-    offsets.size === groups + 1 && a.columns === (kind === 'forward' ? k : m),
-    { out, a, b, offsets },
-  );
-  const base = {
-    out,
-    a,
-    b,
-    accumulate,
-    alpha: 1,
-    offsets,
-    batches: groups,
-    batchA: 0,
-    batchB: m * k,
-    batchOut: m * k,
-  };
-  if (kind === 'forward')
-    product(context, {
-      ...base,
-      m: rows,
-      n: m,
-      k,
-      transposeA: false,
-      transposeB: true,
-      walk: 'rows',
-    });
-  else if (kind === 'input')
-    product(context, {
-      ...base,
-      m: rows,
-      n: k,
-      k: m,
-      transposeA: false,
-      transposeB: false,
-      walk: 'rows',
-    });
-  else
-    product(context, {
-      ...base,
-      m,
-      n: k,
-      k: rows,
-      transposeA: true,
-      transposeB: false,
-      walk: 'inner',
-    });
+  const base = { ...tensors, accumulate, alpha: 1, batches: G, batchA: 0 };
+  const sizes = { batchB: M * K, batchOut: M * K };
+  const kinds = {
+    forward: { m: N, n: M, k: K, transposeA: false, transposeB: true, walk: 'rows' },
+    input: { m: N, n: K, k: M, transposeA: false, transposeB: false, walk: 'rows' },
+    weight: { m: M, n: K, k: N, transposeA: true, transposeB: false, walk: 'inner' },
+  } as const;
+  product(context, { ...base, ...sizes, ...kinds[kind] });
 }
 
 /**
@@ -151,7 +109,7 @@ export function stackProduct(
   out: GpuTensor,
   a: GpuTensor,
   b: GpuTensor,
-  options: MatmulOptions & { more?: GpuTensor; beta?: number },
+  options: Options & { more?: GpuTensor; beta?: number },
 ): void {
   const { transposeA = false, transposeB = false, alpha = 1, more, beta } = options;
   const [batches, m, n] = out.shape;

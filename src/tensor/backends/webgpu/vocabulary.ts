@@ -2,26 +2,19 @@
  * @file What happens at the vocabulary: log-probabilities through chunks of logits, drawing a
  * token, and the losses.
  */
-import { POLICY_METRICS, type PolicyLossOptions } from '../../backend.js';
-import { type Context, lanesFor, pointwise, THREADS } from './context.js';
+import { POLICY_METRICS } from '../../operations/losses.js';
+import { type Context, lanesFor, type On, pointwise, THREADS, type With } from './context.js';
+import { fill } from './elementwise.js';
 import { reductions } from './kernel.js';
-import { matmul } from './products.js';
+import { multiply } from './products.js';
 import type { GpuTensor } from './tensor.js';
 
 /** Logits that are held at once: 64 MB. */
 const CHUNK = 1 << 24;
 
-export type MakeView = (
-  t: GpuTensor,
-  offset: number,
-  shape: readonly number[],
-  rowStride?: number,
-) => GpuTensor;
-
 /** Calls `body` for chunks of rows with room for their logits. */
 function chunks(
   context: Context,
-  view: MakeView,
   hidden: GpuTensor,
   head: GpuTensor,
   body: (from: number, rows: GpuTensor, logits: GpuTensor) => void,
@@ -33,8 +26,8 @@ function chunks(
   context.withScratch(chunk * size, (scratch) => {
     for (let from = 0; from < n; from += chunk) {
       const rows = Math.min(chunk, n - from);
-      const part = view(hidden, from * hidden.rowStride, [rows, hidden.columns], hidden.rowStride);
-      body(from, part, view(scratch, 0, [rows, size]));
+      const part = hidden.part(from * hidden.rowStride, [rows, hidden.columns], hidden.rowStride);
+      body(from, part, scratch.part(0, [rows, size]));
     }
   });
 }
@@ -43,15 +36,11 @@ const FLOOR = '-3.4028234e38';
 
 export function tokenLogProbabilities(
   context: Context,
-  view: MakeView,
-  out: { logProbabilities: GpuTensor; entropy: GpuTensor; logSumExp: GpuTensor },
-  hidden: GpuTensor,
-  head: GpuTensor,
-  targets: GpuTensor,
-  temperature: number,
+  { hidden, head, targets, ...out }: On<'tokenLogProbabilities'>,
+  { temperature }: With<'tokenLogProbabilities'>,
 ): void {
-  chunks(context, view, hidden, head, (from, rows, logits) => {
-    matmul(context, logits, rows, head, { transposeB: true, alpha: 1 / temperature });
+  chunks(context, hidden, head, (from, rows, logits) => {
+    multiply(context, logits, rows, head, { transposeB: true, alpha: 1 / temperature });
     const lanes = lanesFor(head.rows, context.features);
     context.runner.run(
       `log-probabilities of a chunk ${lanes}`,
@@ -95,19 +84,20 @@ export function tokenLogProbabilities(
 
 export function tokenLogProbabilitiesBackward(
   context: Context,
-  view: MakeView,
-  dHidden: GpuTensor | null,
-  dHead: GpuTensor | null,
-  dLogProbabilities: GpuTensor,
-  logSumExp: GpuTensor,
-  hidden: GpuTensor,
-  head: GpuTensor,
-  targets: GpuTensor,
-  temperature: number,
-  accumulate: { dHidden: boolean; dHead: boolean },
+  {
+    dHidden,
+    dHead,
+    dLogProbabilities,
+    logSumExp,
+    hidden,
+    head,
+    targets,
+  }: On<'tokenLogProbabilitiesBackward'>,
+  { N, temperature, accumulate }: With<'tokenLogProbabilitiesBackward'>,
 ): void {
-  chunks(context, view, hidden, head, (from, rows, logits) => {
-    matmul(context, logits, rows, head, { transposeB: true, alpha: 1 / temperature });
+  if (dHead && N === 0 && !accumulate.dHead) fill(context, { out: dHead }, { value: 0 });
+  chunks(context, hidden, head, (from, rows, logits) => {
+    multiply(context, logits, rows, head, { transposeB: true, alpha: 1 / temperature });
     pointwise(context, {
       name: 'derivative of a chunk',
       rows: rows.rows,
@@ -124,16 +114,15 @@ export function tokenLogProbabilitiesBackward(
   st_logits(at_logits, ld_d(n) * (hit - p) * $inverse);`,
     });
     if (dHidden) {
-      const part = view(
-        dHidden,
+      const part = dHidden.part(
         from * dHidden.rowStride,
         [rows.rows, dHidden.columns],
         dHidden.rowStride,
       );
-      matmul(context, part, logits, head, { accumulate: accumulate.dHidden });
+      multiply(context, part, logits, head, { accumulate: accumulate.dHidden });
     }
     if (dHead)
-      matmul(context, dHead, logits, rows, {
+      multiply(context, dHead, logits, rows, {
         transposeA: true,
         accumulate: accumulate.dHead || from > 0,
       });
@@ -147,11 +136,8 @@ export function tokenLogProbabilitiesBackward(
  */
 export function sample(
   context: Context,
-  ids: GpuTensor,
-  logProbabilities: GpuTensor,
-  logits: GpuTensor,
-  uniforms: GpuTensor,
-  temperature: number,
+  { ids, logProbabilities, logits, uniforms }: On<'sample'>,
+  { temperature }: With<'sample'>,
 ): void {
   const { rows, columns } = logits;
   if (rows === 0) return;
@@ -240,10 +226,7 @@ ${choose}`,
 
 export function crossEntropyLoss(
   context: Context,
-  dLogProbabilities: GpuTensor,
-  loss: GpuTensor,
-  logProbabilities: GpuTensor,
-  weights: GpuTensor,
+  { dLogProbabilities, loss, logProbabilities, weights }: On<'crossEntropyLoss'>,
 ): void {
   context.runner.run(
     'crossEntropyLoss',
@@ -269,14 +252,16 @@ export function crossEntropyLoss(
 
 export function policyLoss(
   context: Context,
-  dLogProbabilities: GpuTensor,
-  metrics: GpuTensor,
-  now: GpuTensor,
-  old: GpuTensor,
-  reference: GpuTensor | null,
-  advantages: GpuTensor,
-  weights: GpuTensor,
-  options: PolicyLossOptions,
+  {
+    dLogProbabilities,
+    metrics,
+    logProbabilities: now,
+    old,
+    reference,
+    advantages,
+    weights,
+  }: On<'policyLoss'>,
+  { clipLow, clipHigh, klCoefficient }: With<'policyLoss'>,
 ): void {
   const names = POLICY_METRICS.map((_, i) => i);
   const tensors: Record<string, GpuTensor> = {
@@ -328,9 +313,9 @@ ${names.map((i) => `    st_metrics(${i}u, t${i});`).join('\n')}
     tensors,
     {
       size: now.size,
-      low: 1 - options.clipLow,
-      high: 1 + options.clipHigh,
-      beta: options.klCoefficient,
+      low: 1 - clipLow,
+      high: 1 + clipHigh,
+      beta: klCoefficient,
     },
     1,
   );

@@ -76,7 +76,7 @@ function products(backend: Backend): void {
         const bits = backend.freeze(transposeB ? frozen.transposed : frozen.normal, shape);
         for (const b of [backend.allocate('f32', shape), bits])
           for (const accumulate of [false, true])
-            backend.matmul(out, a, b, { transposeA, transposeB, accumulate });
+            backend.matmul({ out, a, b, transposeA, transposeB, accumulate });
       }
     }
     backend.release(mark);
@@ -84,11 +84,32 @@ function products(backend: Backend): void {
   const experts = backend.allocate('f32', [4, 160, 64]);
   const offsets = backend.allocate('i32', [5]);
   const [wide, narrow] = [160, 64].map((columns) => backend.allocate('f32', [256, columns]));
-  backend.groupedMatmul(wide, narrow, experts, offsets, 'forward', false);
-  backend.groupedMatmul(narrow, wide, experts, offsets, 'input', true);
-  backend.groupedMatmul(experts, wide, narrow, offsets, 'weight', false);
+  backend.groupedMatmul({
+    out: wide,
+    a: narrow,
+    b: experts,
+    offsets,
+    kind: 'forward',
+    accumulate: false,
+  });
+  backend.groupedMatmul({
+    out: narrow,
+    a: wide,
+    b: experts,
+    offsets,
+    kind: 'input',
+    accumulate: true,
+  });
+  backend.groupedMatmul({
+    out: experts,
+    a: wide,
+    b: narrow,
+    offsets,
+    kind: 'weight',
+    accumulate: false,
+  });
   const batch = [0, 1, 2].map(() => backend.allocate('f32', [2, 160, 160]));
-  backend.batchedMatmul(batch[0], batch[1], batch[2], { transposeB: true });
+  backend.batchedMatmul({ out: batch[0], a: batch[1], b: batch[2], transposeB: true });
 }
 
 const f16 = { precision: 'mixed', plain: false } as const;

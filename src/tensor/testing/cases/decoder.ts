@@ -30,13 +30,13 @@ export const decoder: OperationCase[] = [
         },
         run({ backend, input, output }) {
           const inverseRms = output('inverseRms', [n, blocks]);
-          backend.rmsNorm(
-            output('out', shape, { gap: gapOut }),
+          backend.rmsNorm({
+            out: output('out', shape, { gap: gapOut }),
             inverseRms,
-            input('x'),
-            input('weight'),
-            EPSILON,
-          );
+            x: input('x'),
+            weight: input('weight'),
+            epsilon: EPSILON,
+          });
           const dx =
             wanted === 'dWeight'
               ? null
@@ -50,15 +50,15 @@ export const decoder: OperationCase[] = [
               : output('dWeight', [d], {
                   initial: accumulate.dWeight ? 'dWeightBefore' : undefined,
                 });
-          backend.rmsNormBackward(
+          backend.rmsNormBackward({
             dx,
             dWeight,
-            input('gradient'),
-            input('x'),
-            input('weight'),
+            dOut: input('gradient'),
+            x: input('x'),
+            weight: input('weight'),
             inverseRms,
             accumulate,
-          );
+          });
         },
       };
     },
@@ -103,14 +103,14 @@ export const decoder: OperationCase[] = [
             gap,
             initial: options.accumulate ? 'before' : undefined,
           });
-          backend.rope(
+          backend.rope({
             out,
-            input('x'),
-            input('positions'),
-            input('cosine'),
-            input('sine'),
-            options,
-          );
+            x: input('x'),
+            positions: input('positions'),
+            cosine: input('cosine'),
+            sine: input('sine'),
+            ...options,
+          });
         },
       };
     },
@@ -150,11 +150,16 @@ export const decoder: OperationCase[] = [
           before: draw.numbers([n, 2 * f]),
         },
         run({ backend, input, output }) {
-          backend.swiglu(output('out', [n, f]), input('gateUp'));
+          backend.swiglu({ out: output('out', [n, f]), gateUp: input('gateUp') });
           const dGateUp = output('dGateUp', [n, 2 * f], {
             initial: accumulate ? 'before' : undefined,
           });
-          backend.swigluBackward(dGateUp, input('gradient'), input('gateUp'), accumulate);
+          backend.swigluBackward({
+            dGateUp,
+            dOut: input('gradient'),
+            gateUp: input('gateUp'),
+            accumulate,
+          });
         },
       };
     },
@@ -176,7 +181,7 @@ export const decoder: OperationCase[] = [
     draw(draw) {
       const shape = attentionShape(draw, 131);
       const { n, dk, dv, options, q, k, v, out } = shape;
-      const accumulate = { q: draw.flag(), k: draw.flag(), v: draw.flag() };
+      const accumulate = { dq: draw.flag(), dk: draw.flag(), dv: draw.flag() };
       const gaps = { q: draw.gap(), k: draw.gap(), v: draw.gap() };
       return {
         label: `${n} rows, ${options.heads}/${options.kvHeads} heads, dk ${dk}, dv ${dv}, += ${JSON.stringify(accumulate)}`,
@@ -193,24 +198,24 @@ export const decoder: OperationCase[] = [
         run({ backend, input, output }) {
           const [result, logSumExp] = [output('out', out), output('logSumExp', [n, options.heads])];
           const [qs, ks, vs, segments] = [input('q'), input('k'), input('v'), input('segments')];
-          backend.attention(result, logSumExp, qs, ks, vs, segments, options);
+          backend.attention({ out: result, logSumExp, q: qs, k: ks, v: vs, segments, ...options });
           const d = {
-            q: output('dq', q, { gap: gaps.q, initial: accumulate.q ? 'qBefore' : undefined }),
-            k: output('dk', k, { gap: gaps.k, initial: accumulate.k ? 'kBefore' : undefined }),
-            v: output('dv', v, { gap: gaps.v, initial: accumulate.v ? 'vBefore' : undefined }),
+            dq: output('dq', q, { gap: gaps.q, initial: accumulate.dq ? 'qBefore' : undefined }),
+            dk: output('dk', k, { gap: gaps.k, initial: accumulate.dk ? 'kBefore' : undefined }),
+            dv: output('dv', v, { gap: gaps.v, initial: accumulate.dv ? 'vBefore' : undefined }),
           };
-          backend.attentionBackward(
-            d,
-            input('gradient'),
-            result,
+          backend.attentionBackward({
+            ...d,
+            dOut: input('gradient'),
+            out: result,
             logSumExp,
-            qs,
-            ks,
-            vs,
+            q: qs,
+            k: ks,
+            v: vs,
             segments,
-            options,
+            ...options,
             accumulate,
-          );
+          });
         },
       };
     },
@@ -262,14 +267,14 @@ export const decoder: OperationCase[] = [
             ownStart: input('ownStart'),
             ownLength: input('ownLength'),
           };
-          backend.attentionCached(
-            output('out', out),
-            input('q'),
-            input('keys'),
-            input('values'),
-            tables,
-            options,
-          );
+          backend.attentionCached({
+            out: output('out', out),
+            q: input('q'),
+            keys: input('keys'),
+            values: input('values'),
+            ...tables,
+            ...options,
+          });
         },
       };
     },

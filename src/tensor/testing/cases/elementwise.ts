@@ -21,7 +21,8 @@ export const elementwise: OperationCase[] = [
       return {
         label: `[${shape}]`,
         inputs: {},
-        run: ({ backend, output, scalar }) => backend.fill(output('out', shape), scalar(-2.5)),
+        run: ({ backend, output, scalar }) =>
+          backend.fill({ out: output('out', shape), value: scalar(-2.5) }),
       };
     },
   },
@@ -34,7 +35,7 @@ export const elementwise: OperationCase[] = [
         label: `[${shape}] gap ${gap}`,
         inputs: { a: draw.numbers(shape, 1, draw.gap()) },
         run: ({ backend, input, output }) =>
-          backend.copy(output('out', shape, { gap }), input('a')),
+          backend.copy({ out: output('out', shape, { gap }), a: input('a') }),
       };
     },
   },
@@ -48,7 +49,11 @@ export const elementwise: OperationCase[] = [
         inputs: { a: draw.numbers(shape), b: draw.numbers(shape) },
         run({ backend, input, output }) {
           const out = output('out', shape, { initial: place === 'fresh' ? undefined : place });
-          backend.add(out, place === 'a' ? out : input('a'), place === 'b' ? out : input('b'));
+          backend.add({
+            out,
+            a: place === 'a' ? out : input('a'),
+            b: place === 'b' ? out : input('b'),
+          });
         },
       };
     },
@@ -67,7 +72,7 @@ export const elementwise: OperationCase[] = [
             gap,
             initial: inPlace ? 'a' : accumulate ? 'before' : undefined,
           });
-          backend.scale(out, inPlace ? out : input('a'), scalar(factor), accumulate);
+          backend.scale({ out, a: inPlace ? out : input('a'), scale: scalar(factor), accumulate });
         },
       };
     },
@@ -82,7 +87,7 @@ export const elementwise: OperationCase[] = [
         inputs: { a: draw.numbers(shape), s: draw.numbers([1]) },
         run({ backend, input, output }) {
           const out = output('out', shape, { initial: inPlace ? 'a' : undefined });
-          backend.scaleBy(out, inPlace ? out : input('a'), input('s'));
+          backend.scaleBy({ out, a: inPlace ? out : input('a'), s: input('s') });
         },
       };
     },
@@ -109,7 +114,10 @@ export const elementwise: OperationCase[] = [
         inputs: { a: draw.numbers([n, width], 1, draw.gap()), before: draw.numbers([n, width]) },
         run({ backend, input, output }) {
           const out = output('out', [n, width], { initial: 'before' });
-          backend.copy(rowsOf(backend, out, from, to), rowsOf(backend, input('a'), from, to));
+          backend.copy({
+            out: rowsOf(backend, out, from, to),
+            a: rowsOf(backend, input('a'), from, to),
+          });
         },
       };
     },
@@ -144,11 +152,20 @@ export const elementwise: OperationCase[] = [
           before: draw.numbers([vocabulary, d]),
         },
         run({ backend, input, output }) {
-          backend.embedding(output('out', [n, d]), input('table'), input('ids'));
+          backend.embedding({
+            out: output('out', [n, d]),
+            table: input('table'),
+            ids: input('ids'),
+          });
           const dTable = output('dTable', [vocabulary, d], {
             initial: accumulate ? 'before' : undefined,
           });
-          backend.embeddingBackward(dTable, input('gradient'), input('ids'), accumulate);
+          backend.embeddingBackward({
+            dTable,
+            dOut: input('gradient'),
+            ids: input('ids'),
+            accumulate,
+          });
         },
       };
     },
@@ -161,7 +178,11 @@ export const elementwise: OperationCase[] = [
         label: `${n} ids of frozen [${vocabulary}, ${d}]`,
         inputs: { table: draw.frozen([vocabulary, d]), ids: draw.indices(n, vocabulary) },
         run({ backend, input, output }) {
-          backend.embedding(output('out', [n, d]), input('table'), input('ids'));
+          backend.embedding({
+            out: output('out', [n, d]),
+            table: input('table'),
+            ids: input('ids'),
+          });
         },
       };
     },
@@ -194,9 +215,13 @@ export const elementwise: OperationCase[] = [
           before: draw.numbers([m, d]),
         },
         run({ backend, input, output }) {
-          backend.gatherRows(output('gathered', [n, d]), input('a'), input('rows'));
+          backend.gatherRows({
+            out: output('gathered', [n, d]),
+            a: input('a'),
+            rows: input('rows'),
+          });
           const out = output('scattered', [m, d], { initial: 'before' });
-          backend.scatterRows(out, input('values'), input('rows'), accumulate);
+          backend.scatterRows({ out, a: input('values'), rows: input('rows'), accumulate });
         },
       };
     },

@@ -1,11 +1,12 @@
 /** @file Cases: latent attention's heads, the gate, the experts' order, and FP8. */
-import type { RouteOptions } from '../../backend.js';
+
 import { concatColumns } from '../../operations/concat-columns.js';
 import { add } from '../../operations/elementwise.js';
 import { combineRows, dispatchRows, sortByExpert } from '../../operations/experts.js';
 import { groupedMatmul } from '../../operations/grouped-matmul.js';
 import { joinHeads } from '../../operations/join-heads.js';
 import { ropeInPlace, ropeTable } from '../../operations/rope.js';
+import type { RouteOptions } from '../../operations/route.js';
 import { route } from '../../operations/route.js';
 import type { Draw, Input, OperationCase } from '../problem.js';
 import { taped } from '../taped.js';
@@ -68,13 +69,26 @@ export const experts: OperationCase[] = [
           dSharedBefore: draw.numbers(shared),
         },
         run({ backend, input, output }) {
-          backend.joinHeads(output('k', k), output('v', v), input('up'), input('shared'), count);
+          backend.joinHeads({
+            k: output('k', k),
+            v: output('v', v),
+            up: input('up'),
+            shared: input('shared'),
+            heads: count,
+          });
           const dUp = output('dUp', up, { initial: accumulate.dUp ? 'dUpBefore' : undefined });
           const dShared = output('dShared', shared, {
             gap,
             initial: accumulate.dShared ? 'dSharedBefore' : undefined,
           });
-          backend.joinHeadsBackward(dUp, dShared, input('dk'), input('dv'), count, accumulate);
+          backend.joinHeadsBackward({
+            dUp,
+            dShared,
+            dk: input('dk'),
+            dValue: input('dv'),
+            heads: count,
+            accumulate,
+          });
         },
       };
     },
@@ -155,14 +169,14 @@ export const experts: OperationCase[] = [
         run({ backend, input, output, keep }) {
           const chosen = backend.allocate('i32', [n, topK]);
           const weights = output('weights', [n, topK]);
-          backend.route(
-            chosen,
+          backend.route({
+            experts: chosen,
             weights,
-            output('scores', [n, width]),
-            input('logits'),
-            input('bias'),
-            options,
-          );
+            scores: output('scores', [n, width]),
+            logits: input('logits'),
+            bias: input('bias'),
+            ...options,
+          });
           keep('experts', chosen);
         },
       };
@@ -188,24 +202,24 @@ export const experts: OperationCase[] = [
           const dLogits = output('dLogits', [n, width], {
             initial: accumulate ? 'before' : undefined,
           });
-          backend.routeBackward(
+          backend.routeBackward({
             dLogits,
-            input('gradient'),
-            input('experts'),
-            input('scores'),
-            options,
+            dWeights: input('gradient'),
+            experts: input('experts'),
+            scores: input('scores'),
+            ...options,
             accumulate,
-          );
+          });
           const both = output('dBoth', [n, width], { initial: 'before' });
           const loss = output('loss', [1], { initial: 'lossBefore' });
-          backend.balanceLoss(
-            both,
+          backend.balanceLoss({
+            dLogits: both,
             loss,
-            input('scores'),
-            input('experts'),
-            input('segments'),
-            scalar(0.3),
-          );
+            scores: input('scores'),
+            experts: input('experts'),
+            segments: input('segments'),
+            coefficient: scalar(0.3),
+          });
         },
       };
     },
@@ -224,7 +238,7 @@ export const experts: OperationCase[] = [
           const tokens = backend.allocate('i32', [n * topK]);
           const slots = backend.allocate('i32', [n, topK]);
           const load = withLoad ? output('load', [width], { initial: 'before' }) : null;
-          backend.sortByExpert(offsets, tokens, slots, load, input('experts'));
+          backend.sortByExpert({ offsets, tokens, slots, load, experts: input('experts') });
           keep('offsets', offsets);
           keep('tokens', tokens);
           keep('slots', slots);
@@ -250,9 +264,22 @@ export const experts: OperationCase[] = [
         run({ backend, input, output }) {
           const [y, at, weights] = [input('y'), input('slots'), input('weights')];
           const out = output('out', [n, d], { initial: accumulate ? 'before' : undefined });
-          backend.combineRows(out, y, at, weighted ? weights : null, accumulate);
+          backend.combineRows({
+            out,
+            y,
+            slots: at,
+            weights: weighted ? weights : null,
+            accumulate,
+          });
           const [dY, dWeights] = [output('dY', [n * topK, d]), output('dWeights', [n, topK])];
-          backend.combineRowsBackward(dY, dWeights, input('gradient'), y, at, weights);
+          backend.combineRowsBackward({
+            dY,
+            dWeights,
+            dOut: input('gradient'),
+            y,
+            slots: at,
+            weights,
+          });
         },
       };
     },
@@ -320,7 +347,12 @@ export const experts: OperationCase[] = [
           }),
         },
         run({ backend, input, output }) {
-          backend.quantizeFp8(output('out', [n, d]), input('a'), block);
+          backend.quantizeFp8({
+            out: output('out', [n, d]),
+            a: input('a'),
+            blockRows: block.rows,
+            blockColumns: block.columns,
+          });
         },
       };
     },

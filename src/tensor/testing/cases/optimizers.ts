@@ -12,12 +12,12 @@ export const optimizers: OperationCase[] = [
         inputs: { x: draw.numbers([n]), before: draw.from([1], () => 3 * draw.random.uniform()) },
         run({ backend, input, output }) {
           const sum = output('sum', [1], { initial: accumulate ? 'before' : undefined });
-          backend.sumSquares(sum, input('x'), accumulate);
+          backend.sumSquares({ out: sum, x: input('x'), accumulate });
           const sums = backend.allocate('f32', [2]);
-          backend.copy(backend.view(sums, 0, [1]), sum);
-          backend.copy(backend.view(sums, 1, [1]), input('before'));
-          backend.clipScale(output('clip', [1]), sums, maxNorm);
-          backend.inverseNorm(output('inverse', [1]), sum, 0.1);
+          backend.copy({ out: backend.view(sums, 0, [1]), a: sum });
+          backend.copy({ out: backend.view(sums, 1, [1]), a: input('before') });
+          backend.clipScale({ out: output('clip', [1]), sumSquares: sums, maxNorm });
+          backend.inverseNorm({ out: output('inverse', [1]), sumSquares: sum, epsilon: 0.1 });
         },
       };
     },
@@ -42,7 +42,14 @@ export const optimizers: OperationCase[] = [
           const first = output('first', shape, { initial: 'first' });
           const second = output('second', shape, { initial: 'second' });
           const options = { lr: 0.05, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay, step };
-          backend.adamw(parameter, first, second, input('gradient'), input('scale'), options);
+          backend.adamw({
+            parameter,
+            firstMoment: first,
+            secondMoment: second,
+            gradient: input('gradient'),
+            gradientScale: input('scale'),
+            ...options,
+          });
         },
       };
     },
@@ -65,7 +72,13 @@ export const optimizers: OperationCase[] = [
           const parameter = output('parameter', shape, { initial: 'parameter' });
           const momentum = output('momentum', shape, { initial: 'momentum' });
           const options = { lr: 0.02, beta: 0.95, weightDecay: 0.1, nesterov };
-          backend.muon(parameter, momentum, input('gradient'), input('gradientScale'), options);
+          backend.muon({
+            parameter,
+            momentum,
+            gradient: input('gradient'),
+            gradientScale: input('gradientScale'),
+            ...options,
+          });
         },
       };
     },

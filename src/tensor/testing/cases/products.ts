@@ -1,5 +1,4 @@
 /** @file Cases: matrix products, alone and on the tape. */
-import type { GroupedKind } from '../../backend.js';
 import { groupedMatmul } from '../../operations/grouped-matmul.js';
 import { linear } from '../../operations/linear.js';
 import { batchedMatmul, matmul } from '../../operations/matmul.js';
@@ -23,7 +22,10 @@ function product(draw: Draw, m: number, n: number, k: number, frozen = false): P
     },
     run({ backend, input, output, scalar }) {
       const out = output('out', [m, n], { gap, initial: accumulate ? 'before' : undefined });
-      backend.matmul(out, input('a'), input('b'), {
+      backend.matmul({
+        out,
+        a: input('a'),
+        b: input('b'),
         transposeA,
         transposeB,
         accumulate,
@@ -61,7 +63,10 @@ export const products: OperationCase[] = [
         run({ backend, input, output, scalar }) {
           const out = output('out', [batch, m, n], { initial: accumulate ? 'before' : undefined });
           const alpha = scalar(-1.5);
-          backend.batchedMatmul(out, input('a'), input('b'), {
+          backend.batchedMatmul({
+            out,
+            a: input('a'),
+            b: input('b'),
             transposeA,
             transposeB,
             accumulate,
@@ -75,7 +80,7 @@ export const products: OperationCase[] = [
     name: 'groupedMatmul',
     draw(draw) {
       const [n, groups, m, k] = [draw.rows(131), draw.size(6), draw.size(65), draw.size(65)];
-      const kind = draw.random.pick<GroupedKind>(['forward', 'input', 'weight']);
+      const kind = draw.random.pick(['forward', 'input', 'weight'] as const);
       const accumulate = draw.flag();
       const shapes = {
         forward: { a: [n, k], b: [groups, m, k], out: [n, m] },
@@ -92,7 +97,14 @@ export const products: OperationCase[] = [
         },
         run({ backend, input, output }) {
           const out = output('out', shapes.out, { initial: accumulate ? 'before' : undefined });
-          backend.groupedMatmul(out, input('a'), input('b'), input('offsets'), kind, accumulate);
+          backend.groupedMatmul({
+            out,
+            a: input('a'),
+            b: input('b'),
+            offsets: input('offsets'),
+            kind,
+            accumulate,
+          });
         },
       };
     },

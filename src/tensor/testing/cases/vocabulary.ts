@@ -1,5 +1,5 @@
 /** @file Cases: what happens at the vocabulary, and the losses. */
-import { POLICY_METRICS } from '../../backend.js';
+import { POLICY_METRICS } from '../../operations/losses.js';
 import { tokenLogProbabilities } from '../../operations/token-log-probabilities.js';
 import type { Draw, OperationCase } from '../problem.js';
 import { taped } from '../taped.js';
@@ -29,7 +29,7 @@ export const vocabulary: OperationCase[] = [
             output('logProbabilities', [n]),
             output('entropy', [n]),
           ];
-          backend.tokenLogProbabilities(
+          backend.tokenLogProbabilities({
             logProbabilities,
             entropy,
             logSumExp,
@@ -37,22 +37,22 @@ export const vocabulary: OperationCase[] = [
             head,
             targets,
             temperature,
-          );
+          });
           const into = (name: 'dHidden' | 'dHead', shape: number[]) =>
             wanted === 'both' || wanted === name
               ? output(name, shape, { initial: accumulate[name] ? `${name}Before` : undefined })
               : null;
-          backend.tokenLogProbabilitiesBackward(
-            into('dHidden', [n, d]),
-            into('dHead', [size, d]),
-            input('gradient'),
+          backend.tokenLogProbabilitiesBackward({
+            dHidden: into('dHidden', [n, d]),
+            dHead: into('dHead', [size, d]),
+            dLogProbabilities: input('gradient'),
             logSumExp,
             hidden,
             head,
             targets,
             temperature,
             accumulate,
-          );
+          });
         },
       };
     },
@@ -124,13 +124,13 @@ export const vocabulary: OperationCase[] = [
         inputs: { logits, uniforms },
         run({ backend, input, output, keep }) {
           const ids = backend.allocate('i32', [batch]);
-          backend.sample(
+          backend.sample({
             ids,
-            output('logProbabilities', [batch]),
-            input('logits'),
-            input('uniforms'),
+            logProbabilities: output('logProbabilities', [batch]),
+            logits: input('logits'),
+            uniforms: input('uniforms'),
             temperature,
-          );
+          });
           keep('ids', ids);
         },
       };
@@ -148,12 +148,12 @@ export const vocabulary: OperationCase[] = [
         },
         run({ backend, input, output }) {
           const [dLogProbabilities, loss] = [output('dLogProbabilities', [n]), output('loss', [1])];
-          backend.crossEntropyLoss(
+          backend.crossEntropyLoss({
             dLogProbabilities,
             loss,
-            input('logProbabilities'),
-            input('weights'),
-          );
+            logProbabilities: input('logProbabilities'),
+            weights: input('weights'),
+          });
         },
         derivative: {
           output: 'loss',
@@ -198,19 +198,22 @@ export const vocabulary: OperationCase[] = [
           const reference = withReference ? input('reference') : null;
           const [now, before] = [input('logProbabilities'), input('old')];
           const options = { clipLow, clipHigh, klCoefficient };
-          backend.policyLoss(
+          backend.policyLoss({
             dLogProbabilities,
             metrics,
-            now,
-            before,
+            logProbabilities: now,
+            old: before,
             reference,
-            input('advantages'),
-            input('weights'),
-            options,
-          );
+            advantages: input('advantages'),
+            weights: input('weights'),
+            ...options,
+          });
           // The loss alone once more, so that finite differences have a single number to look at.
           const loss = output('loss', [1]);
-          backend.copy(loss, backend.view(metrics, POLICY_METRICS.indexOf('loss'), [1]));
+          backend.copy({
+            out: loss,
+            a: backend.view(metrics, POLICY_METRICS.indexOf('loss'), [1]),
+          });
         },
         derivative: {
           output: 'loss',

@@ -1,0 +1,343 @@
+/**
+ * @file Checks a call against its declaration and solves its dimensions: one implementation, and so
+ * one wording of every refusal, for all backends.
+ *
+ * A declaration is compiled once into a list of steps: each dimension of each tensor either solves
+ * one name that is not yet known or is compared with what is. Where dimensions depend on a flag or
+ * a choice there is a list for each of its values.
+ */
+import { type Handle, mismatch } from '../backends/shared/handle.js';
+import type { Declaration, ScalarSpec, Spec, TensorKind, TensorSpec } from './declare.js';
+import {
+  type Evaluate,
+  evaluator,
+  linearIn,
+  namesIn,
+  type Polynomial,
+  parse,
+} from './expression.js';
+
+/** What a backend on the host can look at: the last number of an i32 tensor. */
+export type LastOf = (tensor: Handle) => number;
+
+type Call = Readonly<Record<string, unknown>>;
+
+/** The numbers of a call. Valid until the operation is called again. */
+export type Solved = Readonly<Record<string, unknown>>;
+
+export type Check = (call: Call, lastOf: LastOf | null) => Solved;
+
+/** One dimension of a tensor, or one side of an equation. */
+interface Step {
+  /** The expression that it must be, and its text. */
+  readonly value: Evaluate;
+  readonly text: string;
+  /** For a step that solves: (dimension − rest) / slope goes to `solves`. */
+  readonly solves: number;
+  readonly slope: Evaluate;
+  readonly rest: Evaluate;
+  /** Which tensor, and which of its dimensions; −1: `left` of an equation. */
+  readonly tensor: number;
+  readonly dimension: number;
+  readonly left: Evaluate;
+}
+
+interface CheckedTensor {
+  readonly name: string;
+  readonly spec: TensorSpec;
+  readonly optional: boolean;
+}
+
+interface Plan {
+  readonly tensors: readonly CheckedTensor[];
+  readonly steps: readonly Step[];
+}
+
+const zero: Evaluate = () => 0;
+
+const WANTS: Record<TensorKind, string> = {
+  f32: 'a contiguous f32 tensor',
+  strided: 'an f32 tensor',
+  i32: 'a contiguous i32 tensor',
+  weights: 'a contiguous f32 or bf16 tensor',
+  stridedWeights: 'an f32 or bf16 tensor',
+  numbers: 'a contiguous f32 or i32 tensor',
+};
+
+function isOfKind(t: Handle, kind: TensorKind): boolean {
+  switch (kind) {
+    case 'f32':
+      return t.dtype === 'f32' && t.contiguous;
+    case 'strided':
+      return t.dtype === 'f32';
+    case 'i32':
+      return t.dtype === 'i32' && t.contiguous;
+    case 'weights':
+      return t.dtype !== 'i32' && t.contiguous;
+    case 'stridedWeights':
+      return t.dtype !== 'i32';
+    case 'numbers':
+      return t.dtype !== 'bf16' && t.contiguous;
+  }
+}
+
+/** Dimension `i` of a tensor that is declared with `rank` of them. */
+function dimensionOf(t: Handle, rank: number, i: number): number {
+  if (rank === 1) return t.size;
+  if (rank === 2) return i === 0 ? t.rows : t.columns;
+  if (i === 2) return t.columns;
+  const middle = t.shape.length >= 2 ? t.shape[t.shape.length - 2] : 1;
+  if (i === 1) return middle;
+  let first = 1;
+  for (let j = 0; j < t.shape.length - 2; j++) first *= t.shape[j];
+  return first;
+}
+
+/** How a dimension is called in a message. */
+const NOUNS: Record<number, readonly string[]> = {
+  1: ['numbers'],
+  2: ['rows', 'columns'],
+  3: ['matrices', 'rows', 'columns'],
+};
+
+/** The tensor's spec under some values of the flags and choices that it may depend on. */
+function resolve(spec: Spec, selected: Readonly<Record<string, string | boolean>>): TensorSpec {
+  if (spec.role === 'depending') return spec.cases[String(selected[spec.on])];
+  if (spec.role === 'optional') return spec.spec;
+  return spec as TensorSpec;
+}
+
+export function compile(method: string, declaration: Declaration): Check {
+  const entries = Object.entries(declaration.args);
+  const scalars = entries.filter(([, spec]) => spec.role === 'scalar') as [string, ScalarSpec][];
+  const tensorEntries = entries.filter(([, spec]) => spec.role !== 'scalar');
+  const names = scalars.filter(([, spec]) => spec.dimension).map(([name]) => name);
+  const given = names.length;
+  const indexOf = (name: string): number => {
+    if (!names.includes(name)) names.push(name);
+    return names.indexOf(name);
+  };
+
+  const selectors = [
+    ...new Set(tensorEntries.flatMap(([, spec]) => (spec.role === 'depending' ? [spec.on] : []))),
+  ];
+  const valuesOf = (on: string): readonly (string | boolean)[] =>
+    (declaration.args[on] as ScalarSpec).values ?? [];
+  // One plan for each combination of the selectors' values, the first selector's changing slowest.
+  let combinations: Record<string, string | boolean>[] = [{}];
+  for (const on of selectors)
+    combinations = combinations.flatMap((c) => valuesOf(on).map((v) => ({ ...c, [on]: v })));
+  const plans = combinations.map((selected) =>
+    plan(method, declaration, tensorEntries, selected, given, indexOf),
+  );
+  const limits = declaration.where
+    .filter((text) => text.includes('<='))
+    .map((text) => {
+      const [small, large] = text.split('<=').map((side) => evaluator(parse(side), indexOf));
+      return { text, small, large };
+    });
+  const ends = Object.entries(declaration.ends).map(([name, text]) => ({
+    name,
+    text: text as string,
+    value: evaluator(parse(text as string), indexOf),
+  }));
+
+  // Reused by every call; a kernel is done with it when it returns.
+  const values: number[] = names.map(() => 0);
+  const solved: Record<string, unknown> = {};
+  for (const [name] of scalars) solved[name] = undefined;
+  for (const name of names) solved[name] = 0;
+  const derived = names.slice(given);
+
+  return (call, lastOf) => {
+    const fail = (problem: string): Error =>
+      mismatch(
+        method,
+        problem,
+        Object.fromEntries(tensorEntries.map(([name]) => [name, call[name] as Handle | null])),
+      );
+    let place = 0;
+    for (let i = 0; i < scalars.length; i++) {
+      const [name, spec] = scalars[i];
+      let value = call[name];
+      if (value === undefined && spec.left) value = spec.standard;
+      else if (!spec.test(value)) throw fail(`${name} must be ${spec.must}, not ${String(value)}`);
+      if (spec.dimension) values[place++] = value as number;
+      solved[name] = value;
+    }
+    let which = 0;
+    for (let i = 0; i < selectors.length; i++) {
+      const all = valuesOf(selectors[i]);
+      which = which * all.length + all.indexOf(solved[selectors[i]] as string | boolean);
+    }
+    const { tensors, steps } = plans[which];
+    for (let i = 0; i < tensors.length; i++) {
+      const { name, spec, optional } = tensors[i];
+      const t = call[name] as Handle | null | undefined;
+      if (t == null) {
+        if (optional && t === null) continue;
+        throw fail(`${name} is missing`);
+      }
+      if (!isOfKind(t, spec.kind)) throw fail(`${name} must be ${WANTS[spec.kind]}`);
+    }
+    for (let i = 0; i < steps.length; i++) runStep(steps[i], tensors, call, values, names, fail);
+    for (const { text, small, large } of limits)
+      if (!(small(values) <= large(values)))
+        throw fail(`${text} does not hold: ${small(values)} and ${large(values)}`);
+    if (lastOf)
+      for (const { name, text, value } of ends) {
+        const t = call[name] as Handle;
+        const last = t.size === 0 ? 0 : lastOf(t);
+        if (last !== value(values))
+          throw fail(`${name} must end with ${text} = ${value(values)}, not ${last}`);
+      }
+    for (let i = 0; i < derived.length; i++) solved[derived[i]] = values[given + i];
+    const wrong = declaration.refuse?.(call as never, solved as never);
+    if (wrong) throw fail(wrong);
+    return solved;
+  };
+}
+
+function runStep(
+  step: Step,
+  tensors: readonly CheckedTensor[],
+  call: Call,
+  values: number[],
+  names: readonly string[],
+  fail: (problem: string) => Error,
+): void {
+  let found: number;
+  if (step.tensor >= 0) {
+    const { name, spec } = tensors[step.tensor];
+    const t = call[name] as Handle | null;
+    if (t === null) return;
+    found = dimensionOf(t, spec.dims.length, step.dimension);
+  } else {
+    found = step.left(values);
+  }
+  if (step.solves >= 0) {
+    const slope = step.slope(values);
+    const rest = found - step.rest(values);
+    const value = slope === 1 ? rest : slope === 0 && rest === 0 ? 0 : rest / slope;
+    if (Number.isInteger(value) && value >= 0) {
+      values[step.solves] = value;
+      return;
+    }
+  } else if (found === step.value(values)) {
+    return;
+  }
+  throw fail(problemOf(step, tensors, values, names, found));
+}
+
+/** `b [K, N] has 5 rows, and K is 4`. */
+function problemOf(
+  step: Step,
+  tensors: readonly CheckedTensor[],
+  values: readonly number[],
+  names: readonly string[],
+  found: number,
+): string {
+  const known = [...namesIn(parse(step.text))].filter(
+    (name) => step.solves < 0 || name !== names[step.solves],
+  );
+  const where = known.map((name) => `${name} is ${values[names.indexOf(name)]}`);
+  const why = where.length > 0 ? `, and ${where.join(', ')}` : `, not ${step.text}`;
+  if (step.tensor < 0) return `${step.text} does not hold: it is ${found}${why}`;
+  const { name, spec } = tensors[step.tensor];
+  const noun = NOUNS[spec.dims.length][step.dimension];
+  return `${name} [${spec.dims.join(', ')}] has ${found} ${noun}${why}`;
+}
+
+/** An equation that waits for its names. */
+interface Equation {
+  readonly polynomial: Polynomial;
+  readonly text: string;
+  readonly tensor: number;
+  readonly dimension: number;
+  readonly left: Polynomial | null;
+  readonly optional: boolean;
+}
+
+function plan(
+  method: string,
+  declaration: Declaration,
+  tensorEntries: readonly (readonly [string, Spec])[],
+  selected: Readonly<Record<string, string | boolean>>,
+  given: number,
+  indexOf: (name: string) => number,
+): Plan {
+  const tensors = tensorEntries.map(([name, spec]) => ({
+    name,
+    spec: resolve(spec, selected),
+    optional: spec.role === 'optional',
+  }));
+  const equations: Equation[] = tensors.flatMap(({ spec, optional }, tensor) =>
+    spec.dims.map((text, dimension) => ({
+      polynomial: parse(text),
+      text,
+      tensor,
+      dimension,
+      left: null,
+      optional,
+    })),
+  );
+  for (const text of declaration.where) {
+    if (text.includes('<=')) continue;
+    const [left, right] = text.split('=');
+    const common = { text: right.trim(), tensor: -1, dimension: 0, optional: false };
+    equations.push({ polynomial: parse(right), left: parse(left), ...common });
+  }
+  const known = new Set(
+    Object.entries(declaration.args)
+      .filter(([, spec]) => spec.role === 'scalar' && spec.dimension)
+      .map(([name]) => name),
+  );
+  if (known.size !== given) throw new Error(`${method}: its scalars are not of one count`);
+  const steps: Step[] = [];
+  // What is one name solves it whatever the others are: `N*K` with N = 0 would not tell K.
+  const isName = ({ polynomial }: Equation): boolean =>
+    polynomial.length === 1 && polynomial[0].names.length === 1;
+  let waiting = [...equations.filter(isName), ...equations.filter((one) => !isName(one))];
+  while (waiting.length > 0) {
+    const later: Equation[] = [];
+    for (const equation of waiting) {
+      const step = stepOf(equation, known, indexOf);
+      if (step) steps.push(step);
+      else later.push(equation);
+    }
+    if (later.length === waiting.length)
+      throw new Error(
+        `${method}: its declaration does not determine ${later.map(({ text }) => text).join(', ')}`,
+      );
+    waiting = later;
+  }
+  return { tensors, steps };
+}
+
+/** The step that an equation is as things stand, or null where too little is known. */
+function stepOf(
+  equation: Equation,
+  known: Set<string>,
+  indexOf: (name: string) => number,
+): Step | null {
+  const { polynomial, text, tensor, dimension, left, optional } = equation;
+  if (left && [...namesIn(left)].some((name) => !known.has(name))) return null;
+  const common = {
+    text,
+    tensor,
+    dimension,
+    value: evaluator(polynomial, indexOf),
+    left: left ? evaluator(left, indexOf) : zero,
+  };
+  const unknown = [...namesIn(polynomial)].filter((name) => !known.has(name));
+  if (unknown.length === 0) return { ...common, solves: -1, slope: zero, rest: zero };
+  const linear = unknown.length === 1 && !optional ? linearIn(polynomial, unknown[0]) : null;
+  if (!linear) return null;
+  known.add(unknown[0]);
+  return {
+    ...common,
+    solves: indexOf(unknown[0]),
+    slope: evaluator(linear.slope, indexOf),
+    rest: evaluator(linear.rest, indexOf),
+  };
+}
