@@ -29,18 +29,35 @@ export type Check = (call: Call, lastOf: LastOf | null) => Solved;
 
 /** One dimension of a tensor, or one side of an equation. */
 interface Step {
-  /** The expression that it must be, and its text. */
-  readonly value: Evaluate;
-  readonly text: string;
-  /** For a step that solves: (dimension − rest) / slope goes to `solves`. */
-  readonly solves: number;
-  readonly slope: Evaluate;
-  readonly rest: Evaluate;
-  /** Which tensor, and which of its dimensions; −1: `left` of an equation. */
+  /** Which tensor, and which of its dimensions (`Dimension`); −1: `left` of an equation. */
   readonly tensor: number;
   readonly dimension: number;
   readonly left: Evaluate;
+  /** What it must be: the value of a name where it is one (then `name` is its place), or −1. */
+  readonly name: number;
+  readonly value: Evaluate;
+  readonly text: string;
+  /** For a step that solves: (dimension − rest) / slope goes to the place `solves`. */
+  readonly solves: number;
+  readonly slope: Evaluate;
+  readonly rest: Evaluate;
 }
+
+/** How to take a dimension from a handle. */
+enum Dimension {
+  Size = 0,
+  Rows = 1,
+  Columns = 2,
+  /** Of three: all before the last two, flattened. */
+  Matrices = 3,
+  Middle = 4,
+}
+
+const DIMENSIONS: Record<number, readonly Dimension[]> = {
+  1: [Dimension.Size],
+  2: [Dimension.Rows, Dimension.Columns],
+  3: [Dimension.Matrices, Dimension.Middle, Dimension.Columns],
+};
 
 interface CheckedTensor {
   readonly name: string;
@@ -81,24 +98,19 @@ function isOfKind(t: Handle, kind: TensorKind): boolean {
   }
 }
 
-/** Dimension `i` of a tensor that is declared with `rank` of them. */
-function dimensionOf(t: Handle, rank: number, i: number): number {
-  if (rank === 1) return t.size;
-  if (rank === 2) return i === 0 ? t.rows : t.columns;
-  if (i === 2) return t.columns;
+function dimensionOf(t: Handle, dimension: Dimension): number {
+  if (dimension === Dimension.Columns) return t.columns;
+  if (dimension === Dimension.Rows) return t.rows;
+  if (dimension === Dimension.Size) return t.size;
   const middle = t.shape.length >= 2 ? t.shape[t.shape.length - 2] : 1;
-  if (i === 1) return middle;
-  let first = 1;
-  for (let j = 0; j < t.shape.length - 2; j++) first *= t.shape[j];
-  return first;
+  if (dimension === Dimension.Middle) return middle;
+  let matrices = 1;
+  for (let i = 0; i < t.shape.length - 2; i++) matrices *= t.shape[i];
+  return matrices;
 }
 
 /** How a dimension is called in a message. */
-const NOUNS: Record<number, readonly string[]> = {
-  1: ['numbers'],
-  2: ['rows', 'columns'],
-  3: ['matrices', 'rows', 'columns'],
-};
+const NOUNS = ['numbers', 'rows', 'columns', 'matrices', 'rows'] as const;
 
 /** The tensor's spec under some values of the flags and choices that it may depend on. */
 function resolve(spec: Spec, selected: Readonly<Record<string, string | boolean>>): TensorSpec {
@@ -142,26 +154,28 @@ export function compile(method: string, declaration: Declaration): Check {
     value: evaluator(parse(text as string), indexOf),
   }));
 
-  // Reused by every call; a kernel is done with it when it returns.
+  // Reused by every call, for a call must not cost: a kernel is done with them when it returns.
   const values: number[] = names.map(() => 0);
+  const held: (Handle | null)[] = tensorEntries.map(() => null);
   const solved: Record<string, unknown> = {};
   for (const [name] of scalars) solved[name] = undefined;
   for (const name of names) solved[name] = 0;
   const derived = names.slice(given);
+  const refused = (call: Call, problem: string): Error =>
+    mismatch(
+      method,
+      problem,
+      Object.fromEntries(tensorEntries.map(([name]) => [name, call[name] as Handle | null])),
+    );
 
   return (call, lastOf) => {
-    const fail = (problem: string): Error =>
-      mismatch(
-        method,
-        problem,
-        Object.fromEntries(tensorEntries.map(([name]) => [name, call[name] as Handle | null])),
-      );
     let place = 0;
     for (let i = 0; i < scalars.length; i++) {
       const [name, spec] = scalars[i];
       let value = call[name];
       if (value === undefined && spec.left) value = spec.standard;
-      else if (!spec.test(value)) throw fail(`${name} must be ${spec.must}, not ${String(value)}`);
+      else if (typeof value !== spec.type || !(spec.test?.(value) ?? true))
+        throw refused(call, `${name} must be ${spec.must}, not ${String(value)}`);
       if (spec.dimension) values[place++] = value as number;
       solved[name] = value;
     }
@@ -175,58 +189,64 @@ export function compile(method: string, declaration: Declaration): Check {
       const { name, spec, optional } = tensors[i];
       const t = call[name] as Handle | null | undefined;
       if (t == null) {
-        if (optional && t === null) continue;
-        throw fail(`${name} is missing`);
+        if (!optional || t === undefined) throw refused(call, `${name} is missing`);
+        held[i] = null;
+      } else {
+        if (!isOfKind(t, spec.kind)) throw refused(call, `${name} must be ${WANTS[spec.kind]}`);
+        held[i] = t;
       }
-      if (!isOfKind(t, spec.kind)) throw fail(`${name} must be ${WANTS[spec.kind]}`);
     }
-    for (let i = 0; i < steps.length; i++) runStep(steps[i], tensors, call, values, names, fail);
-    for (const { text, small, large } of limits)
+    for (let i = 0; i < steps.length; i++) {
+      const problem = runStep(steps[i], held, values);
+      if (problem !== FITS)
+        throw refused(call, problemOf(steps[i], tensors, values, names, problem));
+    }
+    for (let i = 0; i < limits.length; i++) {
+      const { text, small, large } = limits[i];
       if (!(small(values) <= large(values)))
-        throw fail(`${text} does not hold: ${small(values)} and ${large(values)}`);
+        throw refused(call, `${text} does not hold: ${small(values)} and ${large(values)}`);
+    }
     if (lastOf)
-      for (const { name, text, value } of ends) {
+      for (let i = 0; i < ends.length; i++) {
+        const { name, text, value } = ends[i];
         const t = call[name] as Handle;
         const last = t.size === 0 ? 0 : lastOf(t);
         if (last !== value(values))
-          throw fail(`${name} must end with ${text} = ${value(values)}, not ${last}`);
+          throw refused(call, `${name} must end with ${text} = ${value(values)}, not ${last}`);
       }
     for (let i = 0; i < derived.length; i++) solved[derived[i]] = values[given + i];
     const wrong = declaration.refuse?.(call as never, solved as never);
-    if (wrong) throw fail(wrong);
+    if (wrong) throw refused(call, wrong);
     return solved;
   };
 }
 
-function runStep(
-  step: Step,
-  tensors: readonly CheckedTensor[],
-  call: Call,
-  values: number[],
-  names: readonly string[],
-  fail: (problem: string) => Error,
-): void {
+const FITS = -1;
+
+/** Compares or solves one dimension; `FITS`, or the dimension that does not fit. */
+function runStep(step: Step, held: readonly (Handle | null)[], values: number[]): number {
   let found: number;
   if (step.tensor >= 0) {
-    const { name, spec } = tensors[step.tensor];
-    const t = call[name] as Handle | null;
-    if (t === null) return;
-    found = dimensionOf(t, spec.dims.length, step.dimension);
+    const t = held[step.tensor];
+    if (t === null) return FITS;
+    found = dimensionOf(t, step.dimension);
   } else {
     found = step.left(values);
   }
-  if (step.solves >= 0) {
-    const slope = step.slope(values);
-    const rest = found - step.rest(values);
-    const value = slope === 1 ? rest : slope === 0 && rest === 0 ? 0 : rest / slope;
-    if (Number.isInteger(value) && value >= 0) {
-      values[step.solves] = value;
-      return;
-    }
-  } else if (found === step.value(values)) {
-    return;
+  if (step.solves < 0) {
+    const right = step.name >= 0 ? values[step.name] : step.value(values);
+    return found === right ? FITS : found;
   }
-  throw fail(problemOf(step, tensors, values, names, found));
+  if (step.name >= 0) {
+    values[step.solves] = found;
+    return FITS;
+  }
+  const slope = step.slope(values);
+  const rest = found - step.rest(values);
+  const value = slope === 0 && rest === 0 ? 0 : rest / slope;
+  if (!Number.isInteger(value) || value < 0) return found;
+  values[step.solves] = value;
+  return FITS;
 }
 
 /** `b [K, N] has 5 rows, and K is 4`. */
@@ -244,7 +264,7 @@ function problemOf(
   const why = where.length > 0 ? `, and ${where.join(', ')}` : `, not ${step.text}`;
   if (step.tensor < 0) return `${step.text} does not hold: it is ${found}${why}`;
   const { name, spec } = tensors[step.tensor];
-  const noun = NOUNS[spec.dims.length][step.dimension];
+  const noun = NOUNS[step.dimension];
   return `${name} [${spec.dims.join(', ')}] has ${found} ${noun}${why}`;
 }
 
@@ -272,11 +292,11 @@ function plan(
     optional: spec.role === 'optional',
   }));
   const equations: Equation[] = tensors.flatMap(({ spec, optional }, tensor) =>
-    spec.dims.map((text, dimension) => ({
+    spec.dims.map((text, i) => ({
       polynomial: parse(text),
       text,
       tensor,
-      dimension,
+      dimension: DIMENSIONS[spec.dims.length][i],
       left: null,
       optional,
     })),
@@ -295,8 +315,7 @@ function plan(
   if (known.size !== given) throw new Error(`${method}: its scalars are not of one count`);
   const steps: Step[] = [];
   // What is one name solves it whatever the others are: `N*K` with N = 0 would not tell K.
-  const isName = ({ polynomial }: Equation): boolean =>
-    polynomial.length === 1 && polynomial[0].names.length === 1;
+  const isName = ({ polynomial }: Equation): boolean => nameOf(polynomial) !== null;
   let waiting = [...equations.filter(isName), ...equations.filter((one) => !isName(one))];
   while (waiting.length > 0) {
     const later: Equation[] = [];
@@ -314,6 +333,12 @@ function plan(
   return { tensors, steps };
 }
 
+/** The name that a polynomial is, or null where it is anything else. */
+function nameOf(polynomial: Polynomial): string | null {
+  const [{ coefficient, names }] = polynomial;
+  return polynomial.length === 1 && coefficient === 1 && names.length === 1 ? names[0] : null;
+}
+
 /** The step that an equation is as things stand, or null where too little is known. */
 function stepOf(
   equation: Equation,
@@ -326,6 +351,7 @@ function stepOf(
     text,
     tensor,
     dimension,
+    name: nameOf(polynomial) === null ? -1 : indexOf(nameOf(polynomial) as string),
     value: evaluator(polynomial, indexOf),
     left: left ? evaluator(left, indexOf) : zero,
   };

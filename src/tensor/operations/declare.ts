@@ -83,7 +83,9 @@ export interface ScalarSpec<V = unknown, O extends boolean = boolean> {
   readonly role: 'scalar';
   /** What it must be, for messages: `a whole number of at least 1`. */
   readonly must: string;
-  readonly test: (value: unknown) => boolean;
+  readonly type: 'number' | 'boolean' | 'string' | 'object';
+  /** What its type does not say. */
+  readonly test?: (value: unknown) => boolean;
   /** Stands in for a value that is left out. */
   readonly standard: V | undefined;
   readonly left: O;
@@ -95,53 +97,52 @@ export interface ScalarSpec<V = unknown, O extends boolean = boolean> {
 
 const scalar = <V>(
   must: string,
-  test: (value: unknown) => boolean,
-  extra: { dimension?: boolean; values?: readonly (string | boolean)[] } = {},
+  more: Pick<ScalarSpec, 'type' | 'test' | 'values'> & { dimension?: boolean },
 ): ScalarSpec<V, false> => ({
   role: 'scalar',
   must,
-  test,
   standard: undefined,
   left: false,
   dimension: false,
-  ...extra,
+  ...more,
 });
 
 /** Any number; infinite and NaN ones too, for they are the caller's to judge. */
-export const real = () => scalar<number>('a number', (v) => typeof v === 'number');
+export const real = () => scalar<number>('a number', { type: 'number' });
 
 /** A number of at least 0 (Infinity included). */
 export const atLeastZero = () =>
-  scalar<number>('a number of at least 0', (v) => typeof v === 'number' && v >= 0);
+  scalar<number>('a number of at least 0', { type: 'number', test: (v) => (v as number) >= 0 });
 
 export const positive = () =>
-  scalar<number>('a number above 0', (v) => typeof v === 'number' && v > 0);
+  scalar<number>('a number above 0', { type: 'number', test: (v) => (v as number) > 0 });
 
 /** A whole number of at least 1, which dimensions may name. */
 export const count = () =>
-  scalar<number>('a whole number of at least 1', (v) => Number.isInteger(v) && (v as number) >= 1, {
+  scalar<number>('a whole number of at least 1', {
+    type: 'number',
+    test: (v) => Number.isInteger(v) && (v as number) >= 1,
     dimension: true,
   });
 
 export const flag = () =>
-  scalar<boolean>('true or false', (v) => typeof v === 'boolean', { values: [false, true] });
+  scalar<boolean>('true or false', { type: 'boolean', values: [false, true] });
 
 /** A flag for each of several outputs. */
 export const flags = <const N extends readonly string[]>(...names: N) =>
-  scalar<Readonly<Record<N[number], boolean>>>(
-    `true or false for each of ${names.join(', ')}`,
-    (v) =>
-      typeof v === 'object' &&
+  scalar<Readonly<Record<N[number], boolean>>>(`true or false for each of ${names.join(', ')}`, {
+    type: 'object',
+    test: (v) =>
       v !== null &&
       names.every((name) => typeof (v as Record<string, unknown>)[name] === 'boolean'),
-  );
+  });
 
 export const choice = <const C extends readonly string[]>(...values: C) =>
-  scalar<C[number]>(
-    `one of ${values.join(', ')}`,
-    (v) => (values as readonly unknown[]).includes(v),
-    { values },
-  );
+  scalar<C[number]>(`one of ${values.join(', ')}`, {
+    type: 'string',
+    test: (v) => (values as readonly unknown[]).includes(v),
+    values,
+  });
 
 /** The argument may be left out, and is `standard` then. */
 export const or = <V>(standard: V, spec: ScalarSpec<V, false>): ScalarSpec<V, true> => ({
