@@ -32,7 +32,7 @@ import {
 } from '../plan/serving/serving-plan.js';
 import type { Quantity } from '../planner/cluster.js';
 import { serving } from '../planner/index.js';
-import { loadRecipe, shippedRecipes } from '../recipe/load.js';
+import { loadRecipe, shippedRecipes } from '../recipe/index.js';
 import { PLAIN, print, printDocument, type Style, styleFor, withExamples } from './output.js';
 
 interface Flags {

@@ -7,7 +7,13 @@ import { type Architecture, architectureOf } from '../architecture/index.js';
 import { readJson } from '../base/files.js';
 import { demandGrant } from '../base/grants.js';
 import { resolveModel } from '../checkpoints/run-folder.js';
-import { type ModelConfig, parametersOf, planAdapter } from '../models/index.js';
+import {
+  type ModelConfig,
+  modelTypes,
+  parametersOf,
+  parseModelConfig,
+  planAdapter,
+} from '../models/index.js';
 import { isTrainable, type Recipe, type ResolvedRecipe, resolveRecipe } from '../recipe/index.js';
 import { factsOfHints } from '../stages/facts.js';
 import { kindOf, type StageSpec, teacherOf } from '../stages/index.js';
@@ -49,6 +55,14 @@ export interface SurveyedWork extends RecipeWork {
 function adapterParameters({ recipe, models }: ResolvedRecipe): number | undefined {
   if (!recipe.adapter) return undefined;
   const { specs } = planAdapter(parametersOf(models[0]), recipe.adapter);
+  return specs.reduce((sum, spec) => sum + sizeOf(spec), 0);
+}
+
+/** The same where the model cannot run here: 0 for a family that has no parameters here. */
+function adapterOfConfig({ adapter, model }: Recipe): number | undefined {
+  if (!adapter) return undefined;
+  if (!modelTypes.includes(String((model as { model_type?: unknown }).model_type))) return 0;
+  const { specs } = planAdapter(parametersOf(parseModelConfig(model, 'model')), adapter);
   return specs.reduce((sum, spec) => sum + sizeOf(spec), 0);
 }
 
@@ -99,6 +113,7 @@ export function recipeWork(recipe: Recipe): RecipeWork {
     return work;
   }
   const architecture = architectureOf(recipe.model, recipe.name);
+  const adapted = adapterOfConfig(recipe);
   const own: Architecture[] = [];
   const stages = recipe.stages.map((stage, i): StageWork => {
     const { id, kind, plan = {} } = stage;
@@ -120,7 +135,8 @@ export function recipeWork(recipe: Recipe): RecipeWork {
       predictsFurther: own[i].mtpLayers > 0,
     });
     const { trains, work } = kindOf(stage);
-    return { id, kind, trains, works: work(stage, facts), models: { architectures } };
+    const works = work(stage, facts);
+    return { id, kind, trains, works, models: { architectures, adapterParameters: adapted } };
   });
   return { ...frameOf(recipe), architecture, stages };
 }

@@ -63,8 +63,12 @@ export interface ReinforcementQuestion {
    * default 1.8 with one (DeepSeek-V3, section 5.4.3).
    */
   tokensPerPass?: number;
-  /** Forward passes over the answers before training: reference policy and policy; default 2. */
+  /** Forward passes over the answers before training, such as the reference policy's; default 1. */
   forwardPasses?: number;
+  /** Answers of a rollout that are trained on; default all. */
+  trainedOutputs?: number;
+  /** `adapters`: low-rank adapters on frozen weights are trained; default `full`. */
+  training?: 'full' | 'adapters';
   /**
    * Seconds of a verifier for one answer and verifiers that run at once; those still running at the
    * end of a rollout wait.
@@ -297,7 +301,8 @@ export function planReinforcement(question: ReinforcementQuestion): Reinforcemen
   // Training packs answers into sequences about as long as the answer that the mean token lies in;
   // time goes with tokens.
   const packed = 2 ** Math.max(4, Math.round(Math.log2(promptTokens + ofTokens)));
-  const tokens = (outputsPerRollout * (promptTokens + mean)) / stepsPerRollout;
+  const { trainedOutputs = outputsPerRollout, training = 'full' } = question;
+  const tokens = (trainedOutputs * (promptTokens + mean)) / stepsPerRollout;
   const globalBatch = 2 ** Math.max(0, Math.round(Math.log2(tokens / packed)));
   const scale = tokens / (packed * globalBatch);
   const shape = { architecture, sequenceTokens: packed, globalBatch };
@@ -309,6 +314,7 @@ export function planReinforcement(question: ReinforcementQuestion): Reinforcemen
     precision,
     memory,
     fixed,
+    work: { training },
     keep: 0,
   });
   if (best === null) {
@@ -322,7 +328,7 @@ export function planReinforcement(question: ReinforcementQuestion): Reinforcemen
   }
   const work = {
     ...shape,
-    training: 'full',
+    training,
     unfusedAttention: false,
     naturalRouting: true,
   } as const;
@@ -331,7 +337,9 @@ export function planReinforcement(question: ReinforcementQuestion): Reinforcemen
     ((forwardTime.step - forwardTime.data - forwardTime.optimizer) / 3) * scale * stepsPerRollout;
 
   // New weights travel to the replicas over the scale-out network once a cycle.
-  const bytes = countParameters(architecture).total * (precision === 'fp8' ? 1 : 2);
+  // An adapter is so small that moving it takes no time beside a step.
+  const moved = training === 'adapters' ? 0 : countParameters(architecture).total;
+  const bytes = moved * (precision === 'fp8' ? 1 : 2);
   const weights = bytes / replicaSize(rollout.layout) / (accelerator.scaleOutBandwidth * 0.7);
   const { secondsPerOutput = 0, parallel = 1 } = question.reward ?? {};
   const rolloutSeconds = rollout.prefillSeconds + rollout.decodeSeconds;
@@ -345,7 +353,7 @@ export function planReinforcement(question: ReinforcementQuestion): Reinforcemen
             secondsPerOutput,
             (outputsPerRollout * secondsPerOutput) / parallel - rolloutSeconds,
           ),
-    forward: (question.forwardPasses ?? 2) * forward,
+    forward: (question.forwardPasses ?? 1) * forward,
     training: best.stepSeconds * scale * stepsPerRollout,
     weights,
     total: 0,

@@ -2,11 +2,25 @@
  * @file The work of a recipe in the two forms that the cluster's planner prices: passes over
  * examples, and rollouts with what follows them.
  */
+import type { Quantity } from '../../planner/cluster.js';
 import { medianOf } from '../../planner/distribution.js';
 import type { Recipe } from '../../recipe/index.js';
-import { at, meanOf, valuesOf } from '../../stages/work.js';
+import type { WorkModels } from '../../stages/totals.js';
+import { at, meanOf, type Pass, type Rollout, SCENARIOS, valuesOf } from '../../stages/work.js';
 import { recipeWork } from '../recipe-work.js';
-import type { PlannableRecipe, StageWork } from './stage-work.js';
+import type { PlannableRecipe, StageWork, Trained } from './stage-work.js';
+
+const average = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;
+
+const trainedBy = (pass: Pass, { adapterParameters = 0 }: WorkModels): Trained =>
+  pass.trains === 'all' ? { what: 'all' } : { what: 'adapter', parameters: adapterParameters };
+
+/** Mean over a stage's steps, with the interval in which it is expected. */
+function replacedShare({ replaced }: Rollout): Quantity {
+  const ends = SCENARIOS.map((scenario) => average(replaced[scenario]));
+  return { value: ends[0], low: Math.min(...ends), high: Math.max(...ends) };
+}
 
 /** The model and the stages of a recipe, as the planner takes them. @throws UserError (usage) */
 export function workOf(recipe: Recipe): PlannableRecipe {
@@ -27,6 +41,7 @@ export function workOf(recipe: Recipe): PlannableRecipe {
           steps: work.steps,
           batch: sequences.expected[0],
           sequenceTokens: Math.round(tokens),
+          trains: trainedBy(pass, models),
         };
       }
       const { promptTokens, completionTokens, prompts, maxTokens } = rollout;
@@ -37,7 +52,11 @@ export function workOf(recipe: Recipe): PlannableRecipe {
         prompts,
         samples: work.rollouts.reduce((sum, { samples }) => sum + samples, 0),
         minibatches: pass?.updates ?? 0,
+        trains: pass === undefined ? null : trainedBy(pass, models),
+        trainedShare:
+          pass === undefined ? 0 : average(pass.sequences.expected) / (prompts * rollout.samples),
         forwardPasses: work.scores.length,
+        resampling: { most: rollout.rounds - 1, replaced: replacedShare(rollout) },
         promptTokens,
         meanTokens: completionTokens.mean,
         shownTokens: completionTokens.each.expected.flatMap((part) => valuesOf(part)),

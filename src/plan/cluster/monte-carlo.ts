@@ -25,8 +25,9 @@ export function inputsOf(
     pue: target.pue,
     loadFactor: target.loadFactor,
   };
-  for (const { work } of costs) {
+  for (const { work, resampling } of costs) {
     if ('batch' in work) continue;
+    if (resampling !== 1) inputs[`resampling.${work.id}`] = resampling;
     inputs[`completionTokens.${work.id}`] = work.meanTokens;
     const factor = generationFactor({
       regime: 'search',
@@ -107,7 +108,8 @@ export function simulate(
         here,
       );
       const busySeconds =
-        trainingSeconds * values.trainingTime + samplingSeconds * (values.samplingTime ?? 1);
+        trainingSeconds * values.trainingTime +
+        samplingSeconds * (values.samplingTime ?? 1) * (values[`resampling.${id}`] ?? 1);
       const seconds = busySeconds / values.goodput;
       const gpuHours = (seconds * count) / 3600;
       const energyKwh = (gpuHours * watts * values.loadFactor * values.pue) / 1000;

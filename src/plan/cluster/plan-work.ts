@@ -218,7 +218,9 @@ function rankedInputs(sensitivity: readonly Sensitivity[]): Plan['sensitivity'] 
       const what =
         kind === 'completionTokens'
           ? `length of completions in ${name}`
-          : (NAMES[input] ?? `${name} (${kind})`);
+          : kind === 'resampling'
+            ? `groups of ${name} that are sampled anew`
+            : (NAMES[input] ?? `${name} (${kind})`);
       return { input, what, share, rank };
     });
 }

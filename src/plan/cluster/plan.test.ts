@@ -6,6 +6,7 @@ import { workOf } from './cluster-work.js';
 import { parseLayout } from './layout-text.js';
 import { type Plan, planRecipe } from './plan.js';
 import { planWork } from './plan-work.js';
+import type { SamplingWork, SupervisedWork } from './stage-work.js';
 
 /** With a layout that is given, so that nothing is searched for and a test takes milliseconds. */
 function planned(
@@ -338,4 +339,62 @@ it.each([
   const target = readTarget(on);
   const sent = JSON.parse(JSON.stringify(workOf(recipe)));
   expect(planWork(sent, target)).toEqual(planRecipe(recipe, target));
+});
+
+describe('what a plan must tell apart', () => {
+  const hours = (change: (recipe: Record<string, unknown>) => void): Plan => {
+    const recipe = structuredClone(loadRecipe('r1-mini')) as unknown as Record<string, unknown>;
+    change(recipe);
+    return planRecipe(recipe as never, readTarget('h100x1'));
+  };
+  const grpoOf = (recipe: Record<string, unknown>): Record<string, unknown> =>
+    (recipe.stages as Record<string, unknown>[]).find(({ kind }) => kind === 'grpo') as never;
+  const stageOf = ({ stages }: Plan) =>
+    stages.find(({ kind }) => kind === 'grpo') as never as {
+      gpuHours: Quantity;
+      tokens: number;
+    };
+
+  it('sampling groups without signal anew takes longer, the oftener the more', () => {
+    const [none, three, sixteen] = [0, 3, 16].map((resample) =>
+      stageOf(hours((recipe) => void Object.assign(grpoOf(recipe), { resample }))),
+    );
+    expect(three.gpuHours.value).toBeGreaterThan(1.05 * none.gpuHours.value);
+    expect(sixteen.gpuHours.value).toBeGreaterThan(three.gpuHours.value);
+    expect(three.tokens).toBeGreaterThan(1.05 * none.tokens);
+  });
+
+  it("a reference policy's pass costs time, and the policy itself makes none", () => {
+    const at = (klCoefficient: number): SamplingWork => {
+      const recipe = structuredClone(loadRecipe('r1-mini')) as unknown as Record<string, unknown>;
+      Object.assign(grpoOf(recipe), { klCoefficient });
+      return workOf(recipe as never).stages.find(({ kind }) => kind === 'grpo') as SamplingWork;
+    };
+    expect(at(0).forwardPasses).toBe(0);
+    expect(at(0.1).forwardPasses).toBe(1);
+  });
+
+  it('an adapter of DeepSeek-V3 takes less time and memory than training all of it', () => {
+    const adapter = { kind: 'lora', rank: 8, alpha: 16, targets: ['q_b_proj', 'o_proj'] };
+    const change = (more: object) => (recipe: ReturnType<typeof loadRecipe>) => {
+      pretraining(recipe);
+      Object.assign(recipe, more);
+    };
+    const layout = 'tp1 pp16 ep64 mb1 selective dualpipe zero1';
+    const full = planned('deepseek-v3', 'h800x2048', layout, change({}));
+    const low = planned('deepseek-v3', 'h800x2048', layout, change({ adapter }));
+    const [all, lora] = [full.stages[0], low.stages[0]];
+    // Two passes of three of the products; what is exchanged between experts stays.
+    expect(lora.gpuHours.value / all.gpuHours.value).toBeLessThan(0.9);
+    expect(lora.gpuHours.value / all.gpuHours.value).toBeGreaterThan(0.5);
+    expect(lora.memoryBytesPerGpu?.value).toBeLessThan(all.memoryBytesPerGpu?.value as number);
+    const [work] = workOf(
+      Object.assign(structuredClone(loadRecipe('deepseek-v3')), { adapter }) as never,
+    ).stages as SupervisedWork[];
+    // 61 layers of rank 8: A and B of q_b_proj (1536 to 24576) and of o_proj (16384 to 7168).
+    expect(work.trains).toEqual({
+      what: 'adapter',
+      parameters: 61 * 8 * (1536 + 24_576 + 16_384 + 7168),
+    });
+  });
 });

@@ -11,7 +11,7 @@ import { UserError } from '../../base/errors.js';
 import { formatCount, formatScaled } from '../../base/text/index.js';
 import { CALIBRATION, type Calibration } from '../../planner/calibration.js';
 import type { Accelerator, Quantity } from '../../planner/cluster.js';
-import { medianOf, quantileFunction } from '../../planner/distribution.js';
+import { type Distribution, medianOf, quantileFunction } from '../../planner/distribution.js';
 import {
   type Architecture,
   type AttentionConvention,
@@ -29,6 +29,7 @@ import {
   selectiveShare,
   stepTime,
   type TrainingWork,
+  trainingFlops,
 } from '../../planner/index.js';
 import { SERVING_CALIBRATION } from '../../planner/serving/calibration.js';
 import type { Target } from './cluster-target.js';
@@ -39,6 +40,7 @@ import {
   type SamplingWork,
   type StageWork,
   type SupervisedWork,
+  type Trained,
 } from './stage-work.js';
 
 /** Model operations a token, as utilisations count them. */
@@ -71,6 +73,8 @@ export interface StageCost {
   refused: UserError | null;
   rejected: readonly RejectedLayout[];
   tried: number;
+  /** Factor of the sampling seconds: how often groups are sampled anew is not known. */
+  resampling: Distribution;
   /**
    * @param meanTokens of a completion; @param machine with the rates of this draw, null at the
    * medians
@@ -142,7 +146,8 @@ function supervisedCost(
   const { sequenceTokens, batch } = work;
   const { accelerator, count } = target;
   const { precision, ...memory } = numerics;
-  const key = JSON.stringify([sequenceTokens, batch, work.architecture]);
+  const mode = modeOf(work.trains);
+  const key = JSON.stringify([sequenceTokens, batch, work.architecture, mode]);
   let search = searches.get(key);
   if (search === undefined) {
     const asked = {
@@ -152,6 +157,7 @@ function supervisedCost(
       sequenceTokens,
       globalBatch: batch,
       precision,
+      work: { training: mode },
     };
     search = searchLayouts({ ...asked, memory, fixed: target.layout, calibration });
     searches.set(key, search);
@@ -168,6 +174,7 @@ function supervisedCost(
       globalBatch: batch,
       precision,
       memory,
+      work: { training: mode },
       calibration,
     });
   }
@@ -175,17 +182,17 @@ function supervisedCost(
   if (best === null) throw refused ?? nothingFits(architecture.name, work.id, target, search);
   const { layout, stepSeconds } = best;
   const { recompute } = layout;
-  const causal = modelFlopsPerToken(architecture, sequenceTokens, 'causal');
+  const whole = modelFlopsPerToken(architecture, sequenceTokens, 'causal');
   const again =
     recompute === 'selective'
-      ? selectiveShare(architecture, layout) *
-        (modelFlopsPerToken(architecture, sequenceTokens, 'causal') / 3)
-      : hardwareFlopsPerToken(architecture, sequenceTokens, 'causal', recompute) - causal;
+      ? selectiveShare(architecture, layout) * (whole / 3)
+      : hardwareFlopsPerToken(architecture, sequenceTokens, 'causal', recompute) - whole;
+  const causal = trainedFlops(architecture, sequenceTokens, work.trains, 'causal');
   const training: TrainingWork = {
     architecture,
     sequenceTokens,
     globalBatch: batch,
-    training: 'full',
+    training: mode,
     unfusedAttention: false,
     naturalRouting: true,
   };
@@ -196,13 +203,14 @@ function supervisedCost(
     steps: work.steps,
     flops: {
       causal,
-      nonCausal: modelFlopsPerToken(architecture, sequenceTokens, 'full'),
+      nonCausal: trainedFlops(architecture, sequenceTokens, work.trains, 'full'),
       hardware: causal + again,
     },
     memoryBytes: memoryQuantity(architecture, best.memoryBytes),
     refused,
     rejected: search.rejected,
     tried: search.tried,
+    resampling: 1,
     draw: (_, machine) => {
       const here =
         machine === null
@@ -212,6 +220,21 @@ function supervisedCost(
       return { trainingSeconds, samplingSeconds: 0, tokens: work.steps * batch * sequenceTokens };
     },
   };
+}
+
+const modeOf = (trains: Trained | null): TrainingWork['training'] =>
+  trains?.what === 'adapter' ? 'adapters' : 'full';
+
+/** Model FLOPs of training on a token; adapters are trained without a prediction module. */
+function trainedFlops(
+  architecture: Architecture,
+  tokens: number,
+  trains: Trained,
+  attention: AttentionConvention,
+): number {
+  return trains.what === 'all'
+    ? modelFlopsPerToken(architecture, tokens, attention)
+    : trainingFlops(architecture, { tokens, attention }, trains.parameters) / tokens;
 }
 
 /** Why no layout fits: the least memory that would do, or the rules that the others break. */
@@ -238,7 +261,7 @@ function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
   const { architecture = question.architecture } = work;
   const { accelerator, count } = target;
   const { precision, ...memory } = numerics;
-  const { rounds, prompts, samples, minibatches, forwardPasses, maxTokens } = work;
+  const { rounds, prompts, samples, minibatches, forwardPasses, maxTokens, resampling } = work;
   const outputs = prompts * samples;
   const promptTokens = medianOf(work.promptTokens);
   const ask = (mean: number): ReinforcementQuestion => ({
@@ -254,6 +277,8 @@ function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
     steps: rounds * Math.max(1, minibatches),
     precision,
     forwardPasses,
+    trainedOutputs: outputs * work.trainedShare,
+    training: modeOf(work.trains),
     memory,
     goodput: 1,
   });
@@ -276,29 +301,60 @@ function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
     const plan =
       mean === median ? atMedian : trains ? trainedAt(asked, atMedian?.trainingLayout) : null;
     const rolled = plan?.rollout ?? planRollout(asked);
-    const samplingSeconds = rounds * (rolled.prefillSeconds + rolled.decodeSeconds);
-    const trainingSeconds = plan === null ? 0 : plan.seconds - samplingSeconds;
+    const first = rounds * (rolled.prefillSeconds + rolled.decodeSeconds);
+    const trainingSeconds = plan === null ? 0 : plan.seconds - first;
     return {
       mean,
-      samplingSeconds,
+      samplingSeconds: first + rounds * anewSeconds(asked, resampling.replaced.value),
       trainingSeconds,
-      tokens: rounds * outputs * (promptTokens + rolled.meanTokens),
+      tokens: rounds * outputs * sampledOver(resampling) * (promptTokens + rolled.meanTokens),
     };
   };
+  /** Seconds a round of sampling groups without signal anew, one round after the other. */
+  const anewSeconds = (asked: ReinforcementQuestion, replaced: number): number => {
+    let seconds = 0;
+    let open = prompts * replaced;
+    for (let i = 0; i < resampling.most && open > 1e-3; i++, open *= replaced) {
+      // Less than one group is a group in that share of the rounds.
+      const again = planRollout({ ...asked, outputsPerRollout: Math.max(1, open) * samples });
+      seconds += Math.min(1, open) * (again.prefillSeconds + again.decodeSeconds);
+    }
+    return seconds;
+  };
+  /** What an unknown share of groups without signal does to the seconds of sampling. */
+  function resamplingFactor(): Distribution {
+    const { replaced } = resampling;
+    if (resampling.most === 0 || replaced.low === replaced.high) return 1;
+    const asked = { ...ask(median), rolloutLayout: rollout.layout };
+    const secondsAt = (share: number): number =>
+      rollout.prefillSeconds + rollout.decodeSeconds + anewSeconds(asked, share);
+    const middle = secondsAt(replaced.value);
+    return {
+      low: secondsAt(replaced.low) / middle,
+      value: 1,
+      high: secondsAt(replaced.high) / middle,
+    };
+  }
   const quantile = quantileFunction(work.meanTokens, 'completionTokens');
   const points = [...new Set([quantile(0.05), median, quantile(0.95)])].map(pointOf);
 
-  // Of a token: written once, read by each forward pass, and trained on (three passes).
-  const passes = 1 + forwardPasses + (trains ? 3 : 0);
+  // A token is written once; of those that count, it is read by each forward pass and trained on.
+  const learned = work.trainedShare / sampledOver(resampling);
   const context = Math.max(1, Math.round(promptTokens + rollout.meanTokens));
   const forward = (attention: AttentionConvention): number =>
     modelFlopsPerToken(architecture, context, attention) / 3;
-  const causal = passes * forward('causal');
+  const flopsOf = (attention: AttentionConvention): number =>
+    (1 + learned * forwardPasses) * forward(attention) +
+    (work.trains === null
+      ? 0
+      : learned * trainedFlops(architecture, context, work.trains, attention));
+  const causal = flopsOf('causal');
   const recompute = atMedian?.trainingLayout.recompute ?? 'none';
   const again =
     recompute === 'none'
       ? 0
-      : forward('causal') *
+      : learned *
+        forward('causal') *
         (recompute === 'full' ? 1 : selectiveShare(architecture, { sharding: 'optimizer' }));
   const bytes = atMedian?.packing.memoryBytes;
   const named = `rollout ${rollout.name.toLowerCase()}`;
@@ -306,7 +362,7 @@ function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
     work,
     layout: atMedian === null ? named : `${layoutText(atMedian.trainingLayout)}, ${named}`,
     steps: rounds,
-    flops: { causal, nonCausal: passes * forward('full'), hardware: causal + again },
+    flops: { causal, nonCausal: flopsOf('full'), hardware: causal + again },
     memoryBytes:
       bytes === undefined
         ? same(SERVING_CALIBRATION.memoryFraction * accelerator.memoryBytes)
@@ -314,6 +370,7 @@ function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
     refused,
     rejected: [],
     tried: 0,
+    resampling: resamplingFactor(),
     draw: (mean, machine) => {
       const point = interpolate(points, mean);
       if (machine === null || atMedian === null) return point;
@@ -323,7 +380,7 @@ function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
       const shape = { architecture, sequenceTokens, globalBatch };
       const training: TrainingWork = {
         ...shape,
-        training: 'full',
+        training: modeOf(work.trains),
         unfusedAttention: false,
         naturalRouting: true,
       };
@@ -333,6 +390,13 @@ function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
       return { ...point, trainingSeconds: (point.trainingSeconds * after) / before };
     },
   };
+}
+
+/** Samples of a round over those of its first problems. */
+function sampledOver({ most, replaced }: SamplingWork['resampling']): number {
+  let all = 1;
+  for (let i = 1; i <= most; i++) all += replaced.value ** i;
+  return all;
 }
 
 interface Point extends StageDraw {

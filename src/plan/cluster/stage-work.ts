@@ -2,6 +2,7 @@
  * @file The stages of a recipe as `plan` takes them: plain data, so that a browser can be handed it
  * and plan there.
  */
+import type { Quantity } from '../../planner/cluster.js';
 import type { Distribution } from '../../planner/distribution.js';
 import type { Architecture } from '../../planner/index.js';
 import type { Precision } from '../../planner/layout.js';
@@ -16,7 +17,11 @@ export interface SupervisedWork {
   /** Sequences a step. */
   batch: number;
   sequenceTokens: number;
+  trains: Trained;
 }
+
+/** What has gradients: all weights, or low-rank adapters of so many parameters beside them. */
+export type Trained = { what: 'all' } | { what: 'adapter'; parameters: number };
 
 /**
  * Sampling, and for `grpo` training on the samples. That of a teacher has the id of its `distill`
@@ -34,8 +39,14 @@ export interface SamplingWork {
   samples: number;
   /** Optimizer steps a round; 0 where nothing is trained. */
   minibatches: number;
-  /** Forward passes over the samples before training: of the policy, and of a reference policy. */
+  /** Null where nothing is trained. */
+  trains: Trained | null;
+  /** Share of the samples that are trained on. */
+  trainedShare: number;
+  /** Forward passes over those before training: of a reference policy. */
   forwardPasses: number;
+  /** Times that groups without signal are sampled anew, and the share of groups that are. */
+  resampling: { most: number; replaced: Quantity };
   promptTokens: Distribution;
   /** Mean of a completion: how far it is known. */
   meanTokens: Distribution;
