@@ -16,8 +16,25 @@ import {
   type Target,
   type TargetName,
 } from './program.js';
+import {
+  defineLogSums,
+  defineLogSumsBackward,
+  defineSoftmax,
+  defineSoftmaxBackward,
+  defineSwiglu,
+  defineSwigluBackward,
+} from './rows.js';
 
-const DEFINITIONS = { gemmBlock: defineGemmBlock, dots: defineDots } as const;
+const DEFINITIONS = {
+  gemmBlock: defineGemmBlock,
+  dots: defineDots,
+  softmax: defineSoftmax,
+  softmaxBackward: defineSoftmaxBackward,
+  logSums: defineLogSums,
+  logSumsBackward: defineLogSumsBackward,
+  swiglu: defineSwiglu,
+  swigluBackward: defineSwigluBackward,
+} as const;
 export type KernelName = keyof typeof DEFINITIONS;
 
 /** Arguments in the order of a kernel's parameters; addresses are offsets into the memory. */

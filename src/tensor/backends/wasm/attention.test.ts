@@ -41,7 +41,7 @@ async function open(
     relaxed,
     choice,
   });
-  const kernels = exports as unknown as KernelExports;
+  const kernels = { ...exports, ...gemm.exports } as unknown as KernelExports;
   return { kernels, memory, gemm, scratch, scratchBytes };
 }
 

@@ -47,6 +47,8 @@ export interface Gemm {
   ): void;
   /** Whether rows are computed alike whatever their number, where a product can do that itself. */
   alikeRows?(on: boolean): void;
+  /** Kernels of other operations that stand in for the WASM kernels of the same names. */
+  exports?: Readonly<Record<string, (...values: number[]) => void>>;
 }
 
 /** Scratch that one thread's products need in the memory, 64-byte aligned. */
@@ -157,10 +159,12 @@ function measure(gemms: readonly Gemm[], context: GemmContext): number[] {
 
 /** Where the kernels' arguments lie: behind all that a product packs. */
 const NATIVE_BLOCK = GEMM_SCRATCH_BYTES - 512;
+const NATIVE_SUMS = NATIVE_BLOCK - 1024;
 
 async function nativeGemmOf(context: GemmContext, choice: GemmChoice): Promise<Gemm | null> {
   if (!choice.native) return null;
   const { bindKernels } = await import('../../native/kernels.js');
+  const { nativeExports } = await import('../../native/exports.js');
   const { nativeGemm } = await import('../../native/sgemm.js');
   const { memory, scratch } = context;
   const kernels = bindKernels(choice.native, memory.buffer, scratch + NATIVE_BLOCK);
@@ -173,6 +177,7 @@ async function nativeGemmOf(context: GemmContext, choice: GemmChoice): Promise<G
   return {
     name: choice.name,
     sgemm: native.sgemm,
+    exports: nativeExports(kernels, memory.buffer, scratch + NATIVE_SUMS),
     alikeRows(on) {
       native.alike = on;
     },

@@ -98,7 +98,13 @@ export async function createWasmBackend(options: WasmBackendOptions = {}): Promi
     relaxed: kernels.relaxed,
     choice: options.choice,
   });
-  const core = new WasmCore(memory, rank, exports, kernels, gemm);
+  const core = new WasmCore(
+    memory,
+    rank,
+    { ...exports, ...gemm.exports } as WebAssembly.Exports,
+    kernels,
+    gemm,
+  );
   const { i32s } = core.context;
   return withOperations(
     core,

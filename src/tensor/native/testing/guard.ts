@@ -14,7 +14,7 @@ import { guardedMemory } from './guarded.js';
 import { installOne } from './install-one.js';
 
 const [seed, count, defect] = process.argv.slice(2);
-const memory = guardedMemory(5, 2 * 2 ** 20);
+const memory = guardedMemory(8, 2 * 2 ** 20);
 const { buffer, floats } = memory;
 const random = new Random(Number(seed));
 const below = (n: number): number => Math.floor(random.uniform() * n);
@@ -88,5 +88,54 @@ for (let n = 0; n < Number(count); n++) {
         );
     }
   }
+}
+// Row kernels: that they are right is shown by the suite of the backend.
+for (let n = 0; n < Number(count); n++) {
+  memory.reset();
+  const atEnd = below(2) === 0;
+  const rows = below(9);
+  const columns = below([3, 12, 70][below(3)]) + 1;
+  const width = 4 * (1 + below(20));
+  const place = (numbers: number): number => {
+    const from = memory.place(4 * numbers, atEnd);
+    for (let i = 0; i < numbers; i++) floats[from / 4 + i] = 4 * random.uniform() - 2;
+    return from;
+  };
+  const [wide, half, many, few, ids] = [
+    rows * width,
+    rows * columns,
+    2 * rows * columns,
+    rows,
+    rows,
+  ].map((numbers, i) => (i < 4 ? place(numbers) : memory.place(4 * numbers, atEnd)));
+  const [sums, second] = [place(3 * rows), place(Math.max(rows * width, 2 * rows * columns))];
+  const block = memory.place(BLOCK_BYTES, false);
+  const kernels = bindKernels('avx2', buffer, block);
+  if (!kernels) process.exit(0);
+  new Int32Array(buffer, ids, rows).fill(columns - 1);
+  const { softmax, softmaxBackward, logSums, logSumsBackward, swiglu, swigluBackward } =
+    kernels.functions;
+  const seen = Math.max(1, width - rows + 1);
+  const seeing = Math.min(rows, width - seen + 1);
+  softmax(wide, width, seeing, seen, few, 1, sums);
+  softmaxBackward(
+    wide,
+    second,
+    width,
+    seeing,
+    seen,
+    few,
+    1,
+    half,
+    columns,
+    half,
+    columns,
+    columns,
+    1,
+  );
+  logSums(half, rows, columns, sums);
+  logSumsBackward(half, few, few, ids, rows, columns, 0.5);
+  swiglu(half, many, rows, columns);
+  swigluBackward(second, half, many, rows, columns, below(2));
 }
 process.exit(wrong > 0 ? 1 : 0);
