@@ -7,12 +7,14 @@
 // Resumable: every run is a run folder under bench/results/learning/; finished ones are read, torn
 // ones are gone on with. `--report` runs nothing. Writes bench/results/learning.json and .md, and
 // docs/images/<task>-length.svg.
+
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { accuracyInterval } from '../dist/base/intervals.js';
 import { lineChart } from './chart.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -171,7 +173,7 @@ for (const task of flags.only.split(',')) {
           seed,
           label,
           pass1: four.pass1,
-          pass1Half95: four.pass1Half95,
+          interval: accuracyInterval(four),
           greedy: four.greedy,
           pass16: evaluationOf(`${label}-16`)?.pass16,
           length: four.length,
@@ -202,7 +204,7 @@ const lines = [
 for (const row of rows) {
   const total = Object.values(row.seconds).reduce((sum, x) => sum + x, 0);
   lines.push(
-    `| ${row.task} | ${row.variant} | ${row.seed} | ${row.label} | ${percent(row.pass1)} ± ${(100 * row.pass1Half95).toFixed(1)} | ${percent(row.greedy)} | ` +
+    `| ${row.task} | ${row.variant} | ${row.seed} | ${row.label} | ${percent(row.pass1)} (${percent(row.interval.low)} to ${percent(row.interval.high)}) | ${percent(row.greedy)} | ` +
       `${percent(row.pass16)} | ${row.length.toFixed(1)} | ${row.extraFlops ? row.extraFlops.toExponential(2) : ''} | ${total.toFixed(0)} |`,
   );
 }

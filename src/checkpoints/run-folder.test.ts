@@ -85,7 +85,20 @@ describe('run folders', () => {
     expect(resolveRun('zebra', root)).toEqual(old);
     expect(resolveRun(old.name, root)).toEqual(old);
     expect(resolveRun(old.root, '/nowhere').name).toBe(old.name);
-    expect(() => resolveRun('2026', root)).toThrow('2026 fits 2 runs');
+    // Of two runs that the name fits, the newest complete one; without one, the newest.
+    const told: string[] = [];
+    const tell = (line: string) => void told.push(line);
+    expect(resolveRun('2026', root, { tell }).name).toBe(young.name);
+    mkdirSync(old.model, { recursive: true });
+    writeFileSync(join(old.model, 'config.json'), '{}');
+    expect(resolveRun('2026', root, { tell }).name).toBe(old.name);
+    expect(resolveRun('2026', root, { tell, prefer: 'unfinished' }).name).toBe(young.name);
+    expect(told).toEqual([
+      `2026 fits 2 runs; this is the newest one, ${young.name}`,
+      `2026 fits 2 runs; this is the newest complete one, ${old.name}`,
+      `2026 fits 2 runs; this is the newest unfinished one, ${young.name}`,
+    ]);
+    expect(resolveModel('2026', root).notes[0]).toBe(told[1]);
     expect(() => resolveRun('nothing', root)).toThrow('no run at nothing');
   });
 });

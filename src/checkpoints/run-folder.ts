@@ -125,12 +125,20 @@ export function findRuns(root: string = RUNS): RunFolder[] {
     .map(({ run }) => run);
 }
 
+/** A run that ended with a model. */
+const isComplete = ({ model }: RunFolder): boolean => existsSync(join(model, 'config.json'));
+
 /**
- * A run by path, by name under `root`, or by a part of its name that only one has; the newest when
- * `which` is omitted.
+ * A run by path, by name under `root`, or by a part of its name; the newest when `which` is
+ * omitted. Of several runs with that part the newest complete one is meant (of a recipe that was
+ * run twice, the last), or the newest that can be resumed; `tell` is told which.
  * @throws UserError (usage)
  */
-export function resolveRun(which: string | undefined, root: string = RUNS): RunFolder {
+export function resolveRun(
+  which: string | undefined,
+  root: string = RUNS,
+  { prefer = 'complete', tell = () => {} }: ResolveOptions = {},
+): RunFolder {
   const runs = findRuns(root);
   if (which === undefined) {
     const newest = runs.at(-1);
@@ -148,15 +156,20 @@ export function resolveRun(which: string | undefined, root: string = RUNS): RunF
     if (matches.length === 0) matches.push(...runs.filter(({ name }) => name.includes(which)));
     if (matches.length === 1) return matches[0];
     if (matches.length > 1) {
-      const names = matches.slice(-3).map(({ name }) => name);
-      throw new UserError(
-        'usage',
-        `${which} fits ${matches.length} runs (${names.join(', ')}${matches.length > 3 ? ', …' : ''}); give more of the name`,
-        'run',
-      );
+      const wanted = matches.findLast((run) => isComplete(run) === (prefer === 'complete'));
+      const run = wanted ?? (matches.at(-1) as RunFolder);
+      const kind = wanted === undefined ? '' : prefer === 'complete' ? ' complete' : ' unfinished';
+      tell(`${which} fits ${matches.length} runs; this is the newest${kind} one, ${run.name}`);
+      return run;
     }
   }
   return openRunFolder(which);
+}
+
+export interface ResolveOptions {
+  prefer?: 'complete' | 'unfinished';
+  /** Takes a line for the user. */
+  tell?: (line: string) => void;
 }
 
 export interface ResolvedModel {
@@ -206,9 +219,10 @@ export function resolveModel(which?: string, root: string = RUNS): ResolvedModel
       notes: [],
     };
   }
+  const told: string[] = [];
   let run: RunFolder;
   try {
-    run = resolveRun(which, root);
+    run = resolveRun(which, root, { tell: (line) => told.push(line) });
   } catch (error) {
     if (!(error instanceof UserError) || !existsSync(which)) throw error;
     throw new UserError(
@@ -224,7 +238,7 @@ export function resolveModel(which?: string, root: string = RUNS): ResolvedModel
       `${run.root} has no model and no usable checkpoint yet; "reckoner train --resume ${run.root}" goes on with it`,
       'model',
     );
-  return found;
+  return { ...found, notes: [...told, ...found.notes] };
 }
 
 function modelOf(run: RunFolder): ResolvedModel | null {

@@ -112,7 +112,10 @@ export function billCommand(): Command {
 
 async function billOfRuns(names: readonly string[], options: Options): Promise<Bill> {
   const wanted = names.length === 0 ? [undefined] : names;
-  const folders = [...new Set(wanted.map((name) => resolve(resolveRun(name, options.runs).root)))];
+  const tell = (line: string): void => note(`note: ${line}`);
+  const folders = [
+    ...new Set(wanted.map((name) => resolve(resolveRun(name, options.runs, { tell }).root))),
+  ];
   const book =
     options.prices === undefined ? priceBookOfRun(folders[0]) : loadPriceBook(options.prices);
   const runs = [];

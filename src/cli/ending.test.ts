@@ -10,7 +10,7 @@ const evaluation = (stage: string, pass1: number, attempt = 0): RunEvent => ({
   stage,
   task: 'sums',
   label: stage,
-  results: { pass1, pass1Half95: 0.012, greedy: 0.978, length: 12.64, problems: 1000 },
+  results: { pass1, greedy: 0.978, length: 12.64, problems: 1000 },
 });
 const sample = (stage: string, prompt: string, correct: boolean, tokens = 9) => ({
   stage,
@@ -38,8 +38,8 @@ describe('the ending of a run', () => {
     expect(
       evaluationLines(evaluationsOf([evaluation('before', 0.4805), evaluation('after', 0.962)])),
     ).toEqual([
-      'before  48.0% ± 1.2 sampled,  97.8% greedy, 12.6 tokens; 1000 unseen problems',
-      'after   96.2% ± 1.2 sampled,  97.8% greedy, 12.6 tokens; 1000 unseen problems',
+      'before  48.0% (95%: 45.0–51.1%) sampled,  97.8% greedy, 12.6 tokens; 1000 unseen problems',
+      'after   96.2% (95%: 94.8–97.2%) sampled,  97.8% greedy, 12.6 tokens; 1000 unseen problems',
     ]);
   });
 

@@ -5,6 +5,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { accuracyInterval } from '../base/intervals.js';
+import { formatShareRange } from '../base/text/index.js';
 import { RUNS, type RunFolder } from '../checkpoints/run-folder.js';
 import type { RunEvent, StopReason } from '../usage/events.js';
 import { PLAIN, type Style } from './output.js';
@@ -60,10 +62,13 @@ export function evaluationLines(evaluations: readonly Evaluated[], style: Style 
   const percent = (x: number): string => `${(100 * x).toFixed(1)}%`.padStart(6);
   const width = Math.max(0, ...evaluations.map(({ stage }) => stage.length));
   return evaluations.map(({ stage, results }) => {
-    const { pass1, pass1Half95, greedy, length, problems } = results;
+    const { pass1, greedy, length, problems } = results;
+    const interval = accuracyInterval(results);
+    const range =
+      interval === null ? '' : ` (95%: ${formatShareRange(interval.low, interval.high)})`;
     const decoded = greedy === undefined ? '' : `, ${percent(greedy)} greedy`;
     return (
-      `${style.bold(stage.padEnd(width))} ${percent(pass1)} ± ${(100 * pass1Half95).toFixed(1)} sampled${decoded}` +
+      `${style.bold(stage.padEnd(width))} ${percent(pass1)}${range} sampled${decoded}` +
       `, ${length.toFixed(1)} tokens; ${problems} unseen ${problems === 1 ? 'problem' : 'problems'}`
     );
   });

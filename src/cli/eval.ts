@@ -219,7 +219,7 @@ async function ofModelHere(which: string | undefined, flags: EvalFlags): Promise
       );
     }
   }
-  const { folder, notes } = resolveModel(which, flags.runs);
+  const { folder, run: source, step, notes } = resolveModel(which, flags.runs);
   for (const text of notes) note(`note: ${text}`);
   // Before the model is read: what is wrong with a task is said at once.
   if (flags.task !== undefined && !Object.hasOwn(tasks, flags.task)) chooseTask(flags.task, null);
@@ -240,7 +240,14 @@ async function ofModelHere(which: string | undefined, flags: EvalFlags): Promise
   const room = config.max_position_embeddings - longestPrompt(tokenizer, task);
   const maxTokens = flags.maxTokens ?? Math.min(DEFAULT_MAX_TOKENS, room);
   const header: TranscriptHeader = {
-    model: which ?? basename(folder),
+    // Without a name, that of the run: its model folder has the same name in every run.
+    model:
+      which ??
+      (source === null
+        ? basename(folder)
+        : step === null
+          ? source.name
+          : `${source.name}, step ${step}`),
     at: weightsHash(folder),
     task: labelOf(task, reference),
     problemsHash: problemsHash(problems),

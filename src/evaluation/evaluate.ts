@@ -209,10 +209,7 @@ export async function evaluate(
     length: sumOf('tokens') / drawn,
   };
   if (options.greedy) results.greedy = sumOf('greedy') / n;
-  // 95% interval over problems: samples of one problem are not independent.
   const rates = correct.map((c) => c / options.samples);
-  const variance = rates.reduce((sum, r) => sum + (r - results.pass1) ** 2, 0) / Math.max(1, n - 1);
-  results.pass1Half95 = 1.96 * Math.sqrt(variance / n);
   // pass@1 of each part, over the parts' own problems.
   for (const part of task.parts ?? []) {
     const own = rates.filter((_, i) => problems[i].part === part);

@@ -47,20 +47,15 @@ describe('wilsonInterval', () => {
 });
 
 describe('clusteredInterval', () => {
-  it('takes its width from the spread between problems', () => {
-    // means 0, 0.5, 1, 0.5: mean 0.5, squares 0.5, variance 0.5/3, standard error √(0.5/3/4)
-    const { mean, low, high } = clusteredInterval([0, 0.5, 1, 0.5]);
-    const half = 1.959963984540054 * Math.sqrt(0.5 / 12);
-    expect(mean).toBe(0.5);
-    expect(low).toBeCloseTo(0.5 - half, 12);
-    expect(high).toBeCloseTo(0.5 + half, 12);
+  it("is Wilson's over problems, however many samples each has", () => {
+    const values = Array.from({ length: 100 }, (_, i) => (i % 4) / 3);
+    expect(clusteredInterval(values)).toEqual(wilsonInterval(50, 100));
+    // 0 right of 20 problems: the interval is not empty.
+    const none = clusteredInterval(Array.from({ length: 20 }, () => 0));
+    expect([none.low, none.mean]).toEqual([0, 0]);
+    expect(none.high).toBeCloseTo(0.1611, 4);
+    expect(clusteredInterval([])).toMatchObject({ low: 0, high: 1 });
   });
-  it('is Wilson’s where every problem was solved every time', () => {
-    expect(clusteredInterval([1, 1, 1, 1])).toEqual(wilsonInterval(4, 4));
-    expect(clusteredInterval([0, 0])).toEqual(wilsonInterval(0, 2));
-  });
-  it('says nothing from one problem', () =>
-    expect(clusteredInterval([0.25])).toEqual({ mean: 0.25, low: 0, high: 1 }));
 });
 
 describe('majorityVote', () => {

@@ -2,20 +2,14 @@
  * @file The statistics of an evaluation: what a model's accuracy is, and how sure we are.
  *
  * Sampled accuracy averages several completions of each problem. Completions of one problem are not
- * independent draws, so the uncertainty comes from the spread between problems (clustered standard
- * errors; Miller 2024, "Adding Error Bars to Evals", arXiv:2411.00640, section 2.2), not from the
- * number of completions.
+ * independent draws, so the problems are the trials: the interval is Wilson's over problems, the
+ * same in `train`, the bill, the studio and `eval` (Miller 2024, "Adding Error Bars to Evals",
+ * arXiv:2411.00640, on clustering by problem).
  */
 
-/** Two-sided 95%. */
-export const Z_95 = 1.959963984540054;
+import { type Interval95 as Estimate, wilsonInterval, Z_95 } from '../base/intervals.js';
 
-export interface Estimate {
-  mean: number;
-  /** Lower and upper end of the 95% interval. */
-  low: number;
-  high: number;
-}
+export { type Interval95 as Estimate, wilsonInterval, Z_95 } from '../base/intervals.js';
 
 /**
  * Unbiased pass@k of one problem from n samples, c of them correct: 1 − C(n − c, k)/C(n, k), in the
@@ -32,40 +26,15 @@ export function passAtK(n: number, c: number, k: number): number {
 }
 
 /**
- * Wilson's score interval (1927) for a proportion of independent trials; never leaves [0, 1].
- * Without trials: 0 to 1.
- */
-export function wilsonInterval(successes: number, trials: number): Estimate {
-  if (trials === 0) return { mean: Number.NaN, low: 0, high: 1 };
-  const p = successes / trials;
-  const z2 = Z_95 * Z_95;
-  const centre = (p + z2 / (2 * trials)) / (1 + z2 / trials);
-  const half =
-    (Z_95 / (1 + z2 / trials)) * Math.sqrt((p * (1 - p)) / trials + z2 / (4 * trials * trials));
-  return {
-    mean: p,
-    low: Math.max(0, Math.min(p, centre - half)),
-    high: Math.min(1, Math.max(p, centre + half)),
-  };
-}
-
-/**
- * Mean over problems of a value in [0, 1] that was averaged over each problem's samples, with a
- * normal interval from the spread between problems, kept within [0, 1]. Where all problems agree on
- * 0 or on 1 the spread says nothing: Wilson's interval over problems is given instead of a width of
- * zero.
+ * Mean over problems of a value in [0, 1] that was averaged over each problem's samples, with
+ * Wilson's interval over the problems: samples of one problem are not independent.
  * @param perProblem one value a problem, for example the share of its samples that were correct
  */
 export function clusteredInterval(perProblem: readonly number[]): Estimate {
-  const n = perProblem.length;
-  if (n === 0) return { mean: Number.NaN, low: 0, high: 1 };
-  const mean = perProblem.reduce((sum, value) => sum + value, 0) / n;
-  let squares = 0;
-  for (const value of perProblem) squares += (value - mean) ** 2;
-  if (squares === 0 && (mean === 0 || mean === 1)) return wilsonInterval(mean * n, n);
-  // One problem has no spread to measure.
-  const half = n === 1 ? 1 : Z_95 * Math.sqrt(squares / (n - 1) / n);
-  return { mean, low: Math.max(0, mean - half), high: Math.min(1, mean + half) };
+  return wilsonInterval(
+    perProblem.reduce((sum, value) => sum + value, 0),
+    perProblem.length,
+  );
 }
 
 /**

@@ -135,7 +135,9 @@ export interface TrainSummary {
 
 export async function train(options: TrainOptions): Promise<TrainSummary> {
   if (options.resume === undefined) return trainNew(options);
-  const run = resolveRun(options.resume || undefined, options.runs ?? RUNS);
+  const run = resolveRun(options.resume || undefined, options.runs ?? RUNS, {
+    prefer: 'unfinished',
+  });
   const unlock = lockRun(run);
   try {
     return await resumeIn(

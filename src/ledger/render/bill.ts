@@ -291,9 +291,12 @@ function gainTable(bill: Bill): Table {
   };
 }
 
-function gainCell({ gain, gainHalf95 }: Gain): string {
-  const points = `${gain >= 0 ? '+' : ''}${(100 * gain).toFixed(1)}`;
-  return gainHalf95 === null ? points : `${points} +- ${(100 * gainHalf95).toFixed(1)}`;
+const points = (share: number): string => `${share >= 0 ? '+' : ''}${(100 * share).toFixed(1)}`;
+
+function gainCell({ gain, gain95 }: Gain): string {
+  return gain95 === null
+    ? points(gain)
+    : `${points(gain)} (${points(gain95.low)} to ${points(gain95.high)})`;
 }
 
 function workTable(bill: Bill): Table {

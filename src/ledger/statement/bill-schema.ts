@@ -106,7 +106,10 @@ const gain = z.object({
   from: point,
   to: point,
   gain: z.number().min(-1).max(1),
-  gainHalf95: z.number().min(0).nullable().describe('Half of the 95% interval of the gain.'),
+  gain95: z
+    .object({ low: z.number(), high: z.number() })
+    .nullable()
+    .describe('The 95% interval of the gain; null where the number of problems is not known.'),
   usd: both.describe('Cost between the two evaluations.'),
   usdPerCorrectAnswerGained: both
     .nullable()

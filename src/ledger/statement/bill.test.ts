@@ -56,11 +56,11 @@ function example(): BilledRun {
     peakMemoryBytes: 9e6,
   });
   log.usage(21, { ...work(25), stage: 'before', purpose: 'evaluation' });
-  log.evaluation(21, 'before', { pass1: 0.4, pass1Half95: 0.03 });
+  log.evaluation(21, 'before', { pass1: 0.4, problems: 100 });
   log.usage(21, { ...work(10), stage: 'start', purpose: 'overhead' });
   log.usage(50, { ...work(200), stage: 'grpo', tokensOut: 1000 });
   log.usage(51, { ...work(25), stage: 'after', purpose: 'evaluation' });
-  log.evaluation(51, 'after', { pass1: 0.9, pass1Half95: 0.04 });
+  log.evaluation(51, 'after', { pass1: 0.9, problems: 100 });
   log.add({ type: 'ended', step: 51, reason: 'completed' });
   return { name: 'run', events: log.events };
 }
@@ -127,7 +127,9 @@ describe('computeBill, rented', () => {
       usdPerCorrectAnswerGained: { headline: '0.00008', full: '0.000094' },
       overall: false,
     });
-    expect(bill.gains[0].gainHalf95).toBeCloseTo(0.05, 12);
+    // Wilson: 0.4 is 0.3094–0.4980, 0.9 is 0.8256–0.9448 (Newcombe 1998, method 10).
+    expect(bill.gains[0].gain95?.low).toBeCloseTo(0.5 - Math.hypot(0.9 - 0.8256, 0.498 - 0.4), 3);
+    expect(bill.gains[0].gain95?.high).toBeCloseTo(0.5 + Math.hypot(0.9448 - 0.9, 0.4 - 0.3094), 3);
   });
 
   it('says what each stage did, lost work apart', () => {
@@ -231,7 +233,7 @@ describe('gains', () => {
       null,
       '0.002',
     ]);
-    expect(gains[0].gainHalf95).toBeNull();
+    expect(gains[0].gain95).toBeNull();
   });
 
   it('none from one evaluation; none from one that was superseded', () => {

@@ -26,7 +26,7 @@ import {
 import { type BilledPlan, comparePlan, type Predicted } from './predicted.js';
 import { type StageWork, workOf } from './work.js';
 
-export const BILL_SCHEMA_VERSION = 1;
+export const BILL_SCHEMA_VERSION = 2;
 
 export type { BillLine, Column } from './lines.js';
 

@@ -12,6 +12,7 @@
  * is a price of training, paid once; what an answer costs to generate is another matter. Without a
  * gain it does not exist (null).
  */
+import { accuracyInterval, differenceInterval } from '../../base/intervals.js';
 import type { RunEvent } from '../../usage/events.js';
 import { Decimal, toUsd } from '../money.js';
 import { keptEvents } from './lineage.js';
@@ -27,10 +28,10 @@ export interface Gain {
   /** Difference of the accuracies, as a share. */
   gain: number;
   /**
-   * Half of the 95% interval of the gain where both evaluations give theirs (taken as independent:
-   * not too small).
+   * The 95% interval of the gain: Newcombe's, from Wilson's of both accuracies over their problems
+   * (taken as independent: not too small). Null where the number of problems is not known.
    */
-  gainHalf95: number | null;
+  gain95: { low: number; high: number } | null;
   usd: { headline: string; full: string };
   /** Dollars for each further correct answer per 1,000 problems. */
   usdPerCorrectAnswerGained: { headline: string; full: string } | null;
@@ -66,14 +67,15 @@ export function gainsOf(
       const cost = costBetween(from.index, to.index);
       const gain = new Decimal(to.results[metric]).minus(from.results[metric]);
       const per = (usd: Decimal): string => toUsd(usd.div(gain.times(PROBLEMS))).toFixed();
-      const halves = [from.results[`${metric}Half95`], to.results[`${metric}Half95`]];
+      const [a, b] = [from.results, to.results].map((one) => accuracyInterval(one, metric));
+      const interval = a === null || b === null ? null : differenceInterval(a, b);
       gains.push({
         task,
         metric,
         from: point(from, metric),
         to: point(to, metric),
         gain: gain.toNumber(),
-        gainHalf95: halves.every((half) => typeof half === 'number') ? Math.hypot(...halves) : null,
+        gain95: interval === null ? null : { low: interval.low, high: interval.high },
         usd: { headline: cost.headline.toFixed(), full: cost.full.toFixed() },
         usdPerCorrectAnswerGained: gain.gt(0)
           ? { headline: per(cost.headline), full: per(cost.full) }

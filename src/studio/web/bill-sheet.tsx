@@ -103,7 +103,7 @@ export function BillSheet({
               </thead>
               <tbody>
                 {bill.gains.map(
-                  ({ task, from, to, gain, gainHalf95, usdPerCorrectAnswerGained: each }) => (
+                  ({ task, from, to, gain, gain95, usdPerCorrectAnswerGained: each }) => (
                     <tr key={`${task} ${from.stage} ${to.stage}`}>
                       <th scope="row">{task}</th>
                       <td>
@@ -114,8 +114,11 @@ export function BillSheet({
                       </td>
                       <td class="num">
                         {(gain * 100).toFixed(1)}
-                        {gainHalf95 !== null && (
-                          <span class="faint"> ± {(gainHalf95 * 100).toFixed(1)}</span>
+                        {gain95 !== null && (
+                          <span class="faint">
+                            {' '}
+                            95%: {(gain95.low * 100).toFixed(1)} to {(gain95.high * 100).toFixed(1)}
+                          </span>
                         )}
                       </td>
                       <td class="num">{each === null ? '–' : usd(Number(each.headline))}</td>

@@ -103,10 +103,12 @@ export function Chart({
       ],
       series: [
         {},
-        ...series.flatMap(({ colour }) => {
+        ...series.flatMap(({ colour, curve }) => {
           const stroke = token(`--run-${colour}`);
+          // A line through one point cannot be seen.
+          const points = { show: () => curve.last.length === 1, size: 7, fill: stroke };
           return [
-            { stroke, width: 1.75, spanGaps: true, points: { show: false } },
+            { stroke, width: 1.75, spanGaps: true, points },
             { stroke: 'transparent', spanGaps: true, points: { show: false } },
             { stroke: 'transparent', spanGaps: true, points: { show: false } },
           ];
@@ -133,7 +135,7 @@ export function Chart({
                   ? ''
                   : `${series.length > 1 ? `${one.name.slice(-4)} ` : ''}${metric.show(value)}`;
               });
-              readout.textContent = `step ${compact(x)} · ${values.filter(Boolean).join(' · ')}`;
+              readout.textContent = `step ${count(x)} · ${values.filter(Boolean).join(' · ')}`;
             }
           },
         ],

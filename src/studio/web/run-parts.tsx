@@ -2,6 +2,7 @@
  * @file Parts of a run's page: its figures, its stages in time, its evaluations.
  */
 import type { RunDetail } from '../protocol.js';
+import { rangeOf, stageSeconds } from './figures.js';
 import { bytes, compact, count, duration, percent, significant, usd } from './format.js';
 import { Card, Scroll, Stat } from './ui.js';
 
@@ -46,7 +47,7 @@ export function Stats({ detail }: { detail: RunView }) {
         note={
           last?.results.pass1 === undefined
             ? 'not measured yet'
-            : `± ${percent(last.results.pass1Half95 ?? 0)}${first !== last && first?.results.pass1 !== undefined ? `, from ${percent(first.results.pass1)}` : ''}`
+            : `${rangeOf(last.results)}${first !== last && first?.results.pass1 !== undefined ? `, from ${percent(first.results.pass1)}` : ''}`
         }
       />
       <Stat
@@ -60,7 +61,7 @@ export function Stats({ detail }: { detail: RunView }) {
         note={state.peakMemoryBytes > 0 ? `${bytes(state.peakMemoryBytes)} at the peak` : ' '}
       />
       <Stat
-        name="Cost"
+        name="Cost so far, full"
         value={usd(state.usd)}
         note={
           expected === null || expected.high === 0
@@ -79,12 +80,7 @@ export function Timeline({ detail }: { detail: RunView }) {
     stages.length > 0
       ? stages
       : state.stages.map(({ id, kind, steps }) => ({ id, kind, steps, seconds: null, usd: null }));
-  // By the plan's time where there is one: what is measured changes every second, and stages would
-  // wander.
-  const weigh = all.every(({ seconds }) => seconds !== null);
-  const weights = all.map(({ seconds, steps }) =>
-    weigh && seconds !== null ? seconds.value : Math.sqrt(steps),
-  );
+  const weights = stageSeconds(all, state.stages);
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   return (
     <ol class="timeline" aria-label="Stages">
@@ -106,7 +102,9 @@ export function Timeline({ detail }: { detail: RunView }) {
           <li
             key={id}
             class={tone}
-            ref={(element) => void element?.style.setProperty('flex-grow', String(0.12 + share))}
+            ref={(element) =>
+              void element?.style.setProperty('flex-grow', String(Math.max(0.02, share)))
+            }
           >
             <span class="stage-name">
               {id} <span class="faint">{kind === id ? '' : kind}</span>
@@ -132,7 +130,7 @@ export function Evaluations({ detail }: { detail: Pick<RunDetail, 'state'> }) {
   return (
     <Card
       title="Evaluations"
-      note="On problems that training cannot have drawn; ± is the half-width of the 95% interval."
+      note="On problems that training cannot have drawn; in brackets the 95% interval (Wilson, over problems)."
       flush
     >
       <Scroll label="Table of evaluations">
@@ -168,9 +166,7 @@ export function Evaluations({ detail }: { detail: Pick<RunDetail, 'state'> }) {
                 <td>{task}</td>
                 <td class="num">
                   {results.pass1 === undefined ? '–' : percent(results.pass1)}
-                  {results.pass1Half95 !== undefined && (
-                    <span class="faint"> ± {(results.pass1Half95 * 100).toFixed(1)}</span>
-                  )}
+                  <span class="faint"> {rangeOf(results)}</span>
                 </td>
                 <td class="num">{results.greedy === undefined ? '–' : percent(results.greedy)}</td>
                 <td class="num">

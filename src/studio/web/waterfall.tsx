@@ -4,6 +4,7 @@
  */
 import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
+import { scaleOf } from './figures.js';
 import { usd } from './format.js';
 import { Icon } from './icons.js';
 import { save } from './ui.js';
@@ -31,16 +32,6 @@ const interval = ({ low, high }: WaterfallRow): string =>
   low === null || high === null || low === high ? '' : `${usd(low)} to ${usd(high)}`;
 const signed = (row: WaterfallRow): string =>
   `${row.total || row.value < 0 ? '' : '+'}${usd(row.value)}`;
-
-/**
- * Everything is drawn to one scale: up to the highest total, with room for its interval where that
- * is not much higher.
- */
-function scaleOf(rows: readonly WaterfallRow[]): number {
-  const most = Math.max(...rows.map(({ from, to }) => Math.max(from, to)));
-  const widest = Math.max(...rows.filter(({ total }) => total).map(({ high }) => high ?? 0));
-  return Math.max(most, Math.min(widest, most * 1.6)) * 1.01;
-}
 
 export function Waterfall({ rows, label }: { rows: WaterfallRow[]; label: string }) {
   const most = scaleOf(rows);

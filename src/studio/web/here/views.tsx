@@ -6,6 +6,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import type { RunStatus } from '../../protocol.js';
 import { Answer } from '../answer.js';
 import { BillSheet } from '../bill-sheet.js';
+import { hasCurves } from '../figures.js';
 import { count, inOrder, metric, significant } from '../format.js';
 import { Completion } from '../pages/rollouts.js';
 import { Evaluations, type RunView, Stats, Timeline } from '../run-parts.js';
@@ -141,9 +142,7 @@ export function Actions({ of }: { of: OpenRun }) {
 
 function Curves({ of: { state, name } }: { of: OpenRun }) {
   const asked = useSignal<string | null>(null);
-  const drawn = state.stages.filter(({ curves }) =>
-    Object.keys(curves).some((one) => one !== 'usd'),
-  );
+  const drawn = state.stages.filter(hasCurves);
   const trained =
     drawn.findLast(({ latest }) => latest.reward !== undefined) ??
     drawn.findLast(({ latest }) => latest.loss !== undefined);

@@ -2,8 +2,10 @@
  * @file Benchmarks: accuracy against dollars. What was measured here and what was published stand
  * apart, for they are different things.
  */
+import { accuracyInterval } from '../../../base/intervals.js';
 import { MODEL_SCORES } from '../../../catalog/data/scores.js';
 import { runs } from '../client.js';
+import { rangeOf } from '../figures.js';
 import { percent, usd } from '../format.js';
 import { Button, Card, csv, Later, Page, Scroll, save, Waiting } from '../ui.js';
 
@@ -12,7 +14,8 @@ interface Point {
   label: string;
   usd: number;
   accuracy: number;
-  half: number;
+  /** Of the 95% interval; null where it is not known. */
+  interval: { low: number; high: number } | null;
   colour: number;
   href?: string;
   /** Joined to the point before. */
@@ -37,7 +40,7 @@ export default function Benchmarks() {
       label: `${run.recipe} ${run.name.slice(-4)}, ${evaluation.stage}`,
       usd: evaluation.trainingUsd,
       accuracy: evaluation.results.pass1,
-      half: evaluation.results.pass1Half95 ?? 0,
+      interval: accuracyInterval(evaluation.results),
       colour,
       href: `/runs/${encodeURIComponent(run.name)}`,
       joined,
@@ -58,14 +61,25 @@ export default function Benchmarks() {
               save(
                 'benchmarks.csv',
                 csv([
-                  ['run', 'stage', 'task', 'pass1', 'half95', 'greedy', 'training_usd', 'usd'],
+                  [
+                    'run',
+                    'stage',
+                    'task',
+                    'pass1',
+                    'low95',
+                    'high95',
+                    'greedy',
+                    'training_usd',
+                    'usd',
+                  ],
                   ...measured.map(
                     ({ run, evaluation: { stage, task, results, trainingUsd, usd: all } }) => [
                       run.name,
                       stage,
                       task,
                       results.pass1,
-                      results.pass1Half95 ?? null,
+                      accuracyInterval(results)?.low ?? null,
+                      accuracyInterval(results)?.high ?? null,
                       results.greedy ?? null,
                       trainingUsd,
                       all,
@@ -126,8 +140,7 @@ export default function Benchmarks() {
                       <td>{stage}</td>
                       <td>{task}</td>
                       <td class="num">
-                        {percent(results.pass1)}{' '}
-                        <span class="faint">± {((results.pass1Half95 ?? 0) * 100).toFixed(1)}</span>
+                        {percent(results.pass1)} <span class="faint">{rangeOf(results)}</span>
                       </td>
                       <td class="num">
                         {results.greedy === undefined ? '–' : percent(results.greedy)}
@@ -170,7 +183,7 @@ const published = (
     label: row.model,
     usd: usdOf(row) as number,
     accuracy: row.score / 100,
-    half: 0,
+    interval: null,
     colour: (i % 6) + 1,
     joined: false,
   }));
@@ -302,10 +315,8 @@ function Scatter({ points, label }: { points: Point[]; label: string }) {
                   d={`M${x(before.usd)} ${y(before.accuracy)}L${x(point.usd)} ${y(point.accuracy)}`}
                 />
               )}
-              {point.half > 0 && (
-                <path
-                  d={`M${x(point.usd)} ${y(Math.min(1, point.accuracy + point.half))}V${y(Math.max(0, point.accuracy - point.half))}`}
-                />
+              {point.interval !== null && (
+                <path d={`M${x(point.usd)} ${y(point.interval.high)}V${y(point.interval.low)}`} />
               )}
               <circle cx={x(point.usd)} cy={y(point.accuracy)} r={4.5} />
               <title>{`${point.label}: ${percent(point.accuracy)} at ${usd(point.usd)}`}</title>

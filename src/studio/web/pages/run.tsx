@@ -8,6 +8,7 @@ import type { RunDetail } from '../../protocol.js';
 import type { StageState } from '../../run-state.js';
 import { Chart, type Series } from '../chart.js';
 import { type FollowedRun, followRun, get, post, runs } from '../client.js';
+import { hasCurves } from '../figures.js';
 import { count, inOrder, metric, percent, when } from '../format.js';
 import { path, query, setQuery } from '../router.js';
 import { Evaluations, Stats, Timeline } from '../run-parts.js';
@@ -133,11 +134,8 @@ export default function Run({ name: route }: { name: string }) {
 
 function Curves({ detail, version, name }: { detail: RunDetail; version: number; name: string }) {
   const { state } = detail;
-  const drawn = state.stages.filter(({ curves }) =>
-    Object.keys(curves).some((metricName) => metricName !== 'usd'),
-  );
+  const drawn = state.stages.filter(hasCurves);
   const asked = query.value.get('stage');
-  // Evaluations have a page of their own, so training is what is drawn unless asked otherwise.
   const trained =
     drawn.findLast(({ latest }) => latest.reward !== undefined) ??
     drawn.findLast(({ latest }) => latest.loss !== undefined);
