@@ -40,6 +40,12 @@ describe('the transcript', () => {
       expect(written('<think>1<2</think>a<b', size)).toBe('│ 1<2\na<b\n');
   });
 
+  it('shows what a model writes as text, and never as commands to the terminal', () => {
+    const text = '<think>\x1b[2J\r\na\rb\x9bm</think><answer>\x1b]8;;x\x07\u202e</answer>';
+    for (const size of [1, 3, 100])
+      expect(written(text, size)).toBe('│ ␛[2J\n│ a␍b\ufffdm\n␛]8;;x␇\ufffd\n');
+  });
+
   it('dims the thinking and makes the answer bold', () => {
     const style = styleFor({}, { FORCE_COLOR: '1' });
     expect(written('<think>a</think><answer>b</answer>', 100, style)).toBe(

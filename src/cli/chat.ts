@@ -9,7 +9,7 @@
 import { createInterface } from 'node:readline';
 import { Command } from 'commander';
 import { UserError } from '../base/errors.js';
-import { formatUsd } from '../base/text/index.js';
+import { formatUsd, printable, printableLine } from '../base/text/index.js';
 import { RUNS, resolveModel } from '../checkpoints/run-folder.js';
 import { type Completion, createSampler } from '../inference/index.js';
 import { type OpenModel, openModel, taskOf } from '../inference/open.js';
@@ -21,6 +21,7 @@ import {
   integerOption,
   note,
   numberOption,
+  print,
   printDocument,
   type Style,
   styleFor,
@@ -81,7 +82,7 @@ export function createTranscript(write: (text: string) => void, style: Style): T
     if (text === '') return;
     const paint = { thinking: style.dim, answer: style.bold, text: (plain: string) => plain }[part];
     const indent = part === 'thinking' ? style.dim('│ ') : '';
-    const lines = text.split('\n');
+    const lines = printable(text).split('\n');
     lines.forEach((line, i) => {
       if (i > 0) {
         write('\n');
@@ -99,7 +100,9 @@ export function createTranscript(write: (text: string) => void, style: Style): T
     atLineStart = true;
   };
   return {
-    show(text) {
+    show(written) {
+      // A carriage return may still turn out to be the first half of a line end.
+      const text = written.replace(/\r$/, '');
       while (shown < text.length) {
         const open = text.indexOf('<', shown);
         if (open > shown || open < 0) {
@@ -315,7 +318,7 @@ async function converse(opened: OpenModel, name: string, flags: ChatFlags): Prom
       task === null
         ? ''
         : `; a prompt is like ${exampleOf(task)}, and an empty line asks an unseen problem`;
-    process.stdout.write(`${style.bold(name)}${style.dim(`${hint}. Ctrl-D ends.`)}\n`);
+    print(`${style.bold(printableLine(name))}${style.dim(`${printable(hint)}. Ctrl-D ends.`)}`);
     lines.prompt();
   }
   let turn = 0;
@@ -347,7 +350,7 @@ async function turnOf(
   turn: number,
   style: Style,
 ): Promise<void> {
-  if (problem !== null) process.stdout.write(`${style.cyan(prompt)}\n`);
+  if (problem !== null) print(style.cyan(printable(prompt)));
   const transcript = createTranscript((text) => process.stdout.write(text), style);
   const { completion, seconds, usd } = await answer(opened, prompt, flags, turn, transcript.show);
   transcript.end();

@@ -14,7 +14,7 @@ import type { Progress } from '../evaluation/run.js';
 import type { Estimate } from '../evaluation/statistics.js';
 import type { Transcript, TranscriptHeader } from '../evaluation/transcripts.js';
 import type { EvalDocument } from './documents.js';
-import type { Style } from './output.js';
+import { forTerminal, type Style } from './output.js';
 
 const BAR = 24;
 
@@ -52,6 +52,7 @@ export function createEvalProgress(
   { pricing }: TranscriptHeader,
 ): Progress & { say(line: string): void; done(): void } {
   const live = stream.isTTY === true;
+  const safe = (line: string): string => forTerminal(line, stream);
   const start = performance.now();
   let lastAt = start;
   let first: number | null = null;
@@ -61,11 +62,11 @@ export function createEvalProgress(
       const now = performance.now();
       if (now - lastAt < (live ? 100 : 5000)) return;
       lastAt = now;
-      const text = progressLine(transcripts, total, pricing, (now - start) / 1000, first);
+      const text = safe(progressLine(transcripts, total, pricing, (now - start) / 1000, first));
       stream.write(live ? `\r\x1b[K${text.slice(0, (stream.columns ?? 80) - 1)}` : `${text}\n`);
     },
     say(line) {
-      stream.write(live ? `\r\x1b[K${line}\n` : `${line}\n`);
+      stream.write(live ? `\r\x1b[K${safe(line)}\n` : `${safe(line)}\n`);
     },
     done() {
       if (live) stream.write('\r\x1b[K');

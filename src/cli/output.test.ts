@@ -1,7 +1,14 @@
 import { InvalidArgumentError } from 'commander';
 import { describe, expect, it } from 'vitest';
 import { type ErrorCode, UserError } from '../base/errors.js';
-import { failureOf, integerOption, numberOption, stripStyle, styleFor } from './output.js';
+import {
+  failureOf,
+  forTerminal,
+  integerOption,
+  numberOption,
+  stripStyle,
+  styleFor,
+} from './output.js';
 
 describe('failureOf', () => {
   it.each<[ErrorCode, number]>([
@@ -70,5 +77,19 @@ describe('styles', () => {
     expect(styleFor({ isTTY: true }, { TERM: 'dumb' }).bold('x')).toBe('x');
     expect(styleFor({}, { FORCE_COLOR: '1' }).red('x')).toBe('\x1b[31mx\x1b[39m');
     expect(stripStyle(styleFor({}, { FORCE_COLOR: '1' }).red('x'))).toBe('x');
+  });
+});
+
+describe('text from others', () => {
+  const name = '\x1b[31mred\x1b]0;title\x07';
+  it('keeps no escape sequence where there are no styles', () => {
+    expect(forTerminal(`\x1b[1m${name}\x1b[22m`, { isTTY: false })).not.toContain('\x1b');
+  });
+  it('leaves our own styles alone where there are', () => {
+    const shown = forTerminal(`${styleFor({ isTTY: true }, {}).bold('x')}\x1b[8m\x1b[2J`, {
+      isTTY: true,
+    });
+    if (shown.includes('\x1b')) expect(shown).toBe('\x1b[1mx\x1b[22m␛[8m␛[2J');
+    else expect(shown).toBe('␛[1mx␛[22m␛[8m␛[2J');
   });
 });

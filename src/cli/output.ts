@@ -11,6 +11,7 @@
  */
 import { type Command, InvalidArgumentError } from 'commander';
 import { UserError } from '../base/errors.js';
+import { printable } from '../base/text/index.js';
 
 export const EXIT = { success: 0, failure: 1, usage: 2, interrupted: 130 } as const;
 
@@ -41,6 +42,7 @@ const styleWith = (on: boolean): Style =>
   ) as Style;
 
 export const PLAIN: Style = styleWith(false);
+const STYLED: Style = styleWith(true);
 
 /**
  * Styles for a stream: on for a terminal, unless NO_COLOR, `--no-color` or TERM=dumb says
@@ -49,13 +51,29 @@ export const PLAIN: Style = styleWith(false);
 export function styleFor(stream: { isTTY?: boolean }, env: NodeJS.ProcessEnv = process.env): Style {
   if (env.NO_COLOR !== undefined && env.NO_COLOR !== '') return PLAIN;
   const forced = env.FORCE_COLOR !== undefined && env.FORCE_COLOR !== '' && env.FORCE_COLOR !== '0';
-  return styleWith(forced || (stream.isTTY === true && env.TERM !== 'dumb'));
+  return forced || (stream.isTTY === true && env.TERM !== 'dumb') ? STYLED : PLAIN;
 }
 
 /** Text without terminal styles. */
 export function stripStyle(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences start with a control character
   return text.replace(/\x1b\[[0-9;?]*[A-Za-z]/g, '');
+}
+
+/** The styles of ours; a text that holds no other escape sequence may pass to a terminal. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences start with a control character
+const OWN_STYLES = /(\x1b\[(?:1|2|22|3[1-6]|39)m)/;
+
+/**
+ * Text for a stream: our own styles pass where the stream has styles, and no other control
+ * character does, wherever a text came from. Documents (`--json`) and files keep the exact text.
+ */
+export function forTerminal(text: string, stream: { isTTY?: boolean }): string {
+  if (styleFor(stream) === PLAIN) return printable(text);
+  return text
+    .split(OWN_STYLES)
+    .map((part, i) => (i % 2 === 1 ? part : printable(part)))
+    .join('');
 }
 
 // ── printing ─────────────────────────────────────────────────────────────────────────────────────
@@ -69,12 +87,12 @@ export function printDocument(document: unknown): void {
 
 /** Results for people, on stdout. */
 export function print(text: string): void {
-  process.stdout.write(`${text}\n`);
+  process.stdout.write(`${forTerminal(text, process.stdout)}\n`);
 }
 
 /** Anything that is not the result, on stderr. */
 export function note(text: string): void {
-  process.stderr.write(`${text}\n`);
+  process.stderr.write(`${forTerminal(text, process.stderr)}\n`);
 }
 
 // ── options ──────────────────────────────────────────────────────────────────────────────────────

@@ -16,7 +16,7 @@ import {
   formatUsd,
 } from '../base/text/index.js';
 import type { RunEvent } from '../usage/events.js';
-import { PLAIN, type Style, stripStyle, styleFor } from './output.js';
+import { forTerminal, PLAIN, type Style, stripStyle, styleFor } from './output.js';
 import { sparkline } from './sparkline.js';
 
 export interface ProgressStage {
@@ -389,6 +389,7 @@ export function createProgress(options: ProgressOptions): Progress {
   const now = options.now ?? Date.now;
   const live = stream.isTTY === true && process.env.TERM !== 'dumb';
   const style = styleFor(stream);
+  const safe = (line: string): string => forTerminal(line, stream);
   const state = initialState(title, stages, now());
   let drawnLines = 0;
   // The first plain line waits; the block on a terminal does not.
@@ -399,7 +400,8 @@ export function createProgress(options: ProgressOptions): Progress {
   /** Draws the block again, `kept` above it. One write, so that it does not flicker. */
   function draw(kept?: string): void {
     const lines = renderProgress(state, stream.columns ?? 80, style);
-    stream.write(`${erase()}${kept === undefined ? '' : `${kept}\n`}${lines.join('\n')}\n`);
+    const above = kept === undefined ? '' : `${safe(kept)}\n`;
+    stream.write(`${erase()}${above}${safe(lines.join('\n'))}\n`);
     drawnLines = lines.length;
     drawnAt = state.now;
   }
@@ -408,7 +410,7 @@ export function createProgress(options: ProgressOptions): Progress {
     if (live) {
       if (state.now - drawnAt >= REDRAW_MS) draw();
     } else if (state.now - drawnAt >= PLAIN_LINE_MS) {
-      stream.write(`${renderPlain(state)}\n`);
+      stream.write(`${safe(renderPlain(state))}\n`);
       drawnAt = state.now;
     }
   }
@@ -422,12 +424,14 @@ export function createProgress(options: ProgressOptions): Progress {
       const kept = reduceEvent(state, event, style);
       if (kept !== null) {
         if (live) draw(kept);
-        else stream.write(`${kept}\n`);
+        else stream.write(`${safe(kept)}\n`);
       } else if (event.type === 'stage-started') {
         if (live) draw();
         else
           stream.write(
-            `[${event.stage}] ${event.kind}, ${steps(event.steps)}, stage ${state.current + 1} of ${state.stages.length}\n`,
+            safe(
+              `[${event.stage}] ${event.kind}, ${steps(event.steps)}, stage ${state.current + 1} of ${state.stages.length}\n`,
+            ),
           );
         drawnAt = state.now;
       } else {
@@ -445,7 +449,7 @@ export function createProgress(options: ProgressOptions): Progress {
       }));
       state.now = now();
       if (live) draw(line);
-      else stream.write(`${line}\n`);
+      else stream.write(`${safe(line)}\n`);
     },
     stopping() {
       if (finished) return;

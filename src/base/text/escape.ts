@@ -4,6 +4,26 @@
  * link or a formula of its own.
  */
 
+/** What moves, hides or reorders text on a terminal, and no character that is written with. */
+const CONTROLS =
+  /[^\P{Cc}\n\t]|[\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]|\p{Cs}/gu;
+
+/**
+ * Text for a terminal: no escape sequence, cursor movement, hyperlink (OSC 8) or reordering (bidi
+ * overrides) of its own. Line feeds and tabs stay; a control character shows as its picture (␛),
+ * what has none as �. Joiners stay, since emoji and scripts are written with them.
+ */
+export function printable(text: string): string {
+  return text.replaceAll('\r\n', '\n').replace(CONTROLS, (character) => {
+    const code = character.codePointAt(0) as number;
+    if (code < 0x20) return String.fromCodePoint(0x2400 + code);
+    return code === 0x7f ? '\u2421' : '\ufffd';
+  });
+}
+
+/** The same on one line: a name, a reason, a cell of a table. */
+export const printableLine = (text: string): string => printable(text).replace(/[\n\t]+/g, ' ');
+
 /** One line of printable ASCII: typographic marks get their plain form, all else becomes `?`. */
 export function ascii(text: string): string {
   return text

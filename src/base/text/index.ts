@@ -1,7 +1,7 @@
 /**
  * @file Text for people: tables, word wrap, numbers with units, and text from others made safe.
  */
-export { ascii, csvCell, html, markdown } from './escape.js';
+export { ascii, csvCell, html, markdown, printable, printableLine } from './escape.js';
 export {
   formatAbout,
   formatBytes,

@@ -19,6 +19,8 @@ import {
   html,
   markdown,
   markdownTable,
+  printable,
+  printableLine,
   tableLines,
   tableText,
   wrap,
@@ -170,4 +172,23 @@ it('makes text from others safe for where it is printed', () => {
     '"a,""b"""',
     '‹img src=x›',
   ]);
+});
+
+it('lets nothing reach a terminal that is more than text', () => {
+  const hostile: [string, string][] = [
+    ['\x1b[2J\x1b[31mred', '␛[2J␛[31mred'],
+    [
+      '\x1b]8;;https://evil.example\x07link\x1b]8;;\x1b\\',
+      '␛]8;;https://evil.example␇link␛]8;;␛\\',
+    ],
+    ['\x9b31m \x9d8;;x\x9c \x85', '\ufffd31m \ufffd8;;x\ufffd \ufffd'],
+    ['safe\rfake', 'safe␍fake'],
+    ['a\b\b\x7f', 'a␈␈␡'],
+    ['user\u202egnp.exe \u2066x\u2069 \u200f', 'user\ufffdgnp.exe \ufffdx\ufffd \ufffd'],
+    ['\u{e0041}\u{e007f}\ufeff', '\ufffd\ufffd\ufffd'],
+    ['\ud800', '\ufffd'],
+    ['line\r\nline\tédé 日本 👩‍👩‍👧 ﷺ', 'line\nline\tédé 日本 👩‍👩‍👧 ﷺ'],
+  ];
+  for (const [text, shown] of hostile) expect(printable(text)).toBe(shown);
+  expect(printableLine('a\n\tb\x1b')).toBe('a b␛');
 });
