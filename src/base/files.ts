@@ -30,7 +30,7 @@ import { threadId } from 'node:worker_threads';
 import { UserError } from './errors.js';
 import { faultPoint, faultsActive } from './faults.js';
 import { isDeeper, jsonErrorPlace, MAX_JSON_DEPTH } from './json.js';
-import { MAX_JSON_BYTES, readRegularText } from './regular.js';
+import { MAX_JSON_BYTES, openRegular, readRegularText } from './regular.js';
 
 /** What was written. */
 export interface Written {
@@ -345,11 +345,11 @@ export function removeFolderAtomic(path: string): void {
   }
 }
 
-/** SHA-256 of a file, hexadecimal, read in pieces of 1 MiB. */
+/** SHA-256 of a regular file, hexadecimal, read in pieces of 1 MiB. @throws UserError (data) */
 export function sha256File(path: string): Written {
   const hash = createHash('sha256');
   const buffer = Buffer.allocUnsafe(HASH_CHUNK_BYTES);
-  const handle = openSync(path, 'r');
+  const { handle } = openRegular(path);
   let bytes = 0;
   try {
     for (;;) {

@@ -2,10 +2,23 @@
  * @file One writer at a time: a lock is a file that names the process which holds it, and is taken
  * over when that process is gone.
  */
-import { linkSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  linkSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { hostname } from 'node:os';
 import { UserError } from './errors.js';
 import { diskError, isAlive } from './files.js';
+import { readRegularText } from './regular.js';
 
 interface Lock {
   pid: number;
@@ -54,14 +67,44 @@ function isStale(lock: Lock | null): boolean {
   return now !== '' && lock.started !== '' && now !== lock.started;
 }
 
+/** A lock may have come with a stranger's folder. @throws UserError (data) */
+const readLock = (path: string): string => readRegularText(path, 'lock', MAX_LOCK_BYTES, false);
+const MAX_LOCK_BYTES = 4096;
+
 /** The process on this machine that holds a lock; null when there is none. */
 export function holderOfLock(path: string): number | null {
   try {
-    const lock = parseLock(readFileSync(path, 'utf8'));
+    const lock = parseLock(readLock(path));
     return isStale(lock) ? null : (lock?.pid ?? null);
   } catch {
     return null;
   }
+}
+
+/**
+ * The process on this machine that holds a lock, where it is proved that it took it, so that it may
+ * be signalled; null otherwise. A lock is text that anybody can write: it must name the start of
+ * the process, which must have this very file open. Linux shows both; elsewhere nothing is proved.
+ */
+export function provenHolderOfLock(path: string): number | null {
+  try {
+    const lock = parseLock(readLock(path));
+    if (lock === null || lock.host !== hostname() || isStale(lock)) return null;
+    const { pid, started } = lock;
+    if (pid === process.pid || started === '' || started !== startedAt(pid)) return null;
+    return hasOpen(pid, path) ? pid : null;
+  } catch {
+    return null;
+  }
+}
+
+function hasOpen(pid: number, path: string): boolean {
+  const { dev, ino } = statSync(path);
+  const folder = `/proc/${pid}/fd`;
+  return readdirSync(folder).some((name) => {
+    const open = statSync(`${folder}/${name}`, { throwIfNoEntry: false });
+    return open?.dev === dev && open.ino === ino;
+  });
 }
 
 /**
@@ -84,9 +127,9 @@ export function takeLock(path: string, name: string, field: string): () => void 
       if (placeLock(path, temporary, text)) break;
       let held: string;
       try {
-        held = readFileSync(path, 'utf8');
+        held = readLock(path);
       } catch (error) {
-        if ((error as { code?: string }).code === 'ENOENT' && attempt < 100) continue;
+        if (!existsSync(path) && attempt < 100) continue;
         throw error;
       }
       const lock = parseLock(held);
@@ -105,9 +148,12 @@ export function takeLock(path: string, name: string, field: string): () => void 
   } finally {
     rmSync(temporary, { force: true });
   }
+  // Kept open while it is held: others can see whose it is (`provenHolderOfLock`).
+  const handle = openSync(path, 'r');
   const release = (): void => {
     process.off('exit', release);
     try {
+      closeSync(handle);
       if (readFileSync(path, 'utf8') === text) unlinkSync(path);
     } catch {
       // Gone with its folder: nothing to give back.

@@ -8,12 +8,12 @@
  * lock whose process is gone is taken over.
  */
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
-import { basename, isAbsolute, join, resolve, sep } from 'node:path';
+import { basename, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { UserError } from '../base/errors.js';
 import { diskError, makeFolder, readJson, recoverFolder } from '../base/files.js';
-import { holderOfLock, takeLock } from '../base/lock.js';
+import { holderOfLock, provenHolderOfLock, takeLock } from '../base/lock.js';
 import { Random } from '../base/random.js';
-import { statPlain } from '../base/regular.js';
+import { fileWithin, statPlain } from '../base/regular.js';
 import { latestSnapshot } from './snapshot.js';
 
 /** Where runs are, unless the user says otherwise. */
@@ -91,7 +91,7 @@ function isRun(path: string): boolean {
 }
 
 /** The largest files of a run that are read whole; its logs are read in pieces. */
-const MAX_FILE_BYTES = 64 * 1024 * 1024;
+const MAX_FILE_BYTES = 16 * 1024 * 1024;
 
 /** A JSON file of a run. @throws UserError (data) when it is no regular file, or too large */
 export const readRunJson = (run: Pick<RunFolder, 'root'>, name: string, what = name): unknown =>
@@ -243,17 +243,23 @@ export function resolveModel(which?: string, root: string = RUNS): ResolvedModel
 
 function modelOf(run: RunFolder): ResolvedModel | null {
   recoverFolder(run.model);
+  for (const name of ['model', 'checkpoints'])
+    if (existsSync(join(run.root, name))) fileWithin(run.root, name);
   if (existsSync(join(run.model, 'config.json')))
     return { folder: run.model, kind: 'model', run, step: null, notes: [] };
   const notes: string[] = [];
   const snapshot = latestSnapshot(run.checkpoints, (_folder, message) => notes.push(message));
   if (!snapshot || !existsSync(join(snapshot.folder, 'config.json'))) return null;
+  fileWithin(run.root, relative(run.root, snapshot.folder));
   notes.push(`${run.name} has not ended; this is its checkpoint of step ${snapshot.state.step}`);
   return { folder: snapshot.folder, kind: 'snapshot', run, step: snapshot.state.step, notes };
 }
 
 /** The process on this machine that writes to the run; null when there is none. */
 export const holderOf = (run: RunFolder): number | null => holderOfLock(lockOf(run));
+
+/** The same, proved to be a training of this run: the only process that may be signalled. */
+export const provenHolderOf = (run: RunFolder): number | null => provenHolderOfLock(lockOf(run));
 
 /**
  * Takes the run for this process. @returns a function that gives it back; it is also given back

@@ -15,7 +15,7 @@
  * Bit-for-bit resumption rests on more than these numbers: backend, worker count, Node, processor.
  * `checkDrift` names what differs, for the refusal that `--allow-drift` lifts.
  */
-import { readdirSync, statSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { UserError } from '../base/errors.js';
@@ -32,6 +32,7 @@ import {
   writeFileDurably,
   writeFolderAtomic,
 } from '../base/files.js';
+import { statPlain } from '../base/regular.js';
 import { type NamedTensor, openSafetensors, type SafetensorsFile } from './safetensors.js';
 import { writeSafetensors } from './safetensors-writer.js';
 
@@ -174,9 +175,18 @@ export async function saveSnapshot(folder: string, content: SnapshotContent): Pr
   return writeFolderAtomic(folder, write, 'checkpoint');
 }
 
+const MAX_MANIFEST_BYTES = 16 * 1024 * 1024;
+/** The engine's memory ends at 4 GiB. */
+const MAX_FILE_BYTES = 8 * 1024 ** 3;
+
 function readManifest(folder: string): Manifest {
   const path = join(folder, MANIFEST);
-  const manifest = readJson(path, 'snapshot') as Partial<Manifest> | null;
+  const manifest = readJson(
+    path,
+    'snapshot',
+    MAX_MANIFEST_BYTES,
+    false,
+  ) as Partial<Manifest> | null;
   const refuse = (why: string): never => {
     throw new UserError('data', `snapshot ${folder} cannot be used: ${why}`, path);
   };
@@ -219,12 +229,13 @@ export function loadSnapshot(folder: string): Snapshot {
       join(folder, name),
     );
   };
-  let bytes = statSync(join(folder, MANIFEST)).size;
+  let bytes = statPlain(join(folder, MANIFEST))?.size ?? 0;
   for (const [name, expected] of Object.entries(manifest.files)) {
     if (!FILE_NAME.test(name)) refuse(name, 'is not a usable file name');
     const path = join(folder, name);
-    const size = statSync(path, { throwIfNoEntry: false })?.size;
-    if (size === undefined) refuse(name, 'is missing');
+    const size = statPlain(path)?.size;
+    if (size === undefined) return refuse(name, 'is missing, or is no regular file');
+    if (size > MAX_FILE_BYTES) refuse(name, `has ${size} bytes, more than a run can have written`);
     if (size !== expected.bytes)
       refuse(name, `has ${size} bytes instead of ${expected.bytes}: it was truncated or altered`);
     let actual: Written;

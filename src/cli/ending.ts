@@ -3,9 +3,9 @@
  * its own words, and where to go from here. A pure function of what is in the run folder, so that
  * the README's transcript is made by the same code.
  */
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { accuracyInterval } from '../base/intervals.js';
+import { MAX_TEXT_BYTES, readRegular } from '../base/regular.js';
 import { formatShareRange } from '../base/text/index.js';
 import { RUNS, type RunFolder } from '../checkpoints/run-folder.js';
 import type { RunEvent, StopReason } from '../usage/events.js';
@@ -42,7 +42,7 @@ export function evaluationsOf(events: readonly RunEvent[]): Evaluated[] {
 export function readSamples(file: string): Sample[] {
   let text: string;
   try {
-    text = readFileSync(file, 'utf8');
+    text = readRegular(file, 'samples', MAX_TEXT_BYTES, false).toString('utf8');
   } catch {
     return [];
   }

@@ -6,6 +6,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../base/errors.js';
 import { hashOf, sha256File } from '../base/files.js';
+import { fileWithin } from '../base/regular.js';
 import { evaluationProblems } from '../tasks/dataset.js';
 import type { Problem, Task } from '../tasks/task.js';
 import { askQuestions } from './ask.js';
@@ -34,7 +35,7 @@ export const problemsHash = (problems: readonly Problem[]): string =>
 /** A hash of the weights in a folder: two models of one name have each their own transcripts. */
 export function weightsHash(folder: string): string {
   const names = readdirSync(folder).filter((name) => /\.(safetensors|gguf)$/.test(name));
-  return hashOf(names.sort().map((name) => [name, sha256File(join(folder, name)).sha256]));
+  return hashOf(names.sort().map((name) => [name, sha256File(fileWithin(folder, name)).sha256]));
 }
 
 /** Where transcripts are kept unless the user says otherwise. */

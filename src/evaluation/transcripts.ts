@@ -7,11 +7,12 @@
  * line says what the call says; half a last line, left by a kill, is cut. One process at a time
  * writes: it holds a lock beside the file, which is taken over when that process is gone.
  */
-import { closeSync, existsSync, openSync, readFileSync, truncateSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, openSync, truncateSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { UserError } from '../base/errors.js';
 import { canonicalJson, diskError, makeFolder } from '../base/files.js';
 import { takeLock } from '../base/lock.js';
+import { MAX_TEXT_BYTES, readRegular } from '../base/regular.js';
 import type { Pricing } from './price.js';
 
 export const TRANSCRIPTS_VERSION = 1;
@@ -110,7 +111,7 @@ function parseLine(text: string, where: string): Record<string, unknown> {
 }
 
 function readContent(file: string): Content | null {
-  const bytes = readFileSync(file);
+  const bytes = readRegular(file, 'transcripts', MAX_TEXT_BYTES);
   // A line counts once its end is there.
   const wholeBytes = bytes.lastIndexOf(10) + 1;
   if (wholeBytes === 0) {

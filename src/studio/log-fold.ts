@@ -3,6 +3,7 @@
  * written is left for the next time; what is no event is counted and passed over.
  */
 import { readSync } from 'node:fs';
+import { MAX_LINE_BYTES } from '../base/regular.js';
 import { type CostRates, usdOf } from '../ledger/book/cost-rates.js';
 import { problemOf } from '../usage/validate.js';
 import { addEvent, createRunState, type PricedEvent, type RunState } from './run-state.js';
@@ -34,14 +35,14 @@ export function foldNext(handle: number, fold: Fold, rates: CostRates): PricedEv
 
 /**
  * Bytes from `offset` up to the last newline within `most`; null when no whole line is there. A
- * longer line widens the slice.
+ * longer line widens the slice, up to a limit: what comes after it is not read.
  */
 function readWhole(handle: number, offset: number, most: number): Buffer | null {
   const bytes = Buffer.allocUnsafe(most);
   const length = readSync(handle, bytes, 0, most, offset);
   const end = length === 0 ? -1 : bytes.lastIndexOf(NEWLINE, length - 1);
   if (end >= 0) return bytes.subarray(0, end + 1);
-  return length === most ? readWhole(handle, offset, most * 2) : null;
+  return length === most && most < MAX_LINE_BYTES ? readWhole(handle, offset, most * 2) : null;
 }
 
 /** Events of whole lines, each usage with its price. */

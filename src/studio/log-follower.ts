@@ -6,7 +6,8 @@
  * hear `reset`. A log too long to read at once is shown from a sample of it first (log-sample.ts),
  * while a thread reads the whole (log-thread.ts).
  */
-import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, readSync } from 'node:fs';
+import { openRegular, statPlain } from '../base/regular.js';
 import { costRates, type PriceBook } from '../ledger/index.js';
 import { ownTurn } from './background.js';
 import { createFold, foldNext, NEWLINE, parseLines } from './log-fold.js';
@@ -71,23 +72,22 @@ export function followLog(file: string, prices: PriceBook): LogFollower {
 
   /** Looks at the file. @returns whether there is something new in it */
   function look(): boolean {
-    try {
-      const stat = statSync(file);
-      if (stat.size < fold.offset || (inode !== 0 && stat.ino !== inode)) {
-        fold = createFold();
-        tell({ kind: 'reset' });
-      }
-      inode = stat.ino;
-      size = stat.size;
-      return size > fold.offset;
-    } catch {
-      // Deleted, or not there yet.
+    const stat = statPlain(file);
+    if (stat === null) {
+      // Deleted, or not there yet, or nothing that can be read.
       if (inode !== 0) {
         [inode, size, fold] = [0, 0, createFold()];
         tell({ kind: 'gone' });
       }
       return false;
     }
+    if (stat.size < fold.offset || (inode !== 0 && stat.ino !== inode)) {
+      fold = createFold();
+      tell({ kind: 'reset' });
+    }
+    inode = stat.ino;
+    size = stat.size;
+    return size > fold.offset;
   }
 
   /** @returns false when another log has taken its place meanwhile: the next look begins anew */
@@ -99,7 +99,8 @@ export function followLog(file: string, prices: PriceBook): LogFollower {
       read = offset;
     });
     const now = fstatSync(handle);
-    if (now.ino !== statSync(file).ino || (whole !== null && now.size < whole.offset)) return false;
+    if (now.ino !== statPlain(file)?.ino || (whole !== null && now.size < whole.offset))
+      return false;
     // A thread that could not do its work leaves it to the slices.
     if (whole !== null) fold = whole;
     return true;
@@ -107,7 +108,7 @@ export function followLog(file: string, prices: PriceBook): LogFollower {
 
   async function readNew(): Promise<void> {
     if (!look()) return;
-    const handle = openSync(file, 'r');
+    const { handle } = openRegular(file, 'the event log', false);
     const first = fold.offset === 0;
     const long = size - fold.offset > LONG_BYTES;
     try {
@@ -164,7 +165,7 @@ export function followLog(file: string, prices: PriceBook): LogFollower {
       if (from < 0 || from > offset || preview !== null) return null;
       if (from === offset) return [];
       if (offset - from > MISSED_BYTES) return null;
-      const handle = openSync(file, 'r');
+      const { handle } = openRegular(file, 'the event log', false);
       try {
         const bytes = Buffer.alloc(offset - from);
         readSync(handle, bytes, 0, bytes.length, from);

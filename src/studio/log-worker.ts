@@ -1,8 +1,9 @@
 /**
  * @file The thread that reads a long log (log-thread.ts).
  */
-import { closeSync, openSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
+import { openRegular } from '../base/regular.js';
 import { stepBack } from './background.js';
 import { foldNext } from './log-fold.js';
 import type { ReadingJob, ReadingMessage } from './log-thread.js';
@@ -14,7 +15,7 @@ stepBack();
 
 const { file, size, fold, rates } = workerData as ReadingJob;
 const send = (message: ReadingMessage): void => parentPort?.postMessage(message);
-const handle = openSync(file, 'r');
+const { handle } = openRegular(file, 'the event log', false);
 try {
   let told = fold.offset;
   while (fold.offset < size && foldNext(handle, fold, rates) !== null) {

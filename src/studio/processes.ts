@@ -2,9 +2,9 @@
  * @file Starts, stops and resumes runs: each is a `reckoner train` of its own, so that it outlives
  * the page and the server.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { UserError } from '../base/errors.js';
-import { holderOf, type RunFolder } from '../checkpoints/run-folder.js';
+import { holderOf, provenHolderOf, type RunFolder } from '../checkpoints/run-folder.js';
 import { loadRecipe, trainableRecipes } from '../recipe/index.js';
 
 export interface StartRequest {
@@ -36,6 +36,9 @@ export function createProcesses(
   command: readonly string[],
   onFailure: (run: string, message: string) => void,
 ): Processes {
+  /** Those that were started here and have not ended, by the name of their run. */
+  const children = new Map<string, ChildProcess>();
+
   function launch(args: readonly string[]): Started {
     const [program, ...before] = command;
     // A group of its own: Ctrl-C on the server does not reach it.
@@ -52,10 +55,13 @@ export function createProcesses(
         if (name !== null) return;
         // `r1-mini → runs/2026-11-23-r1-mini-7f3a`
         name = /→ (?:.*[/\\])?([^/\\\s,]+)/.exec(errors)?.[1] ?? null;
-        if (name !== null) resolve(name);
+        if (name === null) return;
+        children.set(name, child);
+        resolve(name);
       });
       child.on('error', (error) => reject(error));
       child.on('exit', (code) => {
+        if (name !== null && children.get(name) === child) children.delete(name);
         const said = /^error: (.*)$/m.exec(errors)?.[1];
         const message = said ?? errors.trim().split('\n').at(-1) ?? '';
         if (name === null)
@@ -97,8 +103,14 @@ export function createProcesses(
       return launch(['--resume', run.root]);
     },
     stop(run) {
-      const pid = holderOf(run);
-      if (pid === null) throw new UserError('state', `${run.name} is not running`, 'run');
+      if (holderOf(run) === null) throw new UserError('state', `${run.name} is not running`, 'run');
+      // One that was started here is known.
+      if (children.get(run.name)?.kill('SIGINT')) return;
+      const pid = provenHolderOf(run);
+      if (pid === null) {
+        const message = `${run.name} is locked by a process that is not known to train it; stop it where it was started`;
+        throw new UserError('state', message, 'run');
+      }
       process.kill(pid, 'SIGINT');
     },
   };

@@ -2,7 +2,8 @@
  * @file `samples.jsonl`, by step: where in the file the rollouts of a step lie, so that a slider
  * reads only those.
  */
-import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { closeSync, readSync } from 'node:fs';
+import { MAX_LINE_BYTES, openRegular, statPlain } from '../base/regular.js';
 import { ownTurn } from './background.js';
 
 export interface SampleStep {
@@ -57,28 +58,21 @@ export function indexSamples(file: string): SampleIndex {
   }
 
   async function readNew(): Promise<void> {
-    let handle: number;
-    try {
-      const { size, ino } = statSync(file);
-      if (size < offset || ino !== inode) {
-        entries = new Map();
-        offset = 0;
-        inode = ino;
-      }
-      if (size === offset) return;
-      handle = openSync(file, 'r');
-    } catch {
+    const stat = statPlain(file);
+    if (stat === null || stat.size < offset || stat.ino !== inode) {
       entries = new Map();
       offset = 0;
-      return;
+      inode = stat?.ino ?? 0;
     }
+    if (stat === null || stat.size === offset) return;
+    const { handle } = openRegular(file, 'samples', false);
     try {
       for (let most = SLICE_BYTES; ; ) {
         const bytes = Buffer.allocUnsafe(most);
         const length = readSync(handle, bytes, 0, most, offset);
         const end = length === 0 ? 0 : bytes.lastIndexOf(NEWLINE, length - 1) + 1;
-        // A line that is longer than the slice widens it.
-        if (end === 0 && length === most) {
+        // A line that is longer than the slice widens it, up to a limit.
+        if (end === 0 && length === most && most < MAX_LINE_BYTES) {
           most *= 2;
           continue;
         }
@@ -124,7 +118,7 @@ export function indexSamples(file: string): SampleIndex {
       await refresh();
       const entry = entries.get(`${stage}\n${step}`);
       if (entry === undefined) return [];
-      const handle = openSync(file, 'r');
+      const { handle } = openRegular(file, 'samples', false);
       try {
         const bytes = Buffer.alloc(entry.to - entry.from);
         readSync(handle, bytes, 0, bytes.length, entry.from);

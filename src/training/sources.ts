@@ -21,6 +21,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
 import { Random } from '../base/random.js';
+import { MAX_TEXT_BYTES, readRegular } from '../base/regular.js';
 import { writeCompletion } from '../tasks/completion.js';
 import { problemAt, type Task } from '../tasks/task.js';
 import type { StageContext } from './stage.js';
@@ -172,7 +173,7 @@ function acceptedBy(context: StageContext, from: string): Example[] {
   const file = join(context.dataFolder, `${from}.jsonl`);
   let text: string;
   try {
-    text = readFileSync(file, 'utf8');
+    text = readRegular(file, 'data', MAX_TEXT_BYTES, false).toString('utf8');
   } catch {
     throw new UserError(
       'state',

@@ -13,7 +13,6 @@
 import {
   appendFileSync,
   closeSync,
-  createReadStream,
   existsSync,
   fstatSync,
   fsyncSync,
@@ -25,11 +24,13 @@ import {
 import { UserError } from '../base/errors.js';
 import { faultPoint, faultsActive } from '../base/faults.js';
 import { diskError } from '../base/files.js';
+import { MAX_LINE_BYTES, openRegular } from '../base/regular.js';
 import type { NewEvent, RunEvent } from './events.js';
 import { problemOf } from './validate.js';
 
 const FLUSH_INTERVAL_MS = 1000;
 const NEWLINE = 10;
+const CHUNK_BYTES = 256 << 10;
 
 export interface EventLog {
   /** Adds the attempt and the time, and writes the event as one line. @throws UserError (disk) */
@@ -160,9 +161,17 @@ export async function* streamEvents(file: string, problems: LogProblems): AsyncG
     if (problem !== null) problems.malformed.push({ line, reason: problem });
     return problem === null ? (value as RunEvent) : null;
   };
+  const { handle } = openRegular(file, 'the event log', false);
   try {
-    for await (const chunk of createReadStream(file) as AsyncIterable<Buffer>) {
-      let data = rest.length > 0 ? Buffer.concat([rest, chunk]) : chunk;
+    for (;;) {
+      const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+      const length = readSync(handle, chunk, 0, CHUNK_BYTES, null);
+      if (length === 0) break;
+      if (rest.length > MAX_LINE_BYTES) {
+        const message = `the event log ${file} has a line of more than ${MAX_LINE_BYTES} bytes; it is no such log`;
+        throw new UserError('data', message, file);
+      }
+      let data = Buffer.concat([rest, chunk.subarray(0, length)]);
       for (let end = data.indexOf(NEWLINE); end >= 0; end = data.indexOf(NEWLINE)) {
         line++;
         const event = parse(data.toString('utf8', 0, end));
@@ -171,14 +180,8 @@ export async function* streamEvents(file: string, problems: LogProblems): AsyncG
       }
       rest = Buffer.from(data);
     }
-  } catch (error) {
-    const code = (error as { code?: string }).code;
-    if (code === undefined) throw error;
-    const why =
-      code === 'ENOENT'
-        ? 'it does not exist; name a folder that holds a run'
-        : (error as Error).message;
-    throw new UserError('data', `cannot read the event log ${file}: ${why}`, file);
+  } finally {
+    closeSync(handle);
   }
   if (rest.length === 0) return;
   // No newline at the end: only the newline may be missing, or a part of the line.

@@ -10,6 +10,9 @@ import { type Bill, type BilledRun, type BillOptions, computeBill } from './bill
 import { priceBookSchema } from './bill-schema.js';
 import { parsePlan } from './predicted.js';
 
+/** The largest of a run's files that is read whole. */
+const MAX_FILE_BYTES = 16 * 1024 * 1024;
+
 export const EVENTS_FILE = 'events.jsonl';
 export const BILL_FILE = 'bill.json';
 export const PLAN_FILE = 'plan.json';
@@ -32,7 +35,7 @@ export function priceBookOfRun(runFolder: string): PriceBook {
   const file = join(runFolder, BILL_FILE);
   if (!existsSync(file)) return defaultPriceBook();
   const parsed = priceBookSchema.safeParse(
-    (readJson(file, 'bill') as { priceBook?: unknown } | null)?.priceBook,
+    (readJson(file, 'bill', MAX_FILE_BYTES, false) as { priceBook?: unknown } | null)?.priceBook,
   );
   return parsed.success && parsed.data.name !== 'catalog' ? parsed.data : defaultPriceBook();
 }
@@ -42,7 +45,9 @@ export async function readRun(runFolder: string): Promise<BilledRun> {
   const { events, malformed, torn } = await readEvents(join(runFolder, EVENTS_FILE));
   const unreadableLines = malformed.length + (torn ? 1 : 0);
   const planFile = join(runFolder, PLAN_FILE);
-  const plan = existsSync(planFile) ? parsePlan(readJson(planFile, 'plan'), planFile) : undefined;
+  const plan = existsSync(planFile)
+    ? parsePlan(readJson(planFile, 'plan', MAX_FILE_BYTES, false), planFile)
+    : undefined;
   return {
     name: basename(resolve(runFolder)),
     events,

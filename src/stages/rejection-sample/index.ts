@@ -7,11 +7,12 @@
  * the run, one `{prompt, completion}` a line, in the order of the problems, whatever the number of
  * ranks.
  */
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writeFileAtomic } from '../../base/files.js';
 import { hashString } from '../../base/random.js';
+import { MAX_TEXT_BYTES, readRegular } from '../../base/regular.js';
 import { createSampler, generationFlops, MAX_CAPACITY } from '../../inference/index.js';
 import { problemAt } from '../../tasks/task.js';
 import { grade } from '../../training/grade.js';
@@ -183,7 +184,9 @@ export function createRejectionSample(
       if (rank === 0) {
         const all: Accepted[] = [];
         for (let r = 0; r < worldSize; r++) {
-          for (const line of readFileSync(partOf(r), 'utf8').split('\n'))
+          for (const line of readRegular(partOf(r), 'data', MAX_TEXT_BYTES, false)
+            .toString('utf8')
+            .split('\n'))
             if (line !== '') all.push(JSON.parse(line));
         }
         all.sort((a, b) => a.index - b.index);
