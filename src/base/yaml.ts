@@ -1,39 +1,80 @@
 /**
- * @file YAML that a user names: a regular file of limited size, without cycles and alias bombs.
+ * @file YAML from people and from strangers: recipes, clusters, claims. Read from a regular file of
+ * a limited size, as plain data of a limited depth and number of values.
+ *
+ * Aliases (`*name`) can make a small text a large value (the "billion laughs"), or one that holds
+ * itself; both are refused, as is nesting on which a parser recurses without end.
  */
-import { parse } from 'yaml';
-import { UserError } from './errors.js';
+import { LineCounter, parseDocument } from 'yaml';
+import { type ErrorCode, UserError } from './errors.js';
 import { isDeeper, MAX_JSON_DEPTH } from './json.js';
 import { readRegularText } from './regular.js';
 
-const MAX_BYTES = 16 * 1024 * 1024;
-/** Values that a document may have with its aliases expanded. */
+const MAX_BYTES = 4 * 1024 * 1024;
 const MAX_VALUES = 1_000_000;
+const MAX_ALIASES = 100;
+/** Open brackets, counted without knowing comments and single quotes. */
+const MAX_BRACKETS = 1000;
+/** Indentation, and lists that begin in one line, of such depth. */
+const NESTED = /^ {1000}|(?:[-?] ){64}/m;
 
-const NESTED_LISTS = /(?:[-?] ){64}/;
-
-/** The depth of a value; stops at cycles and bombs. @throws Error */
-function check(value: unknown, depth = 0, count = { values: 0 }): void {
-  if (depth > MAX_JSON_DEPTH) throw new Error(`is nested more than ${MAX_JSON_DEPTH} deep`);
-  if (++count.values > MAX_VALUES) throw new Error('expands to too many values');
-  if (typeof value !== 'object' || value === null) return;
-  for (const inner of Object.values(value)) check(inner, depth + 1, count);
+/**
+ * The value in a YAML file.
+ * @param what what the file is to the user, for messages: "recipe"
+ * @throws UserError with this code and field: missing, too large, no YAML, too deep
+ */
+export function readYaml(
+  path: string,
+  what: string,
+  code: ErrorCode = 'data',
+  field = path,
+): unknown {
+  const fail = (why: string): never => {
+    throw new UserError(code, `${what} ${path} ${why}`, field);
+  };
+  let text: string;
+  try {
+    text = readRegularText(path, what, MAX_BYTES);
+  } catch (error) {
+    throw error instanceof UserError ? new UserError(code, error.message, field) : error;
+  }
+  // The parser takes quadratic time for what is nested without end.
+  if (isDeeper(text, MAX_BRACKETS) || NESTED.test(text))
+    return fail(`is nested more than ${MAX_JSON_DEPTH} deep`);
+  const lines = new LineCounter();
+  let value: unknown;
+  try {
+    const document = parseDocument(text, { lineCounter: lines });
+    const [fault] = document.errors;
+    if (fault !== undefined) {
+      if (/call stack/.test(fault.message))
+        return fail(`is nested more than ${MAX_JSON_DEPTH} deep`);
+      const { line, col } = lines.linePos(fault.pos[0]);
+      const [said] = fault.message.split(/ at line \d+| ?\n/);
+      return fail(`is not valid YAML at line ${line}, column ${col}: ${said}`);
+    }
+    value = document.toJS({ maxAliasCount: MAX_ALIASES });
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    if (error instanceof RangeError) return fail(`is nested more than ${MAX_JSON_DEPTH} deep`);
+    return fail(`is not valid YAML: ${(error as Error).message.split('\n')[0]}`);
+  }
+  const fault = faultOf(value);
+  return fault === null ? value : fail(fault);
 }
 
-/** @param what the document in a word, for messages. @throws UserError (data) */
-export function readYaml(path: string, what: string): unknown {
-  const text = readRegularText(path, what, MAX_BYTES);
-  const deep = `${what} ${path} is not valid YAML: it is nested more than ${MAX_JSON_DEPTH} deep`;
-  // Before it is parsed: the parser takes seconds for a hundred thousand brackets.
-  if (isDeeper(text, MAX_JSON_DEPTH) || NESTED_LISTS.test(text))
-    throw new UserError('data', deep, path);
-  try {
-    const value: unknown = parse(text, { maxAliasCount: 100 });
-    check(value);
-    return value;
-  } catch (error) {
-    const [first] = (error as Error).message.split('\n');
-    const why = error instanceof RangeError ? 'is nested too deep' : first.replace(/:$/, '');
-    throw new UserError('data', `${what} ${path} is not valid YAML: ${why}`, path);
+/** What is wrong with a value as plain data: its depth (a cycle has no end) or its size. */
+function faultOf(value: unknown): string | null {
+  const waiting: { value: unknown; depth: number }[] = [{ value, depth: 0 }];
+  let seen = 0;
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    if (typeof next.value !== 'object' || next.value === null) continue;
+    const depth = next.depth + 1;
+    if (depth > MAX_JSON_DEPTH) return `is nested more than ${MAX_JSON_DEPTH} deep`;
+    for (const inner of Object.values(next.value)) {
+      if (++seen > MAX_VALUES) return `holds more than ${MAX_VALUES.toLocaleString('en')} values`;
+      waiting.push({ value: inner, depth });
+    }
   }
+  return null;
 }

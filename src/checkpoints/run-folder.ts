@@ -91,7 +91,7 @@ function isRun(path: string): boolean {
 }
 
 /** The largest files of a run that are read whole; its logs are read in pieces. */
-const MAX_FILE_BYTES = 16 * 1024 * 1024;
+const MAX_FILE_BYTES = 4 * 1024 * 1024;
 
 /** A JSON file of a run. @throws UserError (data) when it is no regular file, or too large */
 export const readRunJson = (run: Pick<RunFolder, 'root'>, name: string, what = name): unknown =>

@@ -1,9 +1,10 @@
 /**
  * @file `reckoner validate`: the planner against published measurements.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { Command } from 'commander';
 import { UserError } from '../base/errors.js';
+import { readRegularText } from '../base/regular.js';
 import { formatShare, TEXT_WIDTH, tableLines, textWidth } from '../base/text/index.js';
 import type { Group } from '../planner/validate/report.js';
 import { type ValidationReport, validate } from '../planner/validate/validate.js';
@@ -14,16 +15,12 @@ import { PLAIN, print, printDocument, type Style, styleFor, withExamples } from 
 export function validateFile(file: string): ValidationReport {
   let text: string;
   try {
-    text = readFileSync(file, 'utf8');
+    text = readRegularText(file, 'CSV of published measurements');
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    const why =
-      code === 'ENOENT'
-        ? 'there is no such file'
-        : code === 'EISDIR'
-          ? 'it is a folder'
-          : (code ?? 'it cannot be read');
-    throw new UserError('data', `${file}: ${why}; give a CSV of published measurements`, 'rows');
+    if (existsSync(file) && error instanceof UserError)
+      throw new UserError('data', error.message, 'rows');
+    const why = 'there is no such file; give a CSV of published measurements';
+    throw new UserError('data', `${file}: ${why}`, 'rows');
   }
   return validate(text, file);
 }

@@ -2,14 +2,14 @@
  * @file Reading recipes: a shipped one by its name, a JSON or YAML file, or a program whose default
  * export is a recipe; and what is wrong with one, in one line.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parse as parseYaml } from 'yaml';
 import { architectureOf } from '../architecture/index.js';
 import { UserError } from '../base/errors.js';
 import { hashOf, readJson } from '../base/files.js';
 import { grant } from '../base/grants.js';
+import { readYaml } from '../base/yaml.js';
 import { factsOfHints } from '../stages/facts.js';
 import { kindOf } from '../stages/index.js';
 import {
@@ -106,22 +106,11 @@ function readRecipe(file: string): unknown {
       grant(file);
       return importDefault(file, 'recipe');
     }
-    return file.endsWith('.json') ? readJson(file, 'recipe') : readYaml(file);
+    return file.endsWith('.json')
+      ? readJson(file, 'recipe')
+      : readYaml(file, 'recipe', 'usage', 'recipe');
   } catch (error) {
     throw error instanceof UserError ? new UserError('usage', error.message, 'recipe') : error;
-  }
-}
-
-function readYaml(file: string): unknown {
-  try {
-    return parseYaml(readFileSync(file, 'utf8'));
-  } catch (error) {
-    const [first] = (error as Error).message.split('\n');
-    throw new UserError(
-      'usage',
-      `recipe ${file} is not valid YAML: ${first.replace(/:$/, '')}`,
-      'recipe',
-    );
   }
 }
 

@@ -6,6 +6,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { statPlain } from '../base/regular.js';
 import { findRuns, holderOf, type RunFolder, readRunJson } from '../checkpoints/run-folder.js';
 import { defaultPriceBook, priceBookOfRun } from '../ledger/index.js';
 import type { TaskReference } from '../tasks/index.js';
@@ -183,21 +184,31 @@ function priceBookOfRunOrDefault(root: string) {
   }
 }
 
-function recipeOf(run: RunFolder): RecipeFile {
+const views = new Map<string, { stamp: string; value: unknown }>();
+
+/** What `make` makes of a file of a run, once for each state of the file; null where it cannot. */
+function viewOf<T>(run: RunFolder, name: string, make: (value: unknown) => T): T | null {
+  const path = join(run.root, name);
+  const stat = statPlain(path);
+  const stamp = stat === null ? '' : `${stat.ino} ${stat.size} ${stat.mtimeMs}`;
+  const known = views.get(path);
+  if (known?.stamp === stamp) return known.value as T | null;
+  let value: T | null = null;
   try {
-    return recipeView.parse(readRunJson(run, 'recipe.json'));
+    if (stat !== null) value = make(readRunJson(run, name));
   } catch {
-    return {};
+    // Half written, or a stranger's.
   }
+  views.set(path, { stamp, value });
+  return value;
 }
 
+const recipeOf = (run: RunFolder): RecipeFile =>
+  viewOf(run, 'recipe.json', (value) => recipeView.parse(value)) ?? {};
+
 function planOf(run: RunFolder): Map<string, { seconds: Expected; usd: Expected }> {
-  try {
-    const { stages } = planView.parse(readRunJson(run, 'plan.json'));
-    return new Map(stages.map((stage) => [stage.id, stage]));
-  } catch {
-    return new Map();
-  }
+  const plan = viewOf(run, 'plan.json', (value) => planView.parse(value));
+  return new Map((plan?.stages ?? []).map((stage) => [stage.id, stage]));
 }
 
 /** Steps of the checkpoints that hold a whole model, in order. */

@@ -255,10 +255,16 @@ export function appendLines(file: string, values: readonly unknown[], label: str
 
 function repairLastLine(file: string, isWhole: (line: Buffer) => boolean): { cutBytes: number } {
   return guarded(file, () => {
+    // What is no regular file of the run's own must not be written to either.
+    closeSync(openRegular(file, 'log', false).handle);
     const handle = openSync(file, 'r+');
     try {
       const size = fstatSync(handle).size;
       const tail = lastLine(handle, size);
+      if (tail === null) {
+        const message = `${file} ends in a line of more than ${MAX_LINE_BYTES} bytes; it is no such log`;
+        throw new UserError('data', message, file);
+      }
       if (tail.length === 0) return { cutBytes: 0 };
       const cutBytes = isWhole(tail) ? 0 : tail.length;
       if (cutBytes > 0) ftruncateSync(handle, size - cutBytes);
@@ -271,10 +277,11 @@ function repairLastLine(file: string, isWhole: (line: Buffer) => boolean): { cut
   });
 }
 
-/** The bytes after the last newline, found from the end in pieces of 64 KiB. */
-function lastLine(handle: number, size: number): Buffer {
+/** The bytes after the last newline, found from the end in pieces of 64 KiB; null if too many. */
+function lastLine(handle: number, size: number): Buffer | null {
   const pieces: Buffer[] = [];
   for (let end = size; end > 0; ) {
+    if (size - end > MAX_LINE_BYTES) return null;
     const start = Math.max(0, end - 65_536);
     const piece = Buffer.alloc(end - start);
     readSync(handle, piece, 0, piece.length, start);

@@ -11,7 +11,7 @@ import { priceBookSchema } from './bill-schema.js';
 import { parsePlan } from './predicted.js';
 
 /** The largest of a run's files that is read whole. */
-const MAX_FILE_BYTES = 16 * 1024 * 1024;
+const MAX_FILE_BYTES = 4 * 1024 * 1024;
 
 export const EVENTS_FILE = 'events.jsonl';
 export const BILL_FILE = 'bill.json';

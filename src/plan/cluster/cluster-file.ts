@@ -5,12 +5,12 @@
  * building, parts of a layout, and for any number a distribution where it is not known. What it
  * leaves out comes from the catalog.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
-import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { UserError } from '../../base/errors.js';
 import { didYouMean } from '../../base/text/index.js';
+import { readYaml } from '../../base/yaml.js';
 import { CALIBRATION, type Calibration } from '../../planner/calibration.js';
 import type { Accelerator } from '../../planner/cluster.js';
 import { distributionSchema, parseDistribution } from '../../planner/distribution.js';
@@ -91,30 +91,8 @@ function known(name: string, where: string): Accelerator {
 }
 
 function fromFile(file: string): Target {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    throw new UserError(
-      'usage',
-      `--on ${file}: ${missing ? 'no such file' : (error as Error).message}`,
-      '--on',
-    );
-  }
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines });
-  const [fault] = document.errors;
-  if (fault !== undefined) {
-    const { line, col } = lines.linePos(fault.pos[0]);
-    const [said] = fault.message.split(/ at line \d+| ?\n/);
-    throw new UserError(
-      'usage',
-      `${file} is not valid YAML at line ${line}, column ${col}: ${said}`,
-      '--on',
-    );
-  }
-  const data: unknown = document.toJS();
+  if (!existsSync(file)) throw new UserError('usage', `--on ${file}: no such file`, '--on');
+  const data = readYaml(file, 'cluster', 'usage', '--on');
   const result = fileSchema.safeParse(data);
   if (!result.success) {
     const [issue] = result.error.issues;

@@ -6,5 +6,6 @@ const absent = (what: string) => (): never => {
 };
 
 export const createJiti = absent('modules');
-export const parse = absent('YAML');
+export const parseDocument = absent('YAML');
+export class LineCounter {}
 export const create = absent('WebGPU from a package');
