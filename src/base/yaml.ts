@@ -40,7 +40,7 @@ export function readYaml(
   }
   // The parser takes quadratic time for what is nested without end.
   if (isDeeper(text, MAX_BRACKETS) || NESTED.test(text))
-    return fail(`is nested more than ${MAX_JSON_DEPTH} deep`);
+    return fail(`is not valid YAML: it is nested more than ${MAX_JSON_DEPTH} deep`);
   const lines = new LineCounter();
   let value: unknown;
   try {
@@ -48,7 +48,7 @@ export function readYaml(
     const [fault] = document.errors;
     if (fault !== undefined) {
       if (/call stack/.test(fault.message))
-        return fail(`is nested more than ${MAX_JSON_DEPTH} deep`);
+        return fail(`is not valid YAML: it is nested more than ${MAX_JSON_DEPTH} deep`);
       const { line, col } = lines.linePos(fault.pos[0]);
       const [said] = fault.message.split(/ at line \d+| ?\n/);
       return fail(`is not valid YAML at line ${line}, column ${col}: ${said}`);
@@ -56,7 +56,8 @@ export function readYaml(
     value = document.toJS({ maxAliasCount: MAX_ALIASES });
   } catch (error) {
     if (error instanceof UserError) throw error;
-    if (error instanceof RangeError) return fail(`is nested more than ${MAX_JSON_DEPTH} deep`);
+    if (error instanceof RangeError)
+      return fail(`is not valid YAML: it is nested more than ${MAX_JSON_DEPTH} deep`);
     return fail(`is not valid YAML: ${(error as Error).message.split('\n')[0]}`);
   }
   const fault = faultOf(value);
@@ -70,9 +71,11 @@ function faultOf(value: unknown): string | null {
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
     if (typeof next.value !== 'object' || next.value === null) continue;
     const depth = next.depth + 1;
-    if (depth > MAX_JSON_DEPTH) return `is nested more than ${MAX_JSON_DEPTH} deep`;
+    if (depth > MAX_JSON_DEPTH)
+      return `is not valid YAML: it is nested more than ${MAX_JSON_DEPTH} deep`;
     for (const inner of Object.values(next.value)) {
-      if (++seen > MAX_VALUES) return `holds more than ${MAX_VALUES.toLocaleString('en')} values`;
+      if (++seen > MAX_VALUES)
+        return `is not valid YAML: it holds more than ${MAX_VALUES.toLocaleString('en')} values`;
       waiting.push({ value: inner, depth });
     }
   }
