@@ -14,7 +14,9 @@ import { RUNS, resolveModel } from '../checkpoints/run-folder.js';
 import { type Completion, createSampler } from '../inference/index.js';
 import { type OpenModel, openModel, taskOf } from '../inference/open.js';
 import { createStopwatch } from '../inference/stopwatch.js';
+import { withOpening } from '../tasks/formats.js';
 import { type Problem, problemAt, type Task } from '../tasks/task.js';
+import { tokensOpenThinking } from '../tokenizers/opening.js';
 import { grade } from '../training/grade.js';
 import { type ChatDocument, SCHEMA_VERSION } from './documents.js';
 import {
@@ -149,6 +151,7 @@ async function answer(
 ): Promise<Answer> {
   const { backend, model, tokenizer, config } = opened;
   const ids = encode(opened, prompt, flags.trust);
+  const thinks = tokensOpenThinking(tokenizer, ids);
   const room = config.max_position_embeddings - ids.length;
   if (room < 1) {
     const limit = `${ids.length} tokens are too many for this model, which takes ${config.max_position_embeddings - 2}`;
@@ -176,12 +179,12 @@ async function answer(
       onToken: (_prompt, _sample, token) => {
         if (token === tokenizer.special.eos) return;
         drawn.push(token);
-        onText?.(tokenizer.decode(drawn));
+        onText?.(withOpening(tokenizer.decode(drawn), thinks));
       },
     });
     return {
       completion,
-      text: tokenizer.decode(completion.tokens),
+      text: withOpening(tokenizer.decode(completion.tokens), thinks),
       promptTokens: ids.length,
       ...stopwatch.read(),
     };

@@ -6,8 +6,9 @@ import { basename } from 'node:path';
 import { Command } from 'commander';
 import { UserError } from '../base/errors.js';
 import { RUNS, resolveModel } from '../checkpoints/run-folder.js';
-import { onlyModel } from '../evaluation/ask.js';
+import { isReckoner, onlyModel } from '../evaluation/ask.js';
 import { baseUrl } from '../evaluation/endpoint.js';
+import { roomFor } from '../evaluation/evaluate.js';
 import { evaluateHere } from '../evaluation/here.js';
 import { catalogPricing, type Pricing } from '../evaluation/price.js';
 import { INSTRUCTION } from '../evaluation/questions.js';
@@ -27,7 +28,6 @@ import type { Transcript, TranscriptHeader } from '../evaluation/transcripts.js'
 import { describeModel } from '../inference/share.js';
 import { type TaskReference, tasks } from '../tasks/index.js';
 import type { Task } from '../tasks/task.js';
-import { longestPrompt } from '../training/stage.js';
 import { type EvalDocument, SCHEMA_VERSION } from './documents.js';
 import { evalCompareCommand } from './eval-compare.js';
 import { createEvalProgress, renderEvaluation } from './eval-output.js';
@@ -226,8 +226,11 @@ async function ofModelHere(which: string | undefined, flags: EvalFlags): Promise
   const described = describeModel(folder);
   const { tokenizer, config } = described;
   const { task, reference } = chooseTask(flags.task, described, flags.trust);
-  const foreign = [...task.alphabet].find((character) => !canEncode(tokenizer.encode, character));
-  if (foreign !== undefined) {
+  const { seed, samples, temperature, greedy = true, workers } = flags;
+  const problems = chooseProblems(task, seed, flags.problems);
+  for (const text of task.notes ?? []) note(`note: ${text}`);
+  if (!problems.some(({ prompt }) => canEncode(tokenizer.encode, prompt))) {
+    const foreign = [...problems[0].prompt].find((one) => !canEncode(tokenizer.encode, one));
     const known = described.task === null ? '' : `; it was trained on ${described.task.name}`;
     throw new UserError(
       'usage',
@@ -235,9 +238,7 @@ async function ofModelHere(which: string | undefined, flags: EvalFlags): Promise
       '--task',
     );
   }
-  const { seed, samples, temperature, greedy = true, workers } = flags;
-  const problems = chooseProblems(task, seed, flags.problems);
-  const room = config.max_position_embeddings - longestPrompt(tokenizer, task);
+  const room = roomFor(tokenizer, problems, config.max_position_embeddings);
   const maxTokens = flags.maxTokens ?? Math.min(DEFAULT_MAX_TOKENS, room);
   const header: TranscriptHeader = {
     // Without a name, that of the run: its model folder has the same name in every run.
@@ -293,6 +294,7 @@ async function ofEndpoint(address: string, flags: EvalFlags): Promise<Ended> {
     );
   }
   const { task, reference } = chooseTask(flags.task, null);
+  for (const text of task.notes ?? []) note(`note: ${text}`);
   const { seed, samples, temperature, greedy = false, maxTokens = null, instruction } = flags;
   const problems = chooseProblems(task, seed, flags.problems);
   let key: string | undefined;
@@ -339,7 +341,9 @@ async function ofEndpoint(address: string, flags: EvalFlags): Promise<Ended> {
   progress = createEvalProgress(process.stderr, header);
   try {
     const { parallel, maxUsd } = flags;
+    const own = !flags.completions && (await isReckoner(endpoint));
     const transcripts = await evaluateEndpoint({
+      own,
       file,
       header,
       task,

@@ -4,10 +4,11 @@
  */
 import { UserError } from '../base/errors.js';
 import { Random } from '../base/random.js';
-import { parseCompletion } from '../tasks/completion.js';
+import { isMarked, judge } from '../tasks/formats.js';
 import type { Problem, Task } from '../tasks/task.js';
 import { type Endpoint, EndpointError } from './endpoint.js';
 import { type Asked, adapt, bodyOf, readAnswer } from './questions.js';
+import { NOTHING } from './summary.js';
 import type { Transcript } from './transcripts.js';
 
 export interface Question {
@@ -33,6 +34,21 @@ export interface AskOptions {
   onTranscript(transcript: Transcript): void;
 }
 
+/** Answers without a completion after which a server is given up that gave nothing else. */
+const PATIENCE = 5;
+
+/** Whether the server says that it is `reckoner serve`. */
+export async function isReckoner(endpoint: Endpoint): Promise<boolean> {
+  try {
+    const { json } = await endpoint.ask('GET', '/models');
+    const data = (json as { data?: unknown } | null)?.data;
+    return Array.isArray(data) && data.some((model) => model?.owned_by === 'reckoner');
+  } catch (error) {
+    if (error instanceof EndpointError) return false;
+    throw error;
+  }
+}
+
 /** Statuses that say that this problem, not the caller, is the matter. */
 const REFUSALS = new Set([400, 413, 422]);
 
@@ -48,9 +64,11 @@ export async function askQuestions(
   const { endpoint, asked, task, problems, seed, temperature, parallel, mayAsk, onTranscript } =
     options;
   const path = asked.api === 'chat' ? '/chat/completions' : '/completions';
+
   /** What the server wanted otherwise, applied to every further request. */
   const refusals: string[] = [];
   let answered = 0;
+  let unreadable = 0;
   let stopped: unknown = null;
 
   async function one({ problem: index, sample }: Question): Promise<void> {
@@ -64,23 +82,26 @@ export async function askQuestions(
       try {
         const { json, tries, seconds } = await endpoint.ask('POST', path, body);
         const answer = readAnswer(json, asked.api);
-        if (answer === null)
-          throw new EndpointError(
-            200,
-            'the endpoint answers with no completion; is it OpenAI-compatible?',
-          );
+        if (answer === null) {
+          const reason = 'the endpoint answers with no completion; is it OpenAI-compatible?';
+          // One such answer costs its problem; a server that gives no other is none.
+          if (answered === 0 && ++unreadable >= Math.min(questions.length, PATIENCE))
+            throw new EndpointError(200, reason);
+          onTranscript({ ...common, ...NOTHING, reason });
+          return;
+        }
         const { completion, stop, promptTokens, cachedTokens, completionTokens, usd } = answer;
-        const verdict = await task.verify(problem, completion);
+        const { verdict, answer: said } = await judge(task, problem, completion);
         const cut = stop === 'length';
-        const parsed = parseCompletion(completion);
         answered++;
         onTranscript({
           ...common,
           completion,
-          answer: !cut && verdict.wellFormed && parsed.wellFormed ? parsed.answer.trim() : null,
+          answer: cut ? null : said,
           reward: cut ? 0 : verdict.reward,
           correct: !cut && verdict.correct,
-          wellFormed: verdict.wellFormed,
+          // An endpoint was asked for an answer that is marked, and for no more.
+          wellFormed: verdict.wellFormed || isMarked(completion),
           reason: cut
             ? `cut off at ${completionTokens ?? 'the last of its'} tokens`
             : verdict.reason,
@@ -104,20 +125,7 @@ export async function askQuestions(
         // A server that has refused everything so far does not like the request, whichever the
         // problem.
         if (answered === 0) throw error;
-        onTranscript({
-          ...common,
-          completion: '',
-          answer: null,
-          reward: 0,
-          correct: false,
-          wellFormed: false,
-          reason: error.message,
-          stop: 'refused',
-          promptTokens: 0,
-          completionTokens: 0,
-          seconds: 0,
-          usd: 0,
-        });
+        onTranscript({ ...common, ...NOTHING, reason: error.message });
         return;
       }
     }

@@ -7,9 +7,9 @@
  * same on all ranks.
  */
 import { z } from 'zod';
+import { UserError } from '../base/errors.js';
 import { type Completion, createSampler, generationFlops } from '../inference/index.js';
 import type { Model } from '../models/index.js';
-import { parseCompletion } from '../tasks/completion.js';
 import { evaluationProblems } from '../tasks/dataset.js';
 import type { Problem, Task } from '../tasks/task.js';
 import type { Backend } from '../tensor/backend.js';
@@ -17,7 +17,7 @@ import type { Tokenizer } from '../tokenizers/tokenizer.js';
 import { grade } from '../training/grade.js';
 import { encodePrompt, type SampleRecord, slotsOf } from '../training/stage.js';
 import { passAtK } from './statistics.js';
-import { byProblem, TALLY_FIELDS, type Tally, tallyOf } from './summary.js';
+import { byProblem, NOTHING, TALLY_FIELDS, type Tally, tallyOf } from './summary.js';
 import type { Transcript } from './transcripts.js';
 
 export const evaluateSchema = z.strictObject({
@@ -85,17 +85,73 @@ export interface AnswerOptions {
   onTranscript?: (transcript: Transcript) => void;
 }
 
+/** The problems that a model can be asked, and why not the others: length, or characters. */
+function readable(
+  tokenizer: Tokenizer,
+  problems: readonly Problem[],
+  all: readonly number[],
+  model: Model,
+  maxTokens: number,
+): { fitting: number[]; refused: { problem: number; reason: string }[] } {
+  const longest = model.config.max_position_embeddings;
+  const fitting: number[] = [];
+  const refused: { problem: number; reason: string }[] = [];
+  for (const problem of all) {
+    try {
+      const { length } = encodePrompt(tokenizer, problems[problem]);
+      if (length + maxTokens <= longest) fitting.push(problem);
+      else
+        refused.push({
+          problem,
+          reason: `the question has ${length} tokens and the answer may have ${maxTokens}, more than the model's ${longest}`,
+        });
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      refused.push({ problem, reason: error.message });
+    }
+  }
+  return { fitting, refused };
+}
+
+/** Longest completion that leaves room for all questions but those that fill half of the context. */
+export function roomFor(
+  tokenizer: Tokenizer,
+  problems: readonly Problem[],
+  positions: number,
+): number {
+  const lengths = problems.flatMap((problem) => {
+    try {
+      return [encodePrompt(tokenizer, problem).length];
+    } catch {
+      return [];
+    }
+  });
+  const usual = lengths.filter((length) => 2 * length <= positions);
+  return (
+    positions - Math.max(1, ...(usual.length > 0 ? usual : [Math.min(...lengths, positions - 1)]))
+  );
+}
+
 /**
  * Lets the model answer some of the problems, and grades its completions.
- * @param own numbers of the problems; a problem is answered alike whichever others are
+ * @param all numbers of the problems; a problem is answered alike whichever others are
  * @returns in the order (samples before greedy, problem, sample), and the operations that it took
  */
 export async function answerProblems(
   { backend, model, tokenizer, task, seed }: EvaluateContext,
   problems: readonly Problem[],
-  own: readonly number[],
+  all: readonly number[],
   options: AnswerOptions,
 ): Promise<{ transcripts: Transcript[]; modelFlops: number }> {
+  const { fitting: own, refused } = readable(tokenizer, problems, all, model, options.maxTokens);
+  const left = refused.flatMap(({ problem, reason }) => {
+    const { prompt, part } = problems[problem];
+    const common = { ...NOTHING, problem, ...(part === undefined ? {} : { part }), prompt, reason };
+    const samples = Array.from({ length: options.samples }, (_, sample) => ({ ...common, sample }));
+    return options.greedy ? [...samples, { ...common, sample: null }] : samples;
+  });
+  for (const transcript of left) options.onTranscript?.(transcript);
+  if (own.length === 0) return { transcripts: options.onTranscript ? [] : left, modelFlops: 0 };
   const prompts = own.map((i) => encodePrompt(tokenizer, problems[i]));
   const mark = backend.mark();
   const maxPrompt = prompts.reduce((longest, prompt) => Math.max(longest, prompt.length), 1);
@@ -111,8 +167,7 @@ export async function answerProblems(
   const transcriptOf = async (completion: Completion, greedy: boolean): Promise<Transcript> => {
     const { prompt, sample, tokens, stop } = completion;
     const problem = problems[own[prompt]];
-    const { text, verdict } = await grade(task, tokenizer, problem, completion);
-    const parsed = parseCompletion(text);
+    const { text, verdict, answer } = await grade(task, tokenizer, problem, completion, true);
     const { reward, correct, wellFormed, reason } = verdict;
     return {
       problem: own[prompt],
@@ -120,7 +175,7 @@ export async function answerProblems(
       ...(problem.part === undefined ? {} : { part: problem.part }),
       prompt: problem.prompt,
       completion: text,
-      answer: stop === 'eos' && wellFormed && parsed.wellFormed ? parsed.answer.trim() : null,
+      answer: stop === 'eos' ? answer : null,
       reward,
       correct,
       wellFormed,
@@ -133,7 +188,7 @@ export async function answerProblems(
     };
   };
   const { maxTokens, onTranscript } = options;
-  const transcripts: Transcript[] = [];
+  const transcripts: Transcript[] = options.onTranscript ? [] : [...left];
   let modelFlops = 0;
   const pass = async (
     samples: number,

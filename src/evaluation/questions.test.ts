@@ -1,52 +1,40 @@
 import { describe, expect, it } from 'vitest';
+import { createTask, evaluationProblems, judge } from '../tasks/index.js';
 import { adapt, bodyOf, completionOf, readAnswer } from './questions.js';
 
-describe('completionOf', () => {
+describe('an answer of an endpoint', () => {
+  const task = createTask({ name: 'sums', terms: [2, 2], maximum: 3 });
+  const [problem] = evaluationProblems(task, 1, 1);
+  const truth = /<answer>(.*)<\/answer>/.exec(task.gold(problem) as string)?.[1] as string;
+
   it.each([
-    [
-      'the form itself',
-      '<think>a</think><answer>4</answer>',
-      null,
-      '<think>a</think><answer>4</answer>',
-    ],
-    [
-      'what the instruction asks for',
-      'Two and two.\n<answer>4</answer>',
-      null,
-      '<think>Two and two.</think><answer>4</answer>',
-    ],
-    [
-      'thinking apart',
-      'So <answer> 4 </answer>',
-      'Hm.',
-      '<think>Hm.\nSo</think><answer>4</answer>',
-    ],
-    [
-      'the last answer counts',
-      '<answer>3</answer> no: <answer>4</answer>',
-      null,
-      '<think>3 no:</think><answer>4</answer>',
-    ],
-    [
-      'a boxed answer',
-      'It is \\boxed{\\frac{1}{2}}.',
-      null,
-      '<think>It is \\boxed{\\frac{1}{2}}.</think><answer>\\frac{1}{2}</answer>',
-    ],
-    ['tags that the server took apart', '4', '2+2', '<think>2+2</think><answer>4</answer>'],
-    ['thinking that did not end', '', '2+2', '<think>2+2'],
-    ['no answer at all', 'It is 4.', null, 'It is 4.'],
-    [
-      'tags in the thinking',
-      '<answer>4</answer>',
-      'a </think> b',
-      '<think>a  b</think><answer>4</answer>',
-    ],
-    ['an answer that does not end', '<answer>4', null, '<answer>4'],
-    ['a box that does not close', '\\boxed{4', null, '\\boxed{4'],
-  ])('%s', (_what, content, reasoning, expected) =>
-    expect(completionOf(content, reasoning)).toBe(expected),
-  );
+    ['the form itself', '<think>a</think><answer>4</answer>', null, true],
+    ['what the instruction asks for', 'Two and two.\n<answer>4</answer>', null, true],
+    ['thinking apart', 'So <answer> 4 </answer>', 'Hm.', true],
+    ['two answers', '<answer>77</answer> no: <answer>4</answer>', null, false],
+    ['a boxed answer', 'It is \\boxed{4}.', null, true],
+    ['tags that the server took apart', '4', '2+2', true],
+    ['thinking that did not end', '', '2+2=4', false],
+    ['a box in the thinking', '<think>\\boxed{4}</think>I do not know.', null, false],
+    ['thinking that the prompt opened', '2+2</think>\n\n<answer>4</answer>', null, true],
+    ['tags in the thinking', '<answer>4</answer>', 'a </think> b', true],
+    ['text after the answer', '<answer>4</answer>\nThanks!', null, true],
+    ['no answer at all', 'I do not know.', null, false],
+    ['an answer that does not end', '<answer>5', null, false],
+  ])('%s', async (_what, content, reasoning, right) => {
+    const text = completionOf(content.replaceAll('4', truth), reasoning?.replaceAll('4', truth));
+    expect((await judge(task, problem, text)).verdict.correct).toBe(right);
+  });
+
+  it('may come in parts, and an answer without choices is none', () => {
+    const parts = [
+      { type: 'text', text: '<answer>' },
+      { type: 'text', text: '4</answer>' },
+    ];
+    const message = { role: 'assistant', content: parts };
+    expect(readAnswer({ choices: [{ message }] }, 'chat')?.completion).toBe('<answer>4</answer>');
+    expect(readAnswer({ choices: [] }, 'chat')).toBeNull();
+  });
 });
 
 it('readAnswer takes usage as OpenAI, DeepSeek and reckoner serve write it', () => {
@@ -54,7 +42,7 @@ it('readAnswer takes usage as OpenAI, DeepSeek and reckoner serve write it', () 
   const choices = [{ index: 0, message, finish_reason: 'stop' }];
   const usage = { prompt_tokens: 10, completion_tokens: 5, total_tokens: 15 };
   expect(readAnswer({ choices, usage }, 'chat')).toEqual({
-    completion: '<think></think><answer>4</answer>',
+    completion: '<answer>4</answer>',
     stop: 'eos',
     promptTokens: 10,
     cachedTokens: 0,

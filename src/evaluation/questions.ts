@@ -2,30 +2,27 @@
  * @file A problem as an endpoint is asked it, and its answer as a task grades it.
  *
  * By default a problem is a user's message, after an instruction that says which form the answer
- * must have. What comes back is written as the completion that tasks know,
- * `<think>…</think><answer>…</answer>`: the thinking is what the endpoint gives apart (DeepSeek's
- * `reasoning_content`) and what stands before the answer; the answer is what stands between the
- * tags, or in the last `\boxed{…}`, or, where the server has taken tags apart as `reckoner serve`
- * does, all of the content. With
- * `--completions` the bare prompt goes out and the text that comes back is graded as it is, as that
- * of a model here.
+ * must have. What comes back is read by the one reader of completions (tasks/formats.ts), as that of
+ * a model here: the thinking is what the endpoint gives apart (DeepSeek's `reasoning_content`) or
+ * what stands in its tags. With `--completions` the bare prompt goes out.
  */
 import { z } from 'zod';
-import { parseCompletion, writeCompletion } from '../tasks/completion.js';
+import { thinkAnswer } from '../tasks/formats.js';
 import type { TranscriptStop } from './transcripts.js';
 
 /**
  * For models that have not been trained on the form. Reckoner's own do not see it: their template
  * has no place for it.
  */
-export const INSTRUCTION =
-  'Solve the problem. Think first if it helps. End with the final answer alone, without explanation, between <answer> and </answer>.';
+export const INSTRUCTION = thinkAnswer.instruction;
 
 export interface Asked {
   api: 'chat' | 'completions';
   model: string;
   instruction: string | null;
   maxTokens: number | null;
+  /** The server is Reckoner's own: it gives the text as its model wrote it, and takes it so. */
+  own?: boolean;
 }
 
 /** The body of a request. */
@@ -44,7 +41,9 @@ export function bodyOf(
   };
   if (api === 'completions') return { ...common, prompt };
   const system = instruction === null ? [] : [{ role: 'system', content: instruction }];
-  return { ...common, messages: [...system, { role: 'user', content: prompt.trim() }] };
+  const content = asked.own ? prompt : prompt.trim();
+  const raw = asked.own ? { separate_reasoning: false } : {};
+  return { ...common, ...raw, messages: [...system, { role: 'user', content }] };
 }
 
 /**
@@ -68,6 +67,13 @@ export function adapt(
 }
 
 const count = z.number().int().min(0).nullish();
+/** Text, or parts of which those of text count. */
+const contentSchema = z.union([
+  z.string(),
+  z
+    .array(z.looseObject({ text: z.string().nullish() }))
+    .transform((parts) => parts.map(({ text }) => text ?? '').join('')),
+]);
 const answerSchema = z.looseObject({
   choices: z
     .array(
@@ -75,7 +81,7 @@ const answerSchema = z.looseObject({
         text: z.string().nullish(),
         message: z
           .looseObject({
-            content: z.string().nullish(),
+            content: contentSchema.nullish(),
             reasoning_content: z.string().nullish(),
             reasoning: z.string().nullish(),
           })
@@ -131,36 +137,12 @@ export function readAnswer(json: unknown, api: Asked['api']): Answer | null {
   };
 }
 
-/** The last `\boxed{…}` of a text, braces matched, or null. */
-function lastBoxed(text: string): string | null {
-  const at = text.lastIndexOf('\\boxed{');
-  if (at < 0) return null;
-  let depth = 0;
-  for (let i = at + 6; i < text.length; i++) {
-    if (text[i] === '{') depth++;
-    else if (text[i] === '}' && --depth === 0) return text.slice(at + 7, i);
-  }
-  return null;
-}
-
 /**
- * Content and thinking of a message as one completion; text without an answer stays as it is, in no
- * form.
+ * Content and thinking of a message as one text, the thinking in its tags, as a model here would
+ * have written it. Null content is none.
  */
 export function completionOf(content: string, reasoning: string | null | undefined): string {
-  const trimmed = content.trim();
-  if (parseCompletion(trimmed).wellFormed) return trimmed;
-  const close = trimmed.lastIndexOf('</answer>');
-  const open = close < 0 ? -1 : trimmed.lastIndexOf('<answer>', close);
-  const untagged = (text: string): string => text.replace(/<\/?(?:think|answer)>/g, '').trim();
-  const thinking = (before: string): string =>
-    untagged([reasoning ?? '', before].filter((part) => part !== '').join('\n'));
-  if (open >= 0)
-    return writeCompletion(thinking(trimmed.slice(0, open)), trimmed.slice(open + 8, close).trim());
-  const boxed = lastBoxed(trimmed);
-  if (boxed !== null) return writeCompletion(thinking(trimmed), boxed);
   if (typeof reasoning !== 'string') return content;
-  return trimmed === ''
-    ? `<think>${reasoning}`
-    : writeCompletion(untagged(reasoning), untagged(content));
+  const thinking = reasoning.replace(/<\/?think>/g, '');
+  return content.trim() === '' ? `<think>${thinking}` : `<think>${thinking}</think>${content}`;
 }

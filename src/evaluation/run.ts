@@ -114,6 +114,8 @@ export function sayHowFar(
 export interface EndpointRun extends EvaluationRun {
   endpoint: Endpoint;
   parallel: number;
+  /** The server is Reckoner's own. */
+  own?: boolean;
   /** Ask nothing more that would take the dollars of all transcripts beyond this. */
   maxUsd?: number;
 }
@@ -130,6 +132,7 @@ export async function evaluateEndpoint(run: EndpointRun): Promise<Transcript[]> 
     instruction: request?.instruction ?? null,
     model,
     maxTokens,
+    own: run.own,
   };
   const record = openRun(run);
   try {

@@ -4,6 +4,20 @@
 import { majorityVote } from './statistics.js';
 import type { Transcript } from './transcripts.js';
 
+/** What a transcript says of a problem that was not answered. */
+export const NOTHING = {
+  completion: '',
+  answer: null,
+  reward: 0,
+  correct: false,
+  wellFormed: false,
+  stop: 'refused',
+  promptTokens: 0,
+  completionTokens: 0,
+  seconds: 0,
+  usd: 0,
+} as const;
+
 /** What the completions of one problem add up to. */
 export interface Tally {
   /** Sampled completions that are correct. */

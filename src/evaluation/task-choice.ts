@@ -14,7 +14,7 @@ import type { Task } from '../tasks/task.js';
  */
 function ofRows(file: string): TaskReference {
   grantReferences({ file });
-  const [{ row }] = readRows(file);
+  const [{ row }] = readRows(file).rows;
   const hasTests = 'test' in row || 'tests' in row;
   return { name: hasTests ? 'code' : 'questions', file, evaluationFile: file };
 }
@@ -51,7 +51,7 @@ export function chooseTask(
     return made(reference as TaskReference);
   }
   if (Object.hasOwn(tasks, text)) return made({ name: text });
-  const ending = /\.(jsonl|[mc]?[jt]s)$/.exec(text)?.[1];
+  const ending = /\.(jsonl|ndjson|json|parquet|[mc]?[jt]s)(?:\.gz)?$/.exec(text)?.[1];
   if (ending !== undefined && existsSync(text))
     return made(ending === 'jsonl' ? ofRows(text) : { module: text });
   const names = Object.keys(tasks).join(', ');

@@ -23,6 +23,8 @@ export interface ModelInfo {
   vocabularySize: number;
   /** Longest prompt and completion together, tokens. */
   contextLength: number;
+  /** Its chat template ends in `<think>`. */
+  opensThinking: boolean;
   /** What its makers say of sampling. */
   generation: GenerationDefaults;
   parameters: number;

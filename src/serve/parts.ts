@@ -27,8 +27,16 @@ export class PartSplitter {
   part: Part = 'content';
   private held = '';
 
-  /** @param raw leave the text as it is: it is JSON, which may well hold a tag */
-  constructor(private readonly raw = false) {}
+  /**
+   * @param raw leave the text as it is: it is JSON, which may well hold a tag
+   * @param opened the prompt ended in `<think>`: the text begins inside the reasoning
+   */
+  constructor(
+    private readonly raw = false,
+    opened = false,
+  ) {
+    if (opened && !raw) this.part = 'reasoning';
+  }
 
   /** The pieces that `text` completes; what may be the beginning of a tag is kept back. */
   push(text: string): Piece[] {

@@ -69,6 +69,8 @@ const chatSchema = z.looseObject({
   logprobs: z.boolean().nullish(),
   top_logprobs: z.int().min(0).max(20).nullish(),
   response_format: formatSchema.nullish(),
+  /** As SGLang has it: false gives the text as the model wrote it, as `content`. */
+  separate_reasoning: z.boolean().nullish(),
 });
 
 const completionSchema = z.looseObject({
@@ -107,6 +109,8 @@ export interface ParsedRequest {
   stream: boolean;
   includeUsage: boolean;
   logprobs: boolean;
+  /** The text as the model wrote it, thinking and tags included. */
+  raw: boolean;
   generation: GenerationRequest;
 }
 
@@ -202,6 +206,7 @@ export function parseChat(body: unknown, defaults: GenerationDefaults): ParsedRe
   return {
     ...shared(request),
     logprobs: request.logprobs ?? false,
+    raw: request.separate_reasoning === false || (format?.type ?? 'text') !== 'text',
     generation: {
       input: { messages },
       ...sampling(request, request.max_completion_tokens ?? request.max_tokens, defaults),
@@ -223,6 +228,7 @@ export function parseCompletion(body: unknown, defaults: GenerationDefaults): Pa
   const only = typeof prompt === 'string' || typeof prompt[0] === 'number' ? prompt : prompt[0];
   return {
     ...shared(request),
+    raw: true,
     logprobs: typeof request.logprobs === 'number',
     generation: {
       input: typeof only === 'string' ? { text: only } : { tokens: only as number[] },

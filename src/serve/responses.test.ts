@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { Choice } from './responses.js';
 
 const messageOf = (...tokens: string[]): Record<string, unknown> => {
-  const choice = new Choice(0, 'chat', false, false);
+  const choice = new Choice(0, 'chat', false);
   for (const token of tokens) choice.add(token, 1, []);
   choice.end('stop');
   return (choice.whole() as { message: Record<string, unknown> }).message;

@@ -50,9 +50,11 @@ export class Choice {
     readonly index: number,
     private readonly kind: Kind,
     private readonly logprobs: boolean,
-    raw: boolean,
+    /** `raw` leaves the text whole; `opened`: its prompt ended in `<think>`. */
+    { raw = false, opened = false }: { raw?: boolean; opened?: boolean } = {},
   ) {
-    this.splitter = new PartSplitter(raw || kind === 'completion');
+    this.splitter = new PartSplitter(raw || kind === 'completion', opened);
+    if (raw && opened) this.text.content = '<think>';
   }
 
   add(text: string, tokens: number, reports: readonly TokenReport[]): void {

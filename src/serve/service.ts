@@ -257,7 +257,11 @@ export async function createService(options: ServiceOptions): Promise<Service> {
     const id = `${kind === 'chat' ? 'chatcmpl' : 'cmpl'}-${randomUUID().replaceAll('-', '')}`;
     const choices = Array.from(
       { length: count },
-      (_, i) => new Choice(i, kind, parsed.logprobs, parsed.generation.json !== null),
+      (_, i) =>
+        new Choice(i, kind, parsed.logprobs, {
+          raw: parsed.raw,
+          opened: kind === 'chat' && engine.info.opensThinking && parsed.generation.json === null,
+        }),
     );
     const used = { prompt: 0, cached: 0, completion: 0, seconds: 0 };
     let left = count;

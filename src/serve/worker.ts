@@ -16,6 +16,7 @@ import {
   type GenerationRequest,
 } from '../inference/generator.js';
 import { openModel } from '../inference/open.js';
+import { opensThinking } from '../tokenizers/opening.js';
 import type { EngineJob, FromEngine, ToEngine } from './messages.js';
 
 if (!parentPort) throw new Error('serve/worker.js runs in a worker thread only');
@@ -104,6 +105,7 @@ try {
     info: {
       vocabularySize: config.vocab_size,
       contextLength,
+      opensThinking: opensThinking(opened.tokenizer, ''),
       generation: opened.generation,
       parameters: countParameters(architectureOf(config)).stored,
       backend: backend.fingerprint,

@@ -6,7 +6,9 @@ import { UserError } from '../base/errors.js';
 import { type Completion, createSampler } from '../inference/index.js';
 import { openModel, taskOf } from '../inference/open.js';
 import { createStopwatch } from '../inference/stopwatch.js';
+import { withOpening } from '../tasks/formats.js';
 import { problemAt } from '../tasks/task.js';
+import { tokensOpenThinking } from '../tokenizers/opening.js';
 import { grade } from '../training/grade.js';
 import type { ChatEvent, ChatRequest } from './protocol.js';
 
@@ -41,6 +43,7 @@ async function answer(request: ChatRequest, send: (event: ChatEvent) => void): P
       eos: tokenizer.special.eos,
     });
     const drawn: number[] = [];
+    const thinks = tokensOpenThinking(tokenizer, ids);
     let sent = 0;
     const [completion] = await sampler.generate([ids], {
       samples: 1,
@@ -54,7 +57,7 @@ async function answer(request: ChatRequest, send: (event: ChatEvent) => void): P
         if (Atomics.load(cancelled, 0) === 1) throw new Cancelled();
         if (token === tokenizer.special.eos) return;
         drawn.push(token);
-        const text = tokenizer.decode(drawn);
+        const text = withOpening(tokenizer.decode(drawn), thinks);
         send({ type: 'token', text: text.slice(sent), logProbability, part: null });
         sent = text.length;
       },

@@ -22,6 +22,7 @@ import { shapes } from './families/shapes.js';
 import { sorting } from './families/sorting.js';
 import { units } from './families/units.js';
 import { words } from './families/words.js';
+import { formatOf, withFormat } from './formats.js';
 import { composites } from './mix.js';
 import { createModuleTask, loadTaskModule } from './module.js';
 import { grantReferences } from './references.js';
@@ -69,6 +70,10 @@ export const tasks: Record<string, TaskDefinition> = {
 export interface TaskReference {
   name?: string;
   module?: string;
+  /** The form of completions: a name of `formats`, or a function's source. */
+  format?: string;
+  /** Who writes `<think>`: the model (the default), or the prompt, which then ends in it. */
+  thinking?: string;
   [option: string]: unknown;
 }
 
@@ -94,20 +99,31 @@ export function createTask(reference: TaskReference): Task {
  * The task that a reference names, where all files that it names were granted (`grantReferences`,
  * `admitReferences`). @throws UserError (usage) naming the field.
  */
-export function makeTask({ name, module, sha256: _, ...options }: TaskReference): Task {
-  if (module === undefined) return definitionOf(name).create(options);
-  if (name !== undefined)
+export function makeTask(reference: TaskReference): Task {
+  const { name, module, sha256: _, format, thinking, ...options } = reference;
+  if (module !== undefined && name !== undefined)
     throw new UserError('usage', 'task: name: a task has a name or a module, not both', 'name');
-  return createModuleTask(module, options);
+  if (thinking !== undefined && thinking !== 'model' && thinking !== 'prompt')
+    throw new UserError('usage', 'task: thinking: must be "model" or "prompt"', 'thinking');
+  const task =
+    module === undefined ? definitionOf(name).create(options) : createModuleTask(module, options);
+  return withFormat(task, formatOf(format), thinking === 'prompt');
 }
 
 /**
  * The same reference with every default written out, for records. @throws UserError (usage) naming
  * the field.
  */
-export function resolveTask({ name, module, ...options }: TaskReference): TaskReference {
-  if (module !== undefined) return { module, ...loadTaskModule(module).resolve(options) };
-  return { name, ...definitionOf(name).resolve(options) };
+export function resolveTask(reference: TaskReference): TaskReference {
+  const { name, module, format, thinking, ...options } = reference;
+  formatOf(format);
+  const common = {
+    ...(format === undefined ? {} : { format }),
+    ...(thinking === undefined ? {} : { thinking }),
+  };
+  if (module !== undefined)
+    return { module, ...common, ...loadTaskModule(module).resolve(options) };
+  return { name, ...common, ...definitionOf(name).resolve(options) };
 }
 
 export { z } from 'zod';
@@ -116,6 +132,7 @@ export { Random } from '../base/random.js';
 export { parseCompletion, writeCompletion } from './completion.js';
 export { evaluationProblems, trainingProblem } from './dataset.js';
 export { defineTask, type RewardedTask, type TaskDefinition } from './definition.js';
+export { formats, judge, splitThinking, withOpening } from './formats.js';
 export { importDefault } from './module.js';
 export {
   admitReferences,

@@ -12,6 +12,7 @@
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
 import { defineTask, share, type TaskDefinition } from './definition.js';
+import { formOf } from './formats.js';
 import type { Problem, Task } from './task.js';
 
 /** A task's name, or module, with its options beside it. */
@@ -49,6 +50,7 @@ function compose(
     verify: (problem, completion) => taskOf(problem).verify(problem.data.problem, completion),
     demonstrate: (problem, random) => taskOf(problem).demonstrate(problem.data.problem, random),
     gold: (problem) => taskOf(problem).gold(problem.data.problem),
+    format: (problem) => formOf(taskOf(problem), problem.data.problem),
   };
 }
 

@@ -1,8 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, expect, test } from 'vitest';
+import { gzipSync } from 'node:zlib';
+import { afterAll, describe, expect, test } from 'vitest';
 import { createTask, evaluationProblems, type Problem, problemAt } from './index.js';
+import { readRecords } from './records.js';
 import { readCodeProblem, readQuestion } from './rows.js';
 
 const scratch = mkdtempSync(join(tmpdir(), 'reckoner-rows-'));
@@ -95,11 +97,23 @@ test('HumanEval-X, MultiPL-E and examples are run', async () => {
   }
 });
 
-test('wrong rows end in one line with their place', () => {
+test('a wrong row costs that row, and is counted and named', () => {
   const file = join(scratch, 'broken.jsonl');
-  writeFileSync(file, '{"question": "a", "answer": "b"}\n{oops\n');
+  const good = '{"question": "a", "answer": "b"}';
+  writeFileSync(
+    file,
+    `${good}\n{oops\n{"question": "c"}\n${good}\n{"question":"a","answer":"d"}\n`,
+  );
+  const task = createTask({ name: 'questions', file, evaluationFile: file });
+  expect(task.listed?.('evaluation')).toHaveLength(2);
+  expect(task.notes).toEqual([
+    `1 row left out, not a JSON object: ${file}:2`,
+    `1 row left out, the same as another: ${file}:4`,
+    `1 row left out, has no answer or solution: ${file}:3`,
+  ]);
+  writeFileSync(file, '{oops\n');
   expect(() => createTask({ name: 'questions', file })).toThrow(
-    `file: ${file}:2: is not a JSON object`,
+    `file: ${file}:1: is not a JSON object`,
   );
   expect(() => createTask({ name: 'questions', file: join(scratch, 'none') })).toThrow(
     /cannot be read/,
@@ -126,4 +140,61 @@ test('a list of problems is asked from without repeats, shuffled by the seed', (
   expect(() => evaluationProblems(task, 1, 31)).toThrow(
     '31 evaluation problems asked for, but only 30 found',
   );
+});
+
+test('files with marks, other encodings and other line ends are read', () => {
+  const row = JSON.stringify({ question: 'é?', answer: 123 });
+  const big = '{"question": "big", "answer": 123456789123456789}';
+  const texts: [string, Buffer][] = [
+    ['bom.jsonl', Buffer.from(`\ufeff${row}\r\n${big}\r\n`, 'utf8')],
+    ['utf16le.jsonl', Buffer.from(`\ufeff${row}\n${big}\n`, 'utf16le')],
+    ['utf16be.jsonl', Buffer.from(`\ufeff${row}\n${big}\n`, 'utf16le').swap16()],
+    ['gzip.jsonl.gz', gzipSync(`${row}\n${big}\n`)],
+    ['array.json', Buffer.from(`[${row},\n${big}]`, 'utf8')],
+  ];
+  for (const [name, bytes] of texts) {
+    const file = join(scratch, name);
+    writeFileSync(file, bytes);
+    const { rows } = readRecords(file, 'file');
+    expect(
+      rows.map((one) => one.row),
+      name,
+    ).toEqual([
+      { question: 'é?', answer: 123 },
+      { question: 'big', answer: '123456789123456789' },
+    ]);
+  }
+  const latin = join(scratch, 'latin.jsonl');
+  writeFileSync(latin, Buffer.from('{"question": "\xe9"}', 'latin1'));
+  expect(() => readRecords(latin, 'file')).toThrow(/neither UTF-8 nor UTF-16 .*Latin-1/);
+});
+
+test('a folder of a data set gives its split, Parquet too', () => {
+  const folder = join(scratch, 'set');
+  mkdirSync(join(folder, 'data'), { recursive: true });
+  writeFileSync(join(folder, 'README.md'), 'x');
+  writeFileSync(join(folder, 'data', 'train-0.jsonl'), '{"question": "a", "answer": "1"}\n');
+  writeFileSync(join(folder, 'data', 'test-0.jsonl'), '{"question": "b", "answer": "2"}\n');
+  const asked = (split: 'train' | 'evaluation') =>
+    readRecords(folder, 'file', split).rows.map(({ row }) => row.question);
+  expect(asked('train')).toEqual(['a']);
+  expect(asked('evaluation')).toEqual(['b']);
+});
+
+describe('choices', () => {
+  test('equal questions with other choices are all asked, and there may be twelve', () => {
+    const question = 'Which of the following is true?';
+    const rows = [
+      { question, choices: ['ice floats', 'iron floats'], answer: 0 },
+      { question, choices: ['2>3', '3>2'], answer: 1 },
+      { question, choices: ['fish fly', 'birds fly'], answer: 1 },
+    ];
+    const file = write('same.jsonl', rows);
+    const task = createTask({ name: 'questions', file, evaluationFile: file });
+    expect(task.listed?.('evaluation')).toHaveLength(3);
+    const twelve = [...'abcdefghijkl'].map((letter) => `choice ${letter}`);
+    const made = readQuestion({ question, choices: twelve, answer: 10 }, 'f:1');
+    expect(made.data.truth).toBe('K');
+    expect(made.prompt).toContain('L: choice l');
+  });
 });

@@ -6,45 +6,21 @@
  * training or evaluation, one in five, as everywhere; with a file for each, every row belongs to
  * the split that its file is for.
  */
-import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
 import { demandGrant } from '../base/grants.js';
-import { canonicalAnswer, parseAnswer, sameParsed } from './answers/index.js';
+import { answerIn, canonicalAnswer, markedAnswer, sameAnswer } from './answers/index.js';
+import { chosenIn, LETTERS, readChoices } from './choices.js';
 import { gradeCompletion, parseCompletion, quote, writeCompletion } from './completion.js';
 import { defineTask, formatReward } from './definition.js';
-import { parseQuantity, sameQuantity } from './quantity.js';
+import { type Records, readRecords, summary } from './records.js';
 import { canonical, sandbox } from './sandbox/index.js';
 import { type Problem, type Split, splitOf, type Task, type Verdict } from './task.js';
 
-/**
- * The objects of a file, each with where it stands. @throws UserError (usage) that names file and
- * line
- */
-export function readRows(file: string): { row: Record<string, unknown>; where: string }[] {
+/** The objects of a file that was granted. @throws UserError (usage) that names the file */
+export function readRows(file: string, split: 'train' | 'evaluation' | null = null): Records {
   demandGrant(file, 'file');
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch {
-    throw new UserError(
-      'usage',
-      `file: ${file}: cannot be read; give the path of a .jsonl file`,
-      'file',
-    );
-  }
-  const rows = text.split('\n').flatMap((line, i) => {
-    if (line.trim() === '') return [];
-    const where = `${file}:${i + 1}`;
-    try {
-      const row = JSON.parse(line) as unknown;
-      if (typeof row === 'object' && row !== null && !Array.isArray(row))
-        return [{ row: row as Record<string, unknown>, where }];
-    } catch {}
-    throw new UserError('usage', `file: ${where}: is not a JSON object`, 'file');
-  });
-  if (rows.length === 0) throw new UserError('usage', `file: ${file}: has no rows`, 'file');
-  return rows;
+  return readRecords(file, 'file', split);
 }
 
 const textIn = (row: Record<string, unknown>, ...names: string[]): string | undefined => {
@@ -52,6 +28,8 @@ const textIn = (row: Record<string, unknown>, ...names: string[]): string | unde
     const value = row[name];
     if (typeof value === 'string') return value;
     if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+    // Several answers of which one will do: the first.
+    if (Array.isArray(value) && typeof value[0] === 'string') return value[0];
   }
   return undefined;
 };
@@ -79,12 +57,44 @@ function taskOfRows<Data>(
   verify: (data: Data, completion: string) => Verdict | Promise<Verdict>,
   pooled: boolean,
 ): Task<Row<Data>> {
-  const from = (file: string, split: Split | null): Problem<Row<Data>>[] =>
-    readRows(file).map(({ row, where }) => {
-      const made = read(row, where);
-      return { key: keyIn(made.key, split), prompt: made.prompt, data: made };
-    });
   const { file, evaluationFile } = files;
+  const notes: string[] = [];
+  const from = (path: string, split: Split | null): Problem<Row<Data>>[] => {
+    const records = readRows(path, evaluationFile === undefined ? null : split);
+    const known = new Map<string, string>();
+    const repeated: string[] = [];
+    const refused = new Map<string, string[]>();
+    const made = records.rows.flatMap(({ row, where }): Problem<Row<Data>>[] => {
+      let one: Row<Data>;
+      try {
+        one = read(row, where);
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        const why = error.message.slice(`file: ${where}: `.length);
+        refused.set(why, [...(refused.get(why) ?? []), where]);
+        return [];
+      }
+      // A row is known by all of its content: one question may have several truths.
+      const content = JSON.stringify([one.prompt, one.data]);
+      let key = one.key;
+      for (let i = 2; known.has(key); i++) {
+        if (known.get(key) === content) {
+          repeated.push(where);
+          return [];
+        }
+        key = `${one.key} (${i})`;
+      }
+      known.set(key, content);
+      return [{ key: keyIn(key, split), prompt: one.prompt, data: one }];
+    });
+    notes.push(...records.notes, ...summary('the same as another', repeated));
+    for (const [why, places] of refused) notes.push(...summary(why, places));
+    if (made.length === 0) {
+      const [why, [where]] = [...refused][0] as [string, string[]];
+      throw new UserError('usage', `file: ${where}: ${why}`, 'file');
+    }
+    return made;
+  };
   const problems =
     evaluationFile === undefined
       ? from(file, null)
@@ -96,6 +106,7 @@ function taskOfRows<Data>(
     alphabet: [...new Set(texts.join('').replace(/<\/?(think|answer)>/g, ''))].sort().join(''),
     maxPromptLength: Math.max(...problems.map(({ prompt }) => [...prompt].length)),
     pooled,
+    ...(notes.length > 0 && { notes: [...new Set(notes)] }),
     generate: (random) => random.pick(problems),
     listed: (split) => distinct.filter(({ key }) => splitOf(key) === split),
     verify: ({ data }, completion) => verify(data.data, completion),
@@ -113,56 +124,47 @@ const missing = (where: string, what: string): never => {
 
 interface Question {
   readonly truth: string;
-  /** Letters that can be chosen; '' where the answer is free. */
-  readonly letters: string;
+  /** What can be chosen; null where the answer is free. */
+  readonly choices: readonly string[] | null;
 }
-
-/** The letter that a free text chooses: `B`, `(b)`, `b.`, `B: 12 m`. */
-const letterIn = (text: string): string | null =>
-  /^\s*\(?([a-z])(?:\)|\.|:|\s|$)/i.exec(text)?.[1].toUpperCase() ?? null;
 
 /** A question of `questions`, from any of the usual shapes. */
 export function readQuestion(row: Record<string, unknown>, where: string): Row<Question> {
   const question =
-    textIn(row, 'question', 'prompt', 'problem') ?? missing(where, 'question, prompt or problem');
-  const raw = textIn(row, 'answer', 'solution') ?? missing(where, 'answer or solution');
-  const choices = Array.isArray(row.choices) ? row.choices.map(String) : null;
-  if (choices) {
-    const letters = 'ABCDEFGHIJ'.slice(0, choices.length);
-    const index =
-      typeof row.answer === 'number' ? row.answer : letters.indexOf(letterIn(raw) ?? '?');
-    const at = index >= 0 && index < choices.length ? index : choices.indexOf(raw);
-    if (at < 0) missing(where, `answer among its ${choices.length} choices`);
-    const shown = choices.map((choice, i) => `\n${letters[i]}: ${choice}`).join('');
-    const truth = letters[at];
+    textIn(row, 'question', 'prompt', 'problem', 'instruction') ??
+    missing(where, 'question, prompt or problem');
+  const choices = readChoices(row);
+  if (typeof choices === 'string')
+    throw new UserError('usage', `file: ${where}: has ${choices}`, 'file');
+  if (choices !== null) {
+    const { texts, right } = choices;
+    const shown = texts.map((choice, i) => `\n${LETTERS[i]}: ${choice}`).join('');
     return {
-      key: question,
+      key: `${question}${shown}`,
       prompt: `${question}${shown}\n`,
-      data: { truth, letters },
-      gold: writeCompletion('', truth),
+      data: { truth: LETTERS[right], choices: texts },
+      gold: writeCompletion('', LETTERS[right]),
     };
   }
+  const stated = textIn(row, 'answer', 'final_answer', 'target', 'output');
+  const solution = textIn(row, 'solution');
+  const raw = stated ?? solution ?? missing(where, 'answer or solution');
   // GSM8K ends its solutions with `#### 42` and notes its sums as <<48/2=24>>; MATH boxes its
-  // answers.
-  const marked = raw.lastIndexOf('####');
-  const boxed = /\\boxed\{/.test(raw);
-  const truth = marked >= 0 ? raw.slice(marked + 4).trim() : raw.trim();
-  const thinking =
-    marked >= 0
-      ? raw.slice(0, marked)
-      : boxed && raw.length > 60
-        ? raw
-        : (textIn(row, 'thinking', 'rationale') ?? '');
+  // answers in solutions of any length.
+  const truth = markedAnswer(raw) ?? raw.trim();
+  if (truth === '') missing(where, 'answer');
+  const worked = truth !== raw.trim() && !/^\\boxed|^\$/.test(raw.trim()) ? raw : '';
+  const thinking = worked || (solution ?? textIn(row, 'thinking', 'rationale') ?? '');
   const clean = thinking
+    .replace(/\n?\s*####[^\n]*\s*$/, '')
     .replace(/<<[^<>]*>>/g, '')
     .replace(/<\/?(think|answer)>/g, '')
     .trim();
-  const answer = textIn(row, 'answer') !== undefined && marked < 0 ? raw.trim() : truth;
   return {
     key: question,
     prompt: `${question}\n`,
-    data: { truth: answer, letters: '' },
-    gold: writeCompletion(clean, answer),
+    data: { truth, choices: null },
+    gold: writeCompletion(clean === truth ? '' : clean, truth),
   };
 }
 
@@ -180,21 +182,22 @@ export const questions = defineTask({
     ...files,
     /** How far off a number may be, as a share of the value; 0 is exact. */
     tolerance: z.number().min(0).max(0.5).default(0),
+    /** `lenient` forgives form, `strict` nothing but spelling. */
+    matching: z.enum(['lenient', 'strict']).default('lenient'),
     formatReward,
   }),
-  create({ tolerance, formatReward, ...where }): Task {
+  create({ tolerance, matching, formatReward, ...where }): Task {
+    const strict = matching === 'strict';
     const task = taskOfRows(
       'questions',
       where,
       readQuestion,
-      ({ truth, letters }, completion) =>
+      ({ truth, choices }, completion) =>
         gradeCompletion(completion, formatReward, (answer) => {
           const correct =
-            letters !== ''
-              ? letterIn(answer) === truth
-              : sameParsed(parseAnswer(truth), parseAnswer(answer), { tolerance }) ||
-                (parseQuantity(truth) !== null &&
-                  sameQuantity(truth, answer, Math.max(tolerance, 1e-9)));
+            choices !== null
+              ? chosenIn(answer, choices) === LETTERS.indexOf(truth)
+              : sameAnswer(truth, answerIn(answer), { tolerance, strict });
           return {
             correct,
             reason: correct
@@ -204,7 +207,11 @@ export const questions = defineTask({
         }),
       false,
     ) as Task;
-    return { ...task, voteOf: (answer) => canonicalAnswer(answer) };
+    return {
+      ...task,
+      // `B`, `(b)` and `B: 12 m` are one choice.
+      voteOf: (answer) => canonicalAnswer(/^\W*([A-Z])[).:]/.exec(answer)?.[1] ?? answerIn(answer)),
+    };
   },
 });
 

@@ -6,10 +6,26 @@
  * split that the hash of its `key` says, whatever seed drew it (`problemAt`). The evaluation split
  * is one key in `EVALUATION_SHARE`.
  *
- * A completion has the form `<think>…</think><answer>…</answer>`.
+ * A task reads and writes completions of the form `<think>…</think><answer>…</answer>`; where a
+ * recipe sets another `format`, formats.ts translates.
  */
 import { UserError } from '../base/errors.js';
 import { hashString, Random } from '../base/random.js';
+
+/** The parts of a completion, or why it has not the form. */
+export type Read =
+  | { readonly wellFormed: true; readonly thinking: string; readonly answer: string }
+  | { readonly wellFormed: false; readonly reason: string };
+
+export interface Format {
+  readonly name: string;
+  /** What a model is told that was not trained on the form. */
+  readonly instruction: string;
+  /** The parts of a completion, or why it has not the form. Never throws. */
+  read(text: string): Read | Promise<Read>;
+  /** A completion in the form. */
+  write(thinking: string, answer: string): string;
+}
 
 export interface Problem<Data = unknown> {
   /**
@@ -31,7 +47,7 @@ export interface Problem<Data = unknown> {
 export interface Verdict {
   readonly reward: number;
   readonly correct: boolean;
-  /** The completion had exactly the form `<think>…</think><answer>…</answer>`. */
+  /** The completion had the form that the task asks for (`formats.ts`). */
   readonly wellFormed: boolean;
   readonly reason: string;
 }
@@ -99,6 +115,10 @@ export interface Task<Data = unknown> {
   voteOf?(answer: string): string;
   /** Every problem of a split, for a task whose problems are a list. */
   listed?(split: Split): readonly Problem<Data>[];
+  /** The form of a problem's completions; `<think>…</think><answer>…</answer>` where it is not set. */
+  format?(problem: Problem<Data>): Format;
+  /** What was left out of a task's files, one line each. */
+  readonly notes?: readonly string[];
   /** A completion that scores 1, or null where the problem has none. */
   gold(problem: Problem<Data>): string | null;
 }

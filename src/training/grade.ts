@@ -6,13 +6,17 @@
  * call, so it pays for a promise and nothing else.
  */
 import type { Completion } from '../inference/index.js';
+import { judge, withOpening } from '../tasks/formats.js';
 import type { Problem, Task, Verdict } from '../tasks/task.js';
+import { opensThinking } from '../tokenizers/opening.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
 
 export interface Graded {
-  /** What the tokens spell. */
+  /** What the tokens spell, after the `<think>` that their prompt ended in. */
   text: string;
   verdict: Verdict;
+  /** What was read as the answer, where an evaluation asked. */
+  answer: string | null;
 }
 
 /**
@@ -25,10 +29,12 @@ export async function grade(
   tokenizer: Tokenizer,
   problem: Problem,
   completion: Completion,
+  /** In training a reward is earned in the task's form only; an evaluation looks for the answer. */
+  evaluating = false,
 ): Promise<Graded> {
   const { pad, bos, eos } = tokenizer.special;
   const spelled = completion.stop === 'eos' ? completion.tokens.slice(0, -1) : completion.tokens;
-  const text = tokenizer.decode(spelled);
+  const text = withOpening(tokenizer.decode(spelled), opensThinking(tokenizer, problem.prompt));
   if (spelled.some((token) => token === pad || token === bos || token === eos)) {
     return {
       text,
@@ -38,6 +44,7 @@ export async function grade(
         wellFormed: false,
         reason: 'holds a token that spells nothing',
       },
+      answer: null,
     };
   }
   if (completion.stop === 'length') {
@@ -50,9 +57,11 @@ export async function grade(
         correct: false,
         reason: `cut off at ${spelled.length} tokens`,
       },
+      answer: null,
     };
   }
-  return { text, verdict: await task.verify(problem, text) };
+  if (evaluating) return { text, ...(await judge(task, problem, text)) };
+  return { text, verdict: await task.verify(problem, text), answer: null };
 }
 
 /** For each of the task's parts: completions, rewards, right ones. To be summed over ranks. */
