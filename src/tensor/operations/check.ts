@@ -28,23 +28,26 @@ export type Solved = Readonly<Record<string, unknown>>;
 export type Check = (call: Call, lastOf: LastOf | null) => Solved;
 
 /** One dimension of a tensor, or one side of an equation. */
-interface Step {
+export interface Step {
   /** Which tensor, and which of its dimensions (`Dimension`); −1: `left` of an equation. */
   readonly tensor: number;
   readonly dimension: number;
   readonly left: Evaluate;
+  readonly leftOf: Polynomial | null;
   /** What it must be: the value of a name where it is one (then `name` is its place), or −1. */
   readonly name: number;
   readonly value: Evaluate;
+  readonly polynomial: Polynomial;
   readonly text: string;
   /** For a step that solves: (dimension − rest) / slope goes to the place `solves`. */
   readonly solves: number;
   readonly slope: Evaluate;
   readonly rest: Evaluate;
+  readonly linear: { readonly slope: Polynomial; readonly rest: Polynomial } | null;
 }
 
 /** How to take a dimension from a handle. */
-enum Dimension {
+export enum Dimension {
   Size = 0,
   Rows = 1,
   Columns = 2,
@@ -65,7 +68,7 @@ interface CheckedTensor {
   readonly optional: boolean;
 }
 
-interface Plan {
+export interface Plan {
   readonly tensors: readonly CheckedTensor[];
   readonly steps: readonly Step[];
 }
@@ -98,7 +101,7 @@ function isOfKind(t: Handle, kind: TensorKind): boolean {
   }
 }
 
-function dimensionOf(t: Handle, dimension: Dimension): number {
+export function dimensionOf(t: Handle, dimension: Dimension): number {
   if (dimension === Dimension.Columns) return t.columns;
   if (dimension === Dimension.Rows) return t.rows;
   if (dimension === Dimension.Size) return t.size;
@@ -119,7 +122,34 @@ function resolve(spec: Spec, selected: Readonly<Record<string, string | boolean>
   return spec as TensorSpec;
 }
 
-export function compile(method: string, declaration: Declaration): Check {
+/** A declaration, ready to check calls by. */
+export interface Analysis {
+  readonly method: string;
+  readonly declaration: Declaration;
+  readonly scalars: readonly (readonly [string, ScalarSpec])[];
+  /** Names of all arguments that are tensors. */
+  readonly tensorNames: readonly string[];
+  /** Scalars that plans depend on, and the plan for each combination of their values. */
+  readonly selectors: readonly string[];
+  readonly plans: readonly Plan[];
+  /** All names of numbers: the scalars that dimensions are made of, then what is solved. */
+  readonly names: readonly string[];
+  readonly given: number;
+  readonly limits: readonly Limit[];
+  readonly ends: readonly { readonly name: string; readonly text: string; value: Evaluate }[];
+}
+
+interface Limit {
+  readonly text: string;
+  readonly small: Evaluate;
+  readonly large: Evaluate;
+}
+
+/** The values of a flag or a choice. */
+export const valuesOf = (declaration: Declaration, on: string): readonly (string | boolean)[] =>
+  (declaration.args[on] as ScalarSpec).values ?? [];
+
+export function analyse(method: string, declaration: Declaration): Analysis {
   const entries = Object.entries(declaration.args);
   const scalars = entries.filter(([, spec]) => spec.role === 'scalar') as [string, ScalarSpec][];
   const tensorEntries = entries.filter(([, spec]) => spec.role !== 'scalar');
@@ -133,12 +163,12 @@ export function compile(method: string, declaration: Declaration): Check {
   const selectors = [
     ...new Set(tensorEntries.flatMap(([, spec]) => (spec.role === 'depending' ? [spec.on] : []))),
   ];
-  const valuesOf = (on: string): readonly (string | boolean)[] =>
-    (declaration.args[on] as ScalarSpec).values ?? [];
   // One plan for each combination of the selectors' values, the first selector's changing slowest.
   let combinations: Record<string, string | boolean>[] = [{}];
   for (const on of selectors)
-    combinations = combinations.flatMap((c) => valuesOf(on).map((v) => ({ ...c, [on]: v })));
+    combinations = combinations.flatMap((c) =>
+      valuesOf(declaration, on).map((v) => ({ ...c, [on]: v })),
+    );
   const plans = combinations.map((selected) =>
     plan(method, declaration, tensorEntries, selected, given, indexOf),
   );
@@ -154,9 +184,28 @@ export function compile(method: string, declaration: Declaration): Check {
     value: evaluator(parse(text as string), indexOf),
   }));
 
-  // Reused by every call, for a call must not cost: a kernel is done with them when it returns.
+  const tensorNames = tensorEntries.map(([name]) => name);
+  return {
+    method,
+    declaration,
+    scalars,
+    tensorNames,
+    selectors,
+    plans,
+    names,
+    given,
+    limits,
+    ends,
+  };
+}
+
+/** Checks calls step by step: slow, and able to say what is wrong. */
+export function compile(analysis: Analysis): Check {
+  const { method, declaration, scalars, tensorNames, selectors, plans } = analysis;
+  const { names, given, limits, ends } = analysis;
+  // Reused by every call: a kernel is done with them when it returns.
   const values: number[] = names.map(() => 0);
-  const held: (Handle | null)[] = tensorEntries.map(() => null);
+  const held: (Handle | null)[] = tensorNames.map(() => null);
   const solved: Record<string, unknown> = {};
   for (const [name] of scalars) solved[name] = undefined;
   for (const name of names) solved[name] = 0;
@@ -165,7 +214,7 @@ export function compile(method: string, declaration: Declaration): Check {
     mismatch(
       method,
       problem,
-      Object.fromEntries(tensorEntries.map(([name]) => [name, call[name] as Handle | null])),
+      Object.fromEntries(tensorNames.map((name) => [name, call[name] as Handle | null])),
     );
 
   return (call, lastOf) => {
@@ -181,7 +230,7 @@ export function compile(method: string, declaration: Declaration): Check {
     }
     let which = 0;
     for (let i = 0; i < selectors.length; i++) {
-      const all = valuesOf(selectors[i]);
+      const all = valuesOf(declaration, selectors[i]);
       which = which * all.length + all.indexOf(solved[selectors[i]] as string | boolean);
     }
     const { tensors, steps } = plans[which];
@@ -251,21 +300,20 @@ function runStep(step: Step, held: readonly (Handle | null)[], values: number[])
 
 /** `b [K, N] has 5 rows, and K is 4`. */
 function problemOf(
-  step: Step,
+  { polynomial, leftOf, text, solves, tensor, dimension }: Step,
   tensors: readonly CheckedTensor[],
   values: readonly number[],
   names: readonly string[],
   found: number,
 ): string {
-  const known = [...namesIn(parse(step.text))].filter(
-    (name) => step.solves < 0 || name !== names[step.solves],
+  const known = [...namesIn([...(leftOf ?? []), ...polynomial])].filter(
+    (name) => solves < 0 || name !== names[solves],
   );
-  const where = known.map((name) => `${name} is ${values[names.indexOf(name)]}`);
-  const why = where.length > 0 ? `, and ${where.join(', ')}` : `, not ${step.text}`;
-  if (step.tensor < 0) return `${step.text} does not hold: it is ${found}${why}`;
-  const { name, spec } = tensors[step.tensor];
-  const noun = NOUNS[step.dimension];
-  return `${name} [${spec.dims.join(', ')}] has ${found} ${noun}${why}`;
+  const where = known.map((name) => `${name} is ${values[names.indexOf(name)]}`).join(', ');
+  if (tensor < 0) return `${text} does not hold: ${where}`;
+  const { name, spec } = tensors[tensor];
+  const why = where === '' ? `, not ${text}` : `, and ${where}`;
+  return `${name} [${spec.dims.join(', ')}] has ${found} ${NOUNS[dimension]}${why}`;
 }
 
 /** An equation that waits for its names. */
@@ -304,7 +352,7 @@ function plan(
   for (const text of declaration.where) {
     if (text.includes('<=')) continue;
     const [left, right] = text.split('=');
-    const common = { text: right.trim(), tensor: -1, dimension: 0, optional: false };
+    const common = { text, tensor: -1, dimension: 0, optional: false };
     equations.push({ polynomial: parse(right), left: parse(left), ...common });
   }
   const known = new Set(
@@ -348,20 +396,23 @@ function stepOf(
   const { polynomial, text, tensor, dimension, left, optional } = equation;
   if (left && [...namesIn(left)].some((name) => !known.has(name))) return null;
   const common = {
+    polynomial,
     text,
     tensor,
     dimension,
+    leftOf: left,
     name: nameOf(polynomial) === null ? -1 : indexOf(nameOf(polynomial) as string),
     value: evaluator(polynomial, indexOf),
     left: left ? evaluator(left, indexOf) : zero,
   };
   const unknown = [...namesIn(polynomial)].filter((name) => !known.has(name));
-  if (unknown.length === 0) return { ...common, solves: -1, slope: zero, rest: zero };
+  if (unknown.length === 0) return { ...common, linear: null, solves: -1, slope: zero, rest: zero };
   const linear = unknown.length === 1 && !optional ? linearIn(polynomial, unknown[0]) : null;
   if (!linear) return null;
   known.add(unknown[0]);
   return {
     ...common,
+    linear,
     solves: indexOf(unknown[0]),
     slope: evaluator(linear.slope, indexOf),
     rest: evaluator(linear.rest, indexOf),

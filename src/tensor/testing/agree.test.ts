@@ -5,7 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Backend, rows, type Tensor } from '../backend.js';
 import { createReferenceBackend } from '../backends/reference.js';
-import { compile } from '../operations/check.js';
+import { analyse, compile } from '../operations/check.js';
 import type { Declaration } from '../operations/declare.js';
 import { OPERATIONS } from '../operations/index.js';
 import { disagreement, judge } from './agree.js';
@@ -143,7 +143,7 @@ const defects: [operation: string, what: string, defect: Defect][] = [
         inverseNorm: ({ out, sumSquares }) => r.copy({ out, a: sumSquares }),
       };
       const { muon } = OPERATIONS;
-      const check = compile('muon', muon as unknown as Declaration);
+      const check = compile(analyse('muon', muon as unknown as Declaration));
       return { muon: (c) => muon.compose?.(wrong as never, c, check(c as never, null) as never) };
     },
   ],

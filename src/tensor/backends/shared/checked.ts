@@ -3,8 +3,9 @@
  * declaration, and the kernel gets tensors of the backend's own kind and solved numbers.
  */
 import type { Backend, Methods, OperationName, Operations } from '../../backend.js';
-import { compile, type LastOf } from '../../operations/check.js';
+import { analyse, type LastOf } from '../../operations/check.js';
 import type { Declaration, NumbersOf, TensorsOf } from '../../operations/declare.js';
+import { checkedMethod, type Method, type Run } from '../../operations/fast-check.js';
 import { OPERATIONS } from '../../operations/index.js';
 import type { Handle } from './handle.js';
 
@@ -29,8 +30,6 @@ export type Kernels<C, T> = KernelsOf<Exclude<OperationName, ComposedName>, C, T
 /** What a backend has besides operations. */
 export type BackendCore = Omit<Backend, OperationName>;
 
-type AnyKernel<C> = (context: C, tensors: unknown, numbers: unknown) => void;
-
 /**
  * @param lastOf for backends on the host: looks at a tensor's last number
  * @returns `core` itself, with a method for each operation
@@ -41,17 +40,16 @@ export function withOperations<C, T extends Handle, B extends BackendCore>(
   kernels: Kernels<C, T>,
   lastOf: ((tensor: T) => number) | null,
 ): B & Methods {
-  const methods: Record<string, (call: never) => void> = {};
+  const methods: Record<string, Method> = {};
   const backend = core as B & Methods;
   const last = lastOf as LastOf | null;
   for (const [name, declaration] of Object.entries(OPERATIONS)) {
-    const check = compile(name, declaration as unknown as Declaration);
-    const kernel = (kernels as unknown as Record<string, AnyKernel<C> | undefined>)[name];
+    const own = (kernels as unknown as Record<string, Run | undefined>)[name];
     const { compose } = declaration as unknown as Declaration;
-    if (kernel) methods[name] = (call) => kernel(context, call, check(call, last));
-    else if (compose)
-      methods[name] = (call) => compose(backend as never, call, check(call, last) as never);
-    else throw new Error(`${core.name} has no kernel for ${name}`);
+    const run = own ?? (compose as unknown as Run | undefined);
+    if (!run) throw new Error(`${core.name} has no kernel for ${name}`);
+    const analysis = analyse(name, declaration as unknown as Declaration);
+    methods[name] = checkedMethod(analysis, run, own ? context : backend, last);
   }
   return Object.assign(backend, methods);
 }

@@ -4,10 +4,13 @@
  * and demands that there is.
  */
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import type { Backend } from '../../backend.js';
+import type { Backend, OperationName } from '../../backend.js';
+import { OPERATIONS } from '../../operations/index.js';
 import { operationCases } from '../../testing/cases/index.js';
 import { describeBackend } from '../../testing/describe-backend.js';
 import { Draw, execute } from '../../testing/problem.js';
+import { refusalsOf } from '../../testing/refusals.js';
+import { createReferenceBackend } from '../reference.js';
 import { createWebGpuBackend, describeAdapter, findAdapter } from './index.js';
 
 const adapter = await findAdapter();
@@ -16,6 +19,19 @@ const demanded = process.env.RECKONER_REQUIRE_WEBGPU === '1';
 it('finds an adapter where one is demanded', () => {
   expect(adapter !== null || !demanded).toBe(true);
 });
+
+/** Every operation refuses bad arguments in the reference's words. */
+function refusals(create: () => Promise<Backend>): void {
+  it.each(Object.keys(OPERATIONS) as OperationName[])('%s', async (name) => {
+    const backend = await create();
+    for (const index of [0, 1]) {
+      const expected = refusalsOf(createReferenceBackend(), name, index);
+      expect(refusalsOf(backend, name, index)).toEqual(expected);
+    }
+    await backend.sync();
+    await backend.close();
+  });
+}
 
 /**
  * Each operand is rounded once, to 11 bits; and sums of a slice of 16 are f16 as well where there
@@ -97,6 +113,8 @@ if (adapter) {
     () => createWebGpuBackend({ plain: true }),
     problems,
   );
+
+  describe('refuses what the reference refuses:', () => refusals(() => createWebGpuBackend()));
 
   describe.runIf(halfPrecision)('mixed precision', () =>
     mixed(() => createWebGpuBackend({ precision: 'mixed', plain: false })),
