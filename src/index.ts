@@ -69,7 +69,7 @@ export { advantages, hasSignal } from './training/advantages.js';
 export { aggregations } from './training/aggregations.js';
 export { crossEntropyStep, policyStep } from './training/backpropagate.js';
 export type { TrainingSequence } from './training/batch.js';
-export { losses, policyLossReference, sequencePolicyLoss } from './training/losses.js';
+export { losses, policyLossOf, policyLossReference } from './training/losses.js';
 export { createOptimizer, optimizerSchema } from './training/optimizer.js';
 export { createSchedule } from './training/schedules.js';
 export type { RunEvent } from './usage/events.js';

@@ -8,10 +8,10 @@
 import type { ForwardInput, Model } from '../models/index.js';
 import type { Tensor } from '../tensor/backend.js';
 import { gatherRows, tokenLogProbabilities } from '../tensor/index.js';
-import { POLICY_METRICS, type PolicyLossOptions } from '../tensor/operations/losses.js';
+import { POLICY_METRICS } from '../tensor/operations/losses.js';
 import type { Tape, Variable } from '../tensor/tape.js';
 import { type PackedBatch, packBatch, packFurther, type TrainingSequence } from './batch.js';
-import { type Ratio, sequencePolicyLoss } from './losses.js';
+import { isFused, type PolicyLossForm, policyLossOf } from './losses.js';
 
 /** Runs the model on `sequences` and gives the log-probabilities of what they predict, in order. */
 function predict(
@@ -128,7 +128,7 @@ export async function policyStep(
   sequences: readonly TrainingSequence[],
   targets: PolicyTargets,
   temperature: number,
-  options: PolicyLossOptions & { ratio: Ratio; balance?: ForwardInput['balance'] },
+  options: PolicyLossForm & { balance?: ForwardInput['balance'] },
 ): Promise<Record<(typeof POLICY_METRICS)[number] | 'entropy', number>> {
   const { backend } = tape;
   const mark = backend.mark();
@@ -145,12 +145,12 @@ export async function policyStep(
     return tensor;
   };
   const gradient = backend.allocate('f32', [batch.predictions]);
-  if (options.ratio === 'sequence') {
+  if (!isFused(options)) {
     const [now, entropies] = await Promise.all([
       backend.read(logProbabilities.value),
       backend.read(entropy),
     ]);
-    const { dLogProbabilities, metrics } = sequencePolicyLoss(
+    const { dLogProbabilities, metrics } = policyLossOf(
       { logProbabilities: now, ...targets },
       startsOf(sequences),
       options,
@@ -169,7 +169,9 @@ export async function policyStep(
     reference: targets.reference ? upload(targets.reference) : null,
     advantages: upload(targets.advantages),
     weights: upload(targets.weights),
-    ...options,
+    clipLow: options.clipLow,
+    clipHigh: options.clipHigh,
+    klCoefficient: options.klCoefficient,
   });
   tape.backward(logProbabilities, gradient);
   const [values, entropies] = await Promise.all([backend.read(metrics), backend.read(entropy)]);

@@ -2,12 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { PolicyLossOptions } from '../tensor/operations/losses.js';
 import { advantages } from './advantages.js';
 import { type AggregationName, aggregations } from './aggregations.js';
-import {
-  losses,
-  type PolicyLossInputs,
-  policyLossReference,
-  sequencePolicyLoss,
-} from './losses.js';
+import { losses, type PolicyLossInputs, policyLossOf, policyLossReference } from './losses.js';
 
 const options: PolicyLossOptions = { clipLow: 0.2, clipHigh: 0.28, klCoefficient: 0 };
 
@@ -205,10 +200,12 @@ describe('one ratio a sequence (GSPO)', () => {
       ...batch('group-mean', 'dapo'),
       advantages: [1, -1, -1, -1],
     };
-    const { metrics, dLogProbabilities } = sequencePolicyLoss(inputs, [0, 1, 4], {
+    const { metrics, dLogProbabilities } = policyLossOf(inputs, [0, 1, 4], {
       clipLow: 0.5,
       clipHigh: 0.4,
       klCoefficient: 0,
+      ratio: 'sequence',
+      surrogate: 'clip',
     });
     const s = 0.6 ** (1 / 3);
     expect(metrics.loss).toBeCloseTo(-1.4 / 4 + (3 / 4) * s, 12);
@@ -222,7 +219,8 @@ describe('one ratio a sequence (GSPO)', () => {
 
   it('is the loss by token for sequences of one token', () => {
     const inputs = batch('group-std', 'grpo');
-    expect(sequencePolicyLoss(inputs, [0, 1, 2, 3, 4], losses.dapo)).toEqual(
+    const form = { ...losses.dapo, ratio: 'sequence' } as const;
+    expect(policyLossOf(inputs, [0, 1, 2, 3, 4], form)).toEqual(
       policyLossReference(inputs, losses.dapo),
     );
   });
@@ -235,9 +233,10 @@ describe('one ratio a sequence (GSPO)', () => {
       advantages: [1.3, 1.3, -0.9, -0.9, -0.9, 0.4],
       weights: [0.1, 0.3, 0.2, 0.25, 0.15, 0.2],
     };
-    const o = { clipLow: 0.2, clipHigh: 0.28, klCoefficient: 0.7 };
+    const bounds = { clipLow: 0.2, clipHigh: 0.28, klCoefficient: 0.7 };
+    const o = { ...bounds, ratio: 'sequence', surrogate: 'clip' } as const;
     const starts = [0, 2, 5, 6];
-    const { dLogProbabilities, metrics } = sequencePolicyLoss(inputs, starts, o);
+    const { dLogProbabilities, metrics } = policyLossOf(inputs, starts, o);
     // The last sequence, of ratio e^0.4, is clipped: its derivative is the divergence's alone.
     expect(metrics.clippedTokens).toBe(1);
     const h = 1e-5;
@@ -245,8 +244,43 @@ describe('one ratio a sequence (GSPO)', () => {
       const at = (shift: number): number => {
         const logProbabilities = Array.from(inputs.logProbabilities);
         logProbabilities[n] += shift;
-        return sequencePolicyLoss({ ...inputs, logProbabilities }, starts, o).metrics.loss;
+        return policyLossOf({ ...inputs, logProbabilities }, starts, o).metrics.loss;
       };
+      expect(dLogProbabilities[n]).toBeCloseTo((at(h) - at(-h)) / (2 * h), 8);
+    }
+  });
+});
+
+describe('CISPO', () => {
+  // Ratios 8, ½ and 1 with advantages 1, −1 and 2; the upper bound is 5, and there is no lower one.
+  const inputs: PolicyLossInputs = {
+    logProbabilities: [-1, -2, -0.5],
+    old: [-1 - Math.log(8), -2 + Math.log(2), -0.5],
+    reference: null,
+    advantages: [1, -1, 2],
+    weights: [0.5, 0.25, 0.25],
+  };
+
+  it('weighs log π by the bounded ratio, and drops no token, by hand', () => {
+    const { metrics, dLogProbabilities } = policyLossOf(inputs, [], losses.cispo);
+    // −Σ w·min(ρ, 5)·A·log π = −(½·5·1·(−1) + ¼·½·(−1)·(−2) + ¼·1·2·(−½))
+    expect(metrics.loss).toBeCloseTo(2.5 - 0.25 + 0.25, 12);
+    expect(metrics.clippedTokens).toBe(1);
+    [-2.5, 0.125, -0.5].forEach((expected, n) => {
+      expect(dLogProbabilities[n]).toBeCloseTo(expected, 12);
+    });
+    // Where PPO clips, it forgets the token.
+    const form = { ...losses.cispo, surrogate: 'clip' } as const;
+    expect(policyLossOf(inputs, [], form).dLogProbabilities[0]).toBeCloseTo(0, 12);
+  });
+
+  it('takes the ratio for a constant', () => {
+    const { dLogProbabilities } = policyLossOf(inputs, [], losses.cispo);
+    const h = 1e-5;
+    const held = [5, 0.5, 1];
+    for (let n = 0; n < 3; n++) {
+      const at = (shift: number): number =>
+        -inputs.weights[n] * held[n] * inputs.advantages[n] * (inputs.logProbabilities[n] + shift);
       expect(dLogProbabilities[n]).toBeCloseTo((at(h) - at(-h)) / (2 * h), 8);
     }
   });

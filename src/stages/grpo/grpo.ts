@@ -67,8 +67,8 @@ export function createGrpo(context: StageContext, options: GrpoOptions): Stage {
   const { backend, model, tokenizer, task, stage } = context;
   const advantageOf = advantages[options.advantage];
   const aggregate = aggregations[options.aggregation];
-  const { ratio, clipLow, clipHigh, klCoefficient } = options;
-  const policy = { ratio, clipLow, clipHigh, klCoefficient };
+  const { ratio, surrogate, clipLow, clipHigh, klCoefficient } = options;
+  const policy = { ratio, surrogate, clipLow, clipHigh, klCoefficient };
   const rounds = 1 + options.resample;
   const schedule = createSchedule(options.schedule, options.steps);
   const lengthLimit = createLengthLimit(options.lengthSchedule, options.maxTokens);

@@ -5,7 +5,13 @@ import { z } from 'zod';
 import { type AdvantageName, advantages } from '../../training/advantages.js';
 import { type AggregationName, aggregations } from '../../training/aggregations.js';
 import { balanceSchema } from '../../training/balance.js';
-import { type LossName, losses, RATIOS, type Ratio } from '../../training/losses.js';
+import {
+  type LossName,
+  losses,
+  RATIOS,
+  type Ratio,
+  type SurrogateName,
+} from '../../training/losses.js';
 import { optimizerSchema } from '../../training/optimizer.js';
 import { scheduleSchema } from '../../training/schedules.js';
 import { lengthScheduleSchema, overlongSchema } from '../../training/shaping.js';
@@ -77,6 +83,7 @@ export const grpoSchema = z.strictObject({
 interface PresetFields {
   advantage: AdvantageName;
   ratio: Ratio;
+  surrogate: SurrogateName;
   aggregation: AggregationName;
   clipLow: number;
   clipHigh: number;
