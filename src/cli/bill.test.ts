@@ -97,6 +97,14 @@ describe('reckoner bill --usage', () => {
     expect(alone.imports.malformed).toMatchObject([{ line: 3 }]);
     printed = '';
     const both = JSON.parse(await bill(folder, ...files(), '--json'));
+    expect(statementDocument.safeParse(both).error?.issues ?? []).toEqual([]);
+    // Sections are there where a run is.
+    expect([alone.work, both.work.length, both.gains, both.predicted]).toEqual([
+      undefined,
+      1,
+      [],
+      null,
+    ]);
     // The job, the run's core time, and the storage of its folder.
     expect(both.totals.headline.amount).toBe('80.0816');
     expect(

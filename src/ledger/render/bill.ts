@@ -8,9 +8,6 @@
 
 import {
   ascii,
-  formatDuration,
-  formatScaled,
-  formatShare,
   formatSignificant,
   markdown,
   markdownTable,
@@ -23,8 +20,8 @@ import {
 } from '../../base/text/index.js';
 import { apportion, Decimal, decimalsFor, formatUsd, sum } from '../money.js';
 import type { Bill } from '../statement/bill.js';
-import type { Gain } from '../statement/gain.js';
 import type { BillLine, Column } from '../statement/lines.js';
+import { gainTable, planTable, workTable } from './sections.js';
 
 interface Document {
   title: string;
@@ -262,135 +259,6 @@ function bridgeTable(bill: Bill): Table {
             ]),
           ],
     footer: [['full', formatUsd(total, decimals), share(total)]],
-  };
-}
-
-function gainTable(bill: Bill): Table {
-  const amounts = bill.gains.flatMap(({ usdPerCorrectAnswerGained: per }) =>
-    per ? [new Decimal(per.headline), new Decimal(per.full)] : [],
-  );
-  // These may be far below a cent; two digits of the smallest are shown all the same.
-  const decimals = decimalsFor(amounts, 12);
-  return {
-    title: 'Dollars for each further correct answer per 1,000 problems',
-    head: ['Task', 'From -> to', 'Accuracy', 'Gain (95%)', 'Headline', 'Full'],
-    right: [false, false, true, true, true, true],
-    rows: bill.gains.map((gain) => [
-      gain.task,
-      `${gain.from.label} -> ${gain.to.label}${gain.overall ? ' (overall)' : ''}`,
-      `${formatShare(gain.from.accuracy)} -> ${formatShare(gain.to.accuracy)}`,
-      gainCell(gain),
-      gain.usdPerCorrectAnswerGained
-        ? formatUsd(gain.usdPerCorrectAnswerGained.headline, decimals)
-        : 'no gain',
-      gain.usdPerCorrectAnswerGained
-        ? formatUsd(gain.usdPerCorrectAnswerGained.full, decimals)
-        : 'no gain',
-    ]),
-    footer: [],
-  };
-}
-
-const points = (share: number): string => `${share >= 0 ? '+' : ''}${(100 * share).toFixed(1)}`;
-
-function gainCell({ gain, gain95 }: Gain): string {
-  return gain95 === null
-    ? points(gain)
-    : `${points(gain)} (${points(gain95.low)} to ${points(gain95.high)})`;
-}
-
-function workTable(bill: Bill): Table {
-  const peak = bill.work.reduce((most, work) => Math.max(most, work.peakMemoryBytes), 0);
-  const add = (key: 'wallSeconds' | 'tokensIn' | 'tokensOut' | 'modelFlops' | 'energyJoules') =>
-    bill.work.reduce((total, work) => total + work[key], 0);
-  const rate = add('wallSeconds') > 0 ? add('modelFlops') / add('wallSeconds') : null;
-  const row = (
-    name: string,
-    purpose: string,
-    w: Pick<
-      Bill['work'][number],
-      'wallSeconds' | 'tokensIn' | 'tokensOut' | 'modelFlops' | 'energyJoules'
-    >,
-    perSecond: number | null,
-    memory: number,
-  ) => [
-    name,
-    purpose,
-    formatDuration(w.wallSeconds),
-    formatScaled(w.tokensIn),
-    formatScaled(w.tokensOut),
-    formatScaled(w.modelFlops, 'FLOP'),
-    perSecond === null ? '-' : formatScaled(perSecond, 'FLOP/s'),
-    formatScaled(w.energyJoules, 'J'),
-    formatScaled(memory, 'B'),
-  ];
-  return {
-    title: 'What was done for it (lost work apart)',
-    optional: ['Purpose', 'Tok. in', 'Energy'],
-    head: [
-      'Stage',
-      'Purpose',
-      'Time',
-      'Tok. in',
-      'Tok. out',
-      'Model FLOPs',
-      'Achieved',
-      'Energy',
-      'Peak mem.',
-    ],
-    right: [false, false, true, true, true, true, true, true, true],
-    rows: bill.work.map((work) =>
-      row(work.stage, work.purpose, work, work.modelFlopsPerSecond, work.peakMemoryBytes),
-    ),
-    footer:
-      bill.work.length < 2
-        ? []
-        : [
-            row(
-              'Total',
-              '',
-              {
-                wallSeconds: add('wallSeconds'),
-                tokensIn: add('tokensIn'),
-                tokensOut: add('tokensOut'),
-                modelFlops: add('modelFlops'),
-                energyJoules: add('energyJoules'),
-              },
-              rate,
-              peak,
-            ),
-          ],
-  };
-}
-
-/** What was planned, what came of it, and how far apart they are. */
-function planTable(bill: Bill): Table {
-  const stages = bill.predicted?.stages ?? [];
-  const total = bill.predicted?.total;
-  const amounts = stages.flatMap(({ predicted, measured }) => [
-    predicted.usd,
-    ...(measured ? [measured.usd] : []),
-  ]);
-  const decimals = decimalsFor(amounts.map((usd) => new Decimal(usd)));
-  const row = (
-    name: string,
-    { predicted, measured, residual }: Omit<(typeof stages)[number], 'stage'>,
-  ): string[] => [
-    name,
-    formatDuration(predicted.seconds),
-    `${formatDuration(predicted.secondsLow)} .. ${formatDuration(predicted.secondsHigh)}`,
-    measured ? formatDuration(measured.seconds) : '-',
-    residual === null ? '-' : `${residual < 0 ? '' : '+'}${formatShare(residual)}`,
-    formatUsd(predicted.usd, decimals),
-    measured ? formatUsd(measured.usd, decimals) : '-',
-  ];
-  return {
-    title: 'As planned, and as it came (lost work apart)',
-    optional: ['90%', 'USD planned', 'USD'],
-    head: ['Stage', 'Planned', '90%', 'Measured', 'Residual', 'USD planned', 'USD'],
-    right: [false, true, true, true, true, true, true],
-    rows: stages.map((stage) => row(stage.stage, stage)),
-    footer: total?.measured ? [row('Total', total)] : [],
   };
 }
 

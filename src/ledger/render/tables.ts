@@ -7,6 +7,7 @@
 import { formatCount, type Table } from '../../base/text/index.js';
 import { apportion, Decimal, decimalsFor, formatUsd, sum } from '../money.js';
 import type { Statement, StatementLine } from '../statement/statement.js';
+import { gainTable, planTable, workTable } from './sections.js';
 
 /** `$1,234.50`, or `1,234.50 EUR`. */
 export function formatMoney(amount: Decimal | string, decimals: number, currency: string): string {
@@ -38,11 +39,17 @@ export function tablesOf(statement: Statement): Table[] {
     bridgeTable(statement),
     modelTable(statement),
     ruleTable(statement),
+    ...sectionTables(statement),
     fileTable(statement),
   ]
     .concat(listTable('Malformed rows, not billed', statement.imports.malformed))
     .concat(listTable('Refused charges, not billed', statement.imports.refused))
+    .concat(listTable('Repeated rows, billed once', statement.imports.repeated))
     .filter((table) => table.rows.length > 0);
+}
+
+function sectionTables({ gains = [], work = [], predicted = null }: Statement): Table[] {
+  return [gainTable({ gains }), workTable({ work }), planTable({ predicted })];
 }
 
 function costTable({ lines, totals, currency }: Statement): Table {

@@ -100,7 +100,7 @@ const point = z.object({
 });
 const both = z.object({ headline: usd, full: usd });
 
-const gain = z.object({
+export const gain = z.object({
   task: z.string(),
   metric: z.enum(['pass1', 'accuracy', 'greedy']),
   from: point,
@@ -119,7 +119,7 @@ const gain = z.object({
   overall: z.boolean(),
 });
 
-const work = z.object({
+export const work = z.object({
   stage: z.string(),
   purpose,
   wallSeconds: amount,
@@ -152,7 +152,7 @@ const comparison = {
   residual: z.number().nullable().describe('Measured / predicted - 1, of the seconds.'),
 };
 
-const predicted = z.object({
+export const predicted = z.object({
   stages: z.array(z.object({ stage: z.string(), ...comparison })),
   total: z.object(comparison).describe('Of the stages that ended.'),
 });

@@ -39,6 +39,7 @@ import {
   STATEMENT_SCHEMA_VERSION,
   type Statement,
   type StatementLine,
+  sectionsOf,
   totalsOf,
 } from './statement.js';
 
@@ -117,6 +118,7 @@ async function bill(
       repeated: imported.repeated,
     },
     notes: [...imported.notes, ...notesOf(imported, lines, currency)],
+    ...(options.runs === undefined ? {} : sectionsOf(options.runs)),
   };
 }
 

@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import { CATEGORIES, type Importer, KINDS } from '../import/importer.js';
 import { IMPORTERS } from '../import/importers.js';
+import { gain, predicted, work } from './bill-schema.js';
 import { STATEMENT_SCHEMA_VERSION } from './statement.js';
 
 const amount = z
@@ -99,6 +100,9 @@ export const statementSchemaOf = (importers: readonly Importer[]) =>
         repeated: z.array(place).describe('Rows that were billed already, with what each repeats.'),
       }),
       notes: z.array(z.string()),
+      gains: z.array(gain).optional().describe('Of the first run; without runs there are none.'),
+      work: z.array(work).optional().describe('Of the first run.'),
+      predicted: predicted.nullable().optional().describe('Of the first run; null without a plan.'),
     })
     .describe('reckoner bill [runs...] --usage FILE... --json');
 

@@ -13,7 +13,10 @@ import type { FileReport } from '../import/import.js';
 import type { Kind, Malformed, RuleCategory } from '../import/importer.js';
 import { Decimal, sum } from '../money.js';
 import type { Bill } from './bill.js';
+import type { Gain } from './gain.js';
 import type { BillLine, Column } from './lines.js';
+import type { Predicted } from './predicted.js';
+import type { StageWork } from './work.js';
 
 export const STATEMENT_SCHEMA_VERSION = 2;
 
@@ -60,7 +63,17 @@ export interface StatementTotal {
   scope: string;
 }
 
-export interface Statement {
+/** Sections that a statement has where runs of ours are in it. */
+export interface Sections {
+  /** Dollars for each further correct answer, of the first run. */
+  gains: Gain[];
+  /** What each stage of the first run did, lost work apart. */
+  work: StageWork[];
+  /** The first run as it was planned, beside what came of it; null without a plan. */
+  predicted: Predicted | null;
+}
+
+export interface Statement extends Partial<Sections> {
   schemaVersion: typeof STATEMENT_SCHEMA_VERSION;
   title: string;
   currency: string;
@@ -205,5 +218,13 @@ export function statementOfBill(bill: Bill): Statement {
     allocationKeys: [bill.totals.full.allocationKey],
     imports: { files: [], malformed: [], refused: [], repeated: [] },
     notes: bill.notes,
+    ...sectionsOf(bill),
   };
 }
+
+/** The optional sections, from the bill of runs. */
+export const sectionsOf = ({ gains, work, predicted }: Bill): Sections => ({
+  gains,
+  work,
+  predicted,
+});
