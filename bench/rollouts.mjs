@@ -1,7 +1,7 @@
 // Tokens per second of rollouts: prompts prefilled, completions sampled at temperature 1 from a
 // preallocated cache, with batches of 1, 16, 64 and 256 sequences on one core.
 //
-//   node bench/rollouts.mjs [--models r1-mini,128,256,512] [--batches 1,16,64,256] [--no-blas] [--rounds 5] [--json]
+//   node bench/rollouts.mjs [--models r1-mini,128,256,512] [--batches 1,16,64,256] [--products native,wasm,blas] [--rounds 5] [--json]
 //
 // Samples come in groups of up to 16 that share their prompt's cache, as in GRPO. Weights are
 // random (speed does not depend on them) and no sequence ends early, so every batch stays full. The
@@ -25,7 +25,7 @@ const { values: flags } = parseArgs({
   options: {
     models: { type: 'string', default: 'r1-mini,128,256,512' },
     batches: { type: 'string', default: '1,16,64,256' },
-    'no-blas': { type: 'boolean', default: false },
+    products: { type: 'string', default: 'native,wasm' },
     rounds: { type: 'string', default: '5' },
     json: { type: 'boolean', default: false },
   },
@@ -48,9 +48,9 @@ const batches = flags.batches.split(',').map(Number);
 const engines = new Set();
 
 /** Median tokens per second of `model` at each batch size; batch sizes take turns. */
-async function measure(name, blas) {
+async function measure(name, products) {
   const config = configOf(name);
-  const model = await openGeneration(config, blas);
+  const model = await openGeneration(config, products);
   engines.add(model.fingerprint);
   const perSecond = batches.map(() => []);
   for (const batch of batches) await model.generate(batch, 0);
@@ -64,18 +64,16 @@ async function measure(name, blas) {
     width: config.hidden_size,
     layers: config.num_hidden_layers,
     parameters: countParameters(architectureOf(config)).stored,
-    products: blas ? 'BLAS' : 'WASM',
+    products,
     tokensPerSecond: Object.fromEntries(batches.map((batch, i) => [batch, median(perSecond[i])])),
   };
 }
 
 const rows = [];
 for (const name of flags.models.split(',')) {
-  for (const blas of flags['no-blas'] ? [false] : [false, true]) {
-    rows.push(await measure(name, blas));
-    process.stderr.write(
-      `${name}, ${blas ? 'BLAS' : 'WASM'}: ${JSON.stringify(rows.at(-1).tokensPerSecond)}\n`,
-    );
+  for (const products of flags.products.split(',')) {
+    rows.push(await measure(name, products));
+    process.stderr.write(`${name}, ${products}: ${JSON.stringify(rows.at(-1).tokensPerSecond)}\n`);
   }
 }
 const about = machine(`node bench/rollouts.mjs ${process.argv.slice(2).join(' ')}`.trim());

@@ -8,13 +8,13 @@ export const GROUP = 16;
  * A model on one core that samples when asked. `generate(batch, key)` gives tokens per second,
  * prefill in the time.
  */
-export async function openGeneration(config, blas) {
+export async function openGeneration(config, products) {
   const { createWasmBackend } = await import('../dist/tensor/backends/wasm/index.js');
   const { createModel } = await import('../dist/models/index.js');
   const { createSampler } = await import('../dist/inference/index.js');
   const { architectureOf, countParameters } = await import('../dist/architecture/index.js');
   const backend = await createWasmBackend({
-    blas,
+    products,
     sharedBytes: 4 * countParameters(architectureOf(config)).stored + 2 ** 20,
   });
   const model = createModel(backend, config);

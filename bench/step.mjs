@@ -65,10 +65,13 @@ async function rank() {
   parentPort.postMessage({ ready: true, fingerprint: backend.fingerprint });
 }
 
-/** A group of worker threads that do training steps when asked. */
-export async function reckoner(config, workers, blas) {
+/**
+ * A group of worker threads that do training steps when asked.
+ * @param products what multiplies matrices: `auto`, `blas`, `wasm` …
+ */
+export async function reckoner(config, workers, products) {
   const { planBackend } = await import('../dist/policy/local/backend.js');
-  const plan = await planBackend({ kind: 'wasm', workers, blas, models: [config] });
+  const plan = await planBackend({ kind: 'wasm', workers, products, models: [config] });
   const threads = Array.from(
     { length: workers },
     (_, rank) => new Worker(fileURLToPath(import.meta.url), { workerData: { config, plan, rank } }),

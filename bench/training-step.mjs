@@ -1,5 +1,6 @@
 // Tokens per second of a full training step (forward, backward, gradient clipping, AdamW), one and
-// two workers, WASM kernels and BLAS, against PyTorch on the same cores.
+// two workers, with our machine code, with WASM kernels and with a BLAS where there is one, against
+// PyTorch on the same cores.
 //
 //   node bench/training-step.mjs [--widths 128,256,512] [--workers 1,2] [--rounds 7] [--compile] [--python PATH] [--json]
 //
@@ -69,6 +70,8 @@ async function main() {
   demandBuild();
   const numbers = (text) => text.split(',').map(Number);
   const python = findPython(flags.python);
+  const { openBlas } = await import('../dist/tensor/backends/wasm/blas.js');
+  const hasBlas = openBlas(process.env.RECKONER_BLAS || undefined) !== null;
   const torch = python === null ? null : startPython(python);
   const versions = torch === null ? null : await torch.ask({ versions: true });
   const results = [];
@@ -77,8 +80,9 @@ async function main() {
     for (const workers of numbers(flags.workers)) {
       const config = DECODERS[width];
       const ours = {
-        wasm: await reckoner(config, workers, false),
-        blas: await reckoner(config, workers, true),
+        native: await reckoner(config, workers, 'native'),
+        wasm: await reckoner(config, workers, 'wasm'),
+        ...(hasBlas ? { blas: await reckoner(config, workers, 'blas') } : {}),
       };
       const sides = Object.entries(ours).map(([name, side]) => ({ name, run: side.run }));
       for (const side of Object.values(ours)) fingerprints.add(side.fingerprint);
@@ -120,9 +124,9 @@ function report(results, about, versions, fingerprints, flags) {
   const ratio = (a, b) => (b === undefined ? null : a / b);
   const rows = results.map((r) => ({
     ...r,
-    wasmRatio: ratio(r.wasm, r.torch),
-    blasRatio: ratio(r.blas, r.torch),
-    blasRatioToCompiled: ratio(r.blas, r.torchCompile),
+    nativeRatio: ratio(r.native, r.torch),
+    nativeRatioToCompiled: ratio(r.native, r.torchCompile),
+    nativeRatioToWasm: ratio(r.native, r.wasm),
   }));
   const document = {
     benchmark: 'training-step',
@@ -147,17 +151,19 @@ function report(results, about, versions, fingerprints, flags) {
       'No PyTorch here, so there is no ratio; bench/peers/README.md says how to install it.',
     );
   const compiled = rows.some((r) => r.torchCompile !== undefined);
-  const header = ['decoder', 'workers', 'WASM', 'BLAS', 'PyTorch', 'WASM/PyTorch', 'BLAS/PyTorch'];
-  if (compiled) header.push('torch.compile', 'BLAS/torch.compile');
+  const header = ['decoder', 'workers', 'native', 'WASM', 'BLAS', 'PyTorch', 'native/PyTorch'];
+  header.push('native/WASM');
+  if (compiled) header.push('torch.compile', 'native/torch.compile');
   const cells = rows.map((r) => [
     `width ${r.width}, ${r.layers} layers, ${(r.parameters / 1e6).toFixed(1)}M`,
     r.workers,
+    whole(r.native),
     whole(r.wasm),
-    whole(r.blas),
+    r.blas === undefined ? null : whole(r.blas),
     whole(r.torch),
-    times(r.wasmRatio),
-    times(r.blasRatio),
-    ...(compiled ? [whole(r.torchCompile), times(r.blasRatioToCompiled)] : []),
+    times(r.nativeRatio),
+    times(r.nativeRatioToWasm),
+    ...(compiled ? [whole(r.torchCompile), times(r.nativeRatioToCompiled)] : []),
   ]);
   console.log(`\n${table(header, cells)}\n`);
 }

@@ -42,12 +42,11 @@ for (const width of numbers(flags.widths)) {
       countParameters(architectureOf(config)).active,
     ]),
   );
-  for (const blas of [false, true]) {
-    const products = blas ? 'BLAS' : 'WASM';
+  for (const products of ['native', 'wasm']) {
     for (const workers of numbers(flags.workers)) {
       const threads = {};
       for (const [name, config] of Object.entries(pair))
-        threads[name] = await reckoner(config, workers, blas);
+        threads[name] = await reckoner(config, workers, products);
       const sides = Object.entries(threads).map(([name, side]) => ({ name, run: side.run }));
       const what = `training step, ${workers} worker${workers > 1 ? 's' : ''}`;
       await interleave(sides, Number(flags.rounds), (text) =>
@@ -58,7 +57,7 @@ for (const width of numbers(flags.widths)) {
       rows.push({ width, active, products, what, dense, v3, ratio: dense / v3 });
     }
     const sides = [];
-    for (const config of Object.values(pair)) sides.push(await openGeneration(config, blas));
+    for (const config of Object.values(pair)) sides.push(await openGeneration(config, products));
     for (const batch of BATCHES) {
       const perSecond = [[], []];
       for (let round = 0; round <= Number(flags.rounds); round++) {

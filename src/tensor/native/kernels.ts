@@ -3,7 +3,7 @@
  * every thread.
  */
 import { createHash } from 'node:crypto';
-import { defineDots } from './dots.js';
+import { defineDots, defineDotsBf16 } from './dots.js';
 import { defineGemmBlock } from './gemm.js';
 import { addressOf, loadKoffi } from './koffi.js';
 import { install, type NativeFunction } from './pages.js';
@@ -28,6 +28,7 @@ import {
 const DEFINITIONS = {
   gemmBlock: defineGemmBlock,
   dots: defineDots,
+  dotsBf16: defineDotsBf16,
   softmax: defineSoftmax,
   softmaxBackward: defineSoftmaxBackward,
   logSums: defineLogSums,
@@ -43,6 +44,8 @@ export type Kernel = (...values: number[]) => void;
 export interface NativeKernels {
   readonly target: Target;
   readonly functions: Readonly<Record<KernelName, Kernel>>;
+  /** Where an array's numbers lie in the process. */
+  addressOf(numbers: Uint16Array): number;
 }
 
 export interface Emitted {
@@ -118,18 +121,22 @@ export function bindKernels(
   const koffi = loadKoffi();
   const ready = installTarget(name);
   if (koffi === null || ready === null || !supportedTargets()?.has(name)) return null;
+  // A buffer does not move while it is there.
+  const begins = new WeakMap<ArrayBufferLike, number>();
   const base = addressOf(koffi, buffer);
   new BigUint64Array(buffer, block, 1)[0] = BigInt(base);
   const integers = new Int32Array(buffer, block, BLOCK_BYTES / 4);
   const floats = new Float32Array(buffer, block, BLOCK_BYTES / 4);
   const functions = ready.entries.map((entry, i): [string, Kernel] => {
     const run = ready.functions[i];
-    const isFloat = Object.values(entry.parameters).map((kind) => kind === 'float');
+    const kinds = Object.values(entry.parameters);
     const at = base + block;
     const kernel: Kernel = (...values) => {
-      for (let n = 0; n < isFloat.length; n++) {
-        if (isFloat[n]) floats[2 * n + 2] = values[n];
-        else integers[2 * n + 2] = values[n];
+      for (let n = 0; n < kinds.length; n++) {
+        const [kind, value] = [kinds[n], values[n]];
+        if (kind === 'float') floats[2 * n + 2] = value;
+        else integers[2 * n + 2] = value;
+        if (kind === 'pointer') integers[2 * n + 3] = value / 2 ** 32;
       }
       run(at);
     };
@@ -138,5 +145,13 @@ export function bindKernels(
   return {
     target: TARGETS[name],
     functions: Object.fromEntries(functions) as Record<KernelName, Kernel>,
+    addressOf(numbers) {
+      let begin = begins.get(numbers.buffer);
+      if (begin === undefined) {
+        begin = addressOf(koffi, numbers.buffer);
+        begins.set(numbers.buffer, begin);
+      }
+      return begin + numbers.byteOffset;
+    },
   };
 }

@@ -47,8 +47,11 @@ export const TARGETS: Record<TargetName, Target> = {
   avx512: { name: 'avx512', width: 16, registers: 32 },
 };
 
-/** `address`: byte offset into the memory. `int` may be a boolean. `result`: float64 for the caller. */
-export type Kind = 'address' | 'int' | 'float' | 'result';
+/**
+ * `address`: byte offset into the memory. `pointer`: an address of the process. `int` may be a
+ * boolean.
+ */
+export type Kind = 'address' | 'pointer' | 'int' | 'float';
 export type Parameters = Readonly<Record<string, Kind>>;
 
 /** Slots of a block: arguments and locals; a kernel that needs more is refused when it is emitted. */
@@ -228,7 +231,8 @@ export class Frame<Name extends string> {
   /** An argument as JavaScript gave it: a pointer, or a sign-extended integer. */
   argument(to: Register, name: Name): void {
     const { asm } = this.program;
-    if (this.parameters[name] === 'address') {
+    if (this.parameters[name] === 'pointer') this.get(to, name);
+    else if (this.parameters[name] === 'address') {
       asm.mov(low(to), this.local(name));
       asm.arithmetic('add', to, at(BLOCK));
     } else asm.movsxd(to, this.local(name));

@@ -39,6 +39,23 @@ export type Sgemm = (
 
 export interface NativeGemm {
   sgemm: Sgemm;
+  /**
+   * C = alpha·A·Bᵀ + beta·C with few rows and B in bfloat16, anywhere in the process; false when the
+   * product is not one that is computed so.
+   */
+  bf16(
+    b: Uint16Array,
+    bRow: number,
+    m: number,
+    n: number,
+    k: number,
+    alpha: number,
+    a: number,
+    lda: number,
+    beta: number,
+    c: number,
+    ldc: number,
+  ): boolean;
   /** Rows are computed alike whatever their number: products with a transposed B are dot products. */
   alike: boolean;
 }
@@ -49,11 +66,18 @@ export function nativeGemm(
   buffer: ArrayBufferLike,
   scratch: number,
 ): NativeGemm {
-  const { gemmBlock, dots } = kernels.functions;
+  const { gemmBlock, dots, dotsBf16 } = kernels.functions;
+  const { width } = kernels.target;
   const { columns: nr } = tileOf(kernels.target.width);
   const floats = new Float32Array(buffer);
   const self: NativeGemm = {
     alike: false,
+    bf16(b, bRow, m, n, k, alpha, a, lda, beta, c, ldc) {
+      if (m > DOT_ROWS && !self.alike) return false;
+      if (m <= 0 || n <= 0 || k <= 0 || k % width !== 0) return false;
+      dotsBf16(a, lda, kernels.addressOf(b), bRow, c, ldc, m, n, k, alpha, beta);
+      return true;
+    },
     sgemm(transposeA, transposeB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) {
       if (m <= 0 || n <= 0) return;
       if (k <= 0) {

@@ -14,6 +14,7 @@
  * is by size alone, so it decides alike in every run.
  */
 import { UserError } from '../../../base/errors.js';
+import type { NativeGemm } from '../../native/sgemm.js';
 import type { Blas } from './blas.js';
 import { chooseNative, type GemmChoice, type Products } from './product-choice.js';
 
@@ -47,6 +48,8 @@ export interface Gemm {
   ): void;
   /** Whether rows are computed alike whatever their number, where a product can do that itself. */
   alikeRows?(on: boolean): void;
+  /** Products with few rows and a B of bfloat16, in place; see `NativeGemm.bf16`. */
+  bf16?: NativeGemm['bf16'];
   /** Kernels of other operations that stand in for the WASM kernels of the same names. */
   exports?: Readonly<Record<string, (...values: number[]) => void>>;
 }
@@ -177,6 +180,7 @@ async function nativeGemmOf(context: GemmContext, choice: GemmChoice): Promise<G
   return {
     name: choice.name,
     sgemm: native.sgemm,
+    bf16: native.bf16,
     exports: nativeExports(kernels, memory.buffer, scratch + NATIVE_SUMS),
     alikeRows(on) {
       native.alike = on;

@@ -46,6 +46,10 @@ export function multiply(
     );
     return;
   }
+  if (transposeB && !transposeA) {
+    const done = gemm.bf16?.(bits, b.rowStride, m, n, k, alpha, a, lda, beta, c, ldc);
+    if (done) return;
+  }
   // Some rows of `b` at a time: columns of the output when b is transposed, a part of the inner sum
   // when not.
   const tileRows = Math.min(bRows, Math.max(16, Math.floor(TILE / width)));
