@@ -2,6 +2,7 @@
  * @file `reckoner bill`: what a run cost, headline and full; with usage files, what everything in
  * them cost and for whom.
  */
+import { statSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { UserError } from '../base/errors.js';
@@ -12,9 +13,12 @@ import {
   billMarkdown,
   billText,
   computeBill,
+  isPlan,
   loadPriceBook,
+  parsePricedPlan,
   priceBookOfRun,
   readRun,
+  statementOfPlan,
 } from '../ledger/index.js';
 import type { StatementFormat } from '../ledger/render/index.js';
 import type { Statement } from '../ledger/statement/statement.js';
@@ -38,6 +42,10 @@ interface Options {
   runs: string;
   usage?: string[];
   allocate?: string;
+  people?: string;
+  months?: string;
+  experiments?: string;
+  utilization?: string;
   strict?: boolean;
   format?: StatementFormat;
   out?: string;
@@ -54,7 +62,8 @@ export function billCommand(): Command {
     )
     .argument(
       '[runs...]',
-      'folders, names or parts of names of runs; default: the newest, and none with --usage',
+      'folders, names or parts of names of runs, or a plan (what plan --json printed, in a .json file); ' +
+        'default: the newest run, and none with --usage',
     )
     .option(
       '--prices <book>',
@@ -69,6 +78,13 @@ export function billCommand(): Command {
       '--allocate <rules>',
       'a JSON file that says which usage belongs to which model, and for what',
     )
+    .option('--people <number>', 'of a plan: people beside it')
+    .option('--months <number>', 'of a plan: for how many months (default: 12)')
+    .option(
+      '--experiments <factor>',
+      "of a plan: all compute over the final run's (default: the catalog's)",
+    )
+    .option('--utilization <share>', 'of a plan: used share of machines of your own')
     .option('--strict', 'end with an error when a row of a usage file cannot be read')
     .addOption(
       new Option('--format <format>', 'how to print it')
@@ -94,6 +110,7 @@ export function billCommand(): Command {
           '--out',
         );
       }
+      if (await showPlan(names, format, options)) return;
       const bill =
         options.usage !== undefined && names.length === 0
           ? undefined
@@ -106,9 +123,59 @@ export function billCommand(): Command {
     'reckoner bill',
     'reckoner bill r1-mini --prices own',
     'reckoner bill --json',
+    'reckoner bill plan.json --people 150 --months 2 --experiments 2.2',
     'reckoner bill --usage sacct.txt focus.parquet --allocate rules.json --format html --out bill.html',
   );
 }
+
+const OTHER_COSTS = ['people', 'months', 'experiments', 'utilization'] as const;
+
+/** Bills the plan that is named, if one is; returns whether. */
+async function showPlan(
+  names: readonly string[],
+  format: StatementFormat,
+  options: Options,
+): Promise<boolean> {
+  const file = names.find((name) => /\.json$/i.test(name) && isFile(name));
+  if (file === undefined) {
+    const given = OTHER_COSTS.find((name) => options[name] !== undefined);
+    if (given !== undefined)
+      throw new UserError('usage', `--${given} is for a plan; name its .json file`, `--${given}`);
+    return false;
+  }
+  if (names.length > 1 || options.usage !== undefined || options.prices !== undefined)
+    throw new UserError(
+      'usage',
+      `${file} is a plan, and is billed alone, at its own prices; leave out runs, --usage and --prices`,
+      file,
+    );
+  const content = readJson(file, 'plan');
+  if (!isPlan(content))
+    throw new UserError(
+      'data',
+      `${file}: no plan; write one with reckoner plan <recipe> --on <cluster> --json`,
+    );
+  const numberOf = (name: (typeof OTHER_COSTS)[number]): number | null => {
+    const text = options[name];
+    if (text === undefined) return null;
+    const value = Number(text);
+    if (text.trim() === '' || !Number.isFinite(value))
+      throw new UserError('usage', `--${name} ${text}: give a number`, `--${name}`);
+    return value;
+  };
+  const statement = statementOfPlan(parsePricedPlan(content, file), {
+    people: numberOf('people') ?? 0,
+    months: numberOf('months') ?? 12,
+    experiments: numberOf('experiments'),
+    utilization: numberOf('utilization'),
+  });
+  if (options.out !== undefined || !options.json) await show(statement, format, options);
+  if (options.json) printDocument(statement);
+  return true;
+}
+
+const isFile = (name: string): boolean =>
+  statSync(name, { throwIfNoEntry: false })?.isFile() === true;
 
 async function billOfRuns(names: readonly string[], options: Options): Promise<Bill> {
   const wanted = names.length === 0 ? [undefined] : names;

@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { claimDocument, claimListDocument } from '../ledger/claims/index.js';
 import { billDocument } from '../ledger/statement/bill-schema.js';
 import { statementDocument } from '../ledger/statement/schema.js';
+import { usageSchema } from '../usage/schema.js';
 import { servingPlanDocument } from './plan-serve-document.js';
 
 export const SCHEMA_VERSION = 1;
@@ -427,6 +428,7 @@ export const planDocument = z
         energyKwh: predicted.describe("Of the servers and their share of the building's overhead."),
         usd: predicted.describe('Rent.'),
         samplingShare: share.nullable().describe('Of the time; null where it is not told apart.'),
+        usage: usageSchema.describe('The expected values, as a run records them; bill prices it.'),
       }),
     ),
     rejected: z

@@ -34,4 +34,10 @@ export { billDocument, priceBookSchema } from './statement/bill-schema.js';
 export { BILL_FILE, loadPriceBook, priceBookOfRun, readRun, writeBill } from './statement/files.js';
 export type { Gain } from './statement/gain.js';
 export { keptEvents } from './statement/lineage.js';
+export {
+  isPlan,
+  type OtherCosts,
+  parsePricedPlan,
+  statementOfPlan,
+} from './statement/plan.js';
 export type { Predicted, PredictedStage } from './statement/predicted.js';

@@ -7,6 +7,8 @@
  */
 import type { Precision } from './layout.js';
 
+export type { Quantity } from '../base/quantity.js';
+
 export interface Accelerator {
   /**
    * Canonical id, lower case, as in `h800x2048`: `h100`, `h800`, `a100-40gb`, `b200`, `tpu-v5p`.
@@ -44,11 +46,4 @@ export interface Cluster {
   count: number;
   /** Power usage effectiveness of the building. */
   pue: number;
-}
-
-/** A predicted quantity with its 90% interval. */
-export interface Quantity {
-  value: number;
-  low: number;
-  high: number;
 }

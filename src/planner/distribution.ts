@@ -17,6 +17,7 @@
  */
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
+import { exactly, type Quantity } from '../base/quantity.js';
 
 export interface IntervalDistribution {
   /** 5% and 95% quantiles. */
@@ -385,6 +386,17 @@ export function quantileFunction(
 /** The median: what stands for a distribution where one number is needed. */
 export function medianOf(distribution: Distribution): number {
   return typeof distribution === 'number' ? distribution : quantileFunction(distribution)(0.5);
+}
+
+/** A distribution as a quantity: its median and 5% and 95% quantiles, or those that it states. */
+export function quantityOfDistribution(distribution: Distribution): Quantity {
+  if (typeof distribution === 'number') return exactly(distribution);
+  if ('low' in distribution && distribution.value !== undefined) {
+    const { value, low, high } = distribution;
+    return { value, low, high };
+  }
+  const quantile = quantileFunction(distribution);
+  return { value: quantile(0.5), low: quantile(0.05), high: quantile(0.95) };
 }
 
 /** Where a quantity may lie; what is left out is open. */

@@ -174,7 +174,7 @@ describe('a recipe', () => {
     ['stages.1.id', 'sft', /"sft" is used twice/],
     ['stages.0.steps', 0, /steps/],
     ['stages.0.stesp', 3, /is not a field that a recipe has here/],
-    ['stages.0.schedule', undefined, /schedule/],
+    ['stages.0.schedule', 'constant', /schedule/],
     [
       'stages.0.schedule.warmup',
       18,

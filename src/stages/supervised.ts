@@ -38,7 +38,7 @@ export const supervisedSchema = z.strictObject({
   /** Examples a step, over all ranks. */
   batch: z.number().int().positive(),
   optimizer: optimizerSchema,
-  schedule: scheduleSchema,
+  schedule: scheduleSchema.prefault({ kind: 'constant' }),
   /** λ of multi-token prediction, for models that have it (`num_nextn_predict_layers`). */
   mtpWeight: z.number().min(0).default(0.3),
   /** Balancing a mixture of experts, for models that have one. */

@@ -15,6 +15,10 @@ export interface Usage {
   wallSeconds: number;
   /** Sum over workers of the seconds for which each was reserved (wall seconds × workers). */
   workerSeconds: number;
+  /** Sum over accelerators of the seconds for which each was reserved; absent on cores alone. */
+  acceleratorSeconds?: number;
+  /** The catalog's id of the accelerator, such as `h800`. */
+  device?: string;
   tokensIn: number;
   tokensOut: number;
   /** Model FLOPs by formula (no recomputation), forward and backward. */

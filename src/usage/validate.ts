@@ -80,5 +80,8 @@ export function usageProblem(usage: Record<string, unknown>): string | null {
     if (typeof number !== 'number' || !Number.isFinite(number) || number < 0)
       return `usage.${name} is not a number from 0 up`;
   }
+  const { acceleratorSeconds: seconds } = usage;
+  if (seconds !== undefined && !(typeof seconds === 'number' && seconds >= 0 && seconds < Infinity))
+    return 'usage.acceleratorSeconds is not a number from 0 up';
   return null;
 }

@@ -6,13 +6,25 @@
  */
 import { formatCount, type Table } from '../../base/text/index.js';
 import { apportion, Decimal, decimalsFor, formatUsd, sum } from '../money.js';
-import type { Statement, StatementLine } from '../statement/statement.js';
+import type { Statement, StatementLine, StatementTotal } from '../statement/statement.js';
 import { gainTable, planTable, workTable } from './sections.js';
 
 /** `$1,234.50`, or `1,234.50 EUR`. */
 export function formatMoney(amount: Decimal | string, decimals: number, currency: string): string {
   const usd = formatUsd(amount, decimals);
   return currency === 'USD' ? usd : `${usd.replace('$', '')} ${currency}`;
+}
+
+/** An amount, and the 90% interval of a predicted one. */
+function withInterval(
+  { amount, low, high }: StatementTotal,
+  decimals: number,
+  currency: string,
+): string {
+  const form = (one: string): string => formatMoney(one, decimals, currency);
+  const interval =
+    low === undefined || high === undefined ? '' : ` (${form(low)} to ${form(high)})`;
+  return `${form(amount)}${interval}`;
 }
 
 /** At most so many malformed and refused rows are shown to people; the JSON document lists more. */
@@ -25,8 +37,10 @@ export function factsOf(statement: Statement): string[] {
     new Decimal(totals.full.amount),
   ]);
   return [
-    `Headline ${formatMoney(totals.headline.amount, decimals, currency)}; full ${formatMoney(totals.full.amount, decimals, currency)}`,
-    `Period: ${period.from || 'unknown'} to ${period.to || 'unknown'}`,
+    `Headline ${withInterval(totals.headline, decimals, currency)}; full ${withInterval(totals.full, decimals, currency)}`,
+    ...(period.from === '' && period.to === '' && statement.imports.files.length === 0
+      ? []
+      : [`Period: ${period.from || 'unknown'} to ${period.to || 'unknown'}`]),
     `Headline: ${totals.headline.scope}`,
     `Full: ${totals.full.scope}`,
     ...statement.allocationKeys.map((key) => `Allocated by: ${key}`),

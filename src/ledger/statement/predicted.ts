@@ -9,6 +9,7 @@
 import { z } from 'zod';
 import { UserError } from '../../base/errors.js';
 import type { RunEvent } from '../../usage/events.js';
+import { usageSchema } from '../../usage/schema.js';
 import type { PriceBook } from '../book/price-book.js';
 import { sum } from '../money.js';
 import { keptEvents } from './lineage.js';
@@ -16,8 +17,6 @@ import { priceEntries, type UsageEntry } from './lines.js';
 
 const amount = z.number().min(0);
 const quantity = z.object({ value: amount, low: amount, high: amount });
-const purpose = z.enum(['training', 'evaluation', 'inference', 'data', 'overhead']);
-const basis = z.enum(['measured', 'estimated', 'predicted', 'published', 'assumed']);
 
 /** What the ledger reads of a plan. */
 const planSchema = z.object({
@@ -26,20 +25,7 @@ const planSchema = z.object({
       id: z.string(),
       kind: z.string(),
       seconds: quantity,
-      usage: z.object({
-        stage: z.string(),
-        purpose,
-        wallSeconds: amount,
-        workerSeconds: amount,
-        tokensIn: amount,
-        tokensOut: amount,
-        modelFlops: amount,
-        energyJoules: amount,
-        energyBasis: basis,
-        peakMemoryBytes: amount,
-        storedBytes: amount,
-        basis,
-      }),
+      usage: usageSchema,
     }),
   ),
 });

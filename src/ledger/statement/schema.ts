@@ -31,13 +31,15 @@ const lineOf = (importers: readonly Importer[]) =>
     category: category.describe(
       'unassigned: used, but no rule says for what. unallocated: charged, but no usage explains it.',
     ),
-    source: z.enum(['run', ...importers.map(({ name }) => name), 'stated']),
+    source: z.enum(['run', 'plan', ...importers.map(({ name }) => name), 'stated']),
     account: z.string(),
     what: z.string(),
     kind: z.enum(KINDS),
     quantity: amount.nullable(),
     unit: z.string(),
     amount,
+    low: amount.optional().describe('90% interval of a predicted amount.'),
+    high: amount.optional(),
     money: z
       .enum(['charge', 'own price', 'price list', 'price book', 'stated', 'unpriced'])
       .describe(
@@ -67,7 +69,12 @@ const fileOf = (importers: readonly Importer[]) =>
   });
 
 const total = z
-  .object({ amount, scope: z.string() })
+  .object({
+    amount,
+    low: amount.optional().describe('90% interval of a predicted total.'),
+    high: amount.optional(),
+    scope: z.string(),
+  })
   .describe('The exact sum of the lines of the column.');
 
 /** The schema of statements over files of these importers. */

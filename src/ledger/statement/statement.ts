@@ -36,7 +36,7 @@ export interface StatementLine {
   /** Whose weights it was for; empty where no rule says. */
   model: string;
   category: Category;
-  /** `run`, an importer's name, or `stated` (in the rules). */
+  /** `run`, `plan`, an importer's name, or `stated` (in the rules). */
   source: string;
   /** Account, namespace, sub-account or run. */
   account: string;
@@ -47,6 +47,9 @@ export interface StatementLine {
   quantity: string | null;
   unit: string;
   amount: string;
+  /** 90% interval of a predicted amount. */
+  low?: string;
+  high?: string;
   money: Money;
   /** Why it is here: the rule, the key or the price. */
   rule: string;
@@ -60,6 +63,9 @@ export interface StatementLine {
 
 export interface StatementTotal {
   amount: string;
+  /** 90% interval of a predicted total. */
+  low?: string;
+  high?: string;
   scope: string;
 }
 

@@ -31,7 +31,8 @@ export function workOf(recipe: Recipe): PlannableRecipe {
       const [pass] = work.passes;
       const model = models.architectures[(rollout ?? pass).model];
       const own = model === architecture || model === undefined ? {} : { architecture: model };
-      const head = { id: work.phase === '' ? id : `${id}.${work.phase}`, ...own };
+      const { purpose } = work;
+      const head = { id: work.phase === '' ? id : `${id}.${work.phase}`, purpose, ...own };
       if (rollout === undefined) {
         const { promptTokens, completionTokens, sequences } = pass;
         const tokens = medianOf(promptTokens) + meanOf(at(completionTokens.each.expected, 0.5));

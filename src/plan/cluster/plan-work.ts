@@ -8,7 +8,7 @@
  * they would.
  */
 import type { Quantity } from '../../planner/cluster.js';
-import { type Distribution, medianOf, quantileFunction } from '../../planner/distribution.js';
+import { medianOf, quantityOfDistribution } from '../../planner/distribution.js';
 import {
   countParameters,
   type LossReason,
@@ -16,6 +16,7 @@ import {
   type Parameters,
   type Sensitivity,
 } from '../../planner/index.js';
+import type { Usage } from '../../usage/usage.js';
 import type { Target } from './cluster-target.js';
 import { inputsOf, simulate } from './monte-carlo.js';
 import { calibrationOf, createStageCosts, type StageCost } from './stage-cost.js';
@@ -48,6 +49,8 @@ export interface PlannedStage {
   usd: Quantity;
   /** Share of the time that goes to sampling; null where it is not told apart. */
   samplingShare: number | null;
+  /** The expected values as the record that a run writes, with basis `predicted`. */
+  usage: Usage;
 }
 
 export interface PublishedComparison {
@@ -117,6 +120,24 @@ export function planWork(recipe: PlannableRecipe, target: Target): Plan {
     const { work, layout, steps, flops, memoryBytes } = cost;
     const at = work.id;
     const { trainingSeconds, samplingSeconds, tokens } = cost.draw(meanAtMedian(cost), null);
+    const seconds = outcomes[`${at}.seconds`].value;
+    const written = tokens * writtenShare(cost);
+    const usage: Usage = {
+      stage: work.id,
+      purpose: work.purpose,
+      wallSeconds: seconds,
+      workerSeconds: 0,
+      acceleratorSeconds: seconds * count,
+      device: accelerator.id,
+      tokensIn: tokens - written,
+      tokensOut: written,
+      modelFlops: tokens * flops.causal,
+      energyJoules: outcomes[`${at}.energyKwh`].value * 3.6e6,
+      energyBasis: 'predicted',
+      peakMemoryBytes: memoryBytes.value,
+      storedBytes: 0,
+      basis: 'predicted',
+    };
     return {
       id: work.id,
       kind: work.kind,
@@ -133,6 +154,7 @@ export function planWork(recipe: PlannableRecipe, target: Target): Plan {
       energyKwh: quantity(`${at}.energyKwh`),
       usd: quantity(`${at}.usd`),
       samplingShare: samplingSeconds / (samplingSeconds + trainingSeconds),
+      usage,
     };
   });
   const { total, active, mtp } = countParameters(architecture);
@@ -144,10 +166,10 @@ export function planWork(recipe: PlannableRecipe, target: Target): Plan {
       name: target.name,
       accelerator: accelerator.name,
       count,
-      usdPerHour: { ...quantityOfInput(distribution), source, date },
-      pue: quantityOfInput(target.pue),
-      loadFactor: quantityOfInput(target.loadFactor),
-      goodput: quantityOfInput(target.goodput),
+      usdPerHour: { ...quantityOfDistribution(distribution), source, date },
+      pue: quantityOfDistribution(target.pue),
+      loadFactor: quantityOfDistribution(target.loadFactor),
+      goodput: quantityOfDistribution(target.goodput),
     },
     model: { name: architecture.name, parameters: { total, active, mtp } },
     stages,
@@ -184,6 +206,13 @@ export function planWork(recipe: PlannableRecipe, target: Target): Plan {
 const meanAtMedian = ({ work }: StageCost): number =>
   'batch' in work ? 0 : medianOf(work.meanTokens);
 
+/** Of a stage's tokens, those that a model writes. */
+function writtenShare({ work }: StageCost): number {
+  if ('batch' in work) return 0;
+  const mean = medianOf(work.meanTokens);
+  return mean / (mean + medianOf(work.promptTokens));
+}
+
 /** What matrix products are computed in: what the recipe says where the machine has it. */
 function numericsOf(recipe: PlannableRecipe, { accelerator }: Target, notes: string[]): Numerics {
   const { precision, optimizerBytes, fp8Activations } = recipe.numerics;
@@ -201,14 +230,6 @@ const NAMES: Record<string, string> = {
   pue: "the building's overhead on energy (PUE)",
   loadFactor: 'power drawn, of nameplate',
 };
-
-/** A distribution as a quantity: its median and 5% and 95% quantiles. */
-function quantityOfInput(distribution: Distribution): Quantity {
-  if (typeof distribution === 'number')
-    return { value: distribution, low: distribution, high: distribution };
-  const quantile = quantileFunction(distribution);
-  return { value: quantile(0.5), low: quantile(0.05), high: quantile(0.95) };
-}
 
 function rankedInputs(sensitivity: readonly Sensitivity[]): Plan['sensitivity'] {
   return sensitivity

@@ -341,6 +341,26 @@ it.each([
   expect(planWork(sent, target)).toEqual(planRecipe(recipe, target));
 });
 
+it('plans a stage without a schedule, which it does not read', () => {
+  const stage = { id: 'pretrain', kind: 'pretrain', steps: 10, batch: 64 };
+  const recipe = parseRecipe(
+    {
+      name: 'small',
+      model: {
+        model_type: 'llama',
+        hidden_size: 1024,
+        intermediate_size: 2048,
+        num_hidden_layers: 4,
+        num_attention_heads: 8,
+        vocab_size: 32_000,
+      },
+      stages: [{ ...stage, plan: { sequenceTokens: 2048 } }],
+    },
+    'small.json',
+  );
+  expect(planRecipe(recipe, readTarget('h100x8')).stages[0].tokens).toBe(10 * 64 * 2048);
+});
+
 describe('what a plan must tell apart', () => {
   const hours = (change: (recipe: Record<string, unknown>) => void): Plan => {
     const recipe = structuredClone(loadRecipe('r1-mini')) as unknown as Record<string, unknown>;

@@ -6,11 +6,13 @@ import type { Quantity } from '../../planner/cluster.js';
 import type { Distribution } from '../../planner/distribution.js';
 import type { Architecture } from '../../planner/index.js';
 import type { Precision } from '../../planner/layout.js';
+import type { Purpose } from '../../usage/usage.js';
 
 /** Passes over examples: `pretrain`, `sft`, and the student of `distill`. */
 export interface SupervisedWork {
   id: string;
   kind: 'pretrain' | 'sft' | 'distill';
+  purpose: Purpose;
   /** Of the model, where it is another than the recipe's. */
   architecture?: Architecture;
   steps: number;
@@ -30,6 +32,7 @@ export type Trained = { what: 'all' } | { what: 'adapter'; parameters: number };
 export interface SamplingWork {
   id: string;
   kind: 'grpo' | 'rejection-sample' | 'eval' | 'distill';
+  purpose: Purpose;
   /** Of the model, where it is another than the recipe's. */
   architecture?: Architecture;
   /** Rounds of sampling. */

@@ -95,7 +95,7 @@ export function localPlan(
     }),
   );
   const stages = plan.stages.map(
-    ({ id, kind, seconds, tokens, modelFlops, energyKwh, usd }): PlannedStage => {
+    ({ id, kind, seconds, tokens, modelFlops, energyKwh, usd, usage }): PlannedStage => {
       const utilisation = per(modelFlops.value / count / peakFlops, seconds);
       return {
         id,
@@ -114,6 +114,7 @@ export function localPlan(
         usd,
         samplingShare:
           kind === 'grpo' ? null : kind === 'eval' || kind === 'rejection-sample' ? 1 : 0,
+        usage,
       };
     },
   );

@@ -11,7 +11,7 @@ import {
   type ServingMeasurement,
 } from '../../catalog/data/published-serving.js';
 import type { Quantity } from '../../planner/cluster.js';
-import { quantileFunction } from '../../planner/distribution.js';
+import { quantityOfDistribution } from '../../planner/distribution.js';
 import { acceleratorOf, serving } from '../../planner/index.js';
 import type { Target } from '../cluster/cluster-target.js';
 
@@ -113,7 +113,7 @@ export function planService(
   if (!(cachedShare >= 0 && cachedShare < 1))
     throw new UserError('usage', `cached: must be at least 0 and below 1, is ${cachedShare}`);
   const format = request.format ?? defaultFormat(architecture, target);
-  const usdPerHour = priceOf(target);
+  const usdPerHour = quantityOfDistribution(target.usdPerHour.distribution);
   const plan = serving.planServing({
     architecture,
     accelerator: target.accelerator,
@@ -148,17 +148,6 @@ export function planService(
     revenue: plan.load === null || prices === null ? null : revenueOf(request, prices, plan.load),
     published: comparisonsOf(architecture, target.accelerator.id),
   };
-}
-
-function priceOf({ usdPerHour: { distribution } }: Target): Quantity {
-  if (typeof distribution === 'number')
-    return { value: distribution, low: distribution, high: distribution };
-  if ('low' in distribution && distribution.value !== undefined) {
-    const { value, low, high } = distribution;
-    return { value, low, high };
-  }
-  const quantile = quantileFunction(distribution);
-  return { value: quantile(0.5), low: quantile(0.05), high: quantile(0.95) };
 }
 
 function revenueOf(

@@ -71,7 +71,7 @@ export const grpoSchema = z.strictObject({
   /** Optimizer updates a step, each on its share of the groups; at most `prompts`. */
   minibatches: z.number().int().positive().default(1),
   optimizer: optimizerSchema,
-  schedule: scheduleSchema,
+  schedule: scheduleSchema.prefault({ kind: 'constant' }),
   /**
    * Balancing a mixture of experts; biases rest unless told otherwise, as at the end of V3's
    * pretraining.

@@ -16,11 +16,11 @@ export interface Settings {
   tokens: number;
   /** Routed experts of a layer. */
   experts: number | null;
-  /** Beside the final run: people, their years, and compute of everything over the final run. */
+  /** Other costs: people, their months, and all compute over that of the final run. */
   people: number;
   months: number;
   experiments: number;
-  /** Share of the hours of owned machines that somebody uses; null: rented by the hour. */
+  /** Used share of the hours of machines of one's own; null: rented by the hour. */
   utilisation: number | null;
 }
 

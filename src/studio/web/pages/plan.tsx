@@ -4,6 +4,7 @@
  */
 import { useSignal } from '@preact/signals';
 import { useEffect, useId, useRef } from 'preact/hooks';
+import type { StatementLine, StatementTotal } from '../../../ledger/statement/statement.js';
 import type { Plan } from '../../../plan/cluster/plan-work.js';
 import type { Quantity } from '../../../planner/cluster.js';
 import type { RecipeChoice } from '../../protocol.js';
@@ -215,7 +216,7 @@ export default function PlanPage() {
             />
           )}
           <fieldset>
-            <legend>Beside the final run</legend>
+            <legend>Other costs</legend>
             <Slider
               label="All compute over the final run"
               value={settings.experiments}
@@ -227,7 +228,7 @@ export default function PlanPage() {
               onInput={(value) => set('experiments', value === 1 ? null : value)}
             />
             <Slider
-              label="Use of machines of one’s own"
+              label="Utilization of own machines"
               value={settings.utilisation ?? 1}
               show={(v) => (v >= 1 ? 'rented' : percent(v, 0))}
               low={0.2}
@@ -267,7 +268,7 @@ export default function PlanPage() {
           {answer.value === null ? (
             <Waiting>Searching for the best layout…</Waiting>
           ) : (
-            <Answer answer={answer.value} settings={settings} />
+            <Answer answer={answer.value} />
           )}
         </div>
       </div>
@@ -352,7 +353,7 @@ function Figures({ plan: { total, stages } }: { plan: Plan }) {
         note={range(total.days, (v) => duration(v * 86_400))}
       />
       <Stat
-        name="Memory a GPU"
+        name="Memory per GPU"
         value={most === null ? '–' : bytes(most.value)}
         note={most === null ? ' ' : range(most, bytes)}
       />
@@ -370,11 +371,26 @@ function Figures({ plan: { total, stages } }: { plan: Plan }) {
   );
 }
 
-function Answer({ answer, settings }: { answer: PlanAnswer; settings: Settings }) {
+const OTHER_COSTS = [
+  { category: 'lost', name: 'Lost work' },
+  { category: 'research', name: 'Experiments' },
+  { category: 'idle', name: 'Idle hours' },
+  { category: 'staff', name: 'Staff' },
+];
+
+const sumOf = (lines: readonly StatementLine[], field: 'amount' | 'low' | 'high'): number =>
+  lines.reduce((sum, line) => sum + Number(line[field] ?? line.amount), 0);
+
+const intervalOf = ({ low, high }: StatementTotal): string =>
+  low === undefined || high === undefined ? ' ' : `${usd(Number(low))} to ${usd(Number(high))}`;
+
+function Answer({ answer }: { answer: PlanAnswer }) {
   if (!answer.ok) return <Problem>{answer.message}</Problem>;
-  const { plan, around, milliseconds } = answer;
-  const { total, stages } = plan;
-  const beside = around.totalUsd.value > total.usd.value * 1.0001;
+  const { plan, statement, milliseconds } = answer;
+  const { stages } = plan;
+  const other = statement.lines.filter(({ category }) =>
+    ['lost', 'research', 'idle', 'staff'].includes(category),
+  );
   return (
     <>
       <p class="note">
@@ -382,38 +398,34 @@ function Answer({ answer, settings }: { answer: PlanAnswer; settings: Settings }
         {compact(plan.model.parameters.total)} parameters, {compact(plan.model.parameters.active)}{' '}
         active for a token. Planned in this page, {Math.round(milliseconds)} ms.
       </p>
-      {beside && (
-        <Card
-          title="Beside the final run"
-          note={`Experiments: ${around.sources.experiments}. Pay: ${around.sources.staff}.`}
-        >
-          <dl class="stats wide">
-            <Stat
-              name="Experiments"
-              value={usd(around.experimentsUsd.value)}
-              note={range(around.experimentsUsd, usd)}
-            />
-            <Stat
-              name="Idle hours"
-              value={usd(around.idleUsd.value)}
-              note={
-                settings.utilisation === null ? 'rented by the hour' : range(around.idleUsd, usd)
-              }
-            />
-            <Stat
-              name="People"
-              value={usd(around.staffUsd.value)}
-              note={settings.people === 0 ? 'none counted' : range(around.staffUsd, usd)}
-            />
-            <Stat
-              name="All together"
-              value={usd(around.totalUsd.value)}
-              note={range(around.totalUsd, usd)}
-              tone="lead"
-            />
-          </dl>
-        </Card>
-      )}
+      <Card title="Headline and full" note={other.map(({ rule }) => rule).join(' ')}>
+        <dl class="stats wide">
+          <Stat
+            name="Headline"
+            value={usd(Number(statement.totals.headline.amount))}
+            note={intervalOf(statement.totals.headline)}
+          />
+          {OTHER_COSTS.map(({ category, name }) => {
+            const lines = other.filter((line) => line.category === category);
+            return (
+              lines.length > 0 && (
+                <Stat
+                  key={category}
+                  name={name}
+                  value={usd(sumOf(lines, 'amount'))}
+                  note={`${usd(sumOf(lines, 'low'))} to ${usd(sumOf(lines, 'high'))}`}
+                />
+              )
+            );
+          })}
+          <Stat
+            name="Full"
+            value={usd(Number(statement.totals.full.amount))}
+            note={intervalOf(statement.totals.full)}
+            tone="lead"
+          />
+        </dl>
+      </Card>
       <Card
         title="Stages"
         note="With the best layout that was found for each: ways of tensor (tp), pipeline (pp), data (dp), expert (ep) and context (cp) parallelism, and the size of a micro-batch (mb)."
