@@ -5,7 +5,9 @@
  * Nothing here imports the engine, so a browser and a cluster's planner can read it. Counts are
  * those of all ranks together. `totals.ts` adds them up to tokens and model FLOPs.
  */
+
 import { type Distribution, quantileFunction } from '../planner/distribution.js';
+import type { OptimizerName } from '../training/optimizers/index.js';
 import type { Purpose } from '../usage/usage.js';
 
 /**
@@ -53,7 +55,7 @@ export interface Pass extends Sequences {
   further: boolean;
   /** What has gradients: all weights, or the adapter beside them. */
   trains: 'all' | 'adapter';
-  optimizer: { matrices: 'muon' | 'adamw' };
+  optimizer: { matrices: OptimizerName };
   /** Optimizer updates a step: one for each minibatch. */
   updates: number;
 }

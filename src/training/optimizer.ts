@@ -1,28 +1,26 @@
 /**
  * @file The optimizer step of a data-parallel group: reduce, clip, update, each rank its share.
  *
- * Hidden matrices go to Muon (Jordan et al. 2024) or AdamW, everything else (adapters too) to AdamW
- * (Loshchilov and Hutter 2019). State is sharded (ZeRO stage 1, Rajbhandari et al. 2020): each rank
+ * Hidden matrices go to a rule of the table (optimizers/), everything else (adapters too) to AdamW.
+ * State is sharded (ZeRO stage 1, Rajbhandari et al. 2020): each rank
  * adds up the gradients of the parameters it owns, in rank order, updates them, and writes the new
- * weights into the one shared copy. Matrices are owned whole, since Muon needs the whole; AdamW's
- * range is cut evenly.
+ * weights into the one shared copy. Matrices are owned whole where the rule needs the whole;
+ * any other range is cut evenly.
  */
 import { z } from 'zod';
 import type { Parameter, ParameterStore } from '../models/index.js';
 import type { Backend, Tensor } from '../tensor/backend.js';
+import { type OptimizerName, optimizers } from './optimizers/index.js';
+import type { UpdateRule } from './optimizers/rule.js';
+
+const names = Object.keys(optimizers) as [OptimizerName, ...OptimizerName[]];
 
 export const optimizerSchema = z
   .strictObject({
     /** What trains the hidden matrices. */
-    matrices: z.enum(['muon', 'adamw']).default('muon'),
-    /** AdamW's learning rate. */
-    lr: z.number().positive().default(3e-3),
-    /** Muon's learning rate. */
-    muonLr: z.number().positive().default(0.02),
-    muonMomentum: z.number().min(0).lt(1).default(0.95),
-    beta1: z.number().min(0).lt(1).default(0.9),
-    beta2: z.number().min(0).lt(1).default(0.95),
-    epsilon: z.number().positive().default(1e-8),
+    matrices: z.enum(names).default('muon'),
+    ...optimizers.adamw.options,
+    ...optimizers.muon.options,
     weightDecay: z.number().min(0).default(0),
     /** Largest global gradient norm; larger gradients are scaled down to it. */
     clip: z.number().positive().default(1),
@@ -73,11 +71,6 @@ function stacksOf(
   return stacks;
 }
 
-/** Muon's cost is the Newton–Schulz products': min(r, c)²·max(r, c) for an r × c matrix. */
-function muonCost({ spec: { shape } }: Parameter): number {
-  return Math.min(shape[0], shape[1]) * shape[0] * shape[1];
-}
-
 /** Largest first, each to the rank with the least so far; ties go to the lower rank. */
 function assign(
   parameters: readonly Parameter[],
@@ -95,6 +88,18 @@ function assign(
   return owned.map((list) => list.sort((a, b) => a.offset - b.offset));
 }
 
+/** Parameters of one rule, and those of them that this rank owns. */
+interface Group {
+  readonly rule: UpdateRule;
+  readonly state: readonly { name: string; tensor: Tensor }[];
+  /** From where in the flat parameters its state counts. */
+  readonly from: number;
+  /** What this rank reduces, from the start of the flat parameters. */
+  readonly owned: readonly { offset: number; size: number }[];
+  /** What one call updates. */
+  readonly calls: readonly { offset: number; shape: readonly number[] }[];
+}
+
 /**
  * Allocates state: shared, zero. Every rank calls it at the same point; gradients must be attached.
  */
@@ -105,85 +110,68 @@ export function createOptimizer(
 ): Optimizer {
   const { ranks } = backend;
   const { rank, worldSize } = ranks;
-  const gradients = store.gradients;
+  const { gradients } = store;
   if (!gradients) throw new Error('attach gradients before making an optimizer');
-  const useMuon = spec.matrices === 'muon' && store.matrixSize > 0;
-  const adamFrom = useMuon ? store.matrixSize : 0;
-  const adamSize = store.trainableSize - adamFrom;
 
-  const momentum = useMuon ? backend.allocate('f32', [store.matrixSize], 'shared') : null;
-  const first = backend.allocate('f32', [adamSize], 'shared');
-  const second = backend.allocate('f32', [adamSize], 'shared');
+  /** `rule` for the parameters [from, from + size); matrices are owned whole, ranges cut evenly. */
+  const groupOf = (name: OptimizerName, from: number, size: number): Group => {
+    const rule = optimizers[name] as unknown as UpdateRule;
+    const state = rule.state.map((part) => ({
+      name: `${name}.${part}`,
+      tensor: backend.allocate('f32', [size], 'shared'),
+    }));
+    if (rule.unit === 'matrix') {
+      const matrices = store.parameters.filter((p) => p.spec.role === 'matrix');
+      const cost = ({ spec: { shape }, size: own }: Parameter) =>
+        rule.cost?.(shape[0], shape[1]) ?? own;
+      const owned = assign(matrices, worldSize, cost)[rank];
+      return { rule, state, from, owned, calls: stacksOf(owned) };
+    }
+    // Cut at multiples of 16 to keep it aligned.
+    const cut = (r: number): number =>
+      r === worldSize ? size : Math.floor((size * r) / worldSize / 16) * 16;
+    const share = cut(rank + 1) - cut(rank);
+    const offset = from + cut(rank);
+    return {
+      rule,
+      state,
+      from,
+      owned: [{ offset, size: share }],
+      calls: [{ offset, shape: [share] }],
+    };
+  };
+  const apart = spec.matrices !== 'adamw' && store.matrixSize > 0;
+  const rest = apart ? store.matrixSize : 0;
+  const groups = [groupOf('adamw', rest, store.trainableSize - rest)];
+  if (apart) groups.push(groupOf(spec.matrices, 0, store.matrixSize));
   const squares = backend.allocate('f32', [worldSize], 'shared');
   const clipScale = backend.allocate('f32', [1]);
-  const state = [
-    { name: 'adamw.first', tensor: first },
-    { name: 'adamw.second', tensor: second },
-    ...(momentum ? [{ name: 'muon.momentum', tensor: momentum }] : []),
-  ];
+  const state = groups.flatMap((group) => group.state);
   if (rank === 0) for (const { tensor } of state) backend.fill({ out: tensor, value: 0 });
 
-  // This rank's share: whole matrices, and a slice of AdamW's range (cut at multiples of 16 to keep
-  // it aligned).
-  const matrices = useMuon
-    ? assign(
-        store.parameters.filter((p) => p.spec.role === 'matrix'),
-        worldSize,
-        muonCost,
-      )[rank]
-    : [];
-  const stacks = stacksOf(matrices);
-  const cut = (r: number): number =>
-    r === worldSize ? adamSize : Math.floor((adamSize * r) / worldSize / 16) * 16;
-  const from = cut(rank);
-  const share = cut(rank + 1) - from;
-  const slice = (tensor: Tensor, offset: number): Tensor => backend.view(tensor, offset, [share]);
-
   async function update(multiplier: number, step: number): Promise<Tensor> {
+    const flat = gradients as Tensor;
     store.completeGradients();
     await ranks.barrier();
-    const owned = matrices.map(({ offset, size }) =>
-      backend.view(gradients as Tensor, offset, [size]),
-    );
-    const adamGradient = slice(gradients as Tensor, adamFrom + from);
+    const owned = groups
+      .flatMap((group) => group.owned)
+      .map(({ offset, size }) => backend.view(flat, offset, [size]));
     for (const gradient of owned) ranks.reduce(gradient);
-    ranks.reduce(adamGradient);
     const mine = backend.view(squares, rank, [1]);
-    backend.sumSquares({ out: mine, x: adamGradient, accumulate: false });
-    for (const gradient of owned) backend.sumSquares({ out: mine, x: gradient, accumulate: true });
+    for (const [i, x] of owned.entries()) backend.sumSquares({ out: mine, x, accumulate: i > 0 });
     await ranks.barrier();
     backend.clipScale({ out: clipScale, sumSquares: squares, maxNorm: spec.clip });
-    for (const { offset, shape } of stacks) {
-      const [parameter, moving, gradient] = [
-        store.flat,
-        momentum as Tensor,
-        gradients as Tensor,
-      ].map((flat) => backend.view(flat, offset, shape));
-      backend.muon({
-        parameter,
-        momentum: moving,
-        gradient,
-        gradientScale: clipScale,
-        lr: spec.muonLr * multiplier,
-        beta: spec.muonMomentum,
-        weightDecay: spec.weightDecay,
-        nesterov: true,
-        iterations: 5,
-      });
+    for (const { rule, state: own, from, calls } of groups) {
+      for (const { offset, shape } of calls) {
+        const parameters = {
+          parameter: backend.view(store.flat, offset, shape),
+          gradient: backend.view(flat, offset, shape),
+          gradientScale: clipScale,
+          state: own.map(({ tensor }) => backend.view(tensor, offset - from, shape)),
+        };
+        rule.update(backend, parameters, spec, { multiplier, step });
+      }
     }
-    backend.adamw({
-      parameter: slice(store.flat, adamFrom + from),
-      firstMoment: slice(first, from),
-      secondMoment: slice(second, from),
-      gradient: adamGradient,
-      gradientScale: clipScale,
-      lr: spec.lr * multiplier,
-      beta1: spec.beta1,
-      beta2: spec.beta2,
-      epsilon: spec.epsilon,
-      weightDecay: spec.weightDecay,
-      step,
-    });
     await ranks.barrier();
     return squares;
   }

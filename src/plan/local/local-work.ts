@@ -25,6 +25,7 @@ import {
   type Work,
 } from '../../stages/work.js';
 import { optimizerSchema } from '../../training/optimizer.js';
+import { type OptimizerName, optimizers } from '../../training/optimizers/index.js';
 import type { Purpose } from '../../usage/usage.js';
 import { type StageWork, surveyRecipe } from '../recipe-work.js';
 import type { CalibrationPiece, CalibrationRequest } from './calibrate.js';
@@ -184,8 +185,8 @@ function checkpointBytes(stage: StageWork): number {
   const { adapterParameters } = stage.models;
   const hidden =
     adapterParameters ?? matmul - (model as Architecture).vocab * (model as Architecture).hidden;
-  // Two moments, or a momentum where Muon trains.
-  const state = 2 * parameters - (matrices === 'muon' ? hidden : 0);
+  const numbersOf = (name: OptimizerName): number => optimizers[name].state.length;
+  const state = numbersOf('adamw') * (parameters - hidden) + numbersOf(matrices) * hidden;
   const scored = stage.works.some(({ scores }) => scores.some(({ by }) => by === 'reference'));
   const reference = scored && adapterParameters === undefined ? parameters : 0;
   return 4 * (parameters + state + reference);
