@@ -10,7 +10,9 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 
-export type PoolResult<Result> = { readonly done: Result } | { readonly failed: string };
+export type PoolResult<Result> =
+  /** With the seconds from its start. */
+  { readonly done: Result; readonly seconds?: number } | { readonly failed: string };
 
 export interface Pool<Job, Result> {
   /** Never rejects: a job that throws, hangs or ends its thread has failed, with the reason. */
@@ -36,8 +38,12 @@ const MEMORY_MB = 256;
  * Tests run the TypeScript sources, which a thread of Node 20 cannot load by itself; as built, it
  * is an ordinary module.
  */
-function startThread(module: URL): Worker {
-  const resourceLimits = { maxOldGenerationSizeMb: MEMORY_MB, maxYoungGenerationSizeMb: 8 };
+function startThread(module: URL, stackMb: number): Worker {
+  const resourceLimits = {
+    maxOldGenerationSizeMb: MEMORY_MB,
+    maxYoungGenerationSizeMb: 8,
+    stackSizeMb: stackMb,
+  };
   if (!module.pathname.endsWith('.ts')) return new Worker(module, { resourceLimits });
   const jiti = JSON.stringify(createRequire(import.meta.url).resolve('jiti'));
   const file = JSON.stringify(fileURLToPath(module));
@@ -47,8 +53,11 @@ function startThread(module: URL): Worker {
   });
 }
 
-/** @param size most threads at once; they are started when there is work for them */
-export function createPool<Job, Result>(module: URL, size: number): Pool<Job, Result> {
+/**
+ * @param size most threads at once; they are started when there is work for them
+ * @param stackMb of each thread's stack
+ */
+export function createPool<Job, Result>(module: URL, size: number, stackMb = 4): Pool<Job, Result> {
   const queue: Waiting[] = [];
   const idle: Worker[] = [];
   const alive = new Set<Worker>();
@@ -63,7 +72,7 @@ export function createPool<Job, Result>(module: URL, size: number): Pool<Job, Re
   }
 
   function start(): Worker {
-    const worker = startThread(module);
+    const worker = startThread(module, stackMb);
     alive.add(worker);
     worker.once('exit', () => {
       alive.delete(worker);
@@ -76,6 +85,7 @@ export function createPool<Job, Result>(module: URL, size: number): Pool<Job, Re
   function give(worker: Worker, { job, limitSeconds, resolve }: Waiting): void {
     let timer: NodeJS.Timeout | undefined;
     let settled = false;
+    let begun = performance.now();
     const settle = (result: PoolResult<never>, healthy: boolean): void => {
       if (settled) return;
       settled = true;
@@ -103,7 +113,11 @@ export function createPool<Job, Result>(module: URL, size: number): Pool<Job, Re
       settle({ failed: memory ? 'took too much memory' : oneLine(error.message) }, false);
     });
     worker.on('message', (reply: ThreadReply | 'started') => {
-      if (reply !== 'started') return settle(reply as PoolResult<never>, true);
+      if (reply !== 'started') {
+        const seconds = (performance.now() - begun) / 1000;
+        return settle({ ...reply, seconds } as PoolResult<never>, true);
+      }
+      begun = performance.now();
       // The clock runs from here, so that starting a thread is not counted.
       timer = setTimeout(
         () => settle({ failed: `took longer than ${limitSeconds} s` }, false),

@@ -13,8 +13,9 @@ import { answerIn, canonicalAnswer, markedAnswer, sameAnswer } from './answers/i
 import { chosenIn, LETTERS, readChoices } from './choices.js';
 import { gradeCompletion, parseCompletion, quote, writeCompletion } from './completion.js';
 import { defineTask, formatReward } from './definition.js';
+import { type Program, runProgram } from './program.js';
 import { type Records, readRecords, summary } from './records.js';
-import { canonical, sandbox } from './sandbox/index.js';
+import { canonical } from './sandbox/index.js';
 import { type Problem, type Split, splitOf, type Task, type Verdict } from './task.js';
 
 /** The objects of a file that was granted. @throws UserError (usage) that names the file */
@@ -215,9 +216,8 @@ export const questions = defineTask({
   },
 });
 
-interface CodeProblem {
-  readonly prompt: string;
-  readonly entry: string;
+interface CodeProblem extends Program {
+  readonly solution: string | null;
   readonly tests?: string;
   readonly examples?: readonly { readonly args: readonly unknown[]; readonly expected: unknown }[];
 }
@@ -225,7 +225,14 @@ interface CodeProblem {
 /** A problem of `code`: HumanEval-X, MultiPL-E, or `{prompt, entry, tests: [{args, expected}]}`. */
 export function readCodeProblem(row: Record<string, unknown>, where: string): Row<CodeProblem> {
   const prompt = textIn(row, 'prompt', 'question') ?? missing(where, 'prompt');
-  const declared = textIn(row, 'declaration') ?? prompt;
+  const python = [prompt, textIn(row, 'test', 'tests') ?? ''].some((text) =>
+    /^\s*(?:def \w+\(.*:\s*$|from \w[\w.]* import |import \w+\s*$|assert .*(?:==|\bin\b))/m.test(
+      text,
+    ),
+  );
+  if (python)
+    throw new UserError('usage', `file: ${where}: is Python; only JavaScript is run here`, 'file');
+  const declared = (textIn(row, 'declaration') ?? prompt).replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '');
   const names = [...declared.matchAll(/(?:function\s+|(?:const|let|var)\s+)([A-Za-z_$][\w$]*)/g)];
   const entry =
     textIn(row, 'entry', 'entry_point') ??
@@ -241,23 +248,28 @@ export function readCodeProblem(row: Record<string, unknown>, where: string): Ro
         missing(where, `args and expected in tests.${i}`);
       return { args: args as unknown[], expected };
     });
-    return { key, prompt, data: { prompt, entry, examples }, gold };
+    return { key, prompt, data: { prompt, entry, solution: solution ?? null, examples }, gold };
   }
   const tests = textIn(row, 'test', 'tests') ?? missing(where, 'test or tests');
-  return { key, prompt, data: { prompt, entry, tests }, gold };
+  return { key, prompt, data: { prompt, entry, solution: solution ?? null, tests }, gold };
 }
 
-/**
- * The code of an answer: without Markdown fences, and after the prompt where it is a continuation
- * of it.
- */
-export function codeOf(answer: string, { prompt, entry }: CodeProblem): string {
-  const fenced = /```(?:js|javascript|ts)?\s*\n([\s\S]*?)```/.exec(answer);
-  const code = fenced ? fenced[1] : answer;
-  const whole = new RegExp(
-    `(?:function\\s*\\*?\\s*|(?:const|let|var)\\s+)${entry.replaceAll('$', '\\$')}\\b`,
-  ).test(code);
-  return whole || !prompt.includes(entry) ? code : `${prompt}${code}`;
+const assertions = new WeakMap<CodeProblem, Promise<number>>();
+
+/** Assertions that the row's own solution meets; 1 where it has none. */
+function assertionsOf(problem: CodeProblem): Promise<number> {
+  let known = assertions.get(problem);
+  if (known === undefined) {
+    const { solution, tests } = problem;
+    known =
+      solution === null
+        ? Promise.resolve(1)
+        : runProgram(solution, problem, { tests }).then(({ tests: done }) =>
+            done?.failure === '' ? done.passed : 1,
+          );
+    assertions.set(problem, known);
+  }
+  return known;
 }
 
 export const code = defineTask({
@@ -274,7 +286,7 @@ export const code = defineTask({
         const parsed = parseCompletion(completion);
         if (!parsed.wellFormed)
           return { reward: 0, correct: false, wellFormed: false, reason: parsed.reason };
-        const { entry, tests, examples = [] } = problem;
+        const { tests, examples = [] } = problem;
         const failed = (reason: string): Verdict => ({
           reward: formatReward,
           correct: false,
@@ -282,11 +294,14 @@ export const code = defineTask({
           reason,
         });
         const calls = examples.map(({ args }) => JSON.stringify(args));
-        const result = await sandbox({ code: codeOf(parsed.answer, problem), entry, tests, calls });
+        const result = await runProgram(parsed.answer, problem, { tests, calls });
         if (result.error !== undefined) return failed(result.error);
         if (tests !== undefined) {
           const { passed, failure } = result.tests ?? { passed: 0, failure: 'was not tested' };
           if (failure !== '') return failed(failure);
+          // Fewer assertions than the solution meets were not all asked: a loop over nothing.
+          const expected = await assertionsOf(problem);
+          if (passed < expected) return failed(`meets ${passed} of ${expected} assertions`);
           return {
             reward: 1,
             correct: true,

@@ -44,15 +44,16 @@ function createScorer(code: string): (sample: unknown) => Promise<Call> {
     });
 }
 
-function verdictOf(call: Call, wellFormed: boolean): Verdict {
-  const nothing = { reward: 0, correct: false, wellFormed };
+/** The reward is the function's; whether the answer is right, the task alone says. */
+function verdictOf(call: Call, { correct, wellFormed }: Verdict): Verdict {
+  const nothing = { reward: 0, correct, wellFormed };
   if ('error' in call) return { ...nothing, reason: `the reward ${call.error}` };
   const reward = call.value === 'true' ? 1 : call.value === 'false' ? 0 : Number(call.value);
   if (!Number.isFinite(reward))
     return { ...nothing, reason: `the reward gives ${call.value.slice(0, 30)}, not a number` };
   return {
     reward,
-    correct: reward >= 1,
+    correct,
     wellFormed,
     reason: `scores ${Number(reward.toFixed(3))}`,
   };
@@ -91,7 +92,7 @@ export const scored = (createTask: (reference: Record<string, unknown>) => Task)
             : { thinking: null, answer: null };
           const { correct, reward } = own;
           const sample = { prompt: problem.prompt, completion, thinking, answer, correct, reward };
-          return verdictOf(await score(sample), parsed.wellFormed);
+          return verdictOf(await score(sample), own);
         },
         // What the function would say about it is not known before it is asked.
         gold: () => null,

@@ -3,16 +3,16 @@
  * file, network, timer or host object to reach, because none was ever given to it.
  *
  * Two realms share one interpreter. The completion runs in the first, where it may change whatever
- * it likes. The second holds arguments, tests and the function that writes results down; all that
- * it has built in is frozen before the completion's functions are called, so what they reach
- * through an argument's prototype they can read and not change. Expected values of examples never
- * enter the interpreter at all; those of written tests live in a closure that nothing outside can
- * name.
+ * it likes. The second holds arguments, tests and the function that writes results down; values go
+ * from one to the other as copies only (`membrane.ts`), and all that the second has built in is
+ * frozen. Expected values of examples never enter the interpreter at all; those of written tests
+ * live in a closure that nothing outside can name.
  *
  * Limits: work is counted by the interpreter (one interrupt about every 10,000 steps, also inside
  * regular expressions), so the same completion ends at the same place on every machine; the stack
  * is the interpreter's own, and memory ends where its WebAssembly memory does. Native loops that
- * count nothing end with the thread (`index.ts`). There is no clock, and Math.random gives 0.5.
+ * count nothing end with the thread (`index.ts`). The clock stands still, and Math.random gives 0.5
+ * (`globals.ts`).
  */
 import variant from '@jitl/quickjs-wasmfile-release-sync';
 import {
@@ -25,6 +25,8 @@ import {
   type QuickJSWASMModule,
 } from 'quickjs-emscripten-core';
 import { canonical } from './canonical.js';
+import { GLOBALS } from './globals.js';
+import { createCopier } from './membrane.js';
 
 export interface SandboxJob {
   /** The completion: a script, or an expression. */
@@ -41,6 +43,8 @@ export interface SandboxJob {
    * `assert` or `console.assert`.
    */
   readonly tests?: string;
+  /** Functions of the prompt that the tests may call, whatever the completion makes of them. */
+  readonly helpers?: string;
 }
 
 export interface SandboxResult {
@@ -53,7 +57,7 @@ export interface SandboxResult {
 }
 
 /** Interrupts of one completion, about a millisecond each. */
-export const WORK = 500;
+export const WORK = 1000;
 /**
  * The interpreter's whole memory: what it grows to, its own 16 MB included, and stays at until its
  * thread ends.
@@ -64,14 +68,33 @@ export const MEMORY_BYTES = 96 << 20;
  * so it bounds their number: 2 million.
  */
 const ALLOCATION_BYTES = 16 << 20;
+/** Of the interpreter's stack. Deep recursion needs a thread with a large stack of its own. */
 export const STACK_BYTES = 256 << 10;
+export const DEEP_STACK_BYTES = 4 << 20;
 /** Longest completion that is looked at, and longest result, characters. */
 export const MAX_CODE = 20_000;
 export const MAX_OUTPUT = 20_000;
 
-/** First script of the completion's realm. */
-const PREPARE_CODE = `Math.random = () => 0.5;
-{ const quiet = () => {}; globalThis.console = { log: quiet, error: quiet, warn: quiet, info: quiet, debug: quiet, assert: quiet }; }`;
+/** Joins the copiers of both realms; run in ours. */
+const LINK = `((makeIn, theirProto, createCopier) => {
+  const { apply } = Reflect;
+  let copyIn;
+  const copyOut = createCopier(theirProto, (f, args) => {
+    const given = [];
+    for (let i = 0; i < args.length; i++) given[i] = copyIn(args[i]);
+    let result;
+    try { result = apply(f, undefined, given); } catch (error) { throw copyOut(error); }
+    return copyOut(result);
+  });
+  copyIn = makeIn(Object.prototype, (f, args) => {
+    const given = [];
+    for (let i = 0; i < args.length; i++) given[i] = copyOut(args[i]);
+    let result;
+    try { result = apply(f, undefined, given); } catch (error) { throw copyIn(error); }
+    return copyIn(result);
+  });
+  return copyOut;
+})`;
 
 /** Freezes everything that the other realm has built in, from its global object down. */
 const FREEZE = `(() => {
@@ -93,7 +116,11 @@ const FREEZE = `(() => {
 })()`;
 
 /** The tests' surroundings: assertions that count, in a closure. */
-const wrapTests = (tests: string, entry: string | null): string => `((candidate, canonical) => {
+const wrapTests = (
+  tests: string,
+  entry: string | null,
+  helpers: string,
+): string => `((candidate, canonical) => {
   let passed = 0;
   let failure = '';
   const check = (holds, what) => {
@@ -102,19 +129,41 @@ const wrapTests = (tests: string, entry: string | null): string => `((candidate,
     throw new Error(what);
   };
   const show = (value) => { const text = canonical(value); return text.length > 30 ? text.slice(0, 30) + '…' : text; };
-  const same = (a, b) => check(canonical(a) === canonical(b), 'gives ' + show(a) + ', not ' + show(b));
+  const same = (exact) => (a, b) => check(Object.is(a, b) || canonical(a, exact) === canonical(b, exact), 'gives ' + show(a) + ', not ' + show(b));
   const truthy = (value) => check(!!value === true, 'an assertion does not hold');
-  const differ = (a, b) => check(canonical(a) !== canonical(b), 'gives ' + show(a));
-  const throws = (f) => { let threw = false; try { f(); } catch { threw = true; } check(threw, 'does not throw'); };
+  const differ = (exact) => (a, b) => check(!Object.is(a, b) && canonical(a, exact) !== canonical(b, exact), 'gives ' + show(a));
+  const fits = (error, wanted) => {
+    if (wanted === undefined || typeof wanted === 'string') return true;
+    if (wanted instanceof RegExp) return wanted.test(String(error));
+    if (typeof wanted === 'function') {
+      if (wanted === Error || wanted.prototype instanceof Error) return error instanceof wanted;
+      return wanted(error) === true;
+    }
+    return Object.keys(wanted).every((key) => {
+      const [given, right] = [error?.[key], wanted[key]];
+      return right instanceof RegExp ? right.test(String(given)) : canonical(given) === canonical(right);
+    });
+  };
+  const throws = (f, wanted) => {
+    let thrown = null;
+    try { f(); } catch (error) { thrown = { error }; }
+    check(thrown !== null, 'does not throw');
+    check(fits(thrown.error, wanted), 'throws ' + String(thrown.error?.name ?? typeof thrown.error) + ', and another error is right');
+    passed--;
+  };
   const assert = Object.assign((value) => truthy(value), {
-    ok: truthy, equal: same, strictEqual: same, deepEqual: same, deepStrictEqual: same,
-    notEqual: differ, notStrictEqual: differ, notDeepEqual: differ, notDeepStrictEqual: differ, throws,
+    ok: truthy, equal: same(false), strictEqual: same(true), deepEqual: same(false), deepStrictEqual: same(true),
+    notEqual: differ(false), notStrictEqual: differ(true), notDeepEqual: differ(false), notDeepStrictEqual: differ(true),
+    throws, doesNotThrow: (f) => { f(); check(true, ''); }, fail: (what) => check(false, String(what ?? 'fails')),
+    match: (text, pattern) => check(pattern.test(text), 'does not match'),
+    ifError: (value) => check(value === null || value === undefined, 'is an error'),
   });
   assert.strict = assert;
-  const console = { assert: truthy, log() {}, error() {} };
+  const console = { assert: truthy, log() {}, error() {}, info() {}, warn() {} };
   const require = () => assert;
   try {
-    ((${entry === null || entry === 'candidate' ? '_' : entry}) => { ${tests}
+    ((${entry === null || entry === 'candidate' ? '_' : entry}) => { ${helpers}
+${tests}
     })(candidate);
   } catch (error) {
     if (failure === '') failure = 'throws ' + (typeof error === 'object' && error !== null ? String(error.message) : typeof error);
@@ -133,7 +182,11 @@ function load(): Promise<QuickJSWASMModule> {
     maximum: MEMORY_BYTES / PAGE_BYTES,
   });
   return newQuickJSWASMModuleFromVariant(
-    newVariant(variant as unknown as QuickJSSyncVariant, { wasmMemory }),
+    newVariant(variant as unknown as QuickJSSyncVariant, {
+      wasmMemory,
+      // What the interpreter has to say when it ends is in the error.
+      emscriptenModule: { print: () => {}, printErr: () => {} } as never,
+    }),
   );
 }
 
@@ -147,26 +200,29 @@ export async function memoryBytes(): Promise<number> {
  * Runs one completion. Never throws; after a fatal error of the interpreter the next completion
  * gets a new one.
  */
-export async function runSandbox(job: SandboxJob): Promise<SandboxResult> {
+export async function runSandbox(
+  job: SandboxJob,
+  stackBytes = STACK_BYTES,
+): Promise<SandboxResult> {
   if (job.code.length > MAX_CODE) return { error: `more than ${MAX_CODE} characters of code` };
   if (job.entry !== null && !/^[A-Za-z_$][\w$]*$/.test(job.entry))
     return { error: 'the entry is no name' };
   loaded ??= await load();
   try {
-    return runIn(loaded, job);
+    return runIn(loaded, job, stackBytes);
   } catch (error) {
     loaded = null;
     return { error: `ends the interpreter: ${String((error as Error).message).slice(0, 60)}` };
   }
 }
 
-function runIn(quickjs: QuickJSWASMModule, job: SandboxJob): SandboxResult {
+function runIn(quickjs: QuickJSWASMModule, job: SandboxJob, stackBytes: number): SandboxResult {
   const runtime = quickjs.newRuntime();
   runtime.setMemoryLimit(ALLOCATION_BYTES);
-  runtime.setMaxStackSize(STACK_BYTES);
+  runtime.setMaxStackSize(stackBytes);
   let work = 0;
   runtime.setInterruptHandler(() => ++work > WORK);
-  const intrinsics = { ...DefaultIntrinsics, Date: false };
+  const intrinsics = { ...DefaultIntrinsics, Date: true };
   const theirs = runtime.newContext({ intrinsics });
   const ours = runtime.newContext({ intrinsics });
   const handles: QuickJSHandle[] = [];
@@ -188,18 +244,50 @@ function runIn(quickjs: QuickJSWASMModule, job: SandboxJob): SandboxResult {
     return value;
   };
   try {
-    must(evaluate(theirs, PREPARE_CODE));
-    must(evaluate(ours, 'Math.random = () => 0.5'));
+    must(evaluate(theirs, GLOBALS));
+    must(evaluate(ours, GLOBALS));
+    const copier = createCopier.toString();
+    const makeIn = must(evaluate(theirs, `(${copier})`));
+    const theirProto = must(evaluate(theirs, 'Object.prototype'));
+    const makeOut = must(evaluate(ours, `(${copier})`));
+    const link = must(evaluate(ours, LINK));
     const write = must(evaluate(ours, `(${canonical.toString()})`));
     must(evaluate(ours, FREEZE));
+    const call = (f: QuickJSHandle, ...args: QuickJSHandle[]): QuickJSHandle | string => {
+      const result = ours.callFunction(f, ours.undefined, ...args);
+      if (result.error) return messageOf(ours, keep(result.error));
+      return keep(result.value);
+    };
+    const copyOut = must(call(link, makeIn, theirProto, makeOut));
 
     const { entry, code } = job;
-    const script = entry === null ? evaluate(theirs, `(${code}\n)`) : evaluate(theirs, code);
-    if (typeof script === 'string') return { error: script };
-    const candidate = entry === null ? script : evaluate(theirs, entry);
-    if (typeof candidate === 'string') return { error: candidate };
-    if (theirs.typeof(candidate) !== 'function')
-      return { error: entry === null ? 'is no function' : `defines no function ${entry}` };
+    const found = program(entry, code);
+    if (typeof found === 'string') return { error: found };
+    const candidate = must(call(copyOut, found));
+
+    /** The function that the completion defines, wherever it puts it. */
+    function program(name: string | null, text: string): QuickJSHandle | string {
+      const isFunction = (handle: QuickJSHandle | string): handle is QuickJSHandle =>
+        typeof handle !== 'string' && theirs.typeof(handle) === 'function';
+      const whole = name === null ? evaluate(theirs, `(${text}\n)`) : evaluate(theirs, text);
+      if (typeof whole === 'string') return whole;
+      if (isFunction(whole) && name === null) return whole;
+      if (name === null) return 'is no function';
+      const places = [
+        name,
+        `module.exports.${name}`,
+        `exports.${name}`,
+        'module.exports.default',
+        'exports.default',
+        'module.exports',
+      ];
+      for (const place of places) {
+        const handle = evaluate(theirs, place);
+        if (isFunction(handle)) return handle;
+      }
+      // A function by itself: `(a, b) => a + b`.
+      return isFunction(whole) ? whole : `defines no function ${name}`;
+    }
 
     const textOf = (
       context: QuickJSContext,
@@ -214,7 +302,9 @@ function runIn(quickjs: QuickJSWASMModule, job: SandboxJob): SandboxResult {
     };
 
     if (job.tests !== undefined) {
-      const tests = evaluate(ours, wrapTests(job.tests, entry));
+      const helped = evaluate(ours, wrapTests(job.tests, entry, job.helpers ?? ''));
+      const tests =
+        typeof helped === 'string' ? evaluate(ours, wrapTests(job.tests, entry, '')) : helped;
       if (typeof tests === 'string') return { error: `the tests cannot be read: ${tests}` };
       const result = ours.callFunction(tests, ours.undefined, candidate, write);
       if (result.error)

@@ -217,7 +217,7 @@ test('a completion cannot read the tests', async () => {
     try { seen += f.caller; } catch {} try { seen += arguments.callee.caller; } catch {}
     try { seen += new Error().stack; } catch {}
     try { const g = a.constructor.constructor('return this')(); for (const k of Reflect.ownKeys(g)) seen += String(k) + String(g[k]); } catch {}
-    return seen.includes('2, 4') ? [2, 4] : seen.includes('candidate') ? ['candidate'] : a; }`;
+    return seen.includes('2' + ', 4') ? [2,4] : seen.includes('candi' + 'date') ? ['seen'] : a; }`;
   expect((await sandbox({ code: spy, entry: 'f', tests })).tests?.failure).toBe(
     'gives [1,2], not [2,4]',
   );
@@ -287,5 +287,5 @@ test('results of many kinds have one text each', async () => {
     new Set([1]),
     new Map([[1, 2]]),
   ];
-  expect(texts).toEqual(here.map(canonical));
+  expect(texts).toEqual(here.map((value) => canonical(value)));
 });

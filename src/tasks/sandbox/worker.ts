@@ -1,8 +1,8 @@
 /** @file The thread of the sandbox: runs completions one after the other. */
 import { parentPort } from 'node:worker_threads';
-import { runSandbox, type SandboxJob } from './run.js';
+import { DEEP_STACK_BYTES, runSandbox, type SandboxJob } from './run.js';
 
 parentPort?.on('message', async (job: SandboxJob) => {
   parentPort?.postMessage('started');
-  parentPort?.postMessage({ done: await runSandbox(job) });
+  parentPort?.postMessage({ done: await runSandbox(job, DEEP_STACK_BYTES) });
 });
