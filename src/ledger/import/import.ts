@@ -282,20 +282,10 @@ async function loadQuantities(
   rules: Rules,
   imported: Imported,
 ): Promise<void> {
-  const { index, importer, sql } = file;
-  const head = `${index}, ${text(importer.name)}`;
-  const dims = "coalesce(cluster, ''), coalesce(account, ''), rule, pool";
+  const { index, sql } = file;
   const rows = fieldsSql(file, rules, imported.rules);
   const whole = sql.parts === undefined || sql.partsWhere !== undefined;
-  if (whole) {
-    // Rows of several resources are marked, and put in place by a second scan: there are few.
-    const marked =
-      sql.partsWhere === undefined ? 'false' : `(${sql.partsWhere} AND status IS NULL)`;
-    await db.run(`INSERT INTO usage_rows
-      SELECT ${head}, native_id, ${dims}, final_kind, CASE WHEN ${marked} THEN ${text(SEVERAL)} ELSE coalesce(detail, '') END,
-        quanta, NULL, window_start, window_end, ${statusOf('status')}
-      FROM (${rows})`);
-  }
+  if (whole) await insertWhole(db, file, rows);
   const counted = await db.rows(
     `SELECT status, detail = ${text(SEVERAL)} AS several, count(*) AS n FROM usage_rows WHERE file = ${index} GROUP BY ALL`,
   );
@@ -317,15 +307,7 @@ async function loadQuantities(
   }
   if (!whole || counted.some(({ several }) => several === true)) {
     await db.run(`DELETE FROM usage_rows WHERE file = ${index} AND detail = ${text(SEVERAL)}`);
-    const some = `status IS NULL${sql.partsWhere === undefined ? '' : ` AND ${sql.partsWhere}`}`;
-    const held = `list_filter(${sql.parts}, lambda part: part.quanta <> 0 OR part.amount <> 0)`;
-    const none = `[{part: '', kind: 'other', detail: '', quanta: 0::BIGINT, amount: 0::DECIMAL(38, 18)}]`;
-    await db.run(`INSERT INTO usage_rows
-      SELECT ${head}, native_id || chr(31) || part.part, ${dims}, ${'kind' in sql.fields ? 'CASE WHEN final_kind = kind THEN part.kind ELSE final_kind END' : 'part.kind'}, part.detail, part.quanta, part.amount,
-        window_start, window_end, fate
-      FROM (SELECT *, CASE WHEN len(resources) = 0 THEN 'skip:allocation without usage' END AS fate,
-          unnest(CASE WHEN len(resources) = 0 THEN ${none} ELSE resources END) AS part
-        FROM (SELECT *, ${held} AS resources FROM (${rows}) WHERE ${some}))`);
+    await insertParts(db, file, rows);
     const [{ n }] = await db.rows(
       `SELECT count(*) AS n FROM usage_rows WHERE file = ${index} AND status = 'skip:allocation without usage'`,
     );
@@ -337,6 +319,39 @@ async function loadQuantities(
 
 /** The detail of rows that wait for their parts. */
 const SEVERAL = '+';
+
+const headOf = ({ index, importer }: UsageFile): string => `${index}, ${text(importer.name)}`;
+const ROW_DIMS = "coalesce(cluster, ''), coalesce(account, ''), rule, pool";
+
+/** Inserts rows of one resource; those of several are marked, and put in place by a second scan. */
+async function insertWhole(db: Database, file: UsageFile, rows: string): Promise<void> {
+  const { partsWhere } = file.sql;
+  const marked = partsWhere === undefined ? 'false' : `(${partsWhere} AND status IS NULL)`;
+  await db.run(`INSERT INTO usage_rows
+    SELECT ${headOf(file)}, native_id, ${ROW_DIMS}, final_kind,
+      CASE WHEN ${marked} THEN ${text(SEVERAL)} ELSE coalesce(detail, '') END,
+      quanta, NULL, window_start, window_end, ${statusOf('status')}
+    FROM (${rows})`);
+}
+
+/** Inserts the resources of rows that hold several. */
+async function insertParts(db: Database, file: UsageFile, rows: string): Promise<void> {
+  const { parts, partsWhere, fields } = file.sql;
+  const some = `status IS NULL${partsWhere === undefined ? '' : ` AND ${partsWhere}`}`;
+  const held = `list_filter(${parts}, lambda part: part.quanta <> 0 OR part.amount <> 0)`;
+  const none = `[{part: '', kind: 'other', detail: '', quanta: 0::BIGINT, amount: 0::DECIMAL(38, 18)}]`;
+  const kind =
+    'kind' in fields
+      ? 'CASE WHEN final_kind = kind THEN part.kind ELSE final_kind END'
+      : 'coalesce(final_kind, part.kind)';
+  await db.run(`INSERT INTO usage_rows
+    SELECT ${headOf(file)}, native_id || chr(31) || part.part, ${ROW_DIMS}, ${kind}, part.detail,
+      part.quanta, part.amount, window_start, window_end, fate
+    FROM (SELECT *,
+        CASE WHEN len(resources) = 0 THEN 'skip:allocation without usage' END AS fate,
+        unnest(CASE WHEN len(resources) = 0 THEN ${none} ELSE resources END) AS part
+      FROM (SELECT *, ${held} AS resources FROM (${rows}) WHERE ${some}))`);
+}
 
 /**
  * Counts and lists what the scan rejected and what the fields refused. @param bad how many rows the
@@ -413,6 +428,8 @@ async function rejectsOf(db: Database, tag: string): Promise<{ line: number; rea
 // ── the same hours twice ─────────────────────────────────────────────────────────────────────────
 
 const ID = 'source, cluster, native_id, kind';
+/** A row of a file; the resources of one have a suffix on their id. */
+const ROW = 'source, cluster, split_part(native_id, chr(31), 1) AS id, window_start, window_end';
 
 /**
  * Drops repeated rows of one id and window, and cuts windows of one id that overlap.
@@ -429,80 +446,65 @@ async function dropRepeated(
     `SELECT count(*) AS n, count(DISTINCT hash(${ID})) AS ids FROM usage_rows`,
   );
   if (all === ids) return new Set();
-  await db.run(`CREATE TEMP TABLE again AS
-    WITH several AS (SELECT hash(${ID}) AS id FROM usage_rows GROUP BY 1 HAVING count(*) > 1),
-    repeated AS (
-      SELECT rowid AS place, file, ${ID}, quanta, amount, window_start, window_end
-      FROM usage_rows WHERE hash(${ID}) IN (SELECT id FROM several)),
-    numbered AS (SELECT *,
-      row_number() OVER (PARTITION BY ${ID}, window_start, window_end ORDER BY file, place) AS nth,
-      first_value(file) OVER (PARTITION BY ${ID}, window_start, window_end ORDER BY file, place) AS original,
-      max(window_end) OVER (PARTITION BY ${ID} ORDER BY window_start, window_end, file, place
-        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS until
-      FROM repeated)
-    SELECT place, file, native_id, quanta, amount, window_start, window_end, until, original,
-      CASE WHEN nth > 1 THEN 'duplicate' WHEN until >= window_end THEN 'covered'
-        WHEN until > window_start THEN 'cut' END AS fate
-    FROM numbered`);
-  const repeatedIds = new Set(
-    (await db.rows('SELECT DISTINCT file FROM again')).map(({ file }) => Number(file)),
-  );
-  await listRepeated(db, imported, files, rules);
-  await db.run('DELETE FROM again WHERE fate IS NULL');
-  for (const { file, fate, n } of await db.rows(
-    'SELECT file, fate, count(DISTINCT (split_part(native_id, chr(31), 1), window_start, window_end)) AS n FROM again GROUP BY file, fate',
-  )) {
-    const report = imported.reports[Number(file)];
-    if (fate === 'duplicate') report.duplicates += Number(n);
-    else report.split += Number(n);
-  }
-  await db.run(
-    `DELETE FROM usage_rows WHERE rowid IN (SELECT place FROM again WHERE fate <> 'cut')`,
-  );
-  const left = "date_diff('microsecond', again.until, again.window_end)::HUGEINT";
-  const whole = "date_diff('microsecond', again.window_start, again.window_end)::HUGEINT";
-  await db.run(`UPDATE usage_rows SET
-      quanta = ((again.quanta::HUGEINT * ${left}) // ${whole})::BIGINT,
-      amount = (((again.amount * 1000000000)::HUGEINT * ${left}) // ${whole})::DECIMAL(28, 0)
-        * 0.000000001,
-      window_start = again.until
-    FROM again WHERE again.fate = 'cut' AND usage_rows.rowid = again.place`);
-  await db.run('DROP TABLE again');
-  return repeatedIds;
+  const repeatedIds = await db.rows(`
+    SELECT DISTINCT unnest(files) AS file FROM (
+      SELECT list(DISTINCT file) AS files FROM usage_rows GROUP BY ${ID} HAVING count(*) > 1)`);
+  await keepFirst(db, imported, files, rules);
+  await cutOverlaps(db, imported);
+  return new Set(repeatedIds.map(({ file }) => Number(file)));
 }
 
-/** Lists duplicates with the row that each repeats. */
-async function listRepeated(
+/**
+ * Of rows with one id and window the first counts, by file and by place in it, whatever the others
+ * say; they are listed with what they repeat. Places are not in the table, so these files are read
+ * again in order.
+ */
+async function keepFirst(
   db: Database,
   imported: Imported,
   files: readonly UsageFile[],
   rules: Rules,
 ): Promise<void> {
-  const involved = await db.rows(
-    "SELECT DISTINCT unnest([file, original]) AS file FROM again WHERE fate = 'duplicate'",
-  );
-  if (involved.length === 0) return;
+  await db.run(`CREATE TEMP TABLE twice AS
+    SELECT ${ROW}, list(DISTINCT file) AS files FROM usage_rows
+    GROUP BY ALL HAVING count(*) > count(DISTINCT (native_id, kind))`);
+  const involved = await db.rows('SELECT DISTINCT unnest(files) AS file FROM twice');
+  if (involved.length === 0) return void (await db.run('DROP TABLE twice'));
   await db.run('SET preserve_insertion_order = true');
-  const places = involved.map(({ file }) => {
-    const { index } = files[Number(file)];
-    const query = fieldsSql(files[Number(file)], rules, imported.rules, true);
-    return `SELECT ${index} AS file, native_id AS id, window_start, window_end, record FROM (${query}) WHERE status IS NULL`;
+  const inOrder = (file: UsageFile): string => fieldsSql(file, rules, imported.rules, true);
+  const places = involved.map(({ file: index }) => {
+    const file = files[Number(index)];
+    return `SELECT ${index} AS file, ${text(file.importer.name)}::usage_source AS source, coalesce(cluster, '') AS cluster, native_id AS id, window_start, window_end, record FROM (${inOrder(file)}) WHERE status IS NULL`;
   });
-  const rows = await db.rows(`
-    WITH twice AS (SELECT DISTINCT split_part(native_id, chr(31), 1) AS id, window_start, window_end
-        FROM again WHERE fate = 'duplicate'),
-      places AS (${places.join(' UNION ALL ')}),
-      found AS (SELECT places.* FROM places JOIN twice USING (id, window_start, window_end)),
-      numbered AS (SELECT *,
-        row_number() OVER same AS nth,
-        first_value(file) OVER same AS first_file, first_value(record) OVER same AS first_record
-        FROM found WINDOW same AS (PARTITION BY id, window_start, window_end ORDER BY file, record))
-    SELECT file, record, first_file, first_record FROM numbered WHERE nth > 1
-    ORDER BY file, record LIMIT ${LISTED}`);
+  await db.run(`CREATE TEMP TABLE places AS
+    SELECT places.*, row_number() OVER same AS nth,
+      first_value(file) OVER same AS first_file, first_value(record) OVER same AS first_record
+    FROM (${places.join(' UNION ALL ')}) AS places
+      JOIN twice USING (source, cluster, id, window_start, window_end)
+    WINDOW same AS (PARTITION BY source, cluster, id, window_start, window_end ORDER BY file, record)`);
+  await db.run(`DELETE FROM usage_rows WHERE (source, cluster, split_part(native_id, chr(31), 1), window_start, window_end)
+    IN (SELECT (source, cluster, id, window_start, window_end) FROM twice)`);
+  for (const { file: index } of involved) {
+    const file = files[Number(index)];
+    const rows = `SELECT fields.* FROM (${inOrder(file)}) AS fields
+      JOIN places ON places.file = ${index} AND places.nth = 1 AND places.record = fields.record`;
+    const { parts, partsWhere } = file.sql;
+    if (parts === undefined || partsWhere !== undefined) await insertWhole(db, file, rows);
+    if (parts === undefined) continue;
+    await db.run(`DELETE FROM usage_rows WHERE detail = ${text(SEVERAL)}`);
+    await insertParts(db, file, rows);
+    await db.run('DELETE FROM usage_rows WHERE status IS NOT NULL');
+  }
   await db.run('SET preserve_insertion_order = false');
+  for (const { file, n } of await db.rows(
+    'SELECT file, count(*) AS n FROM places WHERE nth > 1 GROUP BY file',
+  ))
+    imported.reports[Number(file)].duplicates += Number(n);
   const lineOf = (file: unknown, record: unknown): number =>
     Number(record) + (files[Number(file)].text === null ? 0 : 1);
-  for (const { file, record, first_file, first_record } of rows) {
+  for (const { file, record, first_file, first_record } of await db.rows(
+    `SELECT file, record, first_file, first_record FROM places WHERE nth > 1 ORDER BY file, record LIMIT ${LISTED}`,
+  )) {
     const where = file === first_file ? '' : ` of ${files[Number(first_file)].path}`;
     imported.repeated.push({
       file: files[Number(file)].path,
@@ -510,6 +512,34 @@ async function listRepeated(
       reason: `repeats line ${lineOf(first_file, first_record)}${where}`,
     });
   }
+  await db.run('DROP TABLE places');
+  await db.run('DROP TABLE twice');
+}
+
+/** Of two windows of one id that overlap, the later counts for what is new in it. */
+async function cutOverlaps(db: Database, imported: Imported): Promise<void> {
+  await db.run(`CREATE TEMP TABLE again AS
+    WITH several AS (SELECT hash(${ID}) AS id FROM usage_rows GROUP BY 1 HAVING count(*) > 1),
+    numbered AS (
+      SELECT rowid AS place, file, ${ID}, quanta, amount, window_start, window_end,
+        max(window_end) OVER (PARTITION BY ${ID} ORDER BY window_start, window_end, file
+          ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS until
+      FROM usage_rows WHERE hash(${ID}) IN (SELECT id FROM several))
+    SELECT *, until >= window_end AS covered FROM numbered WHERE until > window_start`);
+  for (const { file, n } of await db.rows(
+    'SELECT file, count(DISTINCT (split_part(native_id, chr(31), 1), window_start, window_end)) AS n FROM again GROUP BY file',
+  ))
+    imported.reports[Number(file)].split += Number(n);
+  await db.run('DELETE FROM usage_rows WHERE rowid IN (SELECT place FROM again WHERE covered)');
+  const left = "date_diff('microsecond', again.until, again.window_end)::HUGEINT";
+  const whole = "date_diff('microsecond', again.window_start, again.window_end)::HUGEINT";
+  await db.run(`UPDATE usage_rows SET
+      quanta = ((again.quanta::HUGEINT * ${left}) // ${whole})::BIGINT,
+      amount = (((again.amount * 1000000000)::HUGEINT * ${left}) // ${whole})::DECIMAL(28, 0)
+        * 0.000000001,
+      window_start = again.until
+    FROM again WHERE NOT again.covered AND usage_rows.rowid = again.place`);
+  await db.run('DROP TABLE again');
 }
 
 /**
