@@ -167,7 +167,14 @@ export const snapshotsOf = (run) => readdirSync(join(run, 'checkpoints')).sort()
  * @returns {Record<string, string>}
  */
 export function resultOf(run) {
-  const result = { model: sha256(join(run, 'model', 'model.safetensors')) };
+  const result = {};
+  /** Whole weights, or an adapter's. */
+  const addWeights = (folder) => {
+    for (const file of readdirSync(join(run, folder)).sort())
+      if (file.endsWith('.safetensors'))
+        result[`${folder}/${file}`] = sha256(join(run, folder, file));
+  };
+  addWeights('model');
   // One more may be left where a kill came between a snapshot and the removal of the oldest.
   for (const name of snapshotsOf(run).slice(-4)) {
     for (const file of readdirSync(join(run, 'checkpoints', name))) {
@@ -176,9 +183,7 @@ export function resultOf(run) {
     }
   }
   const stages = join(run, 'stages');
-  for (const id of existsSync(stages) ? readdirSync(stages) : []) {
-    result[`stages/${id}`] = sha256(join(stages, id, 'model.safetensors'));
-  }
+  for (const id of existsSync(stages) ? readdirSync(stages) : []) addWeights(join('stages', id));
   const data = join(run, 'data');
   for (const file of existsSync(data) ? readdirSync(data) : [])
     result[`data/${file}`] = sha256(join(data, file));
@@ -271,13 +276,13 @@ export function createRandom(seed) {
 
 /**
  * Starts the recipe, or goes on with the run that is there.
- * @param {{runs: string, recipe: string, flags: readonly string[]}} job `flags` of the first start;
- * a resume takes none
+ * @param {{runs: string, recipe: string, flags: readonly string[], resumeFlags?: readonly string[]}}
+ * job `flags` of the first start; a resume takes its own
  * @param {Parameters<typeof reckoner>[1]} [options]
  */
-export function startOrResume({ runs, recipe, flags }, options) {
+export function startOrResume({ runs, recipe, flags, resumeFlags = [] }, options) {
   const run = onlyRun(runs);
-  const args = run === null ? [recipe, ...flags] : ['--resume', run];
+  const args = run === null ? [recipe, ...flags] : ['--resume', run, ...resumeFlags];
   return reckoner(['train', ...args, '--runs', runs, '--json'], options);
 }
 

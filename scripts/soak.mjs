@@ -1,10 +1,13 @@
 /**
  * @file `npm run soak`: kills a small training run at every pass of every fault point, and at
- * random moments, and resumes it.
+ * random moments, and resumes it; and does the same to an evaluation, a server, the studio and the
+ * training of an adapter (soak-uses.mjs).
  *
  *   npm run soak                                    everything; about half an hour on two cores
  *   npm run soak -- --every 10 --random 20          each tenth pass of a point (the first ones always)
  *   npm run soak -- --workers 2 --every 0           random kills only
+ *   npm run soak -- --every 0 --random 0 --uses 25  25 trials each of eval, serve, studio, LoRA
+ *   npm run soak -- --every 0 --random 0 --uses 25 --only eval,lora
  *
  * Every run must end with the bits of one that was never stopped; see crash.mjs for what is
  * compared. Prints a table and, as its last line, `N passed, N failed`; the exit code is 1 when
@@ -23,12 +26,18 @@ import {
   uncut,
   writeRecipe,
 } from './crash.mjs';
+import { makeBase, USES } from './soak-uses.mjs';
 
 const { values: options } = parseArgs({
   options: {
     workers: { type: 'string', default: '1,2' },
     every: { type: 'string', default: '1' },
     random: { type: 'string', default: '20' },
+    /** Trials of each kind of use. */
+    uses: { type: 'string', default: '10' },
+    /** For each of these kinds; no trial begins after them. */
+    minutes: { type: 'string', default: '60' },
+    only: { type: 'string', default: Object.keys(USES).join() },
     seed: { type: 'string', default: '1' },
     /** Processes at a time. */
     jobs: { type: 'string', default: String(availableParallelism()) },
@@ -42,6 +51,8 @@ const number = (name, low) => {
 };
 const every = number('every', 0);
 const randomKills = number('random', 0);
+const uses = number('uses', 0);
+const mostMinutes = number('minutes', 1);
 const seed = number('seed', 0);
 const jobs = number('jobs', 1);
 const workerCounts = options.workers.split(',').map(Number);
@@ -205,13 +216,47 @@ async function soakRandom(workers, wanted) {
   printTable(['run', 'kills', 'same bits', 'killed after'], rows);
 }
 
+/** Trials of what uses a run. */
+async function soakUses() {
+  const base = await makeBase(folder);
+  const rows = [];
+  for (const kind of options.only.split(',')) {
+    const own = join(folder, kind);
+    mkdirSync(own);
+    const from = performance.now();
+    const trial = await USES[kind](base, own);
+    const whole = performance.now() - from;
+    const row = { trials: 0, kills: 0, equal: 0 };
+    const tasks = Array.from({ length: uses }, (_, i) => async () => {
+      if (performance.now() - from > mostMinutes * 60_000) return;
+      row.trials++;
+      const random = createRandom(seed * 1_000_000 + i);
+      let outcome;
+      try {
+        outcome = await trial(i, random, Math.min(whole, 10_000));
+      } catch (error) {
+        outcome = { kills: 0, problems: [String(error?.message ?? error)] };
+      }
+      row.kills += outcome.kills;
+      if (outcome.problems.length === 0) row.equal++;
+      settle(`${kind} ${i}`, join(own, `kept-${i}`), outcome.problems);
+      tell(`${kind}: ${passed} passed, ${failures.length} failed`, false);
+    });
+    await inParallel(tasks, jobs);
+    rows.push([kind, row.trials, row.kills, row.equal]);
+  }
+  console.log('\nKills of what uses a run');
+  printTable(['kind', 'trials', 'kills', 'as never stopped'], rows);
+}
+
 console.log(
   `soak on ${cpus()[0]?.model.trim()}, ${cpus().length} cores, Node ${process.version}, seed ${seed}`,
 );
-for (const workers of workerCounts) await soakPoints(workers);
+if (every > 0) for (const workers of workerCounts) await soakPoints(workers);
 const shares = workerCounts.map((_, i) => Math.floor((randomKills + i) / workerCounts.length));
 for (const [i, workers] of workerCounts.entries())
   if (shares[i] > 0) await soakRandom(workers, shares[i]);
+if (uses > 0) await soakUses();
 
 console.log(`\n${minutes()} minutes`);
 for (const failure of failures) console.log(`failed: ${failure}`);
