@@ -61,6 +61,7 @@ export function diskError(error: unknown, path: string): unknown {
     EMFILE: 'too many files are open; raise the limit with ulimit -n',
     ENAMETOOLONG: 'the name is too long; choose a shorter one',
     EBUSY: 'it is a mount point or in use; choose a folder inside it',
+    ENOENT: 'its folder is gone; was it moved or removed meanwhile?',
     ENOTDIR: 'a part of the path is a file, not a folder; choose another path',
   };
   if (typeof code !== 'string' || !(code in why)) return error;

@@ -53,6 +53,31 @@ async function snapshot(run: RunFolder, step: number): Promise<string> {
 }
 
 describe('run folders', () => {
+  it('that were killed before they had a recipe are removed by the next run', () => {
+    const left = (name: string, age: number, ...files: string[]): string => {
+      const folder = join(root, `2026-11-23-${name}`);
+      mkdirSync(join(folder, 'checkpoints'), { recursive: true });
+      for (const file of files) writeFileSync(join(folder, file), '{}');
+      const time = NOW.getTime() / 1000 - age;
+      utimesSync(folder, time, time);
+      return folder;
+    };
+    const gone = [left('a-0000', 99), left('b-0000', 99, 'events.jsonl', 'recipe.json.tmp-1')];
+    const kept = [
+      left('just-0000', 5),
+      left('run-0000', 99, 'recipe.json'),
+      left('notes-0000', 99, 'notes.txt'),
+      left('other', 99),
+    ];
+    const held = left('held-0000', 99);
+    const lock = { pid: process.pid, host: hostname(), started: '', time: 't' };
+    writeFileSync(join(held, 'run.lock'), JSON.stringify(lock));
+    utimesSync(held, NOW.getTime() / 1000 - 99, NOW.getTime() / 1000 - 99);
+    createRunFolder(root, 'next', NOW, 1);
+    expect(gone.filter(existsSync)).toEqual([]);
+    expect([...kept, held].filter((folder) => !existsSync(folder))).toEqual([]);
+  });
+
   it('are named by day, recipe and four digits, and never collide', () => {
     const names = Array.from({ length: 50 }, () => createRunFolder(root, 'R1 Mini', NOW, 1).name);
     for (const name of names) expect(name).toMatch(/^2026-11-23-r1-mini-[0-9a-f]{4}$/);

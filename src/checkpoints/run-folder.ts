@@ -7,7 +7,7 @@
  * `cat`. One process at a time trains in a run: it holds `run.lock`, which names the process; a
  * lock whose process is gone is taken over.
  */
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { basename, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { UserError } from '../base/errors.js';
 import { diskError, makeFolder, readJson, recoverFolder } from '../base/files.js';
@@ -61,6 +61,7 @@ export function createRunFolder(
   seed: number,
 ): RunFolder {
   makeFolder(root);
+  removeNeverBegun(root, now);
   const recipe =
     recipeName
       .toLowerCase()
@@ -83,6 +84,29 @@ export function createRunFolder(
     'state',
     `no free name for a run of ${recipe} in ${root}; remove old runs or use another folder with --runs`,
   );
+}
+
+/** What a run has before its recipe, which is written last. */
+const BEFORE_RECIPE = /^(checkpoints|events\.jsonl|run\.lock|.*\.tmp-\d+.*)$/;
+/** A run that has just got its folder takes the lock within moments. */
+const BEGINS_WITHIN_MS = 60_000;
+
+/** Removes what runs left that were killed before they had a recipe: they have nothing to resume. */
+function removeNeverBegun(root: string, now: Date): void {
+  for (const name of readdirSync(root)) {
+    if (!/^\d{4}-\d\d-\d\d-.+-[0-9a-f]{4}$/.test(name)) continue;
+    const run = pathsOf(join(root, name));
+    try {
+      const stat = lstatSync(run.root);
+      if (!stat.isDirectory() || now.getTime() - stat.mtimeMs < BEGINS_WITHIN_MS) continue;
+      const has = readdirSync(run.root);
+      if (!has.every((file) => BEFORE_RECIPE.test(file)) || holderOf(run) !== null) continue;
+      if (has.includes('checkpoints') && readdirSync(run.checkpoints).length > 0) continue;
+      rmSync(run.root, { recursive: true });
+    } catch {
+      // Another process was quicker, or it is not ours to remove.
+    }
+  }
 }
 
 /** True for a folder with a recipe; a device, a FIFO or a link of that name is none. */

@@ -3,7 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
-import { anchorTask, createTask, evaluationProblems, problemAt, stampTask } from './index.js';
+import {
+  anchorTask,
+  createTask,
+  evaluationProblems,
+  problemAt,
+  Random,
+  stampTask,
+} from './index.js';
 
 const scratch = mkdtempSync(join(tmpdir(), 'reckoner-module-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
@@ -128,6 +135,27 @@ test('wrong modules end in one line', () => {
   expect(
     refusal(write('weight.ts', taskWith('rewards: [{ name: "x", weight: 0, score: () => 1 }],'))),
   ).toThrow(/the weight of x must be above 0/);
+});
+
+test('a task that throws is the user’s error, and names the file and the function', () => {
+  const body = (part: string): string =>
+    taskWith(`rewards: [{ name: 'x', score: () => 1 }], ${part}`);
+  const thrower = (name: string, part: string) => createTask({ module: write(name, body(part)) });
+  const random = new Random(1, 'x');
+  const problem = { key: '7', prompt: '7:', data: 7 };
+  expect(() =>
+    thrower('a.ts', 'generate() { throw new Error("no\\nluck"); }').generate(random),
+  ).toThrow(/^module: .*a\.ts: generate throws no luck$/);
+  expect(() => thrower('b.ts', 'generate: () => undefined').generate(random)).toThrow(
+    /^module: .*b\.ts: generate gives no problem/,
+  );
+  expect(() => thrower('c.ts', 'gold() { return x.y; }').gold(problem)).toThrow(
+    /^module: .*c\.ts: gold throws x is not defined$/,
+  );
+  expect(() => thrower('d.ts', 'alphabet: 5')).toThrow(/d\.ts: its task has no alphabet/);
+  expect(() => thrower('e.ts', 'demonstrate: null')).toThrow(/e\.ts: its task has no demonstrate/);
+  const creates = write('f.ts', 'export default { resolve: (o) => o, create() { throw 7; } };');
+  expect(() => createTask({ module: creates })).toThrow(/f\.ts: create throws 7$/);
 });
 
 test('a reference is made absolute and stamped with the hash of all that it imports', () => {

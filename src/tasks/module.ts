@@ -18,8 +18,8 @@ import { UserError } from '../base/errors.js';
 import { demandGrant } from '../base/grants.js';
 import { Random } from '../base/random.js';
 import { parseCompletion, writeCompletion } from './completion.js';
-import { defineTask, type TaskDefinition } from './definition.js';
-import { createPool, type Pool } from './pool.js';
+import { defineTask, type RewardedTask, type TaskDefinition } from './definition.js';
+import { createPool, oneLine, type Pool } from './pool.js';
 import { type Outcome, verdictOf } from './rewards.js';
 import { type Problem, problemAt, splitOf, type Task, type Verdict } from './task.js';
 
@@ -93,10 +93,61 @@ export function loadTaskModule(file: string): TaskDefinition {
   return definition as TaskDefinition;
 }
 
+/** What a user's code threw, as an error of the user's that names the file. */
+function failureIn(file: string, what: string, error: unknown): UserError {
+  if (error instanceof UserError) return error;
+  if (error instanceof NoProblem)
+    return new UserError('usage', `module: ${file}: ${what} gives no problem: {key, prompt, data}`);
+  const said = oneLine(error instanceof Error ? error.message : String(error));
+  return new UserError('usage', `module: ${file}: ${what} throws ${said}`, 'module');
+}
+
+function create(file: string, options: Record<string, unknown>): RewardedTask<unknown> {
+  let task: RewardedTask<unknown>;
+  try {
+    task = loadTaskModule(file).create(options) as RewardedTask<unknown>;
+  } catch (error) {
+    throw failureIn(file, 'create', error);
+  }
+  const wrong =
+    typeof task?.alphabet !== 'string' || !Number.isInteger(task.maxPromptLength)
+      ? 'alphabet or maxPromptLength'
+      : ['generate', 'demonstrate', 'gold'].find(
+          (name) => typeof (task as unknown as Record<string, unknown>)[name] !== 'function',
+        );
+  if (wrong === undefined) return task;
+  throw new UserError('usage', `module: ${file}: its task has no ${wrong}`, 'module');
+}
+
+class NoProblem extends Error {}
+
+function demandProblem(given: unknown): void {
+  const { key, prompt } = (given ?? {}) as Partial<Problem>;
+  if (typeof key !== 'string' || typeof prompt !== 'string') throw new NoProblem();
+}
+
+/** A user's task whose functions fail with an error that names the file and the function. */
+function guarded<T extends object>(file: string, task: T): T {
+  const entries = Object.entries(task).map(([name, value]) => {
+    if (typeof value !== 'function') return [name, value];
+    const call = (...args: unknown[]): unknown => {
+      try {
+        const given: unknown = value.apply(task, args);
+        if (name === 'generate') demandProblem(given);
+        return given;
+      } catch (error) {
+        throw failureIn(file, name, error);
+      }
+    };
+    return [name, call];
+  });
+  return Object.fromEntries(entries) as T;
+}
+
 /** The task of a file, graded in the pool. @throws UserError (usage) */
 export function createModuleTask(module: string, options: Record<string, unknown>): Task {
   const file = resolve(module);
-  const task = loadTaskModule(file).create(options);
+  const task = guarded(file, create(file, options));
   const { rewards, rewardSeconds = REWARD_SECONDS } = task;
   const ask = (problem: Problem, completion: string, reward: number | null) => {
     const entry = import.meta.url.endsWith('.ts') ? './module-worker.ts' : './module-worker.js';

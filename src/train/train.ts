@@ -468,7 +468,14 @@ async function trainIn(assignment: Assignment, options: TrainOptions): Promise<T
         if (described) writePlan(message.calibration, described);
         break;
       case 'ready':
-        heartbeat = setInterval(() => guard(book), USAGE_INTERVAL_MS);
+        heartbeat = setInterval(
+          () =>
+            guard(() => {
+              demandInPlace(run);
+              book();
+            }),
+          USAGE_INTERVAL_MS,
+        );
         break;
       case 'event':
         step = message.event.step;
@@ -592,6 +599,16 @@ async function trainIn(assignment: Assignment, options: TrainOptions): Promise<T
   log.close();
   await writeBill(run.root, options.prices);
   return summary;
+}
+
+/**
+ * A run whose folder is elsewhere by now would leave its checkpoints where nobody looks.
+ * @throws UserError (state)
+ */
+function demandInPlace({ root, recipe }: RunFolder): void {
+  if (existsSync(recipe)) return;
+  const message = `${root} was moved or removed while the run went on; move it back, or go on from where it is now with "reckoner train --resume FOLDER"`;
+  throw new UserError('state', message, 'run');
 }
 
 /** True when the run still needs its plan. */

@@ -1,7 +1,7 @@
 /**
  * @file chat, eval and train as a user calls them, with a model that has learned nothing.
  */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -217,6 +217,28 @@ describe('train', () => {
       /^stage rl, step 7: 7 steps in a row without a signal: none of 4 completions .* 4 were cut off at 1 tokens; stopped by patience 7/,
     );
     expect(stderr).toMatch(/5 steps in a row without a signal/);
+  });
+
+  it('whose folder is moved meanwhile says so', async () => {
+    const stage = { ...recipe.stages[0], steps: 1_000_000 };
+    const moving = { ...recipe, name: 'moving', stages: [stage] };
+    writeFileSync(join(cwd, 'moving.json'), JSON.stringify(moving));
+    const call = ['train', 'moving.json', '--workers', '1', '--runs', 'elsewhere', '--json'];
+    const { code, stdout } = await reckoner(call, {
+      cwd,
+      onStart: (child) => {
+        let seen = '';
+        child.stderr?.on('data', (chunk) => {
+          const before = seen.includes('[learn]');
+          seen += chunk;
+          if (!before && seen.includes('[learn]'))
+            renameSync(join(cwd, 'elsewhere'), join(cwd, 'moved'));
+        });
+      },
+    });
+    expect(code).toBe(1);
+    expect(error(stdout)).toMatchObject({ code: 'state' });
+    expect(error(stdout).message).toMatch(/was moved or removed while the run went on/);
   });
 
   it.each(['SIGINT', 'SIGHUP'] as const)(

@@ -104,6 +104,12 @@ export function createWasmMemory(options: WasmMemoryOptions = {}): WasmMemory {
       ? Math.min(DEFAULT_LOCAL_BYTES, perRank)
       : align(options.localBytes, PAGE);
   const { totalBytes } = layoutOf({ worldSize, sharedBytes, localBytes }, 0);
+  if (perRank <= 0) {
+    throw new UserError(
+      'usage',
+      `what ${worldSize} worker(s) share (weights, gradients and optimizer) needs ${megabytes(sharedBytes)}, but a WebAssembly memory ends at 4096 MB; use a smaller model, or train an adapter.`,
+    );
+  }
   if (totalBytes > LIMIT || localBytes <= 0) {
     throw new UserError(
       'usage',
