@@ -95,7 +95,7 @@ describe('advice', () => {
 it('says what training achieves, and that others use the machine', () => {
   const text = renderReport(good, PLAIN);
   expect(text).toMatch(
-    /✓ training +60,000 tok\/s learned, 200,000 tok\/s written; r1-mini takes about 1\.7 min$/m,
+    /✓ training +60,000 tok\/s learned, 200,000 tok\/s written; r1-mini takes about 1 min 40 s$/m,
   );
   const busy = renderReport({ ...good, training: { ...good.training, slowdown: 2 } }, PLAIN);
   expect(busy).toMatch(/! training .*; the machine is in use: 2\.0 times slower than alone$/m);
