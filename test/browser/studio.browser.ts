@@ -20,6 +20,7 @@ import { CLAIMS, evaluateClaim, readClaim } from '../../src/ledger/index.js';
 import { planned, sampled } from '../../src/plan/cluster/claim-options.js';
 import { readTarget } from '../../src/plan/cluster/cluster-file.js';
 import { planRecipe } from '../../src/plan/cluster/plan.js';
+import { planService, SERVICE_DEFAULTS, servedModel } from '../../src/plan/serving/serving-plan.js';
 import { loadRecipe } from '../../src/recipe/index.js';
 import { bytes, compact, duration, significant, usd } from '../../src/studio/web/format.js';
 import {
@@ -67,6 +68,7 @@ const pagesOf = (): string[] => [
   `/runs/${failed}`,
   `/chat?run=${first}`,
   '/plan?recipe=r1-mini',
+  '/serving?model=Llama 3 70B&gpu=h100&count=8',
   '/bill',
   '/bill/runs',
   '/benchmarks',
@@ -591,6 +593,23 @@ describe('plan', () => {
     expect(await page.locator('.plan-out [role=alert]').innerText()).toContain('layouts fits');
     await close();
   });
+});
+
+it('serving draws the frontier of the library’s own plan, and says when nothing fits', async () => {
+  const request = { ...SERVICE_DEFAULTS, tpotSeconds: 0.05, load: 5 };
+  const plan = planService(servedModel('Llama 3 70B'), readTarget('h100x8'), request);
+  const { page, faults, close } = await open(browser);
+  await page.goto(at('/serving?model=Llama 3 70B&gpu=h100&count=8&tpot=0.05&load=5'));
+  await page.locator('.frontier circle').first().waitFor({ timeout: 60_000 });
+  expect(await page.locator('.frontier circle').count()).toBe(plan.frontier.length);
+  const figures = await page.locator('.stats').first().innerText();
+  expect(figures).toContain(usd(plan.cost?.usdPerMillionOutput.value as number));
+  expect(figures).toContain(String(plan.load?.replicas.value));
+  await page.goto(at('/serving?model=DeepSeek-V3&gpu=h100&count=8'));
+  await page.locator('.plan-out [role=alert]').waitFor({ timeout: 60_000 });
+  expect(await page.locator('.plan-out [role=alert]').innerText()).toContain('fits on no layout');
+  expect(faults).toEqual([]);
+  await close();
 });
 
 it('benchmarks keep what was measured here and what was published apart', async () => {

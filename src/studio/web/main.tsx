@@ -19,6 +19,7 @@ const PAGES: Record<string, Load> = {
   run: () => import('./pages/run.js'),
   chat: () => import('./pages/chat.js'),
   plan: () => import('./pages/plan.js'),
+  serving: () => import('./pages/serving.js'),
   bill: () => import('./pages/bill.js'),
   benchmarks: () => import('./pages/benchmarks.js'),
 };
@@ -27,6 +28,7 @@ const NAV: { name: string; href: string; icon: IconName }[] = [
   { name: 'Runs', href: '/runs', icon: 'runs' },
   { name: 'Chat', href: '/chat', icon: 'chat' },
   { name: 'Plan', href: '/plan', icon: 'plan' },
+  { name: 'Serving', href: '/serving', icon: 'serving' },
   { name: 'Bill', href: '/bill', icon: 'bill' },
   { name: 'Benchmarks', href: '/benchmarks', icon: 'benchmarks' },
 ];

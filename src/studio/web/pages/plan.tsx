@@ -3,7 +3,7 @@
  * intervals.
  */
 import { useSignal } from '@preact/signals';
-import { useEffect, useId, useRef } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 import type { StatementLine, StatementTotal } from '../../../ledger/statement/statement.js';
 import type { Plan } from '../../../plan/cluster/plan-work.js';
 import type { Quantity } from '../../../planner/cluster.js';
@@ -13,6 +13,7 @@ import { bytes, compact, count, duration, percent, significant, usd } from '../f
 import type { PlanAnswer } from '../plan-model.js';
 import { accelerators, defaultsOf, type Settings } from '../plan-settings.js';
 import { query, setQuery } from '../router.js';
+import { Slider } from '../slider.js';
 import {
   Button,
   Card,
@@ -279,57 +280,6 @@ export default function PlanPage() {
 const COUNTS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536];
 const EXPERTS = [8, 16, 32, 64, 128, 256, 384, 512, 1024];
 
-function Slider(props: {
-  label: string;
-  value: number;
-  show: (value: number) => string;
-  onInput: (value: number) => void;
-  low?: number;
-  high?: number;
-  step?: number;
-  stops?: readonly number[];
-  isDefault?: boolean;
-}) {
-  const { label, value, show, onInput, low = 0, high = 1, step = 1, stops, isDefault } = props;
-  // An output can be labelled, too, so the label says that it means the slider.
-  const id = useId();
-  // Of given stops, the one that is nearest by ratio.
-  const nearest =
-    stops === undefined
-      ? 0
-      : stops.reduce(
-          (best, stop, i) =>
-            Math.abs(Math.log(stop / value)) < Math.abs(Math.log(stops[best] / value)) ? i : best,
-          0,
-        );
-  return (
-    <div class="slider">
-      <span class="slider-head">
-        <label for={id}>{label}</label>
-        <output for={id} class={isDefault ? 'faint' : ''}>
-          {show(value)}
-        </output>
-      </span>
-      <input
-        id={id}
-        type="range"
-        min={stops === undefined ? low : 0}
-        max={stops === undefined ? high : stops.length - 1}
-        step={stops === undefined ? step : 1}
-        style={{
-          '--share': `${(stops === undefined ? (value - low) / (high - low) : nearest / (stops.length - 1)) * 100}%`,
-        }}
-        value={stops === undefined ? value : nearest}
-        aria-valuetext={show(value)}
-        onInput={(event) => {
-          const at = Number(event.currentTarget.value);
-          onInput(stops === undefined ? Number(at.toFixed(4)) : stops[at]);
-        }}
-      />
-    </div>
-  );
-}
-
 const range = ({ low, high }: Quantity, show: (value: number) => string): string =>
   low === high ? 'given' : `${show(low)} to ${show(high)}`;
 
@@ -398,7 +348,7 @@ function Answer({ answer }: { answer: PlanAnswer }) {
         {compact(plan.model.parameters.total)} parameters, {compact(plan.model.parameters.active)}{' '}
         active for a token. Planned in this page, {Math.round(milliseconds)} ms.
       </p>
-      <Card title="Headline and full" note={other.map(({ rule }) => rule).join(' ')}>
+      <Card title="Headline and full" note={[...new Set(other.map(({ rule }) => rule))].join('. ')}>
         <dl class="stats wide">
           <Stat
             name="Headline"
