@@ -176,7 +176,9 @@ async function serving(base, folder) {
   const reference = [];
   const first = start(join(folder, 'usage.jsonl'));
   const { url } = await first.ready;
+  const from = performance.now();
   for (let seed = 0; seed < WANTED; seed++) reference.push((await ask(url, seed)).text);
+  const answering = performance.now() - from;
   first.child.kill('SIGKILL');
   await first.ended;
   return async (n, random, whole) => {
@@ -187,9 +189,16 @@ async function serving(base, folder) {
     let seed = 0;
     while (seed < WANTED && problems.length === 0 && kills < MOST_CALLS) {
       const server = start(usage);
-      const timer = setTimeout(() => server.child.kill('SIGKILL'), whole * (0.6 + random()));
+      let timer;
+      const cut = (ms) => {
+        timer = setTimeout(() => server.child.kill('SIGKILL'), ms);
+      };
+      // Now and then before it is ready; else while it answers. The last lives are not cut.
+      const early = kills < KILLED_CALLS && random() < 0.2;
+      if (early) cut(whole * random());
       try {
         const at = (await server.ready).url;
+        if (!early && kills < 2 * KILLED_CALLS) cut(answering * random());
         while (seed < WANTED) {
           // Two at once: a batch must not change an answer either.
           const both = [seed, seed + 1].filter((one) => one < WANTED);

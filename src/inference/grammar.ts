@@ -60,7 +60,7 @@ const LAST_POINT = 0x10ffff;
  * Stacks of a state: an ambiguous schema could double them with every character. Those left out are
  * alternatives of those kept, so what is written is valid all the same.
  */
-const MOST_STACKS = 1000;
+const MOST_STACKS = 2000;
 /** Stacks that are looked at for one mask: a tenth of a second or so. */
 const MOST_WORK = 500_000;
 /** Some 200 bytes each. */
@@ -105,7 +105,7 @@ export class Grammar {
   private readonly states = new Map<string, State>();
   private nextStack = 0;
   private work = 0;
-  private readonly start: State | null;
+  private readonly start: State | null = null;
 
   /** @param rules the first one is the whole */
   constructor(
@@ -136,11 +136,10 @@ export class Grammar {
 
   /** Drops what can be found again; matches that are under way go on. */
   forget(): void {
-    for (const { next, allowed } of [...this.states.values(), this.start].filter(
-      (s) => s !== null,
-    )) {
-      next.clear();
-      allowed.clear();
+    // It may come while the start is being made.
+    for (const state of [...this.states.values(), this.start]) {
+      state?.next.clear();
+      state?.allowed.clear();
     }
     this.stacks.clear();
     this.expanded.clear();
@@ -153,7 +152,9 @@ export class Grammar {
     let partial = NONE;
     return {
       allowed: () => {
-        if (state === null) throw new Error('grammar: a token came that was not allowed');
+        // One request's match is wrong, and no other's.
+        if (state === null)
+          throw new UserError('state', 'a token came that the schema does not allow');
         return this.allowed(state, partial);
       },
       advance: (token) => {
@@ -232,11 +233,13 @@ export class Grammar {
       for (const top of part.tops) tops.add(top);
       accepting ||= part.accepting;
     }
-    const sorted = [...tops].sort((a, b) => a.id - b.id).slice(0, MOST_STACKS);
+    // In the order in which they are found, which is the same after all has been forgotten.
+    const kept = [...tops].slice(0, MOST_STACKS);
+    const sorted = kept.toSorted((a, b) => a.id - b.id);
     const key = `${accepting}:${sorted.map(({ id }) => id).join()}`;
     let state = this.states.get(key);
     if (state === undefined) {
-      state = { tops: sorted, accepting, next: new Map(), allowed: new Map() };
+      state = { tops: kept, accepting, next: new Map(), allowed: new Map() };
       this.memory.take(this, 1 + sorted.length / 8);
       this.states.set(key, state);
     }

@@ -358,6 +358,20 @@ it('counts what it keeps, over all grammars, and goes on when it forgets', () =>
   }
 });
 
+it('allows the same tokens after it has forgotten what it knew', () => {
+  const anyOf = Array.from({ length: 1200 }, (_, i) => ({
+    type: 'object',
+    properties: { [`${i}-name`]: { type: 'boolean' } },
+  }));
+  const memory = new GrammarMemory(500);
+  const match = new Grammar(grammarOfSchema({ anyOf }), vocabulary, memory).constraint();
+  for (const token of tokenizer.encode('{"1199-name":true}')) {
+    expect(match.allowed()[token]).toBe(1);
+    match.advance(token);
+  }
+  expect(match.allowed()[vocabulary.eos]).toBe(1);
+});
+
 it('has room for many words, and says when a schema is too large or too open', () => {
   const words = Array.from({ length: 3000 }, (_, i) => `word ${i}`);
   expect(accepts({ enum: words }, '"word 2999"')).toBe(true);
