@@ -28,6 +28,7 @@ const { values: flags } = parseArgs({
 });
 
 const { createModel, parseModelConfig } = await import('../dist/models/index.js');
+const { openLocalPolicy } = await import('../dist/policy/local/local-policy.js');
 const { loadRecipe, resolveRecipe } = await import('../dist/recipe/index.js');
 const { createStage } = await import('../dist/stages/index.js');
 const { createWasmBackend } = await import('../dist/tensor/backends/wasm/index.js');
@@ -42,28 +43,28 @@ const resolved = resolveRecipe({
   stages: [{ ...first, schedule, ...(flags.batch && { batch: Number(flags.batch) }) }],
 });
 
-function open(backend) {
+async function open(backend) {
   const { recipe, tokenizer, tasks, taskOf } = resolved;
   const { seed, microBatchTokens, stages } = recipe;
   const model = createModel(backend, parseModelConfig(recipe.model, 'recipe'));
   model.store.initialize(seed);
   const [task] = tasks;
+  const parts = { backend, model, eos: tokenizer.special.eos, microBatchTokens };
   const context = {
-    backend,
-    model,
+    ranks: backend.ranks,
     tokenizer,
     task,
     taskOf,
     stage: stages[0].id,
     seed,
-    microBatchTokens,
     dataFolder: tmpdir(),
+    open: async (needs) => openLocalPolicy(parts, needs),
   };
-  const stage = createStage(context, stages, 0);
+  const stage = await createStage(context, stages, 0);
   return {
     stage,
     backend,
-    tensors: [model.store.flat, ...stage.state.map(({ tensor }) => tensor)],
+    tensors: [model.store.flat, ...stage.policy.state.map(({ tensor }) => tensor)],
   };
 }
 
@@ -72,7 +73,7 @@ function open(backend) {
  * timed
  */
 async function lossesOn(backend, name, most, before = async () => {}) {
-  const run = open(backend);
+  const run = await open(backend);
   const losses = [];
   let spent = 0;
   while (losses.length < most && spent < 60 * Number(flags.minutes)) {
@@ -104,7 +105,7 @@ async function onGpu() {
   const { fingerprint } = backend;
   const alone = await lossesOn(backend, fingerprint, asked);
   const again = await lossesOn(await createWebGpuBackend(), `${fingerprint}, again`, alone.length);
-  const leader = open(await wasmBackend());
+  const leader = await open(await wasmBackend());
   const stepwise = await lossesOn(
     await createWebGpuBackend(),
     `${fingerprint}, from WASM's weights at each step`,

@@ -1,5 +1,7 @@
 import { expect, it } from 'vitest';
 import { createModel, parseModelConfig } from '../models/index.js';
+import { openLocalPolicy } from '../policy/local/local-policy.js';
+import type { Needs } from '../policy/policy.js';
 import { createTask, type Task } from '../tasks/index.js';
 import { createReferenceBackend } from '../tensor/backends/reference.js';
 import { createCharacterTokenizer } from '../tokenizers/character.js';
@@ -57,7 +59,10 @@ async function evaluation(more: Partial<EvaluateOptions> = {}) {
     maxTokens: 150,
     ...more,
   };
-  const result = await evaluate({ backend, model, tokenizer, task, seed: 1 }, options);
+  const parts = { backend, model, eos: tokenizer.special.eos, microBatchTokens: 4096 };
+  const open = async (needs: Needs) => openLocalPolicy(parts, needs);
+  const { ranks } = backend;
+  const result = await evaluate({ ranks, open, tokenizer, task, seed: 1 }, options);
   expect(backend.memory().localBytes).toBe(before);
   return { ...result, graded };
 }

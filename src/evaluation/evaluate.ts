@@ -8,14 +8,14 @@
  */
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
-import { type Completion, createSampler, generationFlops } from '../inference/index.js';
-import type { Model } from '../models/index.js';
+import type { Completion, Needs, Policy } from '../policy/policy.js';
 import { evaluationProblems } from '../tasks/dataset.js';
 import type { Problem, Task } from '../tasks/task.js';
-import type { Backend } from '../tensor/backend.js';
+import type { Ranks } from '../tensor/backend.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
 import { grade } from '../training/grade.js';
 import { encodePrompt, type SampleRecord, slotsOf } from '../training/stage.js';
+import { sumAll } from '../training/sums.js';
 import { passAtK } from './statistics.js';
 import { byProblem, NOTHING, TALLY_FIELDS, type Tally, tallyOf } from './summary.js';
 import type { Transcript } from './transcripts.js';
@@ -36,8 +36,9 @@ export const evaluateSchema = z.strictObject({
 export type EvaluateOptions = z.infer<typeof evaluateSchema>;
 
 export interface EvaluateContext {
-  backend: Backend;
-  model: Model;
+  ranks: Pick<Ranks, 'rank' | 'worldSize' | 'sum'>;
+  /** Opens the policy that is evaluated. */
+  open(needs: Needs): Promise<Policy>;
   tokenizer: Tokenizer;
   task: Task;
   seed: number;
@@ -57,8 +58,6 @@ export interface EvaluationResult {
   samples: SampleRecord[];
 }
 
-/** Longest list that `Ranks.sum` takes. */
-const CHUNK = 1024;
 /**
  * Sequences answered at once, and memory for their keys and values: whatever the machine, so that
  * answers are the same.
@@ -67,14 +66,6 @@ const MAX_SEQUENCES = 128;
 const MAX_CACHE_BYTES = 512 * 1024 * 1024;
 /** How many of a task's problems are shown in the run's samples. */
 const SHOWN = 8;
-
-async function sumAll(backend: Backend, values: Float64Array): Promise<Float64Array> {
-  const out = new Float64Array(values.length);
-  for (let i = 0; i < values.length; i += CHUNK) {
-    out.set(await backend.ranks.sum(Array.from(values.subarray(i, i + CHUNK))), i);
-  }
-  return out;
-}
 
 export interface AnswerOptions {
   samples: number;
@@ -90,10 +81,9 @@ function readable(
   tokenizer: Tokenizer,
   problems: readonly Problem[],
   all: readonly number[],
-  model: Model,
+  longest: number,
   maxTokens: number,
 ): { fitting: number[]; refused: { problem: number; reason: string }[] } {
-  const longest = model.config.max_position_embeddings;
   const fitting: number[] = [];
   const refused: { problem: number; reason: string }[] = [];
   for (const problem of all) {
@@ -138,12 +128,17 @@ export function roomFor(
  * @returns in the order (samples before greedy, problem, sample), and the operations that it took
  */
 export async function answerProblems(
-  { backend, model, tokenizer, task, seed }: EvaluateContext,
+  context: EvaluateContext,
   problems: readonly Problem[],
   all: readonly number[],
   options: AnswerOptions,
 ): Promise<{ transcripts: Transcript[]; modelFlops: number }> {
-  const { fitting: own, refused } = readable(tokenizer, problems, all, model, options.maxTokens);
+  const { tokenizer, task, seed } = context;
+  const probe = await context.open({});
+  const { positions } = probe.limits;
+  probe.close();
+  const reading = readable(tokenizer, problems, all, positions, options.maxTokens);
+  const { fitting: own, refused } = reading;
   const left = refused.flatMap(({ problem, reason }) => {
     const { prompt, part } = problems[problem];
     const common = { ...NOTHING, problem, ...(part === undefined ? {} : { part }), prompt, reason };
@@ -153,16 +148,14 @@ export async function answerProblems(
   for (const transcript of left) options.onTranscript?.(transcript);
   if (own.length === 0) return { transcripts: options.onTranscript ? [] : left, modelFlops: 0 };
   const prompts = own.map((i) => encodePrompt(tokenizer, problems[i]));
-  const mark = backend.mark();
   const maxPrompt = prompts.reduce((longest, prompt) => Math.max(longest, prompt.length), 1);
-  const { bytesPerToken } = model.createCache(1);
-  backend.release(mark);
-  const fitting = Math.floor(MAX_CACHE_BYTES / (bytesPerToken * (maxPrompt + options.maxTokens)));
-  const sampler = createSampler(backend, model, {
-    capacity: Math.max(1, Math.min(MAX_SEQUENCES, fitting, own.length * options.samples)),
-    maxPrompt,
-    maxTokens: options.maxTokens,
-    eos: tokenizer.special.eos,
+  const policy = await context.open({
+    sampling: {
+      capacity: Math.min(MAX_SEQUENCES, own.length * options.samples),
+      maxPrompt,
+      maxTokens: options.maxTokens,
+      maxCacheBytes: MAX_CACHE_BYTES,
+    },
   });
   const transcriptOf = async (completion: Completion, greedy: boolean): Promise<Transcript> => {
     const { prompt, sample, tokens, stop } = completion;
@@ -197,7 +190,8 @@ export async function answerProblems(
     greedy: boolean,
   ): Promise<void> => {
     const graded: Promise<void>[] = [];
-    const completions = await sampler.generate(prompts, {
+    const sampled = await policy.sample({
+      prompts,
       samples,
       temperature,
       key,
@@ -209,26 +203,25 @@ export async function answerProblems(
     });
     await Promise.all(graded);
     if (!onTranscript)
-      transcripts.push(...(await Promise.all(completions.map((c) => transcriptOf(c, greedy)))));
-    const lengths: number[][] = prompts.map(() => []);
-    for (const { prompt, tokens } of completions) lengths[prompt].push(tokens.length);
-    for (const [i, prompt] of prompts.entries())
-      modelFlops += generationFlops(model.architecture, prompt.length, lengths[i]);
+      transcripts.push(
+        ...(await Promise.all(sampled.completions.map((c) => transcriptOf(c, greedy)))),
+      );
+    modelFlops += sampled.modelFlops;
   };
   await pass(options.samples, options.temperature, [seed, 'evaluate'], false);
   if (options.greedy) await pass(1, 0, [], true);
-  backend.release(mark);
+  policy.close();
   return { transcripts, modelFlops };
 }
 
-/** Puts caches on the backend's stack and takes them off again. */
+/** Evaluates the policy as it is. All ranks call it together. */
 export async function evaluate(
   context: EvaluateContext,
   options: EvaluateOptions,
 ): Promise<EvaluationResult> {
-  const { backend, task, seed } = context;
+  const { ranks, task, seed } = context;
   const problems = evaluationProblems(task, seed, options.problems);
-  const own = slotsOf(backend, problems.length);
+  const own = slotsOf(ranks, problems.length);
   const { transcripts, modelFlops } = await answerProblems(context, problems, own, options);
 
   const n = problems.length;
@@ -238,7 +231,7 @@ export async function evaluate(
     const tally = tallyOf(groups[i], task.voteOf);
     for (const [f, field] of TALLY_FIELDS.entries()) table[f * n + i] = tally[field];
   }
-  const all = await sumAll(backend, table);
+  const all = Float64Array.from(await sumAll(ranks, Array.from(table)));
   const columnOf = (field: keyof Tally): Float64Array => {
     const f = TALLY_FIELDS.indexOf(field);
     return all.subarray(f * n, (f + 1) * n);
@@ -246,7 +239,7 @@ export async function evaluate(
   const sumOf = (field: keyof Tally): number => columnOf(field).reduce((sum, x) => sum + x, 0);
   const total = (pick: (transcript: Transcript) => number | null): number =>
     transcripts.reduce((sum, transcript) => sum + (pick(transcript) ?? 0), 0);
-  const [allIn, allOut, allFlops] = await backend.ranks.sum([
+  const [allIn, allOut, allFlops] = await ranks.sum([
     total(({ promptTokens }) => promptTokens),
     total(({ completionTokens }) => completionTokens),
     modelFlops,

@@ -4,6 +4,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { UserError } from '../base/errors.js';
 import { openModel } from '../inference/open.js';
+import { openLocalPolicy } from '../policy/local/local-policy.js';
+import type { Needs } from '../policy/policy.js';
 import { evaluationProblems } from '../tasks/dataset.js';
 import { grantReferences, makeTask } from '../tasks/index.js';
 import { answerProblems } from './evaluate.js';
@@ -36,11 +38,18 @@ try {
   const task = makeTask(reference);
   const problems = evaluationProblems(task, seed, count);
   const opened = await openModel(folder, { share: { model: share, rank } });
+  const { backend, model, tokenizer } = opened;
+  const { ranks } = backend;
+  const parts = { backend, model, eos: tokenizer.special.eos, microBatchTokens: 4096 };
+  const open = async (needs: Needs) => openLocalPolicy(parts, needs);
   const onTranscript: NonNullable<Parameters<typeof answerProblems>[3]['onTranscript']> = (
     transcript,
   ) => send({ kind: 'transcript', transcript });
   for (let part = await nextPart(); part !== null; part = await nextPart()) {
-    await answerProblems({ ...opened, task, seed }, problems, part, { ...options, onTranscript });
+    await answerProblems({ ranks, open, tokenizer, task, seed }, problems, part, {
+      ...options,
+      onTranscript,
+    });
   }
 } catch (error) {
   const known = error instanceof UserError;

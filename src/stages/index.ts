@@ -2,7 +2,6 @@
  * @file The table of stage kinds, and the schema of a recipe's stage, which is derived from it.
  */
 import { z } from 'zod';
-import type { Stage, StageContext } from '../training/stage.js';
 import { distill } from './distill/index.js';
 import { evaluation } from './eval/index.js';
 import { COUNTS_ONLY } from './facts.js';
@@ -11,6 +10,7 @@ import { type Spec, type StageFields, type StageKind, stageFields } from './kind
 import { pretrain } from './pretrain/index.js';
 import { rejectionSample } from './rejection-sample/index.js';
 import { sft } from './sft/index.js';
+import type { Stage, StageContext } from './stage.js';
 
 export type { StageFields, StageKind } from './kind.js';
 
@@ -79,9 +79,10 @@ export function countsOf(spec: StageFields): { completions: number; preparingSte
   };
 }
 
-/** Puts a stage's state on the backend's stack. `stages` are the recipe's, `i` which of them. */
+/** Makes stage number `i` of a recipe's. All ranks call it together. */
 export const createStage = (
   context: Omit<StageContext, 'teacher'>,
   stages: readonly StageFields[],
   i: number,
-): Stage => kindOf(stages[i]).create({ ...context, teacher: teacherOf(stages, i) }, stages[i]);
+): Promise<Stage> =>
+  kindOf(stages[i]).create({ ...context, teacher: teacherOf(stages, i) }, stages[i]);

@@ -11,9 +11,9 @@ import { UserError } from '../base/errors.js';
 import type { ModelConfig } from '../models/index.js';
 import { distributionSchema } from '../planner/distribution.js';
 import type { SourceSpec } from '../training/sources.js';
-import type { Stage, StageContext } from '../training/stage.js';
 import type { Purpose } from '../usage/usage.js';
 import type { Facts } from './facts.js';
+import type { Stage, StageContext } from './stage.js';
 import type { Work } from './work.js';
 
 /** What `plan` reads where it cannot ask a task; `train` does not read it. */
@@ -109,8 +109,8 @@ export interface StageKind<Options = any> {
   teacher?(spec: Spec<Options>, lastTrained: string | null): string | null;
   /** What it does, one `Work` a phase: the only statement of it, which planners price. */
   work(spec: Spec<Options>, facts: Facts): Work[];
-  /** Puts the stage's state on the backend's stack. All ranks call it together. */
-  create(context: StageContext, spec: Spec<Options>): Stage;
+  /** Opens the policy that the stage needs. All ranks call it together. */
+  create(context: StageContext, spec: Spec<Options>): Promise<Stage>;
 }
 
 /** The table's row for options that are inferred from its schema or its `resolve`. */

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { scoresOf } from '../models/testing.js';
 import type { Backend } from '../tensor/backend.js';
-import { inRanks, lettersTask, tinyContext } from '../training/testing.js';
 import { createSupervised, supervisedSchema } from './supervised.js';
+import { inRanks, lettersTask, tinyContext } from './testing.js';
 
 const base = {
   steps: 20,
@@ -51,8 +51,8 @@ describe('a supervised step', () => {
   ])('of $kind has the mean cross-entropy of what it predicts', async ({ completionOnly }) => {
     const { tiny, context, examples } = await watch();
     // Micro-batches of two examples: their parts must add up to the mean of the whole batch.
-    const stage = createSupervised(
-      { ...context, microBatchTokens: 14 },
+    const stage = await createSupervised(
+      Object.assign(context, { microBatchTokens: 14 }),
       supervisedSchema.parse(base),
       completionOnly,
     );
@@ -75,7 +75,7 @@ describe('a supervised step', () => {
 
   it('learns: the loss falls', async () => {
     const { context } = await watch();
-    const stage = createSupervised(
+    const stage = await createSupervised(
       context,
       supervisedSchema.parse({ ...base, steps: 40, batch: 8 }),
       true,
@@ -90,7 +90,7 @@ describe('a supervised step', () => {
   it('runs at the rate that the schedule says', async () => {
     const { context } = await watch();
     const schedule = { kind: 'wsd', warmup: 2, decay: 2, final: 0.5 };
-    const stage = createSupervised(
+    const stage = await createSupervised(
       context,
       supervisedSchema.parse({ ...base, steps: 4, schedule }),
       true,
@@ -102,7 +102,11 @@ describe('a supervised step', () => {
 
   it('refuses an example with more tokens than the model has positions', async () => {
     const tiny = await tinyContext(lettersTask(), undefined, { max_position_embeddings: 4 });
-    const stage = createSupervised(tiny, supervisedSchema.parse({ ...base, batch: 40 }), true);
+    const stage = await createSupervised(
+      tiny,
+      supervisedSchema.parse({ ...base, batch: 40 }),
+      true,
+    );
     await expect(stage.step(1)).rejects.toThrow(
       /stage stage: an example has 7 tokens.*raise model.max_position_embeddings \(4\)/,
     );
@@ -124,7 +128,7 @@ describe('examples from an earlier stage', () => {
     );
     writeFileSync(join(folder, 'sample.jsonl'), lines.join(''));
     const options = supervisedSchema.parse({ ...base, batch: 2, from: 'sample' });
-    const stage = createSupervised({ ...context, dataFolder: folder }, options, true);
+    const stage = await createSupervised({ ...context, dataFolder: folder }, options, true);
     for (let step = 1; step <= 15; step++) await stage.step(step);
     const seen = examples().map(({ completion }) => tiny.tokenizer.decode(completion));
     const epochs = Array.from({ length: 6 }, (_, e) => seen.slice(e * 5, e * 5 + 5));
@@ -132,7 +136,7 @@ describe('examples from an earlier stage', () => {
     expect(new Set(epochs.map(String)).size).toBeGreaterThan(1);
 
     // A stage that goes on at step 7 sees what it would have seen.
-    const resumed = createSupervised({ ...context, dataFolder: folder }, options, true);
+    const resumed = await createSupervised({ ...context, dataFolder: folder }, options, true);
     for (let step = 7; step <= 15; step++) await resumed.step(step);
     expect(examples().map(({ completion }) => tiny.tokenizer.decode(completion))).toEqual(
       seen.slice(12),
@@ -147,9 +151,11 @@ describe('examples from an earlier stage', () => {
         supervisedSchema.parse({ ...base, from: 'sample' }),
         true,
       );
-    expect(make).toThrow(/sample\.jsonl is missing; stage sample must run before it/);
+    await expect(make()).rejects.toThrow(
+      /sample\.jsonl is missing; stage sample must run before it/,
+    );
     writeFileSync(join(folder, 'sample.jsonl'), '');
-    expect(make).toThrow(/stage sample accepted no sample/);
+    await expect(make()).rejects.toThrow(/stage sample accepted no sample/);
   });
 });
 
@@ -157,7 +163,7 @@ it('does the same on one rank, on two, and on more ranks than examples', async (
   const run = async (backend: Backend) => {
     const tiny = await tinyContext(lettersTask(), backend);
     const optimizer = { ...base.optimizer, epsilon: 0.01 };
-    const stage = createSupervised(
+    const stage = await createSupervised(
       tiny,
       supervisedSchema.parse({ ...base, batch: 3, optimizer }),
       true,

@@ -6,14 +6,11 @@
  * is the mean cross-entropy over the predicted tokens of the whole global batch.
  */
 import { z } from 'zod';
-import { trainingFlops } from '../architecture/index.js';
 import { UserError } from '../base/errors.js';
 import { hashString, Random } from '../base/random.js';
-import { Tape } from '../tensor/tape.js';
-import { crossEntropyStep } from '../training/backpropagate.js';
-import { balanceSchema, createBalancer } from '../training/balance.js';
-import { flopsPart, microBatches, type TrainingSequence } from '../training/batch.js';
-import { createOptimizer, gradientNormOf, optimizerSchema } from '../training/optimizer.js';
+import type { Datum } from '../policy/policy.js';
+import { balanceSchema } from '../training/balance.js';
+import { optimizerSchema } from '../training/optimizer.js';
 import { createSchedule, scheduleSchema } from '../training/schedules.js';
 import {
   type Example,
@@ -22,15 +19,11 @@ import {
   sourceFields,
   sourcesOf,
 } from '../training/sources.js';
-import {
-  encodePrompt,
-  progressAt,
-  type Stage,
-  type StageContext,
-  slotsOf,
-} from '../training/stage.js';
+import { encodePrompt, progressAt, slotsOf } from '../training/stage.js';
+import { sumNamed } from '../training/sums.js';
 import type { Facts } from './facts.js';
 import { refuseWhere, type Spec, type StageKind } from './kind.js';
+import type { Stage, StageContext } from './stage.js';
 import { always, type Pass, type Work } from './work.js';
 
 export const supervisedSchema = z.strictObject({
@@ -133,34 +126,22 @@ export function supervisedWork(
   };
 }
 
-/**
- * @param lazily opens the sources at the first step: a stage that makes its own data has none
- * before
- */
-export function createSupervised(
-  context: StageContext,
-  options: SupervisedOptions,
-  completionOnly: boolean,
-  lazily = false,
-): Stage {
-  const { backend, model, tokenizer, stage } = context;
-  const schedule = createSchedule(options.schedule, options.steps);
-  const stageSeed = hashString(`${context.seed}:${stage}`);
-  model.store.attachGradients();
-  const optimizer = createOptimizer(backend, model.store, options.optimizer);
-  const balancer = createBalancer(backend, model, options.balance);
-  const { mtpWeight } = options;
-  const looksFurther = model.predictor !== undefined && mtpWeight > 0;
-  const open = () => openSources(context, sourcesOf(options), stageSeed);
-  let example = lazily ? null : open();
-  const longest = model.config.max_position_embeddings;
-
-  function sequenceOf(
-    { prompt, completion, before = [] }: Example,
-    index: number,
-  ): TrainingSequence {
-    const encode = (part: string) => encodePrompt(tokenizer, { key: '', prompt: part, data: null });
-    const end = tokenizer.special.eos;
+/** Examples of a stage as token sequences. */
+function createSequences(
+  { tokenizer, stage }: StageContext,
+  {
+    stageSeed,
+    completionOnly,
+    longest,
+  }: {
+    stageSeed: number;
+    completionOnly: boolean;
+    longest: number;
+  },
+): (example: Example, index: number) => Datum {
+  const encode = (part: string) => encodePrompt(tokenizer, { key: '', prompt: part, data: null });
+  const end = tokenizer.special.eos;
+  return ({ prompt, completion, before = [] }, index) => {
     const head = [
       ...before.flatMap((turn) => [
         ...encode(turn.prompt),
@@ -183,73 +164,59 @@ export function createSupervised(
       `stage ${stage}: an example has ${tokens.length} tokens, ${JSON.stringify(prompt)} among them; raise model.max_position_embeddings (${longest}) to ${tokens.length}`,
       'model.max_position_embeddings',
     );
-  }
+  };
+}
+
+/**
+ * @param lazily opens the sources at the first step: a stage that makes its own data has none
+ * before
+ */
+export async function createSupervised(
+  context: StageContext,
+  options: SupervisedOptions,
+  completionOnly: boolean,
+  lazily = false,
+): Promise<Stage> {
+  const { ranks, stage } = context;
+  const schedule = createSchedule(options.schedule, options.steps);
+  const stageSeed = hashString(`${context.seed}:${stage}`);
+  const { optimizer, balance, mtpWeight, steps } = options;
+  const policy = await context.open({ training: { optimizer, balance, reference: false } });
+  const trainsFurther = policy.limits.predictsFurther && mtpWeight > 0;
+  const open = () => openSources(context, sourcesOf(options), stageSeed);
+  let example = lazily ? null : open();
+  const longest = policy.limits.positions;
+  const datumOf = createSequences(context, { stageSeed, completionOnly, longest });
 
   return {
-    steps: options.steps,
+    steps,
     purpose: 'training',
-    state: optimizer.state,
+    policy,
     resumableFrom: 0,
     async step(step) {
       example ??= open();
-      const sequences: TrainingSequence[] = [];
-      for (const slot of slotsOf(backend, options.batch)) {
+      const data: Datum[] = [];
+      for (const slot of slotsOf(ranks, options.batch)) {
         const index = (step - 1) * options.batch + slot;
-        sequences.push(sequenceOf(example(index, progressAt(step, options.steps)), index));
+        data.push(datumOf(example(index, progressAt(step, steps)), index));
       }
-      const predictions = sequences.reduce((sum, s) => sum + s.tokens.length - s.predictFrom, 0);
-      const tokens = sequences.reduce((sum, s) => sum + s.tokens.length - 1, 0);
-      const flops = sequences.reduce(
-        (sum, s) =>
-          sum +
-          trainingFlops(model.architecture, flopsPart(s, looksFurther), model.store.adapterSize),
-        0,
-      );
-      const [allPredictions, allTokens, allFlops] = await backend.ranks.sum([
-        predictions,
-        tokens,
-        flops,
-      ]);
-
-      model.store.resetGradients();
-      const weight = 1 / allPredictions;
-      const balance = balancer?.input(weight);
-      let loss = 0;
-      let mtpLoss = 0;
-      for (const packed of microBatches(
-        sequences,
-        (s) => s.tokens.length,
-        context.microBatchTokens,
-      )) {
-        const part = await crossEntropyStep(
-          new Tape(backend, true, context.recompute),
-          model,
-          packed,
-          {
-            weight,
-            mtpWeight,
-            balance,
-          },
-        );
-        loss += part.loss;
-        mtpLoss += part.mtpLoss;
-      }
+      const batch = await sumNamed(ranks, {
+        predictions: data.reduce((sum, d) => sum + d.tokens.length - d.predictFrom, 0),
+        tokens: data.reduce((sum, d) => sum + d.tokens.length - 1, 0),
+      });
+      const tokenWeight = 1 / batch.predictions;
+      const passed = await policy.pass(data, { name: 'cross-entropy', tokenWeight, mtpWeight });
       const multiplier = schedule(step);
-      const gradientNorm = await gradientNormOf(backend, await optimizer.update(multiplier, step));
-      const [allLoss, allMtpLoss] = await backend.ranks.sum([loss, mtpLoss]);
+      const stepped = await policy.step(multiplier, step);
+      const { loss = 0, mtpLoss = 0, modelFlops } = passed;
+      const all = await sumNamed(ranks, { loss, mtpLoss, modelFlops });
       const values: Record<string, number> = {
-        loss: allLoss,
-        gradientNorm,
-        learningRate: multiplier * options.optimizer.lr,
-        ...(looksFurther ? { mtpLoss: allMtpLoss } : {}),
-        ...(await balancer?.endStep()),
+        loss: all.loss,
+        ...stepped,
+        learningRate: multiplier * optimizer.lr,
+        ...(trainsFurther ? { mtpLoss: all.mtpLoss } : {}),
       };
-      return {
-        values,
-        tokensIn: allTokens,
-        tokensOut: 0,
-        modelFlops: allFlops,
-      };
+      return { values, tokensIn: batch.tokens, tokensOut: 0, modelFlops: all.modelFlops };
     },
   };
 }

@@ -15,35 +15,6 @@ const LARGEST_LOSS_OVER_UNIFORM = 8;
 /** Mean |log ratio| between the policy and itself at the time of sampling, nats a token. */
 const LARGEST_POLICY_SHIFT = 10;
 
-/**
- * Weights start below 1 and stay within tens; from here on, f32 activations overflow in a layer or
- * two.
- */
-const LARGEST_WEIGHT = 1e6;
-
-/**
- * Why these numbers must not become a checkpoint, or null. Weights are bounded, optimizer states
- * have only to be finite.
- */
-export function unsound(
-  weights: readonly { name: string; data: ArrayLike<number> }[],
-  state: readonly { name: string; data: ArrayLike<number> }[],
-): string | null {
-  for (const [tensors, largest] of [
-    [weights, LARGEST_WEIGHT],
-    [state, Number.MAX_VALUE],
-  ] as const) {
-    for (const { name, data } of tensors) {
-      for (let i = 0; i < data.length; i++) {
-        if (Math.abs(data[i]) <= largest) continue;
-        if (!Number.isFinite(data[i])) return `${name} is not finite`;
-        return `a weight of ${name} is ${data[i].toExponential(1)}, far beyond what a model can use`;
-      }
-    }
-  }
-  return null;
-}
-
 /** Why the step's numbers mean that training has diverged, or null. */
 export function divergence(values: Record<string, number>, vocabulary: number): string | null {
   for (const [name, value] of Object.entries(values)) {

@@ -5,7 +5,7 @@
  * A step without a signal changes nothing (but for a KL term), so the next one hardly differs. Some
  * in a row are bad luck on a hard task; many are hours of rollouts for nothing.
  */
-import type { Stage, StepResult } from '../training/stage.js';
+import type { Stage, StepResult } from '../stages/stage.js';
 
 /** Steps in a row without a signal after which it is said. */
 const WARN_AFTER = 5;

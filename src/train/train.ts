@@ -1,16 +1,15 @@
 /**
  * @file `train`: the interpreter of a recipe that executes it.
  *
- * One worker thread a rank runs `program.ts`; this thread keeps the books. It alone appends to
- * `events.jsonl`, at least once a second, so that a kill loses at most that; it watches the limits
- * on dollars and minutes and passes on Ctrl-C; at the end it writes the bill.
+ * A new run or a resumed one becomes an assignment: what is run, from where, on what. Then a rank
+ * pool (`rank-pool.ts`) runs the run loop (`rank-loop.ts`) on every rank, a bookkeeper
+ * (`bookkeeper.ts`) logs what rank 0 reports, and the bill is written at the end.
  */
 
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../base/errors.js';
 import { removeFolderAtomic, writeFileAtomic } from '../base/files.js';
-import { sharedBuffer } from '../base/shared.js';
 import {
   createRunFolder,
   lockRun,
@@ -27,12 +26,11 @@ import {
   refuseDrift,
   type Snapshot,
 } from '../checkpoints/snapshot.js';
-import { createCostMeter, type PriceBook, writeBill } from '../ledger/index.js';
+import { writeBill } from '../ledger/index.js';
 import type { RankCalibration } from '../plan/local/calibrate.js';
 import { measureDisk, predictLocal, type RunPlan } from '../plan/local/local-plan.js';
 import { type DescribedRecipe, describeRecipe } from '../plan/local/local-work.js';
 import {
-  abortPlan,
   type BackendKind,
   type BackendPlan,
   backendOf,
@@ -53,23 +51,18 @@ import { stepsOf, trains } from '../stages/index.js';
 import { grantReferences } from '../tasks/index.js';
 import type { Products } from '../tensor/backends/wasm/index.js';
 import type { Precision } from '../tensor/backends/webgpu/index.js';
-import type { NewEvent, RunEvent, StopReason } from '../usage/events.js';
-import {
-  appendLines,
-  openEventLog,
-  readEvents,
-  repairEventLog,
-  repairLines,
-} from '../usage/log.js';
-import { createMeter, describeMachine } from '../usage/meters.js';
-import type { Purpose } from '../usage/usage.js';
-import { lostUsage, NO_PAST, type Past, readPast, USAGE_INTERVAL_MS } from './attempts.js';
-import { type FromRank, type RankJob, STOP_REQUESTS, type ToRank } from './protocol.js';
+import type { StopReason } from '../usage/events.js';
+import { openEventLog, repairEventLog, repairLines } from '../usage/log.js';
+import { describeMachine } from '../usage/meters.js';
+import { lostUsage, NO_PAST, type Past, readPast } from './attempts.js';
+import { Bookkeeper, type BookOptions } from './bookkeeper.js';
+import type { FromRank, RankJob, ToRank } from './protocol.js';
+import { RankPool } from './rank-pool.js';
 
 /** What each rank runs. */
 const WORKER = new URL(/* @vite-ignore */ './worker.js', import.meta.url);
 
-export interface TrainOptions {
+export interface TrainOptions extends BookOptions {
   /** Reckoner's version, for the log. */
   version: string;
   /** What to run; leave out when resuming. */
@@ -97,23 +90,16 @@ export interface TrainOptions {
   precision?: Precision;
   /** What multiplies matrices; default auto (when resuming: as before). */
   products?: Products;
-  /** Stop cleanly when the cost so far (all attempts of the run) reaches this. */
-  maxUsd?: number;
-  /** Stop cleanly after so many minutes of this attempt. */
-  maxMinutes?: number;
-  prices: PriceBook;
-  /** Aborted for a clean stop. */
-  signal?: AbortSignal;
   onStart?: (
     run: RunFolder,
     recipe: Recipe,
     details: { workers: number; fingerprint: string; fromStep: number },
   ) => void;
-  onEvent?: (event: RunEvent) => void;
-  onCost?: (usd: number) => void;
   /** Before the first step of a new run, unless `RECKONER_CALIBRATION` is off. */
   onPlan?: (plan: RunPlan) => void;
-  /** What the user should know although there is nothing to run, and so no event to say it. */
+  /** Starts what runs a rank; default: a worker thread. */
+  startRank?: (job: RankJob) => Thread;
+  /** Warnings raised before any event log exists. */
   onWarning?: (message: string) => void;
 }
 
@@ -219,7 +205,7 @@ async function resumeIn(
     return finish(run, recipe, past, snapshot?.state.step ?? 0, options);
   }
 
-  // As before, unless told otherwise: what is told otherwise is then refused as drift.
+  // Default to the attempt before; an explicit change is refused as drift without --allow-drift.
   const before = snapshot?.state ?? past;
   const same = before.fingerprint
     ? backendOf(before.fingerprint)
@@ -373,236 +359,139 @@ async function trainIn(assignment: Assignment, options: TrainOptions): Promise<T
   const { run, recipe, recipeHash, workers, plan, past, snapshot, fromStage } = assignment;
   const attempt = past.attempt + 1;
   const { fingerprint } = plan;
-  const log = openEventLog(run.events, { attempt });
-  const emit = (event: NewEvent): void => {
-    log.append(event);
-    options.onEvent?.({ ...event, attempt, time: new Date().toISOString() } as RunEvent);
-  };
-  const cost = createCostMeter(options.prices);
-  if (attempt > 0) {
-    const { events } = await readEvents(run.events);
-    for (const event of events) if (event.type === 'usage') cost.add(event.usage);
-  }
-  const control = sharedBuffer(4);
-  const requests = new Int32Array(control);
-  const requestStop = (reason: StopReason): void => {
-    const index = (STOP_REQUESTS as readonly (StopReason | null)[]).indexOf(reason);
-    Atomics.compareExchange(requests, 0, 0, index);
-  };
-  if (options.signal?.aborted) requestStop('interrupted');
-  options.signal?.addEventListener('abort', () => requestStop('interrupted'));
-
-  // ── usage: time belongs to where the work is; tokens and FLOPs come from rank 0 ────────────────
-  const startedAt = performance.now();
-  const meter = createMeter({ workers });
-  let at: { stage: string; purpose: Purpose } = { stage: 'start', purpose: 'overhead' };
-  let step = snapshot?.state.step ?? stepsBefore(recipe, fromStage ?? 0);
-  const spent = { tokensIn: 0, tokensOut: 0, modelFlops: 0, storedBytes: 0 };
-  const book = (): void => {
-    const { wallSeconds, workerSeconds, energyJoules, energyBasis, peakMemoryBytes } =
-      meter.increment();
-    const usage = {
-      ...at,
-      wallSeconds,
-      workerSeconds,
-      energyJoules,
-      energyBasis,
-      peakMemoryBytes,
-      ...spent,
-      basis: 'measured' as const,
-    };
-    emit({ type: 'usage', step, usage });
-    cost.add(usage);
-    Object.assign(spent, { tokensIn: 0, tokensOut: 0, modelFlops: 0, storedBytes: 0 });
-    options.onCost?.(cost.usd);
-    if (options.maxUsd !== undefined && cost.usd >= options.maxUsd) requestStop('max-usd');
-    const minutes = (performance.now() - startedAt) / 60_000;
-    if (options.maxMinutes !== undefined && minutes >= options.maxMinutes)
-      requestStop('max-minutes');
-  };
-
+  const from = snapshot?.state.step ?? stepsBefore(recipe, fromStage ?? 0);
+  const books = new Bookkeeper(run, attempt, workers, from, options);
+  await books.readPast();
+  // Later attempts keep the first plan: what was said before anything was known.
+  const described = needsPlan(run, snapshot)
+    ? describeRecipe(resolveRecipe(recipe), workers)
+    : null;
   const summary: TrainSummary = {
     run,
     recipe,
     reason: 'failed',
-    step,
+    step: from,
     seconds: 0,
     workers,
     fingerprint,
     memory: null,
   };
-  let failure: UserError | Error | null = null;
-  let heartbeat: NodeJS.Timeout | null = null;
-
-  // Later attempts keep the first plan: what was said before anything was known.
-  const described = needsPlan(run, snapshot)
-    ? describeRecipe(resolveRecipe(recipe), workers)
-    : null;
-
-  const foundation = foundationOf(options, recipeHash, recipe, workers, plan);
-  const jobOf = (rank: number): RankJob => ({
-    rank,
+  const job: Omit<RankJob, 'rank'> = {
     backend: plan,
     recipe,
     runFolder: run.root,
     attempt,
     resumeFrom: snapshot?.folder ?? null,
     fromStage,
-    foundation,
-    control,
+    foundation: foundationOf(options, recipeHash, recipe, workers, plan),
+    control: books.control,
     calibrate: described?.request,
+  };
+  const pool = new RankPool({
+    workers,
+    plan,
+    jobOf: (rank) => ({ ...job, rank }),
+    start: options.startRank ?? startRank,
+    receive: (message, reply) => receive(message, reply),
   });
 
-  function writePlan(calibration: RankCalibration, of: DescribedRecipe): void {
-    const disk = measureDisk(run.root);
-    const startSeconds = (performance.now() - startedAt) / 1000;
-    const local = { recipe: recipe.name, workers, fingerprint, startSeconds, disk, ...calibration };
-    const prediction = predictLocal(recipe, local, { prices: options.prices, described: of });
-    writeFileAtomic(run.plan, `${JSON.stringify(prediction, null, 2)}\n`, 'plan');
-    options.onPlan?.(prediction);
-  }
-
   function receive(message: FromRank, reply: (message: ToRank) => void): void {
-    switch (message.kind) {
-      case 'calibrated':
-        if (described) writePlan(message.calibration, described);
-        break;
-      case 'ready':
-        heartbeat = setInterval(
-          () =>
-            guard(() => {
-              demandInPlace(run);
-              book();
-            }),
-          USAGE_INTERVAL_MS,
-        );
-        break;
-      case 'event':
-        step = message.event.step;
-        emit(message.event);
-        break;
-      case 'at':
-        book();
-        at = { stage: message.stage, purpose: message.purpose };
-        break;
-      case 'spent':
-        step = message.step;
-        spent.tokensIn += message.tokensIn;
-        spent.tokensOut += message.tokensOut;
-        spent.modelFlops += message.modelFlops;
-        break;
-      case 'samples': {
-        const { stage, samples } = message;
-        const lines = samples.map((sample) => ({ attempt, step: message.step, stage, ...sample }));
-        appendLines(run.samples, lines, 'samples');
-        break;
-      }
-      case 'flush':
-        book();
-        log.flush();
-        reply({ kind: 'flushed' });
-        break;
-      case 'stored':
-        spent.storedBytes += message.bytes;
-        break;
-      case 'memory': {
-        const { localHighWaterBytes, sharedHighWaterBytes } = message;
-        summary.memory = { localHighWaterBytes, sharedHighWaterBytes };
-        break;
-      }
-      case 'done':
-        summary.reason = message.reason;
-        summary.message = message.message;
-        summary.step = message.step;
-        break;
-      case 'failed': {
-        const { code, field, message: text, stack } = message.error;
-        failure ??=
-          code === 'bug'
-            ? Object.assign(new Error(text), { stack })
-            : new UserError(code, text, field);
-        break;
-      }
-    }
+    if (message.kind === 'calibrated' && described)
+      writePlan(assignment, message.calibration, described, books.seconds, options);
+    else if (message.kind === 'ready') books.startHeartbeat(pool.guard, () => demandInPlace(run));
+    else if (message.kind === 'done') {
+      const { reason, message: why, step } = message;
+      Object.assign(summary, { reason, message: why, step });
+    } else if (message.kind === 'memory') {
+      const { localHighWaterBytes, sharedHighWaterBytes } = message;
+      summary.memory = { localHighWaterBytes, sharedHighWaterBytes };
+    } else keepBooks(books, message, reply);
   }
 
-  const threads: Thread[] = [];
-  /** The log could not be written, say: stops the ranks and keeps the first reason. */
-  function fail(error: Error): void {
-    failure ??= error;
-    abortPlan(plan);
-    // Alone, a rank waits for nobody and would not notice.
-    if (workers === 1) void threads[0]?.terminate();
-  }
-  function guard(action: () => void): void {
-    try {
-      action();
-    } catch (error) {
-      fail(error as Error);
-    }
-  }
-
-  const common = { version: options.version, workers, fingerprint, machine: describeMachine() };
   try {
-    if (attempt > 0) emit({ type: 'resumed', step, fromStep: step, ...common });
-    else emit({ type: 'started', step: 0, recipe: recipe.name, ...common });
-    // A folder is a run once it has its recipe; by then its log says how it began.
-    if (!existsSync(run.recipe))
-      writeFileAtomic(run.recipe, `${JSON.stringify(recipe, null, 2)}\n`, 'recipe');
-    if (past.killed) {
-      const usage = lostUsage(past.workers ?? workers);
-      emit({ type: 'usage', step, usage });
-      cost.add(usage);
-    }
-    options.onStart?.(run, recipe, { workers, fingerprint, fromStep: step });
-    for (const message of assignment.warnings) emit({ type: 'warning', step, message });
-    await Promise.all(
-      Array.from({ length: workers }, (_, rank) => {
-        const worker = startThread(WORKER, { workerData: jobOf(rank) });
-        threads.push(worker);
-        return new Promise<void>((resolve) => {
-          worker.on('message', (message: FromRank) => {
-            if (rank === 0 || message.kind === 'failed')
-              guard(() => receive(message, (answer) => worker.postMessage(answer)));
-            if (message.kind === 'failed') abortPlan(plan);
-            // A rank whose events cannot be written waits for them to be on disk in vain.
-            if (message.kind === 'flush' && failure) void worker.terminate();
-          });
-          worker.on('error', (error) => fail(error as Error));
-          worker.on('exit', (code) => {
-            if (code !== 0)
-              fail(new Error(`rank ${rank} ended without a word (exit code ${code})`));
-            resolve();
-          });
-        });
-      }),
-    );
-  } finally {
-    if (heartbeat) clearInterval(heartbeat);
+    announce(assignment, options, books);
+    await pool.run();
+  } catch (error) {
+    const advised = adviseResume(error as Error, run);
+    books.stopHeartbeat();
+    books.fail(advised);
+    throw advised;
   }
-
-  summary.seconds = (performance.now() - startedAt) / 1000;
-  if (failure) {
-    const error = adviseResume(failure, run);
-    try {
-      book();
-      // Not shown as an event: the caller gets the error itself.
-      log.append({ type: 'ended', step, reason: 'failed', message: error.message });
-      log.close();
-    } catch {
-      // The disk may be what failed; the first error is the one to tell.
-    }
-    throw error;
-  }
-  book();
-  emit({ type: 'ended', step: summary.step, reason: summary.reason, message: summary.message });
-  log.close();
+  books.stopHeartbeat();
+  summary.seconds = books.seconds;
+  books.end(summary.step, summary.reason, summary.message);
   await writeBill(run.root, options.prices);
   return summary;
 }
 
+const startRank = (job: RankJob): Thread => startThread(WORKER, { workerData: job });
+
+/** What a rank says that is for the books. */
+function keepBooks(books: Bookkeeper, message: FromRank, reply: (message: ToRank) => void): void {
+  switch (message.kind) {
+    case 'event':
+      books.step = message.event.step;
+      books.emit(message.event);
+      break;
+    case 'at':
+      books.moveTo(message.stage, message.purpose);
+      break;
+    case 'spent': {
+      const { step, tokensIn, tokensOut, modelFlops } = message;
+      books.step = step;
+      books.spend({ tokensIn, tokensOut, modelFlops });
+      break;
+    }
+    case 'samples':
+      books.samples(message.stage, message.step, message.samples);
+      break;
+    case 'flush':
+      books.flush();
+      reply({ kind: 'flushed' });
+      break;
+    case 'stored':
+      books.spend({ storedBytes: message.bytes });
+      break;
+  }
+}
+
+/** Begins the log of an attempt, and the recipe of a new run. */
+function announce(
+  { run, recipe, workers, plan, past, warnings }: Assignment,
+  options: TrainOptions,
+  books: Bookkeeper,
+): void {
+  const { fingerprint } = plan;
+  const { step } = books;
+  const machine = describeMachine();
+  const common = { version: options.version, workers, fingerprint, machine };
+  if (past.attempt >= 0) books.emit({ type: 'resumed', step, fromStep: step, ...common });
+  else books.emit({ type: 'started', step: 0, recipe: recipe.name, ...common });
+  // Written last: its presence marks the folder as a run, whose log must already hold `started`.
+  if (!existsSync(run.recipe))
+    writeFileAtomic(run.recipe, `${JSON.stringify(recipe, null, 2)}\n`, 'recipe');
+  if (past.killed) books.emitUsage(lostUsage(past.workers ?? workers));
+  options.onStart?.(run, recipe, { workers, fingerprint, fromStep: step });
+  for (const message of warnings) books.emit({ type: 'warning', step, message });
+}
+
+function writePlan(
+  { run, recipe, workers, plan }: Assignment,
+  calibration: RankCalibration,
+  described: DescribedRecipe,
+  startSeconds: number,
+  { prices, onPlan }: TrainOptions,
+): void {
+  const disk = measureDisk(run.root);
+  const { fingerprint } = plan;
+  const local = { recipe: recipe.name, workers, fingerprint, startSeconds, disk, ...calibration };
+  const prediction = predictLocal(recipe, local, { prices, described });
+  writeFileAtomic(run.plan, `${JSON.stringify(prediction, null, 2)}\n`, 'plan');
+  onPlan?.(prediction);
+}
+
 /**
- * A run whose folder is elsewhere by now would leave its checkpoints where nobody looks.
+ * A run whose folder is elsewhere by now would leave its checkpoints where they are not looked for.
  * @throws UserError (state)
  */
 function demandInPlace({ root, recipe }: RunFolder): void {

@@ -14,6 +14,7 @@
 import { z } from 'zod';
 import type { ForwardInput, Model } from '../models/index.js';
 import { type Backend, sizeOf } from '../tensor/backend.js';
+import { sumAll } from './sums.js';
 
 /** @param speed the default of γ */
 export const balanceSchema = (speed: number) =>
@@ -37,16 +38,6 @@ export interface Balancer {
    * perfect balance), and `balanceLoss`.
    */
   endStep(): Promise<Record<string, number>>;
-}
-
-/** Values that `Ranks.sum` takes at once. */
-const CHUNK = 1024;
-
-async function sumOverRanks(backend: Backend, values: readonly number[]): Promise<number[]> {
-  const out: number[] = [];
-  for (let i = 0; i < values.length; i += CHUNK)
-    out.push(...(await backend.ranks.sum(values.slice(i, i + CHUNK))));
-  return out;
 }
 
 /** Largest load ÷ mean load − 1 (Wang et al. 2024, equation 4); 0 where nothing was routed. */
@@ -79,7 +70,7 @@ export function createBalancer(
         : undefined,
     async endStep() {
       const [own, lossValue] = await Promise.all([backend.read(load), backend.read(loss)]);
-      const totals = await sumOverRanks(backend, [...own, lossValue[0]]);
+      const totals = await sumAll(backend.ranks, [...own, lossValue[0]]);
       backend.fill({ out: load, value: 0 });
       backend.fill({ out: loss, value: 0 });
       const perLayer = layers.map((_, l) => totals.slice(l * count, (l + 1) * count));

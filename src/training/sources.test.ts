@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openSources, readExamples, type SourceSpec } from './sources.js';
-import { lettersTask, tinyContext } from './testing.js';
+import { lettersTask } from './testing.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'reckoner-sources-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -68,14 +68,15 @@ describe('a file of examples', () => {
 });
 
 describe('the sources of a stage', () => {
-  const context = async () => ({ ...(await tinyContext(lettersTask())), dataFolder: folder });
+  const task = lettersTask();
+  const context = () => ({ stage: 'stage', task, taskOf: () => task, dataFolder: folder });
 
-  it('goes through a file in epochs, each in another order', async () => {
+  it('goes through a file in epochs, each in another order', () => {
     const data = file(
       'ten.jsonl',
       ...Array.from({ length: 10 }, (_, i) => ({ prompt: String(i), completion: 'x' })),
     );
-    const example = openSources(await context(), [{ data, weight: 1 }], 7);
+    const example = openSources(context(), [{ data, weight: 1 }], 7);
     const epoch = (e: number) => Array.from({ length: 10 }, (_, i) => example(10 * e + i).prompt);
     const [first, second] = [epoch(0), epoch(1)];
     expect([...first].sort()).toEqual([...second].sort());
@@ -83,7 +84,7 @@ describe('the sources of a stage', () => {
     expect(epoch(0)).toEqual(first);
   });
 
-  it('mixes by weight, and goes through each source about evenly', async () => {
+  it('mixes by weight, and goes through each source about evenly', () => {
     const data = file(
       'own.jsonl',
       ...Array.from({ length: 25 }, (_, i) => ({ prompt: `f${i}`, completion: 'x' })),
@@ -94,7 +95,7 @@ describe('the sources of a stage', () => {
       { from: 'sample', weight: 2 },
       { task: {}, weight: 1 },
     ];
-    const example = openSources(await context(), specs, 7);
+    const example = openSources(context(), specs, 7);
     const drawn = Array.from({ length: 400 }, (_, i) => example(i).prompt);
     const ofFile = drawn.filter((prompt) => prompt.startsWith('f'));
     expect(Math.abs(ofFile.length - 100)).toBeLessThan(25);

@@ -24,7 +24,14 @@ import { Random } from '../base/random.js';
 import { MAX_TEXT_BYTES, readRegular } from '../base/regular.js';
 import { writeCompletion } from '../tasks/completion.js';
 import { problemAt, type Task } from '../tasks/task.js';
-import type { StageContext } from './stage.js';
+
+/** The stage that reads, as far as its sources are concerned. */
+export interface SourceContext {
+  stage: string;
+  task: Task;
+  dataFolder: string;
+  taskOf(options: Record<string, unknown>): Task;
+}
 
 const from = z.string();
 const data = z.string().min(1);
@@ -169,7 +176,7 @@ export const textOf = (examples: readonly Example[]): string =>
     )
     .join('');
 
-function acceptedBy(context: StageContext, from: string): Example[] {
+function acceptedBy(context: SourceContext, from: string): Example[] {
   const file = join(context.dataFolder, `${from}.jsonl`);
   let text: string;
   try {
@@ -225,7 +232,7 @@ function demonstrations(task: Task, stageSeed: number): Source {
  * @throws UserError (state) when an earlier stage has left nothing
  */
 export function openSources(
-  context: StageContext,
+  context: SourceContext,
   specs: readonly SourceSpec[],
   stageSeed: number,
 ): (index: number, progress?: number) => Example {

@@ -5,6 +5,8 @@
 import { tmpdir } from 'node:os';
 import { describe, expect, it, vi } from 'vitest';
 import { createModel, parseModelConfig } from '../../src/models/index.js';
+import { openLocalPolicy } from '../../src/policy/local/local-policy.js';
+import type { Needs } from '../../src/policy/policy.js';
 import { loadRecipe, resolveRecipe } from '../../src/recipe/index.js';
 import { createStage } from '../../src/stages/index.js';
 import type { GpuAdapter, GpuBuffer } from '../../src/tensor/backends/webgpu/gpu.js';
@@ -76,10 +78,12 @@ describe.runIf(adapter !== null)('a training step', () => {
     const model = createModel(backend, parseModelConfig(recipe.model, 'recipe'));
     model.store.initialize(1);
     const { seed, microBatchTokens } = recipe;
-    const loadModel = () => Promise.reject(new Error('there is no other model'));
-    const place = { stage: 'sft', dataFolder: tmpdir(), loadModel };
-    const common = { backend, model, tokenizer, task: tasks[0], taskOf, seed, microBatchTokens };
-    const stage = createStage({ ...common, ...place }, recipe.stages, 0);
+    const { ranks } = backend;
+    const parts = { backend, model, eos: tokenizer.special.eos, microBatchTokens };
+    const open = async (needs: Needs) => openLocalPolicy(parts, needs);
+    const place = { stage: 'sft', dataFolder: tmpdir(), open };
+    const common = { ranks, tokenizer, task: tasks[0], taskOf, seed };
+    const stage = await createStage({ ...common, ...place }, recipe.stages, 0);
     // Lengths differ from step to step: what a longer batch needs is there after a few.
     for (let step = 1; step <= 3; step++) await stage.step(step);
     const before = { ...asked };

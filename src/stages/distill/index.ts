@@ -11,9 +11,7 @@
  * first of the latter, so a run that is stopped goes on from any of those.
  */
 import { z } from 'zod';
-import type { Mark } from '../../tensor/backend.js';
 import { createSchedule } from '../../training/schedules.js';
-import type { Stage, StageContext } from '../../training/stage.js';
 import type { Facts } from '../facts.js';
 import { defineStage, needPositions, refuseWhere, type Spec } from '../kind.js';
 import {
@@ -21,6 +19,7 @@ import {
   rejectionSampleSchema,
   samplingWork,
 } from '../rejection-sample/index.js';
+import type { Stage, StageContext } from '../stage.js';
 import { createSupervised, supervisedSchema, supervisedWork } from '../supervised.js';
 import type { Work } from '../work.js';
 
@@ -67,29 +66,23 @@ export const distill = defineStage<DistillOptions>({
   create: createDistill,
 });
 
-function createDistill(context: StageContext, options: Spec<DistillOptions>): Stage {
-  const { backend, stage } = context;
-  const teacher = context.teacher as string;
+async function createDistill(context: StageContext, options: Spec<DistillOptions>): Promise<Stage> {
+  const { stage } = context;
   const { sampling, teacher: _, ...imitation } = options;
-  const student = createSupervised(context, { ...imitation, from: stage }, true, true);
-  let sampler: { stage: Stage; mark: Mark } | null = null;
+  const student = await createSupervised(context, { ...imitation, from: stage }, true, true);
+  let sampler: Stage | null = null;
   return {
     steps: sampling.steps + options.steps,
     purpose: 'data',
     purposeOf: (step) => (step <= sampling.steps ? 'data' : 'training'),
-    state: student.state,
+    policy: student.policy,
     resumableFrom: sampling.steps,
     async step(step) {
       if (step > sampling.steps) return student.step(step - sampling.steps);
-      if (sampler === null) {
-        const mark = backend.mark();
-        const model = await context.loadModel(teacher);
-        sampler = { stage: createRejectionSample({ ...context, model }, sampling), mark };
-      }
-      const result = await sampler.stage.step(step);
+      sampler ??= await createRejectionSample(context, sampling, context.teacher ?? undefined);
+      const result = await sampler.step(step);
       if (step === sampling.steps) {
-        await sampler.stage.finish?.();
-        backend.release(sampler.mark);
+        await sampler.finish?.();
         sampler = null;
       }
       return result;

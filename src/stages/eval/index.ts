@@ -4,9 +4,9 @@
 
 import { Random } from '../../base/random.js';
 import { type EvaluateOptions, evaluate, evaluateSchema } from '../../evaluation/evaluate.js';
-import type { Stage, StageContext } from '../../training/stage.js';
 import type { Facts } from '../facts.js';
 import { defineStage, needPositions, type Spec } from '../kind.js';
+import type { Stage, StageContext } from '../stage.js';
 import { always, type Rollout, type Work } from '../work.js';
 
 /** Sequences that an evaluation decodes at once at most, on one rank. */
@@ -55,21 +55,18 @@ export const evaluation = defineStage<EvaluateOptions>({
   create: createEvaluation,
 });
 
-function createEvaluation(context: StageContext, options: EvaluateOptions): Stage {
-  const { backend, model, tokenizer, task, seed } = context;
+async function createEvaluation(context: StageContext, options: EvaluateOptions): Promise<Stage> {
+  const { task, seed } = context;
   // Every evaluation of a run draws the same problems and the same random numbers, so that stages
   // can be compared.
   const evaluationSeed = new Random(seed, 'evaluation').uint32();
   return {
     steps: 1,
     purpose: 'evaluation',
-    state: [],
+    policy: null,
     resumableFrom: Number.POSITIVE_INFINITY,
     async step() {
-      const evaluation = await evaluate(
-        { backend, model, tokenizer, task, seed: evaluationSeed },
-        options,
-      );
+      const evaluation = await evaluate({ ...context, seed: evaluationSeed }, options);
       const { results, samples, tokensIn, tokensOut, modelFlops } = evaluation;
       const values: Record<string, number> = { accuracy: results.pass1, length: results.length };
       if (options.greedy) values.greedy = results.greedy;

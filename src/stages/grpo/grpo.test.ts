@@ -3,7 +3,8 @@ import { scoresOf } from '../../models/testing.js';
 import type { Problem } from '../../tasks/task.js';
 import type { Backend } from '../../tensor/backend.js';
 import { createReferenceBackend } from '../../tensor/backends/reference.js';
-import { inRanks, lettersTask, type Tiny, tinyContext } from '../../training/testing.js';
+import { opensThinking } from '../../tokenizers/opening.js';
+import { inRanks, lettersTask, type Tiny, tinyContext } from '../testing.js';
 import { createGrpo } from './grpo.js';
 import { grpoSchema, resolvePreset } from './options.js';
 
@@ -103,8 +104,9 @@ async function stageUnderWatch(more: object, verify = byText, context: Partial<T
       return text;
     },
   };
-  const stage = createGrpo({ ...tiny, tokenizer }, options);
-  // It has looked at the alphabet.
+  const stage = await createGrpo({ ...tiny, tokenizer }, options);
+  // It has looked at the alphabet, and grading looks once at what the template opens with.
+  opensThinking(tokenizer, '');
   prompts.length = 0;
   return {
     tiny,
@@ -454,7 +456,7 @@ describe('a step of GRPO', () => {
     const options = resolvePreset(grpoSchema.parse({ ...base, prompts: 4, draft: 'mtp' }));
     const stepOn = async (backend: Backend) => {
       const tiny = await tinyContext(lettersTask(byText), backend, latent);
-      return (await createGrpo(tiny, options).step(1)).values;
+      return (await (await createGrpo(tiny, options)).step(1)).values;
     };
     const [alone] = await inRanks(1, stepOn);
     // What it says of its tokens' log-probabilities is what the training pass finds.
@@ -520,7 +522,7 @@ it('does the same on one rank, on two, and on more ranks than prompts', async ()
   );
   const run = async (backend: Backend) => {
     const tiny = await tinyContext(lettersTask(verify), backend);
-    const stage = createGrpo(tiny, options);
+    const stage = await createGrpo(tiny, options);
     await backend.ranks.barrier();
     const { localBytes } = backend.memory();
     const values: Record<string, number>[] = [];

@@ -11,6 +11,7 @@ import {
   RATIOS,
   type Ratio,
   type SurrogateName,
+  surrogates,
 } from '../../training/losses.js';
 import { optimizerSchema } from '../../training/optimizer.js';
 import { scheduleSchema } from '../../training/schedules.js';
@@ -41,6 +42,8 @@ export const grpoSchema = z.strictObject({
   advantage: z.enum(names<AdvantageName>(advantages)).optional(),
   /** Importance ratios by token, or one by sequence. */
   ratio: z.enum(RATIOS).optional(),
+  /** What is maximised: PPO's clipped minimum, or REINFORCE with a truncated ratio (CISPO). */
+  surrogate: z.enum(names<SurrogateName>(surrogates)).optional(),
   aggregation: z.enum(names<AggregationName>(aggregations)).optional(),
   clipLow: z.number().min(0).max(1).optional(),
   clipHigh: z.number().min(0).optional(),

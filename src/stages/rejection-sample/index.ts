@@ -13,7 +13,7 @@ import { z } from 'zod';
 import { writeFileAtomic } from '../../base/files.js';
 import { hashString } from '../../base/random.js';
 import { MAX_TEXT_BYTES, readRegular } from '../../base/regular.js';
-import { createSampler, generationFlops, MAX_CAPACITY } from '../../inference/index.js';
+import { MAX_CAPACITY } from '../../inference/index.js';
 import { problemAt } from '../../tasks/task.js';
 import { grade } from '../../training/grade.js';
 import {
@@ -21,12 +21,12 @@ import {
   longestPrompt,
   progressAt,
   type SampleRecord,
-  type Stage,
-  type StageContext,
   slotsOf,
 } from '../../training/stage.js';
+import { sumNamed } from '../../training/sums.js';
 import type { Facts } from '../facts.js';
 import { defineStage, needPositions } from '../kind.js';
+import type { Stage, StageContext } from '../stage.js';
 import { always, type Rollout, type Work } from '../work.js';
 
 export const rejectionSampleSchema = z.strictObject({
@@ -83,7 +83,7 @@ export const rejectionSample = defineStage<RejectionSampleOptions>({
   steps: ({ steps }) => steps,
   fits: ({ maxTokens }, made) => needPositions(made, maxTokens, 'maxTokens'),
   work: (spec, facts) => [samplingWork(spec, facts, 'stage')],
-  create: createRejectionSample,
+  create: (context, spec) => createRejectionSample(context, spec),
 });
 
 interface Accepted {
@@ -92,111 +92,101 @@ interface Accepted {
   completion: string;
 }
 
-export function createRejectionSample(
+/** @param from another model that samples; default: the run's */
+export async function createRejectionSample(
   context: StageContext,
   options: RejectionSampleOptions,
-): Stage {
-  const { backend, model, tokenizer, task, stage, dataFolder } = context;
-  const { rank, worldSize } = backend.ranks;
+  from?: string,
+): Promise<Stage> {
+  const { ranks, tokenizer, task, stage } = context;
+  const { steps, samples, maxTokens, temperature } = options;
   const stageSeed = hashString(`${context.seed}:${stage}`);
-  const slots = slotsOf(backend, options.prompts);
-  const sampler = createSampler(backend, model, {
-    capacity: Math.max(1, Math.min(MAX_CAPACITY, slots.length * options.samples)),
-    maxPrompt: longestPrompt(tokenizer, task),
-    maxTokens: options.maxTokens,
-    eos: tokenizer.special.eos,
-  });
+  const slots = slotsOf(ranks, options.prompts);
+  const maxPrompt = longestPrompt(tokenizer, task);
+  const capacity = Math.min(MAX_CAPACITY, slots.length * samples);
+  const policy = await context.open({ sampling: { capacity, maxPrompt, maxTokens } }, from);
   const accepted: Accepted[] = [];
-  const partOf = (r: number): string => join(dataFolder, `${stage}.rank${r}.jsonl`);
 
   return {
-    steps: options.steps,
+    steps,
     purpose: 'data',
-    state: [],
+    policy: null,
     resumableFrom: Number.POSITIVE_INFINITY,
     async step(step) {
       const indices = slots.map((slot) => (step - 1) * options.prompts + slot);
-      const progress = progressAt(step, options.steps);
+      const progress = progressAt(step, steps);
       const problems = indices.map((index) => problemAt(task, stageSeed, 'train', index, progress));
       const prompts = problems.map((problem) => encodePrompt(tokenizer, problem));
-      const completions = await sampler.generate(prompts, {
-        samples: options.samples,
-        maxTokens: options.maxTokens,
-        temperature: options.temperature,
+      const { completions, modelFlops } = await policy.sample({
+        prompts,
+        samples,
+        maxTokens,
+        temperature,
         key: [stageSeed, 'rejection-sample'],
         promptIndex: (i) => indices[i],
       });
-      const kept = new Array<number>(problems.length).fill(0);
-      let correct = 0;
-      let completionTokens = 0;
-      const samples: SampleRecord[] = [];
       const graded = await Promise.all(
         completions.map((c) => grade(task, tokenizer, problems[c.prompt], c)),
       );
+      const kept = new Array<number>(problems.length).fill(0);
+      const shown: SampleRecord[] = [];
       for (const [c, completion] of completions.entries()) {
         const i = completion.prompt;
         const { text, verdict } = graded[c];
-        completionTokens += completion.tokens.length;
+        const { prompt } = problems[i];
         if (i === 0) {
-          const { reward, correct: right, reason } = verdict;
+          const { reward, correct, reason } = verdict;
           const tokens = completion.tokens.length;
-          samples.push({
-            prompt: problems[i].prompt,
-            completion: text,
-            reward,
-            correct: right,
-            reason,
-            tokens,
-          });
+          shown.push({ prompt, completion: text, reward, correct, reason, tokens });
         }
-        if (!verdict.correct) continue;
-        correct++;
-        if (kept[i] < options.keep) {
-          kept[i]++;
-          accepted.push({ index: indices[i], prompt: problems[i].prompt, completion: text });
-        }
+        if (!verdict.correct || kept[i] >= options.keep) continue;
+        kept[i]++;
+        accepted.push({ index: indices[i], prompt, completion: text });
       }
-      const flops = prompts.reduce((sum, prompt, i) => {
-        const own = completions.filter((c) => c.prompt === i).map((c) => c.tokens.length);
-        return sum + generationFlops(model.architecture, prompt.length, own);
-      }, 0);
-      const promptTokens = prompts.reduce((sum, prompt) => sum + prompt.length, 0);
-      const [count, right, tokensIn, tokensOut, modelFlops, acceptedSum] = await backend.ranks.sum([
-        completions.length,
-        correct,
-        promptTokens,
-        completionTokens,
-        flops,
-        accepted.length,
-      ]);
-      return {
-        values: { accuracy: right / count, length: tokensOut / count, accepted: acceptedSum },
-        tokensIn,
-        tokensOut,
+      const all = await sumNamed(ranks, {
+        completions: completions.length,
+        correct: graded.filter(({ verdict }) => verdict.correct).length,
+        tokensIn: prompts.reduce((sum, prompt) => sum + prompt.length, 0),
+        tokensOut: completions.reduce((sum, { tokens }) => sum + tokens.length, 0),
         modelFlops,
-        samples,
+        accepted: accepted.length,
+      });
+      const { tokensIn, tokensOut } = all;
+      const values = {
+        accuracy: all.correct / all.completions,
+        length: tokensOut / all.completions,
+        accepted: all.accepted,
       };
+      return { values, tokensIn, tokensOut, modelFlops: all.modelFlops, samples: shown };
     },
     async finish() {
-      mkdirSync(dataFolder, { recursive: true });
-      writeFileAtomic(partOf(rank), accepted.map((a) => `${JSON.stringify(a)}\n`).join(''));
-      await backend.ranks.barrier();
-      if (rank === 0) {
-        const all: Accepted[] = [];
-        for (let r = 0; r < worldSize; r++) {
-          for (const line of readRegular(partOf(r), 'data', MAX_TEXT_BYTES, false)
-            .toString('utf8')
-            .split('\n'))
-            if (line !== '') all.push(JSON.parse(line));
-        }
-        all.sort((a, b) => a.index - b.index);
-        const lines = all.map(
-          ({ prompt, completion }) => `${JSON.stringify({ prompt, completion })}\n`,
-        );
-        writeFileAtomic(join(dataFolder, `${stage}.jsonl`), lines.join(''));
-        for (let r = 0; r < worldSize; r++) rmSync(partOf(r));
-      }
-      await backend.ranks.barrier();
+      await writeAccepted(context, accepted);
+      policy.close();
     },
   };
+}
+
+/** `data/<stage>.jsonl` from what every rank accepted, in the order of the problems. */
+async function writeAccepted(
+  { ranks, dataFolder, stage }: StageContext,
+  accepted: readonly Accepted[],
+): Promise<void> {
+  const partOf = (r: number): string => join(dataFolder, `${stage}.rank${r}.jsonl`);
+  mkdirSync(dataFolder, { recursive: true });
+  writeFileAtomic(partOf(ranks.rank), accepted.map((a) => `${JSON.stringify(a)}\n`).join(''));
+  await ranks.barrier();
+  if (ranks.rank === 0) {
+    const all: Accepted[] = [];
+    for (let r = 0; r < ranks.worldSize; r++) {
+      const part = readRegular(partOf(r), 'data', MAX_TEXT_BYTES, false).toString('utf8');
+      for (const line of part.split('\n')) if (line !== '') all.push(JSON.parse(line));
+    }
+    all.sort((a, b) => a.index - b.index);
+    const lines = all.map(
+      ({ prompt, completion }) => `${JSON.stringify({ prompt, completion })}\n`,
+    );
+    writeFileAtomic(join(dataFolder, `${stage}.jsonl`), lines.join(''));
+    for (let r = 0; r < ranks.worldSize; r++) rmSync(partOf(r));
+  }
+  await ranks.barrier();
 }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Backend } from '../../tensor/backend.js';
-import { inRanks, lettersTask, tinyContext } from '../../training/testing.js';
+import { inRanks, lettersTask, tinyContext } from '../testing.js';
 import { createRejectionSample, rejectionSampleSchema } from './index.js';
 
 let folder: string;
@@ -25,7 +25,7 @@ const run = (worldSize: number) =>
       keep: 2,
       maxTokens: 5,
     });
-    const stage = createRejectionSample(
+    const stage = await createRejectionSample(
       { ...tiny, dataFolder: join(folder, `data${worldSize}`) },
       options,
     );

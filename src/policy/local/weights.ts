@@ -2,16 +2,19 @@
  * @file The weights of a recipe's models: from where a stage starts, and into the files that it
  * leaves.
  */
-import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { UserError } from '../base/errors.js';
-import { hashOf } from '../base/files.js';
-import { demandGrant } from '../base/grants.js';
-import { type LoadedModel, loadHuggingFace, saveHuggingFace } from '../checkpoints/hugging-face.js';
-import { adapterConfig, loadAdapter, readAdapter, saveAdapter } from '../checkpoints/peft.js';
-import { resolveModel } from '../checkpoints/run-folder.js';
-import type { NamedTensor } from '../checkpoints/safetensors.js';
-import { loadParameters } from '../inference/open.js';
+import { UserError } from '../../base/errors.js';
+import { hashOf } from '../../base/files.js';
+import {
+  type LoadedModel,
+  loadHuggingFace,
+  saveHuggingFace,
+  type TokenizerFiles,
+} from '../../checkpoints/hugging-face.js';
+import { adapterConfig, loadAdapter, readAdapter, saveAdapter } from '../../checkpoints/peft.js';
+import { resolveModel } from '../../checkpoints/run-folder.js';
+import type { NamedTensor } from '../../checkpoints/safetensors.js';
+import { loadParameters } from '../../inference/open.js';
 import {
   type AdapterSpec,
   createModel,
@@ -23,11 +26,9 @@ import {
   ropeScalingOf,
   ropeThetaOf,
   transformersClass,
-} from '../models/index.js';
-import type { ResolvedRecipe } from '../recipe/index.js';
-import { type StageSpec, trains } from '../stages/index.js';
-import type { Backend, Tensor } from '../tensor/backend.js';
-import type { Tokenizer } from '../tokenizers/tokenizer.js';
+} from '../../models/index.js';
+import type { Backend, Tensor } from '../../tensor/backend.js';
+import type { Tokenizer } from '../../tokenizers/tokenizer.js';
 
 export async function toHost(
   backend: Backend,
@@ -114,34 +115,28 @@ function computationOf(config: ModelConfig): Record<string, unknown> {
   };
 }
 
-/** Where a model is that a recipe names: an earlier stage's (by its id), a run's, or a folder. */
-function folderOf(from: string, runFolder: string, stages: readonly StageSpec[]): string {
-  const stage = stages.find(({ id }) => id === from);
-  if (stage === undefined) {
-    demandGrant(from, 'from');
-    return resolveModel(from).folder;
-  }
-  const folder = join(runFolder, 'stages', from);
-  if (trains(stage) && existsSync(folder)) return folder;
-  throw new UserError(
-    'state',
-    `${from} is a stage of this recipe that has left no model; name one that trains and comes before`,
-    'from',
-  );
-}
+/** The folder of a model that a recipe names: a stage's, a run's, or the folder itself. */
+export type FolderOf = (from: string) => string;
 
-export interface Place {
-  runFolder: string;
-  stages: readonly StageSpec[];
+/** What goes with a model's weights into the folders that are written. */
+export interface ModelOrigin {
+  recipe: {
+    name: string;
+    task?: object;
+    adapter?: AdapterSpec;
+    init?: { from: string };
+  };
+  tokenizer: Tokenizer;
+  tokenizerFiles: TokenizerFiles;
 }
 
 /** @throws UserError (data) for another vocabulary than the recipe's */
 function open(
   from: string,
-  { runFolder, stages }: Place,
+  folderOf: FolderOf,
   tokenizer: Tokenizer,
 ): LoadedModel & { config: Record<string, unknown> } {
-  const loaded = loadHuggingFace(folderOf(from, runFolder, stages));
+  const loaded = loadHuggingFace(folderOf(from));
   if (hashOf(loaded.tokenizerJson) === hashOf(tokenizer.toJSON())) return loaded;
   loaded.tensors.close();
   throw new UserError(
@@ -160,9 +155,9 @@ export function loadInitialWeights(
   model: Model,
   tokenizer: Tokenizer,
   from: string,
-  place: Place,
+  folderOf: FolderOf,
 ): void {
-  const loaded = open(from, place, tokenizer);
+  const loaded = open(from, folderOf, tokenizer);
   try {
     // Weights of one shape may belong to models that compute something else with them.
     const theirs = computationOf(
@@ -184,9 +179,9 @@ export function loadTrainedAdapter(
   backend: Backend,
   model: Model,
   stage: string,
-  { runFolder, stages }: Place,
+  folderOf: FolderOf,
 ): void {
-  const adapter = loadAdapter(folderOf(stage, runFolder, stages));
+  const adapter = loadAdapter(folderOf(stage));
   try {
     const tensors = readAdapter(adapter, parametersOf(model.config));
     restore(backend, weightsOf(model), tensors, adapter.folder);
@@ -200,9 +195,9 @@ export async function loadOtherModel(
   backend: Backend,
   tokenizer: Tokenizer,
   from: string,
-  place: Place,
+  folderOf: FolderOf,
 ): Promise<Model> {
-  const loaded = open(from, place, tokenizer);
+  const loaded = open(from, folderOf, tokenizer);
   try {
     const model = createModel(
       backend,
@@ -219,7 +214,7 @@ export async function loadOtherModel(
 /** Configuration and tokenizer, so that a snapshot, too, can be talked to and exported. */
 export function modelFiles(
   model: Model,
-  { recipe, tokenizer, tokenizerFiles: files }: ResolvedRecipe,
+  { recipe, tokenizer, tokenizerFiles: files }: ModelOrigin,
 ) {
   const config: Record<string, unknown> = {
     ...explicitConfig(model.config),
@@ -255,7 +250,7 @@ export async function saveModel(
   folder: string,
   backend: Backend,
   model: Model,
-  resolved: ResolvedRecipe,
+  resolved: ModelOrigin,
 ): Promise<number> {
   if (model.store.adapted) {
     const { 'adapter_config.json': config = {}, ...json } = modelFiles(model, resolved);
