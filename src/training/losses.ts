@@ -3,7 +3,7 @@
  *
  * A variant of GRPO is a choice of advantage, importance ratio, surrogate, aggregation, clip
  * bounds, KL weight and sampling. A name picks them all at once; a recipe may then override any of
- * them but the surrogate. A new variant is a new row here, and at most a new small function in
+ * them. A new variant is a new row here, and at most a new small function in
  * `surrogates`, `advantages.ts` or `aggregations.ts`.
  *
  * The loss is composed of ratio and surrogate by `policyLossOf`, in float64 on the host: it is some
