@@ -146,7 +146,10 @@ function parse(path: string, source: ByteSource): SafetensorsFile {
     source.readInto(offset, bytes);
     return bytes;
   };
-  const declared = new DataView(read(0, 8).buffer).getBigUint64(0, true);
+  const start = read(0, 8);
+  if (new TextDecoder('latin1').decode(start) === 'version ')
+    fail('it is a pointer of Git LFS and not the file itself; fetch it with "git lfs pull"');
+  const declared = new DataView(start.buffer).getBigUint64(0, true);
   if (declared > BigInt(MAX_HEADER_BYTES))
     fail(`its header claims ${declared} bytes, more than ${MAX_HEADER_BYTES}`);
   const headerBytes = Number(declared);

@@ -75,7 +75,9 @@ export function resolveRecipe(recipe: Recipe, where = recipe.name): ResolvedReci
           characters.add(c);
       if (source.data === undefined) return;
       demandGrant(source.data, `${at}.data`);
-      const text = partOf(where, at, () => textOf(readExamples(source.data as string)));
+      const text = partOf(where, at, () =>
+        textOf(readExamples(source.data as string, source.columns)),
+      );
       for (const c of text.replaceAll(/<\/?(?:think|answer)>/g, '')) characters.add(c);
       digests.push(hashOf(text));
     });

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { readExampleFile } from './examples.js';
 import { openSources, readExamples, type SourceSpec } from './sources.js';
 import { lettersTask } from './testing.js';
 
@@ -17,6 +18,53 @@ const file = (name: string, ...lines: unknown[]): string => {
 };
 
 describe('a file of examples', () => {
+  it('may be of ShareGPT, Alpaca or OpenAI, and have other columns', () => {
+    const path = file(
+      'forms.jsonl',
+      {
+        conversations: [
+          { from: 'human', value: 'a' },
+          { from: 'gpt', value: 'b' },
+        ],
+      },
+      { instruction: 'i', input: 'x', output: 'o' },
+      {
+        tools: [],
+        messages: [
+          { role: 'user', content: [{ type: 'text', text: 'q' }] },
+          { role: 'assistant', content: null, tool_calls: [{ id: 1 }], weight: 0 },
+          { role: 'tool', content: 'r' },
+          { role: 'assistant', reasoning_content: 'easy', content: '3' },
+        ],
+      },
+      { prompt: 'p', answer: '2', id: 1, meta: {} },
+    );
+    const { examples, notes } = readExampleFile(path);
+    expect(examples).toEqual([
+      { prompt: 'a', completion: 'b', before: [] },
+      { prompt: 'i\nx', completion: 'o' },
+      {
+        prompt: 'r',
+        completion: '<think>easy</think>3',
+        before: [{ prompt: 'q', completion: '[{"id":1}]' }],
+      },
+      { prompt: 'p', completion: '<think></think><answer>2</answer>' },
+    ]);
+    expect(notes).toEqual([`${path}: columns that are not read: id, meta`]);
+    const other = file('other.jsonl', { q: '1+1=', a: '2' });
+    expect(readExamples(other, { prompt: 'q', completion: 'a' })).toEqual([
+      { prompt: '1+1=', completion: '2' },
+    ]);
+    expect(() => readExamples(other, { prompt: 'b' })).toThrow(
+      /line 1: has no column b; it has q, a/,
+    );
+  });
+
+  it('may begin with a byte-order mark and end its lines as Windows does', () => {
+    const path = file('bom.jsonl', '\ufeff{"text": "a"}\r\n{"text": "b"}\r');
+    expect(readExamples(path).map(({ completion }) => completion)).toEqual(['a', 'b']);
+  });
+
   it('has text, problems and chats', () => {
     const chat = [
       { role: 'system', content: 's' },
@@ -59,7 +107,7 @@ describe('a file of examples', () => {
       ],
       /line 1: messages must end/,
     ],
-    ['nothing', [''], /has no example/],
+    ['nothing', [''], /has no rows/],
   ])('is refused with %s', (name, lines, message) => {
     expect(() => readExamples(file(`${name}.jsonl`, ...lines))).toThrow(message);
   });

@@ -7,23 +7,18 @@
  * demonstration every time. In a mixture the source of an index is drawn by weight, and number
  * `index × share` of that source is taken, so that it, too, is gone through about evenly.
  *
- * A user's file has one JSON object a line, in one of three forms:
- *
- *   {"text": "…"}                                                        plain text
- *   {"messages": [{"role": "user", "content": "…"}, {"role": "assistant", …}]}   a chat; every answer in it is an example
- *   {"prompt": "…", "answer": "…", "thinking": "…"}                       a problem, or {"prompt", "completion"} word by word
+ * The forms of a user's file are those of `examples.ts`.
  *
  * Sequences lie one after the other in a micro-batch, without padding (docs/decisions/0006); text
  * longer than the model's positions is cut into windows.
  */
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import { MAX_TEXT_BYTES, readRegular } from '../base/regular.js';
-import { writeCompletion } from '../tasks/completion.js';
 import { problemAt, type Task } from '../tasks/task.js';
+import { type Columns, type Example, readExampleFile } from './examples.js';
 
 /** The stage that reads, as far as its sources are concerned. */
 export interface SourceContext {
@@ -33,8 +28,11 @@ export interface SourceContext {
   taskOf(options: Record<string, unknown>): Task;
 }
 
+export type { Example } from './examples.js';
+
 const from = z.string();
 const data = z.string().min(1);
+const columns = z.record(z.string(), z.string());
 /** Of `data`, as a run records it. */
 const sha256 = z.string().optional();
 const weight = z.number().positive().default(1);
@@ -47,13 +45,15 @@ export const sourceFields = {
   from: from.optional(),
   /** A JSONL file to learn from: text, chats, or prompts with answers. */
   data: data.optional(),
+  /** Names of the file's columns: `{"prompt": "question", "answer": "solution"}`. */
+  columns: columns.optional(),
   sha256,
   /** Several sources by weight: `[{from, weight}, {data, weight}, {task, weight}]`. */
   mix: z
     .array(
       z.union([
         z.strictObject({ from, weight }),
-        z.strictObject({ data, sha256, weight }),
+        z.strictObject({ data, columns: columns.optional(), sha256, weight }),
         z.strictObject({ task: z.record(z.string(), z.unknown()), weight }),
       ]),
     )
@@ -64,6 +64,7 @@ export const sourceFields = {
 export type SourceSpec = {
   from?: string;
   data?: string;
+  columns?: Columns;
   task?: Record<string, unknown>;
   weight: number;
 };
@@ -72,99 +73,25 @@ export type SourceSpec = {
 export function sourcesOf(spec: {
   from?: string;
   data?: string;
+  columns?: Columns;
   mix?: readonly SourceSpec[];
 }): readonly SourceSpec[] {
   if (spec.mix) return spec.mix;
-  const { from, data } = spec;
+  const { from, data, columns } = spec;
   return [
-    { ...(from === undefined ? {} : { from }), ...(data === undefined ? {} : { data }), weight: 1 },
+    {
+      ...(from === undefined ? {} : { from }),
+      ...(data === undefined ? {} : { data }),
+      ...(columns === undefined ? {} : { columns }),
+      weight: 1,
+    },
   ];
 }
 
-export interface Example {
-  prompt: string;
-  completion: string;
-  /** Earlier turns of a chat, which are read and not learned from. */
-  before?: { prompt: string; completion: string }[];
-}
-
-const lineSchema = z.union([
-  z.strictObject({ text: z.string().min(1) }),
-  z.strictObject({ prompt: z.string(), completion: z.string().min(1) }),
-  z.strictObject({ prompt: z.string(), answer: z.string(), thinking: z.string().default('') }),
-  z.strictObject({
-    messages: z
-      .array(z.strictObject({ role: z.enum(['system', 'user', 'assistant']), content: z.string() }))
-      .min(2),
-  }),
-]);
-
-/**
- * One example for each answer of a chat; a system message goes before the question that follows it.
- */
-function chatExamples(messages: readonly { role: string; content: string }[]): Example[] | null {
-  const before: { prompt: string; completion: string }[] = [];
-  const out: Example[] = [];
-  let prompt: string | null = null;
-  for (const { role, content } of messages) {
-    if (role !== 'assistant') prompt = prompt === null ? content : `${prompt}\n${content}`;
-    else if (prompt === null) return null;
-    else {
-      out.push({ prompt, completion: content, before: [...before] });
-      before.push({ prompt, completion: content });
-      prompt = null;
-    }
-  }
-  return out.length > 0 && prompt === null ? out : null;
-}
-
 /** @throws UserError (usage) that names the file and the line */
-export function readExamples(file: string): Example[] {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new UserError(
-      'usage',
-      `data: ${file} cannot be read (${(error as Error).message}); give the path of a JSONL file`,
-      'data',
-    );
-  }
-  const examples = text.split('\n').flatMap((line, i): Example[] => {
-    if (line.trim() === '') return [];
-    const refuse = (why: string): never => {
-      throw new UserError('usage', `data: ${file}, line ${i + 1}: ${why}`, 'data');
-    };
-    let value: unknown;
-    try {
-      value = JSON.parse(line);
-    } catch {
-      return refuse('is not JSON; write one object a line');
-    }
-    const parsed = lineSchema.safeParse(value);
-    if (!parsed.success) {
-      return refuse(
-        'must be {"text"}, {"messages"}, {"prompt", "answer"} or {"prompt", "completion"}, all of them text',
-      );
-    }
-    const example = parsed.data;
-    if ('text' in example) return [{ prompt: '', completion: example.text }];
-    if ('completion' in example) return [example];
-    if ('answer' in example)
-      return [
-        { prompt: example.prompt, completion: writeCompletion(example.thinking, example.answer) },
-      ];
-    return (
-      chatExamples(example.messages) ??
-      refuse('messages must end with an answer, and every answer must follow a question')
-    );
-  });
-  if (examples.length === 0)
-    throw new UserError(
-      'usage',
-      `data: ${file} has no example; write one JSON object a line`,
-      'data',
-    );
+export function readExamples(file: string, columns?: Columns): Example[] {
+  const { examples, notes } = readExampleFile(file, columns);
+  for (const note of notes) process.stderr.write(`note: ${note}\n`);
   return examples;
 }
 
@@ -237,11 +164,14 @@ export function openSources(
   stageSeed: number,
 ): (index: number, progress?: number) => Example {
   const total = specs.reduce((sum, { weight }) => sum + weight, 0);
-  const sources = specs.map(({ from, data, task }, i): Source => {
+  const sources = specs.map(({ from, data, columns, task }, i): Source => {
     // The only source of a stage has no number in its key.
     const name = specs.length === 1 ? [] : [i];
     if (from !== undefined) return epochs(acceptedBy(context, from), stageSeed, name);
-    if (data !== undefined) return epochs(readExamples(data), stageSeed, name);
+    if (data !== undefined) {
+      const { examples } = readExampleFile(data, columns);
+      return epochs(examples, stageSeed, name);
+    }
     return demonstrations(task ? context.taskOf(task) : context.task, stageSeed);
   });
   if (sources.length === 1) return sources[0];
