@@ -259,7 +259,7 @@ export function resolveModel(which?: string, root: string = RUNS): ResolvedModel
   if (!found)
     throw new UserError(
       'usage',
-      `${run.root} has no model and no usable checkpoint yet; "reckoner train --resume ${run.root}" goes on with it`,
+      `${run.root} has no model and no usable checkpoint yet; "reckoner train --resume ${run.root}" resumes it`,
       'model',
     );
   return { ...found, notes: [...told, ...found.notes] };

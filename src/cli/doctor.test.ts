@@ -123,7 +123,7 @@ it('lists every adapter, and what each was measured to do', () => {
   const text = renderReport({ ...good, gpus: [gpu, plays] }, PLAIN);
   expect(text).toMatch(/^✓ GPU +Acme Fast 1: 12345\.7 GFLOP\/s, 456\.8 GB\/s; f16, subgroups$/m);
   expect(text).toMatch(
-    /^✓ GPU +SwiftShader \(a processor that plays a GPU: for tests\): 0\.5 GFLOP\/s, 2\.0 GB\/s; subgroups$/m,
+    /^✓ GPU +SwiftShader \(a software adapter, for tests\): 0\.5 GFLOP\/s, 2\.0 GB\/s; subgroups$/m,
   );
   expect(renderReport(good, PLAIN)).toMatch(/^✓ GPU +none through WebGPU$/m);
 });

@@ -285,7 +285,7 @@ function gpuText(gpu: DoctorDocument['gpus'][number]): string {
     gpu.matrixUnits ? 'matrix units' : '',
   ];
   const listed = offers.filter((word) => word !== '').join(', ');
-  const kind = gpu.hardware ? '' : ' (a processor that plays a GPU: for tests)';
+  const kind = gpu.hardware ? '' : ' (a software adapter, for tests)';
   return `${gpu.name}${kind}: ${gpu.gflops.toFixed(1)} GFLOP/s, ${gpu.gigabytesPerSecond.toFixed(1)} GB/s${listed ? `; ${listed}` : ''}`;
 }
 

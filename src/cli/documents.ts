@@ -83,7 +83,7 @@ const priceOfTokens = z
   })
   .nullable()
   .describe(
-    "Of an endpoint's tokens; null where each completion's dollars were measured, or nobody knows.",
+    "Of an endpoint's tokens; null where each completion's dollars were measured, or are unknown.",
   );
 
 export const evalDocument = z
@@ -225,7 +225,7 @@ export const doctorDocument = z
       .array(
         z.object({
           name: z.string(),
-          hardware: z.boolean().describe('False for a processor that plays a GPU.'),
+          hardware: z.boolean().describe('False for a software adapter (SwiftShader, llvmpipe).'),
           halfPrecision: z.boolean(),
           subgroups: z.boolean(),
           matrixUnits: z.boolean(),

@@ -29,7 +29,7 @@ export function studioCommand(): Command {
     .option('--host <address>', 'the address to listen on', '127.0.0.1')
     .option(
       '--public',
-      'allow an address that other machines reach; whoever opens the page can start runs',
+      'allow an address that other machines reach; any visitor of the page can start runs',
     )
     .option(
       '--allow-host <name>',

@@ -59,7 +59,7 @@ export function trainCommand(): Command {
       `a shipped recipe (${trainableRecipes().join(', ')}) or the path of a .json or .yaml file`,
       'r1-mini',
     )
-    .option('--resume [run]', 'go on with a run that stopped (default: the newest)')
+    .option('--resume [run]', 'resume a run that stopped (default: the newest)')
     .option(
       '--from <stage>',
       'with --resume: run this stage and the later ones again, from what the earlier ones left',
@@ -128,7 +128,7 @@ async function runTrain(
     const field = recipeGiven ? 'recipe' : 'seed';
     throw new UserError(
       'usage',
-      `--resume goes on with the run's own recipe and seed; leave out the ${field}`,
+      `--resume takes the run's own recipe and seed; leave out the ${field}`,
       field,
     );
   }
@@ -140,11 +140,7 @@ async function runTrain(
     );
   }
   if (flags.data !== undefined && resuming) {
-    throw new UserError(
-      'usage',
-      "--resume goes on with the run's own data; leave out --data",
-      '--data',
-    );
+    throw new UserError('usage', "--resume takes the run's own data; leave out --data", '--data');
   }
   let recipe = resuming ? undefined : loadRecipe(recipeName, { trust: flags.trust });
   if (recipe && flags.seed !== undefined) recipe = { ...recipe, seed: flags.seed };

@@ -1,5 +1,5 @@
 /**
- * @file An evaluation and its file of transcripts, gone on with where the file has begun; and that
+ * @file An evaluation and its file of transcripts, resumed where the file ends; and that
  * of an endpoint from beginning to end. That of a model here is in here.ts.
  */
 import { readdirSync } from 'node:fs';

@@ -253,7 +253,7 @@ describe('a run in a tab', () => {
   });
 });
 
-it('trains on WebGPU, on a processor that plays a GPU, and agrees with WebAssembly', async () => {
+it('trains on WebGPU, on a software adapter, and agrees with WebAssembly', async () => {
   const gpu = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: [

@@ -16,7 +16,7 @@ const FLAGS = [
   '--enable-features=Vulkan',
   '--use-angle=swiftshader',
 ];
-/** A processor that plays a GPU takes a second to compile a kernel. */
+/** A software adapter takes a second to compile a kernel. */
 const PROBLEMS = 4;
 
 it('agrees with the reference on every operation, in tiles and without barriers', {

@@ -214,7 +214,7 @@ describe('the command refuses', () => {
     [['train', '--max-usd', '-1'], /^error: option '--max-usd <amount>' /],
     [
       ['train', '--seed', '1', '--resume'],
-      /^error: --resume goes on with the run's own recipe and seed; leave out the seed/,
+      /^error: --resume takes the run's own recipe and seed; leave out the seed/,
     ],
   ])('%j', async (args, message) => {
     const { code, stdout, stderr } = await reckoner([...args, '--runs', runs]);

@@ -183,7 +183,7 @@ export const FLEET: readonly Price[] = [
   },
   {
     id: 'fleet.utilisation',
-    what: 'share of its hours in which an owned fleet does work that somebody asked for',
+    what: 'utilization of an owned fleet: the share of its hours in which it does useful work',
     value: 0.7,
     low: 0.5,
     high: 0.9,

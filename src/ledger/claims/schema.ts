@@ -17,7 +17,7 @@ const dollars = {
   high: z.number().describe('Upper end of the 90% interval, dollars.'),
 };
 const basis = claimBasisSchema.describe(
-  'published: somebody said it; derived: arithmetic on what was said; predicted: by the planner; assumed.',
+  'published: a source states it; derived: arithmetic on published figures; predicted: by the planner; assumed.',
 );
 const source = text.describe('Never empty.');
 

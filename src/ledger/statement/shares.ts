@@ -258,7 +258,7 @@ async function shareOut(
       category: 'idle',
       quantity: hours((idle * (charge.capacity as bigint)) / capacity),
       unit: UNIT_OF[charge.kind as Kind],
-      rule: 'bought, and nobody used it',
+      rule: 'bought, but not used',
     });
   }
   return seen;

@@ -117,7 +117,7 @@ const WORDS: Record<Category, string> = {
   idle: 'idle capacity',
   staff: 'staff',
   unassigned: 'used, but no rule says for what',
-  unallocated: 'charged, but nobody is known to have used it',
+  unallocated: 'charged, but no usage explains it',
 };
 
 const ORDER = Object.keys(WORDS) as Category[];

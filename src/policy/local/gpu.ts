@@ -114,13 +114,13 @@ export interface ChoiceRequest {
   products?: Products;
   /** Model configurations of the run. */
   models: readonly object[];
-  /** Hears what `auto` took and why. */
+  /** Called with what `auto` chose, and why. */
   onChoice?: (text: string) => void;
 }
 
 /**
  * `auto` becomes a GPU where there is a real one whose products at the model's own width are faster
- * than all cores' together; a processor that plays a GPU is never one.
+ * than all cores' together; a software adapter is never chosen.
  */
 export async function resolveBackend(
   asked: BackendKind | 'auto',
@@ -136,7 +136,7 @@ export async function resolveBackend(
   }
   const { name, hardware } = describeAdapter(adapter);
   if (!hardware) {
-    onChoice?.(`auto takes wasm: ${name} is a processor that plays a GPU`);
+    onChoice?.(`auto takes wasm: ${name} is a software adapter, not a GPU`);
     return 'wasm';
   }
   const side = Math.max(

@@ -400,7 +400,7 @@ describe('a step of GRPO', () => {
     expect(await watched.tiny.weights()).toEqual(before);
   });
 
-  it('draws another problem for a silent group, and drops the slot when that does not help', async () => {
+  it('draws another problem for a zero-advantage group, and drops the slot when that does not help', async () => {
     // Problems of one letter are silent.
     const verify = (problem: Problem, text: string): number =>
       problem.prompt.length === 2 ? 0 : byText(problem, text);

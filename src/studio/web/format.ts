@@ -120,7 +120,7 @@ const METRICS: Record<string, Metric> = {
     show: (v) => percent(v),
   },
   silentGroups: {
-    title: 'Silent groups',
+    title: 'Zero-advantage groups',
     note: 'share whose rewards are all equal',
     show: (v) => percent(v),
   },

@@ -82,7 +82,7 @@ async function open(): Promise<void> {
   const said =
     device === null
       ? 'no WebGPU'
-      : `${device.name}${device.hardware ? '' : ', a processor that plays a GPU'}`;
+      : `${device.name}${device.hardware ? '' : ', a software adapter'}`;
   const opened = await readOpenRun();
   send({ kind: 'opened', device: said, notes, tasks: taskChoices(), run: opened });
   if (opened !== null && store !== null)

@@ -101,7 +101,7 @@ export default function Chat() {
             ...to,
             prompt: text,
             temperature: typed('Temperature', temperature),
-            maxTokens: Math.round(typed('Most tokens', maxTokens)),
+            maxTokens: Math.round(typed('Max tokens', maxTokens)),
             seed: Math.round(typed('Seed', seed)),
           };
           await ask(
@@ -277,7 +277,7 @@ export default function Chat() {
         />
         <div class="ask-foot">
           {setting('Temperature', 'temperature')}
-          {setting('Most tokens', 'maxTokens')}
+          {setting('Max tokens', 'maxTokens')}
           {setting('Seed', 'seed')}
           {busy.value === null ? (
             <button type="submit" class="button primary right">

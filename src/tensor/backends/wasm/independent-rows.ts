@@ -1,5 +1,5 @@
 /**
- * @file Matrix products whose rows do not know of each other.
+ * @file Batch-invariant matrix products: a row's bits do not depend on the other rows.
  *
  * A BLAS picks its kernel, and so the order of its sums, by the size of the product: the same row
  * times the same matrix gives other last bits in a batch of 16 than in one of 64. A server that

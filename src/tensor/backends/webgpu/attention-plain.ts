@@ -1,5 +1,5 @@
 /**
- * @file Attention without barriers, for a processor that plays a GPU: see `Features.plain`.
+ * @file Attention without barriers, for software adapters: see `Features.plain`.
  *
  * A thread owns a row of one head, keeps it in its registers, and walks along the rows of the other
  * side with a running softmax (Milakov and Gimelshein 2018). Neighbouring threads own neighbouring

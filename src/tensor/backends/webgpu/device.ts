@@ -24,7 +24,7 @@ export interface WebGpuBackendOptions {
   matrixUnits?: boolean;
   /** False joins numbers in workgroup memory alone; the bits are the same. Default true. */
   subgroups?: boolean;
-  /** Kernels that need no barriers. Default: where the adapter is a processor that plays a GPU. */
+  /** Kernels that need no barriers. Default: with software adapters. */
   plain?: boolean;
   /** Most bytes on the device. Default: no limit but the device's own. */
   maxBytes?: number;

@@ -98,7 +98,7 @@ function mixed(create: () => Promise<Backend>): void {
   });
 }
 
-// A processor that plays a GPU takes seconds to compile a kernel.
+// A software adapter takes seconds to compile a kernel.
 vi.setConfig({ testTimeout: 600_000 });
 if (adapter) {
   const { hardware, subgroups, halfPrecision } = describeAdapter(adapter);
