@@ -57,8 +57,8 @@ export function billCommand(): Command {
   const command = new Command('bill')
     .description(
       'Show what a run cost: the headline (core-hours that made the final weights, rented) beside the full bill, by stage. ' +
-        'Further runs are billed to full as tried on the way to the first. With --usage, bill what Slurm, OpenCost and FOCUS ' +
-        'exports say was used and charged.',
+        'Further runs are billed to full as tried on the way to the first. With --usage, bill the usage and charges in ' +
+        'exports of Slurm, OpenCost and FOCUS.',
     )
     .argument(
       '[runs...]',
@@ -74,10 +74,7 @@ export function billCommand(): Command {
       '--usage <files...>',
       'usage files: sacct (parsable, JSON), OpenCost or Kubecost (JSON, CSV, Parquet), FOCUS (CSV, Parquet)',
     )
-    .option(
-      '--allocate <rules>',
-      'a JSON file that says which usage belongs to which model, and for what',
-    )
+    .option('--allocate <rules>', 'a JSON file with rules that assign usage to models and purposes')
     .option('--people <number>', 'of a plan: people beside it')
     .option('--months <number>', 'of a plan: for how many months (default: 12)')
     .option(

@@ -244,7 +244,7 @@ export function chatCommand(): Command {
     .option('--prompt <text>', 'answer this and end')
     .option(
       '--temperature <t>',
-      `0 takes the most likely token (default: what the model's makers say, else ${TEMPERATURE})`,
+      `0 takes the most likely token (default: generation_config.json's, else ${TEMPERATURE})`,
       numberOption(0, 100),
     )
     .option('--max-tokens <n>', 'longest answer, thinking included', integerOption(1), 512)

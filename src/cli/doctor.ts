@@ -325,7 +325,7 @@ export function renderReport(report: DoctorDocument, style: Style): string {
       'BLAS',
       matmul.blas === null ? 'none found' : `${matmul.blas.name}: ${rate(matmul.blas.gflops)}`,
     ],
-    [true, 'workers', `${report.workers}, one a core, with ${matmul.used}`],
+    [true, 'workers', `${report.workers}, one per core, with ${matmul.used}`],
     ...gpus.map((text): [boolean, string, string] => [true, 'GPU', text]),
     [training.slowdown < 1.2, 'training', trainingText(training)],
     [report.energy.measured, 'energy', report.energy.source],

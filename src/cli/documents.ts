@@ -90,7 +90,7 @@ export const evalDocument = z
   .object({
     schemaVersion,
     model: z.string(),
-    endpoint: z.string().nullable().describe('Its address; null for a model here.'),
+    endpoint: z.string().nullable().describe('Its address; null for a local model.'),
     task: z.string(),
     seed: z.int().describe('Chooses the problems, all from the evaluation split, and the samples.'),
     problems: count.describe('Distinct problems.'),
@@ -134,7 +134,7 @@ export const evalDocument = z
       .extend({ cached: count.describe("Of the prompts, what was found in the endpoint's cache.") })
       .nullable()
       .describe(
-        'Over all completions, greedy ones included; with a model here a prompt counts once for all its samples.',
+        'Over all completions, greedy ones included; with a local model a prompt counts once for all its samples.',
       ),
     seconds: z
       .number()

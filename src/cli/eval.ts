@@ -73,8 +73,8 @@ const DEFAULT_MAX_TOKENS = 256;
 export function evalCommand(): Command {
   const command = new Command('eval')
     .description(
-      'accuracy on unseen problems (pass@1, pass@k, majority, greedy), with tokens and dollars per correct answer; of a model here ' +
-        'or of any OpenAI-compatible endpoint. Goes on where it was stopped.',
+      'accuracy on unseen problems (pass@1, pass@k, majority, greedy), with tokens and dollars per correct answer; of a local model ' +
+        'or of any OpenAI-compatible endpoint. An interrupted evaluation resumes.',
     )
     .argument(
       '[model]',
@@ -93,7 +93,10 @@ export function evalCommand(): Command {
     )
     .option('--samples <k>', 'sampled completions of each problem', integerOption(1, 1024), 4)
     .option('--temperature <t>', 'of the samples', numberOption(0.01, 100), 1)
-    .option('--greedy', 'also decode each problem once at temperature 0 (default for a model here)')
+    .option(
+      '--greedy',
+      'also decode each problem once at temperature 0 (default for a local model)',
+    )
     .option('--no-greedy', 'leave that out (default for an endpoint)')
     .option(
       '--max-tokens <n>',
@@ -107,7 +110,7 @@ export function evalCommand(): Command {
     )
     .option(
       '--workers <n>',
-      'a model here: worker threads (default: one a core); the answers are the same',
+      'local model: worker threads (default: one per core); the answers are the same',
       integerOption(1, 256),
     )
     .addOption(NO_NATIVE)
@@ -126,10 +129,15 @@ export function evalCommand(): Command {
       integerOption(0, 100),
       8,
     )
-    .option('--timeout <seconds>', 'endpoint: for one answer', numberOption(1, 86_400), 600)
+    .option(
+      '--timeout <seconds>',
+      'endpoint: time limit of one answer',
+      numberOption(1, 86_400),
+      600,
+    )
     .option(
       '--usd-per-mtok <in,out[,cached]>',
-      'endpoint: dollars for a million tokens read, written, and read from its cache (default: what it says, or the catalog)',
+      'endpoint: dollars per million input, output and cached input tokens (default: the cost that it reports, or the catalog)',
     )
     .option(
       '--max-usd <amount>',
@@ -289,7 +297,7 @@ async function ofEndpoint(address: string, flags: EvalFlags): Promise<Ended> {
   if (flags.workers !== undefined) {
     throw new UserError(
       'usage',
-      '--workers is for a model here; --parallel says how many requests are open at once',
+      '--workers is for a local model; --parallel sets how many requests are open at once',
       '--workers',
     );
   }

@@ -24,7 +24,7 @@ const point = z.object({
   meetsGoals: z.boolean(),
 });
 
-const usd = quantity.describe('USD a million tokens.');
+const usd = quantity.describe('USD per million tokens.');
 const cost = z.object({
   usdPerMillionInput: usd,
   usdPerMillionCached: usd.describe('Input that a cache of earlier prompts holds.'),
@@ -51,7 +51,7 @@ export const servingPlanDocument = z
       cachedShare: share,
       ttftSeconds: seconds.nullable(),
       tpotSeconds: seconds.nullable(),
-      load: z.number().positive().nullable().describe('Requests a second.'),
+      load: z.number().positive().nullable().describe('Requests per second.'),
       utilization: share.describe('Of the capacity, what a load may take.'),
       format: z.enum(Object.keys(serving.WEIGHT_BYTES) as [serving.WeightFormat]),
       kv: z.enum(['fp8', 'bf16']),
@@ -59,7 +59,7 @@ export const servingPlanDocument = z
       prices: z
         .object({ input: z.number(), inputCached: z.number(), output: z.number() })
         .nullable()
-        .describe('List prices, USD a million tokens.'),
+        .describe('List prices, USD per million tokens.'),
     }),
     parameters: z.object({ total: count, active: count }).describe('Without an MTP module.'),
     frontier: z.array(point).describe('No state beats another in both speed and throughput.'),

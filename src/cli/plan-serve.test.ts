@@ -53,7 +53,7 @@ describe('the plan of a service', () => {
     const text = renderServingPlan(plan, undefined, width);
     for (const line of text.split('\n')) expect(line.length).toBeLessThanOrEqual(width);
     expect(text).toMatch(/TTFT .* TPOT/);
-    expect(text).toContain('USD a million tokens');
+    expect(text).toContain('USD per million tokens');
     expect(text).toContain('5.00 requests/s');
     expect(text).toContain('if prices fall to');
     expect(text).toContain('NVIDIA TensorRT-LLM perf-overview');

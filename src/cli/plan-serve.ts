@@ -1,6 +1,6 @@
 /**
  * @file `reckoner plan serve`: throughput against latency of a served model on a cluster, replicas
- * for a load, and dollars a million tokens, with intervals and beside published figures.
+ * for a load, and dollars per million tokens, with intervals and beside published figures.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -82,7 +82,7 @@ export function parseSlo(text: string): Pick<ServiceRequest, 'ttftSeconds' | 'tp
 export function parseLoad(text: string): number {
   const [, digits] = /^\s*([\d.]+)\s*(?:rps|\/s|)\s*$/.exec(text) ?? [];
   const value = Number(digits);
-  return value > 0 ? value : fail('--load', text, 'requests a second above 0, such as 40rps');
+  return value > 0 ? value : fail('--load', text, 'requests per second above 0, such as 40rps');
 }
 
 /** A share of `0.56` or `56%`. */
@@ -101,9 +101,9 @@ export function parseElasticity(text: string): Quantity {
   return { low, value: Math.sqrt(low * high), high };
 }
 
-/** `input,cached,output` in USD a million tokens. */
+/** `input,cached,output` in USD per million tokens. */
 export function parsePrices(text: string): serving.TokenPrices {
-  const forms = 'USD a million tokens: input,cached,output, such as 0.55,0.14,2.19';
+  const forms = 'USD per million tokens: input,cached,output, such as 0.55,0.14,2.19';
   const values = text.split(',').map((part) => numberOf('--prices', part, forms));
   if (values.length !== 3 || values.some((value) => value < 0)) fail('--prices', text, forms);
   const [input, inputCached, output] = values;
@@ -174,7 +174,7 @@ function costTable({ cost, pools }: ServingPlanDocument): Table | null {
     ['input and output alike', 'usdPerMillionTotal'],
   ];
   return {
-    head: ['USD a million tokens', 'median', '90% interval', 'in two pools'],
+    head: ['USD per million tokens', 'median', '90% interval', 'in two pools'],
     right: [false, true, true, true],
     rows: rows.map(([name, key]) => [
       name,
@@ -317,12 +317,12 @@ export function planServeCommand(): Command {
   const { input, output, utilization } = SERVICE_DEFAULTS;
   const command = new Command('serve')
     .description(
-      'What a served model answers on a cluster: throughput against latency, replicas for a load, dollars a million tokens.',
+      'What a served model answers on a cluster: throughput against latency, replicas for a load, dollars per million tokens.',
     )
     .argument('<model>', 'a catalogued model such as DeepSeek-V3, a run, or a model folder')
     .option('--on <cluster>', '<gpu>x<count> such as h800x32, or a .yaml file')
     .option('--slo <target>', 'latency target, such as ttft=2s,tpot=50ms')
-    .option('--load <rate>', 'requests a second, such as 40rps')
+    .option('--load <rate>', 'requests per second, such as 40rps')
     .option('--input <tokens>', 'tokens of the mean prompt', String(input))
     .option('--output <tokens>', 'tokens of the mean answer', String(output))
     .option('--cached <share>', 'share of the input that a cache of earlier prompts holds', '0')
@@ -334,7 +334,7 @@ export function planServeCommand(): Command {
     .addOption(new Option('--format <name>', 'format of the weights').choices(FORMATS))
     .addOption(new Option('--kv <name>', 'KV cache').choices(['bf16', 'fp8']).default('bf16'))
     .option('--elasticity <number>', 'price elasticity of demand, a number or low..high', '0.5..2')
-    .option('--prices <list>', 'list prices, USD a million tokens: input,cached,output')
+    .option('--prices <list>', 'list prices, USD per million tokens: input,cached,output')
     .option('--json', 'print one JSON document')
     .action((name: string, _: unknown, self: Command) => {
       // Commander hands options that `plan` has, too, to `plan`.

@@ -276,8 +276,10 @@ export function planCommand(): Command {
       '--layout <parts>',
       'parts of the layout that are given, such as "pp16 ep64 dualpipe"; the rest is searched for',
     )
-    .addOption(new Option('--backend <name>', 'what computes, with --on local').choices(BACKENDS))
-    .addOption(new Option('--precision <name>', "of a GPU's matrix products").choices(PRECISIONS))
+    .addOption(new Option('--backend <name>', 'compute backend, with --on local').choices(BACKENDS))
+    .addOption(
+      new Option('--precision <name>', "precision of a GPU's matrix products").choices(PRECISIONS),
+    )
     .option('--trust', "follow what a run's recipe refers to outside your project; it may be code")
     .option('--json', 'print one JSON document')
     .action(async (name: string, flags: Flags) => {

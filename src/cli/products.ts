@@ -12,10 +12,13 @@ export interface ProductFlags {
 
 export const NO_NATIVE = new Option(
   '--no-native',
-  'run no machine code of our own: a BLAS or the WASM kernels multiply',
+  "do not run Reckoner's machine code: multiply with a BLAS or the WASM kernels",
 );
 export const BLAS = new Option('--blas', "multiply with the system's BLAS");
-export const NO_BLAS = new Option('--no-blas', 'take no BLAS where there is no machine code');
+export const NO_BLAS = new Option(
+  '--no-blas',
+  'without machine code, multiply with the WASM kernels, never a BLAS',
+);
 
 /** What the flags ask for; undefined without any. */
 export function productsOfFlags({ native, blas }: ProductFlags): Products | undefined {

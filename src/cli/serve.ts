@@ -61,13 +61,13 @@ export function serveCommand(): Command {
     .option('--name <name>', 'what clients call the model (default: the name of the run or folder)')
     .option(
       '--host <address>',
-      'where to listen; others than this machine need --keys',
+      'address to listen on; any but this machine needs --keys',
       '127.0.0.1',
     )
     .option('--port <n>', 'port; 0 takes a free one', integerOption(0, 65535), 8080)
     .option(
       '--allow-host <name>',
-      'a further name that clients may call it by, as behind a proxy (repeatable); others get status 403',
+      'another host name that clients may use, as behind a proxy (repeatable); others get status 403',
       collect,
       [] as string[],
     )

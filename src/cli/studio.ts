@@ -33,7 +33,7 @@ export function studioCommand(): Command {
     )
     .option(
       '--allow-host <name>',
-      'a further name that the page is opened under (repeatable)',
+      'another host name under which the page is opened (repeatable)',
       collect,
       [] as string[],
     )

@@ -68,7 +68,7 @@ export function trainCommand(): Command {
       '--data <file>',
       'learn from this JSONL file in supervised stages: text, chats, or prompts with answers',
     )
-    .option('--allow-drift', 'resume although something that the result rests on has changed')
+    .option('--allow-drift', 'resume although something that determines the result has changed')
     .option(
       '--trust',
       "with --resume: follow what the run's recipe refers to outside your project; it may be code",
@@ -76,16 +76,19 @@ export function trainCommand(): Command {
     .option('--seed <n>', "override the recipe's seed", integerOption(0, 0xffffffff))
     .option(
       '--workers <n>',
-      'worker threads, one a core (default: all cores)',
+      'worker threads, one per core (default: all cores)',
       integerOption(1, 256),
     )
     .addOption(
-      new Option('--backend <name>', 'what computes; auto: a GPU where it is measured to be faster')
+      new Option(
+        '--backend <name>',
+        'compute backend; auto: a GPU where it is measured to be faster',
+      )
         .choices(['auto', ...BACKENDS])
         .default(undefined, 'wasm'),
     )
     .addOption(
-      new Option('--precision <name>', "of a GPU's matrix products")
+      new Option('--precision <name>', "precision of a GPU's matrix products")
         .choices([...PRECISIONS])
         .default(undefined, 'f32'),
     )

@@ -1,5 +1,5 @@
 /**
- * @file The server of the web application: one port, loopback unless told otherwise, `node:http`
+ * @file The server of the web application: one port, loopback by default, `node:http`
  * and nothing else.
  *
  * It reads run folders and sends what changes in them; it starts, stops and resumes `reckoner

@@ -83,7 +83,7 @@ const METRICS: Record<string, Metric> = {
   },
   tokensPerSecond: {
     title: 'Throughput',
-    note: 'tokens a second',
+    note: 'tokens per second',
     show: (v) => `${compact(v)} tok/s`,
   },
   usd: { title: 'Cost', note: 'dollars since the run began', show: usd },

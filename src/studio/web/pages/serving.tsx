@@ -1,5 +1,5 @@
 /**
- * @file Serving: throughput against latency of a served model, dollars a million tokens, and
+ * @file Serving: throughput against latency of a served model, dollars per million tokens, and
  * replicas for a load.
  */
 import { useSignal } from '@preact/signals';
@@ -142,7 +142,7 @@ export default function ServingPage() {
             onInput={(value) => set('tpot', value >= NO_TARGET ? null : value)}
           />
           <Slider
-            label="Requests a second"
+            label="Requests per second"
             value={settings.load ?? LOADS[0]}
             show={(value) => (settings.load === null ? 'all it can' : significant(value))}
             stops={LOADS}
@@ -311,10 +311,10 @@ function Frontier({ plan: { frontier, model, cluster } }: { plan: ServingPlanDoc
           </text>
         ))}
         <text x={(LEFT + WIDTH) / 2} y={HEIGHT - 6} text-anchor="middle">
-          tokens a second of a user
+          tokens per second per user
         </text>
         <text x={LEFT} y={10}>
-          output tokens a second per GPU
+          output tokens per second per GPU
         </text>
         <g class="dot run-1">
           <path d={`M${line}`} fill="none" />
