@@ -67,7 +67,7 @@ interface EvalFlags extends ProductFlags {
   completions?: boolean;
 }
 
-/** Longest completion of a model here when nobody says otherwise. */
+/** Default length limit of a local model's completions. */
 const DEFAULT_MAX_TOKENS = 256;
 
 export function evalCommand(): Command {

@@ -175,7 +175,7 @@ const SYSTEM_ADVICE: Record<string, [code: string, advice: string]> = {
 
 const oneLine = (text: string): string => text.replace(/\s*\n\s*/g, ' ').trim();
 
-/** Says what went wrong in one line. Anything that nobody foresaw is called a bug. */
+/** Says what went wrong in one line. An unexpected error is called a bug. */
 export function failureOf(error: unknown, version: string): Failure {
   if (error instanceof UserError) {
     const exitCode =

@@ -20,7 +20,7 @@ export interface Progress {
   show(transcripts: readonly Transcript[], total: number): void;
 }
 
-/** Problems when nobody says otherwise; fewer where a file has fewer. */
+/** Default number of problems; fewer where a file has fewer. */
 export const DEFAULT_PROBLEMS = 1000;
 
 /** @throws UserError (usage) when there are fewer */
@@ -74,7 +74,7 @@ export const samplesOf = ({
 export const answersOf = (header: TranscriptHeader): number =>
   header.problems * samplesOf(header).length;
 
-/** Opens the file, and hands each transcript on to it and to whoever watches. */
+/** Opens the file, and passes each transcript to it and to the observer. */
 export function openRun({
   file,
   header,
@@ -165,7 +165,7 @@ export async function evaluateEndpoint(run: EndpointRun): Promise<Transcript[]> 
 /**
  * Whether one more question fits a budget when each that is still open costs what the answers so
  * far cost on average.
- * @throws UserError (usage) when nobody knows what an answer cost
+ * @throws UserError (usage) when the cost of an answer is unknown
  */
 function createBudget(
   maxUsd: number,

@@ -36,7 +36,7 @@ export interface TranscriptHeader {
   maxTokens: number | null;
   /** What an endpoint is sent beside the problem; null for a model here. */
   request: { api: 'chat' | 'completions'; instruction: string | null } | null;
-  /** What its tokens cost; null where the transcripts say what each cost, or nobody knows. */
+  /** What its tokens cost; null where each transcript has its cost, or it is unknown. */
   pricing: Pricing | null;
 }
 

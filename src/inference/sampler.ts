@@ -47,7 +47,7 @@ export interface Completion {
 export interface GenerateOptions {
   /** Completions of each prompt. */
   samples: number;
-  /** Most tokens in a completion. */
+  /** Max tokens of a completion. */
   maxTokens: number;
   /** 0 takes the most likely token. */
   temperature: number;

@@ -40,7 +40,7 @@ export interface SpeculationOptions extends Keyed {
   temperature: number;
   topP?: number;
   topK?: number;
-  /** Most tokens in a completion. */
+  /** Max tokens of a completion. */
   limit: number;
   onToken?: (prompt: number, sample: number, token: number, logProbability: number) => void;
 }

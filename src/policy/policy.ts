@@ -50,7 +50,7 @@ export interface SampleRequest {
   prompts: readonly (readonly number[])[];
   /** Completions of each prompt. */
   samples: number;
-  /** Most tokens in a completion. */
+  /** Max tokens of a completion. */
   maxTokens: number;
   /** 0 takes the most likely token. */
   temperature: number;

@@ -66,7 +66,7 @@ const makeSchema = () =>
        * loss. Default f32.
        */
       numerics: z.enum(['f32', 'fp8']).optional(),
-      /** Most tokens a rank takes through the model at once. */
+      /** Max tokens of a rank in one forward and backward pass. */
       microBatchTokens: z.number().int().positive().default(4096),
       checkpoints: z
         .strictObject({

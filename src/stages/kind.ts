@@ -70,7 +70,7 @@ export interface RecipeAround {
 /** What a stage runs on, once the recipe's task, tokenizer and models are made. */
 export interface MadeOf {
   model: ModelConfig;
-  /** Most tokens of a prompt. */
+  /** Max tokens of a prompt. */
   longestPrompt: number;
 }
 

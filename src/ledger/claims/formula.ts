@@ -164,7 +164,7 @@ export const FLOAT: Arithmetic<number> = {
 };
 
 /**
- * Compiles a formula. Values go in and come out in base units: whoever calls scales them.
+ * Compiles a formula. Values go in and come out in base units: the caller scales them.
  * @throws Error, when called: a division by zero
  */
 export function compile<T>(

@@ -156,7 +156,7 @@ function describeLine(line: BillLine): string {
         ? ', machine'
         : '';
   const rented = line.columns.length === 1 && line.columns[0] === 'headline' ? ', if rented' : '';
-  // The trainer books the second before a kill, which nobody measured, under the stage `lost`.
+  // The trainer books the unmeasured second before a kill under the stage `lost`.
   const cutOff = line.stage === 'lost' && line.status === 'lost';
   const purpose = cutOff
     ? 'cut off by a kill'

@@ -40,7 +40,7 @@ export const runs = signal<RunSummary[] | null>(null);
 export const connected = signal(true);
 
 /**
- * A browser opens six connections to a server, and each stream keeps one: a tab that nobody sees
+ * A browser opens six connections to a server, and each stream keeps one: a hidden tab
  * lets go of its own, and begins anew when it is seen. @returns a function that ends it
  */
 function whileSeen(begin: () => void, leave: () => void): () => void {

@@ -4,7 +4,7 @@
 import { Icon } from './icons.js';
 import { setTheme, shown } from './theme.js';
 
-/** For whoever comes by keyboard. */
+/** For keyboard users. */
 export function Skip() {
   return (
     <a class="skip" href="#main">

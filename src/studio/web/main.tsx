@@ -55,7 +55,7 @@ function Frame() {
   useEffect(() => {
     if (page !== 'run') followRuns();
   }, [page]);
-  // Whoever has no run yet sees a bill that is known: DeepSeek's.
+  // Without a run, the page shows a known bill: DeepSeek's.
   useEffect(() => {
     if (path.value !== '/' || runs.value === null) return;
     go(runs.value.length === 0 ? '/bill' : '/runs', { replace: true });

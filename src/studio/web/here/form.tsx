@@ -128,7 +128,7 @@ function Example({ task }: { task: TaskChoice }) {
   );
 }
 
-/** For whoever brings a recipe. */
+/** A recipe given as JSON. */
 export function FromFile() {
   const failed = useSignal<string | null>(null);
   const read = async (file: File | undefined): Promise<void> => {

@@ -25,7 +25,7 @@ const controlOf = (memory: WasmMemory): Int32Array =>
   new Int32Array(memory.memory.buffer, layoutOf(memory, 0).control, 16);
 
 /**
- * Makes every rank's next (or present) `barrier` throw. For whoever sees a rank fail; the memory
+ * Makes every rank's next (or present) `barrier` throw. Called when a rank fails; the memory
  * cannot be used again.
  */
 export function abortRanks(memory: WasmMemory): void {
