@@ -24,7 +24,7 @@ import { createSupervised, supervisedSchema, supervisedWork } from '../supervise
 import type { Work } from '../work.js';
 
 export const distillSchema = supervisedSchema
-  .omit({ from: true, data: true, sha256: true, mix: true })
+  .omit({ from: true, data: true, columns: true, sha256: true, mix: true })
   .extend({
     /**
      * Who is imitated: the id of an earlier stage, a run or a model folder; by default the last model
