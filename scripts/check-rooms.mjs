@@ -12,7 +12,6 @@ import { fileURLToPath } from 'node:url';
 export const ROOMS = [
   'cli',
   'studio',
-  'browser',
   'serve',
   'train',
   'plan',
