@@ -230,6 +230,8 @@ describe('a server that fails', () => {
   async function start(handler: Handler): Promise<string> {
     requests = 0;
     server = createServer((request, response) => {
+      // The caller first asks which server this is; this one has no list of models.
+      if (request.method === 'GET') return void response.writeHead(404).end();
       let text = '';
       request.on('data', (piece) => (text += piece));
       request.on('end', () => {
@@ -317,6 +319,7 @@ describe('a server that fails', () => {
     await new Promise<void>((resolve) => server.close(() => resolve()));
     requests = 0;
     server = createServer((request, response) => {
+      if (request.method === 'GET') return void response.writeHead(404).end();
       let text = '';
       request.on('data', (piece) => (text += piece));
       request.on('end', () => {

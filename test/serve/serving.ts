@@ -19,12 +19,12 @@ import { createCharacterTokenizer, tokenizerFiles } from '../../src/tokenizers/c
 export const NAME = 'small';
 
 /**
- * Every printable ASCII character, so that the model can write JSON. Weights are large, so that it
+ * Every printable ASCII character, so that the model can write JSON, and a line break. Weights are large, so that it
  * has opinions.
  */
 export async function writeModel(folder: string, contextLength = 256): Promise<void> {
   const tokenizer = createCharacterTokenizer(
-    Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i)).join(''),
+    `\n${Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i)).join('')}`,
   );
   const { bos, eos, pad } = tokenizer.special;
   const config = parseModelConfig({
