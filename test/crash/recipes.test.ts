@@ -78,7 +78,7 @@ const wrong: [what: string, spoil: Spoil, field: string, message: RegExp][] = [
     'a file that is not there',
     (r) => (r.stages[0].data = 'none.jsonl'),
     'stages.0.data',
-    /none\.jsonl cannot be read/,
+    /none\.jsonl: cannot be read \(it does not exist\)/,
   ],
   [
     'a student without a model',
