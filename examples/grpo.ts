@@ -73,35 +73,24 @@ async function createPolicy() {
 }
 type Policy = Awaited<ReturnType<typeof createPolicy>>;
 
-/**
- * Imitation: raise the probability of every token of a demonstration. Half of them are hasty and
- * mostly wrong.
- */
+/** Imitation: make each token of a demonstration likelier. Half of them are hasty, mostly wrong. */
 async function imitate({ backend, model }: Policy, steps: number): Promise<void> {
   const mark = backend.mark();
-  const optimizer = createOptimizer(
-    backend,
-    model.store,
-    optimizerSchema.parse({ matrices: 'muon', lr: 0.003, muonLr: 0.02 }),
-  );
+  const options = optimizerSchema.parse({ matrices: 'muon', lr: 0.003, muonLr: 0.02 });
+  const optimizer = createOptimizer(backend, model.store, options);
   for (let step = 1; step <= steps; step++) {
     const batch = Array.from({ length: BATCH }, (_, slot): TrainingSequence => {
       const index = (step - 1) * BATCH + slot;
       const problem = problemAt(task, SEED, 'train', index);
       const prompt = promptOf(problem.prompt);
-      const completion = tokenizer.encode(
-        task.demonstrate(problem, new Random(SEED, 'demonstration', index)),
-      );
+      const shown = task.demonstrate(problem, new Random(SEED, 'demonstration', index));
+      const completion = tokenizer.encode(shown);
       return { tokens: [...prompt, ...completion, eos], predictFrom: prompt.length };
     });
-    const predicted = batch.reduce(
-      (sum, { tokens, predictFrom }) => sum + tokens.length - predictFrom,
-      0,
-    );
+    const predicted = batch.reduce((sum, s) => sum + s.tokens.length - s.predictFrom, 0);
     model.store.resetGradients();
-    const { loss } = await crossEntropyStep(new Tape(backend), model, batch, {
-      weight: 1 / predicted,
-    });
+    const weight = 1 / predicted;
+    const { loss } = await crossEntropyStep(new Tape(backend), model, batch, { weight });
     // Warm up for 20 steps, stay, and slow down over the last quarter.
     await optimizer.update(Math.min(1, step / 20, (4 * (steps - step + 1)) / steps), step);
     if (step % 100 === 0) console.log(`imitation ${step}/${steps}  loss ${loss.toFixed(3)}`);
@@ -109,16 +98,11 @@ async function imitate({ backend, model }: Policy, steps: number): Promise<void>
   backend.release(mark);
 }
 
-/**
- * Reinforcement: sample groups, grade them, and move towards what did better than its own group.
- */
+/** Reinforcement: sample groups, grade them, and move towards what beat its own group. */
 async function reinforce({ backend, model, sampler }: Policy, steps: number): Promise<number> {
   const mark = backend.mark();
-  const optimizer = createOptimizer(
-    backend,
-    model.store,
-    optimizerSchema.parse({ matrices: 'adamw', lr: 4e-4 }),
-  );
+  const options = optimizerSchema.parse({ matrices: 'adamw', lr: 4e-4 });
+  const optimizer = createOptimizer(backend, model.store, options);
   const rewardsOfSteps: number[] = [];
   for (let step = 1; step <= steps; step++) {
     // Sample a group of completions for each problem.
@@ -126,13 +110,9 @@ async function reinforce({ backend, model, sampler }: Policy, steps: number): Pr
       problemAt(task, SEED, 'train', 1e6 + step * PROMPTS + i),
     );
     const prompts = problems.map(({ prompt }) => promptOf(prompt));
+    const sampling = { samples: SAMPLES, maxTokens: MAX_TOKENS, temperature: 1 };
     const key = [SEED, 'rollout', step];
-    const completions = await sampler.generate(prompts, {
-      samples: SAMPLES,
-      maxTokens: MAX_TOKENS,
-      temperature: 1,
-      key,
-    });
+    const completions = await sampler.generate(prompts, { ...sampling, key });
 
     // Grade: 1 for a right answer in the right form, 0 for everything else.
     const rewardOf = async ({ prompt, tokens, stop }: Completion): Promise<number> => {
@@ -146,8 +126,7 @@ async function reinforce({ backend, model, sampler }: Policy, steps: number): Pr
       advantages['group-std'](rewards.slice(i * SAMPLES, (i + 1) * SAMPLES)),
     );
 
-    // Every token of a completion shares its advantage, and every token of the batch weighs the
-    // same.
+    // Tokens share the advantage of their completion, and all tokens of the batch weigh the same.
     const total = completions.reduce((sum, { tokens }) => sum + tokens.length, 0);
     const perToken = (value: (i: number) => number): Float32Array =>
       Float32Array.from(completions.flatMap(({ tokens }, i) => tokens.map(() => value(i))));
@@ -189,12 +168,8 @@ async function reinforce({ backend, model, sampler }: Policy, steps: number): Pr
 async function accuracy({ sampler }: Policy, count: number): Promise<number> {
   const problems = Array.from({ length: count }, (_, i) => problemAt(task, SEED, 'evaluation', i));
   const prompts = problems.map(({ prompt }) => promptOf(prompt));
-  const completions = await sampler.generate(prompts, {
-    samples: 1,
-    maxTokens: MAX_TOKENS,
-    temperature: 0,
-    key: [],
-  });
+  const greedy = { samples: 1, maxTokens: MAX_TOKENS, temperature: 0, key: [] };
+  const completions = await sampler.generate(prompts, greedy);
   const verdicts = await Promise.all(
     completions.map(({ tokens }, i) => task.verify(problems[i], tokenizer.decode(tokens))),
   );
