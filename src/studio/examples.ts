@@ -14,7 +14,7 @@ export interface ExampleJob {
 /** A problem takes microseconds; a task of the user's own has to be loaded. */
 const LIMIT_SECONDS = 1;
 /** The list of models waits no longer than this; later it has the rest. */
-const PATIENCE_MS = 500;
+const PATIENCE_MS = 1500;
 const LONGEST = 10_000;
 
 export interface Examples {

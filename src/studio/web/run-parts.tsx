@@ -80,7 +80,9 @@ export function Timeline({ detail }: { detail: RunView }) {
     stages.length > 0
       ? stages
       : state.stages.map(({ id, kind, steps }) => ({ id, kind, steps, seconds: null, usd: null }));
-  const weights = stageSeconds(all, state.stages);
+  // Until the run is done, widths are those of the plan alone, so that the page does not shift.
+  const done = all.every(({ id }) => known.get(id)?.state === 'done');
+  const weights = stageSeconds(all, done ? state.stages : []);
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   return (
     <ol class="timeline" aria-label="Stages">
@@ -88,7 +90,7 @@ export function Timeline({ detail }: { detail: RunView }) {
         const stage = known.get(id);
         const spent = stage?.seconds ?? 0;
         const share = weights[i] / (total || 1);
-        const done =
+        const progress =
           stage === undefined ? 0 : stage.state === 'done' ? 1 : stage.step / Math.max(1, steps);
         const tone =
           stage === undefined
@@ -109,7 +111,7 @@ export function Timeline({ detail }: { detail: RunView }) {
             <span class="stage-name">
               {id} <span class="faint">{kind === id ? '' : kind}</span>
             </span>
-            <progress value={done} max={1} aria-label={`${id}: ${tone}`} />
+            <progress value={progress} max={1} aria-label={`${id}: ${tone}`} />
             <span class="note">
               {stage === undefined
                 ? seconds === null
