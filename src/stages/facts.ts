@@ -6,7 +6,7 @@
 import { UserError } from '../base/errors.js';
 import { type Distribution, medianOf, quantileFunction } from '../planner/distribution.js';
 import type { SourceSpec } from '../training/sources.js';
-import { always, type Course, exactLength, type Lengths } from './work.js';
+import { always, type Course, exactLength, type Lengths, middleOf } from './work.js';
 
 /** Prompts and completions that a stage reads or writes. */
 export interface Texts {
@@ -65,17 +65,27 @@ export function courseOf(distribution: Distribution): Course<number> {
   return { expected: [quantile(0.5)], short: [quantile(0.05)], long: [quantile(0.95)] };
 }
 
+/** Parts of a stage whose limit on completions changes on the way. */
+const PARTS = 6;
+
 /** Completions around a mean that is known within an interval: lognormal, as thoughts are. */
-export function lengthsAround(mean: Distribution, maxTokens: number): Lengths {
-  const lognormal = (value: number): Distribution => {
+export function lengthsAround(
+  mean: Distribution,
+  { maxTokens, limit }: Pick<SamplingQuestion, 'maxTokens' | 'limit'>,
+): Lengths {
+  const limits = limit
+    ? Array.from({ length: PARTS }, (_, part) => limit(middleOf(part, PARTS)))
+    : [maxTokens];
+  const lognormal = (value: number): Distribution[] => {
     const median = value * Math.exp(-(LENGTH_SPREAD ** 2) / 2);
-    return { empirical: cutOff({ lognormal: { median, sigma: LENGTH_SPREAD } }, maxTokens) };
+    const around = { lognormal: { median, sigma: LENGTH_SPREAD } };
+    return limits.map((most) => ({ empirical: cutOff(around, most) }));
   };
   const { expected, short, long } = courseOf(mean);
   const each = {
-    expected: expected.map(lognormal),
-    short: short.map(lognormal),
-    long: long.map(lognormal),
+    expected: expected.flatMap(lognormal),
+    short: short.flatMap(lognormal),
+    long: long.flatMap(lognormal),
   };
   return { mean, each };
 }
@@ -126,7 +136,7 @@ export function factsOfHints(
       const lengths =
         completionTokens === undefined
           ? known?.completionTokens
-          : lengthsAround(completionTokens, question.maxTokens);
+          : lengthsAround(completionTokens, question);
       if (prompt === undefined || lengths === undefined)
         throw need('plan.promptTokens and plan.completionTokens');
       const said = zeroAdvantageShare ?? (known ? undefined : ZERO_ADVANTAGE_SHARE);

@@ -13,6 +13,7 @@ import {
   at,
   type ModelRole,
   meanOf,
+  middleOf,
   type Pass,
   promptsOf,
   type Rollout,
@@ -70,9 +71,6 @@ export function partsOf(work: Work): number {
   ];
   return Math.max(1, ...courses.map(({ expected }) => expected.length));
 }
-
-/** Where the i-th of `parts` equal parts of a stage's steps has its middle. */
-export const middleOf = (part: number, parts: number): number => (part + 0.5) / parts;
 
 /** Totals of all steps of a stage's works. */
 export function totalsOf(

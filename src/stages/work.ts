@@ -107,14 +107,21 @@ export const always = <T>(value: T): Course<T> => ({
 /** Completions of exactly `tokens`. */
 export const exactLength = (tokens: number): Lengths => ({ mean: tokens, each: always(tokens) });
 
-export const mapCourse = <T, U>(
+/** A course from another, each value with where in the stage it holds. */
+export function eachPart<T, U>(
   { expected, short, long }: Course<T>,
-  make: (value: T) => U,
-): Course<U> => ({
-  expected: expected.map(make),
-  short: short.map(make),
-  long: long.map(make),
-});
+  make: (value: T, share: number) => U,
+): Course<U> {
+  const all = (values: readonly T[]): U[] =>
+    values.map((value, i) => make(value, middleOf(i, values.length)));
+  return { expected: all(expected), short: all(short), long: all(long) };
+}
+
+export const mapCourse = <T, U>(course: Course<T>, make: (value: T) => U): Course<U> =>
+  eachPart(course, (value) => make(value));
+
+/** Where the i-th of `parts` equal parts of a stage's steps has its middle. */
+export const middleOf = (part: number, parts: number): number => (part + 0.5) / parts;
 
 /** The value at `share` (0 … 1) of a stage's steps. */
 export const at = <T>(values: readonly T[], share: number): T =>

@@ -11,11 +11,12 @@ import type { Quantity } from '../../planner/cluster.js';
 import { quantileFunction } from '../../planner/distribution.js';
 import type { Rollout as LocalRollout, LocalScenario, LocalStage } from '../../planner/local.js';
 import type { ResolvedRecipe } from '../../recipe/index.js';
-import { middleOf, partsOf, type Totals, totalsOf } from '../../stages/totals.js';
+import { partsOf, type Totals, totalsOf } from '../../stages/totals.js';
 import {
   at,
   type ModelRole,
   meanOf,
+  middleOf,
   type Pass,
   type Rollout,
   SCENARIOS,

@@ -3,29 +3,45 @@
  */
 import { UserError } from '../../base/errors.js';
 import { MAX_CAPACITY } from '../../inference/index.js';
+import type { Distribution } from '../../planner/distribution.js';
 import { createSchedule } from '../../training/schedules.js';
 import { createLengthLimit } from '../../training/shaping.js';
 import type { Facts, Texts } from '../facts.js';
 import { defineStage, needPositions, refuseWhere, type Spec } from '../kind.js';
-import { at, type Course, type Lengths, mapCourse, valuesOf, type Work } from '../work.js';
+import {
+  at,
+  type Course,
+  eachPart,
+  type Lengths,
+  mapCourse,
+  middleOf,
+  valuesOf,
+  type Work,
+} from '../work.js';
 import { createGrpo } from './grpo.js';
 import { type GrpoOptions, grpoSchema, resolvePreset } from './options.js';
 
 export type { GrpoOptions } from './options.js';
 
-/** Sequences a step, and their lengths, once those are out that were cut off. */
+/**
+ * Sequences a step, and their lengths, once those are out that were cut off. A length at the limit
+ * counts as cut off: lengths do not tell whether a completion ended there.
+ * @param limitAt the limit at a share of the stage's steps
+ */
 function notCutOff(
   sequences: Course<number>,
   { each }: Lengths,
-  maxTokens: number,
+  limitAt: (share: number) => number,
 ): { sequences: Course<number>; each: Lengths['each'] } {
-  const share = mapCourse(each, (lengths) => {
-    const values = valuesOf(lengths);
-    return values.filter((n) => n < maxTokens).length / values.length;
-  });
-  const kept = mapCourse(each, (lengths) => {
-    const ended = valuesOf(lengths).filter((n) => n < maxTokens);
-    return { empirical: ended.length > 0 ? ended : [maxTokens] };
+  const ended = (lengths: Distribution, share: number): number[] =>
+    valuesOf(lengths).filter((n) => n < limitAt(share));
+  const share = eachPart(
+    each,
+    (lengths, share) => ended(lengths, share).length / valuesOf(lengths).length,
+  );
+  const kept = eachPart(each, (lengths, share) => {
+    const own = ended(lengths, share);
+    return { empirical: own.length > 0 ? own : [limitAt(share)] };
   });
   return { sequences: product(sequences, share), each: kept };
 }
@@ -35,7 +51,7 @@ function product(a: Course<number>, b: Course<number>): Course<number> {
   const times = (x: readonly number[], y: readonly number[]): number[] => {
     const parts = Math.max(x.length, y.length);
     return Array.from({ length: parts }, (_, i) => {
-      const share = (i + 0.5) / parts;
+      const share = middleOf(i, parts);
       return at(x, share) * at(y, share);
     });
   };
@@ -48,10 +64,12 @@ function product(a: Course<number>, b: Course<number>): Course<number> {
 
 function work(spec: Spec<GrpoOptions>, facts: Facts): Work[] {
   const { steps, prompts, samples, maxTokens, resample, minibatches, optimizer } = spec;
-  const limitAt = createLengthLimit(spec.lengthSchedule, maxTokens);
+  const limitOf = createLengthLimit(spec.lengthSchedule, maxTokens);
+  const limitAt = (share: number): number =>
+    limitOf(Math.min(steps, 1 + Math.floor(share * steps)));
   const sampled = facts.sampling({
     maxTokens,
-    limit: (share) => limitAt(Math.min(steps, 1 + Math.floor(share * steps))),
+    ...(spec.lengthSchedule ? { limit: limitAt } : {}),
     learns: true,
     evaluation: null,
   });
@@ -61,7 +79,7 @@ function work(spec: Spec<GrpoOptions>, facts: Facts): Work[] {
   // Where groups are replaced, those without signal after the last round are left out.
   let sequences = mapCourse(replaced, (share) => prompts * samples * (1 - share ** rounds));
   let each = completionTokens.each;
-  if (spec.maskTruncated) ({ sequences, each } = notCutOff(sequences, completionTokens, maxTokens));
+  if (spec.maskTruncated) ({ sequences, each } = notCutOff(sequences, completionTokens, limitAt));
   const texts: Texts = { promptTokens, completionTokens: { ...completionTokens, each } };
   const trained = { model: 'stage', sequences, ...texts } as const;
   const draft = spec.draft ?? null;
