@@ -120,7 +120,7 @@ async function measure(how, name, paths) {
     );
     total = result.getRowObjectsJson()[0].total;
   } else {
-    const { computeUsageBill } = await import('../dist/ledger/statement/compute.js');
+    const { computeUsageBill } = await import('../dist/ledger/statement/usage.js');
     const { parseRules } = await import('../dist/ledger/book/allocation-rules.js');
     const rules = parseRules(
       { prices: { 'gpu-hour': { price: '1', source: 'the measurement' } } },

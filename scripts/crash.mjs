@@ -238,7 +238,7 @@ export function problemsOf(run, reference) {
   if (existsSync(join(run, 'samples.jsonl'))) jsonLines(join(run, 'samples.jsonl'));
   const bill = JSON.parse(readFileSync(join(run, 'bill.json'), 'utf8'));
   const killed = events.some(({ type, usage }) => type === 'usage' && usage.stage === 'lost');
-  const lost = bill.lines.filter(({ status }) => status === 'lost');
+  const lost = bill.lines.filter(({ category }) => category === 'lost');
   if (killed && lost.length === 0) problems.push('the bill has no lost work');
   if (lost.some(({ columns }) => columns.join() !== 'full'))
     problems.push('lost work is not in full alone');

@@ -23,7 +23,7 @@ const load = (path) =>
 const { evaluationsOf, learnedLines, nextLines, readSamples } = await load('cli/ending.js');
 const { formatDuration } = await load('base/text/index.js');
 const { initialState, reduceEvent } = await load('cli/progress.js');
-const { billText } = await load('ledger/index.js');
+const { statementText } = await load('ledger/index.js');
 const { readEvents } = await load('usage/log.js');
 
 /** Columns of the terminal that the transcript shows. */
@@ -72,7 +72,7 @@ export function transcriptOf(run) {
       ...keptLines(run),
     ],
     learnedLines(evaluationsOf(events), samples),
-    [billText(bill, { width: WIDTH, brief: true })],
+    [statementText(bill, { width: WIDTH, brief: true })],
     nextLines({
       reason: ended.reason,
       step: ended.step,
@@ -89,9 +89,9 @@ export function costOf(run) {
     (sum, event) => sum + (event.type === 'usage' ? event.usage.wallSeconds : 0),
     0,
   );
-  const line = billText(bill, { width: WIDTH, brief: true }).replace(/\s+/g, ' ');
+  const line = statementText(bill, { width: WIDTH, brief: true }).replace(/\s+/g, ' ');
   const match = line.match(
-    /Headline (\S+) \((\S+) \.\. (\S+)\); full (\S+) \((\S+) \.\. (\S+?)\)(?:, (\S+) times that)?/,
+    /Headline (\S+) \((\S+) to (\S+)\); full (\S+) \((\S+) to (\S+?)\)(?:, (\S+) times that)?/,
   );
   if (!match) fail('the bill does not say its totals as it used to');
   const [, headline, , , full, low, high, times] = match;

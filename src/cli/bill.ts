@@ -9,19 +9,17 @@ import { UserError } from '../base/errors.js';
 import { readJson } from '../base/files.js';
 import { RUNS, resolveRun } from '../checkpoints/run-folder.js';
 import {
-  type Bill,
-  billMarkdown,
-  billText,
   computeBill,
   isPlan,
   loadPriceBook,
   parsePricedPlan,
   priceBookOfRun,
+  type RunStatement,
   readRun,
+  type Statement,
   statementOfPlan,
 } from '../ledger/index.js';
 import type { StatementFormat } from '../ledger/render/index.js';
-import type { Statement } from '../ledger/statement/statement.js';
 import { note, print, printDocument, styleFor, withExamples } from './output.js';
 
 /**
@@ -107,13 +105,9 @@ export function billCommand(): Command {
           '--out',
         );
       }
-      if (await showPlan(names, format, options)) return;
-      const bill =
-        options.usage !== undefined && names.length === 0
-          ? undefined
-          : await billOfRuns(names, options);
-      if (options.usage === undefined) await showRuns(bill as Bill, format, options);
-      else await showUsage(bill, options.usage, format, options);
+      const statement = await statementOf(names, options);
+      if (options.out !== undefined || !options.json) await show(statement, format, options);
+      if (options.json) printDocument(statement);
     });
   return withExamples(
     command,
@@ -127,19 +121,19 @@ export function billCommand(): Command {
 
 const OTHER_COSTS = ['people', 'months', 'experiments', 'utilization'] as const;
 
-/** Bills the plan that is named, if one is; returns whether. */
-async function showPlan(
-  names: readonly string[],
-  format: StatementFormat,
-  options: Options,
-): Promise<boolean> {
-  const file = names.find((name) => /\.json$/i.test(name) && isFile(name));
-  if (file === undefined) {
-    const given = OTHER_COSTS.find((name) => options[name] !== undefined);
-    if (given !== undefined)
-      throw new UserError('usage', `--${given} is for a plan; name its .json file`, `--${given}`);
-    return false;
-  }
+async function statementOf(names: readonly string[], options: Options): Promise<Statement> {
+  const plan = names.find((name) => /\.json$/i.test(name) && isFile(name));
+  if (plan !== undefined) return statementOfFile(plan, names, options);
+  const given = OTHER_COSTS.find((name) => options[name] !== undefined);
+  if (given !== undefined)
+    throw new UserError('usage', `--${given} is for a plan; name its .json file`, `--${given}`);
+  if (options.usage === undefined) return statementOfRuns(names, options);
+  const runs = names.length === 0 ? undefined : await statementOfRuns(names, options);
+  return statementOfUsage(runs, options.usage, options);
+}
+
+/** The statement of a plan in a file. */
+function statementOfFile(file: string, names: readonly string[], options: Options): Statement {
   if (names.length > 1 || options.usage !== undefined || options.prices !== undefined)
     throw new UserError(
       'usage',
@@ -160,21 +154,18 @@ async function showPlan(
       throw new UserError('usage', `--${name} ${text}: give a number`, `--${name}`);
     return value;
   };
-  const statement = statementOfPlan(parsePricedPlan(content, file), {
+  return statementOfPlan(parsePricedPlan(content, file), {
     people: numberOf('people') ?? 0,
     months: numberOf('months') ?? 12,
     experiments: numberOf('experiments'),
     utilization: numberOf('utilization'),
   });
-  if (options.out !== undefined || !options.json) await show(statement, format, options);
-  if (options.json) printDocument(statement);
-  return true;
 }
 
 const isFile = (name: string): boolean =>
   statSync(name, { throwIfNoEntry: false })?.isFile() === true;
 
-async function billOfRuns(names: readonly string[], options: Options): Promise<Bill> {
+async function statementOfRuns(names: readonly string[], options: Options): Promise<RunStatement> {
   const wanted = names.length === 0 ? [undefined] : names;
   const tell = (line: string): void => note(`note: ${line}`);
   const folders = [
@@ -187,34 +178,13 @@ async function billOfRuns(names: readonly string[], options: Options): Promise<B
   return computeBill(runs, book);
 }
 
-/**
- * A run's own bill has tables of its own on the terminal; every other output is that of a
- * statement.
- */
-async function showRuns(bill: Bill, format: StatementFormat, options: Options): Promise<void> {
-  const text = format === 'text' || format === 'markdown';
-  if (options.out !== undefined || (!text && !options.json)) {
-    const { statementOfBill } = await import('../ledger/statement/statement.js');
-    await show(statementOfBill(bill), format, options);
-  }
-  if (options.json) printDocument(bill);
-  else if (text && options.out === undefined) {
-    print(
-      format === 'markdown'
-        ? billMarkdown(bill)
-        : billText(bill, { style: styleFor(process.stdout), width: process.stdout.columns }),
-    );
-  }
-}
-
-async function showUsage(
-  bill: Bill | undefined,
+async function statementOfUsage(
+  runs: RunStatement | undefined,
   files: string[],
-  format: StatementFormat,
   options: Options,
-): Promise<void> {
+): Promise<Statement> {
   const [{ computeUsageBill }, { NO_RULES, parseRules }] = await Promise.all([
-    import('../ledger/statement/compute.js'),
+    import('../ledger/statement/usage.js'),
     import('../ledger/book/allocation-rules.js'),
   ]);
   const rules =
@@ -222,10 +192,9 @@ async function showUsage(
       ? NO_RULES
       : parseRules(readJson(options.allocate, 'allocation rules'), basename(options.allocate));
   const prices = options.prices === undefined ? undefined : loadPriceBook(options.prices);
-  const statement = await computeUsageBill(files, { rules, runs: bill, prices });
+  const statement = await computeUsageBill(files, { rules, runs, prices });
   reportUnread(statement, options.strict === true);
-  if (options.out !== undefined || !options.json) await show(statement, format, options);
-  if (options.json) printDocument(statement);
+  return statement;
 }
 
 /** So many places of unread rows are printed; the document lists more. */

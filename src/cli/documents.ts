@@ -7,7 +7,6 @@
  */
 import { z } from 'zod';
 import { claimDocument, claimListDocument } from '../ledger/claims/index.js';
-import { billDocument } from '../ledger/statement/bill-schema.js';
 import { statementDocument } from '../ledger/statement/schema.js';
 import { usageSchema } from '../usage/schema.js';
 import { servingPlanDocument } from './plan-serve-document.js';
@@ -510,8 +509,7 @@ export const documents = {
   plan: planDocument,
   'plan-serve': servingPlanDocument,
   studio: studioDocument,
-  bill: billDocument,
-  'usage-bill': statementDocument,
+  bill: statementDocument,
   error: errorDocument,
 };
 

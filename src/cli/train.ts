@@ -8,7 +8,7 @@ import { Command, Option } from 'commander';
 import { UserError } from '../base/errors.js';
 import { readJson } from '../base/files.js';
 import { formatAbout, formatUsd } from '../base/text/index.js';
-import { billText, defaultPriceBook, parsePriceBook } from '../ledger/index.js';
+import { defaultPriceBook, parsePriceBook, statementText } from '../ledger/index.js';
 import type { RunPlan } from '../plan/local/local-plan.js';
 import { BACKENDS, type BackendKind } from '../policy/local/backend.js';
 import { loadRecipe, trainableRecipes, withData } from '../recipe/index.js';
@@ -219,7 +219,7 @@ async function runTrain(
   if (flags.json) {
     const { run, reason, message, step, seconds, workers, fingerprint, memory } = summary;
     const { name, root } = run;
-    const totals = { headlineUsd: bill.totals.headline.usd, fullUsd: bill.totals.full.usd };
+    const totals = { headlineUsd: bill.totals.headline.amount, fullUsd: bill.totals.full.amount };
     printDocument({
       schemaVersion: 1,
       run: { name, folder: root },
@@ -239,7 +239,7 @@ async function runTrain(
     const style = styleFor(process.stdout);
     const parts = [
       learnedLines(evaluations, readSamples(summary.run.samples), style),
-      [billText(bill, { style, width: process.stdout.columns, brief: true })],
+      [statementText(bill, { style, width: process.stdout.columns, brief: true })],
       nextLines(summary, style),
     ];
     for (const lines of parts) if (lines.length > 0) print(`\n${lines.join('\n')}`);

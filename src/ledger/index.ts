@@ -1,6 +1,6 @@
 /**
- * @file The ledger, for other rooms. In a browser import `bill.ts`, `pricebook.ts` and `print.ts`
- * directly: only `files.ts` needs Node.
+ * @file The ledger, for other rooms. A browser imports `statement/runs.ts`, `statement/plan.ts`,
+ * `book/` and `render/` directly: only `statement/files.ts`, `import/` and Parquet need Node.
  */
 
 export { type CostMeter, costRates, createCostMeter } from './book/cost-meter.js';
@@ -10,6 +10,7 @@ export {
   type PriceBook,
   type PriceMode,
   parsePriceBook,
+  priceBookSchema,
   unitPrices,
 } from './book/price-book.js';
 export {
@@ -21,19 +22,11 @@ export {
   ownershipTerms,
 } from './capital/index.js';
 export { CLAIMS, type ClaimDocument, claimText, evaluateClaim, readClaim } from './claims/index.js';
-export { billMarkdown, billText } from './render/bill.js';
-export {
-  type Bill,
-  type BilledRun,
-  type BillLine,
-  type BillOptions,
-  type Column,
-  computeBill,
-} from './statement/bill.js';
-export { billDocument, priceBookSchema } from './statement/bill-schema.js';
+export { statementText } from './render/text.js';
 export { BILL_FILE, loadPriceBook, priceBookOfRun, readRun, writeBill } from './statement/files.js';
 export type { Gain } from './statement/gain.js';
 export { keptEvents } from './statement/lineage.js';
+export type { Column } from './statement/lines.js';
 export {
   isPlan,
   type OtherCosts,
@@ -41,3 +34,14 @@ export {
   statementOfPlan,
 } from './statement/plan.js';
 export type { Predicted, PredictedStage } from './statement/predicted.js';
+export {
+  type BilledRun,
+  type BillOptions,
+  computeBill,
+  type RunStatement,
+} from './statement/runs.js';
+export {
+  STATEMENT_SCHEMA_VERSION,
+  type Statement,
+  type StatementLine,
+} from './statement/statement.js';

@@ -6,14 +6,14 @@ import { Worker } from 'node:worker_threads';
 import { UserError } from '../base/errors.js';
 import type { PriceBook } from '../ledger/index.js';
 import { threadCode } from './log-thread.js';
-import type { Bill } from './protocol.js';
+import type { RunStatement } from './protocol.js';
 
-export type BillMessage = { bill: Bill } | { problem: string };
+export type BillMessage = { bill: RunStatement } | { problem: string };
 
 /**
  * @param root the run's folder. @throws UserError (data) when the log or the plan cannot be read
  */
-export function billInThread(root: string, prices: PriceBook): Promise<Bill> {
+export function billInThread(root: string, prices: PriceBook): Promise<RunStatement> {
   return new Promise((resolve, reject) => {
     const worker = new Worker(threadCode('bill-worker.js'), { workerData: { root, prices } });
     worker.unref();

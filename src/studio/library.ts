@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { statPlain } from '../base/regular.js';
 import { findRuns, holderOf, type RunFolder, readRunJson } from '../checkpoints/run-folder.js';
-import { defaultPriceBook, priceBookOfRun } from '../ledger/index.js';
+import { defaultPriceBook, priceBookOfRun, STATEMENT_SCHEMA_VERSION } from '../ledger/index.js';
 import type { TaskReference } from '../tasks/index.js';
 import { billInThread } from './bill-thread.js';
 import { createExamples } from './examples.js';
@@ -151,12 +151,13 @@ export function openLibrary(folder: string): Library {
       };
     },
     async bill({ run }) {
-      if (existsSync(run.bill) && holderOf(run) === null)
-        return { bill: readRunJson(run, 'bill.json') as BillView['bill'], final: true };
-      return {
-        bill: await billInThread(run.root, priceBookOfRunOrDefault(run.root)),
-        final: false,
-      };
+      const final = existsSync(run.bill) && holderOf(run) === null;
+      if (final) {
+        // That of an earlier version is another document, and is computed anew from the log.
+        const bill = readRunJson(run, 'bill.json') as BillView['bill'] | null;
+        if (bill?.schemaVersion === STATEMENT_SCHEMA_VERSION) return { bill, final };
+      }
+      return { bill: await billInThread(run.root, priceBookOfRunOrDefault(run.root)), final };
     },
     async models() {
       const choices = scan()

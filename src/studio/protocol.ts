@@ -3,7 +3,7 @@
  */
 
 import type { ClaimDocument } from '../ledger/claims/schema.js';
-import type { Bill } from '../ledger/statement/bill.js';
+import type { RunStatement } from '../ledger/statement/runs.js';
 import type { PlannableRecipe } from '../plan/cluster/stage-work.js';
 import type { EvaluationState, RunState } from './run-state.js';
 
@@ -106,7 +106,7 @@ export interface RecipeChoice {
 }
 
 export interface BillView {
-  bill: Bill;
+  bill: RunStatement;
   /** False while the run goes on: as far as it has come. */
   final: boolean;
 }
@@ -117,4 +117,4 @@ export interface Machine {
   recipes: string[];
 }
 
-export type { Bill, ClaimDocument };
+export type { ClaimDocument, RunStatement };

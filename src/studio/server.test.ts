@@ -284,7 +284,23 @@ describe('runs', () => {
   it('gives the bill of a run that has none yet, as far as it has come', async () => {
     const { bill, final } = JSON.parse((await ask(`/api/runs/${NAME}/bill`)).body);
     expect(final).toBe(false);
-    expect(bill.totals).toMatchObject({ headline: { usd: '0' } });
+    expect(bill.totals).toMatchObject({ headline: { amount: '0' } });
+  });
+
+  it('computes the bill of an earlier version anew, and gives that of this version as it is', async () => {
+    const file = join(runs, NAME, 'bill.json');
+    const given = async () => JSON.parse((await ask(`/api/runs/${NAME}/bill`)).body);
+    try {
+      writeFileSync(file, '{"schemaVersion": 2, "totals": {"full": {"usd": "7"}}}');
+      expect((await given()).bill).toMatchObject({
+        schemaVersion: 3,
+        totals: { headline: { amount: '0' } },
+      });
+      writeFileSync(file, '{"schemaVersion": 3, "title": "as it is"}');
+      expect(await given()).toEqual({ bill: { schemaVersion: 3, title: 'as it is' }, final: true });
+    } finally {
+      rmSync(file);
+    }
   });
 
   it('gives rollouts by step, and waits for half a line', async () => {

@@ -633,8 +633,8 @@ it('a run from the bill of which every line has a source adds up', async () => {
   await page.locator('.waterfall').waitFor();
   const bill = JSON.parse(readFileSync(join(runs, first, 'bill.json'), 'utf8'));
   const text = await page.locator('main').innerText();
-  expect(text).toContain(usd(Number(bill.totals.headline.usd)));
-  expect(text).toContain(usd(Number(bill.totals.full.usd)));
+  expect(text).toContain(usd(Number(bill.totals.headline.amount)));
+  expect(text).toContain(usd(Number(bill.totals.full.amount)));
   await page.locator('.fall summary').first().click();
   expect(await page.locator('.fall').first().innerText()).toContain('AWS');
   await close();

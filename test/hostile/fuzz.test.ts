@@ -19,7 +19,7 @@ import { encodeSafetensors, writeSafetensors } from '../../src/checkpoints/safet
 import { openTensors } from '../../src/checkpoints/weights.js';
 import { parseRules } from '../../src/ledger/book/allocation-rules.js';
 import { computeBill, costRates, defaultPriceBook } from '../../src/ledger/index.js';
-import { computeUsageBill } from '../../src/ledger/statement/compute.js';
+import { computeUsageBill } from '../../src/ledger/statement/usage.js';
 import { parseModelConfig } from '../../src/models/index.js';
 import { recipeSchema } from '../../src/recipe/schema.js';
 import { parseLines } from '../../src/studio/log-fold.js';

@@ -28,6 +28,16 @@ export function formatSignificant(value: number, digits = 3): string {
   return groupDigits(value.toFixed(Math.min(12, Math.max(0, digits - 1 - size))));
 }
 
+/** At most so many significant digits, without zeros at the end: `12`, `0.0408`, `1,234.5`. */
+export function formatQuantity(value: number, digits: number): string {
+  const text = formatSignificant(value, digits);
+  return text.includes('.') ? text.replace(/\.?0+$/, '') : text;
+}
+
+/** How many times one thing is another: `1.33`. */
+export const formatRatio = (ratio: number): string =>
+  Number.isFinite(ratio) ? groupDigits(ratio.toFixed(2)) : NONE;
+
 /** `3.1e-4`, and `0` for nothing: for learning rates and divergences. */
 export function formatScientific(value: number): string {
   if (!Number.isFinite(value)) return NONE;
@@ -93,6 +103,14 @@ export function formatShare(share: number, digits = 1): string {
   const text = (100 * share).toFixed(digits);
   return share > 0 && Number(text) === 0 ? `<${(10 ** -digits).toFixed(digits)}%` : `${text}%`;
 }
+
+/** A change of a share of one, with its sign: `+20.0%`, `-3%`. */
+export const formatChange = (change: number, digits = 1): string =>
+  `${change < 0 ? '-' : '+'}${formatShare(Math.abs(change), digits)}`;
+
+/** A difference of two shares in percentage points, with its sign: `+47.1`. */
+export const formatPoints = (difference: number): string =>
+  `${difference < 0 ? '' : '+'}${(100 * difference).toFixed(1)}`;
 
 /** An interval of shares: `0.0–16.1%`. */
 export function formatShareRange(low: number, high: number, digits = 1): string {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { computeUsageBill } from '../statement/compute.js';
+import { computeUsageBill } from '../statement/usage.js';
 import { parseRules } from './allocation-rules.js';
 
 const price = (value: unknown) => ({ prices: { 'gpu-hour': { price: value, source: 'x' } } });

@@ -116,6 +116,30 @@ const fileSchema = z.strictObject({
   ) as Record<PriceField, ReturnType<typeof fieldSchema>>),
 });
 
+const bookPrice = z.object({
+  value: z.number().min(0),
+  low: z.number().min(0),
+  high: z.number().min(0),
+  unit: z.string(),
+  basis: z.enum(['published', 'derived', 'assumed']),
+  source: z.string(),
+  date: z.string(),
+  region: z.string(),
+  note: z.string(),
+});
+
+/** A price book as a statement holds it. */
+export const priceBookSchema = z.object({
+  name: z.string(),
+  mode: z
+    .enum(['rent', 'own'])
+    .describe('How the full column is priced; the headline is always at the rental price.'),
+  ...(Object.fromEntries(Object.keys(FIELDS).map((field) => [field, bookPrice])) as Record<
+    PriceField,
+    typeof bookPrice
+  >),
+});
+
 /**
  * A price book from the parsed content of a user's file; what it leaves out comes from the catalog.
  * @param where the file, for messages and as the source of prices that name none.

@@ -10,8 +10,8 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readJson } from '../../base/files.js';
 import { parseRules } from '../book/allocation-rules.js';
-import { computeUsageBill } from '../statement/compute.js';
 import type { Statement } from '../statement/statement.js';
+import { computeUsageBill } from '../statement/usage.js';
 
 let folder: string;
 beforeAll(() => {

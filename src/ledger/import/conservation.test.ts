@@ -11,7 +11,7 @@ import { UserError } from '../../base/errors.js';
 import { Random } from '../../base/random.js';
 import { NO_RULES } from '../book/allocation-rules.js';
 import { Decimal } from '../money.js';
-import { computeUsageBill } from '../statement/compute.js';
+import { computeUsageBill } from '../statement/usage.js';
 
 const TIMES = Number(process.env.RECKONER_FUZZ ?? 12);
 const folder = mkdtempSync(join(tmpdir(), 'reckoner-conservation-'));

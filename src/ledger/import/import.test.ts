@@ -5,10 +5,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseRules } from '../book/allocation-rules.js';
 import { defaultPriceBook } from '../book/price-book.js';
 import { sum } from '../money.js';
-import { computeBill } from '../statement/bill.js';
-import { computeUsageBill } from '../statement/compute.js';
 import { splitAttos } from '../statement/drafts.js';
+import { computeBill } from '../statement/runs.js';
 import type { Statement } from '../statement/statement.js';
+import { computeUsageBill } from '../statement/usage.js';
 import { logBuilder } from '../testing.js';
 
 let folder: string;

@@ -11,8 +11,8 @@ import { Random } from '../../base/random.js';
 import { parseRules, type Rules } from '../book/allocation-rules.js';
 import { Decimal, sum } from '../money.js';
 import { formatStatement } from '../render/index.js';
-import { computeUsageBill } from '../statement/compute.js';
 import type { Statement } from '../statement/statement.js';
+import { computeUsageBill } from '../statement/usage.js';
 import { openDatabase } from './duckdb.js';
 
 let folder: string;

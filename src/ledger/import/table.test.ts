@@ -9,8 +9,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { parseRules } from '../book/allocation-rules.js';
 import { statementText } from '../render/text.js';
-import { computeUsageBill } from '../statement/compute.js';
 import { statementSchemaOf } from '../statement/schema.js';
+import { computeUsageBill } from '../statement/usage.js';
 import { columnOf, type Importer, isoTime } from './importer.js';
 import { IMPORTERS } from './importers.js';
 

@@ -35,6 +35,11 @@ export const LINE_COLUMNS: readonly (readonly [
   ['start', (line) => line.start],
   ['end', (line) => line.end],
   ['rows', (line) => line.rows],
+  ['low', (line) => line.low ?? null],
+  ['high', (line) => line.high ?? null],
+  ['stage', (line) => line.run?.stage ?? null],
+  ['attempt', (line) => line.run?.attempt ?? null],
+  ['basis', (line) => line.run?.basis ?? null],
 ];
 
 export function statementCsv(statement: Statement): string {

@@ -4,7 +4,7 @@
  */
 import { html, type Table } from '../../base/text/index.js';
 import type { Statement } from '../statement/statement.js';
-import { factsOf, tablesOf } from './tables.js';
+import { factsOf, notesOf, tablesOf } from './tables.js';
 import { waterfallSvg } from './waterfall.js';
 
 const STYLE = `
@@ -40,13 +40,14 @@ export function htmlPage(title: string, body: readonly string[], style = ''): st
 export function statementHtml(statement: Statement): string {
   const list = (items: readonly string[]) =>
     `<ul>${items.map((item) => `<li>${html(item)}</li>`).join('')}</ul>`;
+  const notes = notesOf(statement);
   return htmlPage(statement.title, [
     list(factsOf(statement)),
     `<h2>From headline to full</h2>${waterfallSvg(statement)}`,
     ...tablesOf(statement).map(
       (table) => `<h2>${html(table.title ?? '')}</h2><div class="wide">${htmlTable(table)}</div>`,
     ),
-    statement.notes.length > 0 ? `<h2>Notes</h2>${list(statement.notes)}` : '',
+    notes.length > 0 ? `<h2>Notes</h2>${list(notes)}` : '',
   ]);
 }
 

@@ -16,6 +16,9 @@ const TYPES: Record<string, string> = {
   start: 'TIMESTAMPTZ',
   end: 'TIMESTAMPTZ',
   rows: 'BIGINT',
+  low: 'DECIMAL(38, 18)',
+  high: 'DECIMAL(38, 18)',
+  attempt: 'BIGINT',
 };
 
 /** @throws UserError when DuckDB is missing; errors of the file system as they are */

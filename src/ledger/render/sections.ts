@@ -2,7 +2,14 @@
  * @file Tables of the optional sections of a statement: what quality cost (gains), what was done
  * for the money (work), and predicted beside measured.
  */
-import { formatDuration, formatScaled, formatShare, type Table } from '../../base/text/index.js';
+import {
+  formatChange,
+  formatDuration,
+  formatPoints,
+  formatScaled,
+  formatShare,
+  type Table,
+} from '../../base/text/index.js';
 import { Decimal, decimalsFor, formatUsd } from '../money.js';
 import type { Gain } from '../statement/gain.js';
 import type { Sections } from '../statement/statement.js';
@@ -33,13 +40,10 @@ export function gainTable({ gains }: Pick<Sections, 'gains'>): Table {
   };
 }
 
-const points = (share: number): string => `${share >= 0 ? '+' : ''}${(100 * share).toFixed(1)}`;
-
-function gainCell({ gain, gain95 }: Gain): string {
-  return gain95 === null
-    ? points(gain)
-    : `${points(gain)} (${points(gain95.low)} to ${points(gain95.high)})`;
-}
+const gainCell = ({ gain, gain95 }: Gain): string =>
+  gain95 === null
+    ? formatPoints(gain)
+    : `${formatPoints(gain)} (${formatPoints(gain95.low)} to ${formatPoints(gain95.high)})`;
 
 export function workTable({ work: done }: Pick<Sections, 'work'>): Table {
   const peak = done.reduce((most, work) => Math.max(most, work.peakMemoryBytes), 0);
@@ -120,9 +124,9 @@ export function planTable({ predicted: plan }: Pick<Sections, 'predicted'>): Tab
   ): string[] => [
     name,
     formatDuration(predicted.seconds),
-    `${formatDuration(predicted.secondsLow)} .. ${formatDuration(predicted.secondsHigh)}`,
+    `${formatDuration(predicted.secondsLow)} to ${formatDuration(predicted.secondsHigh)}`,
     measured ? formatDuration(measured.seconds) : '-',
-    residual === null ? '-' : `${residual < 0 ? '' : '+'}${formatShare(residual)}`,
+    residual === null ? '-' : formatChange(residual),
     formatUsd(predicted.usd, decimals),
     measured ? formatUsd(measured.usd, decimals) : '-',
   ];

@@ -1,5 +1,6 @@
 /**
- * @file A statement for the terminal (at most 100 columns, ASCII) and as Markdown.
+ * @file A statement for the terminal (at most 100 columns, fewer where it is narrower; ASCII only)
+ * and as Markdown.
  */
 import {
   ascii,
@@ -12,14 +13,19 @@ import {
   wrap,
 } from '../../base/text/index.js';
 import type { Statement } from '../statement/statement.js';
-import { factsOf, tablesOf } from './tables.js';
+import { costTables, factsOf, gainTables, notesOf, tablesOf } from './tables.js';
 
-export function statementText(
-  statement: Statement,
-  options: { style?: TextStyle; width?: number } = {},
-): string {
-  const style = options.style ?? PLAIN_STYLE;
-  const width = textWidth(options.width);
+export interface StatementTextOptions {
+  style?: TextStyle;
+  /** Columns of the terminal; at most 100 are used. */
+  width?: number;
+  /** Only both totals, what it cost and what was gained. */
+  brief?: boolean;
+}
+
+export function statementText(statement: Statement, options: StatementTextOptions = {}): string {
+  const { style = PLAIN_STYLE, brief = false } = options;
+  const width = textWidth(options.width, 40);
   const list = (texts: readonly string[], first: string): string =>
     texts
       .flatMap((text) =>
@@ -27,12 +33,14 @@ export function statementText(
       )
       .join('\n');
   const title = ascii(statement.title);
+  const rule = style.dim('='.repeat(Math.min(title.length, width)));
+  const facts = factsOf(statement).slice(0, brief ? 1 : undefined);
+  const tables = brief ? [...costTables(statement), ...gainTables(statement)] : tablesOf(statement);
+  const notes = brief ? [] : notesOf(statement);
   return [
-    `${style.bold(title)}\n${style.dim('='.repeat(Math.min(title.length, width)))}\n${list(factsOf(statement), '')}`,
-    ...tablesOf(statement).map((table) => tableText(table, { style, width })),
-    ...(statement.notes.length > 0
-      ? [`${style.bold('Notes')}\n${list(statement.notes, '  - ')}`]
-      : []),
+    `${style.bold(title)}\n${rule}\n${list(facts, '')}`,
+    ...tables.map((table) => tableText(table, { style, width })),
+    ...(notes.length > 0 ? [`${style.bold('Notes')}\n${style.dim(list(notes, '  - '))}`] : []),
   ].join('\n\n');
 }
 
@@ -41,6 +49,7 @@ export function statementMarkdown(statement: Statement): string {
   const parts = [`## ${markdown(statement.title)}`, list(factsOf(statement))];
   for (const table of tablesOf(statement))
     parts.push(`### ${markdown(table.title ?? '')}`, markdownTable(table));
-  if (statement.notes.length > 0) parts.push('### Notes', list(statement.notes));
+  const notes = notesOf(statement);
+  if (notes.length > 0) parts.push('### Notes', list(notes));
   return parts.join('\n\n');
 }

@@ -10,14 +10,13 @@ import { defaultPriceBook, type PriceBook } from '../book/price-book.js';
 import type { ChargeGroup } from '../import/charges.js';
 import { type Importer, type Kind, QUANTA_PER_HOUR, UNIT_OF } from '../import/importer.js';
 import { Decimal, toUsd } from '../money.js';
-import type { Bill } from './bill.js';
 import type { UsageGroup } from './groups.js';
-import type { Category, Money, StatementLine } from './statement.js';
+import type { Category, Money, Statement, StatementLine } from './statement.js';
 
 export interface UsageBillOptions {
   rules: Rules;
-  /** The bill of runs here, when there are any: one more source of usage. */
-  runs?: Bill;
+  /** The statement of runs here, when there are any: one more source of usage. */
+  runs?: Statement;
   prices?: PriceBook;
   /** Default: those of the table. */
   importers?: readonly Importer[];

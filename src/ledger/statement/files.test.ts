@@ -13,8 +13,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openEventLog } from '../../usage/log.js';
 import { defaultPriceBook, parsePriceBook } from '../book/price-book.js';
 import { usageOf } from '../testing.js';
-import { billDocument } from './bill-schema.js';
 import { loadPriceBook, priceBookOfRun, readRun, writeBill } from './files.js';
+import { statementDocument } from './schema.js';
 
 let folder: string;
 beforeEach(() => {
@@ -39,10 +39,10 @@ describe('writeBill', () => {
     const bill = await writeBill(run, parsePriceBook({ rentUsdPerCoreHour: 0.5 }, 'p'));
     const written = JSON.parse(readFileSync(join(run, 'bill.json'), 'utf8'));
     expect(written).toEqual(JSON.parse(JSON.stringify(bill)));
-    expect(billDocument.safeParse(written).success).toBe(true);
-    expect(bill.totals.headline.usd).toBe('0.5');
+    expect(statementDocument.safeParse(written).success).toBe(true);
+    expect(bill.totals.headline.amount).toBe('0.5');
     const bytes = statSync(join(run, 'events.jsonl')).size;
-    expect(bill.lines.find((line) => line.item === 'storage')?.quantity).toBe(
+    expect(bill.lines.find(({ run }) => run?.item === 'storage')?.quantity).toBe(
       (bytes / 1e9).toFixed(9),
     );
     // The bill itself is not in it: a second bill is the same.

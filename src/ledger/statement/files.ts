@@ -5,10 +5,14 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { readJson, writeFileAtomic } from '../../base/files.js';
 import { readEvents } from '../../usage/log.js';
-import { defaultPriceBook, type PriceBook, parsePriceBook } from '../book/price-book.js';
-import { type Bill, type BilledRun, type BillOptions, computeBill } from './bill.js';
-import { priceBookSchema } from './bill-schema.js';
+import {
+  defaultPriceBook,
+  type PriceBook,
+  parsePriceBook,
+  priceBookSchema,
+} from '../book/price-book.js';
 import { parsePlan } from './predicted.js';
+import { type BilledRun, type BillOptions, computeBill, type RunStatement } from './runs.js';
 
 /** The largest of a run's files that is read whole. */
 const MAX_FILE_BYTES = 4 * 1024 * 1024;
@@ -79,7 +83,7 @@ export async function writeBill(
   runFolder: string,
   book: PriceBook = defaultPriceBook(),
   options: BillOptions = {},
-): Promise<Bill> {
+): Promise<RunStatement> {
   const bill = computeBill([await readRun(runFolder)], book, options);
   writeFileAtomic(join(runFolder, BILL_FILE), `${JSON.stringify(bill, null, 2)}\n`, 'bill');
   return bill;

@@ -1,8 +1,8 @@
 /**
- * @file The lines of a bill: usage records, grouped and priced.
+ * @file Usage records of runs, grouped and priced: what a statement's lines of runs are made of.
  */
 import type { Basis, Purpose, Usage } from '../../usage/usage.js';
-import { type PriceBook, type UnitPrice, type UnitPrices, unitPrices } from '../book/price-book.js';
+import { type PriceBook, type UnitPrices, unitPrices } from '../book/price-book.js';
 import { Decimal, toUsd } from '../money.js';
 
 export type Column = 'headline' | 'full';
@@ -13,28 +13,29 @@ export type Column = 'headline' | 'full';
 export type LineStatus = 'kept' | 'lost' | 'discarded' | 'other-run';
 export type LineItem = 'core time, rented' | 'core time, owned' | 'electricity' | 'storage';
 
-export interface BillLine {
+export interface PricedUsage {
   run: string;
   stage: string;
   purpose: Purpose;
+  /** 0, and one more with each resume. */
   attempt: number;
   status: LineStatus;
   item: LineItem;
-  /** Exact decimal strings. `usd` = quantity × price, rounded to 10^-12 dollars. */
+  /** Exact decimal strings. `amount` = quantity × price, rounded to 10^-12 dollars. */
   quantity: string;
   unit: 'core-hour' | 'kWh' | 'GB';
-  unitPrice: {
-    usd: string;
+  price: {
+    amount: string;
     unit: string;
     basis: string;
     source: string;
     date: string;
     region: string;
   };
-  usd: string;
+  amount: string;
   /** With every price at its low or high end. */
-  usdLow: string;
-  usdHigh: string;
+  low: string;
+  high: string;
   /** Of the quantity. */
   basis: Basis;
   columns: Column[];
@@ -62,50 +63,40 @@ export function energyOf(usage: Usage, book: PriceBook): Decimal {
 }
 
 /**
- * Lines for usage: one per run, stage, purpose, attempt, status, item and basis, in the order of
- * first appearance.
+ * Priced usage: one per run, stage, purpose, attempt, status, item and basis, in the order of first
+ * appearance.
  */
-export function priceEntries(entries: readonly UsageEntry[], book: PriceBook): BillLine[] {
+export function priceEntries(entries: readonly UsageEntry[], book: PriceBook): PricedUsage[] {
   const prices = unitPrices(book);
-  const found = new Map<
-    string,
-    { line: Omit<BillLine, 'quantity' | 'usd' | 'usdLow' | 'usdHigh'>; amount: Decimal }
-  >();
+  type Head = Omit<PricedUsage, 'quantity' | 'amount' | 'low' | 'high' | 'unit' | 'price'>;
+  const found = new Map<string, { head: Head; held: Decimal }>();
   for (const entry of entries) {
     for (const [item, amount, basis, columns] of itemsOf(entry, book)) {
       if (amount.isZero()) continue;
       const { run, attempt, status, usage } = entry;
       const { stage, purpose } = usage;
       const key = JSON.stringify([run, stage, purpose, attempt, status, item, basis]);
-      const { unit, price } = ITEMS[item];
       const existing = found.get(key);
-      if (existing) existing.amount = existing.amount.plus(amount);
+      if (existing) existing.held = existing.held.plus(amount);
       else {
-        const unitPrice = describePrice(prices[price]);
-        found.set(key, {
-          line: { run, stage, purpose, attempt, status, item, unit, unitPrice, basis, columns },
-          amount,
-        });
+        const head = { run, stage, purpose, attempt, status, item, basis, columns };
+        found.set(key, { head, held: amount });
       }
     }
   }
-  return [...found.values()].map(({ line, amount }) => {
-    const { unit, unitPrice, basis, columns, ...head } = line;
-    const { divisor, price } = ITEMS[line.item];
+  return [...found.values()].map(({ head, held }) => {
+    const { unit, divisor, price } = ITEMS[head.item];
     // Multiplied before divided: one rounding, the last.
-    const at = (usd: Decimal): string => toUsd(amount.times(usd).div(divisor)).toFixed();
-    const quantity = amount.div(divisor).toDecimalPlaces(15).toFixed();
-    const { usd, low, high } = prices[price];
+    const at = (usd: Decimal): string => toUsd(held.times(usd).div(divisor)).toFixed();
+    const { usd, low, high, basis, source, date, region, unit: per } = prices[price];
     return {
       ...head,
-      quantity,
+      quantity: held.div(divisor).toDecimalPlaces(15).toFixed(),
       unit,
-      unitPrice,
-      usd: at(usd),
-      usdLow: at(low),
-      usdHigh: at(high),
-      basis,
-      columns,
+      price: { amount: usd.toFixed(), unit: per, basis, source, date, region },
+      amount: at(usd),
+      low: at(low),
+      high: at(high),
     };
   });
 }
@@ -113,7 +104,7 @@ export function priceEntries(entries: readonly UsageEntry[], book: PriceBook): B
 /** Recorded units (seconds, joules, bytes) per billed unit, and the price. */
 const ITEMS: Record<
   LineItem,
-  { unit: BillLine['unit']; divisor: number; price: keyof UnitPrices }
+  { unit: PricedUsage['unit']; divisor: number; price: keyof UnitPrices }
 > = {
   'core time, rented': { unit: 'core-hour', divisor: 3600, price: 'rent' },
   'core time, owned': { unit: 'core-hour', divisor: 3600, price: 'depreciation' },
@@ -140,15 +131,4 @@ function itemsOf({ usage, status, billedBytes }: UsageEntry, book: PriceBook): I
     ['electricity', energyOf(usage, book), usage.energyBasis, ['full']],
     storage,
   ];
-}
-
-function describePrice({
-  usd,
-  unit,
-  basis,
-  source,
-  date,
-  region,
-}: UnitPrice): BillLine['unitPrice'] {
-  return { usd: usd.toFixed(), unit, basis, source, date, region };
 }

@@ -17,6 +17,8 @@ import { usageSchema } from '../../usage/schema.js';
 import { Decimal, toUsd, ZERO } from '../money.js';
 import {
   type Category,
+  NO_IMPORTS,
+  PURPOSES,
   STATEMENT_SCHEMA_VERSION,
   type Statement,
   type StatementLine,
@@ -93,14 +95,6 @@ export function checkOtherCosts(costs: OtherCosts): OtherCosts {
   return costs;
 }
 
-const PURPOSES = {
-  training: 'final',
-  evaluation: 'evaluation',
-  inference: 'overhead',
-  data: 'data',
-  overhead: 'overhead',
-} as const;
-
 /** The statement of a plan. @throws UserError (usage) for other costs out of their range */
 export function statementOfPlan(plan: PricedPlan, costs: OtherCosts): Statement {
   const { recipe, cluster } = plan;
@@ -133,7 +127,7 @@ export function statementOfPlan(plan: PricedPlan, costs: OtherCosts): Statement 
     models,
     rules: [],
     allocationKeys: ['reserved accelerator-seconds'],
-    imports: { files: [], malformed: [], refused: [], repeated: [] },
+    imports: NO_IMPORTS,
     notes: notesOf(plan, others),
   };
 }

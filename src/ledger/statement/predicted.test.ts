@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { parsePriceBook } from '../book/price-book.js';
-import { billText } from '../render/bill.js';
+import { statementText } from '../render/text.js';
 import { logBuilder, usageOf } from '../testing.js';
-import { computeBill } from './bill.js';
-import { billDocument } from './bill-schema.js';
 import { comparePlan, parsePlan } from './predicted.js';
+import { computeBill } from './runs.js';
+import { statementDocument } from './schema.js';
 
 /** 0.01 cents a core-second. */
 const BOOK = parsePriceBook({ rentUsdPerCoreHour: 0.36 }, 'test');
@@ -65,10 +65,10 @@ describe('a bill with a plan', () => {
   });
 
   it('is a document, and a table that people read', () => {
-    expect(billDocument.safeParse(JSON.parse(JSON.stringify(bill))).error).toBeUndefined();
-    const text = billText(bill);
+    expect(statementDocument.safeParse(JSON.parse(JSON.stringify(bill))).error).toBeUndefined();
+    const text = statementText(bill);
     expect(text).toMatch(
-      /base +1 min 40 s +50 s \.\. 3 min 20 s +2 min +\+20\.0% +\$0\.02\d* +\$0\.024/,
+      /base +1 min 40 s +50 s to 3 min 20 s +2 min +\+20\.0% +\$0\.02\d* +\$0\.024/,
     );
     expect(text).toMatch(/Total +2 min 32 s .* 2 min 41 s +\+5\.9%/);
   });

@@ -79,7 +79,7 @@ function usedBy(entries: readonly UsageEntry[], book: PriceBook): Used {
     tokens: add(({ usage }) => usage.tokensIn + usage.tokensOut),
     modelFlops: add(({ usage }) => usage.modelFlops),
     energyJoules: add(({ usage }) => usage.energyJoules),
-    usd: sum(lines.map((line) => line.usd)).toFixed(),
+    usd: sum(lines.map(({ amount }) => amount)).toFixed(),
   };
 }
 

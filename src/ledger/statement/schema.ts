@@ -1,10 +1,11 @@
 /**
- * @file The statement as a document: the schema of `reckoner bill --usage … --json`.
+ * @file The statement as a document: the schema of `reckoner bill --json`, and of `bill.json` in a
+ * run's folder.
  */
 import { z } from 'zod';
+import { priceBookSchema } from '../book/price-book.js';
 import { CATEGORIES, type Importer, KINDS } from '../import/importer.js';
 import { IMPORTERS } from '../import/importers.js';
-import { gain, predicted, work } from './bill-schema.js';
 import { STATEMENT_SCHEMA_VERSION } from './statement.js';
 
 const amount = z
@@ -12,10 +13,29 @@ const amount = z
   .regex(/^-?\d+(\.\d+)?$/)
   .describe('An exact decimal, in the currency of the document.');
 const count = z.int().min(0);
+const size = z.number().min(0);
 const column = z.enum(['headline', 'full']);
+const purpose = z.enum(['training', 'evaluation', 'inference', 'data', 'overhead']);
+const basis = z.enum(['measured', 'estimated', 'predicted', 'published', 'assumed']);
+/** Ends of an amount. */
+const ends = {
+  low: amount
+    .optional()
+    .describe('Of a plan the 90% interval; of runs every price at its low or high end.'),
+  high: amount.optional(),
+};
 const category = z.enum([
   ...CATEGORIES.filter((one) => one !== 'ignore'),
-  ...(['discarded', 'overhead', 'owned', 'staff', 'unassigned', 'unallocated'] as const),
+  ...([
+    'inference',
+    'overhead',
+    'storage',
+    'discarded',
+    'owned',
+    'staff',
+    'unassigned',
+    'unallocated',
+  ] as const),
 ]);
 const place = z.object({
   file: z.string(),
@@ -23,6 +43,19 @@ const place = z.object({
     'Line of a text file, record of a JSON file, row of a Parquet file, from 1.',
   ),
   reason: z.string(),
+});
+
+const partOfRun = z.object({
+  stage: z.string(),
+  purpose,
+  attempt: count.describe('0, and one more with each resume.'),
+  status: z
+    .enum(['kept', 'lost', 'discarded', 'other-run'])
+    .describe(
+      'kept: led to the final weights. lost: superseded by a resume, or cut off by a kill. discarded: a stage not used.',
+    ),
+  item: z.enum(['core time, rented', 'core time, owned', 'electricity', 'storage']),
+  basis: basis.describe('Of the quantity.'),
 });
 
 const lineOf = (importers: readonly Importer[]) =>
@@ -38,8 +71,7 @@ const lineOf = (importers: readonly Importer[]) =>
     quantity: amount.nullable(),
     unit: z.string(),
     amount,
-    low: amount.optional().describe('90% interval of a predicted amount.'),
-    high: amount.optional(),
+    ...ends,
     money: z
       .enum(['charge', 'own price', 'price list', 'price book', 'stated', 'unpriced'])
       .describe(
@@ -50,6 +82,18 @@ const lineOf = (importers: readonly Importer[]) =>
     start: z.string(),
     end: z.string(),
     rows: count,
+    run: partOfRun.optional().describe("Of a run's line: its part of the run."),
+    price: z
+      .object({
+        amount,
+        unit: z.string(),
+        basis: z.enum(['published', 'derived', 'assumed']),
+        source: z.string(),
+        date: z.string(),
+        region: z.string(),
+      })
+      .optional()
+      .describe("Of a run's line: the amount is quantity x price."),
   });
 
 const fileOf = (importers: readonly Importer[]) =>
@@ -71,11 +115,75 @@ const fileOf = (importers: readonly Importer[]) =>
 const total = z
   .object({
     amount,
-    low: amount.optional().describe('90% interval of a predicted total.'),
-    high: amount.optional(),
+    ...ends,
     scope: z.string(),
   })
   .describe('The exact sum of the lines of the column.');
+
+const point = z.object({
+  stage: z.string(),
+  label: z.string(),
+  step: count,
+  accuracy: z.number().min(0).max(1),
+});
+const both = z.object({ headline: amount, full: amount });
+
+const gain = z.object({
+  task: z.string(),
+  metric: z.enum(['pass1', 'accuracy', 'greedy']),
+  from: point,
+  to: point,
+  gain: z.number().min(-1).max(1),
+  gain95: z
+    .object({ low: z.number(), high: z.number() })
+    .nullable()
+    .describe('The 95% interval of the gain; null where the number of problems is not known.'),
+  usd: both.describe('Cost between the two evaluations.'),
+  usdPerCorrectAnswerGained: both
+    .nullable()
+    .describe(
+      'Cost / (gain x 1000): dollars for each further correct answer per 1,000 problems; null without a gain.',
+    ),
+  overall: z.boolean(),
+});
+
+const work = z.object({
+  stage: z.string(),
+  purpose,
+  wallSeconds: size,
+  coreSeconds: size,
+  tokensIn: size,
+  tokensOut: size,
+  modelFlops: size.describe('By formula, forward and backward, without recomputation.'),
+  modelFlopsPerSecond: size.nullable(),
+  energyJoules: size,
+  energyBasis: basis,
+  peakMemoryBytes: size,
+  storedBytes: size,
+});
+
+const used = {
+  seconds: size.describe('Wall seconds.'),
+  tokens: size,
+  modelFlops: size,
+  energyJoules: size,
+  usd: amount.describe('The full column without storage, at the prices of this bill.'),
+};
+const comparison = {
+  predicted: z
+    .object({ ...used, secondsLow: size, secondsHigh: size })
+    .describe('Seconds with their 90% interval.'),
+  measured: z
+    .object(used)
+    .nullable()
+    .describe('Lost work apart; null for a stage that did not end.'),
+  residual: z.number().nullable().describe('Measured / predicted - 1, of the seconds.'),
+};
+
+const predicted = z.object({
+  stages: z.array(z.object({ stage: z.string(), ...comparison })),
+  total: z.object(comparison).describe('Of the stages that ended.'),
+});
 
 /** The schema of statements over files of these importers. */
 export const statementSchemaOf = (importers: readonly Importer[]) =>
@@ -86,12 +194,32 @@ export const statementSchemaOf = (importers: readonly Importer[]) =>
         .describe('Rises when a field changes its meaning or goes away.'),
       title: z.string(),
       currency: z.string().describe('ISO 4217; of every amount.'),
-      runs: z.array(z.string()),
+      runs: z
+        .array(
+          z.object({
+            name: z.string(),
+            recipe: z.string(),
+            attempts: count,
+            steps: count,
+            outcome: z.enum([
+              'completed',
+              'interrupted',
+              'max-usd',
+              'max-minutes',
+              'diverged',
+              'failed',
+              'unfinished',
+            ]),
+            from: z.string(),
+            to: z.string(),
+          }),
+        )
+        .describe('The first is the one whose weights are billed.'),
       period: z.object({ from: z.string(), to: z.string() }),
       lines: z.array(lineOf(importers)),
       totals: z.object({ headline: total, full: total }),
       bridge: z
-        .array(z.object({ what: z.string(), amount }))
+        .array(z.object({ category, what: z.string(), amount }))
         .describe('What to add to the headline to get the full total.'),
       models: z.array(z.object({ model: z.string(), headline: amount, full: amount })),
       rules: z
@@ -110,7 +238,16 @@ export const statementSchemaOf = (importers: readonly Importer[]) =>
       gains: z.array(gain).optional().describe('Of the first run; without runs there are none.'),
       work: z.array(work).optional().describe('Of the first run.'),
       predicted: predicted.nullable().optional().describe('Of the first run; null without a plan.'),
+      priceBook: priceBookSchema.optional().describe('What the runs are priced with.'),
+      otherMode: z
+        .object({ mode: z.enum(['rent', 'own']), amount, ...ends })
+        .optional()
+        .describe(
+          'The full column of the runs, had the machine been owned instead of rented, or the reverse.',
+        ),
     })
-    .describe('reckoner bill [runs...] --usage FILE... --json');
+    .describe(
+      'reckoner bill [runs or a plan...] --json, with --usage or without, and bill.json in a run folder',
+    );
 
 export const statementDocument = statementSchemaOf(IMPORTERS);

@@ -1,29 +1,31 @@
 /**
- * @file The statement: a bill in one currency over everything that was named: runs here, Slurm,
- * OpenCost, FOCUS, staff.
+ * @file The statement: the one document of what something cost, in one currency. Its sources are
+ * runs (`runs.ts`), a plan (`plan.ts`), and usage files of Slurm, OpenCost and FOCUS (`usage.ts`).
  *
- * Like the bill of a run it has two columns (*headline*: the compute that made the final weights;
- * *full*: all that was paid), is the exact sum of its lines, and itemises the difference. It adds
- * who used what (`model`, `category`, the rule that decided) and where the money comes from: a
- * charge, OpenCost's price, a price list, or a statement in the rules. What every output prints
- * (`outputs/`) is this. Pure.
+ * It has two columns (*headline*: the compute that made the final weights; *full*: all that was
+ * paid), is the exact sum of its lines, and itemises the difference. A line has who used what
+ * (`model`, `category`, the rule that decided) and where the money comes from: a charge, OpenCost's
+ * price, a price list, a price book, or a statement in the rules. Every output (`render/`) prints
+ * this. Pure.
  */
 
+import type { PriceBook, PriceMode } from '../book/price-book.js';
 import type { FileReport } from '../import/import.js';
 import type { Kind, Malformed, RuleCategory } from '../import/importer.js';
 import { Decimal, sum } from '../money.js';
-import type { Bill } from './bill.js';
 import type { Gain } from './gain.js';
-import type { BillLine, Column } from './lines.js';
+import type { Column, PricedUsage } from './lines.js';
 import type { Predicted } from './predicted.js';
 import type { StageWork } from './work.js';
 
-export const STATEMENT_SCHEMA_VERSION = 2;
+export const STATEMENT_SCHEMA_VERSION = 3;
 
 export type Category =
   | Exclude<RuleCategory, 'ignore'>
-  | 'discarded'
+  | 'inference'
   | 'overhead'
+  | 'storage'
+  | 'discarded'
   | 'owned'
   | 'staff'
   | 'unassigned'
@@ -40,14 +42,14 @@ export interface StatementLine {
   source: string;
   /** Account, namespace, sub-account or run. */
   account: string;
-  /** Service or stage, or what the line is. */
+  /** Service, or stage and purpose, or what the line is. */
   what: string;
   kind: Kind;
   /** Exact decimals; null where the line has no quantity. */
   quantity: string | null;
   unit: string;
   amount: string;
-  /** 90% interval of a predicted amount. */
+  /** Of a plan the 90% interval; of a run every price at its low or high end. */
   low?: string;
   high?: string;
   money: Money;
@@ -59,14 +61,30 @@ export interface StatementLine {
   end: string;
   /** Usage rows or charges in it. */
   rows: number;
+  /** Of a run's line: its part of the run, and its price. */
+  run?: Pick<PricedUsage, 'stage' | 'purpose' | 'attempt' | 'status' | 'item' | 'basis'>;
+  price?: PricedUsage['price'];
 }
 
-export interface StatementTotal {
+/** An amount; of a plan with its 90% interval, of runs with every price at its low or high end. */
+export interface Amount {
   amount: string;
-  /** 90% interval of a predicted total. */
   low?: string;
   high?: string;
+}
+
+export interface StatementTotal extends Amount {
   scope: string;
+}
+
+export interface StatementRun {
+  name: string;
+  recipe: string;
+  attempts: number;
+  steps: number;
+  outcome: string;
+  from: string;
+  to: string;
 }
 
 /** Sections that a statement has where runs of ours are in it. */
@@ -77,18 +95,22 @@ export interface Sections {
   work: StageWork[];
   /** The first run as it was planned, beside what came of it; null without a plan. */
   predicted: Predicted | null;
+  priceBook: PriceBook;
+  /** The full column of the runs, had the machine been owned instead of rented, or the reverse. */
+  otherMode: Amount & { mode: PriceMode };
 }
 
 export interface Statement extends Partial<Sections> {
   schemaVersion: typeof STATEMENT_SCHEMA_VERSION;
   title: string;
   currency: string;
-  runs: string[];
+  /** The first is the one whose weights are billed. */
+  runs: StatementRun[];
   period: { from: string; to: string };
   lines: StatementLine[];
   totals: Record<Column, StatementTotal>;
   /** What to add to the headline to get the full total. */
-  bridge: { what: string; amount: string }[];
+  bridge: { category: Category; what: string; amount: string }[];
   models: { model: string; headline: string; full: string }[];
   /** Every rule that decided something, with what it decided. */
   rules: { rule: string; rows: number }[];
@@ -107,9 +129,11 @@ const WORDS: Record<Category, string> = {
   owned: 'training, owned instead of rented',
   data: 'data',
   evaluation: 'evaluation',
+  inference: 'inference',
   ablation: 'ablations',
   research: 'research',
   overhead: 'overhead',
+  storage: 'storage',
   failed: 'failed and aborted runs',
   lost: 'lost work',
   discarded: 'discarded stages',
@@ -161,7 +185,7 @@ export function totalsOf(
       const amount = steps.get(category);
       return amount === undefined || amount.isZero()
         ? []
-        : [{ what: WORDS[category], amount: amount.toFixed() }];
+        : [{ category, what: WORDS[category], amount: amount.toFixed() }];
     }),
     models: named.map((model) => {
       const own = lines.filter((line) => line.model === model);
@@ -170,67 +194,19 @@ export function totalsOf(
   };
 }
 
-const PURPOSES = {
+/** The category of what was used for a purpose. */
+export const PURPOSES = {
   training: 'final',
   evaluation: 'evaluation',
-  inference: 'overhead',
+  inference: 'inference',
   data: 'data',
   overhead: 'overhead',
 } as const;
-const STATUSES = { lost: 'lost', discarded: 'discarded', 'other-run': 'failed' } as const;
 
-/** A line of a run's bill as a statement's. */
-export function lineOfRun(line: BillLine, bill: Bill): StatementLine {
-  const owned = line.item !== 'core time, rented' && !line.columns.includes('headline');
-  const category = line.status !== 'kept' ? STATUSES[line.status] : PURPOSES[line.purpose];
-  const run = bill.runs.find((one) => one.name === line.run) ?? bill.runs[0];
-  return {
-    model: bill.runs[0].name,
-    category:
-      line.item === 'storage' ? 'overhead' : category === 'final' && owned ? 'owned' : category,
-    source: 'run',
-    account: line.run,
-    what: `${line.stage}, ${line.item}`,
-    kind: line.item === 'storage' ? 'storage' : line.item === 'electricity' ? 'electricity' : 'cpu',
-    quantity: line.quantity,
-    unit: line.unit,
-    amount: line.usd,
-    money: 'price book',
-    rule: `${line.unitPrice.usd} ${line.unitPrice.unit}: ${line.unitPrice.source}`,
-    columns: line.columns,
-    start: run.from,
-    end: run.to,
-    rows: 1,
-  };
-}
-
-/** The bill of runs alone, for the outputs that print statements. */
-export function statementOfBill(bill: Bill): Statement {
-  const lines = bill.lines.map((line) => lineOfRun(line, bill));
-  return {
-    schemaVersion: STATEMENT_SCHEMA_VERSION,
-    title: `Bill of ${bill.runs[0].name}`,
-    currency: bill.currency,
-    runs: bill.runs.map((run) => run.name),
-    period: bill.totals.full.period,
-    lines,
-    ...totalsOf(lines),
-    totals: {
-      headline: { amount: bill.totals.headline.usd, scope: bill.totals.headline.scope },
-      full: { amount: bill.totals.full.usd, scope: bill.totals.full.scope },
-    },
-    bridge: bill.bridge.map(({ what, usd }) => ({ what, amount: usd })),
-    rules: [],
-    allocationKeys: [bill.totals.full.allocationKey],
-    imports: { files: [], malformed: [], refused: [], repeated: [] },
-    notes: bill.notes,
-    ...sectionsOf(bill),
-  };
-}
-
-/** The optional sections, from the bill of runs. */
-export const sectionsOf = ({ gains, work, predicted }: Bill): Sections => ({
-  gains,
-  work,
-  predicted,
-});
+/** Of a statement without usage files. */
+export const NO_IMPORTS: Statement['imports'] = {
+  files: [],
+  malformed: [],
+  refused: [],
+  repeated: [],
+};

@@ -1,13 +1,17 @@
 /**
- * @file A bill to read: from headline to full, each line with its price and source, and what was
- * predicted beside what was measured.
+ * @file A run's statement to read: from headline to full, each line with its price and source, and
+ * what was predicted beside what was measured.
  */
-import type { Bill } from '../protocol.js';
-import { count, duration, percent, significant, usd } from './format.js';
-import { Button, Card, CopyLink, csv, Scroll, Stat, save } from './ui.js';
+import { statementCsv } from '../../ledger/render/csv.js';
+import { gainTable, planTable } from '../../ledger/render/sections.js';
+import type { Amount, StatementLine } from '../../ledger/statement/statement.js';
+import type { RunStatement } from '../protocol.js';
+import { ratio, significant, usd } from './format.js';
+import { Button, Card, CopyLink, Stat, save, TextTable } from './ui.js';
 import { savePng, Waterfall, type WaterfallRow } from './waterfall.js';
 
-const LABELS: Record<string, string> = { headline: 'Headline', full: 'Full' };
+const endsOf = ({ amount, low = amount, high = amount }: Amount): string =>
+  `${usd(Number(low))} to ${usd(Number(high))}`;
 
 /** @param link where others see it */
 export function BillSheet({
@@ -17,7 +21,7 @@ export function BillSheet({
   link,
 }: {
   name: string;
-  bill: Bill;
+  bill: RunStatement;
   final: boolean;
   link?: string;
 }) {
@@ -32,21 +36,13 @@ export function BillSheet({
         </p>
       )}
       <dl class="stats wide">
-        <Stat
-          name="Headline"
-          value={usd(Number(headline.usd))}
-          note={`${usd(Number(headline.usdLow))} to ${usd(Number(headline.usdHigh))}`}
-        />
-        <Stat
-          name="Full"
-          value={usd(Number(full.usd))}
-          note={`${usd(Number(full.usdLow))} to ${usd(Number(full.usdHigh))}`}
-        />
+        <Stat name="Headline" value={usd(Number(headline.amount))} note={endsOf(headline)} />
+        <Stat name="Full" value={usd(Number(full.amount))} note={endsOf(full)} />
         <Stat
           name="Full over headline"
           value={
-            Number(headline.usd) > 0
-              ? `${(Number(full.usd) / Number(headline.usd)).toFixed(2)}×`
+            Number(headline.amount) > 0
+              ? `${ratio(Number(full.amount) / Number(headline.amount))}×`
               : '–'
           }
           note="what a headline leaves out"
@@ -59,13 +55,16 @@ export function BillSheet({
           <div class="actions">
             <Button
               icon="download"
-              onClick={() =>
-                savePng(`bill-${name}`, `Bill of ${name}`, `Reckoner · ${full.scope}`, rows)
-              }
+              onClick={() => savePng(`bill-${name}`, bill.title, `Reckoner · ${full.scope}`, rows)}
             >
               PNG
             </Button>
-            <Button icon="download" onClick={() => save(`bill-${name}.csv`, csvOf(bill))}>
+            <Button
+              icon="download"
+              onClick={() =>
+                save(`bill-${name}.csv`, new Blob([statementCsv(bill)], { type: 'text/csv' }))
+              }
+            >
               CSV
             </Button>
             {link !== undefined && <CopyLink url={link} />}
@@ -74,61 +73,22 @@ export function BillSheet({
       >
         <Waterfall rows={rows} label="From headline to full" />
       </Card>
-      {bill.predicted !== null && <PredictedTable predicted={bill.predicted} />}
+      {bill.predicted !== null && (
+        <Card
+          title="Predicted and measured"
+          note="Predicted before the first step, beside what was measured. Residual: measured over predicted, less one."
+          flush
+        >
+          <TextTable table={planTable(bill)} />
+        </Card>
+      )}
       {bill.gains.length > 0 && (
         <Card
           title="What accuracy cost"
           note="Dollars for each further correct answer per 1,000 problems."
           flush
         >
-          <Scroll label="Table of what accuracy cost">
-            <table>
-              <thead>
-                <tr>
-                  <th scope="col">Task</th>
-                  <th scope="col">From → to</th>
-                  <th scope="col" class="num">
-                    Accuracy
-                  </th>
-                  <th scope="col" class="num">
-                    Gain (95%)
-                  </th>
-                  <th scope="col" class="num">
-                    Headline
-                  </th>
-                  <th scope="col" class="num">
-                    Full
-                  </th>
-                </tr>
-              </thead>
-              <tbody>
-                {bill.gains.map(
-                  ({ task, from, to, gain, gain95, usdPerCorrectAnswerGained: each }) => (
-                    <tr key={`${task} ${from.stage} ${to.stage}`}>
-                      <th scope="row">{task}</th>
-                      <td>
-                        {from.label} → {to.label}
-                      </td>
-                      <td class="num">
-                        {percent(from.accuracy)} → {percent(to.accuracy)}
-                      </td>
-                      <td class="num">
-                        {(gain * 100).toFixed(1)}
-                        {gain95 !== null && (
-                          <span class="faint">
-                            {' '}
-                            95%: {(gain95.low * 100).toFixed(1)} to {(gain95.high * 100).toFixed(1)}
-                          </span>
-                        )}
-                      </td>
-                      <td class="num">{each === null ? '–' : usd(Number(each.headline))}</td>
-                      <td class="num">{each === null ? '–' : usd(Number(each.full))}</td>
-                    </tr>
-                  ),
-                )}
-              </tbody>
-            </table>
-          </Scroll>
+          <TextTable table={gainTable(bill)} />
         </Card>
       )}
       {bill.notes.length > 0 && (
@@ -144,178 +104,57 @@ export function BillSheet({
   );
 }
 
-/** Lines that one step of the bridge is made of. */
-function linesOf({ lines }: Bill, what: string): Bill['lines'] {
-  if (what === 'headline') return lines.filter(({ columns }) => columns.includes('headline'));
-  const rest = lines.filter(({ columns }) => !columns.includes('headline'));
-  if (what === 'full') return lines;
-  const word = what.toLowerCase();
-  return rest.filter(({ purpose, item, status, stage }) => {
-    if (item.startsWith('storage')) return word.includes('storage');
-    if (status === 'lost') return word.includes('lost');
-    if (status === 'discarded') return word.includes('discarded');
-    if (status === 'other-run') return word.includes('other');
-    return word.includes(purpose) || word.includes(stage);
-  });
-}
-
-function rowsOf(bill: Bill): WaterfallRow[] {
-  const { headline, full } = bill.totals;
-  const rows: WaterfallRow[] = [];
-  const body = (what: string, scope?: string) => (
-    <>
-      {scope !== undefined && <p>{scope}</p>}
-      <Lines lines={linesOf(bill, what)} />
-    </>
-  );
-  const total = (key: 'headline' | 'full', of: typeof full): WaterfallRow => {
-    const value = Number(of.usd);
-    return {
-      key,
-      label: LABELS[key],
-      from: 0,
-      to: value,
-      total: true,
-      value,
-      low: Number(of.usdLow),
-      high: Number(of.usdHigh),
-      body: body(key, of.scope),
-    };
+function rowsOf({ totals, bridge, lines }: RunStatement): WaterfallRow[] {
+  const { headline, full } = totals;
+  const rowOf = (row: Omit<WaterfallRow, 'low' | 'high' | 'body'>, own: StatementLine[]) => {
+    const sum = (end: 'low' | 'high'): number =>
+      own.reduce((all, line) => all + Number(line[end] ?? line.amount), 0);
+    return { ...row, low: sum('low'), high: sum('high'), body: <Lines lines={own} /> };
   };
-  rows.push(total('headline', headline));
-  let at = Number(headline.usd);
-  for (const { what, usd: amount } of bill.bridge) {
+  const total = (key: 'headline' | 'full', label: string, { amount, scope }: typeof full) => {
     const value = Number(amount);
-    if (value === 0) continue;
-    const lines = linesOf(bill, what);
-    const sum = (column: 'usdLow' | 'usdHigh'): number | null =>
-      lines.length === 0 ? null : lines.reduce((all, line) => all + Number(line[column]), 0);
-    rows.push({
-      key: what,
-      label: what,
-      from: at,
-      to: at + value,
-      total: false,
-      value,
-      low: sum('usdLow'),
-      high: sum('usdHigh'),
-      body: body(what),
-    });
+    const own = lines.filter(({ columns }) => columns.includes(key));
+    const row = rowOf({ key, label, from: 0, to: value, total: true, value }, own);
+    const body = (
+      <>
+        <p>{scope}</p>
+        {row.body}
+      </>
+    );
+    return { ...row, body };
+  };
+  const rows: WaterfallRow[] = [total('headline', 'Headline', headline)];
+  let at = Number(headline.amount);
+  for (const { category, what, amount } of bridge) {
+    const value = Number(amount);
+    const own = lines.filter(
+      (line) => line.category === category && !line.columns.includes('headline'),
+    );
+    const row = rowOf(
+      { key: category, label: what, from: at, to: at + value, total: false, value },
+      own,
+    );
+    // A step that replaces the headline's own lines has no ends of its own.
+    rows.push(category === 'owned' ? { ...row, low: null, high: null } : row);
     at += value;
   }
-  rows.push(total('full', full));
+  rows.push(total('full', 'Full', full));
   return rows;
 }
 
-function Lines({ lines }: { lines: Bill['lines'] }) {
+function Lines({ lines }: { lines: readonly StatementLine[] }) {
   return (
     <ul class="sources">
-      {lines.map(({ stage, item, quantity, unit, unitPrice, usd: amount, basis, attempt }) => (
-        <li key={`${stage} ${item} ${attempt}`}>
-          <b>{stage}</b> {item}: {significant(Number(quantity), 4)} {unit} × ${unitPrice.usd} ={' '}
+      {lines.map(({ what, quantity, unit, price, amount, run }, i) => (
+        <li key={i}>
+          <b>{run?.stage}</b> {what}: {significant(Number(quantity), 4)} {unit} × ${price?.amount} ={' '}
           {usd(Number(amount))}{' '}
           <span class="note">
-            quantity {basis}, price {unitPrice.basis}. {unitPrice.source}, {unitPrice.date},{' '}
-            {unitPrice.region}
+            quantity {run?.basis}, price {price?.basis}. {price?.source}, {price?.date},{' '}
+            {price?.region}
           </span>
         </li>
       ))}
     </ul>
-  );
-}
-
-function csvOf({ lines }: Bill): Blob {
-  const head = [
-    'run',
-    'stage',
-    'purpose',
-    'attempt',
-    'status',
-    'item',
-    'quantity',
-    'unit',
-    'usd',
-    'usd_low',
-    'usd_high',
-    'basis',
-    'columns',
-    'price_source',
-  ];
-  return csv([
-    head,
-    ...lines.map((line) => [
-      line.run,
-      line.stage,
-      line.purpose,
-      line.attempt,
-      line.status,
-      line.item,
-      Number(line.quantity),
-      line.unit,
-      Number(line.usd),
-      Number(line.usdLow),
-      Number(line.usdHigh),
-      line.basis,
-      line.columns.join(' '),
-      line.unitPrice.source,
-    ]),
-  ]);
-}
-
-function PredictedTable({ predicted }: { predicted: NonNullable<Bill['predicted']> }) {
-  const { stages } = predicted;
-  return (
-    <Card
-      title="Predicted and measured"
-      note="Said before the first step, beside what came of it. Residual: measured over predicted, less one."
-      flush
-    >
-      <Scroll label="Table of what was predicted and measured">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Stage</th>
-              <th scope="col" class="num">
-                Predicted
-              </th>
-              <th scope="col" class="num">
-                90% interval
-              </th>
-              <th scope="col" class="num">
-                Measured
-              </th>
-              <th scope="col" class="num">
-                Residual
-              </th>
-              <th scope="col" class="num">
-                Tokens
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {stages.map((stage) => {
-              const { predicted: said, measured } = stage;
-              const seconds = stage.residual;
-              return (
-                <tr key={stage.stage}>
-                  <th scope="row">{stage.stage}</th>
-                  <td class="num">{duration(said.seconds)}</td>
-                  <td class="num faint">
-                    {duration(said.secondsLow)} to {duration(said.secondsHigh)}
-                  </td>
-                  <td class="num">{measured === null ? '–' : duration(measured.seconds)}</td>
-                  <td class="num">
-                    {seconds === null
-                      ? '–'
-                      : `${seconds < 0 ? '−' : '+'}${percent(Math.abs(seconds), 0)}`}
-                  </td>
-                  <td class="num">{measured === null ? '–' : count(measured.tokens)}</td>
-                </tr>
-              );
-            })}
-          </tbody>
-        </table>
-      </Scroll>
-    </Card>
   );
 }

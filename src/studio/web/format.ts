@@ -4,9 +4,11 @@
  */
 import {
   formatBytes,
+  formatChange,
   formatCompact,
   formatCount,
   formatDuration,
+  formatRatio,
   formatScientific,
   formatShare,
   formatShareRange,
@@ -27,6 +29,10 @@ export const significant = (value: number, digits = 3): string =>
 /** Dollars: $5.58M, $12.40, $0.0068, $0.000054. */
 export const usd = (value: number): string => minus(formatUsdCompact(value));
 export const percent = formatShare;
+/** A change of a share of one, with its sign: `+20%`, `−3%`. */
+export const change = (value: number, digits = 0): string => minus(formatChange(value, digits));
+/** How many times one thing is another: `1.33`. */
+export const ratio = formatRatio;
 export const percentRange = formatShareRange;
 export const count = (value: number): string => minus(formatCount(value));
 export const duration = formatDuration;

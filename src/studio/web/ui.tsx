@@ -4,6 +4,7 @@
 import { useSignal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
+import type { Table } from '../../base/text/index.js';
 import type { RunStatus } from '../protocol.js';
 import { Icon, type IconName } from './icons.js';
 import { inTurn } from './turns.js';
@@ -190,6 +191,76 @@ export function Scroll({ label, children }: { label: string; children: Component
     <div class="scroll" role="region" tabIndex={0} aria-label={label}>
       {children}
     </div>
+  );
+}
+
+/** A table as the ledger and the planner make it, for the terminal too; the first cell is a head. */
+export function TextTable({
+  table: { title, head, right, rows, footer = [] },
+  label = title,
+}: {
+  table: Table;
+  label?: string;
+}) {
+  const typographic = (text: string): string => text.replaceAll(/(?<![\w-])-(?=[\d$])/g, '−');
+  return (
+    <DataTable
+      label={`Table: ${label}`}
+      columns={head.map((name, i) => ({
+        head: name,
+        num: right[i],
+        cell: (row: readonly string[]) => typographic(row[i]),
+      }))}
+      rows={[...rows, ...footer]}
+    />
+  );
+}
+
+export interface TableColumn<Row> {
+  head: string;
+  /** True for numbers, which align right. */
+  num?: boolean;
+  cell: (row: Row) => ComponentChildren;
+}
+
+/** A table; the first cell of a row is its head. */
+export function DataTable<Row>({
+  label,
+  columns,
+  rows,
+}: {
+  label: string;
+  columns: readonly TableColumn<Row>[];
+  rows: readonly Row[];
+}) {
+  const [first, ...rest] = columns;
+  const align = ({ num }: TableColumn<Row>) => (num ? 'num' : undefined);
+  return (
+    <Scroll label={label}>
+      <table>
+        <thead>
+          <tr>
+            {columns.map((column, i) => (
+              <th key={i} scope="col" class={align(column)}>
+                {column.head}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row, r) => (
+            <tr key={r}>
+              <th scope="row">{first.cell(row)}</th>
+              {rest.map((column, i) => (
+                <td key={i} class={align(column)}>
+                  {column.cell(row)}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </Scroll>
   );
 }
 

@@ -3,7 +3,7 @@
  * its parts read.
  */
 import { signal } from '@preact/signals';
-import type { Bill } from '../../../ledger/statement/bill.js';
+import type { RunStatement } from '../../../ledger/statement/runs.js';
 import { addEvent } from '../../run-state.js';
 import type { Reply } from '../answer.js';
 import type { FromTrainer, OpenRun, Sample, TaskChoice, ToTrainer } from './protocol.js';
@@ -23,7 +23,7 @@ export const busy = signal(false);
 export const stopping = signal(false);
 export const problem = signal<string | null>(null);
 export const note = signal<string | null>(null);
-export const bill = signal<Bill | null>(null);
+export const bill = signal<RunStatement | null>(null);
 /** Step of the newest checkpoint that is on the disk; null where nothing is kept. */
 export const saved = signal<number | null>(null);
 export const turns = signal<{ prompt: string; reply: Reply }[]>([]);

@@ -1,5 +1,5 @@
 /** @file What the page and its training worker say to each other: types alone. */
-import type { Bill } from '../../../ledger/statement/bill.js';
+import type { RunStatement } from '../../../ledger/statement/runs.js';
 import type { BackendKind } from '../../../policy/local/backend.js';
 import type { Recipe } from '../../../recipe/index.js';
 import type { SampleRecord } from '../../../training/stage.js';
@@ -29,7 +29,7 @@ export interface OpenRun {
   samples: Sample[];
   /** What each stage was expected to take; empty until the machine has been timed. */
   plan: { id: string; seconds: Expected; usd: Expected }[];
-  bill: Bill | null;
+  bill: RunStatement | null;
   /** There is something to download and to talk to. */
   hasModel: boolean;
   /** A problem of its task. */
@@ -53,7 +53,7 @@ export type FromTrainer =
   | { kind: 'run'; run: OpenRun }
   | { kind: 'event'; event: PricedEvent }
   | { kind: 'samples'; samples: Sample[] }
-  | { kind: 'bill'; bill: Bill }
+  | { kind: 'bill'; bill: RunStatement }
   | { kind: 'saved'; step: number }
   /** The worker is free again. */
   | { kind: 'idle'; run: OpenRun | null }

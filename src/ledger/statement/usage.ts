@@ -2,7 +2,7 @@
  * @file The bill over usage files: charges are the money, quantities say who used what the money
  * paid for.
  *
- * 1. Usage files are imported (`usage-import.ts`), and charges summed (`usage-charges.ts`).
+ * 1. Usage files are imported (`import/import.ts`), and charges summed (`import/charges.ts`).
  * 2. A charge for a resource is shared by those who used that resource in the charge's period, in
  *    proportion to the hours of theirs that fall into it. Where the charge says how many hours were
  *    bought, what nobody used of them is *idle*.
@@ -22,7 +22,6 @@ import { type FileReport, type Imported, importUsage } from '../import/import.js
 import type { Importer, Malformed } from '../import/importer.js';
 import { IMPORTERS } from '../import/importers.js';
 import { Decimal } from '../money.js';
-import type { Bill } from './bill.js';
 import {
   currencyOf,
   finish,
@@ -35,11 +34,9 @@ import { insertRuns, type UsageGroup, usageGroups, weightOf } from './groups.js'
 import { allocate } from './shares.js';
 import {
   inOrder,
-  lineOfRun,
   STATEMENT_SCHEMA_VERSION,
   type Statement,
   type StatementLine,
-  sectionsOf,
   totalsOf,
 } from './statement.js';
 
@@ -66,10 +63,8 @@ async function bill(
   options: UsageBillOptions & { importers: readonly Importer[] },
 ): Promise<Statement> {
   const { rules, importers } = options;
-  const runLines =
-    options.runs === undefined
-      ? []
-      : options.runs.lines.map((line) => lineOfRun(line, options.runs as Bill));
+  const { runs } = options;
+  const runLines = runs?.lines ?? [];
   const hasCharges = imported.charges.length > 0;
   // Time of runs is usage as well: a charge may have paid for it.
   const timed = (line: StatementLine) =>
@@ -84,7 +79,9 @@ async function bill(
   const drafts = await allocate(db, charges, groups, imported, counted, options);
   await Promise.all(imported.hashing);
   for (const line of runLines) {
-    if (!timed(line)) drafts.push({ ...line, amount: new Decimal(line.amount), currency: 'USD' });
+    // Of one currency and whole: low and high ends are those of runs alone.
+    const { low: _, high: __, ...rest } = line;
+    if (!timed(line)) drafts.push({ ...rest, amount: new Decimal(line.amount), currency: 'USD' });
   }
   for (const { what, amount, currency, key, source } of rules.staff) {
     drafts.push(...staffLines(what, new Decimal(amount), currency, key, source));
@@ -100,12 +97,9 @@ async function bill(
     .sort();
   return {
     schemaVersion: STATEMENT_SCHEMA_VERSION,
-    title:
-      options.runs === undefined
-        ? 'Bill of usage'
-        : `Bill of ${options.runs.runs[0].name} and usage`,
+    title: runs === undefined ? 'Bill of usage' : `${runs.title} and usage`,
     currency,
-    runs: options.runs?.runs.map((run) => run.name) ?? [],
+    runs: runs?.runs ?? [],
     period: { from: times[0] ?? '', to: times[times.length - 1] ?? '' },
     lines,
     ...totalsOf(lines),
@@ -118,7 +112,7 @@ async function bill(
       repeated: imported.repeated,
     },
     notes: [...imported.notes, ...notesOf(imported, lines, currency)],
-    ...(options.runs === undefined ? {} : sectionsOf(options.runs)),
+    ...(runs === undefined ? {} : sectionsOf(runs)),
   };
 }
 
@@ -187,3 +181,11 @@ function notesOf(imported: Imported, lines: readonly StatementLine[], currency: 
   if (currency !== 'USD') notes.push(`All amounts are in ${currency}.`);
   return notes;
 }
+
+const sectionsOf = ({ gains, work, predicted, priceBook, otherMode }: Statement) => ({
+  gains,
+  work,
+  predicted,
+  priceBook,
+  otherMode,
+});

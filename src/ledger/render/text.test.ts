@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { defaultPriceBook, parsePriceBook } from '../book/price-book.js';
-import { computeBill } from '../statement/bill.js';
+import { computeBill } from '../statement/runs.js';
 import { logBuilder } from '../testing.js';
-import { billMarkdown, billText } from './bill.js';
+import { statementMarkdown, statementText } from './text.js';
 
 function example(name = '2026-11-23-r1-mini-7f3a', scale = 1) {
   const log = logBuilder();
@@ -39,9 +39,9 @@ describe.each([
       example('b', 1000),
     ],
   ],
-] as const)('billText, %s', (mode, runs) => {
+] as const)('statementText, %s', (mode, runs) => {
   const bill = computeBill(runs, defaultPriceBook(mode));
-  const text = billText(bill);
+  const text = statementText(bill);
 
   it('is at most 100 columns of printable ASCII', () => {
     for (const line of text.split('\n')) {
@@ -68,7 +68,7 @@ describe.each([
     expect(headline).toBeCloseTo(shown[0], 9);
     expect(full).toBeCloseTo(shown[1], 9);
     expect(shown[1]).toBeGreaterThan(0);
-    expect(Math.abs(shown[1] - Number(bill.totals.full.usd))).toBeLessThan(1e-4);
+    expect(Math.abs(shown[1] - Number(bill.totals.full.amount))).toBeLessThan(1e-4);
   });
 
   it('shows one amount where both columns have the same', () => {
@@ -88,11 +88,11 @@ describe.each([
   });
 });
 
-describe('billText', () => {
+describe('statementText', () => {
   it('shows small amounts with enough digits, large ones in cents', () => {
-    const cheap = billText(computeBill([example()], defaultPriceBook()));
+    const cheap = statementText(computeBill([example()], defaultPriceBook()));
     expect(cheap).toMatch(/Headline \$0\.0\d+ \(/);
-    const dear = billText(
+    const dear = statementText(
       computeBill(
         [example('x', 1e6)],
         parsePriceBook({ rentUsdPerCoreHour: 2, storageMonths: 0 }, 'p'),
@@ -108,13 +108,13 @@ describe('billText', () => {
       bold: (text: string) => `<b>${text}</b>`,
       dim: (text: string) => `<i>${text}</i>`,
     };
-    const styled = billText(bill, { style });
+    const styled = statementText(bill, { style });
     expect(styled).toContain('<b>What it cost</b>');
-    expect(styled.replace(/<\/?[bi]>/g, '')).toBe(billText(bill));
+    expect(styled.replace(/<\/?[bi]>/g, '')).toBe(statementText(bill));
   });
 
   it('fits a narrow terminal by leaving out columns that can be spared, never a number', () => {
-    const text = billText(computeBill([example()], defaultPriceBook()), { width: 80 });
+    const text = statementText(computeBill([example()], defaultPriceBook()), { width: 80 });
     for (const line of text.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
     const [, , head, , ...rows] = (
       text.split('\n\n').find((part) => part.startsWith('What was done')) as string
@@ -128,7 +128,7 @@ describe('billText', () => {
   });
 
   it('is short where the whole bill can be had later', () => {
-    const text = billText(computeBill([example()], defaultPriceBook()), { brief: true });
+    const text = statementText(computeBill([example()], defaultPriceBook()), { brief: true });
     const titles = text.split('\n\n').map((part) => part.split('\n')[0]);
     expect(titles).toEqual([
       'Bill of 2026-11-23-r1-mini-7f3a',
@@ -139,20 +139,20 @@ describe('billText', () => {
   });
 
   it('survives an empty run', () => {
-    expect(billText(computeBill([{ name: 'empty', events: [] }], defaultPriceBook()))).toContain(
-      'Headline $0.00',
-    );
+    expect(
+      statementText(computeBill([{ name: 'empty', events: [] }], defaultPriceBook())),
+    ).toContain('Headline $0.00');
   });
 });
 
-describe('billMarkdown', () => {
+describe('statementMarkdown', () => {
   it('has tables with as many cells in each row as in the head', () => {
-    const text = billMarkdown(computeBill([example(), example('other')], defaultPriceBook()));
+    const text = statementMarkdown(computeBill([example(), example('other')], defaultPriceBook()));
     for (const block of text.split('\n\n').filter((part) => part.startsWith('|'))) {
       const cells = block.split('\n').map((row) => row.split('|').length);
       expect(new Set(cells).size).toBe(1);
     }
     expect(text).toContain('| **Total** |');
-    expect(text).toContain('other runs, failed and aborted');
+    expect(text).toContain('failed and aborted runs');
   });
 });

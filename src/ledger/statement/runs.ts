@@ -1,34 +1,40 @@
 /**
- * @file The bill: usage × prices, in two columns.
+ * @file The statement of runs: usage × prices, in two columns.
  *
  * *headline*: the core-hours of the stages and attempts that produced the final weights, at a
  * rental price: what a press release quotes. *full*: everything that had to be paid for those
  * weights to exist: also evaluation, data generation, overhead, what a kill threw away, stages and
- * runs that led nowhere, and storage. A line is in one column or in both; a total is the exact sum
- * of its lines. The difference between the columns is itemised (`bridge`), because it is the point.
+ * runs that led nowhere, and storage.
  *
- * Pure: events and a price book in, a document out.
+ * Pure: events and a price book in, a statement out.
  */
 import type { RunEvent } from '../../usage/events.js';
 import type { Usage } from '../../usage/usage.js';
 import type { PriceBook, PriceMode } from '../book/price-book.js';
-import { Decimal, sum, ZERO } from '../money.js';
-import { type Gain, gainsOf } from './gain.js';
+import { sum } from '../money.js';
+import { gainsOf } from './gain.js';
 import { keptEvents } from './lineage.js';
 import {
-  type BillLine,
   type Column,
-  type LineItem,
   type LineStatus,
+  type PricedUsage,
   priceEntries,
   type UsageEntry,
 } from './lines.js';
-import { type BilledPlan, comparePlan, type Predicted } from './predicted.js';
-import { type StageWork, workOf } from './work.js';
-
-export const BILL_SCHEMA_VERSION = 2;
-
-export type { BillLine, Column } from './lines.js';
+import { type BilledPlan, comparePlan } from './predicted.js';
+import {
+  type Amount,
+  type Category,
+  NO_IMPORTS,
+  PURPOSES,
+  type Sections,
+  STATEMENT_SCHEMA_VERSION,
+  type Statement,
+  type StatementLine,
+  type StatementRun,
+  totalsOf,
+} from './statement.js';
+import { workOf } from './work.js';
 
 /**
  * One run's log. The first of several is the one whose weights are billed; the others were tried on
@@ -53,95 +59,146 @@ export interface BillOptions {
   discardedStages?: readonly string[];
 }
 
-export interface BillTotal {
-  usd: string;
-  usdLow: string;
-  usdHigh: string;
-  /** Core-hours in this column. */
-  coreHours: string;
-  scope: string;
-  period: { from: string; to: string };
-  allocationKey: string;
-}
-
-/** One step on the way from the headline to the full total; the steps add up. */
-export interface BridgeStep {
-  what: string;
-  usd: string;
-}
-
-export interface Bill {
-  schemaVersion: typeof BILL_SCHEMA_VERSION;
-  currency: 'USD';
-  runs: {
-    name: string;
-    recipe: string;
-    attempts: number;
-    steps: number;
-    outcome: string;
-    from: string;
-    to: string;
-  }[];
-  priceBook: PriceBook;
-  lines: BillLine[];
-  totals: Record<Column, BillTotal>;
-  bridge: BridgeStep[];
-  /** The full column, had the machine been owned instead of rented, or the reverse. */
-  otherMode: { mode: PriceMode; usd: string; usdLow: string; usdHigh: string };
-  /** Quality bought, from evaluations before and after. */
-  gains: Gain[];
-  /** What each stage of the first run did, lost work apart. */
-  work: StageWork[];
-  /** What the planner said beforehand, beside what came of it; null when there was no plan. */
-  predicted: Predicted | null;
-  notes: string[];
-}
+/** A statement with the sections that one of runs has. */
+export type RunStatement = Statement & Sections;
 
 /**
- * The bill of one run, or of a run and others that were tried on the way to it.
+ * The statement of one run, or of a run and others that were tried on the way to it.
  * @throws Error when `runs` is empty.
  */
 export function computeBill(
   runs: readonly BilledRun[],
   book: PriceBook,
   options: BillOptions = {},
-): Bill {
+): RunStatement {
   if (runs.length === 0) throw new Error('a bill needs a run');
   const entries = runs.flatMap((run, i) =>
     usageEntries(run, i === 0, options.discardedStages ?? []),
   );
-  const lines = priceEntries(entries, book);
-  const other: PriceMode = book.mode === 'rent' ? 'own' : 'rent';
-  const otherLines = priceEntries(entries, { ...book, mode: other });
-  const first = entries.filter((entry) => entry.run === runs[0].name);
+  const described = runs.map(describeRun);
+  const [{ name }] = described;
+  const lines = priceEntries(entries, book).map((priced) => lineOf(priced, described));
+  const { totals, bridge, models } = totalsOf(lines);
+  const mode: PriceMode = book.mode === 'rent' ? 'own' : 'rent';
+  const inOtherMode = priceEntries(entries, { ...book, mode });
+  const first = entries.filter((entry) => entry.run === name);
+  const scopes = scopesOf(runs.length > 1);
+  const counted = (column: Column) => amountsOf(lines, column);
+  const times = runs.flatMap((run) => run.events.map((event) => event.time)).sort();
   return {
-    schemaVersion: BILL_SCHEMA_VERSION,
+    schemaVersion: STATEMENT_SCHEMA_VERSION,
+    title: `Bill of ${name}`,
     currency: 'USD',
-    runs: runs.map(describeRun),
-    priceBook: book,
+    runs: described,
+    period: { from: times[0] ?? '', to: times[times.length - 1] ?? '' },
     lines,
     totals: {
-      headline: total('headline', lines, runs, book),
-      full: total('full', lines, runs, book),
+      headline: { ...totals.headline, ...counted('headline'), scope: scopes.headline },
+      full: { ...totals.full, ...counted('full'), scope: scopes.full },
     },
-    bridge: bridgeOf(lines),
-    otherMode: {
-      mode: other,
-      ...amounts(otherLines.filter((line) => line.columns.includes('full'))),
-    },
+    bridge,
+    models,
+    rules: [],
+    allocationKeys: [allocationKey(lines, book)],
+    imports: NO_IMPORTS,
+    notes: notesOf(runs, entries, book),
     gains: gainsOf(runs[0].events, (from, to) => {
       const between = priceEntries(
         first.filter((entry) => entry.index > from && entry.index < to),
         book,
       );
       const usdOf = (column: Column) =>
-        sum(between.filter((line) => line.columns.includes(column)).map((line) => line.usd));
+        sum(between.filter(({ columns }) => columns.includes(column)).map(({ amount }) => amount));
       return { headline: usdOf('headline'), full: usdOf('full') };
     }),
     work: workOf(first, book),
     predicted: runs[0].plan ? comparePlan(runs[0].plan, runs[0].events, first, book) : null,
-    notes: notesOf(runs, entries, book),
+    priceBook: book,
+    otherMode: { mode, ...amountsOf(inOtherMode, 'full') },
   };
+}
+
+/** The exact sums of a column, and of it with every price at its low or high end. */
+function amountsOf(
+  lines: readonly (Amount & Pick<StatementLine, 'columns'>)[],
+  column: Column,
+): Required<Amount> {
+  const counted = lines.filter(({ columns }) => columns.includes(column));
+  const add = (key: keyof Amount) => sum(counted.map((line) => line[key] ?? line.amount)).toFixed();
+  return { amount: add('amount'), low: add('low'), high: add('high') };
+}
+
+const STATUSES = { lost: 'lost', discarded: 'discarded', 'other-run': 'failed' } as const;
+
+function categoryOf({ status, item, purpose, columns }: PricedUsage): Category {
+  if (status === 'other-run') return 'failed';
+  if (item === 'storage') return 'storage';
+  if (status !== 'kept') return STATUSES[status];
+  const isOwned = item !== 'core time, rented' && !columns.includes('headline');
+  return purpose === 'training' && isOwned ? 'owned' : PURPOSES[purpose];
+}
+
+/** What a reader calls a line: `grpo, training`, `lost work: base, training`. */
+function whatOf({ stage, purpose, status, item, columns }: PricedUsage): string {
+  if (item === 'storage') return 'storage';
+  // The trainer books the unmeasured second before a kill under the stage `lost`.
+  if (stage === 'lost' && status === 'lost') return 'lost work: cut off by a kill';
+  const words = [stage, purpose === 'data' ? 'data generation' : purpose];
+  if (item === 'electricity') words.push('electricity');
+  if (item === 'core time, owned') words.push('machine');
+  if (columns.length === 1 && columns[0] === 'headline') words.push('if rented');
+  const lost = { lost: 'lost work: ', discarded: 'discarded: ', kept: '', 'other-run': '' };
+  return `${lost[status]}${words.join(', ')}`;
+}
+
+const KINDS = {
+  'core time, rented': 'cpu',
+  'core time, owned': 'cpu',
+  electricity: 'electricity',
+  storage: 'storage',
+} as const;
+
+/** Priced usage as a line. @param runs the first has the weights */
+function lineOf(priced: PricedUsage, runs: readonly StatementRun[]): StatementLine {
+  const { stage, purpose, attempt, status, item, basis, price } = priced;
+  const { quantity, unit, amount, low, high, columns } = priced;
+  const { from, to } = runs.find((one) => one.name === priced.run) ?? runs[0];
+  return {
+    model: runs[0].name,
+    category: categoryOf(priced),
+    source: 'run',
+    account: priced.run,
+    what: whatOf(priced),
+    kind: KINDS[item],
+    quantity,
+    unit,
+    amount,
+    low,
+    high,
+    money: 'price book',
+    rule: `${price.amount} ${price.unit}: ${price.source}`,
+    columns,
+    start: from,
+    end: to,
+    rows: 1,
+    run: { stage, purpose, attempt, status, item, basis },
+    price,
+  };
+}
+
+const scopesOf = (several: boolean): Record<Column, string> => ({
+  headline:
+    'core time of the training stages and attempts that produced the final weights, at a rental price; nothing else',
+  full: `everything that ${several ? 'these runs' : 'this run'} used: training, evaluation, data, overhead, lost and discarded work, storage; no people, and no experiments outside ${several ? 'them' : 'it'}`,
+});
+
+function allocationKey(lines: readonly StatementLine[], book: PriceBook): string {
+  if (book.mode === 'rent')
+    return 'reserved core-seconds (wall seconds x workers), bytes for storage';
+  const isMeasured = lines.some(
+    ({ run }) => run?.basis === 'measured' && run.item === 'electricity',
+  );
+  return `reserved core-seconds for the machine, energy of the ${isMeasured ? 'meter' : 'estimate'} for electricity, bytes for storage`;
 }
 
 function usageEntries(
@@ -193,88 +250,7 @@ const FOLDER: Usage = {
   basis: 'measured',
 };
 
-function amounts(lines: readonly BillLine[]): { usd: string; usdLow: string; usdHigh: string } {
-  const add = (key: 'usd' | 'usdLow' | 'usdHigh') => sum(lines.map((line) => line[key])).toFixed();
-  return { usd: add('usd'), usdLow: add('usdLow'), usdHigh: add('usdHigh') };
-}
-
-function total(
-  column: Column,
-  all: readonly BillLine[],
-  runs: readonly BilledRun[],
-  book: PriceBook,
-): BillTotal {
-  const lines = all.filter((line) => line.columns.includes(column));
-  const timeItem: LineItem =
-    column === 'headline' || book.mode === 'rent' ? 'core time, rented' : 'core time, owned';
-  const hours = sum(lines.filter((line) => line.item === timeItem).map((line) => line.quantity));
-  const times = (column === 'headline' ? runs.slice(0, 1) : runs)
-    .flatMap((run) => run.events.map((event) => event.time))
-    .sort();
-  const owned = `reserved core-seconds for the machine, energy of the ${lines.some((line) => line.basis === 'measured' && line.item === 'electricity') ? 'meter' : 'estimate'} for electricity, bytes for storage`;
-  return {
-    ...amounts(lines),
-    coreHours: hours.toDecimalPlaces(9).toFixed(),
-    scope:
-      column === 'headline'
-        ? 'core time of the training stages and attempts that produced the final weights, at a rental price; nothing else'
-        : `everything that ${runs.length === 1 ? 'this run' : `these ${runs.length} runs`} used: training, evaluation, data, overhead, lost and discarded work, storage; no people, and no experiments outside ${runs.length === 1 ? 'it' : 'them'}`,
-    period: { from: times[0] ?? '', to: times[times.length - 1] ?? '' },
-    allocationKey:
-      column === 'headline' || book.mode === 'rent'
-        ? `reserved core-seconds (wall seconds x workers)${column === 'full' ? ', bytes for storage' : ''}`
-        : owned,
-  };
-}
-
-/** What the headline leaves out; the steps sum to full − headline. */
-function bridgeOf(lines: readonly BillLine[]): BridgeStep[] {
-  const steps = new Map<(typeof SCOPES)[number], Decimal>();
-  for (const line of lines) {
-    const usd = new Decimal(line.usd);
-    if (line.columns.length === 2) continue;
-    const [what, signed] =
-      line.columns[0] === 'headline'
-        ? ([OWNED, usd.neg()] as const)
-        : ([scopeOf(line), usd] as const);
-    steps.set(what, (steps.get(what) ?? ZERO).plus(signed));
-  }
-  return SCOPES.flatMap((what) => {
-    const usd = steps.get(what);
-    return usd === undefined ? [] : [{ what, usd: usd.toFixed() }];
-  });
-}
-
-const OWNED = 'training, owned instead of rented';
-const SCOPES = [
-  OWNED,
-  'data generation',
-  'evaluation',
-  'inference',
-  'overhead',
-  'storage',
-  'lost work',
-  'discarded stages',
-  'other runs, failed and aborted',
-] as const;
-
-function scopeOf(line: BillLine): (typeof SCOPES)[number] {
-  if (line.status === 'other-run') return 'other runs, failed and aborted';
-  if (line.item === 'storage') return 'storage';
-  if (line.status === 'lost') return 'lost work';
-  if (line.status === 'discarded') return 'discarded stages';
-  return (
-    {
-      training: OWNED,
-      evaluation: 'evaluation',
-      inference: 'inference',
-      data: 'data generation',
-      overhead: 'overhead',
-    } as const
-  )[line.purpose];
-}
-
-function describeRun(run: BilledRun): Bill['runs'][number] {
+function describeRun(run: BilledRun): StatementRun {
   const times = run.events.map((event) => event.time).sort();
   const ended = run.events.findLast((event) => event.type === 'ended' || event.type === 'resumed');
   return {
