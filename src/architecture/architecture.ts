@@ -21,9 +21,25 @@ export interface GroupedQueryAttention {
   qkNorm: 'none' | 'head' | 'all';
   /**
    * Tokens that a local-attention layer sees, and how many layers are local; null: every layer sees
-   * everything.
+   * everything. `chunked`: a token sees those of its own chunk of so many (Llama 4).
    */
-  window: { tokens: number; layers: number } | null;
+  window: { tokens: number; layers: number; chunked?: true } | null;
+  /** The query projection also gives a gate for each number of the output (Qwen3-Next). */
+  outputGate?: true;
+  /** A learned logit a head that attends to nothing (GPT-OSS). */
+  sinks?: true;
+}
+
+/**
+ * What chooses the keys of sparse attention: it scores every entry of the cache with small heads
+ * and one key, and attention sees the `topK` best (DeepSeek-V3.2, arXiv:2512.02556, section 2.1).
+ */
+export interface Indexer {
+  /** Layers that have one; others take the choice of the layer before (GLM-5.2). */
+  layers: number;
+  heads: number;
+  headDim: number;
+  topK: number;
 }
 
 /** Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434, section 2.1). */
@@ -36,6 +52,27 @@ export interface LatentAttention {
   qkNopeHeadDim: number;
   qkRopeHeadDim: number;
   vHeadDim: number;
+  indexer?: Indexer;
+}
+
+/**
+ * Compressed attention (DeepSeek-V4, arXiv:2606.19348, section 2.3): one key for all heads, which
+ * is also its value. A layer sees the last `window` tokens, and entries that stand for `ratio`
+ * tokens each: those that an indexer picks (`sparse`), or all (`heavy`).
+ */
+export interface CompressedAttention {
+  kind: 'compressed';
+  heads: number;
+  headDim: number;
+  qLoraRank: number;
+  /** Groups of heads that are projected down to `outputRank` each, before the output projection. */
+  outputGroups: number;
+  outputRank: number;
+  window: number;
+  /** `layers` of it are those of `sparse`. */
+  indexer: Indexer;
+  sparse: { layers: number; ratio: number };
+  heavy: { layers: number; ratio: number };
 }
 
 export interface MixtureOfExperts {
@@ -56,6 +93,12 @@ export interface MixtureOfExperts {
   routerBias: boolean;
   /** Layers with a dense feed-forward network instead. */
   denseLayers: number;
+  /** They lie between the layers of experts (Llama 4 Maverick), not before them. */
+  interleaved?: true;
+  /** A weight that gates the shared expert (Qwen). */
+  sharedGate?: true;
+  /** Biases of experts and their gate (GPT-OSS). */
+  expertBias?: true;
   /**
    * Width in which the routed experts work when tokens are projected down before them (Nemotron 3's
    * LatentMoE).
@@ -64,19 +107,28 @@ export interface MixtureOfExperts {
 }
 
 /**
- * A stack whose layers are each one thing alone: attention, a Mamba-2 mixer or a feed-forward
- * network (Nemotron 3, arXiv:2512.20848). Without it every layer has attention and a feed-forward
- * network.
+ * A stack in which other layers than attention mix tokens. Each layer is one thing alone in
+ * Nemotron 3 (arXiv:2512.20848); in Qwen3-Next every layer has a feed-forward network too. Without
+ * this, every layer has attention and a feed-forward network.
  */
 export interface Hybrid {
   attentionLayers: number;
-  mambaLayers: number;
+  recurrentLayers: number;
   feedForwardLayers: number;
-  /**
-   * Mamba-2 (Dao & Gu 2024): heads, their width, state size, groups that share B and C, and the
-   * convolution's length.
-   */
-  mamba: { heads: number; headDim: number; state: number; groups: number; convolution: number };
+  recurrent: RecurrentMixer;
+}
+
+/**
+ * Mamba-2 (Dao & Gu 2024), or a gated delta rule (Yang et al., arXiv:2412.06464): heads with a
+ * state of `headDim` × `state`, groups that share keys (B) and queries (C), and a convolution.
+ */
+export interface RecurrentMixer {
+  kind: 'mamba2' | 'gated-delta';
+  heads: number;
+  headDim: number;
+  state: number;
+  groups: number;
+  convolution: number;
 }
 
 export interface Architecture {
@@ -84,7 +136,7 @@ export interface Architecture {
   layers: number;
   hidden: number;
   vocab: number;
-  attention: GroupedQueryAttention | LatentAttention;
+  attention: GroupedQueryAttention | LatentAttention | CompressedAttention;
   /** Width of the dense feed-forward network. */
   intermediate: number;
   /** Three matrices (SwiGLU) or two (GELU, ReLU²). */
@@ -99,6 +151,10 @@ export interface Architecture {
   /** Longest sequence. */
   maxPositions: number;
   hybrid?: Hybrid;
+  /** Norms after attention and feed-forward network as well as before them (Gemma 2 and 3). */
+  sandwichNorms?: true;
+  /** Residual streams that learned maps mix around each block (DeepSeek-V4's mHC). */
+  residualStreams?: number;
 }
 
 /** Layers that have attention. */

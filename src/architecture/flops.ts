@@ -21,6 +21,7 @@
  *   not counted; with these FLOPs, achieved ÷ peak is MFU (Chowdhery et al. 2022, §4.1), not HFU.
  */
 import { type Architecture, attentionLayers, denseLayers, moeLayers } from './architecture.js';
+import { indexerFlops, type Seen, type Span, seenBy, seenCausally, spansOf } from './context.js';
 import { countParameters } from './parameters.js';
 import { attentionWidths } from './shapes.js';
 
@@ -47,28 +48,19 @@ export interface SequencePart {
 /** Forward FLOPs by kind, over all layers. */
 export interface ForwardFlops {
   attentionProjections: number;
-  /** Scores and their product with the values. */
+  /** Scores and their product with the values; the scores of an indexer. */
   attention: number;
+  /** Maps that mix residual streams. */
+  residual: number;
   feedForward: number;
   /** Routed experts of a token, and shared ones. */
   experts: number;
   router: number;
-  mamba: number;
+  /** Projections of recurrent layers (Mamba-2, gated delta rule). */
+  recurrent: number;
   head: number;
   /** Multi-token prediction: its modules with their attention and their use of the head. */
   mtp: number;
-}
-
-/** Keys that the queries of a part count together; with a window, at most so many each. */
-function keysOf(
-  { tokens, past = 0, attention = 'causal' }: SequencePart,
-  window = Number.POSITIVE_INFINITY,
-): number {
-  if (attention === 'full') return tokens * Math.min(past + tokens, window);
-  // Positions past … past + tokens − 1 see position + 1 keys until the window is full.
-  const growing = Math.max(0, Math.min(tokens, window - past));
-  const full = tokens - growing;
-  return growing * past + (growing * (growing + 1)) / 2 + (full > 0 ? full * window : 0);
 }
 
 /** Forward FLOPs of scores and weighted values of one layer, for each key. */
@@ -77,15 +69,24 @@ function flopsPerKey(architecture: Architecture): number {
   return 2 * (query + output);
 }
 
-/** FLOPs of attention scores and values of a forward pass, over all layers of the model. */
+/** What the queries of a part see together in one layer of a span. */
+function seenIn(span: Span, { tokens, past = 0, attention = 'causal' }: SequencePart): Seen {
+  if (attention === 'causal') return seenCausally(span, past, tokens);
+  const last = seenBy(span, past + tokens);
+  return { keys: tokens * last.keys, entries: tokens * last.entries };
+}
+
+/**
+ * FLOPs of attention scores and values of a forward pass, over all layers of the model, and of the
+ * indexers that choose keys.
+ */
 export function attentionFlops(architecture: Architecture, part: SequencePart): number {
-  const { attention } = architecture;
-  const layers = attentionLayers(architecture);
-  const window = attention.kind === 'gqa' ? attention.window : null;
-  const local = window === null ? 0 : Math.min(window.layers, layers);
-  const keys =
-    (layers - local) * keysOf(part) + (window === null ? 0 : local * keysOf(part, window.tokens));
-  return flopsPerKey(architecture) * keys;
+  const each = flopsPerKey(architecture);
+  const index = indexerFlops(architecture);
+  return spansOf(architecture).reduce((sum, span) => {
+    const { keys, entries } = seenIn(span, part);
+    return sum + span.layers * each * keys + (span.indexer?.layers ?? 0) * index * entries;
+  }, 0);
 }
 
 /** Per token, averaged over a whole sequence. */
@@ -95,11 +96,13 @@ export const attentionFlopsPerToken = (
   attention: AttentionConvention,
 ): number => attentionFlops(architecture, { tokens: sequenceTokens, attention }) / sequenceTokens;
 
-/** Those of the prediction modules, where the part computes them. */
+/** Those of the prediction modules, where the part computes them; they attend as the first layers do. */
 const furtherAttentionFlops = (architecture: Architecture, part: SequencePart): number =>
   part.furtherTokens === undefined
     ? 0
-    : architecture.mtpLayers * flopsPerKey(architecture) * keysOf(part);
+    : architecture.mtpLayers *
+      flopsPerKey(architecture) *
+      seenIn(spansOf(architecture)[0], part).keys;
 
 /** FLOPs of a forward pass over a part of a sequence, by kind. */
 export function forwardFlopsByKind(architecture: Architecture, part: SequencePart): ForwardFlops {
@@ -108,14 +111,19 @@ export function forwardFlopsByKind(architecture: Architecture, part: SequencePar
   const { matrices } = countParameters(architecture);
   const mixture = matrices.experts + matrices.router;
   const module =
-    tokens * (2 * hidden * hidden + matrices.attention + (moe === null ? matrices.dense : mixture));
+    tokens *
+    (2 * hidden * hidden +
+      matrices.moduleAttention +
+      matrices.residual +
+      (moe === null ? matrices.dense : mixture));
   return {
     attentionProjections: 2 * tokens * attentionLayers(architecture) * matrices.attention,
+    residual: 2 * tokens * architecture.layers * matrices.residual,
     attention: attentionFlops(architecture, part),
     feedForward: 2 * tokens * denseLayers(architecture) * matrices.dense,
     experts: 2 * tokens * moeLayers(architecture) * matrices.experts,
     router: 2 * tokens * moeLayers(architecture) * matrices.router,
-    mamba: 2 * tokens * (hybrid?.mambaLayers ?? 0) * matrices.mamba,
+    recurrent: 2 * tokens * (hybrid?.recurrentLayers ?? 0) * matrices.recurrent,
     head: 2 * headTokens * vocab * hidden,
     mtp:
       furtherTokens === undefined
@@ -125,10 +133,8 @@ export function forwardFlopsByKind(architecture: Architecture, part: SequencePar
   };
 }
 
-export function sumFlops(flops: ForwardFlops): number {
-  const { attentionProjections, attention, feedForward, experts, router, mamba, head, mtp } = flops;
-  return attentionProjections + attention + feedForward + experts + router + mamba + head + mtp;
-}
+export const sumFlops = (flops: ForwardFlops): number =>
+  Object.values(flops).reduce((sum, kind) => sum + kind, 0);
 
 /** FLOPs of a forward pass over (a part of) one sequence. */
 export const forwardFlops = (architecture: Architecture, part: SequencePart): number =>

@@ -3,55 +3,16 @@
  *
  * One function for every family: the fields have the same names in nearly all of them, and what
  * differs (GPT-2's `n_embd`, Mixtral's `num_local_experts`, DeepSeek's latent attention) is looked
- * up under each name that is in use. Families that need more than a matrix of names (state-space
- * layers) are refused rather than guessed.
+ * up under each name that is in use. What a family's code fixes stands in its row of `families.ts`;
+ * families without a row are refused rather than guessed. Of a model with several kinds of input
+ * the language model is read (`text_config`), not its encoders of images and sound.
  */
 import { UserError } from '../base/errors.js';
-import type {
-  Architecture,
-  GroupedQueryAttention,
-  LatentAttention,
-  MixtureOfExperts,
-} from './architecture.js';
-
-interface FamilyRow {
-  /** Three matrices a feed-forward network, or two. */
-  gated: boolean;
-  /** Where `attention_bias` is not written. */
-  bias: GroupedQueryAttention['bias'];
-  /** Where `tie_word_embeddings` is not written. */
-  tied: boolean;
-  learned?: boolean;
-  qkNorm?: GroupedQueryAttention['qkNorm'];
-  routerBias?: boolean;
-  /** Where `n_shared_experts` is not written. */
-  sharedExperts?: number;
-}
-
-const plain: FamilyRow = { gated: true, bias: 'none', tied: false };
-const gpt: FamilyRow = { gated: false, bias: 'all', tied: false };
-
-const FAMILIES: Record<string, FamilyRow> = {
-  llama: plain,
-  mistral: plain,
-  mixtral: plain,
-  qwen2: { ...plain, bias: 'qkv' },
-  qwen2_moe: { ...plain, bias: 'qkv' },
-  qwen3: { ...plain, qkNorm: 'head' },
-  qwen3_moe: { ...plain, qkNorm: 'head' },
-  gpt2: { ...gpt, tied: true, learned: true },
-  gpt_neox: gpt,
-  gpt_oss: { ...plain, bias: 'all', routerBias: true },
-  olmo2: { ...plain, qkNorm: 'all' },
-  olmoe: { ...plain, qkNorm: 'all' },
-  gemma: { ...plain, tied: true },
-  gemma2: { ...plain, tied: true },
-  phi3: plain,
-  deepseek_v2: plain,
-  deepseek_v3: { ...plain, routerBias: true, sharedExperts: 1 },
-  kimi_k2: { ...plain, routerBias: true, sharedExperts: 1 },
-  nemotron_h: { ...plain, gated: false },
-};
+import type { Architecture, MixtureOfExperts } from './architecture.js';
+import { attentionOf } from './attention-config.js';
+import { countIn, type Fields, type Reader, readerOf } from './config-reader.js';
+import { FAMILIES, type FamilyRow, familyOf } from './families.js';
+import { deltaHybridOf, hybridOf } from './hybrid-config.js';
 
 const known = new WeakMap<object, Architecture>();
 
@@ -70,36 +31,48 @@ export function architectureOf(config: unknown, name?: string): Architecture {
   }
   const before = known.get(config);
   if (before !== undefined && (name === undefined || before.name === name)) return before;
-  const architecture = read(config as Record<string, unknown>, name);
+  const architecture = read(config as Fields, name);
   known.set(config, architecture);
   return architecture;
 }
 
-function read(fields: Record<string, unknown>, name: string | undefined): Architecture {
-  const type = typeof fields.model_type === 'string' ? fields.model_type : '';
+/** The language model of a configuration: its `text_config`, where it has one. */
+function languageFields(config: Fields): Fields {
+  const { text_config: text, tie_word_embeddings } = config;
+  if (typeof text !== 'object' || text === null || Array.isArray(text)) return config;
+  return { ...(tie_word_embeddings !== undefined && { tie_word_embeddings }), ...text };
+}
+
+function read(config: Fields, name: string | undefined): Architecture {
+  const written = languageFields(config);
+  const type = typeof written.model_type === 'string' ? written.model_type : '';
   const label =
     name ??
-    (typeof fields._name_or_path === 'string' && fields._name_or_path
-      ? fields._name_or_path
+    (typeof config._name_or_path === 'string' && config._name_or_path
+      ? config._name_or_path
       : type);
-  const family = Object.hasOwn(FAMILIES, type) ? FAMILIES[type] : undefined;
+  const family = familyOf(type);
   if (family === undefined) {
     throw new UserError(
       'data',
-      `${label || 'config.json'}: model_type ${JSON.stringify(fields.model_type ?? null)} is not known; known are ${Object.keys(FAMILIES).join(', ')}`,
+      `${label || 'config.json'}: model_type ${JSON.stringify(written.model_type ?? null)} is not known; known are ${Object.keys(FAMILIES).join(', ')}`,
       'model_type',
     );
   }
+  const fields: Fields = { ...family.defaults, ...written };
   const number = readerOf(fields, label);
-  if (type === 'nemotron_h') return hybridOf(fields, number, label);
+  if (type === 'nemotron_h') return hybridOf(fields, number, label, family);
   const hidden = number(['hidden_size', 'n_embd']);
-  const heads = number(['num_attention_heads', 'n_head']);
   const layers = number(['num_hidden_layers', 'n_layer']);
   const maxPositions = number(['max_position_embeddings', 'n_positions', 'n_ctx'], 4096);
+  const hybrid = family.attentionEvery
+    ? deltaHybridOf(fields, number, layers, family.attentionEvery)
+    : undefined;
   const moe = mixtureOf(fields, number, layers, family);
+  const streams = number(['hc_mult'], 1);
   // Families of experts only write the experts' width where others write the dense one.
   const intermediate = number(
-    ['intermediate_size', 'n_inner'],
+    ['intermediate_size_mlp', 'intermediate_size', 'n_inner'],
     type === 'gpt2' ? 4 * hidden : moe?.expertIntermediate,
   );
   return {
@@ -107,199 +80,34 @@ function read(fields: Record<string, unknown>, name: string | undefined): Archit
     layers,
     hidden,
     vocab: number(['vocab_size']),
-    attention:
-      'kv_lora_rank' in fields
-        ? latentOf(fields, number, heads)
-        : groupedOf(fields, number, hidden, heads, layers, family),
+    attention: attentionOf(fields, number, {
+      hidden,
+      layers: hybrid?.attentionLayers ?? layers,
+      family,
+    }),
     intermediate,
     gated: family.gated,
     moe,
-    mtpLayers: number(['num_nextn_predict_layers'], 0),
+    mtpLayers: number(['num_nextn_predict_layers', 'mtp_num_hidden_layers', 'num_mtp_layers'], 0),
     tiedEmbeddings:
       typeof fields.tie_word_embeddings === 'boolean' ? fields.tie_word_embeddings : family.tied,
     learnedPositions: family.learned ? maxPositions : 0,
     maxPositions,
-  };
-}
-
-/**
- * One letter a layer: `M` Mamba-2, `*` attention, `E` experts, `-` dense feed-forward network
- * (NVIDIA's Nemotron-H and 3).
- */
-function hybridOf(fields: Record<string, unknown>, read: Reader, label: string): Architecture {
-  const pattern = fields.hybrid_override_pattern;
-  if (typeof pattern !== 'string' || !/^[M*E-]+$/.test(pattern)) {
-    throw new UserError(
-      'data',
-      `${label}: hybrid_override_pattern must be a string of M, *, E and -`,
-      'hybrid_override_pattern',
-    );
-  }
-  const count = (letter: string): number => pattern.split(letter).length - 1;
-  const hidden = read(['hidden_size']);
-  const expertIntermediate = read(['moe_intermediate_size'], 0);
-  const dense = count('-');
-  return {
-    name: label,
-    layers: pattern.length,
-    hidden,
-    vocab: read(['vocab_size']),
-    attention: groupedOf(
-      fields,
-      read,
-      hidden,
-      read(['num_attention_heads']),
-      pattern.length,
-      FAMILIES.nemotron_h,
-    ),
-    intermediate: read(['intermediate_size']),
-    gated: false,
-    moe:
-      count('E') === 0
-        ? null
-        : {
-            experts: read(['n_routed_experts']),
-            topK: read(['num_experts_per_tok']),
-            sharedExperts: read(['moe_shared_expert_intermediate_size'], 0) / expertIntermediate,
-            expertIntermediate,
-            groups: 1,
-            topGroups: 1,
-            routerBias: true,
-            denseLayers: dense,
-            ...('moe_latent_size' in fields ? { latentDim: read(['moe_latent_size']) } : {}),
-          },
-    mtpLayers: read(['num_nextn_predict_layers'], 0),
-    tiedEmbeddings: fields.tie_word_embeddings === true,
-    learnedPositions: 0,
-    maxPositions: read(['max_position_embeddings'], 8192),
-    hybrid: {
-      attentionLayers: count('*'),
-      mambaLayers: count('M'),
-      feedForwardLayers: count('E') + dense,
-      mamba: {
-        heads: read(['mamba_num_heads']),
-        headDim: read(['mamba_head_dim']),
-        state: read(['ssm_state_size']),
-        groups: read(['n_groups'], 1),
-        convolution: read(['conv_kernel'], 4),
-      },
-    },
-  };
-}
-
-type Reader = (names: readonly string[], otherwise?: number) => number;
-
-function readerOf(fields: Record<string, unknown>, label: string): Reader {
-  return (names, otherwise) => {
-    const name = names.find(
-      (candidate) => fields[candidate] !== undefined && fields[candidate] !== null,
-    );
-    if (name === undefined) {
-      if (otherwise !== undefined) return otherwise;
-      throw new UserError(
-        'data',
-        `${label}: ${names[0]} is missing from the configuration`,
-        names[0],
-      );
-    }
-    const value = fields[name];
-    if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > 1e9) {
-      throw new UserError(
-        'data',
-        `${label}: ${name} is ${JSON.stringify(value)}; it must be a whole number`,
-        name,
-      );
-    }
-    if (value === 0 && otherwise === undefined)
-      throw new UserError('data', `${label}: ${name} is 0; it must be positive`, name);
-    return value;
-  };
-}
-
-function groupedOf(
-  fields: Record<string, unknown>,
-  read: Reader,
-  hidden: number,
-  heads: number,
-  layers: number,
-  family: FamilyRow,
-): GroupedQueryAttention {
-  const headDim = read(['head_dim'], hidden / heads);
-  if (!Number.isInteger(headDim)) {
-    throw new UserError(
-      'data',
-      `hidden_size ${hidden} is not a multiple of num_attention_heads ${heads}; set head_dim`,
-      'head_dim',
-    );
-  }
-  const kvHeads = read(['num_key_value_heads'], heads);
-  if (heads % kvHeads !== 0) {
-    throw new UserError(
-      'data',
-      `num_attention_heads ${heads} is not a multiple of num_key_value_heads ${kvHeads}`,
-      'num_key_value_heads',
-    );
-  }
-  // Qwen2's biases are in its code; what its configuration writes is not read.
-  const bias =
-    family.bias === 'qkv' || typeof fields.attention_bias !== 'boolean'
-      ? family.bias
-      : fields.attention_bias
-        ? 'all'
-        : 'none';
-  return {
-    kind: 'gqa',
-    heads,
-    kvHeads,
-    headDim,
-    bias,
-    qkNorm: family.qkNorm ?? 'none',
-    window: windowOf(fields, read, layers),
-  };
-}
-
-/**
- * Local layers are listed one by one (GPT-OSS), or all of them are (Mistral); Qwen writes a window
- * that it does not use.
- */
-function windowOf(
-  fields: Record<string, unknown>,
-  read: Reader,
-  layers: number,
-): GroupedQueryAttention['window'] {
-  const tokens = read(['sliding_window'], 0);
-  if (tokens === 0 || fields.use_sliding_window === false) return null;
-  const kinds = fields.layer_types;
-  const local = Array.isArray(kinds)
-    ? kinds.filter((kind) => kind === 'sliding_attention').length
-    : layers;
-  return local === 0 ? null : { tokens, layers: local };
-}
-
-function latentOf(fields: Record<string, unknown>, read: Reader, heads: number): LatentAttention {
-  return {
-    kind: 'mla',
-    heads,
-    qLoraRank:
-      fields.q_lora_rank === null || fields.q_lora_rank === undefined
-        ? null
-        : read(['q_lora_rank']),
-    kvLoraRank: read(['kv_lora_rank']),
-    qkNopeHeadDim: read(['qk_nope_head_dim']),
-    qkRopeHeadDim: read(['qk_rope_head_dim']),
-    vHeadDim: read(['v_head_dim']),
+    ...(hybrid && { hybrid }),
+    ...(family.sandwichNorms && { sandwichNorms: true }),
+    ...(streams > 1 && { residualStreams: streams }),
   };
 }
 
 function mixtureOf(
-  fields: Record<string, unknown>,
+  fields: Fields,
   read: Reader,
   layers: number,
   family: FamilyRow,
 ): MixtureOfExperts | null {
   const experts = read(['n_routed_experts', 'num_local_experts', 'num_experts'], 0);
   if (experts === 0) return null;
-  const topK = read(['num_experts_per_tok', 'experts_per_token']);
+  const topK = read(['num_experts_per_tok', 'num_experts_per_token', 'experts_per_token']);
   if (topK > experts)
     throw new UserError(
       'data',
@@ -308,9 +116,7 @@ function mixtureOf(
     );
   const expertIntermediate = read(['moe_intermediate_size', 'intermediate_size']);
   const sharedWidth = read(['shared_expert_intermediate_size'], 0);
-  const step = read(['decoder_sparse_step', 'moe_layer_freq'], 1) || 1;
-  const listed = Array.isArray(fields.mlp_only_layers) ? fields.mlp_only_layers.length : 0;
-  const first = read(['first_k_dense_replace'], 0);
+  const { denseLayers, interleaved } = denseLayersOf(fields, read, layers);
   return {
     experts,
     topK,
@@ -322,9 +128,30 @@ function mixtureOf(
     groups: read(['n_group'], 1) || 1,
     topGroups: read(['topk_group'], 1) || 1,
     routerBias: family.routerBias ?? false,
-    denseLayers: Math.min(
-      layers,
-      Math.max(listed, first, step > 1 ? layers - Math.floor(layers / step) : 0),
-    ),
+    denseLayers,
+    ...(interleaved && { interleaved }),
+    ...(family.sharedGate && sharedWidth > 0 && { sharedGate: true }),
+    ...(family.expertBias && { expertBias: true }),
   };
+}
+
+/** Layers without experts: listed one by one, the first of them, or all but every n-th. */
+function denseLayersOf(
+  fields: Fields,
+  read: Reader,
+  layers: number,
+): Pick<MixtureOfExperts, 'denseLayers' | 'interleaved'> {
+  const first = read(['first_k_dense_replace'], 0);
+  const frequencies = fields.moe_layer_freq;
+  const names = ['decoder_sparse_step', 'interleave_moe_layer_step'];
+  const step = read(Array.isArray(frequencies) ? names : [...names, 'moe_layer_freq'], 1) || 1;
+  const sparse = Array.isArray(fields.moe_layers) ? fields.moe_layers.length : undefined;
+  const listed =
+    countIn(fields.mlp_layer_types, 'dense') ??
+    countIn(frequencies, 0) ??
+    (sparse === undefined ? undefined : layers - sparse) ??
+    (Array.isArray(fields.mlp_only_layers) ? fields.mlp_only_layers.length : 0);
+  const between = step > 1 ? layers - Math.floor(layers / step) : 0;
+  const denseLayers = Math.min(layers, Math.max(listed, first, between));
+  return { denseLayers, ...(denseLayers > Math.max(first, 3) && { interleaved: true }) };
 }

@@ -3,6 +3,14 @@
  * tensors.
  */
 export * from './architecture.js';
+export {
+  cacheElements,
+  entriesOfQuery,
+  indexerFlops,
+  keysOfQuery,
+  readElements,
+  stateElements,
+} from './context.js';
 export * from './flops.js';
 export { architectureOf } from './from-config.js';
 export { countParameters, type Parameters } from './parameters.js';

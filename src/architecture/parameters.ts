@@ -5,15 +5,15 @@
  * totals have three names: `total` is the model without its prediction module (MTP), `stored` is
  * the model with it, and `active` is what one token uses.
  */
+import { type Architecture, attentionLayers, denseLayers, moeLayers } from './architecture.js';
 import {
-  type Architecture,
-  attentionLayers,
-  denseLayers,
-  type Hybrid,
-  moeLayers,
-} from './architecture.js';
+  attentionParameters,
+  meanShares,
+  recurrentParameters,
+  streamParameters,
+} from './layer-parameters.js';
 
-/** Weights of one layer by kind. */
+/** Weights of one layer by kind; where layers differ in their attention, their mean. */
 interface LayerParameters {
   attention: number;
   dense: number;
@@ -23,7 +23,8 @@ interface LayerParameters {
   expert: number;
   /** All that a layer of experts holds. */
   moe: number;
-  mamba: number;
+  recurrent: number;
+  /** Norms, and the maps of residual streams. */
   norms: number;
 }
 
@@ -34,7 +35,10 @@ interface LayerMatrices {
   router: number;
   /** Routed experts of a token, shared experts and the projections around them. */
   experts: number;
-  mamba: number;
+  recurrent: number;
+  residual: number;
+  /** Attention of a multi-token-prediction module. */
+  moduleAttention: number;
 }
 
 export interface Parameters {
@@ -77,22 +81,42 @@ function count(architecture: Architecture): Parameters {
   const feedForwardMatrices = gated ? 3 : 2;
   // GPT: biases in every linear layer and in the norms.
   const gpt = attention.kind === 'gqa' && attention.bias === 'all' && !gated;
-  const own = attentionParameters(architecture);
-  const mamba = hybrid === undefined ? { matrices: 0, total: 0 } : mambaParameters(hidden, hybrid);
+  const own = attentionParameters(architecture, meanShares(architecture));
+  const inModule = attentionParameters(architecture, { sparse: 0, heavy: 0, indexer: 1 });
+  const recurrent =
+    hybrid === undefined ? { matrices: 0, vectors: 0 } : recurrentParameters(hidden, hybrid);
+  const streams = streamParameters(architecture);
   const shared =
     moe === null ? 0 : moe.sharedExperts * feedForwardMatrices * hidden * moe.expertIntermediate;
+  const width = moe?.latentDim ?? hidden;
   const expert =
-    moe === null ? 0 : feedForwardMatrices * (moe.latentDim ?? hidden) * moe.expertIntermediate;
+    moe === null
+      ? 0
+      : feedForwardMatrices * width * moe.expertIntermediate +
+        (moe.expertBias ? (feedForwardMatrices - 1) * moe.expertIntermediate + width : 0);
   const latent = moe?.latentDim === undefined ? 0 : 2 * hidden * moe.latentDim;
   const matrices: LayerMatrices = {
     attention: own.matrices,
     dense: feedForwardMatrices * hidden * intermediate,
-    router: moe === null ? 0 : hidden * moe.experts,
+    router: moe === null ? 0 : hidden * (moe.experts + (moe.sharedGate ? 1 : 0)),
     experts: shared + latent + (moe?.topK ?? 0) * expert,
-    mamba: mamba.matrices,
+    recurrent: recurrent.matrices,
+    residual: streams.matrices,
+    moduleAttention: inModule.matrices,
   };
-  const routerBias = moe?.routerBias ? moe.experts : 0;
-  const router = matrices.router + routerBias;
+  const router = matrices.router + (moe?.routerBias ? moe.experts : 0);
+  const layers = {
+    attention: attentionLayers(architecture),
+    dense: denseLayers(architecture),
+    moe: moeLayers(architecture),
+    recurrent: hybrid?.recurrentLayers ?? 0,
+  };
+  // Each block (attention, recurrent, feed-forward) has a norm before it.
+  const blocks =
+    hybrid === undefined
+      ? 2
+      : (hybrid.attentionLayers + hybrid.recurrentLayers + hybrid.feedForwardLayers) /
+        architecture.layers;
   const perLayer: LayerParameters = {
     attention: own.matrices + own.vectors,
     dense: matrices.dense + (gpt ? intermediate + hidden : 0),
@@ -100,31 +124,34 @@ function count(architecture: Architecture): Parameters {
     shared,
     expert,
     moe: router + shared + latent + (moe?.experts ?? 0) * expert,
-    mamba: mamba.total,
-    norms: hidden * (hybrid === undefined ? 2 : 1) * (gpt ? 2 : 1),
+    recurrent: recurrent.matrices + recurrent.vectors,
+    norms:
+      hidden * blocks * (gpt || architecture.sandwichNorms ? 2 : 1) +
+      streams.matrices +
+      streams.vectors,
   };
   const embedding =
     vocab * hidden * (tiedEmbeddings ? 1 : 2) + architecture.learnedPositions * hidden;
-  const layers = {
-    attention: attentionLayers(architecture),
-    dense: denseLayers(architecture),
-    moe: moeLayers(architecture),
-    mamba: hybrid?.mambaLayers ?? 0,
-  };
-  const common =
+  const common = Math.round(
     embedding +
-    hidden * (gpt ? 2 : 1) +
-    architecture.layers * perLayer.norms +
-    layers.attention * perLayer.attention +
-    layers.mamba * perLayer.mamba +
-    layers.dense * perLayer.dense;
+      hidden * (gpt ? 2 : 1) +
+      streams.head +
+      architecture.layers * perLayer.norms +
+      layers.attention * perLayer.attention +
+      layers.recurrent * perLayer.recurrent +
+      layers.dense * perLayer.dense,
+  );
   const total = common + layers.moe * perLayer.moe;
   // A projection of two hidden states, three norms, and a layer.
   const module =
     2 * hidden * hidden +
     3 * hidden +
-    perLayer.attention +
+    inModule.matrices +
+    inModule.vectors +
     2 * hidden +
+    streams.matrices +
+    streams.vectors +
+    streams.head +
     (moe === null ? perLayer.dense : perLayer.moe);
   const mtp = mtpLayers * module;
   return {
@@ -134,48 +161,15 @@ function count(architecture: Architecture): Parameters {
     active: common + layers.moe * (matrices.router + matrices.experts),
     embedding,
     nonEmbedding: total + mtp - embedding,
-    matmul:
+    matmul: Math.round(
       layers.attention * matrices.attention +
-      layers.mamba * matrices.mamba +
-      layers.dense * matrices.dense +
-      layers.moe * (matrices.router + matrices.experts) +
-      vocab * hidden,
+        layers.recurrent * matrices.recurrent +
+        layers.dense * matrices.dense +
+        layers.moe * (matrices.router + matrices.experts) +
+        architecture.layers * matrices.residual +
+        vocab * hidden,
+    ),
     perLayer,
     matrices,
   };
-}
-
-/** Matrices of one layer of attention, and its biases and norms. */
-function attentionParameters({ hidden, attention }: Architecture): {
-  matrices: number;
-  vectors: number;
-} {
-  if (attention.kind === 'gqa') {
-    const { heads, kvHeads, headDim, bias, qkNorm } = attention;
-    const norms =
-      qkNorm === 'none' ? 0 : qkNorm === 'head' ? 2 * headDim : (heads + kvHeads) * headDim;
-    const biases = bias === 'none' ? 0 : (heads + 2 * kvHeads) * headDim;
-    return {
-      matrices: 2 * hidden * heads * headDim + 2 * hidden * kvHeads * headDim,
-      vectors: norms + biases + (bias === 'all' ? hidden : 0),
-    };
-  }
-  const { heads, qLoraRank, kvLoraRank, qkNopeHeadDim, qkRopeHeadDim, vHeadDim } = attention;
-  const query = heads * (qkNopeHeadDim + qkRopeHeadDim);
-  return {
-    matrices:
-      (qLoraRank === null ? hidden * query : hidden * qLoraRank + qLoraRank * query) +
-      hidden * (kvLoraRank + qkRopeHeadDim) +
-      kvLoraRank * heads * (qkNopeHeadDim + vHeadDim) +
-      heads * vHeadDim * hidden,
-    vectors: (qLoraRank ?? 0) + kvLoraRank,
-  };
-}
-
-function mambaParameters(hidden: number, { mamba }: Hybrid): { matrices: number; total: number } {
-  const { heads, headDim, state, groups, convolution } = mamba;
-  const inner = heads * headDim;
-  const convolved = inner + 2 * groups * state;
-  const matrices = hidden * (inner + convolved + heads) + inner * hidden;
-  return { matrices, total: matrices + convolved * (convolution + 1) + 3 * heads + inner };
 }

@@ -1,7 +1,8 @@
 /**
  * @file Published models by name, as architectures.
  */
-import { type ModelRow, modelRow } from '../catalog/data/models.js';
+import { modelRow } from '../catalog/data/models.js';
+import type { ModelRow } from '../catalog/model-row.js';
 import type { Architecture } from './architecture.js';
 import { architectureOf } from './from-config.js';
 

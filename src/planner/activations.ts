@@ -51,6 +51,23 @@ export function traitsOf(architecture: Architecture, options: ActivationOptions)
   return { sequenceTokens, flashAttention, dropout, routingImbalance, fp8Activations };
 }
 
+/** Widths of what attention projects down, and of the part with a norm. */
+function latentWidth(attention: Architecture['attention']): { projected: number; normed: number } {
+  switch (attention.kind) {
+    case 'gqa':
+      return { projected: 0, normed: 0 };
+    case 'mla': {
+      const normed = (attention.qLoraRank ?? 0) + attention.kvLoraRank;
+      return { projected: normed + attention.qkRopeHeadDim, normed };
+    }
+    case 'compressed': {
+      const { qLoraRank, outputGroups, outputRank, headDim } = attention;
+      const normed = qLoraRank + headDim;
+      return { projected: normed + outputGroups * outputRank, normed };
+    }
+  }
+}
+
 /**
  * Bytes a token of one layer's activations on one rank. `moe`: the feed-forward network is a
  * mixture of experts.
@@ -67,20 +84,18 @@ export function layerBytes(
   // An input of a linear layer: 16 bits, or 8 where the backward pass reads it in FP8.
   const input = traits.fp8Activations ? 1 : 2;
 
-  // Inputs and outputs of the two norms; the outputs are the inputs of linear layers.
-  const normInputs = (4 * h) / outside;
+  // Inputs and outputs of the two norms; the outputs are the inputs of linear layers. Of several
+  // residual streams each is kept.
+  const normInputs = (4 * h * (architecture.residualStreams ?? 1)) / outside;
   const normOutputs = (2 * input * h) / outside;
   const masks = traits.dropout ? (2 * h) / outside : 0;
 
   const widths = attentionWidths(architecture);
   const projected = (2 * (widths.query + widths.key + widths.value)) / t;
   const core = (input * widths.output) / t;
-  const latent =
-    attention.kind === 'mla'
-      ? 2 * ((attention.qLoraRank ?? 0) + attention.kvLoraRank + attention.qkRopeHeadDim)
-      : 0;
-  const latentNorms =
-    attention.kind === 'mla' ? input * ((attention.qLoraRank ?? 0) + attention.kvLoraRank) : 0;
+  const latents = latentWidth(attention);
+  const latent = 2 * latents.projected;
+  const latentNorms = input * latents.normed;
   // Softmax's output; with dropout its mask and its result too. FlashAttention keeps one float a
   // head.
   const scores = traits.flashAttention
@@ -126,22 +141,23 @@ export function layerBytes(
     after +
     routed;
   if (hybrid !== undefined) {
-    // Layers of one kind each (state-space, attention, feed-forward): their mean, with one norm a
-    // layer.
+    // Layers that differ (recurrent, attention, feed-forward): their mean, with one norm before
+    // each block.
     const { layers } = architecture;
-    const inner = hybrid.mamba.heads * hybrid.mamba.headDim;
-    const convolved = inner + 2 * hybrid.mamba.groups * hybrid.mamba.state;
-    const mamba = (2 * (3 * inner + 2 * convolved)) / t;
+    const inner = hybrid.recurrent.heads * hybrid.recurrent.headDim;
+    const convolved = inner + 2 * hybrid.recurrent.groups * hybrid.recurrent.state;
+    const recurrent = (2 * (3 * inner + 2 * convolved)) / t;
     const attends = hybrid.attentionLayers / layers;
     const feeds = hybrid.feedForwardLayers / layers;
+    const mixes = hybrid.recurrentLayers / layers;
     all =
-      (normInputs + normOutputs) / 2 +
+      ((attends + feeds + mixes) * (normInputs + normOutputs)) / 2 +
       attends * (projected + scores + core) +
       feeds * (before + after + routed) +
-      (hybrid.mambaLayers / layers) * mamba;
+      mixes * recurrent;
   }
   if (recompute === 'none') return { kept: all, all };
-  const layerInput = (2 * h) / outside;
+  const layerInput = normInputs / 2;
   if (recompute === 'full') return { kept: layerInput, all };
   // PyTorch's selective checkpointing keeps attention's result and every second product; Megatron's
   // recomputes the scores.

@@ -13,6 +13,13 @@ describe('names of accelerators', () => {
     ['TPU v5p-128', 'tpu-v5p'],
     ['Intel Gaudi2', 'gaudi2'],
     ['NVIDIA A800 PCIe 40 GB', 'a800-pcie'],
+    ['NVIDIA RTX PRO 6000 Blackwell Server Edition', 'rtx-pro-6000'],
+    ['AMD Instinct MI350X', 'mi350x'],
+    ['TPU7x', 'tpu-v7x'],
+    ['TPU v7', 'tpu-v7x'],
+    ['Ironwood', 'tpu-v7x'],
+    ['AWS Trainium2', 'trainium2'],
+    ['NVIDIA GB300 NVL72', 'gb300'],
   ])('%s is %s', (name, id) => {
     expect(acceleratorOf(name)?.id).toBe(id);
   });

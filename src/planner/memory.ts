@@ -11,7 +11,11 @@
  * the framework holds.
  */
 
-import { type Architecture, countParameters } from '../architecture/index.js';
+import {
+  type Architecture,
+  countParameters,
+  moeLayers as sparseLayers,
+} from '../architecture/index.js';
 import {
   type ActivationOptions,
   layerBytes,
@@ -115,9 +119,12 @@ interface StageParameters {
   ends: number;
 }
 
-/** How many of the layers [from, to) are dense, of those that come first. */
-const denseIn = (from: number, to: number, dense: number): number =>
-  Math.max(0, Math.min(to, dense) - from);
+/** How many of the layers [from, to) are dense: of those that come first, or of every stretch. */
+function denseIn(from: number, to: number, { moe, layers }: Architecture): number {
+  if (moe === null) return to - from;
+  if (moe.interleaved) return ((to - from) * moe.denseLayers) / layers;
+  return Math.max(0, Math.min(to, moe.denseLayers) - from);
+}
 
 function stageParameters(
   architecture: Architecture,
@@ -138,11 +145,9 @@ function stageParameters(
   // Without expert parallelism, tensor parallelism splits the experts like everything else.
   const shards = expert > 1 ? expert * expertTensor : Math.max(t, expertTensor);
   const expertsEach = moe === null ? 0 : (moe.experts * perLayer.expert) / shards;
-  if (hybrid !== undefined) {
-    const experts =
-      moe === null
-        ? 0
-        : (hybrid.feedForwardLayers - moe.denseLayers) * moe.experts * perLayer.expert;
+  if (hybrid !== undefined || moe?.interleaved) {
+    // Layers of different kinds alternate: every stage has the same share of each.
+    const experts = moe === null ? 0 : sparseLayers(architecture) * moe.experts * perLayer.expert;
     const share = n / layers;
     return {
       common: (share * (total - embedding - experts) + ends) / t,
@@ -150,7 +155,7 @@ function stageParameters(
       ends: ends / t,
     };
   }
-  const dense = moe === null ? n : denseIn(from, to, moe.denseLayers);
+  const dense = denseIn(from, to, architecture);
   const router = perLayer.router * (n - dense);
   const split =
     n * perLayer.attention + dense * perLayer.dense + (n - dense) * perLayer.shared + ends;
@@ -192,7 +197,7 @@ function stageOf(
   const { moe, layers: allLayers, mtpLayers } = architecture;
   const [from, to] = stageLayers(allLayers, layout.pipeline, rank);
   const layers = to - from;
-  const dense = moe === null ? layers : denseIn(from, to, moe.denseLayers);
+  const dense = denseIn(from, to, architecture);
   const head = rank === layout.pipeline - 1;
   const mtp = head ? mtpLayers : 0;
   const moeLayers = layers - dense + (moe === null ? 0 : mtp);

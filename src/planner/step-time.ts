@@ -129,7 +129,7 @@ export function stepTime(
   const attending = attentionLayers(architecture) + mtp;
   const sparse = moeLayers(architecture) + (moe === null ? 0 : mtp);
   const dense = denseLayers(architecture) + (moe === null ? mtp : 0);
-  const mamba = architecture.hybrid?.mambaLayers ?? 0;
+  const recurrent = architecture.hybrid?.recurrentLayers ?? 0;
   const heads = 1 + mtp;
   const layers = architecture.layers + mtp;
 
@@ -144,22 +144,25 @@ export function stepTime(
   const projected =
     attending * perLayer.attention +
     dense * perLayer.dense +
-    mamba * perLayer.mamba +
+    recurrent * perLayer.recurrent +
     mtp * 2 * hidden * hidden;
   let flops = (2 * tokens * projected) / tensor;
   const attentionActivations = attending * (2 * hidden + query + key + value + output);
   const denseActivations = dense * (2 * hidden + (gated ? 3 : 2) * intermediate);
-  const inner = (architecture.hybrid?.mamba.heads ?? 0) * (architecture.hybrid?.mamba.headDim ?? 0);
-  const mambaActivations =
-    mamba *
+  const inner =
+    (architecture.hybrid?.recurrent.heads ?? 0) * (architecture.hybrid?.recurrent.headDim ?? 0);
+  const recurrentActivations =
+    recurrent *
     (2 * hidden +
-      3 * (architecture.hybrid?.mamba.heads ?? 0) * (architecture.hybrid?.mamba.headDim ?? 0));
+      3 *
+        (architecture.hybrid?.recurrent.heads ?? 0) *
+        (architecture.hybrid?.recurrent.headDim ?? 0));
   let traffic =
     (width * projected) / tensor +
     (width + 2) *
       0.5 *
       tokens *
-      ((attentionActivations + denseActivations + mambaActivations) / tensor);
+      ((attentionActivations + denseActivations + recurrentActivations) / tensor);
   let grouped = 0;
   let groupedTraffic = 0;
   let routed = 0;
@@ -211,14 +214,14 @@ export function stepTime(
           : calibration.attention * (accelerator.attentionFactor ?? 1))) /
       calibration.matmul16;
   // Kernels are tuned for heads of 128; narrower ones leave units idle.
-  const headDim = architecture.attention.kind === 'gqa' ? architecture.attention.headDim : 128;
+  const headDim = architecture.attention.kind === 'mla' ? 128 : architecture.attention.headDim;
   const headShare = Math.min(1, (1.5 * headDim) / (headDim + 64));
   let attention = (attentionPasses * scores) / tensor / attentionRate / headShare;
   if (architecture.hybrid !== undefined) {
     // The scan of Mamba-2 within chunks and between them: about six operations for each element of
     // the state.
     attention +=
-      (attentionPasses * tokens * mamba * 6 * inner * architecture.hybrid.mamba.state) /
+      (attentionPasses * tokens * recurrent * 6 * inner * architecture.hybrid.recurrent.state) /
       tensor /
       (0.5 * attentionRate);
   }
@@ -231,11 +234,11 @@ export function stepTime(
   // Memory-bound work in bytes a token: norms and residuals (5 passes over `hidden` forward),
   // activation, rotary positions, conversion to narrow formats, routing; twice that backward.
   const shared = layout.sequenceParallel || tensor === 1 ? tensor : 1;
-  const normsBytes = (layers * 10 * 2 * hidden) / shared;
+  const normsBytes = (layers * 10 * 2 * hidden * (architecture.residualStreams ?? 1)) / shared;
   const activationBytes =
     (2 *
       (dense * (gated ? 3 : 2) * intermediate +
-        mamba * 12 * inner +
+        recurrent * 12 * inner +
         attending * 2 * (query + key))) /
     tensor;
   const castBytes = width < 2 ? (4 * (attentionActivations + denseActivations)) / tensor : 0;
@@ -257,7 +260,7 @@ export function stepTime(
   const launch =
     calibration.launch *
     (1 + again / 3) *
-    (KERNELS * (attending + dense + mamba) * 0.5 +
+    (KERNELS * (attending + dense + recurrent) * 0.5 +
       KERNELS_MOE * sparse +
       (tensor > 1 ? 8 * layers : 0));
 
@@ -271,7 +274,7 @@ export function stepTime(
       calibration.link,
       calibration.network,
     );
-    const collectives = attending + dense + mamba + (expert > 1 ? 0 : sparse);
+    const collectives = attending + dense + recurrent + (expert > 1 ? 0 : sparse);
     const bytes = collectives * 2 * tokens * hidden * 2 * ringShare(tensor);
     // Without sequence parallelism the all-reduces wait for the layer before them: twice as much is
     // exposed.
@@ -290,7 +293,7 @@ export function stepTime(
       calibration.link,
       calibration.network,
     );
-    const stored = architecture.attention.kind === 'gqa' ? key + value : query + value;
+    const stored = architecture.attention.kind === 'mla' ? query + value : key + value;
     contextSeconds =
       (calibration.exposedTensor * attending * 3 * 2 * tokens * (context - 1) * stored) /
       tensor /

@@ -5,19 +5,8 @@
  * Tokens are those of pretraining, in total, as published; they turn a throughput into
  * accelerator-hours.
  */
-
-export interface ModelRow {
-  name: string;
-  /** Other spellings; compared after lower-casing and removing punctuation (see `modelKey`). */
-  aliases: readonly string[];
-  config: Readonly<Record<string, unknown>>;
-  /** Tokens of pretraining, and the sequence length of most of it. */
-  trainedTokens?: number;
-  sequenceTokens?: number;
-  /** Sequences a step in most of pretraining. */
-  globalBatch?: number;
-  source: string;
-}
+import type { ModelRow } from '../model-row.js';
+import { OPEN_MODELS } from './open-models.js';
 
 type Config = Readonly<Record<string, unknown>>;
 
@@ -42,17 +31,6 @@ function llama(
     ...more,
   };
 }
-
-/**
- * Llama 4: three layers in four attend within chunks of 8,192 tokens (`attention_chunk_size`),
- * taken here as a window.
- */
-const CHUNKED: Config = {
-  sliding_window: 8192,
-  layer_types: Array.from({ length: 48 }, (_, i) =>
-    i % 4 === 3 ? 'full_attention' : 'sliding_attention',
-  ),
-};
 
 /** GELU, learned positions, biases, tied embeddings: GPT-2, GPT-3 and their relatives. */
 function gpt(
@@ -124,7 +102,7 @@ const GPT3 = 'Brown et al. 2020, arXiv:2005.14165, table 2.1';
 const MPT = 'MosaicML llm-foundry, scripts/train/benchmarking; released configuration';
 const RELEASED = 'released config.json on Hugging Face';
 
-export const MODELS: readonly ModelRow[] = [
+const EARLIER: readonly ModelRow[] = [
   {
     name: 'DeepSeek-V3',
     aliases: ['DeepSeekV3', 'DeepSeek V3 671B', 'DeepSeek-V3/R1'],
@@ -200,7 +178,7 @@ export const MODELS: readonly ModelRow[] = [
   },
   {
     name: 'Kimi K2',
-    aliases: ['Kimi_K2', 'Kimi-K2-Instruct'],
+    aliases: ['Kimi_K2', 'Kimi-K2-Instruct', 'Kimi-K2-Thinking', 'Kimi-K2-Instruct-0905'],
     trainedTokens: 15.5e12,
     sequenceTokens: 4096,
     config: {
@@ -350,37 +328,6 @@ export const MODELS: readonly ModelRow[] = [
     aliases: ['Llama-3.2-90B-Vision (text)', 'Llama-3.2-90B-Vision'],
     config: llama(100, 8192, 28672, 64, 8, 128256),
     source: RELEASED,
-  },
-  {
-    name: 'Llama 4 Scout',
-    aliases: ['Llama-4-Scout'],
-    trainedTokens: 40e12,
-    sequenceTokens: 8192,
-    config: {
-      ...llama(48, 5120, 8192, 40, 8, 202048),
-      n_routed_experts: 16,
-      num_experts_per_tok: 1,
-      n_shared_experts: 1,
-      moe_intermediate_size: 8192,
-      ...CHUNKED,
-    },
-    source: 'Llama 4 model card; released configuration',
-  },
-  {
-    name: 'Llama 4 Maverick',
-    aliases: ['Llama-4-Maverick'],
-    trainedTokens: 22e12,
-    sequenceTokens: 8192,
-    config: {
-      ...llama(48, 5120, 16384, 40, 8, 202048),
-      n_routed_experts: 128,
-      num_experts_per_tok: 1,
-      n_shared_experts: 1,
-      moe_intermediate_size: 8192,
-      moe_layer_freq: 2,
-      ...CHUNKED,
-    },
-    source: 'Llama 4 model card; released configuration',
   },
   {
     name: 'Mistral 7B',
@@ -830,22 +777,6 @@ export const MODELS: readonly ModelRow[] = [
     source: 'OLMo team 2024, OLMo 2, arXiv:2501.00656',
   },
   {
-    name: 'Olmo 3 7B',
-    aliases: ['OLMo-3-7B'],
-    config: { ...llama(32, 4096, 11008, 32, 32, 100278), model_type: 'olmo2' },
-    trainedTokens: 5.93e12,
-    sequenceTokens: 8192,
-    source: 'Olmo team 2025, Olmo 3 report; released configuration',
-  },
-  {
-    name: 'Olmo 3 32B',
-    aliases: ['OLMo-3-32B'],
-    config: { ...llama(64, 5120, 27648, 40, 8, 100278), model_type: 'olmo2' },
-    trainedTokens: 5.5e12,
-    sequenceTokens: 8192,
-    source: 'Olmo team 2025, Olmo 3 report; released configuration',
-  },
-  {
     name: 'OLMoE-1B-7B',
     aliases: ['OLMoE'],
     config: {
@@ -1012,6 +943,9 @@ export const MODELS: readonly ModelRow[] = [
     source: RELEASED,
   },
 ];
+
+/** Every model of the catalogue. */
+export const MODELS: readonly ModelRow[] = [...OPEN_MODELS, ...EARLIER];
 
 /** What is left of a name without punctuation, brackets and suffixes that do not name the model. */
 export function modelKey(name: string): string {

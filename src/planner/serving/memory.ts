@@ -5,7 +5,7 @@
 import { moeLayers } from '../../architecture/index.js';
 import type { ServingCalibration } from './calibration.js';
 import { replicaSize } from './layout.js';
-import { cacheBytesPerToken, cacheShards, type Deployment } from './step.js';
+import { cacheBytesPerToken, cacheShards, type Deployment, stateBytes } from './step.js';
 
 /** Prompt and answer of the mean request, in tokens. */
 export interface Lengths {
@@ -59,8 +59,11 @@ export function cacheMemory(
   const weights = weightBytes(served);
   const cacheBytes = Math.max(0, accelerator.memoryBytes * calibration.memoryFraction - weights);
   const length = Math.max(1, input + output * calibration.reservedShare);
-  const perToken = cacheBytesPerToken(served, length) / cacheShards(served) / layout.pipeline;
-  const tokens =
-    perToken === 0 ? Number.POSITIVE_INFINITY : (cacheBytes / perToken) * layout.dataAttention;
-  return { weightBytes: weights, cacheBytes, tokens, sequences: tokens / length };
+  const { tensor, pipeline, dataAttention } = layout;
+  const perSequence =
+    (length * cacheBytesPerToken(served, length)) / cacheShards(served) / pipeline +
+    stateBytes(served) / tensor / pipeline;
+  const sequences =
+    perSequence === 0 ? Number.POSITIVE_INFINITY : (cacheBytes / perSequence) * dataAttention;
+  return { weightBytes: weights, cacheBytes, tokens: sequences * length, sequences };
 }

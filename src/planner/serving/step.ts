@@ -17,11 +17,16 @@ import {
   type Architecture,
   attentionLayers,
   attentionWidths,
-  cacheWidth,
+  cacheElements,
   countParameters,
   denseLayers,
+  entriesOfQuery,
+  indexerFlops,
+  keysOfQuery,
   moeLayers,
   type Parameters,
+  readElements,
+  stateElements,
 } from '../../architecture/index.js';
 import type { Accelerator } from '../cluster.js';
 import type { Precision } from '../layout.js';
@@ -81,31 +86,25 @@ export interface PassSeconds {
 }
 
 /**
- * Bytes of cache that a token leaves in all layers, on one copy (the local layers' share counts up
- * to their window).
+ * Bytes of cache that a token of a sequence of `context` tokens takes in all layers, on one copy:
+ * the mean, as windows end and compressed entries stand for several tokens.
  */
 export function cacheBytesPerToken(
   { architecture, precision }: Deployment,
   context: number,
 ): number {
-  return cacheWidth(architecture) * precision.kvBytes * seenLayers(architecture, context);
+  const tokens = Math.max(1, context);
+  return (cacheElements(architecture, tokens) / tokens) * precision.kvBytes;
 }
 
-/**
- * Layers in units of those that see the whole context: a local layer counts as window / context.
- */
-function seenLayers(architecture: Architecture, context: number): number {
-  const layers = attentionLayers(architecture);
-  const window = architecture.attention.kind === 'gqa' ? architecture.attention.window : null;
-  if (window === null || context <= window.tokens) return layers;
-  return layers - window.layers + (window.layers * window.tokens) / context;
-}
+/** Bytes of recurrent state that a sequence holds; states are kept in 32 bits. */
+export const stateBytes = ({ architecture }: Deployment): number => 4 * stateElements(architecture);
 
 /** Tensor ranks that share one copy of the cache; the rest hold it again. */
 export function cacheShards({ architecture, layout }: Deployment): number {
-  return architecture.attention.kind === 'mla'
-    ? 1
-    : Math.min(layout.tensor, architecture.attention.kvHeads);
+  return architecture.attention.kind === 'gqa'
+    ? Math.min(layout.tensor, architecture.attention.kvHeads)
+    : 1;
 }
 
 /** Distinct experts, of all in a layer, that a batch of tokens hits. */
@@ -150,7 +149,7 @@ export function passSeconds(
     nAttention * perLayer.attention +
     denseLayers(architecture) * perLayer.dense +
     nMoe * (perLayer.moe - (moe?.experts ?? 0) * perLayer.expert) +
-    (architecture.hybrid?.mambaLayers ?? 0) * perLayer.mamba;
+    (architecture.hybrid?.recurrentLayers ?? 0) * perLayer.recurrent;
   const headTokens = pass.sequences / pipeline / dataAttention;
   const head = (vocab * hidden) / tensor;
   const linear =
@@ -248,19 +247,25 @@ function attentionSeconds(
   // A prompt's tokens attend to half of the prompt on average, and read its cache once rather than
   // once a token.
   const seen = pass.context + pass.prompt / 2;
-  const layers = seenLayers(architecture, seen);
   const decoding = pass.prompt === 0;
   const { query, output } = attentionWidths(architecture);
   const flopsPerPair =
     attention.kind === 'mla' && decoding
       ? 2 * attention.heads * (2 * attention.kvLoraRank + attention.qkRopeHeadDim)
       : 2 * (query + output);
-  const flops = (flopsPerPair * copyTokens * seen * layers) / layout.tensor;
-  const readers = decoding ? copyTokens : copyTokens / pass.prompt;
-  const bytes =
-    (readers * (pass.context + pass.prompt) * cacheBytesPerToken(served, seen)) /
-    cacheShards(served);
-  return Math.max(flops / rate, bytes / bandwidth);
+  const flops =
+    (copyTokens *
+      (flopsPerPair * keysOfQuery(architecture, seen) +
+        indexerFlops(architecture) * entriesOfQuery(architecture, seen))) /
+    layout.tensor;
+  const { kvBytes } = precision;
+  const cache = decoding
+    ? copyTokens * readElements(architecture, seen) * kvBytes
+    : (copyTokens / pass.prompt) * (pass.context + pass.prompt) * cacheBytesPerToken(served, seen);
+  // Recurrent states are read and written once a token, or once a prompt.
+  const states =
+    (2 * (decoding ? copyTokens : copyTokens / pass.prompt) * stateBytes(served)) / layout.tensor;
+  return Math.max(flops / rate, (cache / cacheShards(served) + states) / bandwidth);
 }
 
 /**

@@ -8,9 +8,9 @@
  */
 import {
   type Architecture,
-  attentionLayers,
   countParameters,
   type GroupedQueryAttention,
+  moeLayers,
   type PublishedModel,
   publishedModel,
 } from '../../architecture/index.js';
@@ -430,10 +430,7 @@ function fits(
 ): boolean {
   const { total, perLayer } = countParameters(architecture);
   const { moe } = architecture;
-  const routed =
-    moe === null
-      ? 0
-      : (attentionLayers(architecture) - moe.denseLayers) * moe.experts * perLayer.expert;
+  const routed = moe === null ? 0 : moeLayers(architecture) * moe.experts * perLayer.expert;
   const local =
     (total - routed) / tensor / pipeline +
     routed / pipeline / Math.max(expert, expert > 1 ? 1 : tensor);
