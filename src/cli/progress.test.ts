@@ -159,7 +159,11 @@ describe('secondsLeft', () => {
     const state = initialState('x', run, 0);
     reduceEvent(state, { ...base, type: 'stage-started', stage: 'before', kind: 'eval', steps: 1 });
     state.now = 2000;
-    reduceEvent(state, { ...base, type: 'stage-ended', stage: 'before', kind: 'eval' });
+    const results = { task: 'sums', label: 'before', results: { pass1: 0.5 } };
+    reduceEvent(state, { ...base, type: 'evaluation', stage: 'before', ...results });
+    expect(
+      reduceEvent(state, { ...base, type: 'stage-ended', stage: 'before', kind: 'eval' }),
+    ).toBeNull();
     reduceEvent(state, {
       ...base,
       type: 'stage-started',

@@ -70,6 +70,8 @@ export interface ProgressState {
   /** Index of the current stage; −1 before the first. */
   current: number;
   stageStep: number;
+  /** Id of the last stage whose results were shown. */
+  evaluated?: string;
   /** Every value of the current stage, by name, in the order of steps. */
   history: Map<string, number[]>;
   startedAt: number;
@@ -150,8 +152,8 @@ export function reduceEvent(
     }
     case 'stage-ended': {
       const seconds = (state.now - state.stageStartedAt) / 1000;
-      // An evaluation has said what it found; that it ended is no news.
-      if (event.kind === 'eval') {
+      // The line of an evaluation's results has been shown; another for its end would be no news.
+      if (state.evaluated === event.stage) {
         expectLike(state, seconds);
         return null;
       }
@@ -162,6 +164,7 @@ export function reduceEvent(
     case 'resumed':
       return `resumed from step ${formatCount(event.fromStep)}`;
     case 'evaluation':
+      state.evaluated = event.stage;
       return evaluationLine(event.label, event.task, event.results, style);
     case 'warning':
       return `${style.yellow('warning:')} ${event.message}`;

@@ -24,11 +24,17 @@ const kinds = {
 };
 
 type Kinds = typeof kinds;
+/**
+ * The kinds by name, for types. A program that adds a kind to `stageKinds` declares it here, too:
+ * `declare module '…/stages/index.js' { interface StageKinds { mine: StageKind<MyOptions> } }`.
+ */
+export interface StageKinds extends Kinds {}
+
 type OptionsOf<Kind> = Kind extends StageKind<infer Options> ? Options : never;
 /** A stage of a recipe: the options of its kind, and the fields that every stage has. */
 export type StageSpec = {
-  [Name in keyof Kinds]: Omit<Spec<OptionsOf<Kinds[Name]>>, 'kind'> & { kind: Name };
-}[keyof Kinds];
+  [Name in keyof StageKinds]: Omit<Spec<OptionsOf<StageKinds[Name]>>, 'kind'> & { kind: Name };
+}[keyof StageKinds];
 
 /** Every kind by its name. */
 export const stageKinds: Record<string, StageKind> = kinds;
@@ -60,6 +66,12 @@ export const trains = (spec: Pick<StageFields, 'kind'>): boolean => kindOf(spec)
 
 /** Steps of a stage, all phases together. */
 export const stepsOf = (spec: StageFields): number => kindOf(spec).steps(spec);
+
+/** The same of a stage as a file gives it; null where it is no stage of a kind that is known. */
+export function stepsIn(stage: unknown): number | null {
+  const { data } = stageSchema().safeParse(stage);
+  return data === undefined ? null : stepsOf(data);
+}
 
 /** The id of the last stage before number `i` that trained; null where there is none. */
 export const lastTrained = (stages: readonly StageFields[], i: number): string | null =>

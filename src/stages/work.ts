@@ -7,7 +7,6 @@
  */
 
 import { type Distribution, quantileFunction } from '../planner/distribution.js';
-import type { OptimizerName } from '../training/optimizers/index.js';
 import type { Purpose } from '../usage/usage.js';
 
 /**
@@ -55,7 +54,8 @@ export interface Pass extends Sequences {
   further: boolean;
   /** What has gradients: all weights, or the adapter beside them. */
   trains: 'all' | 'adapter';
-  optimizer: { matrices: OptimizerName };
+  /** A row of the table of optimizers. */
+  optimizer: { matrices: string };
   /** Optimizer updates a step: one for each minibatch. */
   updates: number;
 }

@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { statPlain } from '../base/regular.js';
 import { findRuns, holderOf, type RunFolder, readRunJson } from '../checkpoints/run-folder.js';
 import { defaultPriceBook, priceBookOfRun, STATEMENT_SCHEMA_VERSION } from '../ledger/index.js';
+import { stepsIn } from '../stages/index.js';
 import type { TaskReference } from '../tasks/index.js';
 import { billInThread } from './bill-thread.js';
 import { createExamples } from './examples.js';
@@ -61,7 +62,14 @@ const recipeView = z.object({
     .optional()
     .catch(undefined),
   stages: z
-    .array(z.object({ id: z.string(), kind: z.string(), steps: z.number().optional() }))
+    .array(
+      z
+        .looseObject({ id: z.string(), kind: z.string(), steps: z.number().optional() })
+        .transform((stage) => {
+          const { id, kind, steps = 1 } = stage;
+          return { id, kind, steps: stepsIn(stage) ?? steps };
+        }),
+    )
     .optional()
     .catch(undefined),
 });
@@ -97,8 +105,7 @@ export function openLibrary(folder: string): Library {
   function summary({ run, log }: Entry): RunSummary {
     const { state } = log.current();
     const recipe = recipeOf(run);
-    const planned =
-      recipe.stages?.map(({ steps = 1 }) => steps) ?? state.stages.map(({ steps }) => steps);
+    const planned = (recipe.stages ?? state.stages).map(({ steps }) => steps);
     const stage =
       state.stages.findLast(({ state: now }) => now === 'running') ?? state.stages.at(-1);
     return {
@@ -141,7 +148,7 @@ export function openLibrary(folder: string): Library {
         offset,
         progress,
         malformed,
-        stages: (recipe.stages ?? []).map(({ id, kind, steps = 1 }) => {
+        stages: (recipe.stages ?? []).map(({ id, kind, steps }) => {
           const { seconds = null, usd = null } = expected.get(id) ?? {};
           return { id, kind, steps, seconds, usd };
         }),

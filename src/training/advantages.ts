@@ -36,14 +36,12 @@ function groupStd(rewards: readonly number[]): number[] {
   return centred.map((value) => value / (Math.sqrt(variance) + STD_EPSILON));
 }
 
-export const advantages = {
+export const advantages: Record<string, Advantage> = {
   /** (r − mean) / (std + 1e-4), std unbiased: GRPO. */
   'group-std': groupStd,
   /** r − mean: Dr. GRPO. */
   'group-mean': groupMean,
-} as const satisfies Record<string, Advantage>;
-
-export type AdvantageName = keyof typeof advantages;
+};
 
 /**
  * False when all rewards of a group are equal: such a group has no gradient. DAPO's dynamic

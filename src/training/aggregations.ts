@@ -44,7 +44,7 @@ export type Aggregation = (
 const each = (lengths: readonly number[], weight: (length: number) => number): number[] =>
   lengths.map((length) => (length > 0 ? weight(length) : 0));
 
-export const aggregations = {
+export const aggregations: Record<string, Aggregation> = {
   grpo: (lengths, totals) => each(lengths, (length) => 1 / (length * totals.sequences)),
   dapo: (lengths, totals) => {
     const groupTokens = lengths.reduce((sum, length) => sum + length, 0);
@@ -52,6 +52,4 @@ export const aggregations = {
   },
   'batch-tokens': (lengths, totals) => each(lengths, () => 1 / totals.tokens),
   dr_grpo: (lengths, totals, maxTokens) => each(lengths, () => 1 / (maxTokens * totals.sequences)),
-} as const satisfies Record<string, Aggregation>;
-
-export type AggregationName = keyof typeof aggregations;
+};

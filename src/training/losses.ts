@@ -12,8 +12,6 @@
  * on the device (`Backend.policyLoss`), and `policyLossReference` is what tests judge it by.
  */
 import { POLICY_METRICS, type PolicyLossOptions } from '../tensor/operations/losses.js';
-import type { AdvantageName } from './advantages.js';
-import type { AggregationName } from './aggregations.js';
 
 /**
  * What the new policy is compared with the old one by: each token, or the completion as a whole.
@@ -30,7 +28,7 @@ interface SurrogateValue {
 }
 
 /** @param bounded the ratio, held between the clip bounds */
-type Surrogate = (
+export type Surrogate = (
   ratio: number,
   bounded: number,
   advantage: number,
@@ -38,7 +36,7 @@ type Surrogate = (
 ) => SurrogateValue;
 
 /** What is maximised, by name. */
-export const surrogates = {
+export const surrogates: Record<string, Surrogate> = {
   /**
    * PPO's pessimistic minimum (Schulman et al. 2017, eq. 7): where the clipped branch is the
    * smaller, the token has no derivative.
@@ -56,14 +54,13 @@ export const surrogates = {
     const slope = bounded * advantage;
     return { objective: slope * logProbability, slope, clipped: bounded !== ratio };
   },
-} as const satisfies Record<string, Surrogate>;
-
-export type SurrogateName = keyof typeof surrogates;
+};
 
 /** How ratio and surrogate make a loss. */
 export interface PolicyLossForm extends PolicyLossOptions {
   ratio: Ratio;
-  surrogate: SurrogateName;
+  /** A row of `surrogates`. */
+  surrogate: string;
 }
 
 /** The form that `Backend.policyLoss` has a kernel for. */
@@ -71,13 +68,15 @@ export const isFused = ({ ratio, surrogate }: PolicyLossForm): boolean =>
   ratio === 'token' && surrogate === 'clip';
 
 export interface PolicyLossPreset extends PolicyLossForm {
-  advantage: AdvantageName;
-  aggregation: AggregationName;
+  /** A row of `advantages`. */
+  advantage: string;
+  /** A row of `aggregations`. */
+  aggregation: string;
   /** Drop groups whose rewards are all equal and sample others in their place (DAPO). */
   dynamicSampling: boolean;
 }
 
-export const losses = {
+export const losses: Record<string, PolicyLossPreset> = {
   /** Shao et al. 2024; the KL weight is DeepSeek-R1-Zero's (Nature 2025), the clip bound PPO's. */
   grpo: {
     advantage: 'group-std',
@@ -144,9 +143,7 @@ export const losses = {
     klCoefficient: 0,
     dynamicSampling: true,
   },
-} as const satisfies Record<string, PolicyLossPreset>;
-
-export type LossName = keyof typeof losses;
+};
 
 /** What `Backend.policyLoss` takes, in plain numbers; every list has one entry a token. */
 export interface PolicyLossInputs {
@@ -207,7 +204,7 @@ export function policyLossOf(
 ): PolicyLossResult {
   const { logProbabilities, old, reference, advantages, weights } = inputs;
   const { clipLow, clipHigh, klCoefficient } = form;
-  const surrogate: Surrogate = surrogates[form.surrogate];
+  const surrogate = surrogates[form.surrogate];
   const metrics = noMetrics();
   const count = logProbabilities.length;
   const dLogProbabilities = new Array<number>(count).fill(0);

@@ -8,19 +8,20 @@
  * any other range is cut evenly.
  */
 import { z } from 'zod';
+import { rowOf } from '../base/rows.js';
 import type { Parameter, ParameterStore } from '../models/index.js';
 import type { Backend, Tensor } from '../tensor/backend.js';
-import { type OptimizerName, optimizers } from './optimizers/index.js';
+import { adamw } from './optimizers/adamw.js';
+import { optimizers } from './optimizers/index.js';
+import { muon } from './optimizers/muon.js';
 import type { UpdateRule } from './optimizers/rule.js';
-
-const names = Object.keys(optimizers) as [OptimizerName, ...OptimizerName[]];
 
 export const optimizerSchema = z
   .strictObject({
     /** What trains the hidden matrices. */
-    matrices: z.enum(names).default('muon'),
-    ...optimizers.adamw.options,
-    ...optimizers.muon.options,
+    matrices: rowOf(optimizers).default('muon'),
+    ...adamw.options,
+    ...muon.options,
     weightDecay: z.number().min(0).default(0),
     /** Largest global gradient norm; larger gradients are scaled down to it. */
     clip: z.number().positive().default(1),
@@ -114,8 +115,8 @@ export function createOptimizer(
   if (!gradients) throw new Error('attach gradients before making an optimizer');
 
   /** `rule` for the parameters [from, from + size); matrices are owned whole, ranges cut evenly. */
-  const groupOf = (name: OptimizerName, from: number, size: number): Group => {
-    const rule = optimizers[name] as unknown as UpdateRule;
+  const groupOf = (name: string, from: number, size: number): Group => {
+    const rule = optimizers[name];
     const state = rule.state.map((part) => ({
       name: `${name}.${part}`,
       tensor: backend.allocate('f32', [size], 'shared'),

@@ -7,7 +7,7 @@ import { expect, it } from 'vitest';
 import { createReferenceBackend } from '../tensor/backends/reference.js';
 import { POLICY_METRICS } from '../tensor/operations/losses.js';
 import { advantages } from './advantages.js';
-import { type AggregationName, aggregations } from './aggregations.js';
+import { aggregations } from './aggregations.js';
 import { type PolicyLossInputs, policyLossOf, type Ratio } from './losses.js';
 
 interface Case {
@@ -47,14 +47,14 @@ const perToken = (values: readonly number[]): number[] =>
  * What TRL calls `dapo`, and `bnpo` on one device, is our `batch-tokens`: the paper's DAPO divides
  * by the group's tokens.
  */
-const AGGREGATION: Record<Case['loss'], AggregationName> = {
+const AGGREGATION: Record<Case['loss'], string> = {
   grpo: 'grpo',
   dr_grpo: 'dr_grpo',
   bnpo: 'batch-tokens',
   dapo: 'batch-tokens',
 };
 
-function inputsOf(loss: Case['loss'], aggregation: AggregationName): PolicyLossInputs {
+function inputsOf(loss: Case['loss'], aggregation: string): PolicyLossInputs {
   const advantageOf = advantages[loss === 'dr_grpo' ? 'group-mean' : 'group-std'];
   const weights = groupsOf(lengths).flatMap((own) =>
     aggregations[aggregation](own, totals, maxTokens),

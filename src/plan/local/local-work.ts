@@ -26,7 +26,7 @@ import {
   type Work,
 } from '../../stages/work.js';
 import { optimizerSchema } from '../../training/optimizer.js';
-import { type OptimizerName, optimizers } from '../../training/optimizers/index.js';
+import { optimizers } from '../../training/optimizers/index.js';
 import type { Purpose } from '../../usage/usage.js';
 import { type StageWork, surveyRecipe } from '../recipe-work.js';
 import type { CalibrationPiece, CalibrationRequest } from './calibrate.js';
@@ -186,7 +186,7 @@ function checkpointBytes(stage: StageWork): number {
   const { adapterParameters } = stage.models;
   const hidden =
     adapterParameters ?? matmul - (model as Architecture).vocab * (model as Architecture).hidden;
-  const numbersOf = (name: OptimizerName): number => optimizers[name].state.length;
+  const numbersOf = (name: string): number => optimizers[name].state.length;
   const state = numbersOf('adamw') * (parameters - hidden) + numbersOf(matrices) * hidden;
   const scored = stage.works.some(({ scores }) => scores.some(({ by }) => by === 'reference'));
   const reference = scored && adapterParameters === undefined ? parameters : 0;

@@ -2,22 +2,14 @@
  * @file The options of a `grpo` stage, and the presets that they name.
  */
 import { z } from 'zod';
-import { type AdvantageName, advantages } from '../../training/advantages.js';
-import { type AggregationName, aggregations } from '../../training/aggregations.js';
+import { rowOf } from '../../base/rows.js';
+import { advantages } from '../../training/advantages.js';
+import { aggregations } from '../../training/aggregations.js';
 import { balanceSchema } from '../../training/balance.js';
-import {
-  type LossName,
-  losses,
-  RATIOS,
-  type Ratio,
-  type SurrogateName,
-  surrogates,
-} from '../../training/losses.js';
+import { losses, type PolicyLossPreset, RATIOS, surrogates } from '../../training/losses.js';
 import { optimizerSchema } from '../../training/optimizer.js';
 import { scheduleSchema } from '../../training/schedules.js';
 import { lengthScheduleSchema, overlongSchema } from '../../training/shaping.js';
-
-const names = <T extends string>(table: Record<T, unknown>) => Object.keys(table) as [T, ...T[]];
 
 export const grpoSchema = z.strictObject({
   steps: z.number().int().positive(),
@@ -38,13 +30,13 @@ export const grpoSchema = z.strictObject({
    */
   draft: z.literal('mtp').optional(),
   /** A row of the table of losses; the fields below override it one by one. */
-  loss: z.enum(names<LossName>(losses)).default('grpo'),
-  advantage: z.enum(names<AdvantageName>(advantages)).optional(),
+  loss: rowOf(losses).default('grpo'),
+  advantage: rowOf(advantages).optional(),
   /** Importance ratios by token, or one by sequence. */
   ratio: z.enum(RATIOS).optional(),
   /** What is maximised: PPO's clipped minimum, or REINFORCE with a truncated ratio (CISPO). */
-  surrogate: z.enum(names<SurrogateName>(surrogates)).optional(),
-  aggregation: z.enum(names<AggregationName>(aggregations)).optional(),
+  surrogate: rowOf(surrogates).optional(),
+  aggregation: rowOf(aggregations).optional(),
   clipLow: z.number().min(0).max(1).optional(),
   clipHigh: z.number().min(0).optional(),
   klCoefficient: z.number().min(0).optional(),
@@ -83,14 +75,7 @@ export const grpoSchema = z.strictObject({
 });
 
 /** The fields that a preset fills in. */
-interface PresetFields {
-  advantage: AdvantageName;
-  ratio: Ratio;
-  surrogate: SurrogateName;
-  aggregation: AggregationName;
-  clipLow: number;
-  clipHigh: number;
-  klCoefficient: number;
+interface PresetFields extends Omit<PolicyLossPreset, 'dynamicSampling'> {
   resample: number;
 }
 

@@ -32,8 +32,8 @@ it('the bar of stages is in time', () => {
 
 it('an evaluation and a stage without points have no curves', () => {
   const curve = { first: [1], last: [1], sum: [1], count: [1], min: [1], max: [1] };
-  const stage = (kind: string, curves: object) => ({ kind, curves }) as never;
-  expect(hasCurves(stage('grpo', { reward: curve }))).toBe(true);
-  expect(hasCurves(stage('eval', { length: curve }))).toBe(false);
-  expect(hasCurves(stage('grpo', { usd: curve, reward: { ...curve, first: [] } }))).toBe(false);
+  const stage = (steps: number, curves: object) => ({ steps, curves }) as never;
+  expect(hasCurves(stage(20, { reward: curve }))).toBe(true);
+  expect(hasCurves(stage(1, { length: curve }))).toBe(false);
+  expect(hasCurves(stage(20, { usd: curve, reward: { ...curve, first: [] } }))).toBe(false);
 });

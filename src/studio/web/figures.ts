@@ -31,9 +31,9 @@ export function stageSeconds(
   return weights.map((weight) => weight ?? mean);
 }
 
-/** True for a stage that is worth drawing; an evaluation is a row of a table, and has a page. */
-export const hasCurves = ({ kind, curves }: RunDetail['state']['stages'][number]): boolean =>
-  kind !== 'eval' &&
+/** True for a stage that is worth drawing; one of a single step, as an evaluation, has no curve. */
+export const hasCurves = ({ steps, curves }: RunDetail['state']['stages'][number]): boolean =>
+  steps !== 1 &&
   Object.entries(curves).some(([name, { first }]) => name !== 'usd' && first.length > 0);
 
 /** Everything is drawn to one scale: up to the highest total or the end of its interval. */

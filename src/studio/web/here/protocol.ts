@@ -27,8 +27,14 @@ export interface OpenRun {
   recipe: Recipe;
   state: RunState;
   samples: Sample[];
-  /** What each stage was expected to take; empty until the machine has been timed. */
-  plan: { id: string; seconds: Expected; usd: Expected }[];
+  /** What each stage is expected to take; null until the machine has been timed. */
+  stages: {
+    id: string;
+    kind: string;
+    steps: number;
+    seconds: Expected | null;
+    usd: Expected | null;
+  }[];
   bill: RunStatement | null;
   /** There is something to download and to talk to. */
   hasModel: boolean;

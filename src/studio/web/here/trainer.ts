@@ -16,6 +16,7 @@ import { computeBill } from '../../../ledger/statement/runs.js';
 import type { RunPlan } from '../../../plan/local/local-plan.js';
 import type { BackendKind } from '../../../policy/local/backend.js';
 import { parseRecipe, type Recipe } from '../../../recipe/index.js';
+import { kindOf, stepsOf } from '../../../stages/index.js';
 import { createTask, generated } from '../../../tasks/index.js';
 import { problemAt } from '../../../tasks/task.js';
 import { hasRelaxedSimd, provideKernels } from '../../../tensor/backends/wasm/load.js';
@@ -116,7 +117,7 @@ async function readOpenRun(): Promise<OpenRun | null> {
     recipe,
     state,
     samples: newSamples().slice(-2000),
-    plan: planNow(),
+    stages: stagesNow(recipe),
     bill: await billNow(),
     hasModel: modelFolder() !== null,
     example: problemAt(task, recipe.seed, 'evaluation', 0).prompt,
@@ -133,11 +134,16 @@ function pricer(): (event: RunEvent) => PricedEvent {
   };
 }
 
-function planNow(): OpenRun['plan'] {
+function stagesNow(recipe: Recipe): OpenRun['stages'] {
   const path = join(run as string, 'plan.json');
-  if (!existsSync(path)) return [];
-  const { stages } = JSON.parse(readFileSync(path, 'utf8') as string) as RunPlan;
-  return stages.map(({ id, seconds, usd }) => ({ id, seconds, usd }));
+  const planned = existsSync(path)
+    ? (JSON.parse(readFileSync(path, 'utf8') as string) as RunPlan).stages
+    : [];
+  return recipe.stages.map((stage) => {
+    const { id, kind } = stage;
+    const { seconds = null, usd = null } = planned.find((one) => one.id === id) ?? {};
+    return { id, kind, steps: stepsOf(stage), seconds, usd };
+  });
 }
 
 const billNow = async () => (run === null ? null : computeBill([await readRun(run)], prices));
@@ -164,9 +170,7 @@ function modelFolder(): string | null {
 
 /** Whether ranks would read what others have written: they have no files in common. */
 const alone = (recipe: Recipe | undefined): boolean =>
-  recipe?.stages.some(
-    (stage) => stage.kind === 'distill' || stage.kind === 'rejection-sample' || 'from' in stage,
-  ) ?? false;
+  recipe?.stages.some((stage) => kindOf(stage).keepsSamples) ?? false;
 
 async function runTraining(
   options: Pick<TrainOptions, 'recipe' | 'resume' | 'backend'>,

@@ -31,13 +31,6 @@ import type { OpenRun, Sample } from './protocol.js';
 const VIEWS = ['Curves', 'Rollouts', 'Evaluations', 'Bill', 'Chat'] as const;
 type View = (typeof VIEWS)[number];
 
-const stepsOf = (stage: OpenRun['recipe']['stages'][number]): number =>
-  stage.kind === 'eval'
-    ? 1
-    : stage.kind === 'distill'
-      ? stage.sampling.steps + stage.steps
-      : stage.steps;
-
 export function statusOf({ state }: OpenRun, working: boolean): RunStatus {
   if (working) return 'running';
   // A tab that is closed says nothing, and that is how one stops.
@@ -48,14 +41,7 @@ export function Run({ of }: { of: OpenRun }) {
   const view = useSignal<View>('Curves');
   // The run is changed in place; this says when.
   void version.value;
-  const { state, recipe, plan } = of;
-  const stages = recipe.stages.map((stage) => ({
-    id: stage.id,
-    kind: stage.kind,
-    steps: stepsOf(stage),
-    seconds: plan.find(({ id }) => id === stage.id)?.seconds ?? null,
-    usd: plan.find(({ id }) => id === stage.id)?.usd ?? null,
-  }));
+  const { state, stages } = of;
   const steps = stages.reduce((sum, stage) => sum + stage.steps, 0);
   const detail: RunView = { state, stages, summary: { steps, status: statusOf(of, busy.value) } };
   return (
