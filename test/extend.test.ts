@@ -185,9 +185,10 @@ it('is trained, planned, billed and listed', async () => {
   expect(planned?.gpuHours.value).toBeGreaterThan(0);
 
   const bill = computeBill([await readRun(run.root)], prices);
-  const lines = bill.lines.filter(({ stage }) => stage === 'answers');
+  const lines = bill.lines.filter((line) => line.run?.stage === 'answers');
   expect(lines.length).toBeGreaterThan(0);
-  for (const line of lines) expect(line).toMatchObject({ purpose: 'training', status: 'kept' });
+  for (const { run: part } of lines)
+    expect(part).toMatchObject({ purpose: 'training', status: 'kept' });
 
   const library = openLibrary(runs);
   const [listed] = await library.list();
