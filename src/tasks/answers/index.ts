@@ -8,9 +8,11 @@
 import { same, sameForm, spread } from './compare.js';
 import { signatureOf, withBudget } from './evaluate.js';
 import { markedAnswer } from './find.js';
-import { type Token, tokensOf, Unreadable } from './lexer.js';
-import { parseAnswerTokens, plainWords, wordsOf } from './parser.js';
+import { tokensOf } from './lexer.js';
+import { parseAnswerTokens } from './parser.js';
+import { type Token, Unreadable } from './tokens.js';
 import type { Value } from './tree.js';
+import { plainWords, wordsOf } from './words.js';
 
 /** Longer answers are compared as text. */
 const MAX_LENGTH = 2000;

@@ -6,237 +6,25 @@
  * full-width digits, `70{,}000`); what has several is left to the parser. Linear in the length of
  * the text.
  */
-import { decimal, over, plus, power, type Rational, rational, times } from './rational.js';
-
-interface Base {
-  /** White space stands before it. */
-  readonly space: boolean;
-}
-
-export type Token = Base &
-  (
-    | {
-        readonly t: 'num';
-        readonly value: Rational;
-        /** Digits behind the point; what an approximation is held to. */
-        readonly places: number;
-        /** Digits as written, for numbers with a base (`1011_2`). */
-        readonly digits: string;
-        /** The groups of `100,200`, which is one number or two. */
-        readonly groups: readonly string[] | null;
-      }
-    /** A letter, or a command that names one: `x`, `\alpha`. */
-    | { readonly t: 'sym'; readonly name: string }
-    /** Several letters without a space: a unit, a word, or a product of variables. */
-    | { readonly t: 'run'; readonly text: string }
-    /** Upright text: `\text{odd}`. */
-    | { readonly t: 'word'; readonly text: string }
-    | { readonly t: 'cmd'; readonly name: string }
-    | { readonly t: 'op'; readonly op: string }
-    /** Both brackets of a pair have the name of the one that opens. */
-    | { readonly t: 'open' | 'close'; readonly op: string }
-  );
-
-type Loose<T> = T extends Token ? Omit<T, 'space'> : never;
-export type Piece = Loose<Token>;
-
-export const FUNCTIONS = new Set(
-  `sin cos tan cot sec csc arcsin arccos arctan arccot sinh cosh tanh coth arcsinh arccosh arctanh
-   asin acos atan ln log lg exp det gcd lcm max min arg Re Im deg`.split(/\s+/),
-);
-
-/** Commands that change the look of what follows, and nothing else. */
-const IGNORED = new Set(
-  `left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr displaystyle textstyle scriptstyle
-   limits nolimits mathbf mathit mathsf mathcal boldsymbol bm pmb mathopen mathclose mathstrut
-   checkmark qed blacksquare square Box phantom hfill centering large Large normalsize small tiny bf
-   it color textcolor middle mathbin mathrel mathord strut nobreak underline boxed fbox`.split(
-    /\s+/,
-  ),
-);
-const SPACES = new Set([
-  ...',:;!>/ '.split(''),
-  'quad',
-  'qquad',
-  'thinspace',
-  'enspace',
-  'space',
-  'hspace',
-  'negthinspace',
-]);
-/** Commands whose argument is text. */
-const TEXTS = new Set(
-  `text textrm textbf textit textsf texttt textnormal emph mathrm mbox hbox rm operatorname
-   mathnormal`.split(/\s+/),
-);
-const GREEK = new Set(
-  `alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau
-   upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell hbar
-   aleph`.split(/\s+/),
-);
-const OPERATORS: Record<string, string> = {
-  cdot: '*',
-  times: '*',
-  ast: '*',
-  cdotp: '*',
-  div: '/',
-  slash: '/',
-  pm: 'pm',
-  mp: 'mp',
-  le: '<=',
-  leq: '<=',
-  leqslant: '<=',
-  ge: '>=',
-  geq: '>=',
-  geqslant: '>=',
-  lt: '<',
-  gt: '>',
-  ne: '!=',
-  neq: '!=',
-  approx: '~',
-  simeq: '~',
-  sim: '~',
-  thickapprox: '~',
-  equiv: '=',
-  colon: ':',
-  in: 'in',
-  cup: 'cup',
-  cap: 'cap',
-  setminus: 'setminus',
-  backslash: 'setminus',
-  smallsetminus: 'setminus',
-  mid: '|',
-  vert: '|',
-  lvert: '|',
-  rvert: '|',
-  prime: "'",
-  degree: 'deg',
-  circ: 'deg',
-  land: 'and',
-  wedge: 'and',
-  lor: 'or',
-  vee: 'or',
-};
-const BRACKETS: Record<string, { t: 'open' | 'close'; op: string }> = {
-  '(': { t: 'open', op: '(' },
-  ')': { t: 'close', op: '(' },
-  '[': { t: 'open', op: '[' },
-  ']': { t: 'close', op: '[' },
-  '\\{': { t: 'open', op: 'set' },
-  '\\}': { t: 'close', op: 'set' },
-  lbrace: { t: 'open', op: 'set' },
-  rbrace: { t: 'close', op: 'set' },
-  lbrack: { t: 'open', op: '[' },
-  rbrack: { t: 'close', op: '[' },
-  lparen: { t: 'open', op: '(' },
-  rparen: { t: 'close', op: '(' },
-  langle: { t: 'open', op: '<' },
-  rangle: { t: 'close', op: '<' },
-  lfloor: { t: 'open', op: 'floor' },
-  rfloor: { t: 'close', op: 'floor' },
-  lceil: { t: 'open', op: 'ceil' },
-  rceil: { t: 'close', op: 'ceil' },
-  '{': { t: 'open', op: '{' },
-  '}': { t: 'close', op: '{' },
-};
-const CURRENCY: Record<string, string> = {
-  $: '$',
-  '€': '€',
-  '£': '£',
-  '¥': '¥',
-  '₹': '₹',
-  '¢': '¢',
-};
-
-/** Characters with a LaTeX name of their own. */
-const UNICODE: Record<string, string> = {
-  '×': '\\times ',
-  '·': '\\cdot ',
-  '⋅': '\\cdot ',
-  '∙': '\\cdot ',
-  '•': '\\cdot ',
-  '÷': '\\div ',
-  '√': '\\sqrt ',
-  '∛': '\\cbrt ',
-  '∞': '\\infty ',
-  '≤': '\\le ',
-  '≥': '\\ge ',
-  '⩽': '\\le ',
-  '⩾': '\\ge ',
-  '≠': '\\ne ',
-  '≈': '\\approx ',
-  '≃': '\\approx ',
-  '∪': '\\cup ',
-  '∩': '\\cap ',
-  '∖': '\\setminus ',
-  '∅': '\\emptyset ',
-  '∈': '\\in ',
-  '±': '\\pm ',
-  '∓': '\\mp ',
-  '°': '\\degree ',
-  '∘': '\\degree ',
-  '℃': '\\degree C',
-  '℉': '\\degree F',
-  '∠': '\\angle ',
-  '△': '\\triangle ',
-  '⟨': '\\langle ',
-  '⟩': '\\rangle ',
-  '〈': '\\langle ',
-  '〉': '\\rangle ',
-  '⌊': '\\lfloor ',
-  '⌋': '\\rfloor ',
-  '⌈': '\\lceil ',
-  '⌉': '\\rceil ',
-  '∣': '|',
-  ℝ: '\\mathbb{R}',
-  ℤ: '\\mathbb{Z}',
-  ℚ: '\\mathbb{Q}',
-  ℕ: '\\mathbb{N}',
-  ℂ: '\\mathbb{C}',
-  '…': '\\ldots ',
-  '′': "'",
-  '’': "'",
-  Ω: '\\Omega ',
-  µ: '\\mu ',
-};
-for (const [i, letter] of [...'αβγδεζηθικλμνξοπρστυφχψω'].entries()) {
-  UNICODE[letter] = `\\${[...GREEK][i]} `;
-}
-for (const [letter, name] of Object.entries({
-  Γ: 'Gamma',
-  Δ: 'Delta',
-  Θ: 'Theta',
-  Λ: 'Lambda',
-  Ξ: 'Xi',
-  Π: 'Pi',
-  Σ: 'Sigma',
-  Φ: 'Phi',
-  Ψ: 'Psi',
-  ϕ: 'phi',
-  ε: 'epsilon',
-}))
-  UNICODE[letter] = `\\${name} `;
-const SUPERSCRIPTS = '⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿˣ';
-const SUPERSCRIPTED = '0123456789+-()nx';
-const SUBSCRIPTS = '₀₁₂₃₄₅₆₇₈₉₊₋₍₎';
-const SUBSCRIPTED = '0123456789+-()';
-const VULGAR: Record<string, [number, number]> = {
-  '½': [1, 2],
-  '⅓': [1, 3],
-  '⅔': [2, 3],
-  '¼': [1, 4],
-  '¾': [3, 4],
-  '⅕': [1, 5],
-  '⅖': [2, 5],
-  '⅗': [3, 5],
-  '⅘': [4, 5],
-  '⅙': [1, 6],
-  '⅚': [5, 6],
-  '⅛': [1, 8],
-  '⅜': [3, 8],
-  '⅝': [5, 8],
-  '⅞': [7, 8],
-};
+import { readNumber } from './numerals.js';
+import { over, type Rational, rational } from './rational.js';
+import {
+  BRACKETS,
+  CURRENCY,
+  FUNCTIONS,
+  GREEK,
+  IGNORED,
+  OPERATORS,
+  SPACES,
+  SUBSCRIPTED,
+  SUBSCRIPTS,
+  SUPERSCRIPTED,
+  SUPERSCRIPTS,
+  TEXTS,
+  UNICODE,
+  VULGAR,
+} from './symbols.js';
+import { type Piece, type Token, Unreadable } from './tokens.js';
 
 /** Digits of any script and full-width characters as ASCII, dashes and blanks as the plain one. */
 function fold(text: string): string {
@@ -263,30 +51,6 @@ function fold(text: string): string {
   });
 }
 
-/** Thousands separators, each the same throughout a number. */
-const GROUPED = [',\\\\!', '\\{,\\}', ',', '\\\\,', '\\\\ ', '~', ' ', "'", '_'].map(
-  (separator) => ({
-    separator,
-    pattern: new RegExp(
-      `(\\d{1,3}(?:${separator}\\d{3})+)(?!\\d)(\\.\\d+)?(?!${separator}\\d)${
-        separator === ' ' || separator === '\\\\ ' ? '(?!\\s*/)' : ''
-      }`,
-      'y',
-    ),
-  }),
-);
-/** Groups by points, as in Germany or Brazil: only where there is no other reading. */
-const POINTED = /(\d{1,3}(?:\.\d{3})+),(\d{1,2})(?![\d,])|(\d{1,3}(?:\.\d{3}){2,})(?![\d.])/y;
-/** Groups as in India; also a list of three numbers. */
-const INDIAN = /(\d{1,2}(?:,\d{2})+,\d{3})(?![\d,])/y;
-const PLAIN = /(\d+(?:\.\d+|\.(?![\d.]))?|\.\d+)/y;
-const REPEATING =
-  /\\(?:overline|bar|dot)\s*(?:\{\s*(\d+)\s*\}|(\d))(?:\s*(\d*)\\dot\s*\{?(\d)\}?)?|\((\d+)\)/y;
-const SCIENTIFIC = /[eE]([-+]?\d{1,4})(?![\w.])/y;
-const RADIX = /0([xXbBoO])([\da-fA-F]+)(?![\w.])/y;
-
-export class Unreadable extends Error {}
-
 /** @throws Unreadable on a character that no answer has a use for */
 export function tokensOf(source: string): Token[] {
   const text = fold(source);
@@ -301,79 +65,11 @@ export function tokensOf(source: string): Token[] {
     out.push({ ...token, space } as Token);
     space = false;
   };
-  const match = (pattern: RegExp, at: number): RegExpExecArray | null => {
-    pattern.lastIndex = at;
-    return pattern.exec(text);
+  const number = (at: number): number => {
+    const { token, end } = readNumber(text, at, depth);
+    push(token);
+    return end;
   };
-
-  function number(at: number): number {
-    const done = (
-      end: number,
-      digits: string,
-      groups: readonly string[] | null,
-      value?: Rational | null,
-    ): number => {
-      const plainValue = value ?? decimal(digits);
-      const places = digits.includes('.') ? digits.length - digits.indexOf('.') - 1 : 0;
-      push({ t: 'num', value: plainValue, places, digits, groups });
-      return end;
-    };
-    const radix = match(RADIX, at);
-    if (radix) {
-      const base = { x: 16, b: 2, o: 8 }[radix[1].toLowerCase()] as number;
-      const value = fromDigits(radix[2], base);
-      if (value !== null) return done(at + radix[0].length, radix[0], null, value);
-    }
-    const pointed = depth === 0 ? match(POINTED, at) : null;
-    if (pointed) {
-      const whole = (pointed[1] ?? pointed[3]).replaceAll('.', '');
-      return done(at + pointed[0].length, pointed[2] ? `${whole}.${pointed[2]}` : whole, null);
-    }
-    for (const { separator, pattern } of GROUPED) {
-      const found = match(pattern, at);
-      if (!found) continue;
-      const groups = found[1].match(/\d+/g) as string[];
-      const whole = groups.join('') + (found[2] ?? '');
-      const list =
-        separator === ',' && found[2] === undefined && groups.every((group) => !/^0\d/.test(group));
-      // A pair of coordinates, not a thousand.
-      if (list && depth > 0) break;
-      const twofold = list && groups[0].length === 3;
-      return done(at + found[0].length, whole, twofold ? groups : null);
-    }
-    const indian = depth === 0 ? match(INDIAN, at) : null;
-    if (indian) {
-      const groups = indian[1].split(',');
-      return done(at + indian[0].length, groups.join(''), groups);
-    }
-    const [plain] = match(PLAIN, at) as RegExpExecArray;
-    let end = at + plain.length;
-    if (plain.includes('.') || text[end] === '\\') {
-      const repeating = match(REPEATING, end);
-      const bare = repeating?.[5];
-      if (repeating && plain.includes('.') && (bare === undefined || plain.endsWith('.'))) {
-        const period =
-          bare ?? `${repeating[1] ?? repeating[2]}${repeating[3] ?? ''}${repeating[4] ?? ''}`;
-        end += repeating[0].length;
-        const places = plain.length - plain.indexOf('.') - 1;
-        const head = decimal(plain.replace(/\.$/, ''));
-        const tail = rational(
-          BigInt(period),
-          (10n ** BigInt(period.length) - 1n) * 10n ** BigInt(places),
-        ) as Rational;
-        return done(end, plain, null, plus(head, tail));
-      }
-    }
-    const scientific = match(SCIENTIFIC, end);
-    if (scientific) {
-      const exponent = BigInt(scientific[1].replace('+', ''));
-      const scale = power(rational(10n) as Rational, exponent);
-      if (scale !== null)
-        return done(end + scientific[0].length, plain, null, times(decimal(plain), scale));
-    }
-    const digits = plain.endsWith('.') ? plain.slice(0, -1) : plain;
-    return done(end, digits, null);
-  }
 
   function letters(at: number): number {
     const [run] = /^\p{L}+(?:['-]\p{L}{2,})*/u.exec(text.slice(at, at + 200)) as RegExpExecArray;
@@ -541,15 +237,4 @@ function dollarsOf(text: string): Set<number> {
     } else open = at;
   }
   return borders;
-}
-
-/** The value of digits in a base from 2 to 36; null where one of them is none. */
-export function fromDigits(digits: string, base: number): Rational | null {
-  let value = 0n;
-  for (const digit of digits.toLowerCase()) {
-    const d = Number.parseInt(digit, 36);
-    if (Number.isNaN(d) || d >= base) return null;
-    value = value * BigInt(base) + BigInt(d);
-  }
-  return digits === '' ? null : rational(value);
 }
