@@ -22,7 +22,7 @@ describe('choices', () => {
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line));
-  test.each([...cases('field'), ...cases('more')])(
+  test.each([...cases('field'), ...cases('more'), ...cases('held-out')])(
     '$row.choices $reply $right',
     async ({ row, reply, right }) => {
       const file = write('choice.jsonl', [row]);

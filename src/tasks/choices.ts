@@ -100,12 +100,15 @@ function rightOf(answer: unknown, texts: readonly string[], labels: readonly str
 
 /** Words before a letter that say nothing: "Option B", "the answer is B". */
 const LEAD =
-  /^(?:(?:the\s+)?(?:correct\s+|right\s+|final\s+|best\s+)*(?:answer|option|choice)(?:\s+is|:)?\s*:?\s*)+/i;
+  /^(?:(?:so|thus|therefore|hence),?\s+|(?:it|this|that)(?:'s|\s+is|\s+must\s+be)\s+|I(?:'d|\s+would|'ll|\s+will)?\s+(?:choose|pick|select|say|go\s+with|think(?:\s+it\s+is|\s+it's)?)\s+|(?:the\s+|my\s+)?(?:correct\s+|right\s+|final\s+|best\s+)*(?:answer|option|choice)(?:\s+is|:)?\s*:?\s*)+/i;
+/** What a reply sets its choice apart from: "C, not B". */
+const REJECTED = /,?\s+(?:not|rather than|instead of|and not)\s+(?:option\s+)?\(?[A-Z]\)?[.!]?$/;
 
 /** Index of the choice that a reply names, or null. */
 export function chosenIn(reply: string, texts: readonly string[]): number | null {
   const letters = LETTERS.slice(0, texts.length);
-  const said = plain(answerIn(reply)).replace(LEAD, '').trim();
+  const whole = plain(answerIn(reply));
+  const said = whole.replace(LEAD, '').replace(REJECTED, '').trim();
   if (said === '') return null;
   const single = /^[([{"']*([A-Za-z])[)\]}"'.:,]*$/.exec(said)?.[1].toUpperCase();
   if (single !== undefined)
@@ -133,8 +136,10 @@ export function chosenIn(reply: string, texts: readonly string[]): number | null
   )
     return null;
   if (/^(?:and|or|,|\/|&)/i.test(rest)) return null;
-  // A letter by itself before a sentence ("A dog is …") is no letter; one with a mark is.
-  return /^[([]*[A-Z][)\].:]/.test(said) ? at : null;
+  // A letter by itself before a sentence ("A dog is …") is no letter; one with a mark is, and one
+  // that is called an option.
+  const called = /\b(?:option|choice)\s*$/i.test(whole.slice(0, whole.length - said.length));
+  return called || /^[([]*[A-Z][)\].:]/.test(said) ? at : null;
 }
 
 /** The one choice that has this text, or is the same answer. */

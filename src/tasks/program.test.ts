@@ -23,10 +23,12 @@ async function verdict(row: Record<string, unknown>, reply: string): Promise<boo
   return (await judge(task, problem, reply)).verdict.correct;
 }
 
-const cases = readFileSync(new URL('../../test/fixtures/code/field.jsonl', import.meta.url), 'utf8')
-  .trim()
-  .split('\n')
-  .map((line) => JSON.parse(line) as Case);
+const cases = ['field', 'held-out'].flatMap((name) =>
+  readFileSync(new URL(`../../test/fixtures/code/${name}.jsonl`, import.meta.url), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Case),
+);
 
 test.each(cases)('$kind $row.prompt: $right', async ({ row, reply, right }) => {
   expect(await verdict(row, reply)).toBe(right);

@@ -5,12 +5,13 @@
  * is 5, roots may stand in any order; but `[0, 1]` is not `(0, 1)`, and five metres are not five
  * seconds. Strict comparison forgives spelling only.
  */
+import { memo, pay } from './budget.js';
 import { approximate, constantRatio, sameFunction, variablesOf } from './evaluate.js';
 import { rational } from './rational.js';
 import { realSet, sameSet } from './sets.js';
 import type { Formula, Node, Unit, Value } from './tree.js';
 
-/** Most items of a list that is compared in any order. */
+/** Most items of a list that is compared in any order; longer ones are in the order of the truth. */
 const MAX_ITEMS = 64;
 
 export interface Comparison {
@@ -35,7 +36,9 @@ const hasSign = (node: Node): boolean =>
   (node.k !== 'num' && node.k !== 'sym' && node.k !== 'inf' && node.a.some(hasSign));
 
 /** `a ± b` is two numbers. */
-export function spread(value: Value): Value {
+export const spread: (value: Value) => Value = memo(spreadOnce);
+
+function spreadOnce(value: Value): Value {
   if (value.k === 'named') {
     const inner = spread(value.value);
     return inner === value.value ? value : { ...value, value: inner };
@@ -90,6 +93,9 @@ function sameFormula(truth: Formula, given: Formula, options: Comparison): boole
     return sameFormula(truth, { ...given, ...given.loose, loose: undefined }, options);
   const same = (a: Node, b: Node): boolean => sameNode(a, b, options);
   if (truth.percent !== given.percent) {
+    // 25% is neither $25 nor 25°.
+    const unit = (truth.percent ? given : truth).unit;
+    if (unit !== null && !/\bpercent/.test(unit.text)) return false;
     const percent = (f: Formula): Node => (f.percent ? product(f.node, num(1n, 100n)) : f.node);
     if (same(percent(truth), percent(given))) return true;
     // `17` for `17%`; but a half is no half of a percent, and a reply of 1% is not 1.
@@ -114,6 +120,9 @@ function sameFormula(truth: Formula, given: Formula, options: Comparison): boole
 }
 
 function sameUnits(a: Unit, b: Unit, x: Node, y: Node, options: Comparison): boolean {
+  // Pounds weigh or pay.
+  const pounds = [a, b].filter(({ text }) => /^pounds?$/.test(text)).length;
+  if (pounds === 1 && [a, b].some(({ text }) => text === 'GBP')) return sameNode(x, y, options);
   if (a.kind !== b.kind) return false;
   if (a.kind === 'word') return a.text === b.text && sameNode(x, y, options);
   // `$5 per hour` may be called $5, and never $5 per day.
@@ -167,15 +176,22 @@ function unnamed(items: readonly Value[]): { names: string[]; values: readonly V
 /** `x_1` and `x_2` are two values of x. */
 const stem = (name: string): string => name.replace(/_?\d+$/, '');
 
+/** Of a list: `{1}` beside other items is a set, and not the number in it. */
+function sameItem(a: Value, b: Value, options: Comparison): boolean {
+  const nested = (value: Value): boolean => value.k === 'list' && value.items.length === 1;
+  return nested(a) === nested(b) && same(a, b, options);
+}
+
 function sameInOrder(a: readonly Value[], b: readonly Value[], options: Comparison): boolean {
-  return a.length === b.length && a.every((item, i) => same(item, b[i], options));
+  return a.length === b.length && a.every((item, i) => sameItem(item, b[i], options));
 }
 
 function sameInAnyOrder(a: readonly Value[], b: readonly Value[], options: Comparison): boolean {
-  if (a.length !== b.length || a.length > MAX_ITEMS) return false;
+  if (a.length !== b.length) return false;
+  if (a.length > MAX_ITEMS) return sameInOrder(a, b, options);
   const left = [...b];
   return a.every((item) => {
-    const at = left.findIndex((other) => same(item, other, options));
+    const at = left.findIndex((other) => sameItem(item, other, options));
     if (at >= 0) left.splice(at, 1);
     return at >= 0;
   });
@@ -235,6 +251,7 @@ function vectorOf(value: Value): readonly Value[] | null {
 
 /** Whether `given` says what `truth` says. */
 export function same(first: Value, second: Value, options: Comparison): boolean {
+  pay(4);
   const [truth, given] = [spread(first), spread(second)];
   if (truth.k === 'text' || given.k === 'text')
     return (

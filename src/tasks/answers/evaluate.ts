@@ -10,6 +10,7 @@
  */
 import { Decimal as Base } from 'decimal.js';
 import { hashString } from '../../base/random.js';
+import { memo, pay } from './budget.js';
 import {
   equal,
   exactRoot,
@@ -55,17 +56,8 @@ export function variablesOf(node: Node, into = new Set<string>()): Set<string> {
   return into;
 }
 
-const exactValues = new WeakMap<Node, Rational | null>();
-
 /** The exact value, or null. */
-export function exactValue(node: Node): Rational | null {
-  let value = exactValues.get(node);
-  if (value === undefined) {
-    value = computeExactly(node);
-    exactValues.set(node, value);
-  }
-  return value;
-}
+export const exactValue: (node: Node) => Rational | null = memo(computeExactly);
 
 function computeExactly(node: Node): Rational | null {
   switch (node.k) {
@@ -124,6 +116,7 @@ function exactFunction(name: string, [a, b, ...rest]: readonly Rational[]): Rati
       return rational(isInteger(a) ? a.numerator : floor(a) + 1n);
     case 'factorial': {
       if (!isInteger(a) || a.numerator < 0n || a.numerator > 1000n) return null;
+      pay(Number(a.numerator) / 8);
       let value = 1n;
       for (let i = 2n; i <= a.numerator; i++) value *= i;
       return rational(value);
@@ -131,6 +124,7 @@ function exactFunction(name: string, [a, b, ...rest]: readonly Rational[]): Rati
     case 'binom': {
       if (!isInteger(a) || !isInteger(b) || b.numerator < 0n || b.numerator > 1000n) return null;
       if (a.numerator < 0n || a.numerator > 100_000n) return null;
+      pay(Number(b.numerator));
       let value = 1n;
       for (let i = 0n; i < b.numerator; i++) value = (value * (a.numerator - i)) / (i + 1n);
       return rational(value);
@@ -170,27 +164,15 @@ function sample(name: string, point: number): Real {
   return negative ? size.neg() : size;
 }
 
-/** Microseconds of work, about, that one comparison of answers may take. */
-const BUDGET = 20_000;
-const COST = { plain: 6, transcendental: 300 };
-let left = BUDGET;
+/** Steps of forty digits. */
+const COST = { plain: 6, power: 24, exponential: 150, sine: 250, logarithm: 300, inverse: 1600 };
 
-/** Gives the work inside a budget of its own, whatever was spent before. */
-export function withBudget<T>(work: () => T): T {
-  left = BUDGET;
-  return work();
-}
-
-/** @throws NoValue where it has none, or would take too long */
+/** @throws NoValue where it has none */
 export function evaluate(
   node: Node,
   point: number,
 ): { readonly value: Complex; readonly leftReals: boolean } {
   let leftReals = false;
-  const pay = (cost: number): void => {
-    left -= cost;
-    if (left < 0) nothing();
-  };
   const check = (z: Complex): Complex =>
     z[0].isFinite() && z[1].isFinite() && z[0].e < 9000 ? z : nothing();
 
@@ -209,13 +191,13 @@ export function evaluate(
   const abs = ([a, b]: Complex): Real =>
     b.isZero() ? a.abs() : a.times(a).plus(b.times(b)).sqrt();
   const exp = ([a, b]: Complex): Complex => {
-    pay(COST.transcendental);
+    pay(COST.exponential);
     if (a.abs().gt(10_000)) return nothing();
     const size = a.exp();
     return b.isZero() ? real(size) : [size.times(b.cos()), size.times(b.sin())];
   };
   const ln = (z: Complex): Complex => {
-    pay(COST.transcendental);
+    pay(COST.logarithm);
     const size = abs(z);
     if (size.isZero()) return nothing();
     if (z[1].isZero() && z[0].isPos()) return real(size.ln());
@@ -226,7 +208,7 @@ export function evaluate(
   const half = (z: Complex): Complex => [z[0].div(2), z[1].div(2)];
   const sin = (z: Complex): Complex => {
     if (z[1].isZero()) {
-      pay(COST.transcendental);
+      pay(COST.sine);
       if (z[0].abs().gt(1e6)) return nothing();
       return real(z[0].sin());
     }
@@ -235,7 +217,7 @@ export function evaluate(
   };
   const cos = (z: Complex): Complex => {
     if (z[1].isZero()) {
-      pay(COST.transcendental);
+      pay(COST.sine);
       if (z[0].abs().gt(1e6)) return nothing();
       return real(z[0].cos());
     }
@@ -243,7 +225,7 @@ export function evaluate(
   };
   const realOnly = (z: Complex): Real => (z[1].isZero() ? z[0] : nothing());
   const inUnit = (z: Complex): Real => {
-    pay(2 * COST.transcendental);
+    pay(COST.inverse);
     const x = realOnly(z);
     return x.abs().gt(1) ? nothing() : x;
   };
@@ -256,7 +238,7 @@ export function evaluate(
         let result: Complex = real(ONE);
         let square = base;
         for (let k = n < 0n ? -n : n; k > 0n; k /= 2n) {
-          pay(COST.plain * 4);
+          pay(COST.power);
           if (k % 2n === 1n) result = mul(result, square);
           square = mul(square, square);
         }
@@ -268,7 +250,7 @@ export function evaluate(
         return n % 2n === 0n ? size : [size[0].neg(), ZERO];
       }
       if (d === 2n && base[1].isZero() && n === 1n) {
-        pay(COST.plain * 10);
+        pay(COST.power);
         if (base[0].isNeg() && !base[0].isZero()) {
           leftReals = true;
           return [ZERO, base[0].abs().sqrt()];
@@ -303,11 +285,11 @@ export function evaluate(
     arcsin: ([a]) => real(inUnit(of(a)).asin()),
     arccos: ([a]) => real(inUnit(of(a)).acos()),
     arctan: ([a]) => {
-      pay(2 * COST.transcendental);
+      pay(COST.inverse);
       return real(realOnly(of(a)).atan());
     },
     arccot: ([a]) => {
-      pay(2 * COST.transcendental);
+      pay(COST.inverse);
       return real(PI.div(2).minus(realOnly(of(a)).atan()));
     },
     arcsec: ([a]) => real(inUnit(div(real(ONE), of(a))).acos()),
@@ -415,10 +397,23 @@ export function sameFunction(a: Node, b: Node): boolean {
     if (!close(x.value, y.value)) return false;
     compared++;
   }
-  return compared > 0 && left >= 0;
+  return compared > 0;
 }
 
-function valueAt(node: Node, point: number): ReturnType<typeof evaluate> | null {
+type Found = ReturnType<typeof evaluate> | null;
+const valuesOf = memo((_node: Node): Map<number, Found> => new Map());
+
+function valueAt(node: Node, point: number): Found {
+  const known = valuesOf(node);
+  let found = known.get(point);
+  if (found === undefined) {
+    found = computeAt(node, point);
+    known.set(point, found);
+  }
+  return found;
+}
+
+function computeAt(node: Node, point: number): Found {
   try {
     return evaluate(node, point);
   } catch (error) {

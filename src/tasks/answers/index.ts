@@ -5,8 +5,9 @@
  * read is compared as text. Nothing is rewritten and nothing is evaluated as code, and the work of
  * a comparison has a limit that is counted and not timed.
  */
+import { OutOfSteps, withBudget } from './budget.js';
 import { same, sameForm, spread } from './compare.js';
-import { signatureOf, withBudget } from './evaluate.js';
+import { signatureOf } from './evaluate.js';
 import { markedAnswer } from './find.js';
 import { tokensOf } from './lexer.js';
 import { parseAnswerTokens } from './parser.js';
@@ -33,7 +34,9 @@ export interface Answer {
 }
 
 /** What an answer says. Never throws. */
-export function parseAnswer(raw: string): Answer {
+export const parseAnswer = (raw: string): Answer => withBudget(() => readingsIn(raw));
+
+function readingsIn(raw: string): Answer {
   const marked = raw.length > 20 * MAX_LENGTH ? raw : (markedAnswer(raw) ?? raw);
   if (marked.length > MAX_LENGTH)
     return { readings: [{ k: 'text', text: plainWords(marked) }], certain: 1 };
@@ -60,7 +63,9 @@ export function parseAnswer(raw: string): Answer {
     const value = parseAnswerTokens(tokens);
     return readingsOf(tokens, value);
   } catch (error) {
-    if (!(error instanceof Unreadable) && !(error instanceof RangeError)) throw error;
+    const refused =
+      error instanceof Unreadable || error instanceof OutOfSteps || error instanceof RangeError;
+    if (!refused) throw error;
     const text = tokens === null ? plainWords(marked) : wordsOf(tokens);
     return { readings: [{ k: 'text', text }], certain: 1 };
   }
@@ -85,18 +90,21 @@ function readingsOf(tokens: readonly Token[], value: Value): Answer {
 /** Whether `given` says the same as `truth`. */
 export function sameParsed(truth: Answer, given: Answer, options: MatchOptions = {}): boolean {
   const { tolerance = 0, strict = false } = options;
-  return withBudget(() =>
-    truth.readings
-      .slice(0, truth.certain)
-      .some((a) =>
-        given.readings.some((b) => (strict ? sameForm(a, b) : same(a, b, { tolerance }))),
-      ),
-  );
+  const readings = truth.readings.slice(0, truth.certain);
+  const some = (equal: (a: Value, b: Value) => boolean): boolean =>
+    readings.some((a) => given.readings.some((b) => equal(a, b)));
+  if (strict) return some(sameForm);
+  try {
+    return withBudget(() => some((a, b) => same(a, b, { tolerance })));
+  } catch (error) {
+    if (!(error instanceof OutOfSteps)) throw error;
+    return some(sameForm);
+  }
 }
 
 /** Whether two texts are the same answer. */
 export const sameAnswer = (truth: string, given: string, options: MatchOptions = {}): boolean =>
-  sameParsed(parseAnswer(truth), parseAnswer(given), options);
+  withBudget(() => sameParsed(parseAnswer(truth), parseAnswer(given), options));
 
 /**
  * One text for answers that say the same (`1/2`, `0.5`, `\frac{1}{2} m`); units aside, since not
@@ -123,7 +131,12 @@ export function canonicalAnswer(raw: string): string {
         return JSON.stringify(value, plainNumbers);
     }
   };
-  return withBudget(() => write(parseAnswer(raw).readings[0]));
+  try {
+    return withBudget(() => write(parseAnswer(raw).readings[0]));
+  } catch (error) {
+    if (!(error instanceof OutOfSteps)) throw error;
+    return plainWords(raw);
+  }
 }
 
 const plainNumbers = (key: string, value: unknown): unknown =>

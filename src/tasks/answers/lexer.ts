@@ -54,6 +54,7 @@ function fold(text: string): string {
 /** @throws Unreadable on a character that no answer has a use for */
 export function tokensOf(source: string): Token[] {
   const text = fold(source);
+  const euros = /€|\beuros?\b|\bEUR\b/i.test(text);
   const out: Token[] = [];
   let space = false;
   /** Open brackets, without the braces of LaTeX: commas in them cut. */
@@ -66,7 +67,7 @@ export function tokensOf(source: string): Token[] {
     space = false;
   };
   const number = (at: number): number => {
-    const { token, end } = readNumber(text, at, depth);
+    const { token, end } = readNumber(text, at, depth, euros);
     push(token);
     return end;
   };
@@ -74,6 +75,14 @@ export function tokensOf(source: string): Token[] {
   function letters(at: number): number {
     const [run] = /^\p{L}+(?:['-]\p{L}{2,})*/u.exec(text.slice(at, at + 200)) as RegExpExecArray;
     const lower = run.toLowerCase();
+    // `7:30 p.m.`, `5 PM`; `154 pm` are picometres.
+    const noon = /^([ap])\.?m\b\.?/i.exec(text.slice(at, at + 4));
+    const hour = out.at(-1);
+    const clock = hour?.t === 'num' && (Number(hour.digits) <= 12 || out.at(-2)?.t === 'op');
+    if (noon && clock) {
+      push({ t: 'word', text: noon[1].toLowerCase() === 'a' ? 'forenoon' : 'afternoon' });
+      return at + noon[0].length;
+    }
     if (upright.length > 0) {
       if (lower === 'and' || lower === 'or') push({ t: 'op', op: lower });
       else push({ t: 'word', text: run });

@@ -3,7 +3,7 @@
  * repeat, powers of ten, and other bases.
  */
 import { decimal, plus, power, type Rational, rational, times } from './rational.js';
-import type { Piece } from './tokens.js';
+import { fail, type Piece } from './tokens.js';
 
 /** Thousands separators, each the same throughout a number. */
 const GROUPED = [',\\\\!', '\\{,\\}', ',', '\\\\,', '\\\\ ', '~', ' ', "'", '_'].map(
@@ -19,6 +19,8 @@ const GROUPED = [',\\\\!', '\\{,\\}', ',', '\\\\,', '\\\\ ', '~', ' ', "'", '_']
 );
 /** Groups by points, as in Germany or Brazil: only where there is no other reading. */
 const POINTED = /(\d{1,3}(?:\.\d{3})+),(\d{1,2})(?![\d,])|(\d{1,3}(?:\.\d{3}){2,})(?![\d.])/y;
+/** A comma for the decimal point, beside a euro sign. */
+const CENTS = /\d+,\d{2}(?![\d,])/y;
 /** Groups as in India; also a list of three numbers. */
 const INDIAN = /(\d{1,2}(?:,\d{2})+,\d{3})(?![\d,])/y;
 const PLAIN = /(\d+(?:\.\d+|\.(?![\d.]))?|\.\d+)/y;
@@ -41,8 +43,9 @@ interface ReadNumber {
 /**
  * The number at `at`, where a digit or a point before one stands.
  * @param depth open brackets around it: commas inside of them part coordinates
+ * @param euros `3,50` is three and a half
  */
-export function readNumber(text: string, at: number, depth: number): ReadNumber {
+export function readNumber(text: string, at: number, depth: number, euros: boolean): ReadNumber {
   const done = (
     end: number,
     digits: string,
@@ -50,7 +53,8 @@ export function readNumber(text: string, at: number, depth: number): ReadNumber 
     value?: Rational | null,
   ): ReadNumber => {
     const places = digits.includes('.') ? digits.length - digits.indexOf('.') - 1 : 0;
-    return { token: { t: 'num', value: value ?? decimal(digits), places, digits, groups }, end };
+    const read = value ?? decimal(digits) ?? fail();
+    return { token: { t: 'num', value: read, places, digits, groups }, end };
   };
   const radix = match(text, RADIX, at);
   if (radix) {
@@ -63,6 +67,8 @@ export function readNumber(text: string, at: number, depth: number): ReadNumber 
     const whole = (pointed[1] ?? pointed[3]).replaceAll('.', '');
     return done(at + pointed[0].length, pointed[2] ? `${whole}.${pointed[2]}` : whole, null);
   }
+  const cents = euros && depth === 0 ? match(text, CENTS, at) : null;
+  if (cents) return done(at + cents[0].length, cents[0].replace(',', '.'), null);
   for (const { separator, pattern } of GROUPED) {
     const found = match(text, pattern, at);
     if (!found) continue;
@@ -78,7 +84,8 @@ export function readNumber(text: string, at: number, depth: number): ReadNumber 
   const indian = depth === 0 ? match(text, INDIAN, at) : null;
   if (indian) {
     const groups = indian[1].split(',');
-    return done(at + indian[0].length, groups.join(''), groups);
+    const list = groups.every((group) => !/^0\d/.test(group));
+    return done(at + indian[0].length, groups.join(''), list ? groups : null);
   }
   const [plain] = match(text, PLAIN, at) as RegExpExecArray;
   let end = at + plain.length;
@@ -90,11 +97,10 @@ export function readNumber(text: string, at: number, depth: number): ReadNumber 
         bare ?? `${repeating[1] ?? repeating[2]}${repeating[3] ?? ''}${repeating[4] ?? ''}`;
       end += repeating[0].length;
       const places = plain.length - plain.indexOf('.') - 1;
-      const head = decimal(plain.replace(/\.$/, ''));
-      const tail = rational(
-        BigInt(period),
-        (10n ** BigInt(period.length) - 1n) * 10n ** BigInt(places),
-      ) as Rational;
+      const head = decimal(plain.replace(/\.$/, '')) ?? fail();
+      const tail =
+        rational(BigInt(period), (10n ** BigInt(period.length) - 1n) * 10n ** BigInt(places)) ??
+        fail();
       return done(end, plain, null, plus(head, tail));
     }
   }
@@ -103,7 +109,7 @@ export function readNumber(text: string, at: number, depth: number): ReadNumber 
     const exponent = BigInt(scientific[1].replace('+', ''));
     const scale = power(rational(10n) as Rational, exponent);
     if (scale !== null)
-      return done(end + scientific[0].length, plain, null, times(decimal(plain), scale));
+      return done(end + scientific[0].length, plain, null, times(decimal(plain) ?? fail(), scale));
   }
   const digits = plain.endsWith('.') ? plain.slice(0, -1) : plain;
   return done(end, digits, null);

@@ -12,6 +12,7 @@
  * limited, so that every text is read in time linear in its length.
  */
 import { parseFormula } from './formula.js';
+import { numberInWords } from './number-words.js';
 import { fromDigits } from './numerals.js';
 import { FUNCTIONS } from './symbols.js';
 import {
@@ -25,7 +26,7 @@ import {
   textOfToken,
 } from './tokens.js';
 import type { Form, Value } from './tree.js';
-import { areWords, textValue } from './words.js';
+import { areWords, textValue, wordsOf } from './words.js';
 
 const RELATIONS = new Set(['=', '<', '>', '<=', '>=', '!=', '~', 'in']);
 const MATRICES = new Set('pmatrix bmatrix Bmatrix vmatrix matrix smallmatrix array'.split(' '));
@@ -100,6 +101,9 @@ export function parseAnswerTokens(tokens: readonly Token[], depth = 0): Value {
   if (depth > MAX_DEPTH) fail();
   const all = unwrap(flatten(unwrap(tokens)));
   if (all.length === 0) return fail();
+  const value = all.some((token) => isOp(token, 'and')) ? numberInWords(wordsOf(all)) : null;
+  if (value !== null)
+    return { k: 'formula', node: { k: 'num', value, places: 0 }, unit: null, percent: false };
   const { pieces, cuts } = splitAt(all, (token) =>
     ['and', 'or', ',', ';'].includes((token as { op: string }).op),
   );

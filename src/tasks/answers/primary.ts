@@ -139,7 +139,7 @@ export abstract class PrimaryReader {
     const next = this.tokens[this.at];
     if (next?.t === 'num' && next.digits === '½') {
       this.at++;
-      return { k: 'num', value: plus(token.value, next.value) as never, places: 0 };
+      return { k: 'num', value: plus(token.value, next.value) ?? fail(), places: 0 };
     }
     const [over, under, last] = [
       this.tokens[this.at],
@@ -155,9 +155,9 @@ export abstract class PrimaryReader {
       isInteger(last.value) &&
       last.value.numerator > 0n
     ) {
-      const share = rational(over.value.numerator, last.value.numerator);
+      const share = rational(over.value.numerator, last.value.numerator) ?? fail();
       this.at += 3;
-      return { k: 'num', value: plus(token.value, share as never) as never, places: 0 };
+      return { k: 'num', value: plus(token.value, share) ?? fail(), places: 0 };
     }
     if (next?.t === 'cmd' && next.name === 'frac') {
       const before = this.at;
@@ -165,8 +165,8 @@ export abstract class PrimaryReader {
       if (part.k === 'div' && part.a.every((side) => side.k === 'num' && isInteger(side.value))) {
         const [a, b] = part.a as readonly [Node & { k: 'num' }, Node & { k: 'num' }];
         if (a.value.numerator > 0n && a.value.numerator < b.value.numerator) {
-          const share = rational(a.value.numerator, b.value.numerator);
-          return { k: 'num', value: plus(token.value, share as never) as never, places: 0 };
+          const share = rational(a.value.numerator, b.value.numerator) ?? fail();
+          return { k: 'num', value: plus(token.value, share) ?? fail(), places: 0 };
         }
       }
       this.at = before;

@@ -3,6 +3,8 @@
  * 2^53).
  */
 
+import { pay } from './budget.js';
+
 export interface Rational {
   readonly numerator: bigint;
   /** Above zero. */
@@ -16,8 +18,11 @@ const bitsOf = (n: bigint): number => 4 * n.toString(16).length;
 
 /** In lowest terms; null for a zero denominator or a number too large to compute with. */
 export function rational(numerator: bigint, denominator = 1n): Rational | null {
-  if (denominator === 0n || bitsOf(numerator) > MAX_BITS || bitsOf(denominator) > MAX_BITS)
-    return null;
+  const bits = Math.max(bitsOf(numerator), bitsOf(denominator));
+  if (denominator === 0n || bits > MAX_BITS) return null;
+  if (denominator === 1n) return { numerator, denominator };
+  // Euclid's algorithm takes a division a bit or two, each as long as the number.
+  pay(1 + (bits / 100) ** 2);
   let a = numerator < 0n ? -numerator : numerator;
   let b = denominator < 0n ? -denominator : denominator;
   while (b !== 0n) [a, b] = [b, a % b];
@@ -60,10 +65,10 @@ export function toNumber({ numerator, denominator }: Rational): number {
   return Number(numerator >> shift) / Number(denominator >> shift);
 }
 
-/** The value of plain decimal digits, `0012.50`. */
-export function decimal(text: string): Rational {
+/** The value of plain decimal digits, `0012.50`; null beyond `MAX_BITS`. */
+export function decimal(text: string): Rational | null {
   const [whole, fraction = ''] = text.split('.');
-  return rational(BigInt(`${whole}${fraction}` || '0'), 10n ** BigInt(fraction.length)) as Rational;
+  return rational(BigInt(`${whole}${fraction}` || '0'), 10n ** BigInt(fraction.length));
 }
 
 /** The exact `n`-th root, where there is one. */
@@ -71,6 +76,7 @@ export function exactRoot(value: Rational, n: number): Rational | null {
   const root = (x: bigint): bigint | null => {
     if (x < 0n) return null;
     if (x < 2n) return x;
+    pay(2 + (bitsOf(x) / 60) ** 2);
     // Newton's method from above, on integers.
     const k = BigInt(n);
     let guess = 1n << BigInt(Math.ceil(x.toString(2).length / n));

@@ -6,6 +6,7 @@
  * compared exactly.
  */
 import { approximate, sameFunction, variablesOf } from './evaluate.js';
+import { type Rational, rational } from './rational.js';
 import type { Node, Value } from './tree.js';
 
 interface End {
@@ -25,6 +26,7 @@ export interface RealSet {
   readonly variable: string | null;
 }
 
+const ZERO: Node = { k: 'num', value: rational(0n) as Rational, places: 0 };
 const INFINITY: Node = { k: 'inf' };
 const LOW: End = { x: Number.NEGATIVE_INFINITY, node: { k: 'neg', a: [INFINITY] }, closed: false };
 const HIGH: End = { x: Number.POSITIVE_INFINITY, node: INFINITY, closed: false };
@@ -106,6 +108,36 @@ function inequality(op: string, bound: Value): readonly Part[] | null {
   return null;
 }
 
+/** `|x - a| < c` and its like: where it lies around `a`. */
+function around(side: Value): { name: string; center: Node } | null {
+  if (side.k !== 'formula' || side.unit !== null || side.percent) return null;
+  const { node } = side;
+  if (node.k !== 'fn' || node.name !== 'abs') return null;
+  const [inner] = node.a;
+  if (inner.k === 'sym') return { name: inner.name, center: ZERO };
+  if (inner.k !== 'add' || inner.a.length !== 2) return null;
+  const [x, shift] = inner.a;
+  return x.k === 'sym' && variablesOf(shift).size === 0
+    ? { name: x.name, center: { k: 'neg', a: [shift] } }
+    : null;
+}
+
+function absolute(op: string, side: Value, bound: Value): RealSet | null {
+  const found = around(side);
+  if (found === null || bound.k !== 'formula' || !(approximate(bound.node) >= 0)) return null;
+  const end = (node: Node): Value => ({ ...bound, node });
+  const low = end({ k: 'add', a: [found.center, { k: 'neg', a: [bound.node] }] });
+  const high = end({ k: 'add', a: [found.center, bound.node] });
+  const inside = op.startsWith('<');
+  const parts = [inequality(FLIPPED[op] ?? '', low), inequality(op, high)];
+  if (op === '!=' || parts.some((part) => part === null)) return null;
+  const [below, above] = parts as (readonly Part[])[];
+  return {
+    parts: normal(inside ? intersect(below, above) : [...below, ...above]),
+    variable: found.name,
+  };
+}
+
 /** The set that a value is; null where it is none, or one of something else than numbers. */
 export function realSet(value: Value): RealSet | null {
   const set = (parts: readonly Part[] | null, variable: string | null = null): RealSet | null =>
@@ -154,7 +186,10 @@ export function realSet(value: Value): RealSet | null {
         const [left, right] = sides.map(variableOf);
         if (left !== null) return set(inequality(ops[0], sides[1]), left);
         if (right !== null) return set(inequality(FLIPPED[ops[0]] ?? '', sides[0]), right);
-        return null;
+        return (
+          absolute(ops[0], sides[0], sides[1]) ??
+          absolute(FLIPPED[ops[0]] ?? '', sides[1], sides[0])
+        );
       }
       const middle = ops.length === 2 ? variableOf(sides[1]) : null;
       if (middle === null) return null;

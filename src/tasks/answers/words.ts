@@ -1,6 +1,8 @@
 /**
  * @file Answers that are words: how they are told from formulas, and what of their spelling counts.
  */
+
+import { numberInWords } from './number-words.js';
 import { type Token, textOfToken } from './tokens.js';
 import type { Value } from './tree.js';
 
@@ -47,5 +49,8 @@ export function areWords(tokens: readonly Token[]): boolean {
 
 export function textValue(tokens: readonly Token[]): Value {
   const text = wordsOf(tokens);
+  const value = numberInWords(text);
+  if (value !== null)
+    return { k: 'formula', node: { k: 'num', value, places: 0 }, unit: null, percent: false };
   return /^(?:no solutions?|empty set|none)$/.test(text) ? { k: 'empty' } : { k: 'text', text };
 }
