@@ -49,6 +49,8 @@ export interface Rollout {
   lengths: readonly (readonly number[])[];
   /** Sequences decoded at once at most. */
   capacity: number;
+  /** Calls like this one that it stands for, where there are too many completions to draw each. */
+  times?: number;
 }
 
 /** One way in which a stage may go; times are of one step. */
@@ -89,7 +91,7 @@ export interface LocalStage {
  */
 export const SPEED_RANGE = { low: 0.87, high: 1.25 } as const;
 /** A forward pass is one of the three products of forward and backward. */
-const SCORING_SHARE = 1 / 3;
+export const SCORING_SHARE = 1 / 3;
 /** The sampler fills freed slots when this share of them is free. */
 const REFILL_SHARE = 1 / 4;
 
@@ -121,7 +123,7 @@ export function rolloutSeconds(
   rates: NonNullable<LocalRates['generation']>,
   rollout: Rollout,
 ): number {
-  const { promptTokens, lengths, capacity } = rollout;
+  const { promptTokens, lengths, capacity, times = 1 } = rollout;
   let seconds = rates.prefillSecondsPerPrompt * lengths.length;
   const waiting = lengths.flat();
   let next = 0;
@@ -145,7 +147,7 @@ export function rolloutSeconds(
     }
     active = active.filter(({ left }) => left > 0);
   }
-  return seconds;
+  return times * seconds;
 }
 
 function scenarioSeconds(

@@ -8,7 +8,6 @@ import {
   type SequencePart,
   trainingFlops,
 } from '../architecture/index.js';
-import { generationFlops } from '../inference/flops.js';
 import {
   at,
   type ModelRole,
@@ -125,7 +124,7 @@ function rolloutTotals(
   const prompt = meanOf(promptTokens);
   // Of a group: the prompt once, and each completion after it.
   const group = meanOf(promptTokens, (p) =>
-    generationFlops(architecture, p, new Array(samples).fill(0)),
+    forwardFlops(architecture, { tokens: p, headTokens: samples }),
   );
   const each = meanOf(lengths, (n) => forwardFlops(architecture, { tokens: n - 1, past: prompt }));
   return {

@@ -28,6 +28,7 @@ import {
 } from '../checkpoints/snapshot.js';
 import { writeBill } from '../ledger/index.js';
 import type { RankCalibration } from '../plan/local/calibrate.js';
+import { MOST_SECONDS, refuseHeldTokens, refuseLongRun } from '../plan/local/limits.js';
 import { measureDisk, predictLocal, type RunPlan } from '../plan/local/local-plan.js';
 import { type DescribedRecipe, describeRecipe } from '../plan/local/local-work.js';
 import {
@@ -366,6 +367,7 @@ async function trainIn(assignment: Assignment, options: TrainOptions): Promise<T
   const described = needsPlan(run, snapshot)
     ? describeRecipe(resolveRecipe(recipe), workers)
     : null;
+  if (described) refuseHeldTokens(recipe, described);
   const summary: TrainSummary = {
     run,
     recipe,
@@ -385,8 +387,11 @@ async function trainIn(assignment: Assignment, options: TrainOptions): Promise<T
     fromStage,
     foundation: foundationOf(options, recipeHash, recipe, workers, plan),
     control: books.control,
-    calibrate: described?.request,
+    calibrate: described
+      ? { ...described.request, mostSeconds: mostSecondsOf(options) }
+      : undefined,
   };
+  let ready = false;
   const pool = new RankPool({
     workers,
     plan,
@@ -398,8 +403,10 @@ async function trainIn(assignment: Assignment, options: TrainOptions): Promise<T
   function receive(message: FromRank, reply: (message: ToRank) => void): void {
     if (message.kind === 'calibrated' && described)
       writePlan(assignment, message.calibration, described, books.seconds, options);
-    else if (message.kind === 'ready') books.startHeartbeat(pool.guard, () => demandInPlace(run));
-    else if (message.kind === 'done') {
+    else if (message.kind === 'ready') {
+      ready = true;
+      books.startHeartbeat(pool.guard, () => demandInPlace(run));
+    } else if (message.kind === 'done') {
       const { reason, message: why, step } = message;
       Object.assign(summary, { reason, message: why, step });
     } else if (message.kind === 'memory') {
@@ -415,6 +422,9 @@ async function trainIn(assignment: Assignment, options: TrainOptions): Promise<T
     const advised = adviseResume(error as Error, run);
     books.stopHeartbeat();
     books.fail(advised);
+    // What was refused before its first step has never begun.
+    const refused = advised instanceof UserError && advised.code === 'usage' && !ready;
+    if (refused && past.attempt < 0) rmSync(run.root, { recursive: true, force: true });
     throw advised;
   }
   books.stopHeartbeat();
@@ -480,12 +490,19 @@ function writePlan(
   calibration: RankCalibration,
   described: DescribedRecipe,
   startSeconds: number,
-  { prices, onPlan }: TrainOptions,
+  options: TrainOptions,
 ): void {
+  const { prices, onPlan } = options;
   const disk = measureDisk(run.root);
   const { fingerprint } = plan;
   const local = { recipe: recipe.name, workers, fingerprint, startSeconds, disk, ...calibration };
   const prediction = predictLocal(recipe, local, { prices, described });
+  if (mostSecondsOf(options) !== undefined)
+    refuseLongRun(
+      recipe,
+      prediction,
+      calibration.measured.length < described.request.pieces.length,
+    );
   writeFileAtomic(run.plan, `${JSON.stringify(prediction, null, 2)}\n`, 'plan');
   onPlan?.(prediction);
 }
@@ -499,6 +516,10 @@ function demandInPlace({ root, recipe }: RunFolder): void {
   const message = `${root} was moved or removed while the run went on; move it back, or go on from where it is now with "reckoner train --resume FOLDER"`;
   throw new UserError('state', message, 'run');
 }
+
+/** How long a run may take; undefined where its user has said what it may take. */
+const mostSecondsOf = ({ maxMinutes, maxUsd }: TrainOptions): number | undefined =>
+  maxMinutes === undefined && maxUsd === undefined ? MOST_SECONDS : undefined;
 
 /** True when the run still needs its plan. */
 function needsPlan(run: RunFolder, snapshot: Snapshot | null): boolean {

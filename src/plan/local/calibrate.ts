@@ -23,6 +23,7 @@ import {
   parseModelConfig,
   type StoreOptions,
 } from '../../models/index.js';
+import { SPEED_RANGE } from '../../planner/local.js';
 import type { Backend } from '../../tensor/backend.js';
 import { Tape } from '../../tensor/tape.js';
 import { crossEntropyStep, policyStep } from '../../training/backpropagate.js';
@@ -74,6 +75,8 @@ export interface CalibrationRequest {
   adapter?: AdapterSpec;
   numerics?: StoreOptions['numerics'];
   pieces: readonly CalibrationPiece[];
+  /** Nothing more is timed once the training of one piece surely takes longer than this. */
+  mostSeconds?: number;
 }
 
 export interface MeasuredTraining {
@@ -112,6 +115,8 @@ const PASS_SECONDS = 0.05;
 const PIECE_SECONDS = 0.4;
 const PIECE_SHARE = 0.02;
 const MOST_PASSES = 16;
+/** Of the first passes, however large the batch is. */
+const FEW_TOKENS = 2048;
 /** Tokens drawn by each sequence that is timed; the first come with the prompt. */
 const DRAWN = 8;
 
@@ -209,7 +214,10 @@ async function measureTraining(
     };
   }
 
-  const few = Math.max(1, Math.ceil(piece.sequences / 16));
+  const few = Math.max(
+    1,
+    Math.min(Math.ceil(piece.sequences / 16), Math.floor(FEW_TOKENS / length)),
+  );
   await pass(few);
   const first = await pass(few);
   const once = await agree(backend, first.training);
@@ -326,6 +334,17 @@ async function measureGeneration(
   };
 }
 
+/** Tokens that are trained on, all steps together. */
+const tokensOfPiece = (piece: CalibrationPiece): number =>
+  piece.kind === 'training' ? piece.steps * piece.sequences * piece.tokens : 0;
+
+/** Seconds of work of all training passes of a piece's stages. */
+function leastSeconds(piece: CalibrationPiece, measured: Measured): number {
+  if (piece.kind !== 'training' || measured.kind !== 'training') return 0;
+  const tokens = piece.sequences * (piece.tokens - 1);
+  return piece.steps * (tokens * measured.secondsPerToken + measured.secondsPerUpdate);
+}
+
 /**
  * Measures every piece of the request. All ranks of a group call it together, before anything else
  * lies on their stacks that they would miss; each gets the same answer.
@@ -336,6 +355,7 @@ export async function calibrateRank(
   request: CalibrationRequest,
   frozenBits?: SharedArrayBuffer,
 ): Promise<RankCalibration> {
+  const { mostSeconds = Number.POSITIVE_INFINITY } = request;
   const start = performance.now();
   const books: Books = { wall: 0, work: 0 };
   const mark = backend.mark();
@@ -351,7 +371,8 @@ export async function calibrateRank(
   };
   const own = await make(request.model);
   const measured: Measured[] = [];
-  for (const piece of request.pieces) {
+  const pieces = [...request.pieces].sort((a, b) => tokensOfPiece(b) - tokensOfPiece(a));
+  for (const piece of pieces) {
     const inner = backend.mark();
     const model = piece.model ? await make(piece.model) : own;
     measured.push(
@@ -361,6 +382,7 @@ export async function calibrateRank(
     );
     await backend.ranks.barrier();
     backend.release(inner);
+    if (SPEED_RANGE.low * leastSeconds(piece, measured[measured.length - 1]) > mostSeconds) break;
   }
   backend.release(mark);
   const slowdown = Math.max(

@@ -9,7 +9,12 @@ import { type Architecture, countParameters } from '../../architecture/index.js'
 import { Random } from '../../base/random.js';
 import type { Quantity } from '../../planner/cluster.js';
 import { quantileFunction } from '../../planner/distribution.js';
-import type { Rollout as LocalRollout, LocalScenario, LocalStage } from '../../planner/local.js';
+import {
+  type Rollout as LocalRollout,
+  type LocalScenario,
+  type LocalStage,
+  SCORING_SHARE,
+} from '../../planner/local.js';
 import type { ResolvedRecipe } from '../../recipe/index.js';
 import { partsOf, type Totals, totalsOf } from '../../stages/totals.js';
 import {
@@ -56,6 +61,8 @@ export interface DescribedStage {
   completionTokens: Quantity | null;
   /** Share of the tokens that are sampled by a rollout and not trained on; for plans. */
   samples: boolean;
+  /** What the busiest rank holds outside the engine during a step, bytes. */
+  heldBytes: number;
 }
 
 export interface DescribedRecipe {
@@ -136,6 +143,7 @@ export function describeRecipe(resolved: ResolvedRecipe, workers: number): Descr
       modelFlops: quantity(({ modelFlops }) => modelFlops),
       completionTokens: samples ? quantity((all) => all.tokensOut / all.completions) : null,
       samples,
+      heldBytes: Math.max(...stage.works.map((work) => heldBytes(work, workers))),
     };
   });
   const { adapter, numerics } = recipe;
@@ -193,6 +201,24 @@ function checkpointBytes(stage: StageWork): number {
   return 4 * (parameters + state + reference);
 }
 
+/**
+ * JavaScript's numbers and objects of a step: a sampled token has its id and log-probability, and a
+ * completion its text, its verdict and their objects. As measured, less a tenth.
+ */
+const HELD = { completion: 700, token: 16, sequence: 100, trainedToken: 8 } as const;
+
+function heldBytes({ rollouts, passes }: Work, workers: number): number {
+  const sampled = rollouts.map(
+    ({ prompts, samples, completionTokens }) =>
+      prompts * samples * (HELD.completion + HELD.token * meanOf(completionTokens.mean)),
+  );
+  const trained = passes.map(({ sequences, promptTokens, completionTokens }) => {
+    const tokens = meanOf(promptTokens) + meanOf(completionTokens.mean);
+    return Math.max(...sequences.expected) * (HELD.sequence + HELD.trainedToken * tokens);
+  });
+  return [...sampled, ...trained].reduce((sum, bytes) => sum + bytes, 0) / workers;
+}
+
 function partsOfWork(work: Work, context: PartContext): LocalPart[] {
   return [
     ...work.rollouts.map((rollout, r) => rolloutPart(work, rollout, r, context)),
@@ -225,6 +251,7 @@ function trainingKey(
   sequences: Sequences,
   as: Pick<Pass, 'loss' | 'predicts' | 'optimizer'>,
   context: PartContext,
+  steps = work.steps,
 ): string {
   const { recipe, workers, pieces } = context;
   const most = Math.max(...sequences.sequences.expected, 1);
@@ -246,7 +273,7 @@ function trainingKey(
     policy,
     microBatchTokens: recipe.microBatchTokens,
     optimizer: optimizerSchema.parse({ ...as.optimizer }),
-    steps: work.steps,
+    steps,
   });
 }
 
@@ -287,9 +314,15 @@ function scorePart(work: Work, score: Score, context: PartContext): LocalPart {
   return {
     ...noPart(work.steps),
     local: { ...local, ...scenarios },
-    trainingKey: trainingKey(work, score, like, context),
+    trainingKey: trainingKey(work, score, like, context, SCORING_SHARE * work.steps),
   };
 }
+
+/**
+ * Completions of a call that are drawn one by one: capacity many times over. More of them take as
+ * much longer as they are more.
+ */
+const MOST_DRAWN = 4096;
 
 function rolloutPart(work: Work, rollout: Rollout, index: number, context: PartContext): LocalPart {
   const { workers, recipe, stage, seconds, pieces } = context;
@@ -307,10 +340,11 @@ function rolloutPart(work: Work, rollout: Rollout, index: number, context: PartC
       const replaced = at(rollout.replaced[scenario], share);
       const calls: LocalRollout[] = [];
       for (let round = 0, open = own; round < rollout.rounds && open >= 0.5; round++) {
-        const lengths = Array.from({ length: Math.round(open) }, () =>
-          Array.from({ length: samples }, draw),
-        );
-        calls.push({ promptTokens: prompt, lengths, capacity });
+        const each = Math.min(samples, MOST_DRAWN);
+        const groups = Math.min(Math.round(open), Math.ceil(MOST_DRAWN / each));
+        const lengths = Array.from({ length: groups }, () => Array.from({ length: each }, draw));
+        const times = (Math.round(open) * samples) / (groups * each);
+        calls.push({ promptTokens: prompt, lengths, capacity, times });
         open *= replaced;
       }
       return calls;
