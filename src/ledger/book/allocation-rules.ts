@@ -276,7 +276,7 @@ export function ruleSql(rules: readonly Rule[], file: UsageFile): string {
     if (condition === null) return [];
     const finished =
       rule.is === 'final' && !('state' in rule.when) && 'state' in file.sql.fields
-        ? ` AND NOT ${matches('state', UNFINISHED)}`
+        ? ` AND NOT coalesce(${matches('state', UNFINISHED)}, false)`
         : '';
     return [`WHEN ${condition}${finished} THEN ${i}`];
   });
@@ -344,7 +344,7 @@ function matches(expression: string, patterns: readonly string[]): string {
   // Nearly all jobs are completed: those need not be compared with every state that failed.
   const first =
     expression === 'state' && patterns.length > 8 ? `${expression} <> 'COMPLETED' AND ` : '';
-  return `coalesce(${first}(${tests.join(' OR ')}), false)`;
+  return `(${first}(${tests.join(' OR ')}))`;
 }
 
 function globToRegExp(pattern: string): RegExp {

@@ -7,8 +7,10 @@
  */
 import type { Rules } from '../book/allocation-rules.js';
 import { type Database, type Row, text } from './duckdb.js';
-import { demandRows, fieldsSql, type Imported, inFile, LISTED, listMalformed } from './import.js';
+import { fieldsSql, summedSql } from './fields.js';
 import type { UsageFile } from './importer.js';
+import { listMalformed } from './quantities.js';
+import { demandRows, type Imported, inFile, LISTED } from './report.js';
 
 /** Charges alike, summed. */
 export interface ChargeGroup {
@@ -75,7 +77,10 @@ async function sumFile(
   imported: Imported,
   usedKinds: readonly string[],
 ): Promise<Found[]> {
-  const { groups, bad, good, skipped } = await groupsOf(db, select, usedKinds, rules);
+  const summed = usedKinds.length === 0 ? summedSql(file, rules, imported.rules) : null;
+  const { groups, bad, good, skipped } = await (summed === null
+    ? groupsOf(db, select, usedKinds, rules)
+    : groupsOf(db, summed, usedKinds, rules, 'sum(n)'));
   if (groups.some(({ kind, rule }) => kind === 'unknown' && rule < 0))
     imported.notes.push(await unknownNote(db, file, select));
   const report = imported.reports[file.index];
@@ -122,6 +127,7 @@ async function groupsOf(
   select: string,
   usedKinds: readonly string[],
   rules: Rules,
+  rowCount = 'count(*)',
 ): Promise<{ groups: Found[]; bad: number; good: number; skipped: Record<string, number> }> {
   // A kind without usage of its own may be allocated by a related one (compute by compute): so all
   // of compute waits.
@@ -152,7 +158,7 @@ async function groupsOf(
   ];
   const sums = [
     'sum(amount)::VARCHAR AS amount',
-    'count(*) AS n',
+    `${rowCount} AS n`,
     'epoch_us(min(window_start)) AS first',
     'epoch_us(max(window_end)) AS last',
     ...(waiting === '' ? [] : ['sum(capacity)::VARCHAR AS capacity', 'count(capacity) AS counted']),

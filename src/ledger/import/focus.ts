@@ -63,6 +63,16 @@ const IDENTITY = [
   ...['AvailabilityZone', 'ConsumedUnit', 'AllocatedResourceId'],
 ];
 
+/** Columns of which an export has few distinct values: a thousand among millions of rows. */
+const FEW = [
+  ...['BillingCurrency', 'BillingAccountId', 'BillingAccountName', 'SubAccountId'],
+  ...['SubAccountName', 'ChargeCategory', 'ChargeClass', 'ServiceName', 'ServiceCategory'],
+  ...['ServiceSubcategory', 'RegionId', 'RegionName', 'ResourceType', 'SkuMeter', 'x_InstanceType'],
+  ...['ConsumedUnit', 'PricingUnit', 'CommitmentDiscountStatus', 'CapacityReservationStatus'],
+  ...['ProviderName', 'PublisherName', 'PricingCategory', 'ChargeFrequency', 'ChargeDescription'],
+  ...['SkuPriceDetails', 'SkuId', 'SkuPriceId'],
+].map((one) => one.toLowerCase());
+
 /** Columns that may name the machine or the accelerator; not names that users give. */
 const WORDS = ['x_InstanceType', 'ResourceType', 'SkuMeter', 'ChargeDescription', 'ServiceName'];
 
@@ -148,8 +158,10 @@ function toSql({ columns, options: { cost }, types }: SqlContext<Options>): Sour
     ...WORDS.flatMap((one) => asText(one) ?? []),
     ...(hasDetails ? [detail('InstanceType'), detail('InstanceSeries')] : []),
   ];
-  const slashes = (one: string): string =>
-    typeOf(one) === 'VARCHAR' ? `contains(${raw(one)}, '/')` : 'false';
+  const unread = (one: string): string =>
+    typeOf(one) === 'VARCHAR'
+      ? `CASE WHEN contains(${raw(one)}, '/') THEN 'a date with slashes may be month/day or day/month; export ISO 8601 (2026-05-01T00:00:00Z)' ELSE 'no ${one} that can be read' END`
+      : `'no ${one} that can be read'`;
   // Distinct texts are few, so the patterns below are met in DuckDB's cache of the regular
   // expression's states and cost little.
   const matches = (pattern: string) => `regexp_matches(words, ${text(pattern)})`;
@@ -161,6 +173,7 @@ function toSql({ columns, options: { cost }, types }: SqlContext<Options>): Sour
   return {
     knows: (lower) => KNOWN.includes(lower),
     identity: IDENTITY.filter((one) => raw(one) !== undefined),
+    few: FEW,
     fields: {
       native_id: 'NULL::VARCHAR',
       account: column('SubAccountName', 'SubAccountId', 'BillingAccountName', 'BillingAccountId'),
@@ -189,7 +202,7 @@ function toSql({ columns, options: { cost }, types }: SqlContext<Options>): Sour
       capacity: `CASE WHEN regexp_matches(${unit}, '(?i)^(gpu|accelerator|v?cpu|core)s?[- ]?hours?$') THEN ${consumed} END`,
     },
     skip: 'NULL::VARCHAR',
-    bad: `CASE WHEN amount IS NULL THEN 'no ${cost} that can be read' WHEN currency IS NULL THEN 'no BillingCurrency' WHEN ${slashes('ChargePeriodStart')} OR ${slashes('ChargePeriodEnd')} THEN 'a date with slashes may be month/day or day/month; export ISO 8601 (2026-05-01T00:00:00Z)' WHEN window_start IS NULL THEN 'no ChargePeriodStart that can be read' WHEN window_end IS NULL THEN 'no ChargePeriodEnd that can be read' WHEN window_end < window_start THEN 'ChargePeriodEnd is before ChargePeriodStart' END`,
+    bad: `CASE WHEN amount IS NULL THEN 'no ${cost} that can be read' WHEN currency IS NULL THEN 'no BillingCurrency' WHEN window_start IS NULL THEN ${unread('ChargePeriodStart')} WHEN window_end IS NULL THEN ${unread('ChargePeriodEnd')} WHEN window_end < window_start THEN 'ChargePeriodEnd is before ChargePeriodStart' END`,
   };
 }
 

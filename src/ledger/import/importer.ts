@@ -116,6 +116,8 @@ export interface SourceSql {
   partsWhere?: string;
   /** For charges: the columns that tell one from another, beside window and amount. */
   identity?: readonly string[];
+  /** For charges: columns of which an export has few distinct values, in lower case. */
+  few?: readonly string[];
 }
 
 export interface Importer<Options = unknown> {

@@ -6,8 +6,8 @@
 
 import type { ChargeGroup } from '../import/charges.js';
 import { type Database, text } from '../import/duckdb.js';
-import type { Imported } from '../import/import.js';
 import { type Importer, type Kind, UNIT_OF } from '../import/importer.js';
+import type { Imported } from '../import/report.js';
 import { sum } from '../money.js';
 import {
   chargeLine,

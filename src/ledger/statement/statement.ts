@@ -10,8 +10,8 @@
  */
 
 import type { PriceBook, PriceMode } from '../book/price-book.js';
-import type { FileReport } from '../import/import.js';
 import type { Kind, Malformed, RuleCategory } from '../import/importer.js';
+import type { FileReport } from '../import/report.js';
 import { Decimal, sum } from '../money.js';
 import type { Gain } from './gain.js';
 import type { Column, PricedUsage } from './lines.js';

@@ -18,9 +18,10 @@
 import type { Key, Rule, Rules } from '../book/allocation-rules.js';
 import { type ChargeGroup, sumCharges } from '../import/charges.js';
 import { type Database, openDatabase } from '../import/duckdb.js';
-import { type FileReport, type Imported, importUsage } from '../import/import.js';
+import { importUsage } from '../import/import.js';
 import type { Importer, Malformed } from '../import/importer.js';
 import { IMPORTERS } from '../import/importers.js';
+import type { FileReport, Imported } from '../import/report.js';
 import { Decimal } from '../money.js';
 import {
   currencyOf,
