@@ -11,6 +11,8 @@ export interface Machine {
   count: number;
   source: string;
   date: string;
+  /** True where the row was never compared with its source. */
+  recalled: boolean;
 }
 
 /** `Standard_ND96asr_v4` and `ND96asr v4` are one type. */
@@ -21,11 +23,13 @@ const plain = (type: string): string =>
     .replaceAll('_', ' ');
 
 const MACHINES = new Map(
-  Object.entries(CLOUDS).flatMap(([cloud, { accelerated, source, date }]) =>
-    Object.entries(accelerated).map(([type, [accelerator, count]]): [string, Machine] => [
-      plain(type),
-      { cloud, type, accelerator, count, source, date },
-    ]),
+  Object.entries(CLOUDS).flatMap(([cloud, { lists }]) =>
+    lists.flatMap(({ source, date, recalled = false, types }) =>
+      Object.entries(types).map(([type, [accelerator, count]]): [string, Machine] => [
+        plain(type),
+        { cloud, type, accelerator, count, source, date, recalled },
+      ]),
+    ),
   ),
 );
 

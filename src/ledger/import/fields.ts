@@ -3,10 +3,27 @@
  * the status of each row.
  */
 import { kindSql, poolSql, type Rule, type Rules, ruleSql } from '../book/allocation-rules.js';
+import { text } from './duckdb.js';
 import type { UsageFile } from './importer.js';
 
 /** Infinities are times to SQL, and nothing here is older than Unix. */
 const OUT_OF_TIME = `CASE WHEN window_start < TIMESTAMP '1970-01-01' OR window_end > TIMESTAMP '2200-01-01' THEN 'bad:time out of range' END`;
+
+/**
+ * A compressed file can hold a text of any length on every row; nothing that a bill is kept by is
+ * this long.
+ */
+const LONGEST_BYTES = 32_768;
+const KEPT = ['native_id', 'account', 'cluster', 'detail'];
+
+/** Quantities are copied to a table row by row; charges are summed where they lie. */
+function tooLongSql({ importer, sql: { fields } }: UsageFile): string {
+  const long = KEPT.filter((name) => importer.money !== 'charge' && name in fields).map(
+    (name) => `strlen(${name}) > ${LONGEST_BYTES}`,
+  );
+  const reason = text(`bad:a name of more than ${LONGEST_BYTES} bytes`);
+  return long.length === 0 ? '' : `, CASE WHEN ${long.join(' OR ')} THEN ${reason} END`;
+}
 
 type Field = [name: string, expression: string];
 
@@ -43,8 +60,8 @@ function leftOutSql(matched: readonly Rule[]): string {
 }
 
 /** What a row is by its own values, before rules. */
-const ownStatus = ({ sql: { skip, bad } }: UsageFile): string =>
-  `coalesce('skip:' || (${skip}), 'bad:' || (${bad}), ${OUT_OF_TIME})`;
+const ownStatus = (file: UsageFile): string =>
+  `coalesce('skip:' || (${file.sql.skip}), 'bad:' || (${file.sql.bad}), ${OUT_OF_TIME}${tooLongSql(file)})`;
 
 const ruledFields = (file: UsageFile, rules: Rules, matched: readonly Rule[]): Field[] => [
   ['rule', ruleSql(matched, file)],

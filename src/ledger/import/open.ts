@@ -196,23 +196,52 @@ function openJson(open: Opening): UsageFile {
 /** A row of an export takes more than this of a Parquet file, whatever compresses it. */
 const ROWS_PER_BYTE = 4;
 
+/** What a Parquet file states of itself, from its footer. */
+interface Footer {
+  /** Rows by the file, and by its row groups, which is what a reader produces. */
+  stated: number | null;
+  rows: number | null;
+  /** True where each column of a row group has as many values as the group has rows. */
+  agree: boolean | null;
+}
+
+/**
+ * The size of a Parquet file is what its row groups state, since readers go by these; a footer in
+ * which the numbers of rows differ would have rows lost without a word.
+ */
+async function checkFooter({ db, path }: Opening, file: string): Promise<void> {
+  const [{ stated, rows, agree }] = (await db.rows(`
+    WITH columns AS (SELECT row_group_id, row_group_num_rows AS rows, path_in_schema AS path, num_values
+      FROM parquet_metadata(${file})),
+    groups AS (SELECT max(rows) AS rows,
+        bool_and(num_values = rows OR contains(path, ', ')) AND min(rows) = max(rows) AS agree
+      FROM columns GROUP BY row_group_id)
+    SELECT sum(rows)::DOUBLE AS rows, bool_and(agree) AS agree,
+      (SELECT sum(num_rows)::DOUBLE FROM parquet_file_metadata(${file})) AS stated
+    FROM groups`)) as unknown as [Footer];
+  if (Math.max(rows ?? 0, stated ?? 0) > Math.max(1e6, ROWS_PER_BYTE * statSync(path).size))
+    throw refusal(path, `Parquet that expands to ${rows} rows; export it again`);
+  if ((stated ?? 0) !== (rows ?? 0) || agree === false)
+    throw refusal(
+      path,
+      `Parquet whose footer contradicts itself: ${stated} rows, ${rows} in its row groups${
+        agree === false ? ', with columns of other lengths' : ''
+      }; export it again`,
+    );
+}
+
 async function openParquet(open: Opening): Promise<UsageFile> {
   const { db, path, importers } = open;
   const file = fileLiteral(path);
   let described: { column_name: string; column_type: string }[];
-  let rows: number;
   try {
-    [{ rows }] = (await db.rows(
-      `SELECT sum(num_rows)::DOUBLE AS rows FROM parquet_file_metadata(${file})`,
-    )) as unknown as [{ rows: number }];
+    await checkFooter(open, file);
     described = (await db.rows(`DESCRIBE SELECT * FROM read_parquet(${file})`)) as typeof described;
   } catch (error) {
     if (error instanceof QueryError)
       throw refusal(path, `not a Parquet file that can be read: ${error.message}`);
     throw error;
   }
-  if (rows > Math.max(1e6, ROWS_PER_BYTE * statSync(path).size))
-    throw refusal(path, `Parquet that expands to ${rows} rows; export it again`);
   const names = described.map((one) => one.column_name);
   if (names.length > MAX_COLUMNS) throw refusal(path, `more than ${MAX_COLUMNS} columns`);
   const found = detect(importers, { form: 'parquet', names });
