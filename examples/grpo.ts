@@ -2,7 +2,7 @@
  * GRPO in one file: a small model learns arithmetic, first by imitation, then by reinforcement
  * learning from right and wrong.
  *
- *   npm install reckoner
+ *   npm install /path/to/reckoner      (a clone in which `npm ci` was run)
  *   node grpo.ts            (Node 22.18 or later; on older ones: npx tsx grpo.ts)
  *
  * A few minutes on one core. Read it from the bottom: `main` has four lines. To change: the task,

@@ -11,6 +11,7 @@ export {
   readElements,
   stateElements,
 } from './context.js';
+export { describeParameters } from './describe.js';
 export * from './flops.js';
 export { architectureOf } from './from-config.js';
 export { countParameters, type Parameters } from './parameters.js';

@@ -61,7 +61,9 @@ export const servingPlanDocument = z
         .nullable()
         .describe('List prices, USD per million tokens.'),
     }),
-    parameters: z.object({ total: count, active: count }).describe('Without an MTP module.'),
+    parameters: z
+      .object({ total: count, active: count, mtp: count })
+      .describe('`total` and `active` are without the MTP module, `mtp` is its own.'),
     frontier: z.array(point).describe('No state beats another in both speed and throughput.'),
     operating: point.nullable().describe('The highest throughput within the target.'),
     cost: cost.nullable().describe('At the operating point; with a load, at its utilisation.'),

@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
-import { type Architecture, architectureOf } from '../architecture/index.js';
+import { type Architecture, architectureOf, describeParameters } from '../architecture/index.js';
 import { UserError } from '../base/errors.js';
 import { readJson } from '../base/files.js';
 import {
@@ -24,6 +24,7 @@ import {
 import { resolveModel } from '../checkpoints/run-folder.js';
 import { readTarget } from '../plan/cluster/cluster-file.js';
 import {
+  metricWords,
   planService,
   SERVICE_DEFAULTS,
   type ServiceRequest,
@@ -191,7 +192,7 @@ function publishedTable({ published }: ServingPlanDocument): Table {
     head: ['published', 'layout', 'in/out', 'measured', 'predicted', 'error', 'in interval'],
     right: [false, false, true, true, true, true, false],
     rows: published.map((row) => [
-      row.metric,
+      metricWords(row.metric),
       row.layout,
       `${row.inputTokens ?? '–'}/${row.outputTokens ?? '–'}`,
       formatCompact(row.measured),
@@ -229,6 +230,7 @@ export function renderServingPlan(
         : `${within}: ${operating.layout}, ${formatCount(operating.accelerators)} GPUs a replica, ${formatCount(operating.concurrency)} requests at once: TTFT ${formatDuration(operating.ttftSeconds.value)}, TPOT ${perToken(operating.tpotSeconds.value)}, ${withRange(operating.outputTokensPerSecondPerAccelerator, rate)} output tokens/s per GPU.`,
     ),
     '',
+    ...wrap(`model    ${describeParameters(plan.parameters)}; served without MTP`, '         '),
     ...wrap(
       `request  ${formatCount(request.input)} tokens in (${formatShare(request.cachedShare, 0)} from a cache of earlier prompts), ${formatCount(request.output)} out; weights ${request.format}, KV cache ${request.kv}`,
       '         ',

@@ -4,6 +4,7 @@
  */
 
 import { Command, Option } from 'commander';
+import { describeParameters } from '../architecture/index.js';
 import { UserError } from '../base/errors.js';
 import {
   columns,
@@ -126,19 +127,13 @@ export function renderPlan(plan: Plan, style: Style = PLAIN, width = TEXT_WIDTH)
   const { parameters } = model;
   const here = cluster.name === 'local' || cluster.name === LOCAL_GPU;
   const unit = cluster.name === 'local' ? 'core' : 'GPU';
-  const mtp =
-    parameters.mtp > 0 ? `, and ${formatCompact(parameters.mtp)} to predict further tokens` : '';
-  const active =
-    parameters.active < parameters.total
-      ? `, ${formatCompact(parameters.active)} active for a token`
-      : '';
   const lines = [
     style.bold(`${plan.recipe} on ${cluster.name}`),
     ...wrap(
       `${formatCompact(total.gpuHours.value)} ${unit}-hours, ${elapsed(total.days.value)}, ${usd(total.usd.value)} (90% interval ${range(total.usd, usd)}), ${formatCompact(total.energyKwh.value)} kWh.`,
     ),
     '',
-    ...wrap(`model    ${formatCompact(parameters.total)} parameters${active}${mtp}`, '         '),
+    ...wrap(`model    ${describeParameters(parameters)}`, '         '),
     ...wrap(
       `machine  ${cluster.count} × ${cluster.accelerator} at ${usd(usdPerHour.value)} an hour (${[range(usdPerHour, usd), usdPerHour.source].filter((part) => part !== '').join('; ')}${usdPerHour.date === '' ? '' : `, ${usdPerHour.date}`})`,
       '         ',

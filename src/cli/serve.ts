@@ -164,11 +164,7 @@ async function runServe(which: string | undefined, flags: ServeFlags): Promise<v
     const style = styleFor(process.stdout);
     const { parameters, backend, contextLength } = service.engine.info;
     print(`${style.bold(name)} at ${style.cyan(`${server.url}/v1`)}`);
-    print(
-      style.dim(
-        `${parameters.toLocaleString('en')} parameters, ${contextLength} tokens of context, ${backend}. Ctrl-C ends.`,
-      ),
-    );
+    print(style.dim(`${parameters}; ${contextLength} tokens of context, ${backend}. Ctrl-C ends.`));
     if (usageFile !== null) print(style.dim(`What each request cost: ${usageFile}`));
   }
   await new Promise<void>((resolveEnd) => {

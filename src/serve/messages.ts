@@ -27,7 +27,8 @@ export interface ModelInfo {
   opensThinking: boolean;
   /** What its makers say of sampling. */
   generation: GenerationDefaults;
-  parameters: number;
+  /** As for people: with its MTP module named. */
+  parameters: string;
   /** What computes. */
   backend: string;
   cacheRows: number;

@@ -7,7 +7,7 @@
  * model's maker is out for it. So a step comes after each that took long: streams go on.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import { architectureOf, countParameters } from '../architecture/index.js';
+import { architectureOf, countParameters, describeParameters } from '../architecture/index.js';
 import { UserError } from '../base/errors.js';
 import {
   cacheRowsFor,
@@ -107,7 +107,7 @@ try {
       contextLength,
       opensThinking: opensThinking(opened.tokenizer, ''),
       generation: opened.generation,
-      parameters: countParameters(architectureOf(config)).stored,
+      parameters: describeParameters(countParameters(architectureOf(config))),
       backend: backend.fingerprint,
       cacheRows,
     },

@@ -16,6 +16,7 @@ import {
   RUNS,
   type RunFolder,
   readRunJson,
+  resolveModel,
   resolveRun,
 } from '../checkpoints/run-folder.js';
 import {
@@ -174,7 +175,7 @@ async function trainNew(options: TrainOptions): Promise<TrainSummary> {
         past: NO_PAST,
         snapshot: null,
         fromStage: null,
-        warnings: [],
+        warnings: startNotes(recipe),
       },
       options,
     );
@@ -186,6 +187,10 @@ async function trainNew(options: TrainOptions): Promise<TrainSummary> {
     unlock();
   }
 }
+
+/** Which of several runs `init.from` means, and what else is to be known of it. */
+const startNotes = ({ init }: Recipe): string[] =>
+  init === undefined ? [] : resolveModel(init.from).notes.map((note) => `init.from: ${note}`);
 
 async function resumeIn(
   run: RunFolder,

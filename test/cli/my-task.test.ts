@@ -5,6 +5,7 @@
 import {
   appendFileSync,
   cpSync,
+  existsSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -19,6 +20,15 @@ import { reckoner } from './model.js';
 
 const scratch = mkdtempSync(join(tmpdir(), 'reckoner-my-task-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+it('takes Reckoner from the clone that it lies in, which no registry needs to have', () => {
+  const folder = fileURLToPath(new URL('../../examples/my-task/', import.meta.url));
+  const { dependencies } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+  const [, path] = /^file:(.+)$/.exec(dependencies.reckoner) as RegExpExecArray;
+  const { name, bin } = JSON.parse(readFileSync(join(folder, path, 'package.json'), 'utf8'));
+  expect(name).toBe('reckoner');
+  expect(existsSync(join(folder, path, bin.reckoner))).toBe(true);
+});
 
 it('trains, records the hash of its files, and notices when they change', async () => {
   cpSync(fileURLToPath(new URL('../../examples/my-task', import.meta.url)), scratch, {

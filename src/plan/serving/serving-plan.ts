@@ -15,7 +15,7 @@ import { quantityOfDistribution } from '../../planner/distribution.js';
 import { acceleratorOf, serving } from '../../planner/index.js';
 import type { Target } from '../cluster/cluster-target.js';
 
-export const SERVING_PLAN_SCHEMA_VERSION = 1;
+export const SERVING_PLAN_SCHEMA_VERSION = 2;
 
 /** What is asked of a service, beside the model and the cluster. */
 export interface ServiceRequest {
@@ -164,6 +164,13 @@ function revenueOf(
   );
   return { usdPerDay: revenueUsdPerDay, marginOverCost };
 }
+
+/** A published figure's name in words: `output tokens/s per GPU`, `mean TPOT`. */
+export const metricWords = (metric: string): string =>
+  metric
+    .replaceAll('_', ' ')
+    .replace(/ per s\b/, '/s')
+    .replace(/\b(gpu|mw|tpot|ttft|itl)\b/g, (word) => (word === 'mw' ? 'MW' : word.toUpperCase()));
 
 const numberOf = (text: string): number | null => (text === '' ? null : Number(text));
 

@@ -7,7 +7,7 @@
  * point is the state of highest throughput that meets the target. Pure arithmetic; runs in a
  * browser.
  */
-import { type Architecture, countParameters } from '../../architecture/index.js';
+import { type Architecture, countParameters, type Parameters } from '../../architecture/index.js';
 import { UserError } from '../../base/errors.js';
 import type { Accelerator, Quantity } from '../cluster.js';
 import { SERVING_CALIBRATION } from './calibration.js';
@@ -78,7 +78,7 @@ export interface ServedLoad {
 }
 
 export interface ServingPlan {
-  parameters: { total: number; active: number };
+  parameters: Pick<Parameters, 'total' | 'active' | 'mtp'>;
   /** By a user's speed, the fastest first. */
   frontier: ServingPoint[];
   /** The highest throughput within the goals; null when no state meets them. */
@@ -234,8 +234,8 @@ export function planServing(question: ServingPlanQuestion): ServingPlan {
 }
 
 function pickParameters(architecture: Architecture): ServingPlan['parameters'] {
-  const { total, active } = countParameters(architecture);
-  return { total, active };
+  const { total, active, mtp } = countParameters(architecture);
+  return { total, active, mtp };
 }
 
 function pointOf({ served, state }: Candidate, goals: ServingGoals, factor: number): ServingPoint {

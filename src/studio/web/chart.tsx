@@ -6,7 +6,7 @@ import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
 import type { Curve } from '../run-state.js';
-import { compact, count, type Metric, usd as showUsd, significant } from './format.js';
+import { count, type Metric, tick as tickText } from './format.js';
 import { shown } from './theme.js';
 import { inTurn } from './turns.js';
 
@@ -32,14 +32,6 @@ function token(name: string): string {
     tokens.set(key, value);
   }
   return value;
-}
-
-/** 0.8, 20, 60K, 1e−4. */
-function tickText(value: number): string {
-  if (value !== 0 && Math.abs(value) < 1e-3) return significant(value, 2);
-  return compact(value)
-    .replace(/(\.\d*?)0+(?=[A-Z]?$)/, '$1')
-    .replace(/\.(?=[A-Z]?$)/, '');
 }
 
 /** Pixels of the axis at the left: most labels have few characters, small dollars have many. */
@@ -85,7 +77,7 @@ export function Chart({
     if (host === null) return;
     const [ink, grid, font] = [token('--muted'), token('--grid'), `11px ${token('--sans')}`];
     const axis = { stroke: ink, font, grid: { stroke: grid, width: 1 }, ticks: { show: false } };
-    const short = name === 'usd' ? showUsd : (value: number): string => tickText(value);
+    const short = (value: number): string => (metric.axis ?? tickText)(value);
     const options: Omit<uPlot.Options, 'width' | 'height'> = {
       padding: [8, 14, 0, 0],
       legend: { show: false },

@@ -37,7 +37,18 @@ export const percentRange = formatShareRange;
 export const count = (value: number): string => minus(formatCount(value));
 export const duration = formatDuration;
 export const bytes = formatBytes;
-const scientific = (value: number): string => minus(formatScientific(value));
+
+/** A label of an axis, without zeros that say nothing: 0.8, 20, 60K, 1e−4. */
+export function tick(value: number): string {
+  if (value !== 0 && Math.abs(value) < 1e-3) return significant(value, 2);
+  return compact(value)
+    .replace(/(\.\d*?)0+(?=[A-Z]?$)/, '$1')
+    .replace(/\.(?=[A-Z]?$)/, '');
+}
+
+/** Dates that a line does not break: 2026‑11‑30. */
+export const unbroken = (text: string): string =>
+  text.replace(/\b(\d{4})-(\d{2})(?:-(\d{2}))?\b/g, (date) => date.replaceAll('-', '\u2011'));
 
 /** What was typed into a field. @throws Error that names the field */
 export function typed(label: string, text: string): number {
@@ -65,7 +76,11 @@ export interface Metric {
   /** What is measured. */
   note: string;
   show: (value: number) => string;
+  /** Labels of its axis; default `tick`. */
+  axis?: (value: number) => string;
 }
+
+const percentTick = (value: number): string => `${tick(100 * value)}%`;
 
 const METRICS: Record<string, Metric> = {
   reward: { title: 'Reward', note: 'mean of the rollouts of a step', show: (v) => v.toFixed(3) },
@@ -73,6 +88,7 @@ const METRICS: Record<string, Metric> = {
     title: 'Accuracy',
     note: 'share of rollouts that are right',
     show: (v) => percent(v),
+    axis: percentTick,
   },
   length: {
     title: 'Length',
@@ -92,43 +108,53 @@ const METRICS: Record<string, Metric> = {
     note: 'tokens per second',
     show: (v) => `${compact(v)} tok/s`,
   },
-  usd: { title: 'Cost', note: 'dollars since the run began', show: usd },
+  usd: {
+    title: 'Compute cost, full',
+    note: 'dollars since the run began, storage left out',
+    show: usd,
+    axis: usd,
+  },
   gradientNorm: { title: 'Gradient norm', note: 'before clipping', show: (v) => significant(v) },
-  learningRate: { title: 'Learning rate', note: 'of the step', show: scientific },
+  learningRate: { title: 'Learning rate', note: 'of the step', show: (v) => significant(v) },
   clipFraction: {
     title: 'Clipped',
     note: 'share of tokens at the clip bounds',
     show: (v) => percent(v),
+    axis: percentTick,
   },
   policyShift: {
     title: 'Policy shift',
     note: 'from the policy that sampled, nats a token',
-    show: scientific,
+    show: (v) => significant(v),
   },
   sampleMismatch: {
     title: 'Sample mismatch',
     note: 'of sampling and training, nats a token',
-    show: scientific,
+    show: (v) => significant(v),
   },
   consistent: {
     title: 'Consistent',
     note: 'share whose thinking ends in their answer',
     show: (v) => percent(v),
+    axis: percentTick,
   },
   wellFormed: {
     title: 'Well formed',
     note: 'share of completions in the form asked for',
     show: (v) => percent(v),
+    axis: percentTick,
   },
   truncated: {
     title: 'Truncated',
     note: 'share cut off at the longest length',
     show: (v) => percent(v),
+    axis: percentTick,
   },
   silentGroups: {
     title: 'Zero-advantage groups',
     note: 'share whose rewards are all equal',
     show: (v) => percent(v),
+    axis: percentTick,
   },
   mtpLoss: {
     title: 'MTP loss',
@@ -144,6 +170,7 @@ const METRICS: Record<string, Metric> = {
     title: 'Draft acceptance',
     note: 'share of guessed tokens that stood',
     show: (v) => percent(v),
+    axis: percentTick,
   },
 };
 

@@ -61,11 +61,11 @@ export function Stats({ detail }: { detail: RunView }) {
         note={state.peakMemoryBytes > 0 ? `${bytes(state.peakMemoryBytes)} at the peak` : ' '}
       />
       <Stat
-        name="Cost so far, full"
+        name="Compute cost, full"
         value={usd(state.usd)}
         note={
           expected === null || expected.high === 0
-            ? ' '
+            ? 'without storage'
             : `plan ${usd(expected.low)}–${usd(expected.high).slice(1)}`
         }
       />
@@ -108,8 +108,8 @@ export function Timeline({ detail }: { detail: RunView }) {
               void element?.style.setProperty('flex-grow', String(Math.max(0.02, share)))
             }
           >
-            <span class="stage-name">
-              {id} <span class="faint">{kind === id ? '' : kind}</span>
+            <span class="stage-name" title={`${id}, ${kind}`}>
+              {id} <span class="faint">{kind === id || share < 0.12 ? '' : kind}</span>
             </span>
             <progress value={progress} max={1} aria-label={`${id}: ${tone}`} />
             <span class="note">

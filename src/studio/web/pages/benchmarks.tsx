@@ -6,7 +6,7 @@ import { accuracyInterval } from '../../../base/intervals.js';
 import { MODEL_SCORES } from '../../../catalog/data/scores.js';
 import { runs } from '../client.js';
 import { rangeOf } from '../figures.js';
-import { percent, usd } from '../format.js';
+import { percent, unbroken, usd } from '../format.js';
 import { Button, Card, csv, Later, Page, Scroll, save, Waiting } from '../ui.js';
 
 interface Point {
@@ -118,10 +118,10 @@ export default function Benchmarks() {
                     Greedy
                   </th>
                   <th scope="col" class="num">
-                    Training
+                    Headline until then
                   </th>
                   <th scope="col" class="num">
-                    All
+                    Full until then
                   </th>
                 </tr>
               </thead>
@@ -237,10 +237,7 @@ function Scores() {
               <tr key={`${row.model} ${row.benchmark}`}>
                 <th scope="row">{row.model}</th>
                 <td>{row.benchmark}</td>
-                <td class="num">
-                  {row.score}
-                  {row.unit === 'percent' ? '%' : ''}
-                </td>
+                <td class="num">{row.unit === 'percent' ? percent(row.score / 100) : row.score}</td>
                 <td class="num">
                   {row.trainingUsd === null ? (
                     <span class="faint">not published</span>
@@ -256,7 +253,7 @@ function Scores() {
                   )}
                 </td>
                 <td class="source">
-                  {row.definition}, {row.date} [{SOURCES.indexOf(row.source) + 1}]
+                  {unbroken(`${row.definition}, ${row.date}`)} [{SOURCES.indexOf(row.source) + 1}]
                 </td>
               </tr>
             ))}

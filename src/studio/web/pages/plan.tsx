@@ -4,6 +4,7 @@
  */
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
+import { describeParameters } from '../../../architecture/describe.js';
 import type { StatementLine, StatementTotal } from '../../../ledger/statement/statement.js';
 import type { Plan } from '../../../plan/cluster/plan-work.js';
 import type { Quantity } from '../../../planner/cluster.js';
@@ -344,9 +345,9 @@ function Answer({ answer }: { answer: PlanAnswer }) {
   return (
     <>
       <p class="note">
-        Beneath each figure: its 90% interval. {plan.model.name},{' '}
-        {compact(plan.model.parameters.total)} parameters, {compact(plan.model.parameters.active)}{' '}
-        active for a token. Planned in this page, {Math.round(milliseconds)} ms.
+        Beneath each figure: its 90% interval. {plan.model.name}:{' '}
+        {describeParameters(plan.model.parameters)}. Planned in this page,{' '}
+        {Math.round(milliseconds)} ms.
       </p>
       <Card title="Headline and full" note={[...new Set(other.map(({ rule }) => rule))].join('. ')}>
         <dl class="stats wide">

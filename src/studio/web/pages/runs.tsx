@@ -57,7 +57,7 @@ function Row({ run }: { run: RunSummary }) {
             <span class="faint">not measured</span>
           ) : (
             <>
-              {accuracy.from !== null && <span class="faint">{percent(accuracy.from, 0)} → </span>}
+              {accuracy.from !== null && <span class="faint">{percent(accuracy.from)} → </span>}
               {percent(accuracy.to)}
             </>
           )}
@@ -65,7 +65,7 @@ function Row({ run }: { run: RunSummary }) {
         </span>
         <span class="run-number">
           {usd(run.usd)}
-          <span class="note">{duration(run.seconds)}</span>
+          <span class="note">full, {duration(run.seconds)}</span>
         </span>
       </a>
     </li>

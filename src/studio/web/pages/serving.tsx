@@ -4,10 +4,21 @@
  */
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
+import { describeParameters } from '../../../architecture/describe.js';
 import { MODELS } from '../../../catalog/data/models.js';
-import type { ServingPlanDocument } from '../../../plan/serving/serving-plan.js';
+import { metricWords, type ServingPlanDocument } from '../../../plan/serving/serving-plan.js';
 import type { Quantity } from '../../../planner/cluster.js';
-import { compact, count, duration, percent, significant, usd } from '../format.js';
+import {
+  change,
+  compact,
+  count,
+  duration,
+  percent,
+  significant,
+  tick,
+  unbroken,
+  usd,
+} from '../format.js';
 import { accelerators } from '../plan-settings.js';
 import { query, setQuery } from '../router.js';
 import type { ServingAnswer, ServingSettings } from '../serving-model.js';
@@ -211,6 +222,9 @@ function Service({ plan }: { plan: ServingPlanDocument }) {
           )}
         </dl>
       )}
+      <p class="note">
+        {plan.model}: {describeParameters(plan.parameters)}; served without MTP.
+      </p>
       <Card
         title="Throughput against latency"
         note="Each point is a layout at a number of requests; no point beats another in both. Filled points meet the target."
@@ -240,15 +254,14 @@ function Service({ plan }: { plan: ServingPlanDocument }) {
                 {published.map((row, i) => (
                   <tr key={`${row.metric} ${i}`}>
                     <th scope="row">
-                      {row.metric} <span class="note mono">{row.layout}</span>
+                      {metricWords(row.metric)} <span class="note mono">{row.layout}</span>
                     </th>
                     <td class="num">{compact(row.measured)}</td>
                     <td class="num">{compact(row.predicted.value)}</td>
                     <td class="num">
-                      {row.relativeError < 0 ? '−' : '+'}
-                      {percent(Math.abs(row.relativeError), 0)}
+                      {Math.abs(row.relativeError) < 0.005 ? '0%' : change(row.relativeError)}
                     </td>
-                    <td>{row.source}</td>
+                    <td>{unbroken(row.source)}</td>
                   </tr>
                 ))}
               </tbody>
@@ -285,7 +298,7 @@ function Frontier({ plan: { frontier, model, cluster } }: { plan: ServingPlanDoc
   const y = scale(
     points.map(({ rate }) => rate),
     HEIGHT - BOTTOM - 12,
-    16,
+    32,
   );
   const line = points.map(({ user, rate }) => `${x.at(user)} ${y.at(rate)}`).join('L');
   const label = `Throughput against latency of ${model} on ${cluster.name}`;
@@ -297,17 +310,17 @@ function Frontier({ plan: { frontier, model, cluster } }: { plan: ServingPlanDoc
         role="img"
         aria-label={label}
       >
-        {y.ticks.map((tick) => (
-          <g key={tick}>
-            <path class="grid" d={`M${LEFT} ${y.at(tick)}H${WIDTH}`} />
-            <text x={LEFT - 8} y={y.at(tick) + 4} text-anchor="end">
-              {compact(tick)}
+        {y.ticks.map((value) => (
+          <g key={value}>
+            <path class="grid" d={`M${LEFT} ${y.at(value)}H${WIDTH}`} />
+            <text x={LEFT - 8} y={y.at(value) + 4} text-anchor="end">
+              {tick(value)}
             </text>
           </g>
         ))}
-        {x.ticks.map((tick) => (
-          <text key={tick} x={x.at(tick)} y={HEIGHT - BOTTOM + 16} text-anchor="middle">
-            {compact(tick)}
+        {x.ticks.map((value) => (
+          <text key={value} x={x.at(value)} y={HEIGHT - BOTTOM + 16} text-anchor="middle">
+            {tick(value)}
           </text>
         ))}
         <text x={(LEFT + WIDTH) / 2} y={HEIGHT - 6} text-anchor="middle">
