@@ -20,7 +20,8 @@ import {
   planAdapter,
   targetsOf,
 } from '../models/index.js';
-import { type LoadedModel, loadHuggingFace } from './hugging-face.js';
+import type { LoadedModel } from './hugging-face.js';
+import { isModel, loadModel } from './load-model.js';
 import { type Json, readObject, readObjectIfAny } from './model-folder.js';
 import type { NamedTensor } from './safetensors.js';
 import { type SaveDType, type TensorSource, writeSafetensors } from './safetensors-writer.js';
@@ -157,8 +158,8 @@ export function loadAdapter(folder: string): LoadedAdapter {
     target_modules: targets,
     base_model_name_or_path: base,
   } = parsed.data;
-  if (!existsSync(join(base, 'config.json'))) {
-    const message = `${path}: base_model_name_or_path: there is no model folder ${base}; download the model, and write where it is`;
+  if (!isModel(base)) {
+    const message = `${path}: base_model_name_or_path: there is no model ${base}; download the model, and write where it is`;
     throw new UserError('data', message, path);
   }
   const file = [WEIGHTS, 'weights.safetensors'].find((name) => existsSync(join(folder, name)));
@@ -212,12 +213,12 @@ export interface ModelWithAdapter {
  */
 export function openWithAdapter(folder: string): ModelWithAdapter {
   if (!isAdapter(folder)) {
-    const loaded = loadHuggingFace(folder);
+    const loaded = loadModel(folder);
     return { loaded, adapter: null, close: () => loaded.tensors.close() };
   }
   const adapter = loadAdapter(folder);
   try {
-    const base = loadHuggingFace(adapter.base);
+    const base = loadModel(adapter.base);
     const own = (name: string): Json | null => readObjectIfAny(folder, name);
     const origin = own('config.json')?.reckoner;
     const loaded: LoadedModel = {

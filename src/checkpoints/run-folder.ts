@@ -14,6 +14,7 @@ import { diskError, makeFolder, readJson, recoverFolder } from '../base/files.js
 import { holderOfLock, provenHolderOfLock, takeLock } from '../base/lock.js';
 import { Random } from '../base/random.js';
 import { fileWithin, statPlain } from '../base/regular.js';
+import { isModel } from './load-model.js';
 import { latestSnapshot } from './snapshot.js';
 
 /** Where runs are, unless the user says otherwise. */
@@ -198,7 +199,7 @@ export interface ResolveOptions {
 
 export interface ResolvedModel {
   /**
-   * A folder that `loadHuggingFace` reads: a model folder, or a snapshot with its `config.json`.
+   * What `loadModel` reads: a model folder, a GGUF file, or a snapshot with its `config.json`.
    */
   folder: string;
   kind: 'model' | 'snapshot';
@@ -213,7 +214,7 @@ export interface ResolvedModel {
 }
 
 /**
- * What a user means by a model: a Hugging Face folder; a run (its `model/`, else its newest sound
+ * What a user means by a model: a Hugging Face folder or a GGUF file; a run (its `model/`, else its newest sound
  * snapshot) by path, name or part of a name; the newest run that has either, when `which` is
  * omitted.
  * @throws UserError (usage) when there is none.
@@ -233,7 +234,7 @@ export function resolveModel(which?: string, root: string = RUNS): ResolvedModel
       'model',
     );
   }
-  if (existsSync(join(which, 'config.json')) || existsSync(join(which, 'adapter_config.json'))) {
+  if (isModel(which) || existsSync(join(which, 'adapter_config.json'))) {
     const snapshot = existsSync(join(which, 'snapshot.json'));
     return {
       folder: which,

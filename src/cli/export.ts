@@ -12,8 +12,8 @@ import { basename, resolve } from 'node:path';
 import { Command } from 'commander';
 import { UserError } from '../base/errors.js';
 import { formatBytes, formatCount } from '../base/text/index.js';
-import type { GgufDType } from '../checkpoints/gguf.js';
-import { saveGguf } from '../checkpoints/gguf-model.js';
+import { saveGguf } from '../checkpoints/gguf/save.js';
+import type { GgufDType } from '../checkpoints/gguf/write.js';
 import { isModelFile, saveHuggingFace } from '../checkpoints/hugging-face.js';
 import {
   ADAPTER_FILES,

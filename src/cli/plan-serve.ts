@@ -3,11 +3,9 @@
  * for a load, and dollars per million tokens, with intervals and beside published figures.
  */
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { type Architecture, architectureOf, describeParameters } from '../architecture/index.js';
 import { UserError } from '../base/errors.js';
-import { readJson } from '../base/files.js';
 import {
   formatCompact,
   formatCount,
@@ -21,6 +19,7 @@ import {
   textWidth,
   wrap as wrapAt,
 } from '../base/text/index.js';
+import { configOf } from '../checkpoints/load-model.js';
 import { resolveModel } from '../checkpoints/run-folder.js';
 import { readTarget } from '../plan/cluster/cluster-file.js';
 import {
@@ -120,7 +119,7 @@ function modelOf(name: string): Architecture {
   }
   if (name.includes('/') || name.includes('\\') || existsSync(name)) {
     const { folder } = resolveModel(name);
-    return architectureOf(readJson(join(folder, 'config.json'), 'configuration'), name);
+    return architectureOf(configOf(folder), name);
   }
   return servedModel(name);
 }

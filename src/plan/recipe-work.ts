@@ -2,10 +2,9 @@
  * @file What a recipe has to do, in tokens, as plain data: the work of its stages, the models that
  * it is of, and the recipe's own numerics. Both planners price this; a browser can be handed it.
  */
-import { join } from 'node:path';
 import { type Architecture, architectureOf } from '../architecture/index.js';
-import { readJson } from '../base/files.js';
 import { demandGrant } from '../base/grants.js';
+import { configOf } from '../checkpoints/load-model.js';
 import { resolveModel } from '../checkpoints/run-folder.js';
 import {
   type ModelConfig,
@@ -160,5 +159,5 @@ function configNamed(
 
 function configAt(from: string): object {
   demandGrant(from, 'teacher');
-  return readJson(join(resolveModel(from).folder, 'config.json'), 'configuration') as object;
+  return configOf(resolveModel(from).folder);
 }

@@ -7,7 +7,9 @@ import { join } from 'node:path';
 import { UserError } from '../base/errors.js';
 import { hashOf, sha256File } from '../base/files.js';
 import { demandGrant } from '../base/grants.js';
-import { loadHuggingFace, type TokenizerFiles } from '../checkpoints/hugging-face.js';
+import { isGguf } from '../checkpoints/gguf/open.js';
+import type { TokenizerFiles } from '../checkpoints/hugging-face.js';
+import { loadModel } from '../checkpoints/load-model.js';
 import { isAdapter } from '../checkpoints/peft.js';
 import { resolveModel } from '../checkpoints/run-folder.js';
 import { weightFiles } from '../checkpoints/weights.js';
@@ -35,18 +37,17 @@ export function openBase(from: string): Base {
     const message = `init.from: ${folder} is an adapter; merge it into its base with "reckoner export --to hf", and start from that`;
     throw new UserError('usage', message, 'init.from');
   }
-  const tokenizerFile = join(folder, 'tokenizer.json');
-  const key = [
-    folder,
-    ...['config.json', 'tokenizer.json'].map((name) => modified(join(folder, name))),
-  ].join(' ');
+  const parts = isGguf(folder)
+    ? [folder]
+    : ['config.json', 'tokenizer.json'].map((name) => join(folder, name));
+  const key = [folder, ...parts.map(modified)].join(' ');
   const known = opened.get(key);
   if (known) return known;
-  const loaded = loadHuggingFace(folder);
+  const loaded = loadModel(folder);
   try {
     const { tokenizerJson, chatTemplate, tensors } = loaded;
     if (tokenizerJson === null)
-      throw new UserError('data', `init.from: ${tokenizerFile} is missing`, 'init.from');
+      throw new UserError('data', `init.from: ${folder} has no tokenizer`, 'init.from');
     const { reckoner: _, torch_dtype: __, ...config } = loaded.config;
     const matrices = tensors.names.filter((name) => tensors.shape(name).length === 2);
     const base: Base = {
@@ -74,6 +75,7 @@ const modified = (path: string): number => (existsSync(path) ? statSync(path).mt
 
 /** One digest of all the files that hold a folder's weights. */
 export function hashWeights(folder: string): string {
+  if (isGguf(folder)) return sha256File(folder).sha256;
   const hashes = weightFiles(folder).names.map((name) => sha256File(join(folder, name)).sha256);
   return hashes.length === 1 ? hashes[0] : hashOf(hashes);
 }

@@ -61,6 +61,19 @@ export const ggmlName = (steps: readonly string[]): string | null =>
   KNOWN.find((known) => known.steps.join('\0') === steps.map(canonicalPattern).join('\0'))?.ggml ??
   null;
 
+/** Other names that llama.cpp has for the same way of cutting text. */
+const ALIASES: Readonly<Record<string, string>> = {
+  'phi-2': 'gpt-2',
+  'deepseek-r1-qwen': 'qwen2',
+  llama3: 'llama-bpe',
+  'llama-v3': 'llama-bpe',
+  llama4: 'gpt-4o',
+};
+
+/** The steps that llama.cpp's name for a pre-tokenizer means; null for one that is not known here. */
+export const stepsOfGgml = (name: string): readonly string[] | null =>
+  KNOWN.find(({ ggml }) => ggml !== null && ggml === (ALIASES[name] ?? name))?.steps ?? null;
+
 /** The stand-in of every byte in byte-level BPE: itself where it prints, else U+0100 and up. */
 export const BYTE_LETTERS: readonly string[] = (() => {
   const prints = (b: number): boolean =>

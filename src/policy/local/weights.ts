@@ -7,10 +7,10 @@ import { UserError } from '../../base/errors.js';
 import { hashOf } from '../../base/files.js';
 import {
   type LoadedModel,
-  loadHuggingFace,
   saveHuggingFace,
   type TokenizerFiles,
 } from '../../checkpoints/hugging-face.js';
+import { loadModel } from '../../checkpoints/load-model.js';
 import { adapterConfig, loadAdapter, readAdapter, saveAdapter } from '../../checkpoints/peft.js';
 import { resolveModel } from '../../checkpoints/run-folder.js';
 import type { NamedTensor } from '../../checkpoints/safetensors.js';
@@ -136,7 +136,7 @@ function open(
   folderOf: FolderOf,
   tokenizer: Tokenizer,
 ): LoadedModel & { config: Record<string, unknown> } {
-  const loaded = loadHuggingFace(folderOf(from));
+  const loaded = loadModel(folderOf(from));
   if (hashOf(loaded.tokenizerJson) === hashOf(tokenizer.toJSON())) return loaded;
   loaded.tensors.close();
   throw new UserError(

@@ -7,11 +7,11 @@
  * tokenizer of ours is the same with merges that join the bytes of one character: UTF-8 says from
  * the first byte on which bytes follow, so they join nothing else.
  */
-import { UserError } from '../base/errors.js';
-import { tokenizerFromJSON } from '../tokenizers/character.js';
-import { BYTE_LETTERS, DIGITS, GPT2_WORDS, ggmlName } from '../tokenizers/patterns.js';
-import type { Tokenizer } from '../tokenizers/tokenizer.js';
-import type { GgufValue } from './gguf.js';
+import { UserError } from '../../base/errors.js';
+import { tokenizerFromJSON } from '../../tokenizers/character.js';
+import { BYTE_LETTERS, DIGITS, GPT2_WORDS, ggmlName } from '../../tokenizers/patterns.js';
+import type { Tokenizer } from '../../tokenizers/tokenizer.js';
+import type { GgufValue } from './write.js';
 
 type Json = Record<string, unknown>;
 
@@ -129,7 +129,8 @@ export function ggufTokenizer(
   rows: number,
 ): Record<string, GgufValue> {
   const json = tokenizer.toJSON();
-  const { pre, texts, types, merges } = characterVocabulary(json) ?? byteLevelVocabulary(json);
+  const characters = characterVocabulary(json);
+  const { pre, texts, types, merges } = characters ?? byteLevelVocabulary(json);
   for (let id = 0; id < rows; id++) {
     if (texts[id] !== undefined) continue;
     texts[id] = `[PAD${id}]`;
@@ -146,6 +147,8 @@ export function ggufTokenizer(
     'tokenizer.ggml.add_bos_token': bos !== null,
     ...(bos === null ? {} : { 'tokenizer.ggml.bos_token_id': bos }),
     ...(pad === null ? {} : { 'tokenizer.ggml.padding_token_id': pad }),
+    // Bytes cannot be told from characters again, so the file of ours goes along, for reading it back.
+    ...(characters === null ? {} : { 'tokenizer.huggingface.json': JSON.stringify(json) }),
     ...(chatTemplate === null ? {} : { 'tokenizer.chat_template': chatTemplate }),
   };
 }

@@ -6,12 +6,12 @@
  * it guesses ahead and changes no token. What llama.cpp would compute otherwise than the model is
  * refused.
  */
-import { UserError } from '../base/errors.js';
-import { deepseekDimensions, yarnOf } from '../models/deepseek-v3-config.js';
-import type { ModelConfig } from '../models/index.js';
-import type { GgufDType, GgufValue } from './gguf.js';
-import { common, type Described, f32, made, neighbours, plain } from './gguf-describe.js';
-import type { TensorReader } from './weights.js';
+import { UserError } from '../../base/errors.js';
+import { deepseekDimensions, yarnOf } from '../../models/deepseek-v3-config.js';
+import type { ModelConfig } from '../../models/index.js';
+import type { TensorReader } from '../weights.js';
+import { common, type Described, f32, made, neighbours, plain } from './describe.js';
+import type { GgufDType, GgufValue } from './write.js';
 
 /** ε of the norms of latents, whatever `rms_norm_eps` is; llama.cpp has one for all. */
 const LATENT_EPSILON = 1e-6;

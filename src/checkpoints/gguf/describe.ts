@@ -2,9 +2,10 @@
  * @file What all models have in GGUF: the common keys, and tensors that are the folder's, as they
  * are or put in another order.
  */
-import { type ModelConfig, ropeThetaOf } from '../models/index.js';
-import type { GgufDType, GgufTensor, GgufValue } from './gguf.js';
-import type { TensorReader } from './weights.js';
+import { type ModelConfig, ropeThetaOf } from '../../models/index.js';
+import type { TensorReader } from '../weights.js';
+import { commonNames, type TensorName } from './names.js';
+import type { GgufDType, GgufTensor, GgufValue } from './write.js';
 
 export interface Described {
   keys: Record<string, GgufValue>;
@@ -72,6 +73,16 @@ export function neighbours(
   });
 }
 
+/** A tensor by its row in a table of names. */
+export const renamed = (
+  tensors: TensorReader,
+  { gguf, name, heads }: TensorName,
+  dtype: GgufDType,
+): GgufTensor =>
+  heads === undefined
+    ? plain(tensors, gguf, name, dtype)
+    : neighbours(tensors, gguf, name, { heads }, dtype);
+
 /** Keys and tensors that all architectures have. */
 export function common(
   name: string,
@@ -94,12 +105,5 @@ export function common(
     [`${architecture}.attention.layer_norm_rms_epsilon`]: f32(config.rms_norm_eps),
     [`${architecture}.rope.freq_base`]: f32(ropeThetaOf(config)),
   };
-  const list = [
-    plain(tensors, 'token_embd.weight', 'model.embed_tokens.weight', dtype),
-    plain(tensors, 'output_norm.weight', 'model.norm.weight', dtype),
-  ];
-  // Without this tensor llama.cpp takes the embedding.
-  if (!config.tie_word_embeddings)
-    list.push(plain(tensors, 'output.weight', 'lm_head.weight', dtype));
-  return { keys, tensors: list };
+  return { keys, tensors: commonNames(config).map((row) => renamed(tensors, row, dtype)) };
 }

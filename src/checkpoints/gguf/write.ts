@@ -6,8 +6,8 @@
  * name, sizes (innermost first), type and offset; then the data, every tensor at a multiple of 32
  * bytes. Texts and lists carry their length in eight bytes. Numbers stream through in pieces.
  */
-import { UserError } from '../base/errors.js';
-import { toBfloat16, toFloat16 } from './numbers.js';
+import { UserError } from '../../base/errors.js';
+import { toBfloat16, toFloat16 } from '../numbers.js';
 
 export type GgufDType = 'F32' | 'F16' | 'BF16';
 

@@ -1,15 +1,12 @@
 /**
- * @file A model in the words of GGUF: which key says a size, what a tensor is called, and how its
- * rows are ordered.
+ * @file Writing a model as GGUF: the keys with its sizes, its tensors and its tokenizer.
  *
  * Three architectures of llama.cpp: `llama`, `qwen2`/`qwen3`, and `deepseek2` (which is also
- * DeepSeek-V3's). One thing is not a mere name: llama.cpp rotates neighbouring pairs in `llama`,
- * and Hugging Face's halves, so the rows of its query and key projections are put in another order.
- * What `deepseek2` wants otherwise is in gguf-deepseek.ts.
+ * DeepSeek-V3's). Tensors are named in names.ts; what `deepseek2` wants otherwise is in deepseek.ts.
  */
 import { basename } from 'node:path';
-import { UserError } from '../base/errors.js';
-import { type Written, writeFileAtomic } from '../base/files.js';
+import { UserError } from '../../base/errors.js';
+import { type Written, writeFileAtomic } from '../../base/files.js';
 import {
   dimensionsOf,
   explicitConfig,
@@ -17,18 +14,19 @@ import {
   parseModelConfig,
   ropeScalingOf,
   ropeThetaOf,
-} from '../models/index.js';
-import { divisorOf } from '../models/rope-scaling.js';
-import { ropeFrequencies } from '../tensor/operations/rope.js';
-import { templateIn } from '../tokenizers/chat-template.js';
-import { openTokenizer } from '../tokenizers/hugging-face.js';
-import { encodeGguf, type GgufDType, type GgufTensor, type GgufValue } from './gguf.js';
-import { describeDeepseek } from './gguf-deepseek.js';
-import { common, type Described, f32, neighbours, plain } from './gguf-describe.js';
-import { ggufTokenizer } from './gguf-tokenizer.js';
-import type { LoadedModel } from './hugging-face.js';
-import { elementsOf } from './safetensors.js';
-import type { TensorReader } from './weights.js';
+} from '../../models/index.js';
+import { divisorOf } from '../../models/rope-scaling.js';
+import { ropeFrequencies } from '../../tensor/operations/rope.js';
+import { templateIn } from '../../tokenizers/chat-template.js';
+import { openTokenizer } from '../../tokenizers/hugging-face.js';
+import type { LoadedModel } from '../hugging-face.js';
+import { elementsOf } from '../safetensors.js';
+import type { TensorReader } from '../weights.js';
+import { describeDeepseek } from './deepseek.js';
+import { common, type Described, f32, renamed } from './describe.js';
+import { llamaNames } from './names.js';
+import { ggufTokenizer } from './tokenizer.js';
+import { encodeGguf, type GgufDType, type GgufValue } from './write.js';
 
 function describeLlama(
   name: string,
@@ -37,8 +35,9 @@ function describeLlama(
   dtype: GgufDType,
 ): Described {
   const architecture = config.model_type;
-  const { keys, tensors } = common(name, architecture, config, reader, dtype);
-  const { layers, heads, kvHeads, headDim } = dimensionsOf(config);
+  const { keys } = common(name, architecture, config, reader, dtype);
+  const tensors = llamaNames(config).map((row) => renamed(reader, row, dtype));
+  const { kvHeads, headDim } = dimensionsOf(config);
   keys[`${architecture}.attention.head_count_kv`] = kvHeads;
   keys[`${architecture}.attention.key_length`] = headDim;
   keys[`${architecture}.attention.value_length`] = headDim;
@@ -63,26 +62,6 @@ function describeLlama(
     if (scaling.type === 'yarn') yarnKeys(keys, architecture, scaling.fields);
   }
 
-  const roped = (to: string, from: string, n: number): GgufTensor =>
-    architecture === 'llama'
-      ? neighbours(reader, to, from, { heads: n }, dtype)
-      : plain(reader, to, from, dtype);
-  for (let i = 0; i < layers; i++) {
-    const layer = `model.layers.${i}`;
-    const add = (to: string, from: string): void =>
-      void tensors.push(plain(reader, `blk.${i}.${to}`, `${layer}.${from}`, dtype));
-    add('attn_norm.weight', 'input_layernorm.weight');
-    tensors.push(roped(`blk.${i}.attn_q.weight`, `${layer}.self_attn.q_proj.weight`, heads));
-    tensors.push(roped(`blk.${i}.attn_k.weight`, `${layer}.self_attn.k_proj.weight`, kvHeads));
-    add('attn_v.weight', 'self_attn.v_proj.weight');
-    add('attn_output.weight', 'self_attn.o_proj.weight');
-    if (architecture === 'qwen2')
-      for (const p of ['q', 'k', 'v']) add(`attn_${p}.bias`, `self_attn.${p}_proj.bias`);
-    if (architecture === 'qwen3')
-      for (const p of ['q', 'k']) add(`attn_${p}_norm.weight`, `self_attn.${p}_norm.weight`);
-    add('ffn_norm.weight', 'post_attention_layernorm.weight');
-    for (const p of ['gate', 'up', 'down']) add(`ffn_${p}.weight`, `mlp.${p}_proj.weight`);
-  }
   return { keys, tensors };
 }
 

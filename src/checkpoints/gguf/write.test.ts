@@ -2,16 +2,16 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { UserError } from '../base/errors.js';
-import { parametersOf, parseModelConfig } from '../models/index.js';
-import { createCharacterTokenizer, tokenizerFiles } from '../tokenizers/character.js';
-import { openTokenizer } from '../tokenizers/hugging-face.js';
-import { BYTE_LETTERS } from '../tokenizers/patterns.js';
-import { encodeGguf } from './gguf.js';
-import { ggufModel, saveGguf } from './gguf-model.js';
-import { ggufTokenizer } from './gguf-tokenizer.js';
-import { loadHuggingFace, saveHuggingFace } from './hugging-face.js';
-import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './numbers.js';
+import { UserError } from '../../base/errors.js';
+import { parametersOf, parseModelConfig } from '../../models/index.js';
+import { createCharacterTokenizer, tokenizerFiles } from '../../tokenizers/character.js';
+import { openTokenizer } from '../../tokenizers/hugging-face.js';
+import { BYTE_LETTERS } from '../../tokenizers/patterns.js';
+import { loadHuggingFace, saveHuggingFace } from '../hugging-face.js';
+import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from '../numbers.js';
+import { ggufModel, saveGguf } from './save.js';
+import { ggufTokenizer } from './tokenizer.js';
+import { encodeGguf } from './write.js';
 
 /**
  * A reader of its own, by the format's description: sizes innermost first, everything at multiples
@@ -76,7 +76,10 @@ afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 const fixture = (name: string) =>
   JSON.parse(
-    readFileSync(new URL(`../../test/fixtures/tokenizers/${name}.json`, import.meta.url), 'utf8'),
+    readFileSync(
+      new URL(`../../../test/fixtures/tokenizers/${name}.json`, import.meta.url),
+      'utf8',
+    ),
   );
 
 async function exported(

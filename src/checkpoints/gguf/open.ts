@@ -1,0 +1,235 @@
+/**
+ * @file A GGUF file as a model: its keys as a `config.json`, its tensors under Hugging Face's names
+ * as float32, its tokenizer and chat template.
+ */
+import { UserError } from '../../base/errors.js';
+import { type ModelConfig, parseModelConfig, transformersClass } from '../../models/index.js';
+import { divisorOf } from '../../models/rope-scaling.js';
+import { ropeFrequencies } from '../../tensor/operations/rope.js';
+import type { LoadedModel } from '../hugging-face.js';
+import type { Json } from '../model-folder.js';
+import { firstNotFinite, toBfloat16 } from '../numbers.js';
+import { elementsOf, show } from '../safetensors.js';
+import type { TensorReader } from '../weights.js';
+import { Keys } from './keys.js';
+import { llamaNames, type TensorName } from './names.js';
+import { type GgufFile, openGguf, type StoredTensor } from './read.js';
+import { tokenizerOf } from './tokenizer-in.js';
+
+/** Numbers of a piece: 4 MB of float32. */
+const PIECE = 1 << 20;
+
+export const isGguf = (path: string): boolean => /\.gguf$/i.test(path);
+
+interface Architecture {
+  config: (keys: Keys, file: GgufFile) => Json;
+  names: (config: ModelConfig) => TensorName[];
+}
+
+const llama: Architecture = { config: llamaConfig, names: llamaNames };
+
+/** By `general.architecture`. */
+const ARCHITECTURES: Record<string, Architecture> = { llama, qwen2: llama, qwen3: llama };
+
+/** The fields of `config.json` of a Llama, Qwen2 or Qwen3. */
+function llamaConfig(keys: Keys, file: GgufFile): Json {
+  const { architecture } = keys;
+  const width = keys.size('embedding_length');
+  const heads = keys.size('attention.head_count');
+  const headDim = keys.sizeOr('attention.key_length', width / heads);
+  const rotary = keys.sizeOr('rope.dimension_count', headDim);
+  const theta = keys.numberOr('rope.freq_base', 10_000);
+  if (keys.numberOr('expert_count', 0) > 0)
+    keys.fail('it has experts, which are not read from this architecture');
+  if (keys.sizeOr('attention.value_length', headDim) !== headDim || rotary !== headDim)
+    keys.fail('its heads have keys, values and rotary parts of different sizes');
+  return {
+    model_type: architecture,
+    vocab_size: file.tensors.get('token_embd.weight')?.shape[0] ?? 0,
+    hidden_size: width,
+    intermediate_size: keys.size('feed_forward_length'),
+    num_hidden_layers: keys.size('block_count'),
+    num_attention_heads: heads,
+    num_key_value_heads: keys.sizeOr('attention.head_count_kv', heads),
+    head_dim: headDim,
+    max_position_embeddings: keys.size('context_length'),
+    rms_norm_eps: keys.number('attention.layer_norm_rms_epsilon'),
+    rope_theta: theta,
+    rope_scaling: ropeScaling(keys, file, headDim, theta),
+    tie_word_embeddings: !file.tensors.has('output.weight'),
+  };
+}
+
+/** `rope_scaling`: from its keys, or from the divisors that a tensor has. */
+function ropeScaling(keys: Keys, file: GgufFile, headDim: number, theta: number): Json | null {
+  const divisors = file.tensors.get('rope_freqs.weight');
+  if (divisors) return llama3Scaling(keys, file, divisors, headDim, theta);
+  const type = keys.textOr('rope.scaling.type', 'none');
+  if (type === 'none') return null;
+  const factor = keys.numberOr('rope.scaling.factor', 1);
+  if (type === 'linear') return { rope_type: 'linear', factor };
+  if (type !== 'yarn') return keys.fail(`its rope.scaling.type is ${show(type)}`);
+  return {
+    rope_type: 'yarn',
+    factor,
+    original_max_position_embeddings: keys.size('rope.scaling.original_context_length'),
+    beta_fast: keys.numberOr('rope.scaling.yarn_beta_fast', 32),
+    beta_slow: keys.numberOr('rope.scaling.yarn_beta_slow', 1),
+  };
+}
+
+/**
+ * GGUF has the divisors of Llama 3's scaling and not the rule that they come from; the released
+ * models share one rule but for its factor, which is the largest divisor.
+ */
+function llama3Scaling(
+  keys: Keys,
+  file: GgufFile,
+  tensor: StoredTensor,
+  headDim: number,
+  theta: number,
+): Json | null {
+  const divisors = readWhole(file, tensor);
+  if (divisors.every((divisor) => divisor === 1)) return null;
+  const rule = {
+    factor: Math.max(...divisors),
+    low_freq_factor: 1,
+    high_freq_factor: 4,
+    original_max_position_embeddings: 8192,
+  };
+  const fields = { factor: rule.factor, low: 1, high: 4, original: 8192 };
+  const expected = ropeFrequencies(headDim, theta).map((w) => divisorOf('llama3', fields, w));
+  const differs = (divisor: number, i: number): boolean =>
+    !(Math.abs(divisor - expected[i]) <= 1e-4 * expected[i]);
+  if (divisors.length !== expected.length || divisors.some(differs))
+    keys.fail('its rope_freqs.weight does not follow the rule of Llama 3');
+  return { rope_type: 'llama3', ...rule };
+}
+
+/**
+ * The row of the file that holds row `row` of the model: llama.cpp keeps the two numbers that turn
+ * together side by side, Hugging Face half a head apart.
+ */
+function storedRow(row: number, rowsOfHead: number): number {
+  const inHead = row % rowsOfHead;
+  const half = rowsOfHead / 2;
+  return row - inHead + (inHead < half ? 2 * inHead : 2 * (inHead - half) + 1);
+}
+
+/** A tensor's numbers in pieces of whole rows; a piece is overwritten by the next. */
+function* pieces(file: GgufFile, tensor: StoredTensor, heads?: number): Generator<Float32Array> {
+  const { shape, format, offset, name } = tensor;
+  const size = elementsOf(shape);
+  const columns = shape.at(-1) ?? 1;
+  const rows = size / columns;
+  const rowBytes = (columns / format.numbers) * format.bytes;
+  const most = Math.max(1, Math.min(rows, Math.floor(PIECE / columns)));
+  const stored = new Uint8Array(most * rowBytes);
+  const out = new Float32Array(most * columns);
+  for (let from = 0; from < rows; from += most) {
+    const count = Math.min(most, rows - from);
+    if (heads === undefined)
+      file.readBytes(offset + from * rowBytes, stored.subarray(0, count * rowBytes));
+    else
+      for (let i = 0; i < count; i++) {
+        const row = storedRow(from + i, rows / heads);
+        file.readBytes(offset + row * rowBytes, stored.subarray(i * rowBytes, (i + 1) * rowBytes));
+      }
+    const piece = out.subarray(0, count * columns);
+    format.decode(stored.subarray(0, count * rowBytes), piece);
+    const bad = firstNotFinite(piece);
+    if (bad >= 0) {
+      const at = from * columns + bad;
+      const message = `${file.path}: tensor ${show(name)} has NaN or infinity at element ${at}; the file is damaged`;
+      throw new UserError('data', message, file.path);
+    }
+    yield piece;
+  }
+}
+
+function readWhole(file: GgufFile, tensor: StoredTensor, heads?: number): Float32Array {
+  const data = new Float32Array(elementsOf(tensor.shape));
+  let at = 0;
+  for (const piece of pieces(file, tensor, heads)) {
+    data.set(piece, at);
+    at += piece.length;
+  }
+  return data;
+}
+
+/** The file's tensors under their names in a Hugging Face folder. */
+function readerOf(file: GgufFile, names: readonly TensorName[]): TensorReader {
+  const located = new Map<string, { tensor: StoredTensor; heads?: number }>();
+  const used = new Set(['rope_freqs.weight']);
+  for (const { gguf, name, heads } of names) {
+    const tensor = file.tensors.get(gguf);
+    if (tensor) located.set(name, { tensor, heads });
+    used.add(gguf);
+  }
+  // A tensor without a place is a part of the model that would not be computed.
+  for (const [name, tensor] of file.tensors) if (!used.has(name)) located.set(name, { tensor });
+  const find = (name: string): { tensor: StoredTensor; heads?: number } => {
+    const found = located.get(name);
+    if (found) return found;
+    throw new UserError('data', `${file.path} has no tensor for ${show(name)}`, file.path);
+  };
+  const read: TensorReader['read'] = (name) => {
+    const { tensor, heads } = find(name);
+    return { name, shape: tensor.shape, data: readWhole(file, tensor, heads) };
+  };
+  return {
+    names: [...located.keys()],
+    has: (name) => located.has(name),
+    shape: (name) => find(name).tensor.shape,
+    dtype: (name) => find(name).tensor.format.name,
+    pieces(name) {
+      const { tensor, heads } = find(name);
+      return pieces(file, tensor, heads);
+    },
+    read,
+    readBfloat16(name) {
+      const { tensor, heads } = find(name);
+      const bits = new Uint16Array(elementsOf(tensor.shape));
+      let at = 0;
+      // Exact where the file has BF16: rounding a number of BF16 to BF16 leaves it alone.
+      for (const piece of pieces(file, tensor, heads)) {
+        toBfloat16(piece, bits.subarray(at, at + piece.length));
+        at += piece.length;
+      }
+      return bits;
+    },
+    close: () => file.close(),
+  };
+}
+
+/**
+ * Opens a GGUF file as a model; tensors are read when asked for.
+ * @throws UserError (data) that names the file, and what of it cannot be read
+ */
+export function loadGguf(path: string): LoadedModel {
+  const file = openGguf(path);
+  try {
+    const keys = new Keys(file);
+    const architecture = ARCHITECTURES[keys.architecture];
+    if (!architecture) {
+      const known = Object.keys(ARCHITECTURES).join(', ');
+      keys.fail(`its architecture is ${show(keys.architecture)}; ${known} can be read`);
+    }
+    const { tokenizerJson, tokenizerConfig, ids } = tokenizerOf(file.keys, keys.fail);
+    const sizes = architecture.config(keys, file);
+    const config = parseModelConfig({ ...sizes, ...ids }, path);
+    return {
+      folder: path,
+      config: { architectures: [transformersClass(config)], ...sizes, ...ids },
+      tokenizerJson,
+      tokenizerConfig,
+      specialTokensMap: null,
+      generationConfig: null,
+      chatTemplate: null,
+      tensors: readerOf(file, architecture.names(config)),
+    };
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
