@@ -34,7 +34,7 @@ const { values: flags } = parseArgs({
 });
 demandBuild();
 const { getLlama, LlamaLogLevel } = await import('node-llama-cpp');
-const { saveGguf } = await import('../dist/checkpoints/gguf-model.js');
+const { saveGguf } = await import('../dist/checkpoints/gguf/save.js');
 const { loadHuggingFace, saveHuggingFace } = await import('../dist/checkpoints/hugging-face.js');
 const { loadParameters } = await import('../dist/inference/open.js');
 const { createEngine } = await import('../dist/inference/engine.js');

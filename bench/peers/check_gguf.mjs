@@ -14,7 +14,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { getLlama, LlamaLogLevel } from 'node-llama-cpp';
-import { saveGguf } from '../../dist/checkpoints/gguf-model.js';
+import { saveGguf } from '../../dist/checkpoints/gguf/save.js';
 import { loadHuggingFace, saveHuggingFace } from '../../dist/checkpoints/hugging-face.js';
 import { createSampler } from '../../dist/inference/index.js';
 import { openModel } from '../../dist/inference/open.js';

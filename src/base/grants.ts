@@ -9,6 +9,7 @@
  */
 import { resolve } from 'node:path';
 import { UserError } from './errors.js';
+import { isHubName } from './hub-name.js';
 
 const granted = new Set<string>();
 
@@ -17,7 +18,8 @@ export const grant = (path: string): void => void granted.add(resolve(path));
 
 /** @throws UserError (usage) naming the field when the path was not granted */
 export function demandGrant(path: string, field: string): void {
-  if (granted.has(resolve(path))) return;
+  // A name of the hub leads into the cache of what the user downloaded, and nowhere else.
+  if (isHubName(path) || granted.has(resolve(path))) return;
   const message = `${field}: ${path} is named by a run or a model and not by you; add --trust if you know what is in it`;
   throw new UserError('usage', message, field);
 }

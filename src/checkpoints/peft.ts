@@ -118,7 +118,8 @@ const configSchema = z.looseObject({
   base_model_name_or_path: z.string().min(1),
   r: z.number().int().positive().max(4096),
   lora_alpha: z.number().positive(),
-  target_modules: z.array(z.string()).min(1),
+  /** Last parts of names; or a regular expression, or `all-linear`. */
+  target_modules: z.union([z.array(z.string()).min(1), z.string().min(1)]),
   bias: z.literal('none').optional(),
   fan_in_fan_out: z.literal(false).nullish(),
   use_rslora: none('rank-stabilised scaling'),
@@ -140,6 +141,15 @@ export interface LoadedAdapter {
 }
 
 export const isAdapter = (folder: string): boolean => existsSync(join(folder, CONFIG));
+
+/**
+ * The modules that an adapter's tensors belong to. A stranger's regular expression is not run: the
+ * tensors are what it has matched.
+ */
+const modulesOf = (tensors: TensorReader): string[] =>
+  tensors.names.flatMap(
+    (name) => /^base_model\.model\.(.+)\.lora_A\.weight$/.exec(name)?.[1] ?? [],
+  );
 
 /**
  * Opens an adapter's folder, or a snapshot of a run that trains one. @throws UserError (data) that
@@ -165,8 +175,14 @@ export function loadAdapter(folder: string): LoadedAdapter {
   const file = [WEIGHTS, 'weights.safetensors'].find((name) => existsSync(join(folder, name)));
   if (file === undefined)
     throw new UserError('data', `${folder} cannot be loaded: it has no ${WEIGHTS}`, folder);
-  const spec: AdapterSpec = { kind: 'lora', rank: r, alpha, targets };
-  return { folder, spec, base, config: parsed.data, tensors: openTensors(folder, file) };
+  const tensors = openTensors(folder, file);
+  const spec: AdapterSpec = {
+    kind: 'lora',
+    rank: r,
+    alpha,
+    targets: typeof targets === 'string' ? modulesOf(tensors) : targets,
+  };
+  return { folder, spec, base, config: parsed.data, tensors };
 }
 
 /**

@@ -11,9 +11,11 @@ import { existsSync, lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { basename, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { UserError } from '../base/errors.js';
 import { diskError, makeFolder, readJson, recoverFolder } from '../base/files.js';
+import { isHubName } from '../base/hub-name.js';
 import { holderOfLock, provenHolderOfLock, takeLock } from '../base/lock.js';
 import { Random } from '../base/random.js';
 import { fileWithin, statPlain } from '../base/regular.js';
+import { cachedModel } from './hub.js';
 import { isModel } from './load-model.js';
 import { latestSnapshot } from './snapshot.js';
 
@@ -214,7 +216,8 @@ export interface ResolvedModel {
 }
 
 /**
- * What a user means by a model: a Hugging Face folder or a GGUF file; a run (its `model/`, else its newest sound
+ * What a user means by a model: a Hugging Face folder or a GGUF file; `hf:org/name`, which must be
+ * in the cache; a run (its `model/`, else its newest sound
  * snapshot) by path, name or part of a name; the newest run that has either, when `which` is
  * omitted.
  * @throws UserError (usage) when there is none.
@@ -234,6 +237,8 @@ export function resolveModel(which?: string, root: string = RUNS): ResolvedModel
       'model',
     );
   }
+  if (isHubName(which))
+    return { folder: cachedModel(which), kind: 'model', run: null, step: null, notes: [] };
   if (isModel(which) || existsSync(join(which, 'adapter_config.json'))) {
     const snapshot = existsSync(join(which, 'snapshot.json'));
     return {

@@ -19,6 +19,7 @@ import { type Problem, problemAt, type Task } from '../tasks/task.js';
 import { tokensOpenThinking } from '../tokenizers/opening.js';
 import { grade } from '../training/grade.js';
 import { type ChatDocument, SCHEMA_VERSION } from './documents.js';
+import { fetchNamed } from './named-model.js';
 import {
   integerOption,
   note,
@@ -262,7 +263,7 @@ export function chatCommand(): Command {
 async function runChat(which: string | undefined, flags: ChatFlags): Promise<void> {
   if (flags.json && flags.prompt === undefined)
     throw new UserError('usage', '--json needs --prompt', '--prompt');
-  const { folder, notes } = resolveModel(which, flags.runs);
+  const { folder, notes } = resolveModel(await fetchNamed(which), flags.runs);
   for (const text of notes) note(`note: ${text}`);
   const opened = await openModel(folder, { products: productsOfFlags(flags) });
   try {

@@ -31,6 +31,7 @@ import type { Task } from '../tasks/task.js';
 import { type EvalDocument, SCHEMA_VERSION } from './documents.js';
 import { evalCompareCommand } from './eval-compare.js';
 import { createEvalProgress, renderEvaluation } from './eval-output.js';
+import { fetchNamed } from './named-model.js';
 import {
   integerOption,
   interruptSignal,
@@ -227,7 +228,8 @@ async function ofModelHere(which: string | undefined, flags: EvalFlags): Promise
       );
     }
   }
-  const { folder, run: source, step, notes } = resolveModel(which, flags.runs);
+  const named = await fetchNamed(which);
+  const { folder, run: source, step, notes } = resolveModel(named, flags.runs);
   for (const text of notes) note(`note: ${text}`);
   // Before the model is read: what is wrong with a task is said at once.
   if (flags.task !== undefined && !Object.hasOwn(tasks, flags.task)) chooseTask(flags.task, null);

@@ -159,7 +159,7 @@ describe('reckoner export', () => {
       tensors: parts,
     });
     await expect(call(adapter, '--out', join(root, 'x'))).rejects.toThrow(
-      'there is no model folder Qwen/Qwen3-0.6B; download',
+      'there is no model Qwen/Qwen3-0.6B; download',
     );
   });
 });

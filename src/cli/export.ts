@@ -26,6 +26,7 @@ import {
 import { RUNS, resolveModel } from '../checkpoints/run-folder.js';
 import type { TensorSource } from '../checkpoints/safetensors-writer.js';
 import type { TensorReader } from '../checkpoints/weights.js';
+import { fetchNamed } from './named-model.js';
 import { note, print, printDocument, withExamples } from './output.js';
 
 const DTYPES: Record<string, GgufDType> = { f32: 'F32', bf16: 'BF16', f16: 'F16' };
@@ -196,7 +197,7 @@ async function exportModel(which: string | undefined, options: ExportOptions): P
   const dtype = pick(DTYPES, options.dtype, '--dtype');
   if (options.out.trim() === '')
     throw new UserError('usage', '--out is empty; give a folder', '--out');
-  const { folder: source, notes } = resolveModel(which, options.runs);
+  const { folder: source, notes } = resolveModel(await fetchNamed(which), options.runs);
   for (const text of notes) note(`note: ${text}`);
   const out = resolve(options.out);
   const { tensors, parameters, bytes, files } = await exporter({ source, out, dtype });

@@ -33,6 +33,7 @@ import {
 import type { Quantity } from '../planner/cluster.js';
 import { serving } from '../planner/index.js';
 import { loadRecipe, shippedRecipes } from '../recipe/index.js';
+import { fetchNamed } from './named-model.js';
 import { PLAIN, print, printDocument, type Style, styleFor, withExamples } from './output.js';
 
 interface Flags {
@@ -337,7 +338,7 @@ export function planServeCommand(): Command {
     .option('--elasticity <number>', 'price elasticity of demand, a number or low..high', '0.5..2')
     .option('--prices <list>', 'list prices, USD per million tokens: input,cached,output')
     .option('--json', 'print one JSON document')
-    .action((name: string, _: unknown, self: Command) => {
+    .action(async (name: string, _: unknown, self: Command) => {
       // Commander hands options that `plan` has, too, to `plan`.
       const flags = self.optsWithGlobals<Flags & Record<string, unknown>>();
       for (const other of ['layout', 'backend', 'precision', 'trust'])
@@ -345,7 +346,11 @@ export function planServeCommand(): Command {
           throw new UserError('usage', `--${other} is not an option of plan serve`, `--${other}`);
       if (flags.on === undefined)
         throw new UserError('usage', 'say where with --on; see reckoner plan serve --help', '--on');
-      const plan = planService(modelOf(name), readTarget(flags.on), requestOf(flags));
+      const plan = planService(
+        modelOf(await fetchNamed(name)),
+        readTarget(flags.on),
+        requestOf(flags),
+      );
       if (flags.json) printDocument(plan);
       else
         print(renderServingPlan(plan, styleFor(process.stdout), textWidth(process.stdout.columns)));

@@ -31,6 +31,7 @@ import { loadRecipe, shippedRecipes } from '../recipe/index.js';
 import { PRECISIONS, type Precision, requireAdapter } from '../tensor/backends/webgpu/index.js';
 import { measure } from './doctor.js';
 import type { PlanDocument } from './documents.js';
+import { fetchForRecipe } from './named-model.js';
 import { PLAIN, print, printDocument, type Style, styleFor, withExamples } from './output.js';
 import { planServeCommand } from './plan-serve.js';
 
@@ -281,6 +282,7 @@ export function planCommand(): Command {
       // Not a required option: commander takes it from `plan serve`, too.
       if (flags.on === undefined)
         throw new UserError('usage', 'say where with --on; see reckoner plan --help', '--on');
+      await fetchForRecipe(name);
       const recipe = loadRecipe(name, { trust: flags.trust });
       if (flags.on === 'local') {
         if (flags.layout !== undefined)

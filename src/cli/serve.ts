@@ -16,6 +16,7 @@ import {
   removeKey,
 } from '../serve/index.js';
 import { SCHEMA_VERSION, type ServeDocument } from './documents.js';
+import { fetchNamed } from './named-model.js';
 import {
   integerOption,
   interruptSignal,
@@ -123,7 +124,7 @@ async function runServe(which: string | undefined, flags: ServeFlags): Promise<v
     );
   }
   demandLoopbackOrKeys(flags.host, keys.length > 0);
-  const { folder, run, notes } = resolveModel(which, flags.runs);
+  const { folder, run, notes } = resolveModel(await fetchNamed(which), flags.runs);
   for (const text of notes) note(`note: ${text}`);
   const name = flags.name ?? run?.name ?? basename(resolve(folder));
   const usageFile = flags.usage === false ? null : (flags.usage ?? `${flags.runs}/${USAGE_FILE}`);

@@ -17,6 +17,7 @@ import { PRECISIONS, type Precision } from '../tensor/backends/webgpu/index.js';
 import { train } from '../train/train.js';
 import { readEvents } from '../usage/log.js';
 import { evaluationsOf, learnedLines, nextLines, readSamples } from './ending.js';
+import { fetchForRecipe } from './named-model.js';
 import {
   EXIT,
   integerOption,
@@ -145,6 +146,7 @@ async function runTrain(
   if (flags.data !== undefined && resuming) {
     throw new UserError('usage', "--resume takes the run's own data; leave out --data", '--data');
   }
+  if (!resuming) await fetchForRecipe(recipeName);
   let recipe = resuming ? undefined : loadRecipe(recipeName, { trust: flags.trust });
   if (recipe && flags.seed !== undefined) recipe = { ...recipe, seed: flags.seed };
   if (recipe && flags.data !== undefined) recipe = withData(recipe, flags.data);

@@ -108,6 +108,21 @@ it.each(['qwen3', 'deepseek_v3'] as const)(
   },
 );
 
+it.each(['all-linear', '.*_proj', '(a+)+$'])(
+  'takes the modules of %s as target_modules from the tensors',
+  async (targets) => {
+    const fixture = await setUp('qwen3');
+    const path = join(folder, 'theirs', 'adapter_config.json');
+    const base = { base_model_name_or_path: join(folder, 'base') };
+    writeFileSync(path, JSON.stringify({ ...fixture.config, ...base, target_modules: targets }));
+    const opened = await openModel(join(folder, 'theirs'), { products: 'wasm' });
+    const logits: number[] = [];
+    for (const tokens of fixture.sequences) logits.push(...(await logitsOf(opened, tokens)).flat());
+    const far = Math.max(...logits.map((x, i) => Math.abs(x - fixture.logits[i])));
+    expect(far).toBeLessThan(1e-4);
+  },
+);
+
 it('refuses an adapter whose tensors are not those that its configuration says', async () => {
   const fixture = await setUp('qwen3');
   const path = join(folder, 'theirs', 'adapter_config.json');

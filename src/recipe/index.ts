@@ -2,6 +2,7 @@
  * @file Recipes: their schema, where they are read, and everything that their data describes.
  */
 export {
+  hubModelsOf,
   loadRecipe,
   parseRecipe,
   recipeOfRun,

@@ -9,6 +9,7 @@ import { architectureOf } from '../architecture/index.js';
 import { UserError } from '../base/errors.js';
 import { hashOf, readJson } from '../base/files.js';
 import { grant } from '../base/grants.js';
+import { isHubName } from '../base/hub-name.js';
 import { readYaml } from '../base/yaml.js';
 import { factsOfHints } from '../stages/facts.js';
 import { kindOf } from '../stages/index.js';
@@ -60,6 +61,26 @@ export function trainableRecipes(): string[] {
  * @throws UserError (usage) that names the file, the field and what was expected
  */
 export function loadRecipe(nameOrPath: string, { trust = false } = {}): Recipe {
+  const file = fileOf(nameOrPath);
+  // Files that it names are relative to it, wherever the command is given.
+  const recipe = anchorTask(readRecipe(file), dirname(file));
+  if (isOfRun(file)) admitReferences(recipe, { folder: dirname(file), trust });
+  return parseRecipe(recipe, basename(file));
+}
+
+/** The models of the hub that a recipe names: to be downloaded before it is loaded. */
+export function hubModelsOf(nameOrPath: string): string[] {
+  const raw = readRecipe(fileOf(nameOrPath)) as {
+    init?: { from?: unknown };
+    stages?: { teacher?: { from?: unknown } }[];
+  } | null;
+  const stages = Array.isArray(raw?.stages) ? raw.stages : [];
+  const names = [raw?.init?.from, ...stages.map((stage) => stage?.teacher?.from)];
+  return names.filter((name) => typeof name === 'string' && isHubName(name)) as string[];
+}
+
+/** The file of a recipe. @throws UserError (usage) when there is none */
+function fileOf(nameOrPath: string): string {
   const isPath =
     RECIPE_FILE.test(nameOrPath) ||
     PROGRAM.test(nameOrPath) ||
@@ -76,10 +97,7 @@ export function loadRecipe(nameOrPath: string, { trust = false } = {}): Recipe {
       'recipe',
     );
   }
-  // Files that it names are relative to it, wherever the command is given.
-  const recipe = anchorTask(readRecipe(file), dirname(file));
-  if (isOfRun(file)) admitReferences(recipe, { folder: dirname(file), trust });
-  return parseRecipe(recipe, basename(file));
+  return file;
 }
 
 /** True for the `recipe.json` of a run, which may be a stranger's. */

@@ -6,6 +6,7 @@ import { resolve } from 'node:path';
 import { UserError } from '../base/errors.js';
 import { hashOf } from '../base/files.js';
 import { demandGrant, grant } from '../base/grants.js';
+import { pinnedName } from '../checkpoints/hub.js';
 import type { TokenizerFiles } from '../checkpoints/hugging-face.js';
 import { type ModelConfig, modelConfigSchema, parametersOf, planAdapter } from '../models/index.js';
 import { kindOf, type StageSpec } from '../stages/index.js';
@@ -127,7 +128,8 @@ export function resolveRecipe(recipe: Recipe, where = recipe.name): ResolvedReci
   });
   if (recipe.adapter) planAdapter(parametersOf(own), recipe.adapter);
   // With the hashes of the files that tasks are in: a resume with others is then another recipe.
-  const resolved: Recipe = stampTask({ ...recipe, model: own, stages });
+  const init = recipe.init && { from: pinnedName(recipe.init.from) };
+  const resolved: Recipe = stampTask({ ...recipe, ...(init && { init }), model: own, stages });
   const hash = digests.length === 0 ? hashOf(resolved) : hashOf([resolved, ...digests]);
   return { recipe: resolved, tokenizer, tokenizerFiles: files, tasks, models, taskOf, hash };
 }

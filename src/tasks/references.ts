@@ -12,6 +12,7 @@ import { existsSync, realpathSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { UserError } from '../base/errors.js';
 import { grant } from '../base/grants.js';
+import { isHubName } from '../base/hub-name.js';
 import { isInside, MAX_TEXT_BYTES, readRegular } from '../base/regular.js';
 
 type Json = Record<string, unknown>;
@@ -156,6 +157,7 @@ function refusalOf(
   const own = realPath(project) ?? resolve(project);
   const theirs = realPath(folder) ?? resolve(folder);
   for (const path of paths) {
+    if (kind === 'folder' && isHubName(path)) continue;
     const real = realPath(path);
     if (real === null) {
       // The name of a run of the user's.
