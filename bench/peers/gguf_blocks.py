@@ -33,4 +33,4 @@ for name in NAMES:
     }
 
 path = pathlib.Path(__file__).parents[2] / "test/fixtures/gguf-blocks.json"
-path.write_text(json.dumps(cases, indent=1) + "\n")
+path.write_text(json.dumps(cases, indent=2) + "\n")
