@@ -2,8 +2,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { saveGguf } from '../checkpoints/gguf/save.js';
 import { loadHuggingFace, saveHuggingFace } from '../checkpoints/hugging-face.js';
 import { createModel, parseModelConfig } from '../models/index.js';
+import { logitsOf } from '../models/testing.js';
 import { createTask } from '../tasks/index.js';
 import { createReferenceBackend } from '../tensor/backends/reference.js';
 import { createCharacterTokenizer, tokenizerFiles } from '../tokenizers/character.js';
@@ -51,6 +53,20 @@ async function save(reckoner: unknown, tensorWidth = 8): Promise<string> {
   });
   return path;
 }
+
+it('opens a GGUF file as the folder that it was made from', async () => {
+  const path = await save({ recipe: 'x', task: { name: 'sums' } });
+  const loaded = loadHuggingFace(path);
+  saveGguf(join(folder, 'model.gguf'), loaded, 'F32');
+  loaded.tensors.close();
+  const logits: number[][][] = [];
+  for (const from of [path, join(folder, 'model.gguf')]) {
+    const opened = await openModel(from, { products: 'wasm' });
+    logits.push(await logitsOf(opened, opened.tokenizer.encode('12+7=')));
+    await opened.close();
+  }
+  expect(logits[1]).toEqual(logits[0]);
+});
 
 it('opens what was saved: the same weights, the tokenizer, and the task it was trained on', async () => {
   const opened = await openModel(

@@ -8,7 +8,6 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { UserError } from '../../base/errors.js';
 import { Random } from '../../base/random.js';
-import { openModel } from '../../inference/open.js';
 import { explicitConfig, parametersOf, parseModelConfig } from '../../models/index.js';
 import { createCharacterTokenizer, tokenizerFiles } from '../../tokenizers/character.js';
 import { openTokenizer } from '../../tokenizers/hugging-face.js';
@@ -135,21 +134,6 @@ describe('a model', () => {
       from.tensors.close();
       back.tensors.close();
     }
-  });
-
-  it('answers from a file as it does from a folder', async () => {
-    const path = await exported({ model_type: 'llama' }, 'BF16');
-    const logits: Float32Array[] = [];
-    for (const from of [join(root, 'folder'), path]) {
-      const opened = await openModel(from);
-      const { model } = opened;
-      logits.push(Float32Array.from(await opened.backend.read(model.store.parameters[0].value)));
-      expect(opened.tokenizer.encode('cab')).toEqual(
-        createCharacterTokenizer('abc é').encode('cab'),
-      );
-      await opened.close();
-    }
-    expect(logits[0]).toEqual(logits[1]);
   });
 
   const refusals: Record<string, [(bytes: Buffer) => Buffer, string]> = {
