@@ -60,3 +60,10 @@ export const ACCELERATOR_WORDS =
 export const NO_ACCELERATOR_WORDS = '(?i)\\b(?:no|non|without)[- ]?(?:gpu|tpu|accelerator)';
 /** RE2: words that name processors, where no word names an accelerator. */
 export const CPU_WORDS = '(?i)\\b(?:[vo]?cpus?|core[- ]hours?)\\b';
+
+/** RE2: what clouds bill beside machines under the category Compute: traffic and addresses. */
+export const NETWORK_WORDS =
+  '(?i)\\b(?:data transfers?|data processed|nat gateways?|bandwidth|load balanc\\w+|(?:elastic|public) ips?|ip address\\w*)\\b';
+/** RE2: and disks. */
+export const STORAGE_WORDS =
+  '(?i)\\b(?:managed disks?|snapshots?|gb-mon\\w*|provisioned iops|block volumes?|persistent disks?)\\b';

@@ -94,23 +94,25 @@ async function sumFile(
 const UNKNOWN_SHOWN = 5;
 
 async function unknownNote(db: Database, file: UsageFile, select: string): Promise<string> {
-  const place = ['SkuMeter', 'ResourceType', 'ChargeDescription', 'ServiceName'].find((one) =>
-    file.names.some((name) => name.toLowerCase() === one.toLowerCase()),
-  );
-  const at = file.names.findIndex((name) => name.toLowerCase() === place?.toLowerCase());
-  const what = at < 0 ? "''" : `coalesce(c${at}::VARCHAR, '')`;
+  const places = ['SkuMeter', 'ChargeDescription', 'ResourceType', 'ServiceName'].flatMap((one) => {
+    const at = file.names.findIndex((name) => name.toLowerCase() === one.toLowerCase());
+    return at < 0 ? [] : [{ one, text: `nullif(nullif(c${at}::VARCHAR, ''), 'NULL')` }];
+  });
+  // The first text of a row that is not empty, and the column that it stands in.
+  const what = `coalesce(${[...places.map(({ text }) => text), "''"].join(', ')})`;
+  const where = `CASE ${places.map(({ one, text: found }) => `WHEN ${found} IS NOT NULL THEN ${text(one)}`).join(' ')} ELSE 'service' END`;
   const rows = await db.rows(
-    `SELECT ${what} AS what, currency, sum(amount)::DOUBLE AS total, count(*) AS n FROM (${select})
+    `SELECT ${what} AS what, ${places.length === 0 ? "'service'" : where} AS place, currency, sum(amount)::DOUBLE AS total, count(*) AS n FROM (${select})
      WHERE status IS NULL AND final_kind = 'unknown' AND rule < 0 GROUP BY ALL ORDER BY abs(total) DESC, what`,
   );
   const shown = rows
     .slice(0, UNKNOWN_SHOWN)
-    .map((row) => `"${row.what}" ${Number(row.total)} ${row.currency}`);
+    .map((row) => `${row.place} "${row.what}" ${Number(row.total)} ${row.currency}`);
   const more = rows.length > UNKNOWN_SHOWN ? ` and ${rows.length - UNKNOWN_SHOWN} more` : '';
   const total = rows.reduce((all, { n }) => all + Number(n), 0);
   return (
-    `${total} compute charges in ${file.path} name no machine that is known, so no job bears them: ${place ?? 'no column'} ${shown.join(', ')}${more}. ` +
-    `State what they are in the rules: "kinds": [{"when": {"${place ?? 'service'}": …}, "kind": "gpu"}] (or "cpu").`
+    `${total} compute charges in ${file.path} name no machine that is known, so no job bears them: ${shown.join(', ')}${more}. ` +
+    `State what they are in the rules: "kinds": [{"when": {"${rows[0].place}": …}, "kind": "gpu"}] (or "cpu").`
   );
 }
 

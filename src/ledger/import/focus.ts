@@ -18,7 +18,9 @@ import {
   ACCELERATOR_WORDS,
   CPU_MACHINE,
   CPU_WORDS,
+  NETWORK_WORDS,
   NO_ACCELERATOR_WORDS,
+  STORAGE_WORDS,
 } from '../../catalog/instance-types.js';
 import { text } from './duckdb.js';
 import {
@@ -168,7 +170,7 @@ function toSql({ columns, options: { cost }, types }: SqlContext<Options>): Sour
   const fromDetails = hasDetails
     ? `WHEN TRY_CAST(${detail('GpuCount')} AS DOUBLE) > 0 THEN 'gpu' WHEN TRY_CAST(${detail('GpuCount')} AS DOUBLE) = 0 THEN 'cpu' `
     : '';
-  const ofCompute = `CASE ${fromDetails}WHEN regexp_matches(${unit}, '(?i)^(gpu|accelerator)s?[- ]?hours?$') OR ${matches(ACCELERATED_MACHINE)} THEN 'gpu' WHEN regexp_matches(${unit}, '(?i)^(v?cpu|o?cpu|core)s?[- ]?hours?$') OR ${matches(CPU_MACHINE)} THEN 'cpu' WHEN ${matches(ACCELERATOR_WORDS)} AND NOT ${matches(NO_ACCELERATOR_WORDS)} THEN 'gpu' WHEN ${matches(CPU_WORDS)} THEN 'cpu' ELSE 'unknown' END`;
+  const ofCompute = `CASE ${fromDetails}WHEN regexp_matches(${unit}, '(?i)^(gpu|accelerator)s?[- ]?hours?$') OR ${matches(ACCELERATED_MACHINE)} THEN 'gpu' WHEN regexp_matches(${unit}, '(?i)^(v?cpu|o?cpu|core)s?[- ]?hours?$') OR ${matches(CPU_MACHINE)} THEN 'cpu' WHEN ${matches(ACCELERATOR_WORDS)} AND NOT ${matches(NO_ACCELERATOR_WORDS)} THEN 'gpu' WHEN ${matches(CPU_WORDS)} THEN 'cpu' WHEN ${matches(NETWORK_WORDS)} THEN 'network' WHEN ${matches(STORAGE_WORDS)} THEN 'storage' ELSE 'unknown' END`;
   const category = `lower(${column('ServiceCategory')})`;
   return {
     knows: (lower) => KNOWN.includes(lower),
@@ -196,13 +198,13 @@ function toSql({ columns, options: { cost }, types }: SqlContext<Options>): Sour
       category,
       kind: `CASE WHEN coalesce(charge, 'Usage') NOT IN ('Usage', 'Purchase') THEN 'other' WHEN category = 'storage' THEN 'storage' WHEN category = 'networking' THEN 'network' WHEN category = 'compute' OR category IS NULL THEN ${ofCompute} WHEN category = 'ai and machine learning' THEN CASE WHEN ${matches(ACCELERATED_MACHINE)} OR (${matches(ACCELERATOR_WORDS)} AND NOT ${matches(NO_ACCELERATOR_WORDS)}) THEN 'gpu' ELSE 'other' END ELSE 'other' END`,
       amount: decimal(cost),
-      currency: column('BillingCurrency'),
+      currency: `upper(trim(${column('BillingCurrency')}))`,
       window_start: time('ChargePeriodStart'),
       window_end: time('ChargePeriodEnd'),
       capacity: `CASE WHEN regexp_matches(${unit}, '(?i)^(gpu|accelerator|v?cpu|core)s?[- ]?hours?$') THEN ${consumed} END`,
     },
     skip: 'NULL::VARCHAR',
-    bad: `CASE WHEN amount IS NULL THEN 'no ${cost} that can be read' WHEN currency IS NULL THEN 'no BillingCurrency' WHEN window_start IS NULL THEN ${unread('ChargePeriodStart')} WHEN window_end IS NULL THEN ${unread('ChargePeriodEnd')} WHEN window_end < window_start THEN 'ChargePeriodEnd is before ChargePeriodStart' END`,
+    bad: `CASE WHEN amount IS NULL THEN 'no ${cost} that can be read' WHEN currency IS NULL THEN 'no BillingCurrency' WHEN strlen(currency) <> 3 THEN 'BillingCurrency is no code of three letters, such as USD' WHEN window_start IS NULL THEN ${unread('ChargePeriodStart')} WHEN window_end IS NULL THEN ${unread('ChargePeriodEnd')} WHEN window_end < window_start THEN 'ChargePeriodEnd is before ChargePeriodStart' END`,
   };
 }
 

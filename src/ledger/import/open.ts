@@ -9,7 +9,7 @@ import { UserError } from '../../base/errors.js';
 import { type Database, fileLiteral, name, QueryError } from './duckdb.js';
 import type { Columns, Fields, Head, Importer, Malformed, UsageFile } from './importer.js';
 import { FLAT, RECORD, readExactJson, writeFlat } from './json.js';
-import { describeText, errorInJson, isQueue } from './problem.js';
+import { describeBinary, describeText, errorInJson, otherJson } from './problem.js';
 import {
   checkExpansion,
   csvScan,
@@ -84,6 +84,8 @@ function headOf(path: string): ReturnType<typeof readHead> {
 
 /** The head as text. The database reads UTF-8 alone. */
 function textOf(bytes: Buffer, path: string): string {
+  const binary = describeBinary(bytes);
+  if (binary !== null) throw refusal(path, binary);
   const [a, b] = bytes;
   if ((a === 0xff && b === 0xfe) || (a === 0xfe && b === 0xff) || bytes.subarray(0, 64).includes(0))
     throw refusal(
@@ -133,7 +135,7 @@ function fileOf(
 function openText(open: Opening, head: string, gzip: boolean): UsageFile {
   const { path, index, importers, optionsOf } = open;
   const formats: TextFormat[] = [
-    { delimiter: '|', quote: '', gzip },
+    ...['|', '^'].map((delimiter) => ({ delimiter, quote: '', gzip })),
     ...[',', ';', '\t'].map((delimiter) => ({ delimiter, quote: '"', gzip })),
   ];
   for (const text of formats) {
@@ -163,8 +165,8 @@ function openJson(open: Opening): UsageFile {
   const content = readExactJson(path);
   const error = errorInJson(content);
   if (error !== null) throw refusal(path, `the answer is an error: "${error}"; export it again`);
-  if (isQueue(content))
-    throw refusal(path, 'this is squeue or scontrol, which know no hours used; use sacct --json');
+  const other = otherJson(content);
+  if (other !== null) throw refusal(path, other);
   const found = detect(importers, { form: 'json', content });
   if (found === null || found.importer.entries === undefined)
     throw refusal(path, `JSON of another kind; ${expected(importers)}`);

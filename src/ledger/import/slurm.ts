@@ -157,16 +157,19 @@ function timeSql(value: string, timezone: string): string {
   const local = `TRY_CAST(${value} AS TIMESTAMP)`;
   const zoned =
     timezone === 'UTC' ? local : `((${local} AT TIME ZONE ${text(timezone)}) AT TIME ZONE 'UTC')`;
-  const epoch = `make_timestamp(TRY_CAST(${value} AS BIGINT) * 1000000)`;
+  const epoch = `TRY(make_timestamp(TRY_CAST(${value} AS BIGINT) * 1000000))`;
   const offset = `(TRY_CAST(${value} AS TIMESTAMPTZ) AT TIME ZONE 'UTC')`;
   return `CASE WHEN length(${value}) > 19 OR ends_with(${value}, 'Z') THEN ${offset} WHEN contains(${value}, '-') THEN ${zoned} ELSE ${epoch} END`;
 }
 
+/** No job runs for 285 years; a time that far ahead has no date. */
+const LONGEST_SECONDS = 9_000_000_000;
+
 /** `[days-]hours:minutes:seconds`, or `minutes:seconds`, in seconds. */
 function elapsedSql(elapsed: string): string {
   const clock = `CASE WHEN contains(${elapsed}, '-') THEN split_part(${elapsed}, '-', 2) ELSE ${elapsed} END`;
-  const days = `CASE WHEN contains(${elapsed}, '-') THEN TRY_CAST(split_part(${elapsed}, '-', 1) AS BIGINT) ELSE 0 END`;
-  const part = (n: number) => `TRY_CAST(split_part(${clock}, ':', ${n}) AS BIGINT)`;
+  const days = `CASE WHEN contains(${elapsed}, '-') THEN TRY_CAST(split_part(${elapsed}, '-', 1) AS INTEGER)::BIGINT ELSE 0 END`;
+  const part = (n: number) => `TRY_CAST(split_part(${clock}, ':', ${n}) AS INTEGER)::BIGINT`;
   return `CASE WHEN ${part(3)} IS NULL THEN ${part(1)} * 60 + ${part(2)} ELSE (${days}) * 86400 + ${part(1)} * 3600 + ${part(2)} * 60 + ${part(3)} END`;
 }
 
@@ -260,13 +263,12 @@ function toSql({ columns, options, several }: SqlContext<Options>): SourceSql {
         'CASE WHEN held < 1000000 AND seconds < 9000000 THEN held * seconds * 1000000 ELSE TRY_CAST(held::HUGEINT * seconds * 1000000 AS BIGINT) END',
       window_start: start,
       // A job that was suspended ends later than its elapsed time says, and never earlier.
-      window_end:
-        'greatest(window_start + to_seconds(seconds), coalesce(ended, window_start + to_seconds(seconds)))',
+      window_end: `CASE WHEN seconds < ${LONGEST_SECONDS} THEN greatest(window_start + to_seconds(seconds), coalesce(ended, window_start + to_seconds(seconds))) END`,
     },
     parts: partsSql('tres', shardsPerGpu),
     partsWhere: 'several_types',
     skip: `CASE WHEN contains(job, '.') THEN 'job step, part of its job' WHEN seconds = 0 OR (gpus = 0 AND cpus = 0 AND shards IS NULL) OR (seconds IS NULL AND began IS NULL AND job IS NOT NULL AND tres IS NULL) THEN 'job that never ran' END`,
-    bad: `CASE WHEN job IS NULL THEN 'no JobID' WHEN seconds IS NULL THEN 'no ElapsedRaw, Elapsed or Start and End that can be read' WHEN seconds < 0 THEN 'negative Elapsed' WHEN shards > 0 AND ${shardsPerGpu === undefined} THEN 'gres/shard is a part of a GPU: state "slurm": {"shardsPerGpu": …} in the rules' WHEN gpus = 0 AND cpus IS NULL AND shards IS NULL THEN 'no AllocTRES or AllocCPUS that can be read' WHEN began IS NULL THEN 'no Start that can be read' WHEN quanta IS NULL AND NOT several_types THEN 'quantity out of range' END`,
+    bad: `CASE WHEN job IS NULL THEN 'no JobID' WHEN seconds IS NULL THEN 'no ElapsedRaw, Elapsed or Start and End that can be read' WHEN seconds < 0 THEN 'negative Elapsed' WHEN seconds >= ${LONGEST_SECONDS} THEN 'an elapsed time of centuries' WHEN shards > 0 AND ${shardsPerGpu === undefined} THEN 'gres/shard is a part of a GPU: state "slurm": {"shardsPerGpu": …} in the rules' WHEN gpus = 0 AND cpus IS NULL AND shards IS NULL THEN 'no AllocTRES or AllocCPUS that can be read' WHEN began IS NULL THEN 'no Start that can be read' WHEN quanta IS NULL AND NOT several_types THEN 'quantity out of range' END`,
   };
 }
 
