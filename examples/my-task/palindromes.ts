@@ -15,6 +15,13 @@ interface Wish {
 
 const LETTERS = 'abcdef';
 
+function isRight({ answer, problem }: Sample<Wish>): boolean {
+  const { length, start } = problem.data;
+  return (
+    answer !== null && answer.length === length && answer.startsWith(start) && isPalindrome(answer)
+  );
+}
+
 export default defineTask({
   name: 'palindromes',
   description: 'A palindrome that starts as told.',
@@ -46,21 +53,10 @@ export default defineTask({
         );
       },
       gold: ({ data }) => writeCompletion('', mirror(data.start + LETTERS, data.length)),
+      // Many answers are right, so that to compare with the gold answer would not do.
+      correct: isRight,
       rewards: [
-        {
-          // The first reward says whether an answer is right.
-          name: 'right',
-          weight: 4,
-          score({ answer, problem }: Sample<Wish>) {
-            const { length, start } = problem.data;
-            return (
-              answer !== null &&
-              answer.length === length &&
-              answer.startsWith(start) &&
-              isPalindrome(answer)
-            );
-          },
-        },
+        { name: 'right', weight: 4, score: isRight },
         {
           // Rewards may be async: this one could ask a service.
           name: 'form',

@@ -7,8 +7,8 @@
  */
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
-import { scoreOf, verdictOf } from './rewards.js';
-import type { Task } from './task.js';
+import { scoreOf, verdictBy } from './rewards.js';
+import type { Reward, Sample, Score, Task } from './task.js';
 
 export interface TaskDefinition {
   readonly name: string;
@@ -25,6 +25,17 @@ export interface TaskDefinition {
 /** A task that says `rewards` and leaves `verify` to them. */
 export type RewardedTask<Data> = Omit<Task<Data>, 'verify'> & Required<Pick<Task<Data>, 'rewards'>>;
 
+/** The function of a task that gives a reward, or says whether a completion is right. */
+export function askOf<Data>(
+  task: Pick<Task<Data>, 'correct' | 'rewards'>,
+  which: number | 'correct',
+): (sample: Sample<Data>) => Score | Promise<Score> {
+  if (which === 'correct')
+    return (sample) => (task.correct as NonNullable<typeof task.correct>)(sample);
+  const reward = (task.rewards as readonly Reward<Data>[])[which];
+  return (sample) => reward.score(sample);
+}
+
 /** `verify` as the weighted mean of the rewards. */
 function withVerify<Data>(task: Task<Data> | RewardedTask<Data>, name: string): Task<Data> {
   const { rewards } = task;
@@ -40,13 +51,10 @@ function withVerify<Data>(task: Task<Data> | RewardedTask<Data>, name: string): 
     );
   return {
     ...task,
-    async verify(problem, completion) {
-      return verdictOf(
-        rewards,
-        await Promise.all(rewards.map((r) => scoreOf(r, problem, completion))),
-        completion,
-      );
-    },
+    verify: (problem, completion) =>
+      verdictBy({ ...task, rewards }, problem, completion, (which) =>
+        scoreOf(askOf({ ...task, rewards }, which), problem, completion),
+      ),
   };
 }
 

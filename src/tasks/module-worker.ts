@@ -4,6 +4,7 @@
  */
 import { parentPort } from 'node:worker_threads';
 import { grant } from '../base/grants.js';
+import { askOf } from './definition.js';
 import { type GradeJob, loadTaskModule } from './module.js';
 import { oneLine, type ThreadReply } from './pool.js';
 import { scoreOf } from './rewards.js';
@@ -29,7 +30,7 @@ parentPort?.on('message', async ({ module, options, problem, completion, reward 
     }
     parentPort?.postMessage('started');
     if (reward !== null && task.rewards)
-      reply({ done: await scoreOf(task.rewards[reward], problem, completion) });
+      reply({ done: await scoreOf(askOf(task, reward), problem, completion) });
     else reply({ done: await task.verify(problem, completion) });
   } catch (error) {
     reply({ failed: `throws ${oneLine(error instanceof Error ? error.message : String(error))}` });

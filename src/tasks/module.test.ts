@@ -82,6 +82,24 @@ test('rewards add up by weight, and fail one at a time with their reason', async
   expect((await judge('7')).reward).toBeCloseTo(9.5 / 10);
 });
 
+test('no reward says whether a completion is right: that is the gold answer, or `correct`', async () => {
+  const problem = { key: '7', prompt: '7:', data: 7 };
+  const said = (answer: string): string => `<think></think><answer>${answer}</answer>`;
+  const rewards = `rewards: [{ name: 'long', score: ({ completion }) => completion.length }],`;
+  const byGold = createTask({ module: write('by-gold.ts', taskWith(rewards)) });
+  expect(await byGold.verify(problem, said('8'))).toMatchObject({ reward: 33, correct: false });
+  expect(await byGold.verify(problem, said('7.0'))).toMatchObject({ reward: 35, correct: true });
+  const own = `correct: ({ answer }) => { if (answer === '3') throw new Error('odd'); return answer === '8'; },`;
+  const byOwn = createTask({ module: write('by-own.ts', taskWith(`${own} ${rewards}`)) });
+  expect(await byOwn.verify(problem, said('8'))).toMatchObject({ reward: 33, correct: true });
+  expect(await byOwn.verify(problem, said('7'))).toMatchObject({ reward: 33, correct: false });
+  expect(await byOwn.verify(problem, said('3'))).toMatchObject({
+    reward: 33,
+    correct: false,
+    reason: 'long 33, correct failed: throws odd',
+  });
+});
+
 test('each failure says what happened', async () => {
   const failing = (score: string) =>
     write(`fail-${score.length}.ts`, taskWith(`rewards: [{ name: 'it', score: ${score} }],`));

@@ -20,11 +20,11 @@ import { Random } from '../base/random.js';
 import { parseCompletion, writeCompletion } from './completion.js';
 import { defineTask, type RewardedTask, type TaskDefinition } from './definition.js';
 import { createPool, oneLine, type Pool } from './pool.js';
-import { type Outcome, verdictOf } from './rewards.js';
+import { type Outcome, verdictBy } from './rewards.js';
 import { type Problem, problemAt, splitOf, type Task, type Verdict } from './task.js';
 
 /**
- * What a thread is asked: one reward of one completion, or the whole verdict where a task has its
+ * What a thread is asked: one reward of one completion, whether it is right, or the whole verdict where a task has its
  * own `verify`.
  */
 export interface GradeJob {
@@ -32,7 +32,7 @@ export interface GradeJob {
   readonly options: Record<string, unknown>;
   readonly problem: Problem;
   readonly completion: string;
-  readonly reward: number | null;
+  readonly reward: number | 'correct' | null;
 }
 
 /** Seconds that one reward may take unless the task says otherwise. */
@@ -149,7 +149,7 @@ export function createModuleTask(module: string, options: Record<string, unknown
   const file = resolve(module);
   const task = guarded(file, create(file, options));
   const { rewards, rewardSeconds = REWARD_SECONDS } = task;
-  const ask = (problem: Problem, completion: string, reward: number | null) => {
+  const ask = (problem: Problem, completion: string, reward: GradeJob['reward']) => {
     const entry = import.meta.url.endsWith('.ts') ? './module-worker.ts' : './module-worker.js';
     pool ??= createPool(new URL(entry, import.meta.url), THREADS);
     return pool.run({ module: file, options, problem, completion, reward }, rewardSeconds);
@@ -168,13 +168,10 @@ export function createModuleTask(module: string, options: Record<string, unknown
           reason: `verify failed: ${result.failed}`,
         };
       }
-      const outcomes = await Promise.all(
-        rewards.map(async (_, i): Promise<Outcome> => {
-          const result = await ask(problem, completion, i);
-          return 'done' in result ? (result.done as Outcome) : result;
-        }),
-      );
-      return verdictOf(rewards, outcomes, completion);
+      return verdictBy(task, problem, completion, async (which) => {
+        const result = await ask(problem, completion, which);
+        return 'done' in result ? (result.done as Outcome) : result;
+      });
     },
   };
 }

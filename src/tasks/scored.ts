@@ -59,6 +59,20 @@ function verdictOf(call: Call, { correct, wellFormed }: Verdict): Verdict {
   };
 }
 
+/**
+ * Refuses a reward that cannot be read before anything is trained with it. It is compiled as the
+ * body of a function that is never called. @throws UserError (usage)
+ */
+function demandSyntax(code: string): void {
+  try {
+    new Function(`"use strict"; (${code}\n)`);
+  } catch (error) {
+    // A page may forbid to compile; the sandbox then says what is wrong.
+    if (!(error instanceof SyntaxError)) return;
+    throw new UserError('usage', `task scored: reward: ${error.message}`, 'reward');
+  }
+}
+
 export const scored = (createTask: (reference: Record<string, unknown>) => Task): TaskDefinition =>
   defineTask({
     name: 'scored',
@@ -80,6 +94,7 @@ export const scored = (createTask: (reference: Record<string, unknown>) => Task)
           `task scored: task: ${task.name} is graded by other code already`,
           'task',
         );
+      demandSyntax(code);
       const score = createScorer(code);
       return {
         ...task,

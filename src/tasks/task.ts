@@ -101,6 +101,11 @@ export interface Task<Data = unknown> {
   verify(problem: Problem<Data>, completion: string): Verdict | Promise<Verdict>;
   /** What `verify` adds up, for a task of a user's own; each is then asked by itself. */
   readonly rewards?: readonly Reward<Data>[];
+  /**
+   * Whether a completion is right, for a task with `rewards`; without it, where its answer is that
+   * of `gold`.
+   */
+  correct?(sample: Sample<Data>): boolean | Promise<boolean>;
   /** Seconds that a verdict or one reward may take, for a task of a user's own. */
   readonly rewardSeconds?: number;
   /**
