@@ -100,8 +100,8 @@ export async function askQuestions(
           answer: cut ? null : said,
           reward: cut ? 0 : verdict.reward,
           correct: !cut && verdict.correct,
-          // An endpoint was asked for an answer that is marked, and for no more.
-          wellFormed: verdict.wellFormed || isMarked(completion),
+          // Other endpoints were asked for an answer that is marked, and for no more.
+          wellFormed: verdict.wellFormed || (asked.own !== true && isMarked(completion)),
           reason: cut
             ? `cut off at ${completionTokens ?? 'the last of its'} tokens`
             : verdict.reason,

@@ -176,8 +176,11 @@ export function withFormat(task: Task, format: Format, opensThinking: boolean): 
   };
   const opened = <P extends Problem>(problem: P): P =>
     opensThinking ? { ...problem, prompt: `${problem.prompt}${THINK}` } : problem;
+  // What the form itself is written with: `\boxed{}`.
+  const marks = format.write('', '').replace(/<\/?(?:think|answer)>/g, '');
   return {
     ...task,
+    alphabet: [...new Set(task.alphabet + marks)].sort().join(''),
     format: () => format,
     pooled: task.pooled || format.name === 'function',
     maxPromptLength: task.maxPromptLength + (opensThinking ? THINK.length : 0),
