@@ -38,7 +38,7 @@ const table = {};
 try {
   for (const [i, format] of formats.entries()) {
     const name = i < formats.length - 1 ? format : 'a function';
-    const task = { name: 'sums', maximum: 20, terms: [3, 3], format };
+    const task = { name: 'sums', maximum: 40, terms: [2, 2], format };
     const recipe = {
       name: `form-${i}`,
       model: {
@@ -54,7 +54,7 @@ try {
         {
           id: 'sft',
           kind: 'sft',
-          steps: 150,
+          steps: 300,
           batch: 32,
           optimizer: { matrices: 'muon', lr: 0.002, muonLr: 0.02 },
           schedule: { kind: 'cosine', warmup: 5, final: 0.1 },

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { createTranscript, partsOf } from './chat.js';
+import { partsOf } from '../tasks/thinking.js';
+import { createTranscript } from './chat.js';
 import { PLAIN, styleFor } from './output.js';
 
 describe('partsOf', () => {

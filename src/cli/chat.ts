@@ -16,6 +16,7 @@ import { type OpenModel, openModel, taskOf } from '../inference/open.js';
 import { createStopwatch } from '../inference/stopwatch.js';
 import { withOpening } from '../tasks/formats.js';
 import { type Problem, problemAt, type Task } from '../tasks/task.js';
+import { type Part, PartReader, type Piece, partsOf } from '../tasks/thinking.js';
 import { tokensOpenThinking } from '../tokenizers/opening.js';
 import { grade } from '../training/grade.js';
 import { type ChatDocument, SCHEMA_VERSION } from './documents.js';
@@ -44,29 +45,6 @@ interface ChatFlags extends ProductFlags {
 
 const TEMPERATURE = 0.6;
 
-/** Tags of the completion form, by what follows them. */
-const TAGS = {
-  '<think>': 'thinking',
-  '</think>': 'text',
-  '<answer>': 'answer',
-  '</answer>': 'text',
-} as const;
-
-/**
- * The parts of a completion; also of one that was cut off or has not the form: a part ends where
- * the next tag begins.
- */
-export function partsOf(text: string): { thinking: string | null; answer: string | null } {
-  const after = (open: string): string | null => {
-    const at = text.indexOf(open);
-    if (at < 0) return null;
-    const rest = text.slice(at + open.length);
-    const ends = Object.keys(TAGS).map((tag) => rest.indexOf(tag));
-    return rest.slice(0, Math.min(rest.length, ...ends.filter((end) => end >= 0)));
-  };
-  return { thinking: after('<think>'), answer: after('<answer>') };
-}
-
 export interface Transcript {
   /** The text of the completion so far; what is new in it is written. */
   show(text: string): void;
@@ -79,7 +57,7 @@ export interface Transcript {
  */
 export function createTranscript(write: (text: string) => void, style: Style): Transcript {
   let shown = 0;
-  let part: 'text' | 'thinking' | 'answer' = 'text';
+  let part: Part = 'text';
   let atLineStart = true;
   const put = (text: string): void => {
     if (text === '') return;
@@ -102,35 +80,25 @@ export function createTranscript(write: (text: string) => void, style: Style): T
     if (!atLineStart) write('\n');
     atLineStart = true;
   };
+  const reader = new PartReader();
+  const putPieces = (pieces: readonly Piece[]): void => {
+    for (const piece of pieces) {
+      if (piece.part !== part) breakLine();
+      part = piece.part;
+      put(piece.text);
+    }
+  };
   return {
     show(written) {
       // A carriage return may still turn out to be the first half of a line end.
       const text = written.replace(/\r$/, '');
-      while (shown < text.length) {
-        const open = text.indexOf('<', shown);
-        if (open > shown || open < 0) {
-          const end = open < 0 ? text.length : open;
-          put(text.slice(shown, end));
-          shown = end;
-          continue;
-        }
-        const tag = Object.keys(TAGS).find((candidate) => text.startsWith(candidate, open)) as
-          | keyof typeof TAGS
-          | undefined;
-        if (tag !== undefined) {
-          breakLine();
-          part = TAGS[tag];
-          shown = open + tag.length;
-          continue;
-        }
-        // The start of a tag may still become one.
-        const rest = text.slice(open);
-        if (Object.keys(TAGS).some((candidate) => candidate.startsWith(rest))) return;
-        put('<');
-        shown = open + 1;
-      }
+      putPieces(reader.push(text.slice(shown)));
+      shown = Math.max(shown, text.length);
     },
-    end: breakLine,
+    end() {
+      putPieces(reader.end());
+      breakLine();
+    },
   };
 }
 

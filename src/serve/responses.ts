@@ -6,7 +6,10 @@
  * waits for it is never more than the text itself.
  */
 import type { TokenReport } from '../inference/generator.js';
-import { type Part, PartSplitter } from './parts.js';
+import { PartReader, type Piece } from '../tasks/thinking.js';
+
+/** DeepSeek's API gives the thinking as `reasoning_content` and the rest as `content`. */
+type Part = 'reasoning' | 'content';
 
 export type Kind = 'chat' | 'completion';
 
@@ -36,7 +39,8 @@ const chatEntry = ({ text, logProbability, top }: TokenReport): unknown => ({
 });
 
 export class Choice {
-  private readonly splitter: PartSplitter;
+  /** Null where the text is left as it is: it is JSON, say, which may well hold a tag. */
+  private readonly reader: PartReader | null;
   private text: Record<Part, string> = { reasoning: '', content: '' };
   private reports: Record<Part, TokenReport[]> = { reasoning: [], content: [] };
   private hasReasoned = false;
@@ -53,16 +57,17 @@ export class Choice {
     /** `raw` leaves the text whole; `opened`: its prompt ended in `<think>`. */
     { raw = false, opened = false }: { raw?: boolean; opened?: boolean } = {},
   ) {
-    this.splitter = new PartSplitter(raw || kind === 'completion', opened);
+    this.reader = raw || kind === 'completion' ? null : new PartReader(opened);
     if (raw && opened) this.text.content = '<think>';
   }
 
   add(text: string, tokens: number, reports: readonly TokenReport[]): void {
-    const before = this.splitter.part;
-    for (const piece of this.splitter.push(text)) this.put(piece.part, piece.text);
+    const before = this.reader?.part;
+    if (this.reader === null) this.put('text', text);
+    else for (const piece of this.reader.push(text)) this.put(piece.part, piece.text);
     // A tag counts for the side that it opens or closes: the reasoning.
     const part =
-      before === 'reasoning' || this.splitter.part === 'reasoning' ? 'reasoning' : 'content';
+      before === 'thinking' || this.reader?.part === 'thinking' ? 'reasoning' : 'content';
     if (part === 'reasoning') {
       this.reasoningTokens += tokens;
       // A model that opened and closed its thinking has thought, if only nothing.
@@ -73,12 +78,13 @@ export class Choice {
   }
 
   end(finish: 'stop' | 'length'): void {
-    for (const piece of this.splitter.end()) this.put(piece.part, piece.text);
+    for (const piece of this.reader?.end() ?? []) this.put(piece.part, piece.text);
     this.finish = finish;
     this.pending = true;
   }
 
-  private put(part: Part, text: string): void {
+  private put(of: Piece['part'], text: string): void {
+    const part = of === 'thinking' ? 'reasoning' : 'content';
     this.text[part] += text;
     this.hasReasoned ||= part === 'reasoning';
   }

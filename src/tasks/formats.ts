@@ -15,38 +15,12 @@ import { parseCompletion, writeCompletion } from './completion.js';
 import { parseJson } from './json.js';
 import { sandbox } from './sandbox/index.js';
 import type { Format, Problem, Task, Verdict } from './task.js';
+import { splitThinking, withOpening } from './thinking.js';
+
+export { splitThinking, withOpening } from './thinking.js';
 
 const THINK = '<think>';
 const END_THINK = '</think>';
-
-/**
- * Thinking and what follows it. A text that only closes its thinking was opened by its prompt.
- * `content` is null while the thinking has not ended.
- */
-export function splitThinking(text: string): { thinking: string; content: string | null } {
-  const opens = /^\s*<think>/.exec(text)?.[0].length ?? 0;
-  const end = text.indexOf(END_THINK);
-  if (end < 0)
-    return opens > 0
-      ? { thinking: text.slice(opens), content: null }
-      : { thinking: '', content: text };
-  const first = text.indexOf(THINK);
-  if (opens === 0 && first >= 0 && first < end) {
-    // Something stands before the thinking: it belongs to the content.
-    const content = text.slice(0, first) + text.slice(end + END_THINK.length);
-    return { thinking: text.slice(first + THINK.length, end), content };
-  }
-  return { thinking: text.slice(opens, end), content: text.slice(end + END_THINK.length) };
-}
-
-/**
- * A completion with the `<think>` that its prompt ended in. Models that are prompted so put white
- * space between their parts, which is no part of either.
- */
-export const withOpening = (text: string, opened: boolean): string =>
-  opened && !text.trimStart().startsWith(THINK)
-    ? `${THINK}${text.replace(/<\/think>\s+<answer>/, '</think><answer>').trimEnd()}`
-    : text;
 
 /** A form whose answer stands in what follows the thinking. */
 function following(

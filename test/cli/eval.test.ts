@@ -164,6 +164,36 @@ describe('reckoner serve', () => {
     expect(usage.length).toBeGreaterThanOrEqual(10);
   }, 60_000);
 
+  it.each([
+    'think-answer',
+    'boxed',
+    'last-number',
+    'final-line',
+    'json',
+    '(text) => (/\\d/.exec(text) ?? [])[0] ?? null',
+  ])(
+    'gives the verdicts of the same model here: %s',
+    async (format) => {
+      const task = JSON.stringify({ name: 'sums', maximum: 9, terms: [2, 3], format });
+      const args = ['--task', task, '--problems', '12', '--samples', '1', '--greedy'];
+      const asked = [...args, '--max-tokens', '24'];
+      const graded = async (model: string, out: string) => {
+        rmSync(join(cwd, out), { force: true });
+        await evaluate([model, ...asked, '--out', out]);
+        return linesOf(out)
+          .filter(({ sample }) => sample === null)
+          .map(({ problem, completion, answer, correct, wellFormed, stop }) =>
+            JSON.stringify({ problem, completion, answer, correct, wellFormed, stop }),
+          )
+          .sort();
+      };
+      const here = await graded(join(serving.folder, 'model'), 'form-here.jsonl');
+      expect(here).toHaveLength(12);
+      expect(await graded(serving.url, 'form-served.jsonl')).toEqual(here);
+    },
+    60_000,
+  );
+
   it('is asked the bare prompt with --completions, and priced by the token where prices are given', async () => {
     const args = [
       '--task',

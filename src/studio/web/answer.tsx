@@ -3,6 +3,7 @@
  * was, and the answer what it took.
  */
 import { useSignal } from '@preact/signals';
+import { type Part as PartName, PartReader } from '../../tasks/thinking.js';
 import type { ChatEvent } from '../protocol.js';
 import { percent, significant, usd } from './format.js';
 import { Problem, Waiting } from './ui.js';
@@ -18,15 +19,8 @@ export interface Reply {
   error: string | null;
 }
 
-const TAGS = {
-  '<think>': 'thinking',
-  '</think>': 'text',
-  '<answer>': 'answer',
-  '</answer>': 'text',
-} as const;
-
 interface Part {
-  kind: 'thinking' | 'text' | 'answer';
+  kind: PartName;
   tokens: { token: Token; index: number }[];
 }
 
@@ -36,35 +30,34 @@ interface Part {
  */
 function partsOf(tokens: readonly Token[]): Part[] {
   const parts: Part[] = [];
-  let kind: Part['kind'] = 'text';
-  const put = (token: Token, index: number, as: Part['kind']): void => {
+  const reader = new PartReader();
+  /** Tokens that may be the beginning of a tag. */
+  let held: { token: Token; index: number }[] = [];
+  const put = (one: { token: Token; index: number }, kind: Part['kind']): void => {
     const last = parts.at(-1);
-    if (last?.kind === as) last.tokens.push({ token, index });
-    else parts.push({ kind: as, tokens: [{ token, index }] });
+    if (last?.kind === kind) last.tokens.push(one);
+    else parts.push({ kind, tokens: [one] });
   };
-  for (let i = 0; i < tokens.length; i++) {
-    const token = tokens[i];
-    if (token.part !== null && token.part !== 'text') put(token, i, token.part);
-    else {
-      let end = i;
-      let text = token.text;
-      const begins = (): boolean =>
-        Object.keys(TAGS).some((tag) => tag.startsWith(text.trimStart()) && text.trim() !== '');
-      while (
-        begins() &&
-        TAGS[text.trim() as keyof typeof TAGS] === undefined &&
-        end + 1 < tokens.length
-      )
-        text += tokens[++end].text;
-      const tag = TAGS[text.trim() as keyof typeof TAGS];
-      if (tag === undefined) put(token, i, kind);
-      else {
-        kind = tag;
-        if (kind === 'thinking') parts.push({ kind, tokens: [] });
-        i = end;
-      }
+  for (const [index, token] of tokens.entries()) {
+    const one = { token, index };
+    if (token.part !== null && token.part !== 'text') {
+      put(one, token.part);
+      continue;
     }
+    const before = reader.part;
+    const pieces = reader.push(token.text);
+    const closed = reader.part !== before;
+    if (closed && reader.part === 'thinking') parts.push({ kind: 'thinking', tokens: [] });
+    if (pieces.length === 0) {
+      held = closed ? [] : [...held, one];
+      continue;
+    }
+    // What was held back was no tag, unless one has ended with this token.
+    if (!closed) for (const earlier of held) put(earlier, before);
+    held = [];
+    if (pieces.some(({ text }) => text.trim() !== '')) put(one, pieces[0].part);
   }
+  for (const one of held) put(one, reader.part);
   return parts.filter(
     (part) => part.kind === 'thinking' || part.tokens.some(({ token }) => token.text.trim() !== ''),
   );

@@ -5,6 +5,7 @@
  */
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
+import { partsOf, splitThinking } from '../../../tasks/thinking.js';
 import type { Sample, SampleStep } from '../../samples.js';
 import { get } from '../client.js';
 import { count, significant } from '../format.js';
@@ -154,21 +155,14 @@ function Pane({
 
 /** The completion in its parts. */
 export function Completion({ text }: { text: string }) {
-  const [, thinking, rest] = /^<think>([\s\S]*?)(?:<\/think>([\s\S]*))?$/.exec(text) ?? [
-    null,
-    null,
-    text,
-  ];
-  const answer = /<answer>([\s\S]*?)(?:<\/answer>|$)/.exec(rest ?? '');
+  const { thinking, content } = splitThinking(text);
+  const thought = partsOf(text).thinking !== null || thinking !== '';
+  const answer = partsOf(content ?? '').answer ?? content;
   return (
     <div class="completion mono">
-      {thinking === '' && <span class="faint">no thinking</span>}
-      {thinking && <span class="thinking">{thinking}</span>}
-      {answer === null ? (
-        rest !== undefined && rest !== '' && <span class="answer">{rest}</span>
-      ) : (
-        <span class="answer">{answer[1]}</span>
-      )}
+      {thought && thinking === '' && <span class="faint">no thinking</span>}
+      {thinking !== '' && <span class="thinking">{thinking}</span>}
+      {answer !== null && answer !== '' && <span class="answer">{answer}</span>}
     </div>
   );
 }

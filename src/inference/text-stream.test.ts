@@ -1,31 +1,5 @@
 import { expect, it } from 'vitest';
-import { StopFinder, TextStream } from '../inference/text-stream.js';
-import { PartSplitter, type Piece } from './parts.js';
-
-/** What comes out, by part, when a text is fed in pieces of `size`. */
-function split(text: string, size: number, raw = false): Record<string, string> {
-  const splitter = new PartSplitter(raw);
-  const pieces: Piece[] = [];
-  for (let i = 0; i < text.length; i += size)
-    pieces.push(...splitter.push(text.slice(i, i + size)));
-  pieces.push(...splitter.end());
-  const out = { reasoning: '', content: '' };
-  for (const { part, text: piece } of pieces) out[part] += piece;
-  return out;
-}
-
-it.each([1, 2, 3, 7, 100])('reasoning and answer come apart, in pieces of %i', (size) => {
-  expect(split('<think>9+4=13</think><answer>8</answer>', size)).toEqual({
-    reasoning: '9+4=13',
-    content: '8',
-  });
-  expect(split('1<2 and <thin ice', size)).toEqual({ reasoning: '', content: '1<2 and <thin ice' });
-  expect(split('<think>cut <', size)).toEqual({ reasoning: 'cut <', content: '' });
-  expect(split('{"a":"<think>"}', size, true)).toEqual({
-    reasoning: '',
-    content: '{"a":"<think>"}',
-  });
-});
+import { StopFinder, TextStream } from './text-stream.js';
 
 it.each([1, 2, 5, 100])('text ends before the first stop string, in pieces of %i', (size) => {
   const run = (text: string, stops: string[]): string => {
