@@ -48,7 +48,8 @@ export {
 } from './ledger/index.js';
 export { createModel, type Model, type ModelConfig, parseModelConfig } from './models/index.js';
 export { readTarget, type Target } from './plan/cluster/cluster-file.js';
-export { type Plan, planRecipe } from './plan/cluster/plan.js';
+export { planRecipe } from './plan/cluster/plan.js';
+export type { Plan } from './plan/plan.js';
 export { loadRecipe, parseRecipe, type Recipe } from './recipe/index.js';
 export {
   createTask,

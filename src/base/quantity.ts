@@ -16,6 +16,16 @@ export const scaled = ({ value, low, high }: Quantity, factor: number): Quantity
   high: high * factor,
 });
 
+/** The sum of quantities whose errors move together: their ends add up. */
+export function addUp(parts: readonly Quantity[]): Quantity {
+  const total = (end: keyof Quantity): number => parts.reduce((sum, part) => sum + part[end], 0);
+  return { value: total('value'), low: total('low'), high: total('high') };
+}
+
+/** An amount over a quantity, as a rate: what takes longest is slowest. */
+export const rateOf = (amount: number, { value, low, high }: Quantity): Quantity =>
+  amount === 0 ? exactly(0) : { value: amount / value, low: amount / high, high: amount / low };
+
 /** The sum of independent quantities: their distances from the middle add up in quadrature. */
 export function sumOf(parts: readonly Quantity[]): Quantity {
   const value = parts.reduce((sum, part) => sum + part.value, 0);

@@ -73,6 +73,80 @@ describe('reckoner bill', () => {
   });
 });
 
+describe('reckoner bill plan.json', () => {
+  const exactly = (value: number) => ({ value, low: value, high: value });
+  const stage = (id: string, purpose: 'training' | 'evaluation', hours: number) => ({
+    id,
+    usd: { value: 2 * hours, low: hours, high: 4 * hours },
+    usage: usageOf({ stage: id, purpose, acceleratorSeconds: 3600 * hours, basis: 'predicted' }),
+  });
+  const plan = {
+    schemaVersion: 2,
+    recipe: 'big',
+    cluster: {
+      name: 'h800x8',
+      accelerator: 'H800',
+      count: 8,
+      usdPerHour: { ...exactly(2), source: 'a list', date: '2026-11' },
+      goodput: exactly(0.9),
+    },
+    stages: [stage('pretrain', 'training', 100), stage('after', 'evaluation', 10)],
+  };
+  const fileOf = (content: unknown): string => {
+    const file = join(folder, 'plan.json');
+    writeFileSync(file, typeof content === 'string' ? content : JSON.stringify(content));
+    return file;
+  };
+
+  it('shows the headline beside the full bill, with what it is asked to add', async () => {
+    const costs = ['--experiments', '2', '--people', '1', '--months', '12', '--utilization', '0.5'];
+    const document = JSON.parse(await bill(fileOf(plan), ...costs, '--json'));
+    expect(statementDocument.safeParse(document).error?.issues ?? []).toEqual([]);
+    // 90 of 100 hours make progress; 110 hours in all, twice, and as many idle ones.
+    expect(document.totals.headline).toMatchObject({ amount: '180', low: '90', high: '360' });
+    const staff = document.bridge.find(
+      ({ category }: { category: string }) => category === 'staff',
+    );
+    expect(Number(document.totals.full.amount)).toBeCloseTo(220 + 220 + 440 + +staff.amount, 6);
+    printed = '';
+    const text = await bill(fileOf(plan), '--experiments', '1');
+    expect(text).toMatch(
+      /^Plan of big on h800x8\n=+\nHeadline \$180\.00 \(\$90\.00 to \$360\.00\); full/,
+    );
+    expect(text).toMatch(/big +final +plan +gpu +90 gpu-hours +\$180\.00 +\$180\.00/);
+    printed = '';
+    expect(await bill(fileOf({ ...plan, schemaVersion: 1 }), '--experiments', '1')).toBe(text);
+  });
+
+  it.each([
+    ['{"recipe": ', /not valid JSON/],
+    [{ lines: [] }, /plan\.json: no plan; write one with reckoner plan/],
+    [{ ...plan, schemaVersion: 3 }, /plan\.json: schemaVersion 3 .*newer/],
+    // What a run of an earlier version kept as its plan.
+    [{ schemaVersion: 1, recipe: 'r', stages: [{ id: 'sft', seconds: exactly(1) }] }, /cluster/],
+    [{ ...plan, stages: [{ id: 'x', usd: exactly(1) }] }, /stages\.0\.usage: /],
+  ])('refuses what is no plan, or of another version: %#', async (content, message) => {
+    const refused = await bill(fileOf(content)).catch((error) => error);
+    expect(refused).toBeInstanceOf(UserError);
+    expect(refused).toMatchObject({ code: 'data', message: expect.stringMatching(message) });
+    expect(refused.message).not.toContain('\n');
+  });
+
+  it.each([
+    [['--people', '-1'], '--people'],
+    [['--experiments', 'x'], '--experiments'],
+    [['--utilization', '2'], '--utilization'],
+    [['--prices', 'own'], undefined],
+  ])('refuses %j', async (flags, field) => {
+    const refused = bill(fileOf(plan), ...flags);
+    await expect(refused).rejects.toMatchObject({ code: 'usage', ...(field && { field }) });
+  });
+
+  it('takes these costs with a plan alone', async () => {
+    await expect(bill(folder, '--people', '3')).rejects.toMatchObject({ field: '--people' });
+  });
+});
+
 describe('reckoner bill --usage', () => {
   const JOBS = `JobID|JobName|Account|State|Start|End|ElapsedRaw|AllocTRES
 1|final|nlp|COMPLETED|2026-09-01T00:00:00|2026-09-01T10:00:00|36000|cpu=8,gres/gpu=4

@@ -8,7 +8,7 @@
 import { z } from 'zod';
 import { claimDocument, claimListDocument } from '../ledger/claims/index.js';
 import { statementDocument } from '../ledger/statement/schema.js';
-import { usageSchema } from '../usage/schema.js';
+import { planDocument } from '../plan/schema.js';
 import { servingPlanDocument } from './plan-serve-document.js';
 
 export const SCHEMA_VERSION = 1;
@@ -363,115 +363,6 @@ export const validateDocument = z
   .describe('reckoner validate <rows.csv> --json');
 
 export type ValidateDocument = z.infer<typeof validateDocument>;
-
-const predicted = z
-  .object({ value: z.number(), low: z.number(), high: z.number() })
-  .describe('Median, and the ends of the 90% interval.');
-const utilisation = (how: string) =>
-  predicted.describe(`Model operations over the 16-bit peak, ${how}; median and 90% interval.`);
-
-export const planDocument = z
-  .object({
-    schemaVersion,
-    recipe: z.string(),
-    cluster: z.object({
-      name: z.string().describe('As --on names it.'),
-      accelerator: z.string(),
-      count,
-      usdPerHour: predicted
-        .extend({ source: z.string(), date: z.string() })
-        .describe('Rent of one accelerator.'),
-      pue: predicted,
-      loadFactor: predicted.describe('Mean power over nameplate power.'),
-      goodput: predicted.describe('Share of the time that makes progress.'),
-    }),
-    model: z.object({
-      name: z.string(),
-      parameters: z.object({
-        total: count.describe('Without multi-token prediction.'),
-        active: count.describe('That one token uses.'),
-        mtp: count.describe('Of multi-token prediction.'),
-      }),
-    }),
-    stages: z.array(
-      z.object({
-        id: z.string(),
-        kind: z.enum([
-          'pretrain',
-          'sft',
-          'grpo',
-          'rejection-sample',
-          'distill',
-          'eval',
-          'overhead',
-        ]),
-        layout: z
-          .string()
-          .describe('As --layout takes it; where a stage samples, with the layout of the rollout.'),
-        tokens: z
-          .number()
-          .min(0)
-          .describe('Of examples, or of prompts and completions at the median of their lengths.'),
-        gpuHours: predicted.describe('With what is lost to failures and waiting.'),
-        days: predicted.describe('Likewise.'),
-        stepSeconds: predicted.describe(
-          'An optimizer step, or a round of sampling and learning, when nothing fails.',
-        ),
-        tokensPerSecondPerGpu: predicted,
-        mfuCausal: utilisation('attention counted causally'),
-        mfuNonCausal: utilisation('attention counted in full'),
-        hfu: utilisation('attention counted causally, with what the backward pass computes again'),
-        memoryBytesPerGpu: predicted
-          .nullable()
-          .describe('At the peak, on the rank that needs most; null for local.'),
-        energyKwh: predicted.describe("Of the servers and their share of the building's overhead."),
-        usd: predicted.describe('Rent.'),
-        samplingShare: share.nullable().describe('Of the time; null where it is not told apart.'),
-        usage: usageSchema.describe('The expected values, as a run records them; bill prices it.'),
-      }),
-    ),
-    rejected: z
-      .array(
-        z.object({
-          stage: z.string(),
-          layout: z.string(),
-          kind: z.enum(['slower', 'memory', 'divisibility']),
-          reason: z.string(),
-        }),
-      )
-      .describe(
-        'The nearest losers of each kind (slower, too large), and the rules that others break.',
-      ),
-    total: z.object({ gpuHours: predicted, days: predicted, energyKwh: predicted, usd: predicted }),
-    sensitivity: z
-      .array(
-        z.object({
-          input: z.string(),
-          what: z.string(),
-          share: share.describe(
-            "Of the variance of the total's ranks that this input alone explains.",
-          ),
-          rank: z.number().describe("Spearman's correlation with the total in USD."),
-        }),
-      )
-      .describe('The most important first.'),
-    published: z
-      .array(
-        z.object({
-          what: z.string(),
-          stages: z.array(z.string()),
-          gpuHours: z.number(),
-          predicted,
-          relativeError: fraction.describe('predicted / published - 1'),
-          source: z.string(),
-        }),
-      )
-      .describe('What others say that stages took; no prediction reads it.'),
-    notes: z.array(z.string()),
-  })
-  .describe('reckoner plan <recipe> --on <cluster> --json');
-
-export type PlanDocument = z.infer<typeof planDocument>;
 
 export const studioDocument = z
   .object({

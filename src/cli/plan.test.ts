@@ -2,10 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { readTarget } from '../plan/cluster/cluster-file.js';
 import { parseLayout } from '../plan/cluster/layout-text.js';
 import { planRecipe } from '../plan/cluster/plan.js';
+import { planDocument } from '../plan/schema.js';
+import { planText } from '../plan/text.js';
 import { loadRecipe } from '../recipe/index.js';
-import { planDocument } from './documents.js';
-import { PLAIN } from './output.js';
-import { renderPlan } from './plan.js';
 
 describe('reckoner plan', () => {
   const target = {
@@ -23,7 +22,7 @@ describe('reckoner plan', () => {
   });
 
   it('fits into 100 columns and says what it rests on', () => {
-    const text = renderPlan(plan);
+    const text = planText(plan);
     const lines = text.split('\n');
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(100);
     expect(lines[0]).toBe('deepseek-v3 on h800x2048');
@@ -37,7 +36,7 @@ describe('reckoner plan', () => {
   });
 
   it.each([60, 80])('fits into %d columns, and keeps hours and dollars', (width) => {
-    const lines = renderPlan(plan, PLAIN, width).split('\n');
+    const lines = planText(plan, undefined, width).split('\n');
     expect(lines.filter((line) => line.length > width)).toEqual([]);
     expect(lines.find((line) => line.startsWith('pretrain '))).toMatch(/\d\.\d\dM.*\$\d/);
   });

@@ -9,7 +9,7 @@ import { UserError } from '../base/errors.js';
 import { readJson } from '../base/files.js';
 import { formatAbout, formatUsd } from '../base/text/index.js';
 import { defaultPriceBook, parsePriceBook, statementText } from '../ledger/index.js';
-import type { RunPlan } from '../plan/local/local-plan.js';
+import type { PlanTotal } from '../plan/plan.js';
 import { BACKENDS, type BackendKind } from '../policy/local/backend.js';
 import { loadRecipe, trainableRecipes, withData } from '../recipe/index.js';
 import { countsOf, stepsOf } from '../stages/index.js';
@@ -117,7 +117,7 @@ export function trainCommand(): Command {
 }
 
 /** `≈ 4 min (90% interval 3 min 10 s to 5 min 50 s), $0.0040`: what a run will take. */
-export function planLine({ seconds, usd }: Pick<RunPlan['total'], 'seconds' | 'usd'>): string {
+export function planLine({ seconds, usd }: Pick<PlanTotal, 'seconds' | 'usd'>): string {
   const [value, low, high] = [seconds.value, seconds.low, seconds.high].map(formatAbout);
   return `≈ ${value} (90% interval ${low} to ${high}), ${formatUsd(usd.value)}`;
 }

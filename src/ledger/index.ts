@@ -4,6 +4,7 @@
  */
 
 export { type CostMeter, costRates, createCostMeter } from './book/cost-meter.js';
+export { deviceUsd, type HourPrice, hourOfCore } from './book/device-price.js';
 export {
   type BookPrice,
   defaultPriceBook,

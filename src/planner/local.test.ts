@@ -1,12 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import {
-  addQuantities,
-  decodeSeconds,
-  type LocalStage,
-  predictStage,
-  rolloutSeconds,
-  scaleQuantity,
-} from './local.js';
+import { addUp, scaled } from '../base/quantity.js';
+import { decodeSeconds, type LocalStage, predictStage, rolloutSeconds } from './local.js';
 
 const decoding = {
   prefillSecondsPerPrompt: 0.01,
@@ -110,6 +104,6 @@ describe('predictStage', () => {
 
 it('quantities add and scale end by end', () => {
   const a = { value: 2, low: 1, high: 4 };
-  expect(addQuantities([a, a])).toEqual({ value: 4, low: 2, high: 8 });
-  expect(scaleQuantity(a, 0.5)).toEqual({ value: 1, low: 0.5, high: 2 });
+  expect(addUp([a, a])).toEqual({ value: 4, low: 2, high: 8 });
+  expect(scaled(a, 0.5)).toEqual({ value: 1, low: 0.5, high: 2 });
 });

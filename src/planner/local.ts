@@ -191,15 +191,3 @@ export function predictStage(stage: LocalStage, rates: LocalRates, slowdown = 1)
     high: SPEED_RANGE.high * Math.sqrt(slowdown) * Math.max(value, long),
   };
 }
-
-/** The sum; the intervals of stages on one machine go together, so their ends add up as well. */
-export function addQuantities(quantities: readonly Quantity[]): Quantity {
-  const add = (key: keyof Quantity): number =>
-    quantities.reduce((sum, quantity) => sum + quantity[key], 0);
-  return { value: add('value'), low: add('low'), high: add('high') };
-}
-
-/** Every part times a number, for example dollars a second. */
-export function scaleQuantity({ value, low, high }: Quantity, by: number): Quantity {
-  return { value: value * by, low: low * by, high: high * by };
-}

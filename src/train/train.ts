@@ -29,9 +29,11 @@ import {
 } from '../checkpoints/snapshot.js';
 import { writeBill } from '../ledger/index.js';
 import type { RankCalibration } from '../plan/local/calibrate.js';
+import { measureDisk } from '../plan/local/calibration.js';
 import { MOST_SECONDS, refuseHeldTokens, refuseLongRun } from '../plan/local/limits.js';
-import { measureDisk, predictLocal, type RunPlan } from '../plan/local/local-plan.js';
+import { predictLocal } from '../plan/local/local-plan.js';
 import { type DescribedRecipe, describeRecipe } from '../plan/local/local-work.js';
+import type { Plan } from '../plan/plan.js';
 import {
   type BackendKind,
   type BackendPlan,
@@ -98,7 +100,7 @@ export interface TrainOptions extends BookOptions {
     details: { workers: number; fingerprint: string; fromStep: number },
   ) => void;
   /** Before the first step of a new run, unless `RECKONER_CALIBRATION` is off. */
-  onPlan?: (plan: RunPlan) => void;
+  onPlan?: (plan: Plan) => void;
   /** Starts what runs a rank; default: a worker thread. */
   startRank?: (job: RankJob) => Thread;
   /** Warnings raised before any event log exists. */

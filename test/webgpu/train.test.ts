@@ -16,7 +16,7 @@ import {
   uncut,
   writeRecipe,
 } from '../../scripts/crash.mjs';
-import type { RunPlan } from '../../src/plan/local/local-plan.js';
+import type { Plan } from '../../src/plan/plan.js';
 import { findAdapter } from '../../src/tensor/backends/webgpu/index.js';
 
 const adapter = await findAdapter();
@@ -61,11 +61,11 @@ describe.runIf(adapter !== null)('r1-mini on a GPU', () => {
   });
 
   it('plans with the rates of the GPU', () => {
-    const plan = JSON.parse(readFileSync(join(run, 'plan.json'), 'utf8')) as RunPlan;
-    expect([plan.workers, plan.calibration.workers]).toEqual([1, 1]);
-    expect(plan.calibration.fingerprint).toMatch(/^webgpu /);
+    const plan = JSON.parse(readFileSync(join(run, 'plan.json'), 'utf8')) as Plan;
+    expect([plan.cluster.count, plan.calibration?.workers]).toEqual([1, 1]);
+    expect(plan.calibration?.fingerprint).toMatch(/^webgpu /);
     // The wall's clock, not the processor's: nothing is left over for others to have taken.
-    expect(plan.calibration.slowdown).toBe(1);
+    expect(plan.calibration?.slowdown).toBe(1);
     expect(plan.notes.join(' ')).toContain('the core that drives the GPU');
     expect(plan.total.seconds.value).toBeGreaterThan(0);
   });

@@ -104,9 +104,13 @@ export function formatShare(share: number, digits = 1): string {
   return share > 0 && Number(text) === 0 ? `<${(10 ** -digits).toFixed(digits)}%` : `${text}%`;
 }
 
-/** A change of a share of one, with its sign: `+20.0%`, `-3%`. */
-export const formatChange = (change: number, digits = 1): string =>
-  `${change < 0 ? '-' : '+'}${formatShare(Math.abs(change), digits)}`;
+/** A relative change with its sign: `+20.0%`, `-3.0%`, `+2,144.9%`, `0.0%`. */
+export function formatChange(change: number, digits = 1): string {
+  if (!Number.isFinite(change)) return NONE;
+  const size = (100 * Math.abs(change)).toFixed(digits);
+  const sign = Number(size) === 0 ? '' : change < 0 ? '-' : '+';
+  return `${sign}${groupDigits(size)}%`;
+}
 
 /** A difference of two shares in percentage points, with its sign: `+47.1`. */
 export const formatPoints = (difference: number): string =>

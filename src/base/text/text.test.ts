@@ -5,10 +5,14 @@ import {
   csvCell,
   formatAbout,
   formatBytes,
+  formatChange,
   formatCompact,
   formatCount,
   formatDuration,
   formatNumber,
+  formatPoints,
+  formatQuantity,
+  formatRatio,
   formatScaled,
   formatScientific,
   formatShare,
@@ -85,6 +89,21 @@ describe('numbers', () => {
       '93.5%',
       '100.0%',
     ]);
+    expect([0.2, -0.03, 21.449, 0.0004, Number.NaN].map((one) => formatChange(one))).toEqual([
+      '+20.0%',
+      '-3.0%',
+      '+2,144.9%',
+      '0.0%',
+      '–',
+    ]);
+    expect([0.471, -0.01, 0].map(formatPoints)).toEqual(['+47.1', '-1.0', '+0.0']);
+    expect([12, 0.0408, 1234.5, 1e-7].map((one) => formatQuantity(one, 4))).toEqual([
+      '12',
+      '0.0408',
+      '1,235',
+      '0.0000001',
+    ]);
+    expect([1.333, 1234.5].map(formatRatio)).toEqual(['1.33', '1,234.50']);
     expect(formatShareRange(0, 0.1611)).toBe('0.0–16.1%');
     expect([999, 1536, 999_600, 137e9].map(formatBytes)).toEqual([
       '999 B',

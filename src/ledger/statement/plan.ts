@@ -14,6 +14,7 @@ import { exactly, productOf, type Quantity, sumOf } from '../../base/quantity.js
 import { formatUsd } from '../../base/text/index.js';
 import { costOf } from '../../catalog/costs.js';
 import { usageSchema } from '../../usage/schema.js';
+import { deviceHours } from '../book/device-price.js';
 import { Decimal, toUsd, ZERO } from '../money.js';
 import {
   type Category,
@@ -52,14 +53,18 @@ export type PricedPlan = z.infer<typeof planSchema>;
 
 /** True for a document that looks like a plan, whatever else is wrong with it. */
 export const isPlan = (content: unknown): boolean =>
-  typeof content === 'object' &&
-  content !== null &&
-  'recipe' in content &&
-  'cluster' in content &&
-  'stages' in content;
+  typeof content === 'object' && content !== null && 'recipe' in content && 'stages' in content;
+
+/** The newest version of plans that is read; 1 has the same fields here. */
+const NEWEST = 2;
 
 /** @throws UserError (data) with the first field that is wrong */
 export function parsePricedPlan(content: unknown, where: string): PricedPlan {
+  const { schemaVersion } = content as { schemaVersion?: unknown };
+  if (typeof schemaVersion === 'number' && schemaVersion > NEWEST) {
+    const message = `${where}: schemaVersion ${schemaVersion} is of a newer reckoner, and this one reads up to ${NEWEST}; update it`;
+    throw new UserError('data', message);
+  }
   const parsed = planSchema.safeParse(content);
   if (parsed.success) return parsed.data;
   const [{ path, message }] = parsed.error.issues;
@@ -101,7 +106,10 @@ export function statementOfPlan(plan: PricedPlan, costs: OtherCosts): Statement 
   const others = checkOtherCosts(costs);
   const lines = plan.stages.flatMap((stage) => stageLines(stage, plan));
   const compute = intervalOf(lines);
-  lines.push(...otherLines(recipe, compute, others));
+  const [device, kind] = isOfCores(plan)
+    ? (['core', 'cpu'] as const)
+    : (['accelerator', 'gpu'] as const);
+  lines.push(...otherLines(recipe, kind, compute, others));
   const { totals, bridge, models } = totalsOf(lines);
   const headline = lines.filter(({ columns }) => columns.includes('headline'));
   return {
@@ -115,7 +123,7 @@ export function statementOfPlan(plan: PricedPlan, costs: OtherCosts): Statement 
       headline: {
         amount: totals.headline.amount,
         ...ends(intervalOf(headline)),
-        scope: 'predicted accelerator time that makes progress on the final weights, rented',
+        scope: `predicted ${device} time that makes progress on the final weights, rented`,
       },
       full: {
         amount: totals.full.amount,
@@ -126,7 +134,7 @@ export function statementOfPlan(plan: PricedPlan, costs: OtherCosts): Statement 
     bridge,
     models,
     rules: [],
-    allocationKeys: ['reserved accelerator-seconds'],
+    allocationKeys: [`reserved ${device}-seconds`],
     imports: NO_IMPORTS,
     notes: notesOf(plan, others),
   };
@@ -134,15 +142,13 @@ export function statementOfPlan(plan: PricedPlan, costs: OtherCosts): Statement 
 
 type PlannedStage = PricedPlan['stages'][number];
 
-/** Hours of a device that a record reserves; of cores where no accelerator was used. */
-function hoursOf({ acceleratorSeconds, workerSeconds }: PlannedStage['usage']): Decimal {
-  return new Decimal(acceleratorSeconds ?? workerSeconds).div(3600);
-}
+const isOfCores = ({ stages }: PricedPlan): boolean =>
+  stages.every(({ usage }) => usage.acceleratorSeconds === undefined);
 
 /** What makes progress, and what is lost to failures and waiting. */
 function stageLines({ id, usage, usd }: PlannedStage, plan: PricedPlan): StatementLine[] {
   const { usdPerHour, goodput, accelerator } = plan.cluster;
-  const hours = hoursOf(usage);
+  const hours = new Decimal(deviceHours(usage));
   const progress = hours.times(goodput.value);
   const parts: [Category, string, Decimal][] = [
     [PURPOSES[usage.purpose], id, progress],
@@ -183,7 +189,12 @@ const lineOf = (model: string, category: Category, what: string) =>
   ({ model, category, what, source: 'plan', start: '', end: '', rows: 1 }) as const;
 
 /** Experiments, idle hours and people, where there are some. */
-function otherLines(recipe: string, compute: Quantity, others: OtherCosts): StatementLine[] {
+function otherLines(
+  recipe: string,
+  device: 'cpu' | 'gpu',
+  compute: Quantity,
+  others: OtherCosts,
+): StatementLine[] {
   const { people, months, experiments, utilization } = others;
   const known = costOf('programme.total-over-final');
   const factor: Quantity = experiments === null ? known : exactly(experiments);
@@ -198,14 +209,14 @@ function otherLines(recipe: string, compute: Quantity, others: OtherCosts): Stat
   const made: [Category, StatementLine['kind'], string, Quantity, string][] = [
     [
       'research',
-      'gpu',
+      device,
       'experiments and failed runs on the way',
       research,
       `all compute is ${factor.value} times that of the final run: ${experiments === null ? known.source : 'as given'}`,
     ],
     [
       'idle',
-      'gpu',
+      device,
       'hours of own machines without work',
       idle,
       `${utilization === null ? '' : `${100 * utilization}% of the hours are used: as given`}`,

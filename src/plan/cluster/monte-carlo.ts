@@ -1,6 +1,7 @@
 /**
  * @file Drawing what is not known, and pricing all stages with each draw.
  */
+import { deviceHours, deviceUsd } from '../../ledger/book/device-price.js';
 import { type Calibration, intervalFactor } from '../../planner/calibration.js';
 import type { Accelerator } from '../../planner/cluster.js';
 import type { Distribution } from '../../planner/distribution.js';
@@ -111,9 +112,10 @@ export function simulate(
         trainingSeconds * values.trainingTime +
         samplingSeconds * (values.samplingTime ?? 1) * (values[`resampling.${id}`] ?? 1);
       const seconds = busySeconds / values.goodput;
-      const gpuHours = (seconds * count) / 3600;
-      const energyKwh = (gpuHours * watts * values.loadFactor * values.pue) / 1000;
-      const usd = gpuHours * values.usdPerHour;
+      const usage = { acceleratorSeconds: seconds * count, workerSeconds: 0 };
+      const watt = watts * values.loadFactor * values.pue;
+      const energyKwh = (deviceHours(usage) * watt) / 1000;
+      const usd = deviceUsd(usage, values.usdPerHour);
       out[`${id}.seconds`] = seconds;
       out[`${id}.busySeconds`] = busySeconds;
       out[`${id}.rate`] = tokens / busySeconds / count;

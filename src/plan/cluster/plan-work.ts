@@ -1,89 +1,23 @@
 /**
- * @file `plan`: the interpreter of a recipe that predicts what it will take, on any cluster.
+ * @file The plan of a cluster: `planWork`, pure, so that a browser can call it.
  *
  * Layouts are searched for each stage at the medians of all inputs; then the inputs are drawn
  * together a few thousand times (errors of the planner, price, goodput, power, lengths of
- * completions, and whatever a cluster's file leaves open), and every quantity is the median of what
- * comes out with its 5% and 95% quantiles. One draw prices all stages, so their errors add up as
- * they would.
+ * completions, and whatever a cluster's file leaves open). A time is the median of what comes out
+ * with its 5% and 95% quantiles; dollars are the ledger's price of the expected usage, with the
+ * quantiles of its price of each draw. One draw prices all stages, so their errors add up as they
+ * would.
  */
-import type { Quantity } from '../../planner/cluster.js';
+import { type Quantity, scaled } from '../../base/quantity.js';
+import { deviceUsd } from '../../ledger/book/device-price.js';
 import { medianOf, quantityOfDistribution } from '../../planner/distribution.js';
-import {
-  countParameters,
-  type LossReason,
-  lossText,
-  type Parameters,
-  type Sensitivity,
-} from '../../planner/index.js';
+import { countParameters, lossText, type Outcome, type Sensitivity } from '../../planner/index.js';
 import type { Usage } from '../../usage/usage.js';
+import { PLAN_SCHEMA_VERSION, type Plan, type PlannedStage, totalOf } from '../plan.js';
 import type { Target } from './cluster-target.js';
 import { inputsOf, simulate } from './monte-carlo.js';
 import { calibrationOf, createStageCosts, type StageCost } from './stage-cost.js';
-import type { Numerics, PlannableRecipe, StageWork } from './stage-work.js';
-
-export const PLAN_SCHEMA_VERSION = 1;
-
-export interface PlannedStage {
-  id: string;
-  /** `overhead`: before the first and after the last stage, on a machine that was timed. */
-  kind: StageWork['kind'] | 'overhead';
-  layout: string;
-  /** Of examples, or of prompts and completions; at the median of their lengths. */
-  tokens: number;
-  /** With what is lost to failures and waiting. */
-  gpuHours: Quantity;
-  days: Quantity;
-  /** An optimizer step, or a round of sampling and learning, when nothing fails. */
-  stepSeconds: Quantity;
-  tokensPerSecondPerGpu: Quantity;
-  /**
-   * Of the 16-bit peak: attention counted causally, in full, and causally with what is recomputed.
-   */
-  mfuCausal: Quantity;
-  mfuNonCausal: Quantity;
-  hfu: Quantity;
-  /** Null where it is not predicted (this machine). */
-  memoryBytesPerGpu: Quantity | null;
-  energyKwh: Quantity;
-  usd: Quantity;
-  /** Share of the time that goes to sampling; null where it is not told apart. */
-  samplingShare: number | null;
-  /** The expected values as the record that a run writes, with basis `predicted`. */
-  usage: Usage;
-}
-
-export interface PublishedComparison {
-  what: string;
-  stages: string[];
-  gpuHours: number;
-  predicted: Quantity;
-  /** predicted / published − 1 */
-  relativeError: number;
-  source: string;
-}
-
-export interface Plan {
-  schemaVersion: typeof PLAN_SCHEMA_VERSION;
-  recipe: string;
-  cluster: {
-    name: string;
-    accelerator: string;
-    count: number;
-    usdPerHour: Quantity & { source: string; date: string };
-    pue: Quantity;
-    loadFactor: Quantity;
-    goodput: Quantity;
-  };
-  model: { name: string; parameters: Pick<Parameters, 'total' | 'active' | 'mtp'> };
-  stages: PlannedStage[];
-  rejected: { stage: string; layout: string; kind: LossReason; reason: string }[];
-  total: { gpuHours: Quantity; days: Quantity; energyKwh: Quantity; usd: Quantity };
-  /** What decides the total in USD, the most important first. */
-  sensitivity: { input: string; what: string; share: number; rank: number }[];
-  published: PublishedComparison[];
-  notes: string[];
-}
+import type { Numerics, PlannableRecipe } from './stage-work.js';
 
 /** Pure: runs in a browser. @throws UserError when a stage fits nowhere on the cluster */
 export function planWork(recipe: PlannableRecipe, target: Target): Plan {
@@ -102,63 +36,9 @@ export function planWork(recipe: PlannableRecipe, target: Target): Plan {
   const inputs = inputsOf(architecture, target, costs);
   const groups = published.map((group) => new Set(group.stages));
   const outcomes = simulate(inputs, { target, calibration, costs, groups });
-  const quantity = (name: string): Quantity => {
-    const { value, low, high } = outcomes[name];
-    return { value, low, high };
-  };
-  const scaled = (name: string, factor: number): Quantity => {
-    const { value, low, high } = outcomes[name];
-    return { value: value * factor, low: low * factor, high: high * factor };
-  };
-  const { accelerator, count } = target;
-  const peak =
-    accelerator.peakFlops.bf16 ??
-    accelerator.peakFlops.fp16 ??
-    accelerator.peakFlops.fp32 ??
-    Number.NaN;
-  const stages = costs.map((cost): PlannedStage => {
-    const { work, layout, steps, flops, memoryBytes } = cost;
-    const at = work.id;
-    const { trainingSeconds, samplingSeconds, tokens } = cost.draw(meanAtMedian(cost), null);
-    const seconds = outcomes[`${at}.seconds`].value;
-    const written = tokens * writtenShare(cost);
-    const usage: Usage = {
-      stage: work.id,
-      purpose: work.purpose,
-      wallSeconds: seconds,
-      workerSeconds: 0,
-      acceleratorSeconds: seconds * count,
-      device: accelerator.id,
-      tokensIn: tokens - written,
-      tokensOut: written,
-      modelFlops: tokens * flops.causal,
-      energyJoules: outcomes[`${at}.energyKwh`].value * 3.6e6,
-      energyBasis: 'predicted',
-      peakMemoryBytes: memoryBytes.value,
-      storedBytes: 0,
-      basis: 'predicted',
-    };
-    return {
-      id: work.id,
-      kind: work.kind,
-      layout,
-      tokens,
-      gpuHours: scaled(`${at}.seconds`, count / 3600),
-      days: scaled(`${at}.seconds`, 1 / 86400),
-      stepSeconds: scaled(`${at}.busySeconds`, 1 / steps),
-      tokensPerSecondPerGpu: quantity(`${at}.rate`),
-      mfuCausal: scaled(`${at}.rate`, flops.causal / peak),
-      mfuNonCausal: scaled(`${at}.rate`, flops.nonCausal / peak),
-      hfu: scaled(`${at}.rate`, flops.hardware / peak),
-      memoryBytesPerGpu: memoryBytes,
-      energyKwh: quantity(`${at}.energyKwh`),
-      usd: quantity(`${at}.usd`),
-      samplingShare: samplingSeconds / (samplingSeconds + trainingSeconds),
-      usage,
-    };
-  });
+  const stages = costs.map((cost) => plannedStage(cost, target, outcomes));
   const { total, active, mtp } = countParameters(architecture);
-  const { distribution, source, date } = target.usdPerHour;
+  const { accelerator, count } = target;
   return {
     schemaVersion: PLAN_SCHEMA_VERSION,
     recipe: recipe.name,
@@ -166,7 +46,7 @@ export function planWork(recipe: PlannableRecipe, target: Target): Plan {
       name: target.name,
       accelerator: accelerator.name,
       count,
-      usdPerHour: { ...quantityOfDistribution(distribution), source, date },
+      usdPerHour: hourPriceOf(target),
       pue: quantityOfDistribution(target.pue),
       loadFactor: quantityOfDistribution(target.loadFactor),
       goodput: quantityOfDistribution(target.goodput),
@@ -181,25 +61,90 @@ export function planWork(recipe: PlannableRecipe, target: Target): Plan {
         reason: lossText(loser),
       })),
     ),
-    total: {
-      gpuHours: scaled('total.seconds', count / 3600),
-      days: scaled('total.seconds', 1 / 86400),
-      energyKwh: quantity('total.energyKwh'),
-      usd: quantity('total.usd'),
-    },
+    total: totalWithEnds(stages, count, outcomes),
     sensitivity: rankedInputs(outcomes['total.usd'].sensitivity),
-    published: published.map(({ what, stages: parts, gpuHours, source: said }, i) => {
-      const predicted = scaled(`group${i}.seconds`, count / 3600);
-      return {
-        what,
-        stages: parts,
-        gpuHours,
-        predicted,
-        relativeError: predicted.value / gpuHours - 1,
-        source: said,
-      };
+    published: published.map(({ what, stages: parts, gpuHours, source }, i) => {
+      const predicted = scaled(endsOf(outcomes[`group${i}.seconds`]), count / 3600);
+      const relativeError = predicted.value / gpuHours - 1;
+      return { what, stages: parts, gpuHours, predicted, relativeError, source };
     }),
     notes,
+  };
+}
+
+type Outcomes = Record<string, Outcome>;
+
+const endsOf = ({ value, low, high }: Quantity): Quantity => ({ value, low, high });
+
+const hourPriceOf = ({ usdPerHour: { distribution, source, date } }: Target) => ({
+  ...quantityOfDistribution(distribution),
+  source,
+  date,
+});
+
+/** The sums of stages; their errors go together only as far as the draws say. */
+function totalWithEnds(
+  stages: readonly PlannedStage[],
+  count: number,
+  outcomes: Outcomes,
+): Plan['total'] {
+  const total = totalOf(stages);
+  const withEnds = (name: keyof Plan['total'], from: string, factor = 1): Quantity => {
+    const { low, high } = scaled(outcomes[from], factor);
+    return { value: total[name].value, low, high };
+  };
+  return {
+    seconds: withEnds('seconds', 'total.seconds'),
+    days: withEnds('days', 'total.seconds', 1 / 86_400),
+    gpuHours: withEnds('gpuHours', 'total.seconds', count / 3600),
+    energyKwh: withEnds('energyKwh', 'total.energyKwh'),
+    usd: withEnds('usd', 'total.usd'),
+  };
+}
+
+function plannedStage(cost: StageCost, target: Target, outcomes: Outcomes): PlannedStage {
+  const { work, layout, steps, flops, memoryBytes } = cost;
+  const { accelerator, count } = target;
+  const { peakFlops } = accelerator;
+  const peak = peakFlops.bf16 ?? peakFlops.fp16 ?? peakFlops.fp32 ?? Number.NaN;
+  const quantity = (name: string): Quantity => endsOf(outcomes[`${work.id}.${name}`]);
+  const { trainingSeconds, samplingSeconds, tokens } = cost.draw(meanAtMedian(cost), null);
+  const [seconds, rate, energyKwh, usd] = ['seconds', 'rate', 'energyKwh', 'usd'].map(quantity);
+  const written = tokens * writtenShare(cost);
+  const usage: Usage = {
+    stage: work.id,
+    purpose: work.purpose,
+    wallSeconds: seconds.value,
+    workerSeconds: 0,
+    acceleratorSeconds: seconds.value * count,
+    device: accelerator.id,
+    tokensIn: tokens - written,
+    tokensOut: written,
+    modelFlops: tokens * flops.causal,
+    energyJoules: energyKwh.value * 3.6e6,
+    energyBasis: 'predicted',
+    peakMemoryBytes: memoryBytes.value,
+    storedBytes: 0,
+    basis: 'predicted',
+  };
+  return {
+    id: work.id,
+    kind: work.kind,
+    layout,
+    tokens,
+    seconds,
+    days: scaled(seconds, 1 / 86_400),
+    gpuHours: scaled(seconds, count / 3600),
+    stepSeconds: scaled(quantity('busySeconds'), 1 / steps),
+    tokensPerSecondPerGpu: rate,
+    mfuCausal: scaled(rate, flops.causal / peak),
+    mfuNonCausal: scaled(rate, flops.nonCausal / peak),
+    hfu: scaled(rate, flops.hardware / peak),
+    memoryBytesPerGpu: memoryBytes,
+    energyKwh,
+    usd: { ...usd, value: deviceUsd(usage, hourPriceOf(target).value) },
+    samplingShare: samplingSeconds / (samplingSeconds + trainingSeconds),
+    usage,
   };
 }
 

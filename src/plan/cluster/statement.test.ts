@@ -45,6 +45,15 @@ describe('the statement of a cluster plan', () => {
     expect(statementDocument.safeParse(statement).error?.issues ?? []).toEqual([]);
   });
 
+  it("has the plan's own dollars: the ledger prices both", () => {
+    const { totals } = statementOfPlan(sent, none);
+    expect(Number(totals.full.amount) / plan.total.usd.value).toBeCloseTo(1, 12);
+    for (const { usd, gpuHours } of plan.stages)
+      expect(usd.value / (gpuHours.value * plan.cluster.usdPerHour.value)).toBeCloseTo(1, 12);
+    const sum = plan.stages.reduce((all, { usd }) => all + usd.value, 0);
+    expect(plan.total.usd.value).toBe(sum);
+  });
+
   it('adds experiments, idle hours and people to the full column alone', () => {
     const bare = statementOfPlan(sent, none);
     const { totals, bridge, lines } = statementOfPlan(sent, {

@@ -10,7 +10,7 @@ import { UserError } from '../../base/errors.js';
 import { formatAbout, formatBytes, formatCount } from '../../base/text/index.js';
 import type { Recipe } from '../../recipe/index.js';
 import { type StageSpec, stepsOf } from '../../stages/index.js';
-import type { RunPlan } from './local-plan.js';
+import type { Plan } from '../plan.js';
 import type { DescribedRecipe } from './local-work.js';
 
 /** A run may take so long without being asked for, seconds. */
@@ -58,7 +58,7 @@ export function refuseHeldTokens(
  * @param cut measuring was ended for a stage that takes too long
  * @throws UserError (usage) when even the low end of the prediction is beyond `MOST_SECONDS`
  */
-export function refuseLongRun(recipe: Recipe, { stages, total }: RunPlan, cut: boolean): void {
+export function refuseLongRun(recipe: Recipe, { stages, total }: Plan, cut: boolean): void {
   if (!cut && total.seconds.low <= MOST_SECONDS) return;
   const longest = recipe.stages
     .map((stage, index) => {

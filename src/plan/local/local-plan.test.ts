@@ -1,15 +1,17 @@
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../base/random.js';
+import { parsePriceBook, parsePricedPlan, statementOfPlan } from '../../ledger/index.js';
 import { loadRecipe, parseRecipe, resolveRecipe } from '../../recipe/index.js';
 import { createTask } from '../../tasks/index.js';
 import { createWasmBackend } from '../../tensor/backends/wasm/index.js';
 import { createCharacterTokenizer } from '../../tokenizers/character.js';
 import { drawLength, surveyLengths } from '../lengths.js';
+import { planDocument } from '../schema.js';
 import { calibrateRank, type Measured } from './calibrate.js';
+import type { LocalCalibration } from './calibration.js';
 import { between } from './clock.js';
-import { type LocalCalibration, predictLocal } from './local-plan.js';
+import { LOCAL_GPU, predictLocal } from './local-plan.js';
 import { describeRecipe } from './local-work.js';
-import { LOCAL_GPU, localPlan } from './plan-document.js';
 
 const mean = (values: readonly number[]): number =>
   values.reduce((sum, x) => sum + x, 0) / values.length;
@@ -190,6 +192,17 @@ describe('predictLocal', () => {
     const sum = plan.stages.reduce((total, stage) => total + stage.seconds.value, 0);
     expect(plan.total.seconds.value).toBeCloseTo(sum, 9);
     expect(() => predictLocal(tiny, calibration, { workers: 2 })).toThrow('on 1 workers');
+    // The file that a run keeps is the document of `plan --json`, without MFU, and can be billed.
+    const kept = JSON.parse(JSON.stringify(plan));
+    expect(planDocument.parse(kept)).toEqual(kept);
+    expect(plan.stages[1].mfuCausal).toBeNull();
+    const costs = { people: 0, months: 12, experiments: 1, utilization: null };
+    const { totals, lines } = statementOfPlan(parsePricedPlan(kept, 'plan.json'), costs);
+    // A line is rounded to 10^-12 dollars.
+    expect(Number(totals.full.amount)).toBeCloseTo(plan.total.usd.value, 10);
+    expect(
+      lines.filter(({ columns }) => columns.includes('headline')).map(({ what }) => what),
+    ).toEqual(['sft', 'grpo', 'again']);
   });
 });
 
@@ -224,11 +237,11 @@ describe('the rates of a GPU', () => {
       };
     }),
   });
-  const device = { name: 'Acme Fast 1', gpu: true, peakFlops: 2e12 };
+  const device = { name: 'Acme Fast 1', peakFlops: 2e12 };
 
   it('are what a plan for this machine is made of', () => {
     const calibration = calibrationOf(0.5);
-    const plan = localPlan(tiny, calibration, described, device);
+    const plan = predictLocal(tiny, calibration, { described, device });
     expect([plan.cluster.name, plan.cluster.count]).toEqual([LOCAL_GPU, 1]);
     expect(plan.cluster.accelerator).toBe('Acme Fast 1 (kernels 2, f32)');
     expect(plan.notes.join(' ')).toContain('the core that drives the GPU');
@@ -240,9 +253,9 @@ describe('the rates of a GPU', () => {
     expect(sft.gpuHours.value).toBeCloseTo(seconds / 3600, 9);
     expect(sft.layout).toBe('one GPU');
     const { modelFlops } = described.stages[0];
-    expect(sft.mfuCausal.value).toBeCloseTo(modelFlops.value / seconds / 2e12, 15);
+    expect(sft.mfuCausal?.value).toBeCloseTo(modelFlops.value / seconds / 2e12, 15);
     // Ten times as slow a GPU takes ten times as long, but for the task's own work.
-    const slow = localPlan(tiny, calibrationOf(5), described, device);
+    const slow = predictLocal(tiny, calibrationOf(5), { described, device });
     expect(slow.total.days.value / plan.total.days.value).toBeCloseTo(10, 1);
   });
 
@@ -253,6 +266,18 @@ describe('the rates of a GPU', () => {
     ];
     expect(between(from, to, 1)).toEqual({ wall: 2, work: 0.25 });
     expect(between(from, to, 1, false)).toEqual({ wall: 2, work: 2 });
+  });
+
+  it('has the price of the book: of a machine of one’s own, depreciation and electricity', () => {
+    const own = { machineUsd: 8766, machineCores: 10, lifeYears: 1, utilisation: 1, pue: 1 };
+    const prices = parsePriceBook(
+      { ...own, mode: 'own', electricityUsdPerKwh: 0.5, wattsPerBusyCore: 100 },
+      'mine.json',
+    );
+    const { cluster, total } = predictLocal(tiny, calibrationOf(0.5), { described, prices });
+    // 8,766 dollars over 87,660 core-hours, and 0.1 kWh an hour.
+    expect(cluster.usdPerHour.value).toBeCloseTo(0.1 + 0.05, 12);
+    expect(total.usd.value).toBeCloseTo((total.seconds.value / 3600) * 0.15, 12);
   });
 
   it('are told apart from those of cores', () => {

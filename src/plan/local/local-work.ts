@@ -5,7 +5,11 @@
  * What a stage does is what its kind's `work()` says (`plan/recipe-work.ts`); this file deals it to
  * ranks, draws single completions, and names the shapes that `calibrate.ts` times.
  */
-import { type Architecture, countParameters } from '../../architecture/index.js';
+import {
+  type Architecture,
+  countParameters,
+  modelFlopsPerToken,
+} from '../../architecture/index.js';
 import { Random } from '../../base/random.js';
 import type { Quantity } from '../../planner/cluster.js';
 import { quantileFunction } from '../../planner/distribution.js';
@@ -59,13 +63,17 @@ export interface DescribedStage {
   modelFlops: Quantity;
   /** Mean tokens of a completion; null where nothing is sampled. */
   completionTokens: Quantity | null;
-  /** Share of the tokens that are sampled by a rollout and not trained on; for plans. */
-  samples: boolean;
   /** What the busiest rank holds outside the engine during a step, bytes. */
   heldBytes: number;
+  /** Share of the time that goes to sampling: all, none, or null where both happen. */
+  samplingShare: number | null;
+  /** Model FLOPs with attention counted in full, over those with it counted causally. */
+  fullOverCausal: number;
 }
 
 export interface DescribedRecipe {
+  /** Of the recipe's own model. */
+  architecture: Architecture;
   stages: DescribedStage[];
   request: CalibrationRequest;
   /** Bytes of the weights that are trained. */
@@ -142,16 +150,32 @@ export function describeRecipe(resolved: ResolvedRecipe, workers: number): Descr
       tokensOut: quantity(({ tokensOut }) => tokensOut),
       modelFlops: quantity(({ modelFlops }) => modelFlops),
       completionTokens: samples ? quantity((all) => all.tokensOut / all.completions) : null,
-      samples,
       heldBytes: Math.max(...stage.works.map((work) => heldBytes(work, workers))),
+      samplingShare: !samples ? 0 : totals[0].updates > 0 ? null : 1,
+      fullOverCausal: fullOverCausal(stage),
     };
   });
   const { adapter, numerics } = recipe;
   return {
+    architecture: surveyed.architecture,
     stages,
     request: { model: recipe.model, adapter, numerics, pieces: [...pieces.all.values()] },
     weightBytes: 4 * trainedParameters(surveyed.stages[0]),
   };
+}
+
+/** At the mean length of what a stage's last phase samples or reads. */
+function fullOverCausal({ works, models }: StageWork): number {
+  const { rollouts, passes, scores } = works[works.length - 1];
+  const [sequences] = [...rollouts, ...passes, ...scores];
+  if (sequences === undefined) return 1;
+  const { model, promptTokens, completionTokens } = sequences;
+  const tokens = Math.round(meanOf(promptTokens) + meanOf(completionTokens.mean));
+  const architecture = models.architectures[model] as Architecture;
+  return (
+    modelFlopsPerToken(architecture, tokens, 'full') /
+    modelFlopsPerToken(architecture, tokens, 'causal')
+  );
 }
 
 interface PartContext {

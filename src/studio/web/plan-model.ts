@@ -7,8 +7,9 @@
 import { statementOfPlan } from '../../ledger/statement/plan.js';
 import type { Statement } from '../../ledger/statement/statement.js';
 import { targetOf } from '../../plan/cluster/cluster-target.js';
-import { type Plan, planWork } from '../../plan/cluster/plan-work.js';
+import { planWork } from '../../plan/cluster/plan-work.js';
 import type { PlannableRecipe } from '../../plan/cluster/stage-work.js';
+import type { Plan } from '../../plan/plan.js';
 import { acceleratorOf } from '../../planner/hardware.js';
 import type { Settings } from './plan-settings.js';
 

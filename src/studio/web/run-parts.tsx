@@ -4,7 +4,7 @@
 import type { RunDetail } from '../protocol.js';
 import { rangeOf, stageSeconds } from './figures.js';
 import { bytes, compact, count, duration, percent, significant, usd } from './format.js';
-import { Card, Scroll, Stat } from './ui.js';
+import { Card, DataTable, Stat } from './ui.js';
 
 /** What these parts read of a run. */
 export type RunView = Pick<RunDetail, 'state' | 'stages'> & {
@@ -126,6 +126,10 @@ export function Timeline({ detail }: { detail: RunView }) {
   );
 }
 
+/** `–` for what was not measured. */
+const shown = (value: number | undefined, form: (value: number) => string): string =>
+  value === undefined ? '–' : form(value);
+
 export function Evaluations({ detail }: { detail: Pick<RunDetail, 'state'> }) {
   if (detail.state.evaluations.length === 0)
     return <p class="waiting">Nothing has been evaluated yet.</p>;
@@ -135,57 +139,33 @@ export function Evaluations({ detail }: { detail: Pick<RunDetail, 'state'> }) {
       note="On problems that training cannot have drawn; in brackets the 95% interval (Wilson, over problems)."
       flush
     >
-      <Scroll label="Table of evaluations">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Stage</th>
-              <th scope="col">Task</th>
-              <th scope="col" class="num">
-                pass@1
-              </th>
-              <th scope="col" class="num">
-                Greedy
-              </th>
-              <th scope="col" class="num">
-                Majority
-              </th>
-              <th scope="col" class="num">
-                Length
-              </th>
-              <th scope="col" class="num">
-                Problems
-              </th>
-              <th scope="col" class="num">
-                Spent until then
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {detail.state.evaluations.map(({ stage, task, step, results, usd: spent }) => (
-              <tr key={`${stage} ${step} ${task}`}>
-                <th scope="row">{stage}</th>
-                <td>{task}</td>
-                <td class="num">
-                  {results.pass1 === undefined ? '–' : percent(results.pass1)}
-                  <span class="faint"> {rangeOf(results)}</span>
-                </td>
-                <td class="num">{results.greedy === undefined ? '–' : percent(results.greedy)}</td>
-                <td class="num">
-                  {results.majority === undefined ? '–' : percent(results.majority)}
-                </td>
-                <td class="num">
-                  {results.length === undefined ? '–' : `${results.length.toFixed(1)} tokens`}
-                </td>
-                <td class="num">
-                  {results.problems === undefined ? '–' : count(results.problems)}
-                </td>
-                <td class="num">{usd(spent)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </Scroll>
+      <DataTable
+        label="Table of evaluations"
+        rows={detail.state.evaluations}
+        columns={[
+          { head: 'Stage', cell: ({ stage }) => stage },
+          { head: 'Task', cell: ({ task }) => task },
+          {
+            head: 'pass@1',
+            num: true,
+            cell: ({ results }) => (
+              <>
+                {shown(results.pass1, percent)}
+                <span class="faint"> {rangeOf(results)}</span>
+              </>
+            ),
+          },
+          { head: 'Greedy', num: true, cell: ({ results }) => shown(results.greedy, percent) },
+          { head: 'Majority', num: true, cell: ({ results }) => shown(results.majority, percent) },
+          {
+            head: 'Length',
+            num: true,
+            cell: ({ results }) => shown(results.length, (n) => `${significant(n)} tokens`),
+          },
+          { head: 'Problems', num: true, cell: ({ results }) => shown(results.problems, count) },
+          { head: 'Spent until then', num: true, cell: (row) => usd(row.usd) },
+        ]}
+      />
     </Card>
   );
 }

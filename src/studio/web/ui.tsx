@@ -220,6 +220,8 @@ export interface TableColumn<Row> {
   head: string;
   /** True for numbers, which align right. */
   num?: boolean;
+  /** A class of its cells. */
+  tone?: string;
   cell: (row: Row) => ComponentChildren;
 }
 
@@ -234,14 +236,14 @@ export function DataTable<Row>({
   rows: readonly Row[];
 }) {
   const [first, ...rest] = columns;
-  const align = ({ num }: TableColumn<Row>) => (num ? 'num' : undefined);
+  const classOf = ({ num, tone }: TableColumn<Row>) => (num ? 'num' : tone);
   return (
     <Scroll label={label}>
       <table>
         <thead>
           <tr>
             {columns.map((column, i) => (
-              <th key={i} scope="col" class={align(column)}>
+              <th key={i} scope="col" class={classOf(column)}>
                 {column.head}
               </th>
             ))}
@@ -252,7 +254,7 @@ export function DataTable<Row>({
             <tr key={r}>
               <th scope="row">{first.cell(row)}</th>
               {rest.map((column, i) => (
-                <td key={i} class={align(column)}>
+                <td key={i} class={classOf(column)}>
                   {column.cell(row)}
                 </td>
               ))}

@@ -13,7 +13,7 @@ import { createCostMeter } from '../../../ledger/book/cost-meter.js';
 import { defaultPriceBook } from '../../../ledger/book/price-book.js';
 import { readRun } from '../../../ledger/statement/files.js';
 import { computeBill } from '../../../ledger/statement/runs.js';
-import type { RunPlan } from '../../../plan/local/local-plan.js';
+import type { Plan } from '../../../plan/plan.js';
 import type { BackendKind } from '../../../policy/local/backend.js';
 import { parseRecipe, type Recipe } from '../../../recipe/index.js';
 import { kindOf, stepsOf } from '../../../stages/index.js';
@@ -137,7 +137,7 @@ function pricer(): (event: RunEvent) => PricedEvent {
 function stagesNow(recipe: Recipe): OpenRun['stages'] {
   const path = join(run as string, 'plan.json');
   const planned = existsSync(path)
-    ? (JSON.parse(readFileSync(path, 'utf8') as string) as RunPlan).stages
+    ? (JSON.parse(readFileSync(path, 'utf8') as string) as Plan).stages
     : [];
   return recipe.stages.map((stage) => {
     const { id, kind } = stage;

@@ -6,16 +6,16 @@ import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
 import type { ClaimDocument } from '../../protocol.js';
 import { get, runs } from '../client.js';
-import { compact, duration, percent, significant, usd, when } from '../format.js';
+import { change, compact, duration, percent, usd, when } from '../format.js';
 import {
   Button,
   Card,
   CopyLink,
   csv,
+  DataTable,
   Later,
   Page,
   Problem,
-  Scroll,
   Stat,
   save,
   Tabs,
@@ -70,34 +70,19 @@ function Bills() {
       note="Full column, storage apart; each opens to its headline, its lines and its prediction."
       flush
     >
-      <Scroll label="Table of bills">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Run</th>
-              <th scope="col">Begun</th>
-              <th scope="col" class="num">
-                Time
-              </th>
-              <th scope="col" class="num">
-                Cost
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {list.map((run) => (
-              <tr key={run.name}>
-                <th scope="row">
-                  <a href={`/runs/${encodeURIComponent(run.name)}/bill`}>{run.name}</a>
-                </th>
-                <td>{when(run.startedAt)}</td>
-                <td class="num">{duration(run.seconds)}</td>
-                <td class="num">{usd(run.usd)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </Scroll>
+      <DataTable
+        label="Table of bills"
+        rows={list}
+        columns={[
+          {
+            head: 'Run',
+            cell: ({ name }) => <a href={`/runs/${encodeURIComponent(name)}/bill`}>{name}</a>,
+          },
+          { head: 'Begun', cell: ({ startedAt }) => when(startedAt) },
+          { head: 'Time', num: true, cell: ({ seconds }) => duration(seconds) },
+          { head: 'Cost', num: true, cell: (run) => usd(run.usd) },
+        ]}
+      />
     </Card>
   );
 }
@@ -388,42 +373,28 @@ function Checks({ claim }: { claim: ClaimDocument }) {
       note="What follows from other published figures, beside what was published."
       flush
     >
-      <Scroll label="Table of checks">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">What</th>
-              <th scope="col" class="num">
-                Computed
-              </th>
-              <th scope="col" class="num">
-                Published
-              </th>
-              <th scope="col" class="num">
-                Error
-              </th>
-              <th scope="col">Source</th>
-            </tr>
-          </thead>
-          <tbody>
-            {claim.checks.map(({ id, what, computed, published, relativeError, unit, source }) => (
-              <tr key={id}>
-                <th scope="row">
-                  {what} <span class="note">{unit}</span>
-                </th>
-                <td class="num">{compact(computed)}</td>
-                <td class="num">{compact(published)}</td>
-                <td class="num">
-                  {relativeError === 0
-                    ? 'exact'
-                    : `${relativeError < 0 ? '−' : '+'}${significant(Math.abs(relativeError) * 100, 2)}%`}
-                </td>
-                <td class="source">{source}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </Scroll>
+      <DataTable
+        label="Table of checks"
+        rows={claim.checks}
+        columns={[
+          {
+            head: 'What',
+            cell: ({ what, unit }) => (
+              <>
+                {what} <span class="note">{unit}</span>
+              </>
+            ),
+          },
+          { head: 'Computed', num: true, cell: ({ computed }) => compact(computed) },
+          { head: 'Published', num: true, cell: ({ published }) => compact(published) },
+          {
+            head: 'Error',
+            num: true,
+            cell: ({ relativeError }) => (relativeError === 0 ? 'exact' : change(relativeError, 2)),
+          },
+          { head: 'Source', tone: 'source', cell: ({ source }) => source },
+        ]}
+      />
     </Card>
   );
 }
@@ -436,40 +407,40 @@ function Assumptions({ claim }: { claim: ClaimDocument }) {
       note={`${open.length} of ${claim.assumptions.length} quantities are not known exactly.`}
       flush
     >
-      <Scroll label="Table of quantities">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Quantity</th>
-              <th scope="col" class="num">
-                Value
-              </th>
-              <th scope="col" class="num">
-                Interval
-              </th>
-              <th scope="col">Basis</th>
-              <th scope="col">Source</th>
-            </tr>
-          </thead>
-          <tbody>
-            {open.map(({ id, what, value, low, high, unit, basis, source, note }) => (
-              <tr key={id}>
-                <th scope="row">
-                  {what} {note !== '' && <span class="note">{note}</span>}
-                </th>
-                <td class="num">
-                  {compact(value)} <span class="note">{unit}</span>
-                </td>
-                <td class="num faint">
-                  {compact(low)} to {compact(high)}
-                </td>
-                <td>{basis}</td>
-                <td class="source">{source}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </Scroll>
+      <DataTable
+        label="Table of quantities"
+        rows={open}
+        columns={[
+          {
+            head: 'Quantity',
+            cell: ({ what, note }) => (
+              <>
+                {what} {note !== '' && <span class="note">{note}</span>}
+              </>
+            ),
+          },
+          {
+            head: 'Value',
+            num: true,
+            cell: ({ value, unit }) => (
+              <>
+                {compact(value)} <span class="note">{unit}</span>
+              </>
+            ),
+          },
+          {
+            head: 'Interval',
+            num: true,
+            cell: ({ low, high }) => (
+              <span class="faint">
+                {compact(low)} to {compact(high)}
+              </span>
+            ),
+          },
+          { head: 'Basis', cell: ({ basis }) => basis },
+          { head: 'Source', tone: 'source', cell: ({ source }) => source },
+        ]}
+      />
     </Card>
   );
 }

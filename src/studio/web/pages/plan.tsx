@@ -6,7 +6,8 @@ import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { describeParameters } from '../../../architecture/describe.js';
 import type { StatementLine, StatementTotal } from '../../../ledger/statement/statement.js';
-import type { Plan } from '../../../plan/cluster/plan-work.js';
+import type { Plan, PlannedStage } from '../../../plan/plan.js';
+import { publishedTable } from '../../../plan/text.js';
 import type { Quantity } from '../../../planner/cluster.js';
 import type { RecipeChoice } from '../../protocol.js';
 import { get } from '../client.js';
@@ -19,12 +20,13 @@ import {
   Button,
   Card,
   CopyLink,
+  DataTable,
   Later,
   Page,
   Problem,
-  Scroll,
   Select,
   Stat,
+  TextTable,
   useLoaded,
   Waiting,
 } from '../ui.js';
@@ -170,7 +172,7 @@ export default function PlanPage() {
           <Slider
             label="Price of an hour"
             value={settings.usdPerHour ?? known.usdPerHour}
-            show={(v) => `$${v.toFixed(2)}`}
+            show={usd}
             low={0.2}
             high={12}
             step={0.05}
@@ -222,7 +224,7 @@ export default function PlanPage() {
             <Slider
               label="All compute over the final run"
               value={settings.experiments}
-              show={(v) => `${v.toFixed(1)}×`}
+              show={(v) => `${significant(v, 2)}×`}
               low={1}
               high={10}
               step={0.1}
@@ -281,6 +283,9 @@ export default function PlanPage() {
 const COUNTS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536];
 const EXPERTS = [8, 16, 32, 64, 128, 256, 384, 512, 1024];
 
+const mfuOf = ({ mfuCausal }: PlannedStage): string =>
+  mfuCausal === null ? '–' : percent(mfuCausal.value);
+
 const range = ({ low, high }: Quantity, show: (value: number) => string): string =>
   low === high ? 'given' : `${show(low)} to ${show(high)}`;
 
@@ -300,8 +305,8 @@ function Figures({ plan: { total, stages } }: { plan: Plan }) {
       />
       <Stat
         name="Time"
-        value={duration(total.days.value * 86_400)}
-        note={range(total.days, (v) => duration(v * 86_400))}
+        value={duration(total.seconds.value)}
+        note={range(total.seconds, duration)}
       />
       <Stat
         name="Memory per GPU"
@@ -313,11 +318,7 @@ function Figures({ plan: { total, stages } }: { plan: Plan }) {
         value={`${compact(total.energyKwh.value)} kWh`}
         note={range(total.energyKwh, compact)}
       />
-      <Stat
-        name="MFU"
-        value={percent(stages[0].mfuCausal.value)}
-        note={`${stages[0].id}, causal, BF16 peak`}
-      />
+      <Stat name="MFU" value={mfuOf(stages[0])} note={`${stages[0].id}, causal, BF16 peak`} />
     </dl>
   );
 }
@@ -382,50 +383,31 @@ function Answer({ answer }: { answer: PlanAnswer }) {
         note="With the best layout that was found for each: ways of tensor (tp), pipeline (pp), data (dp), expert (ep) and context (cp) parallelism, and the size of a micro-batch (mb)."
         flush
       >
-        <Scroll label="Table of stages">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Stage</th>
-                <th scope="col" class="num">
-                  Tokens
-                </th>
-                <th scope="col" class="num">
-                  GPU-hours
-                </th>
-                <th scope="col" class="num">
-                  Time
-                </th>
-                <th scope="col" class="num">
-                  MFU
-                </th>
-                <th scope="col" class="num">
-                  Memory
-                </th>
-                <th scope="col" class="num">
-                  Dollars
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {stages.map((stage) => (
-                <tr key={stage.id}>
-                  <th scope="row">
-                    {stage.id} <span class="note mono">{stage.layout}</span>
-                  </th>
-                  <td class="num">{compact(stage.tokens)}</td>
-                  <td class="num">{compact(stage.gpuHours.value)}</td>
-                  <td class="num">{duration(stage.days.value * 86_400)}</td>
-                  <td class="num">{percent(stage.mfuCausal.value)}</td>
-                  <td class="num">
-                    {stage.memoryBytesPerGpu === null ? '–' : bytes(stage.memoryBytesPerGpu.value)}
-                  </td>
-                  <td class="num">{usd(stage.usd.value)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </Scroll>
+        <DataTable
+          label="Table of stages"
+          rows={stages}
+          columns={[
+            {
+              head: 'Stage',
+              cell: ({ id, layout }) => (
+                <>
+                  {id} <span class="note mono">{layout}</span>
+                </>
+              ),
+            },
+            { head: 'Tokens', num: true, cell: ({ tokens }) => compact(tokens) },
+            { head: 'GPU-hours', num: true, cell: ({ gpuHours }) => compact(gpuHours.value) },
+            { head: 'Time', num: true, cell: ({ seconds }) => duration(seconds.value) },
+            { head: 'MFU', num: true, cell: mfuOf },
+            {
+              head: 'Memory',
+              num: true,
+              cell: ({ memoryBytesPerGpu: memory }) =>
+                memory === null ? '–' : bytes(memory.value),
+            },
+            { head: 'Dollars', num: true, cell: (stage) => usd(stage.usd.value) },
+          ]}
+        />
       </Card>
       <Later>
         <Further plan={plan} />
@@ -440,41 +422,7 @@ function Further({ plan }: { plan: Plan }) {
     <>
       {plan.published.length > 0 && (
         <Card title="Beside what was published" note="No prediction reads these." flush>
-          <Scroll label="Table of what was published">
-            <table>
-              <thead>
-                <tr>
-                  <th scope="col">What</th>
-                  <th scope="col" class="num">
-                    Published
-                  </th>
-                  <th scope="col" class="num">
-                    Predicted
-                  </th>
-                  <th scope="col" class="num">
-                    Error
-                  </th>
-                  <th scope="col">In the interval</th>
-                </tr>
-              </thead>
-              <tbody>
-                {plan.published.map(({ what, gpuHours, predicted, relativeError }) => (
-                  <tr key={what}>
-                    <th scope="row">{what}</th>
-                    <td class="num">{compact(gpuHours)}</td>
-                    <td class="num">{compact(predicted.value)}</td>
-                    <td class="num">
-                      {relativeError < 0 ? '−' : '+'}
-                      {percent(Math.abs(relativeError), 0)}
-                    </td>
-                    <td>
-                      {predicted.low <= gpuHours && gpuHours <= predicted.high ? 'yes' : 'no'}
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </Scroll>
+          <TextTable table={publishedTable(plan.published)} label="Published GPU-hours" />
         </Card>
       )}
       <div class="two">
@@ -504,7 +452,7 @@ function Further({ plan }: { plan: Plan }) {
         </Card>
       </div>
       <p class="note">
-        ${plan.cluster.usdPerHour.value.toFixed(2)} an hour: {plan.cluster.usdPerHour.source}{' '}
+        {usd(plan.cluster.usdPerHour.value)} an hour: {plan.cluster.usdPerHour.source}{' '}
         {plan.cluster.usdPerHour.date}. {plan.notes.join(' ')}
       </p>
     </>

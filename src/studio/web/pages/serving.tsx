@@ -23,7 +23,7 @@ import { accelerators } from '../plan-settings.js';
 import { query, setQuery } from '../router.js';
 import type { ServingAnswer, ServingSettings } from '../serving-model.js';
 import { Slider } from '../slider.js';
-import { Card, CopyLink, Page, Problem, Scroll, Select, Stat, Waiting } from '../ui.js';
+import { Card, CopyLink, DataTable, Page, Problem, Select, Stat, Waiting } from '../ui.js';
 
 const COUNTS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
 const TOKENS = [100, 250, 500, 1000, 2000, 4000, 8000, 16_000, 32_000];
@@ -233,40 +233,24 @@ function Service({ plan }: { plan: ServingPlanDocument }) {
       </Card>
       {published.length > 0 && (
         <Card title="Beside published figures" note="No prediction reads these." flush>
-          <Scroll label="Table of published figures">
-            <table>
-              <thead>
-                <tr>
-                  <th scope="col">Figure</th>
-                  <th scope="col" class="num">
-                    Measured
-                  </th>
-                  <th scope="col" class="num">
-                    Predicted
-                  </th>
-                  <th scope="col" class="num">
-                    Error
-                  </th>
-                  <th scope="col">Source</th>
-                </tr>
-              </thead>
-              <tbody>
-                {published.map((row, i) => (
-                  <tr key={`${row.metric} ${i}`}>
-                    <th scope="row">
-                      {metricWords(row.metric)} <span class="note mono">{row.layout}</span>
-                    </th>
-                    <td class="num">{compact(row.measured)}</td>
-                    <td class="num">{compact(row.predicted.value)}</td>
-                    <td class="num">
-                      {Math.abs(row.relativeError) < 0.005 ? '0%' : change(row.relativeError)}
-                    </td>
-                    <td>{unbroken(row.source)}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </Scroll>
+          <DataTable
+            label="Table of published figures"
+            rows={published}
+            columns={[
+              {
+                head: 'Figure',
+                cell: ({ metric, layout }) => (
+                  <>
+                    {metricWords(metric)} <span class="note mono">{layout}</span>
+                  </>
+                ),
+              },
+              { head: 'Measured', num: true, cell: ({ measured }) => compact(measured) },
+              { head: 'Predicted', num: true, cell: (row) => compact(row.predicted.value) },
+              { head: 'Error', num: true, cell: (row) => change(row.relativeError) },
+              { head: 'Source', cell: ({ source }) => unbroken(source) },
+            ]}
+          />
         </Card>
       )}
     </>
