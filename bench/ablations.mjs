@@ -108,14 +108,14 @@ for (const seed of flags.seeds.split(',').map(Number)) {
     const { active, stored: total } = countParameters(
       architectureOf(JSON.parse(readFileSync(join(run, 'model', 'config.json'), 'utf8'))),
     );
-    const seconds = steps.reduce((sum, values) => sum + values.seconds, 0);
+    const seconds = steps.reduce((sum, values) => sum + values.step_time, 0);
     const losses = steps.map(({ loss }) => loss);
     rows.push({
       name,
       seed,
       loss: of('loss'),
-      mtpLoss: of('mtpLoss'),
-      maxVio: of('maxVio'),
+      mtpLoss: of('mtp_loss'),
+      maxVio: of('max_vio'),
       active,
       total,
       seconds,

@@ -177,10 +177,10 @@ try {
     .map((event) => event.usage);
   const sum = (name) => usage.reduce((total, part) => total + part[name], 0);
   results.step = {
-    seconds: values.seconds,
+    seconds: values.step_time,
     generated: sum('tokensOut'),
     rolloutSeconds: values.rolloutSeconds,
-    gradientNorm: values.gradientNorm,
+    gradientNorm: values.grad_norm,
     modelFlops: sum('modelFlops'),
     peakGb: train.peakGb,
     wallSeconds: train.seconds,

@@ -186,7 +186,7 @@ for (const task of flags.only.split(',')) {
         curves[task] ??= [];
         curves[task].push({
           name: `seed ${seed}`,
-          length: steps.map((e) => [e.stageStep, e.values.length]),
+          length: steps.map((e) => [e.stageStep, e.values['completions/mean_length']]),
           accuracy: steps.map((e) => [e.stageStep, e.values.accuracy]),
         });
       }

@@ -115,7 +115,7 @@ for (const seed of flags.seeds.split(',').map(Number)) {
     const { pass1, greedy, length } = events.findLast(
       (event) => event.type === 'evaluation',
     ).results;
-    const clipped = steps.reduce((sum, values) => sum + values.clipFraction, 0) / steps.length;
+    const clipped = steps.reduce((sum, values) => sum + values.clip_ratio, 0) / steps.length;
     const over = steps.reduce((sum, { accuracy }) => sum + accuracy, 0) / steps.length;
     rows.push({
       name,

@@ -163,9 +163,9 @@ try {
       .filter(({ type }) => type === 'metrics')
       .map((event) => event.values);
     // The first steps run before the compiler has seen them.
-    const own = values.slice(2).map(({ seconds }) => seconds);
+    const own = values.slice(2).map(({ step_time }) => step_time);
     sides.reckoner.push(...own);
-    lengths.reckoner.push(...values.slice(2).map(({ length }) => length));
+    lengths.reckoner.push(...values.slice(2).map((one) => one['completions/mean_length']));
     sides.trl.push(await trl.step());
     console.error(
       `round ${round + 1}: ${median(own).toFixed(3)} s, TRL ${sides.trl.at(-1).toFixed(1)} s`,

@@ -191,7 +191,7 @@ export function resultOf(run) {
   const last = new Map(events.filter((e) => e.type === 'metrics').map((e) => [e.step, e.attempt]));
   for (const { type, step, attempt, values } of events) {
     if (type !== 'metrics' || attempt !== last.get(step)) continue;
-    const { seconds: _, tokensPerSecond: __, ...rest } = values;
+    const { step_time: _, tokens_per_second: __, ...rest } = values;
     result[`step ${String(step).padStart(4, '0')}`] = JSON.stringify(rest);
   }
   for (const { type, stage, results } of events)

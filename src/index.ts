@@ -51,6 +51,8 @@ export { readTarget, type Target } from './plan/cluster/cluster-file.js';
 export { planRecipe } from './plan/cluster/plan.js';
 export type { Plan } from './plan/plan.js';
 export { loadRecipe, parseRecipe, type Recipe } from './recipe/index.js';
+export { type StageKinds, type StageSpec, stageKinds } from './stages/index.js';
+export { defineStage, type StageKind } from './stages/kind.js';
 export {
   createTask,
   defineTask,
@@ -65,6 +67,7 @@ export { createWasmBackend, createWasmMemory } from './tensor/backends/wasm/inde
 export * from './tensor/index.js';
 export { createCharacterTokenizer, tokenizerFromJSON } from './tokenizers/character.js';
 export type { Tokenizer } from './tokenizers/tokenizer.js';
+export { runRank } from './train/rank.js';
 export { type TrainOptions, type TrainSummary, train } from './train/train.js';
 export { advantages, hasSignal } from './training/advantages.js';
 export { aggregations } from './training/aggregations.js';
@@ -72,6 +75,7 @@ export { crossEntropyStep, policyStep } from './training/backpropagate.js';
 export type { TrainingSequence } from './training/batch.js';
 export { losses, policyLossOf, policyLossReference } from './training/losses.js';
 export { createOptimizer, optimizerSchema } from './training/optimizer.js';
+export { optimizers } from './training/optimizers/index.js';
 export { createSchedule } from './training/schedules.js';
 export type { RunEvent } from './usage/events.js';
 export { readEvents } from './usage/log.js';

@@ -44,12 +44,12 @@ function midway(): ProgressState {
       metrics('reason', 'grpo', step, {
         reward: step / 40,
         accuracy: 0.9,
-        length: 10 + step / 4,
+        'completions/mean_length': 10 + step / 4,
         loss: -0.01,
-        tokensPerSecond: 12_345,
+        tokens_per_second: 12_345,
         entropy: 0.25,
-        clipFraction: 0.004,
-        learningRate: 4e-4,
+        clip_ratio: 0.004,
+        learning_rate: 4e-4,
       }),
     );
   }

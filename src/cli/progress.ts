@@ -85,6 +85,8 @@ export interface ProgressState {
   stopping: boolean;
 }
 
+/** The metric that is shown as `length`. */
+const LENGTH = 'completions/mean_length';
 const REDRAW_MS = 250;
 const PLAIN_LINE_MS = 5000;
 /** Numbers shown are means over this many steps: single batches are noisy. */
@@ -243,10 +245,10 @@ function latest(state: ProgressState, name: string): number | null {
 function headline(state: ProgressState, curve = 0): string[] {
   const judged = state.history.has('reward') ? 'reward' : 'loss';
   const out: string[] = [];
-  for (const name of [judged, 'accuracy', 'length']) {
+  for (const name of [judged, 'accuracy', LENGTH]) {
     const value = latest(state, name);
     if (value === null || (curve > 0 && name === 'accuracy')) continue;
-    const text = `${name} ${name === 'accuracy' ? formatShare(value) : formatNumber(value)}`;
+    const text = `${name === LENGTH ? 'length' : name} ${name === 'accuracy' ? formatShare(value) : formatNumber(value)}`;
     out.push(curve > 0 ? `${text} ${sparkline(state.history.get(name) ?? [], curve)}` : text);
   }
   return out;
@@ -283,7 +285,7 @@ export function secondsLeft(
 
 function footer(state: ProgressState): string[] {
   const parts: string[] = [];
-  const rate = latest(state, 'tokensPerSecond');
+  const rate = latest(state, 'tokens_per_second');
   if (rate !== null) parts.push(`${formatCount(rate)} tok/s`);
   parts.push(`elapsed ${formatDuration((state.now - state.startedAt) / 1000)}`);
   const left = secondsLeft(state);
@@ -328,7 +330,7 @@ function curves(state: ProgressState, width: number, style: Style): string[] {
   const out: string[] = [];
   for (const [name, paint] of [
     [judged, style.green],
-    ['length', style.magenta],
+    [LENGTH, style.magenta],
   ] as const) {
     const value = latest(state, name);
     if (value === null) continue;
@@ -337,7 +339,7 @@ function curves(state: ProgressState, width: number, style: Style): string[] {
     const room = Math.max(0, Math.min(48, width - 17 - (judged === 'reward' ? 17 : 0)));
     const line = sparkline(state.history.get(name) ?? [], room);
     out.push(
-      `${name.padEnd(7)}${formatNumber(value).padStart(8)}  ${paint(line)}${note === '' ? '' : `${' '.repeat(room - line.length + 2)}${note}`}`,
+      `${(name === LENGTH ? 'length' : name).padEnd(7)}${formatNumber(value).padStart(8)}  ${paint(line)}${note === '' ? '' : `${' '.repeat(room - line.length + 2)}${note}`}`,
     );
   }
   return out;
@@ -347,16 +349,16 @@ function curves(state: ProgressState, width: number, style: Style): string[] {
 function details(state: ProgressState): string {
   const shown: [name: string, text: string][] = [
     ['entropy', 'entropy'],
-    ['klWeighted', 'kl'],
-    ['gradientNorm', 'gradient'],
-    ['learningRate', 'lr'],
+    ['kl_loss', 'kl'],
+    ['grad_norm', 'gradient'],
+    ['learning_rate', 'lr'],
   ];
   const parts: string[] = [];
   for (const [name, text] of shown) {
     const value = latest(state, name);
     if (value !== null) parts.push(`${text} ${formatNumber(value)}`);
   }
-  const clipped = latest(state, 'clipFraction');
+  const clipped = latest(state, 'clip_ratio');
   if (clipped !== null) parts.push(`clipped ${formatShare(clipped)}`);
   return parts.join(' · ');
 }

@@ -96,7 +96,7 @@ describe('a supervised step', () => {
       true,
     );
     const rates: number[] = [];
-    for (let step = 1; step <= 4; step++) rates.push((await stage.step(step)).values.learningRate);
+    for (let step = 1; step <= 4; step++) rates.push((await stage.step(step)).values.learning_rate);
     expect(rates.map((rate) => Math.round(rate * 1e6) / 1e6)).toEqual([0.01, 0.02, 0.015, 0.01]);
   });
 

@@ -207,14 +207,15 @@ export async function createSupervised(
       const tokenWeight = 1 / batch.predictions;
       const passed = await policy.pass(data, { name: 'cross-entropy', tokenWeight, mtpWeight });
       const multiplier = schedule(step);
-      const stepped = await policy.step(multiplier, step);
+      const { gradientNorm, ...balanced } = await policy.step(multiplier, step);
       const { loss = 0, mtpLoss = 0, modelFlops } = passed;
       const all = await sumNamed(ranks, { loss, mtpLoss, modelFlops });
       const values: Record<string, number> = {
         loss: all.loss,
-        ...stepped,
-        learningRate: multiplier * optimizer.lr,
-        ...(trainsFurther ? { mtpLoss: all.mtpLoss } : {}),
+        grad_norm: gradientNorm,
+        ...balanced,
+        learning_rate: multiplier * optimizer.lr,
+        ...(trainsFurther ? { mtp_loss: all.mtpLoss } : {}),
       };
       return { values, tokensIn: batch.tokens, tokensOut: 0, modelFlops: all.modelFlops };
     },

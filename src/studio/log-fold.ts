@@ -5,6 +5,7 @@
 import { readSync } from 'node:fs';
 import { MAX_LINE_BYTES } from '../base/regular.js';
 import { type CostRates, usdOf } from '../ledger/book/cost-rates.js';
+import { withNamesOfNow } from '../usage/metric-names.js';
 import { problemOf } from '../usage/validate.js';
 import { addEvent, createRunState, type PricedEvent, type RunState } from './run-state.js';
 
@@ -60,7 +61,7 @@ export function parseLines(
       // Prices are ours to say.
       if (event.type === 'usage') event.usd = usdOf(event.usage, rates);
       else if ('usd' in event) delete event.usd;
-      events.push(event);
+      events.push(withNamesOfNow(event));
     } catch {
       malformed++;
     }

@@ -216,7 +216,7 @@ export function addEvent(state: RunState, event: PricedEvent, limit: number): vo
       const stage = stageOf(state, event.stage, event.kind, event.step - event.stageStep);
       stage.step = event.stageStep;
       for (const [name, value] of Object.entries(event.values)) {
-        if (name === 'seconds') continue;
+        if (name === 'step_time') continue;
         stage.latest[name] = value;
         stage.curves[name] ??= emptyCurve();
         addPoint(stage.curves[name], event.stageStep, value, limit);

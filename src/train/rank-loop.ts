@@ -266,7 +266,8 @@ class RankLoop {
     const finite = Object.fromEntries(
       Object.entries(values).filter(([, value]) => Number.isFinite(value)),
     );
-    const logged = { ...finite, seconds, tokensPerSecond: (tokensIn + tokensOut) / seconds };
+    const rate = (tokensIn + tokensOut) / seconds;
+    const logged = { ...finite, step_time: seconds, tokens_per_second: rate };
     const metrics = { type: 'metrics', step, stage, kind, stageStep, values: logged } as const;
     send({ kind: 'event', event: metrics });
     if (samples?.length) send({ kind: 'samples', stage, step, samples });

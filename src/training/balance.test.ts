@@ -69,9 +69,9 @@ describe('balancing', () => {
       expect([0, 0.01, -0.01].some((x) => Math.abs(bias - x) < 1e-6)).toBe(true);
     expect(biases.filter((x) => x > 0).length).toBeGreaterThan(0);
     expect(biases.filter((x) => x < 0).length).toBeGreaterThan(0);
-    expect(values['maxVio.1']).toBeGreaterThan(0);
-    expect(values.maxVio).toBeCloseTo((values['maxVio.1'] + values['maxVio.2']) / 2, 12);
-    expect(values.balanceLoss).toBe(0);
+    expect(values['max_vio.1']).toBeGreaterThan(0);
+    expect(values.max_vio).toBeCloseTo((values['max_vio.1'] + values['max_vio.2']) / 2, 12);
+    expect(values.balance_loss).toBe(0);
   });
 
   it('evens the load out over steps, and leaves it alone without', async () => {
@@ -79,7 +79,7 @@ describe('balancing', () => {
       const on = await setUp(options);
       let sum = 0;
       for (let i = 0; i < 36; i++) {
-        const { maxVio } = await on.step();
+        const { max_vio: maxVio } = await on.step();
         if (i >= 24) sum += maxVio / 12;
       }
       return { maxVio: sum, biases: await on.biases() };

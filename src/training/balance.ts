@@ -34,8 +34,8 @@ export interface Balancer {
   input(weight: number): ForwardInput['balance'];
   /**
    * After an update: moves the biases. Returns, for the log, how much more than its share the
-   * busiest expert had, `maxVio` as the mean over layers and `maxVio.<layer>` for each (0 is
-   * perfect balance), and `balanceLoss`.
+   * busiest expert had, `max_vio` as the mean over layers and `max_vio.<layer>` for each (0 is
+   * perfect balance), and `balance_loss`.
    */
   endStep(): Promise<Record<string, number>>;
 }
@@ -90,10 +90,10 @@ export function createBalancer(
       }
       const violations = perLayer.map(maxViolation);
       const named = Object.fromEntries(
-        layers.map((name, l) => [`maxVio.${name.replace('model.layers.', '')}`, violations[l]]),
+        layers.map((name, l) => [`max_vio.${name.replace('model.layers.', '')}`, violations[l]]),
       );
       const mean = violations.reduce((a, b) => a + b, 0) / violations.length;
-      return { maxVio: mean, ...named, balanceLoss: totals[sizeOf(load)] };
+      return { max_vio: mean, ...named, balance_loss: totals[sizeOf(load)] };
     },
   };
 }

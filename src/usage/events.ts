@@ -64,7 +64,7 @@ export type RunEvent =
   | (Base & { type: 'stage-ended'; stage: string; kind: string })
   /**
    * `stageStep` counts from 1 within the stage; `values` are named numbers (loss, reward,
-   * tokensPerSecond, …).
+   * tokens_per_second, …).
    */
   | (Base & {
       type: 'metrics';

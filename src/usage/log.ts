@@ -26,6 +26,7 @@ import { faultPoint, faultsActive } from '../base/faults.js';
 import { diskError } from '../base/files.js';
 import { MAX_LINE_BYTES, openRegular } from '../base/regular.js';
 import type { NewEvent, RunEvent } from './events.js';
+import { withNamesOfNow } from './metric-names.js';
 import { problemOf } from './validate.js';
 
 const FLUSH_INTERVAL_MS = 1000;
@@ -159,7 +160,7 @@ export async function* streamEvents(file: string, problems: LogProblems): AsyncG
     }
     const problem = problemOf(value);
     if (problem !== null) problems.malformed.push({ line, reason: problem });
-    return problem === null ? (value as RunEvent) : null;
+    return problem === null ? withNamesOfNow(value as RunEvent) : null;
   };
   const { handle } = openRegular(file, 'the event log', false);
   try {
@@ -202,7 +203,7 @@ export async function readEvents(file: string): Promise<{ events: RunEvent[] } &
 function wholeEvent(bytes: Buffer): RunEvent | null {
   try {
     const value: unknown = JSON.parse(bytes.toString('utf8'));
-    return problemOf(value) === null ? (value as RunEvent) : null;
+    return problemOf(value) === null ? withNamesOfNow(value as RunEvent) : null;
   } catch {
     return null;
   }

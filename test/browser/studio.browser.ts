@@ -225,15 +225,15 @@ describe('runs', () => {
       .trim()
       .split('\n');
     const { values } = JSON.parse(
-      events.findLast((line) => line.includes('"kind":"grpo"') && line.includes('maxVio')) ?? '{}',
+      events.findLast((line) => line.includes('"kind":"grpo"') && line.includes('max_vio')) ?? '{}',
     );
-    expect(values.maxVio).toBeGreaterThan(0);
-    expect(values.maxVio).toBeCloseTo((values['maxVio.1'] + values['maxVio.2']) / 2, 9);
+    expect(values.max_vio).toBeGreaterThan(0);
+    expect(values.max_vio).toBeCloseTo((values['max_vio.1'] + values['max_vio.2']) / 2, 9);
     const { page, faults, close } = await open(browser);
     await page.goto(at(`/runs/${name}?stage=grpo`));
     const load = page.locator('.chart', { has: page.getByText('Expert load', { exact: true }) });
     await load.locator('canvas').waitFor();
-    expect(await load.locator('.chart-value').innerText()).toBe(significant(values.maxVio));
+    expect(await load.locator('.chart-value').innerText()).toBe(significant(values.max_vio));
     expect(await load.locator('.chart-box').getAttribute('aria-label')).toContain('over 20 steps');
     expect(await load.locator('.chart-note').innerText()).toContain('MaxVio');
     await page.getByRole('button', { name: 'more curves' }).click();
@@ -241,7 +241,7 @@ describe('runs', () => {
       const one = page.locator('.chart', { has: page.getByText(`Expert load, layer ${layer}`) });
       await one.locator('canvas').waitFor();
       expect(await one.locator('.chart-value').innerText()).toBe(
-        significant(values[`maxVio.${layer}`]),
+        significant(values[`max_vio.${layer}`]),
       );
     }
     expect(await page.locator('.chart-title', { hasText: 'Balance loss' }).count()).toBe(1);

@@ -251,7 +251,7 @@ describe('a run that diverges', () => {
     [
       'explodes',
       { lr: 3, muonLr: 3 },
-      /stage wild, step \d+: (loss is [\d.]+, far above|gradientNorm is)/,
+      /stage wild, step \d+: (loss is [\d.]+, far above|grad_norm is)/,
     ],
   ])(
     '(%s) stops, names stage and step, and keeps the last good checkpoint',

@@ -92,7 +92,7 @@ it('one worker and two agree to rounding', () => {
       JSON.parse(references[name].result[`step 000${step}`]),
     );
     expect(Math.abs(one.loss - two.loss) / one.loss).toBeLessThan(1e-4);
-    expect(Math.abs(one.gradientNorm - two.gradientNorm) / one.gradientNorm).toBeLessThan(1e-3);
+    expect(Math.abs(one.grad_norm - two.grad_norm) / one.grad_norm).toBeLessThan(1e-3);
   }
   expect(references.one.result['model/model.safetensors']).not.toBe(
     references.two.result['model/model.safetensors'],

@@ -264,7 +264,7 @@ describe('the metrics of docs/guides/reproduce-r1.md', () => {
       }
       const page = readPage('docs/guides/reproduce-r1.md');
       const names = (cell: string): string[] =>
-        [...cell.matchAll(/`(\w+)`/g)].map(([, name]) => name);
+        [...cell.matchAll(/`([\w/]+)`/g)].map(([, name]) => name);
       const described = tableUnder(page, 'What the metrics mean').flatMap(([metric, kinds]) => {
         const all = ['pretrain', 'sft', 'grpo', 'rejection-sample', 'eval'];
         return (kinds === 'all' ? all : kinds.split(', ')).map(

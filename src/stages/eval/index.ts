@@ -68,7 +68,10 @@ async function createEvaluation(context: StageContext, options: EvaluateOptions)
     async step() {
       const evaluation = await evaluate({ ...context, seed: evaluationSeed }, options);
       const { results, samples, tokensIn, tokensOut, modelFlops } = evaluation;
-      const values: Record<string, number> = { accuracy: results.pass1, length: results.length };
+      const values: Record<string, number> = {
+        accuracy: results.pass1,
+        'completions/mean_length': results.length,
+      };
       if (options.greedy) values.greedy = results.greedy;
       return {
         values,

@@ -245,15 +245,15 @@ describe('a step of GRPO', () => {
 
     const { values } = result;
     expect(values.loss).toBeCloseTo(await loss(weights), 6);
-    expect(values.klWeighted).toBeCloseTo(0, 10);
-    expect(values.policyShift).toBeLessThan(1e-6);
-    expect(values.clipFraction).toBe(0);
+    expect(values.kl_loss).toBeCloseTo(0, 10);
+    expect(values.abs_log_ratio).toBeLessThan(1e-6);
+    expect(values.clip_ratio).toBe(0);
     expect(values.reward).toBeCloseTo(mean(result.groups.flat().map(({ reward }) => reward)), 12);
-    expect(values.length).toBeCloseTo(
+    expect(values['completions/mean_length']).toBeCloseTo(
       mean(result.groups.flat().map(({ tokens }) => tokens.length)),
       12,
     );
-    expect(values.gradientNorm).toBeCloseTo(Math.hypot(...result.updates[0].gradient), 10);
+    expect(values.grad_norm).toBeCloseTo(Math.hypot(...result.updates[0].gradient), 10);
     expect(values.entropy).toBeGreaterThan(0);
     expect(values.entropy).toBeLessThan(Math.log(whole.tiny.tokenizer.vocabularySize));
 
@@ -273,10 +273,10 @@ describe('a step of GRPO', () => {
     const reference = first.updates[0].weights;
     const loss = await lossByHand(watched, second.groups, { old: weights, reference, beta: 0.3 });
     await expectGradient(watched, second.updates[0], loss);
-    expect(second.values.klWeighted).toBeGreaterThan(1e-4);
+    expect(second.values.kl_loss).toBeGreaterThan(1e-4);
     const without = await lossByHand(watched, second.groups, { old: weights });
     expect(second.values.loss - (await without(weights))).toBeCloseTo(
-      0.3 * second.values.klWeighted,
+      0.3 * second.values.kl_loss,
       6,
     );
   });
@@ -301,8 +301,8 @@ describe('a step of GRPO', () => {
       losses.push(await loss(updates[m].weights));
     }
     expect(values.loss).toBeCloseTo(mean(losses), 6);
-    expect(values.policyShift).toBeGreaterThan(0.01);
-    expect(values.clipFraction).toBeGreaterThan(0);
+    expect(values.abs_log_ratio).toBeGreaterThan(0.01);
+    expect(values.clip_ratio).toBeGreaterThan(0);
   });
 
   it('takes one ratio a sequence for GSPO', async () => {
@@ -324,9 +324,9 @@ describe('a step of GRPO', () => {
       });
       await expectGradient(watched, updates[m], loss);
     }
-    expect(values.policyShift).toBeGreaterThan(0.01);
+    expect(values.abs_log_ratio).toBeGreaterThan(0.01);
     // Of the first update alone: before it, the policy is the one that sampled.
-    expect(values.sampleMismatch).toBeLessThan(1e-6);
+    expect(values['sampling/sampling_logp_difference/mean']).toBeLessThan(1e-6);
   });
 
   it('makes the policy its own reference every so many steps', async () => {
@@ -341,7 +341,7 @@ describe('a step of GRPO', () => {
       await watched.step(3),
       await watched.step(4),
     ];
-    const kl = steps.map(({ values }) => values.klWeighted);
+    const kl = steps.map(({ values }) => values.kl_loss);
     expect(kl[0]).toBeCloseTo(0, 10);
     expect(kl[1]).toBeGreaterThan(1e-5);
     expect(kl[2]).toBeCloseTo(0, 10);
@@ -364,12 +364,12 @@ describe('a step of GRPO', () => {
       Math.max(...groups.flat().map(({ tokens }) => tokens.length));
     expect(longest(await watched.step(1))).toBe(MAX_TOKENS);
     const limited = await watched.step(2);
-    expect(limited.values.length).toBeLessThanOrEqual(2);
-    expect(limited.values.maxTokens).toBe(2);
+    expect(limited.values['completions/mean_length']).toBeLessThanOrEqual(2);
+    expect(limited.values.max_completion_length).toBe(2);
     const whole = await stageUnderWatch({ maskTruncated: true, samples: 6 });
     const { groups, updates, values } = await whole.step(1);
-    expect(values.truncated).toBeGreaterThan(0);
-    expect(values.truncated).toBeLessThan(1);
+    expect(values['completions/clipped_ratio']).toBeGreaterThan(0);
+    expect(values['completions/clipped_ratio']).toBeLessThan(1);
     const { eos } = whole.tiny.tokenizer.special;
     const counts = ({ tokens }: Seen): boolean => tokens.at(-1) === eos;
     await expectGradient(
@@ -396,7 +396,7 @@ describe('a step of GRPO', () => {
     const before = await watched.tiny.weights();
     const { values, updates } = await watched.step(1);
     expect(Math.hypot(...updates[0].gradient)).toBe(0);
-    expect(values).toMatchObject({ silentGroups: 1, reward: 0, accuracy: 0 });
+    expect(values).toMatchObject({ frac_reward_zero_std: 1, reward: 0, accuracy: 0 });
     expect(await watched.tiny.weights()).toEqual(before);
   });
 
@@ -430,7 +430,7 @@ describe('a step of GRPO', () => {
           await lossByHand(watched, kept, { old: updates[0].weights }, true),
         );
       }
-      expect(values.silentGroups).toBeCloseTo(
+      expect(values.frac_reward_zero_std).toBeCloseTo(
         groups.filter((group) => !hasSignal(group)).length / groups.length,
         12,
       );
@@ -460,11 +460,11 @@ describe('a step of GRPO', () => {
     };
     const [alone] = await inRanks(1, stepOn);
     // What it says of its tokens' log-probabilities is what the training pass finds.
-    expect(alone.sampleMismatch).toBeLessThan(1e-5);
-    expect(alone.draftAcceptance).toBeGreaterThan(0);
-    expect(alone.draftAcceptance).toBeLessThan(1);
+    expect(alone['sampling/sampling_logp_difference/mean']).toBeLessThan(1e-5);
+    expect(alone.draft_acceptance_rate).toBeGreaterThan(0);
+    expect(alone.draft_acceptance_rate).toBeLessThan(1);
     for (const values of await inRanks(2, stepOn)) {
-      for (const name of ['reward', 'length', 'draftAcceptance'])
+      for (const name of ['reward', 'completions/mean_length', 'draft_acceptance_rate'])
         expect(values[name]).toBeCloseTo(alone[name], 12);
     }
   });

@@ -154,7 +154,7 @@ export async function createRejectionSample(
       const { tokensIn, tokensOut } = all;
       const values = {
         accuracy: all.correct / all.completions,
-        length: tokensOut / all.completions,
+        'completions/mean_length': tokensOut / all.completions,
         accepted: all.accepted,
       };
       return { values, tokensIn, tokensOut, modelFlops: all.modelFlops, samples: shown };

@@ -24,31 +24,31 @@ it('what is more than nothing is not shown as nothing', () => {
 
 it('the nine curves that say most come first, each layer of experts after them', () => {
   const names = [
-    'maxVio.1',
+    'max_vio.1',
     'usd',
-    'gradientNorm',
-    'maxVio',
-    'tokensPerSecond',
+    'grad_norm',
+    'max_vio',
+    'tokens_per_second',
     'loss',
     'reward',
     'accuracy',
-    'length',
+    'completions/mean_length',
     'entropy',
-    'kl',
+    'kl_loss',
   ];
   const nine = [
     'reward',
     'accuracy',
-    'length',
+    'completions/mean_length',
     'loss',
-    'kl',
+    'kl_loss',
     'entropy',
-    'maxVio',
-    'tokensPerSecond',
+    'max_vio',
+    'tokens_per_second',
     'usd',
   ];
-  expect(inOrder(names)).toEqual([...nine, 'gradientNorm', 'maxVio.1']);
-  expect(metric('maxVio.1').title).toBe('Expert load, layer 1');
+  expect(inOrder(names)).toEqual([...nine, 'grad_norm', 'max_vio.1']);
+  expect(metric('max_vio.1').title).toBe('Expert load, layer 1');
 });
 
 it('a field takes numbers as people write them, and says its name otherwise', () => {

@@ -90,20 +90,24 @@ const METRICS: Record<string, Metric> = {
     show: (v) => percent(v),
     axis: percentTick,
   },
-  length: {
+  'completions/mean_length': {
     title: 'Length',
     note: 'mean tokens of a completion',
     show: (v) => `${v.toFixed(1)} tokens`,
   },
   loss: { title: 'Loss', note: 'nats a token', show: (v) => significant(v) },
-  kl: { title: 'KL', note: 'to the reference policy, nats a token', show: (v) => significant(v) },
+  kl_loss: {
+    title: 'KL',
+    note: 'to the reference policy, nats a token',
+    show: (v) => significant(v),
+  },
   entropy: { title: 'Entropy', note: 'of the policy, nats a token', show: (v) => significant(v) },
-  maxVio: {
+  max_vio: {
     title: 'Expert load',
     note: 'MaxVio: how far the busiest expert exceeds its share',
     show: (v) => significant(v),
   },
-  tokensPerSecond: {
+  tokens_per_second: {
     title: 'Throughput',
     note: 'tokens per second',
     show: (v) => `${compact(v)} tok/s`,
@@ -114,22 +118,22 @@ const METRICS: Record<string, Metric> = {
     show: usd,
     axis: usd,
   },
-  gradientNorm: { title: 'Gradient norm', note: 'before clipping', show: (v) => significant(v) },
-  learningRate: { title: 'Learning rate', note: 'of the step', show: (v) => significant(v) },
-  clipFraction: {
+  grad_norm: { title: 'Gradient norm', note: 'before clipping', show: (v) => significant(v) },
+  learning_rate: { title: 'Learning rate', note: 'of the step', show: (v) => significant(v) },
+  clip_ratio: {
     title: 'Clipped',
     note: 'share of tokens at the clip bounds',
     show: (v) => percent(v),
     axis: percentTick,
   },
-  policyShift: {
-    title: 'Policy shift',
-    note: 'from the policy that sampled, nats a token',
+  abs_log_ratio: {
+    title: 'Log ratio',
+    note: 'mean |log ratio| to the policy that sampled, nats a token',
     show: (v) => significant(v),
   },
-  sampleMismatch: {
-    title: 'Sample mismatch',
-    note: 'of sampling and training, nats a token',
+  'sampling/sampling_logp_difference/mean': {
+    title: 'Sampling difference',
+    note: 'mean |difference of log-probabilities|, sampling and training',
     show: (v) => significant(v),
   },
   consistent: {
@@ -138,35 +142,35 @@ const METRICS: Record<string, Metric> = {
     show: (v) => percent(v),
     axis: percentTick,
   },
-  wellFormed: {
+  well_formed: {
     title: 'Well formed',
     note: 'share of completions in the form asked for',
     show: (v) => percent(v),
     axis: percentTick,
   },
-  truncated: {
+  'completions/clipped_ratio': {
     title: 'Truncated',
     note: 'share cut off at the longest length',
     show: (v) => percent(v),
     axis: percentTick,
   },
-  silentGroups: {
+  frac_reward_zero_std: {
     title: 'Zero-advantage groups',
     note: 'share whose rewards are all equal',
     show: (v) => percent(v),
     axis: percentTick,
   },
-  mtpLoss: {
+  mtp_loss: {
     title: 'MTP loss',
     note: 'of the tokens after the next, nats',
     show: (v) => significant(v),
   },
-  balanceLoss: {
+  balance_loss: {
     title: 'Balance loss',
     note: 'sequence-wise, weighted',
     show: (v) => significant(v),
   },
-  draftAcceptance: {
+  draft_acceptance_rate: {
     title: 'Draft acceptance',
     note: 'share of guessed tokens that stood',
     show: (v) => percent(v),
@@ -178,11 +182,11 @@ const METRICS: Record<string, Metric> = {
 const ORDER = Object.keys(METRICS);
 
 export function metric(name: string): Metric {
-  const words = name.replace(/([a-z])([A-Z0-9])/g, '$1 $2').toLowerCase();
+  const words = name.replaceAll(/[_/]+/g, ' ');
   const [whole, layer] = name.split('.');
   if (layer !== undefined && METRICS[whole])
     return { ...METRICS[whole], title: `${METRICS[whole].title}, layer ${layer}` };
-  const known = METRICS[name] ?? (/^kl/i.test(name) ? { ...METRICS.kl, title: 'KL' } : undefined);
+  const known = METRICS[name];
   return (
     known ?? {
       title: words.charAt(0).toUpperCase() + words.slice(1),

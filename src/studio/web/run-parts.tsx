@@ -38,7 +38,7 @@ export function Stats({ detail }: { detail: RunView }) {
         <Stat
           name="Reward"
           value={rewarded.latest.reward.toFixed(3)}
-          note={`length ${significant(rewarded.latest.length ?? 0)} tokens`}
+          note={`length ${significant(rewarded.latest['completions/mean_length'] ?? 0)} tokens`}
         />
       )}
       <Stat
