@@ -15,7 +15,7 @@ import { isHubName } from '../base/hub-name.js';
 import { holderOfLock, provenHolderOfLock, takeLock } from '../base/lock.js';
 import { Random } from '../base/random.js';
 import { fileWithin, statPlain } from '../base/regular.js';
-import { cachedModel } from './hub.js';
+import { cachedModel } from './hub-cache.js';
 import { isModel } from './load-model.js';
 import { latestSnapshot } from './snapshot.js';
 

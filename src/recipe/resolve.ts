@@ -6,7 +6,7 @@ import { resolve } from 'node:path';
 import { UserError } from '../base/errors.js';
 import { hashOf } from '../base/files.js';
 import { demandGrant, grant } from '../base/grants.js';
-import { pinnedName } from '../checkpoints/hub.js';
+import { pinnedName } from '../checkpoints/hub-cache.js';
 import type { TokenizerFiles } from '../checkpoints/hugging-face.js';
 import { type ModelConfig, modelConfigSchema, parametersOf, planAdapter } from '../models/index.js';
 import { kindOf, type StageSpec } from '../stages/index.js';

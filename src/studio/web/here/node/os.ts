@@ -15,3 +15,6 @@ export const totalmem = (): number =>
 export const hostname = (): string => location.host;
 export const release = (): string => '';
 export const tmpdir = (): string => '/tmp';
+
+/** The page has no cache of models. */
+export const homedir = (): string => '/';
