@@ -9,7 +9,7 @@
 import { createInterface } from 'node:readline';
 import { Command } from 'commander';
 import { UserError } from '../base/errors.js';
-import { formatUsd, printable, printableLine } from '../base/text/index.js';
+import { formatDuration, formatUsd, printable, printableLine } from '../base/text/index.js';
 import { RUNS, resolveModel } from '../checkpoints/run-folder.js';
 import { type Completion, createSampler } from '../inference/index.js';
 import { type OpenModel, openModel, taskOf } from '../inference/open.js';
@@ -326,7 +326,7 @@ async function turnOf(
   const transcript = createTranscript((text) => process.stdout.write(text), style);
   const { completion, seconds, usd } = await answer(opened, prompt, flags, turn, transcript.show);
   transcript.end();
-  const about = [`${completion.tokens.length} tokens`, `${seconds.toFixed(2)} s`, formatUsd(usd)];
+  const about = [`${completion.tokens.length} tokens`, formatDuration(seconds), formatUsd(usd)];
   if (completion.stop === 'length') about.unshift('cut off');
   if (problem !== null && task !== null) {
     const { verdict } = await grade(task, opened.tokenizer, problem, completion);

@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import { accuracyInterval } from '../base/intervals.js';
 import { MAX_TEXT_BYTES, readRegular } from '../base/regular.js';
-import { formatShareRange } from '../base/text/index.js';
+import { formatShare, formatShareRange } from '../base/text/index.js';
 import { RUNS, type RunFolder } from '../checkpoints/run-folder.js';
 import type { RunEvent, StopReason } from '../usage/events.js';
 import { PLAIN, type Style } from './output.js';
@@ -59,7 +59,7 @@ export function readSamples(file: string): Sample[] {
 
 /** One line an evaluation: accuracy with its 95% interval, greedy beside it, length. */
 export function evaluationLines(evaluations: readonly Evaluated[], style: Style = PLAIN): string[] {
-  const percent = (x: number): string => `${(100 * x).toFixed(1)}%`.padStart(6);
+  const percent = (x: number): string => formatShare(x).padStart(6);
   const width = Math.max(0, ...evaluations.map(({ stage }) => stage.length));
   return evaluations.map(({ stage, results }) => {
     const { pass1, greedy, length, problems } = results;

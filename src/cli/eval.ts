@@ -5,6 +5,7 @@
 import { basename } from 'node:path';
 import { Command } from 'commander';
 import { UserError } from '../base/errors.js';
+import { formatDuration } from '../base/text/index.js';
 import { RUNS, resolveModel } from '../checkpoints/run-folder.js';
 import { isReckoner, onlyModel } from '../evaluation/ask.js';
 import { baseUrl } from '../evaluation/endpoint.js';
@@ -328,7 +329,7 @@ async function ofEndpoint(address: string, flags: EvalFlags): Promise<Ended> {
     timeoutSeconds: flags.timeout,
     signal: interruptSignal(),
     onRetry: (why, seconds) =>
-      progress?.say(style.dim(`trying again in ${seconds.toFixed(1)} s: ${why}`)),
+      progress?.say(style.dim(`trying again in ${formatDuration(seconds)}: ${why}`)),
   });
   const model = flags.model ?? (await onlyModel(endpoint));
   const header: TranscriptHeader = {

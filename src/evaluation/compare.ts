@@ -2,6 +2,7 @@
  * @file Accuracy beside cost: evaluations made here and published results as rows of one table,
  * each marked as what it is.
  */
+import { formatShare } from '../base/text/index.js';
 import { MODEL_SCORES, type ModelScore } from '../catalog/data/scores.js';
 import { reportOf } from './report.js';
 import type { Estimate } from './statistics.js';
@@ -40,7 +41,7 @@ export function measuredRow(
     benchmark: header.task,
     kind: 'measured',
     accuracy: pass1,
-    score: `${(100 * pass1.mean).toFixed(1)}%`,
+    score: formatShare(pass1.mean),
     usdPerProblem,
     trainingUsd: null,
     definition: `pass@1 at temperature ${temperature}; a problem is ${count}; ${problems} problems${unfinished}`,

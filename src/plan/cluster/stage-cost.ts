@@ -296,6 +296,7 @@ function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
   };
   const atMedian = trains ? atGiven() : null;
   const rollout = atMedian?.rollout ?? planRollout(ask(median));
+  const resampled = resamplingOf(work, (mean) => ({ ...ask(mean), rolloutLayout: rollout.layout }));
   const pointOf = (mean: number): Point => {
     const asked = { ...ask(mean), rolloutLayout: rollout.layout };
     const plan =
@@ -305,64 +306,23 @@ function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
     const trainingSeconds = plan === null ? 0 : plan.seconds - first;
     return {
       mean,
-      samplingSeconds: first + rounds * anewSeconds(asked, resampling.replaced.value),
+      samplingSeconds: first + rounds * resampled.seconds(mean, resampling.replaced.value),
       trainingSeconds,
       tokens: rounds * outputs * sampledOver(resampling) * (promptTokens + rolled.meanTokens),
     };
   };
-  /** Seconds a round of sampling groups without signal anew, one round after the other. */
-  const anewSeconds = (asked: ReinforcementQuestion, replaced: number): number => {
-    let seconds = 0;
-    let open = prompts * replaced;
-    for (let i = 0; i < resampling.most && open > 1e-3; i++, open *= replaced) {
-      // Less than one group is a group in that share of the rounds.
-      const again = planRollout({ ...asked, outputsPerRollout: Math.max(1, open) * samples });
-      seconds += Math.min(1, open) * (again.prefillSeconds + again.decodeSeconds);
-    }
-    return seconds;
-  };
-  /** What an unknown share of groups without signal does to the seconds of sampling. */
-  function resamplingFactor(): Distribution {
-    const { replaced } = resampling;
-    if (resampling.most === 0 || replaced.low === replaced.high) return 1;
-    const asked = { ...ask(median), rolloutLayout: rollout.layout };
-    const secondsAt = (share: number): number =>
-      rollout.prefillSeconds + rollout.decodeSeconds + anewSeconds(asked, share);
-    const middle = secondsAt(replaced.value);
-    return {
-      low: secondsAt(replaced.low) / middle,
-      value: 1,
-      high: secondsAt(replaced.high) / middle,
-    };
-  }
   const quantile = quantileFunction(work.meanTokens, 'completionTokens');
   const points = [...new Set([quantile(0.05), median, quantile(0.95)])].map(pointOf);
 
-  // A token is written once; of those that count, it is read by each forward pass and trained on.
-  const learned = work.trainedShare / sampledOver(resampling);
   const context = Math.max(1, Math.round(promptTokens + rollout.meanTokens));
-  const forward = (attention: AttentionConvention): number =>
-    modelFlopsPerToken(architecture, context, attention) / 3;
-  const flopsOf = (attention: AttentionConvention): number =>
-    (1 + learned * forwardPasses) * forward(attention) +
-    (work.trains === null
-      ? 0
-      : learned * trainedFlops(architecture, context, work.trains, attention));
-  const causal = flopsOf('causal');
   const recompute = atMedian?.trainingLayout.recompute ?? 'none';
-  const again =
-    recompute === 'none'
-      ? 0
-      : learned *
-        forward('causal') *
-        (recompute === 'full' ? 1 : selectiveShare(architecture, { sharding: 'optimizer' }));
   const bytes = atMedian?.packing.memoryBytes;
   const named = `rollout ${rollout.name.toLowerCase()}`;
   return {
     work,
     layout: atMedian === null ? named : `${layoutText(atMedian.trainingLayout)}, ${named}`,
     steps: rounds,
-    flops: { causal, nonCausal: flopsOf('full'), hardware: causal + again },
+    flops: samplingFlops(architecture, work, context, recompute),
     memoryBytes:
       bytes === undefined
         ? same(SERVING_CALIBRATION.memoryFraction * accelerator.memoryBytes)
@@ -370,7 +330,7 @@ function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
     refused,
     rejected: [],
     tried: 0,
-    resampling: resamplingFactor(),
+    resampling: resampled.factor(median, rollout),
     draw: (mean, machine) => {
       const point = interpolate(points, mean);
       if (machine === null || atMedian === null) return point;
@@ -391,6 +351,67 @@ function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
     },
   };
 }
+
+/**
+ * Model operations a token: it is written once; of those that count, it is read by each forward
+ * pass and trained on.
+ */
+function samplingFlops(
+  architecture: Architecture,
+  { trainedShare, resampling, forwardPasses, trains }: SamplingWork,
+  context: number,
+  recompute: Recompute,
+): TokenFlops {
+  const learned = trainedShare / sampledOver(resampling);
+  const forward = (attention: AttentionConvention): number =>
+    modelFlopsPerToken(architecture, context, attention) / 3;
+  const flopsOf = (attention: AttentionConvention): number =>
+    (1 + learned * forwardPasses) * forward(attention) +
+    (trains === null ? 0 : learned * trainedFlops(architecture, context, trains, attention));
+  const causal = flopsOf('causal');
+  const share =
+    recompute === 'selective'
+      ? selectiveShare(architecture, { sharding: 'optimizer' })
+      : Number(recompute === 'full');
+  const again = learned * forward('causal') * share;
+  return { causal, nonCausal: flopsOf('full'), hardware: causal + again };
+}
+
+type Recompute = ReinforcementPlan['trainingLayout']['recompute'];
+
+/** What sampling groups without signal anew takes. @param ask with the layout of the rollout */
+function resamplingOf(
+  { prompts, samples, resampling }: SamplingWork,
+  ask: (mean: number) => ReinforcementQuestion,
+) {
+  const { most, replaced } = resampling;
+  /** Seconds a round, one round after the other. @param share of the groups that are replaced */
+  const seconds = (mean: number, share: number): number => {
+    let total = 0;
+    let open = prompts * share;
+    for (let i = 0; i < most && open > 1e-3; i++, open *= share) {
+      // Less than one group is a group in that share of the rounds.
+      const again = planRollout({ ...ask(mean), outputsPerRollout: Math.max(1, open) * samples });
+      total += Math.min(1, open) * (again.prefillSeconds + again.decodeSeconds);
+    }
+    return total;
+  };
+  /** What an unknown share of groups without signal does to the seconds of sampling. */
+  const factor = (median: number, first: RolloutSeconds): Distribution => {
+    if (most === 0 || replaced.low === replaced.high) return 1;
+    const secondsAt = (share: number): number =>
+      first.prefillSeconds + first.decodeSeconds + seconds(median, share);
+    const middle = secondsAt(replaced.value);
+    return {
+      low: secondsAt(replaced.low) / middle,
+      value: 1,
+      high: secondsAt(replaced.high) / middle,
+    };
+  };
+  return { seconds, factor };
+}
+
+type RolloutSeconds = Pick<ReinforcementPlan['rollout'], 'prefillSeconds' | 'decodeSeconds'>;
 
 /** Samples of a round over those of its first problems. */
 function sampledOver({ most, replaced }: SamplingWork['resampling']): number {

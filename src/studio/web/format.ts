@@ -93,7 +93,7 @@ const METRICS: Record<string, Metric> = {
   'completions/mean_length': {
     title: 'Length',
     note: 'mean tokens of a completion',
-    show: (v) => `${v.toFixed(1)} tokens`,
+    show: (v) => `${significant(v)} tokens`,
   },
   loss: { title: 'Loss', note: 'nats a token', show: (v) => significant(v) },
   kl_loss: {

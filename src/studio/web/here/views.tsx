@@ -201,7 +201,7 @@ function Pane({ steps, start, title }: { steps: Sample[][]; start: number | null
         <h2>
           Step {count(samples[0].step)} <span class="faint">of {samples[0].stage}</span>
         </h2>
-        <span class="note">mean reward {mean.toFixed(2)}</span>
+        <span class="note">mean reward {significant(mean)}</span>
       </div>
       <input
         type="range"

@@ -94,7 +94,7 @@ function Pane({
         <h2>
           Step {count(step - first + 1)} <span class="faint">of {stage}</span>
         </h2>
-        <span class="note">mean reward {reward.toFixed(2)}</span>
+        <span class="note">mean reward {significant(reward)}</span>
       </div>
       <svg
         class="pane-bars"
