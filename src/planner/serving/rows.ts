@@ -187,6 +187,13 @@ function settingOf(
 
   let input = numberOf(row.isl);
   let output = numberOf(row.osl);
+  // A decoding pool's mean context is the prompt and half of the answer.
+  const cached = /avg KV length ([\d,]+)/.exec(text(row.note));
+  if (phase === 'decode' && cached !== null && input === null) {
+    assumed += output === null ? 1 : 0;
+    output ??= ASSUMED_LENGTHS.output;
+    input = Math.max(1, Number(cached[1].replaceAll(',', '')) - output / 2);
+  }
   if (phase === 'prefill' && metric.kind === 'throughput') output ??= 0;
   if (input === null || output === null) {
     // A token's time and a pool's rate hardly hang on the lengths; a mixed throughput, a prompt's

@@ -115,12 +115,46 @@ export function expertsHit(experts: number, topK: number, tokens: number): numbe
 /**
  * Seconds of a pass. With pipeline stages the pass is cut into as many micro-batches, all in
  * flight: a token's time through every stage, in which the replica finishes all micro-batches.
+ *
+ * Expert ranks beyond one scale-up domain may run two micro-batches, one computing while the other
+ * exchanges (DeepSeek's open-infra-index, day 6). Each then reads the weights for itself, so a
+ * small batch is better exchanged than cut: the faster of the two is taken.
  */
 export function passSeconds(
   served: Deployment,
   pass: Pass,
   calibration: ServingCalibration,
 ): PassSeconds {
+  const { architecture, accelerator, layout } = served;
+  const { pipeline, dataAttention } = layout;
+  const copyTokens = pass.tokens / pipeline / dataAttention;
+  const work = workSeconds(served, pass, calibration);
+  const compute = sumOf(work);
+  const exchange = communicationSeconds(served, copyTokens, calibration);
+  const divisible = layout.expert > accelerator.scaleUpSize && dataAttention > 1 && copyTokens >= 2;
+  const half = { ...pass, tokens: pass.tokens / 2, sequences: pass.sequences / 2 };
+  const inHalves = (): number =>
+    2 *
+    Math.max(
+      sumOf(workSeconds(served, half, calibration)),
+      communicationSeconds(served, copyTokens / 2, calibration),
+    );
+  const communication = divisible ? Math.min(exchange, inHalves() - compute) : exchange;
+  const overhead =
+    calibration.stepSeconds +
+    architecture.layers * calibration.layerSeconds +
+    moeLayers(architecture) * calibration.expertLayerSeconds +
+    (pass.sequences / dataAttention) * calibration.sequenceSeconds;
+  return { ...work, communication, overhead, total: compute + communication + overhead };
+}
+
+type Work = Omit<PassSeconds, 'communication' | 'overhead' | 'total'>;
+
+const sumOf = ({ linear, experts, attention, activations, waiting }: Work): number =>
+  linear + experts + attention + activations + waiting;
+
+/** What a pass computes and reads, without exchanges and pauses. */
+function workSeconds(served: Deployment, pass: Pass, calibration: ServingCalibration): Work {
   const { architecture, parameters, accelerator, precision, layout } = served;
   const { hidden, moe, vocab, gated } = architecture;
   const { perLayer } = parameters;
@@ -203,19 +237,7 @@ export function passSeconds(
   const work = linear + experts + attention + activations;
   const waiting =
     (pass.prompt > 0 ? 0 : work) * calibration.copyImbalance * Math.sqrt(Math.log(dataAttention));
-  const compute = work + waiting;
-  const exchange = communicationSeconds(served, copyTokens, calibration);
-  // Expert ranks beyond one scale-up domain run two micro-batches, one computing while the other
-  // exchanges.
-  const overlapped = layout.expert > accelerator.scaleUpSize && dataAttention > 1;
-  const communication = overlapped ? Math.max(0, exchange - compute) : exchange;
-  const overhead =
-    calibration.stepSeconds +
-    architecture.layers * calibration.layerSeconds +
-    nMoe * calibration.expertLayerSeconds +
-    (pass.sequences / dataAttention) * calibration.sequenceSeconds;
-  const total = compute + communication + overhead;
-  return { linear, experts, attention, activations, waiting, communication, overhead, total };
+  return { linear, experts, attention, activations, waiting };
 }
 
 /**
