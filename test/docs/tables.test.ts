@@ -188,10 +188,12 @@ it('docs/guides/reproduce-r1.md says what r1-mini sets', () => {
   expect(cell('temperature')).toBe(String(temperature));
   expect(Number(cell('learning rate')?.split(' ')[0])).toBe(optimizer.lr);
   const model = parseModelConfig(resolveRecipe(recipe).recipe.model);
-  const { stored, active } = countParameters(architectureOf(model));
-  expect([stored, active].map((count) => Math.round(count / 10_000))).toEqual([74, 33]);
-  expect(page).toMatch(/740,000\s+weights in `r1-mini`, 330,000 of them active/);
-  expect(readPage('docs/guides/first-run.md')).toMatch(/740,000\s+weights/);
+  const { total, stored, active } = countParameters(architectureOf(model));
+  expect([total, stored, active].map((count) => Math.round(count / 1000))).toEqual([516, 736, 331]);
+  expect(page).toMatch(
+    /516,000 parameters in `r1-mini` \(736,000 with its MTP module\), 331,000 of them active/,
+  );
+  expect(readPage('docs/guides/first-run.md')).toMatch(/516,000\s+parameters \(736,000 with/);
   expect(Number(cell('KL weight'))).toBe(klCoefficient ?? losses[loss].klCoefficient);
 });
 
