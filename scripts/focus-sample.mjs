@@ -31,6 +31,15 @@ async function billed(cost, rules) {
   return { lines, totals, file: imports.files[0], notes };
 }
 
+/** The sum of the charges that match: a rule makes them lines of a model. */
+async function billedWhere(cost, when) {
+  const { lines } = await billed(cost, { rules: [{ when, is: 'research', model: 'these' }] });
+  return lines
+    .filter(({ model }) => model === 'these')
+    .reduce((sum, line) => sum.plus(line.amount), new Decimal(0))
+    .toFixed();
+}
+
 /** Currencies are added up one for one: the sample has no rates, and the sums are to be compared. */
 const currencies = await plain('BillingCurrency', 'BilledCost');
 const one = { rate: '1', date: '2024-09-01', source: 'one for one, to compare sums' };
@@ -59,14 +68,21 @@ for (const cost of ['BilledCost', 'EffectiveCost']) {
   ])
     for (const { key, rows, amount } of await plain(column, cost)) {
       if (key === null) continue;
-      // A rule that names these charges makes them lines of a model: the model's sum is theirs.
-      const when = { [name === 'category' ? 'ServiceCategory' : name]: key };
-      const { lines } = await billed(cost, { rules: [{ when, is: 'research', model: 'these' }] });
-      const mine = lines
-        .filter(({ model }) => model === 'these')
-        .reduce((sum, line) => sum.plus(line.amount), new Decimal(0));
-      row(`${cost}, ${column} ${key}`, rows, mine.toFixed(), amount);
+      const mine = await billedWhere(cost, {
+        [name === 'category' ? 'ServiceCategory' : name]: key,
+      });
+      row(`${cost}, ${column} ${key}`, rows, mine, amount);
     }
+}
+// AWS names the machine in the description of a charge; families g and p have GPUs.
+const machine = "regexp_extract(ChargeDescription, 'Linux ([a-z0-9-]+)\\.[a-z0-9-]+ Instance', 1)";
+for (const { key, rows, amount } of await plain(
+  `CASE WHEN ${machine} = '' THEN NULL WHEN ${machine} SIMILAR TO '[gp][0-9].*' THEN 'gpu' ELSE 'cpu' END`,
+  'BilledCost',
+)) {
+  if (key === null) continue;
+  const mine = await billedWhere('BilledCost', { ProviderName: 'AWS', kind: key });
+  row(`BilledCost, machines of AWS of kind ${key}`, rows, mine, amount);
 }
 const { lines, notes, file } = await billed('BilledCost', {});
 const kinds = new Map();
