@@ -211,7 +211,7 @@ export function isoTime(value: string): string {
     `TRY_CAST(regexp_extract(${value}, '^(\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d(?:\\.\\d+)?) [+-]0000 UTC$', 1) AS TIMESTAMPTZ), ` +
     `TRY_CAST(upper(${value}) AS TIMESTAMPTZ), TRY_CAST(regexp_replace(${value}, '^(\\d{4})(\\d\\d)(\\d\\d)T(\\d\\d)(\\d\\d)(\\d\\d)Z$', '\\1-\\2-\\3T\\4:\\5:\\6Z') AS TIMESTAMPTZ))`;
   return (
-    `CASE WHEN ends_with(${value}, 'Z') OR length(${value}) <= 19 ` +
+    `CASE WHEN ends_with(${value}, 'Z') OR strlen(${value}) <= 19 ` +
     `THEN coalesce(TRY_CAST(${value} AS TIMESTAMP), ${rare} AT TIME ZONE 'UTC') ` +
     `ELSE (coalesce(TRY_CAST(${value} AS TIMESTAMPTZ), ${rare}) AT TIME ZONE 'UTC') END`
   );

@@ -159,7 +159,7 @@ function timeSql(value: string, timezone: string): string {
     timezone === 'UTC' ? local : `((${local} AT TIME ZONE ${text(timezone)}) AT TIME ZONE 'UTC')`;
   const epoch = `TRY(make_timestamp(TRY_CAST(${value} AS BIGINT) * 1000000))`;
   const offset = `(TRY_CAST(${value} AS TIMESTAMPTZ) AT TIME ZONE 'UTC')`;
-  return `CASE WHEN length(${value}) > 19 OR ends_with(${value}, 'Z') THEN ${offset} WHEN contains(${value}, '-') THEN ${zoned} ELSE ${epoch} END`;
+  return `CASE WHEN strlen(${value}) = 19 THEN ${zoned} WHEN strlen(${value}) > 19 OR ends_with(${value}, 'Z') THEN ${offset} WHEN contains(${value}, '-') THEN ${zoned} ELSE ${epoch} END`;
 }
 
 /** No job runs for 285 years; a time that far ahead has no date. */

@@ -77,7 +77,8 @@ export async function usageGroups(
     importers.map((one) => [one.name, one.currency?.(rules.options[one.name]) ?? 'USD']),
   );
   const rows = await db.rows(`SELECT source, account, rule, pool, kind, detail, count(*) AS n,
-      sum(quanta)::VARCHAR AS quanta, sum(${ATTOS_SQL})::VARCHAR AS own,
+      sum(quanta)::VARCHAR AS quanta,
+      coalesce(sum(CASE WHEN amount IS NOT NULL THEN ${ATTOS_SQL} END), 0)::VARCHAR AS own,
       epoch_us(min(window_start)) AS first, epoch_us(max(window_end)) AS last
     FROM usage_rows GROUP BY ALL ORDER BY ${DIMS.join(', ')}`);
   return rows.map((row) => ({
