@@ -95,8 +95,7 @@ export function renderEvaluation(document: EvalDocument, style: Style): string {
     `${formatShare(document.format.mean).padStart(6)}  ${range(document.format)}`,
   ]);
   const cut = `${formatShare(stopReasons.length)} cut off`;
-  const refused =
-    stopReasons.refused > 0 ? `, ${formatShare(stopReasons.refused)} refused by the endpoint` : '';
+  const refused = stopReasons.refused > 0 ? `, ${formatShare(stopReasons.refused)} refused` : '';
   const mean =
     length === null
       ? 'not said by the endpoint'

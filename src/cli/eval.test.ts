@@ -79,7 +79,7 @@ it('renderEvaluation of an endpoint names prices, refusals, and what is not know
     },
     PLAIN,
   );
-  expect(priced).toContain('10.0% refused by the endpoint');
+  expect(priced).toContain('10.0% refused');
   expect(priced).toContain('written in 12 s of requests');
   expect(priced).toContain('  prices          a price list (2025-01)');
   const unknown = renderEvaluation(

@@ -170,6 +170,7 @@ async function runEval(which: string | undefined, flags: EvalFlags): Promise<voi
   const { header, file, transcripts, task } = /^https?:/i.test(which ?? '')
     ? await ofEndpoint(which as string, flags)
     : await ofModelHere(which, flags);
+  for (const text of task.notes ?? []) note(`note: ${text}`);
   const { model, seed, samples, temperature, maxTokens, pricing } = header;
   const answers = { have: transcripts.length, of: answersOf(header) };
   const report = reportOf(header, transcripts, task.voteOf);

@@ -129,6 +129,7 @@ export function resolveTask(reference: TaskReference): TaskReference {
 export { z } from 'zod';
 export { UserError } from '../base/errors.js';
 export { Random } from '../base/random.js';
+export { sameAnswer } from './answers/index.js';
 export { parseCompletion, writeCompletion } from './completion.js';
 export { evaluationProblems, trainingProblem } from './dataset.js';
 export { defineTask, type RewardedTask, type TaskDefinition } from './definition.js';

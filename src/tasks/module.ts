@@ -17,6 +17,7 @@ import { z } from 'zod';
 import { UserError } from '../base/errors.js';
 import { demandGrant } from '../base/grants.js';
 import { Random } from '../base/random.js';
+import { sameAnswer } from './answers/index.js';
 import { parseCompletion, writeCompletion } from './completion.js';
 import { defineTask, type RewardedTask, type TaskDefinition } from './definition.js';
 import { createPool, oneLine, type Pool } from './pool.js';
@@ -51,6 +52,7 @@ const API = {
   parseCompletion,
   problemAt,
   Random,
+  sameAnswer,
   splitOf,
   UserError,
   writeCompletion,

@@ -180,6 +180,8 @@ class RankLoop {
     return this.engine.resume(config, { stage });
   }
 
+  private readonly told = new Set<string>();
+
   private openStage(i: number): Promise<Stage> {
     const { recipe, tokenizer, tasks, taskOf } = this.resolved;
     return createStage(
@@ -210,6 +212,7 @@ class RankLoop {
     send({ kind: 'at', stage: id, purpose: purposeAt(stage, from + 1) });
     const started = { type: 'stage-started', step: this.step, stage: id, kind } as const;
     send({ kind: 'event', event: { ...started, steps: stage.steps } });
+    if (from === 0) this.tellNotes(i);
     const stopped = await this.repeat(i, stage, from);
     if (stopped) return stopped;
     await stage.finish?.();
@@ -277,6 +280,14 @@ class RankLoop {
         event: { type: 'evaluation', step, stage, label: stage, ...evaluation },
       });
     return divergence(values, this.engine.vocabulary);
+  }
+
+  /** Says once what was left out of the files of a stage's task. */
+  private tellNotes(i: number): void {
+    for (const note of this.resolved.tasks[i].notes ?? []) {
+      if (!this.told.has(note)) this.warn(`stage ${this.stages[i].id}: ${note}`);
+      this.told.add(note);
+    }
   }
 
   private warn(message: string): void {
