@@ -203,6 +203,7 @@ async function runTrain(
       const line = styleFor(process.stderr).dim(planLine(total));
       progress?.expect(new Map(stages.map((stage) => [stage.id, stage.seconds.value])), line);
     },
+    onBackend: (kind, why) => note(`auto takes ${kind}: ${why}`),
     onWarning: (message) => note(`warning: ${message}`),
   }).finally(() => progress?.done());
 

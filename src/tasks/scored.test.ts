@@ -43,7 +43,11 @@ describe('scored', () => {
   it('scores 0 with a reason for what is no function, throws, loops, reaches out or gives no number', async () => {
     const [problem] = evaluationProblems(of('() => 0'), 1, 1);
     const said = async (code: string) => of(code).verify(problem, 'x');
-    expect(await said('12')).toMatchObject({ reward: 0, reason: 'the reward is no function' });
+    expect(await said('12')).toMatchObject({
+      reward: 0,
+      reason: 'the reward is no function',
+      failed: true,
+    });
     expect(await said('() => { throw new Error("no") }')).toMatchObject({
       reward: 0,
       reason: expect.stringContaining('no'),

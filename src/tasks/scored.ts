@@ -46,7 +46,7 @@ function createScorer(code: string): (sample: unknown) => Promise<Call> {
 
 /** The reward is the function's; whether the answer is right, the task alone says. */
 function verdictOf(call: Call, { correct, wellFormed }: Verdict): Verdict {
-  const nothing = { reward: 0, correct, wellFormed };
+  const nothing = { reward: 0, correct, wellFormed, failed: true } as const;
   if ('error' in call) return { ...nothing, reason: `the reward ${call.error}` };
   const reward = call.value === 'true' ? 1 : call.value === 'false' ? 0 : Number(call.value);
   if (!Number.isFinite(reward))

@@ -50,6 +50,8 @@ export interface Verdict {
   /** The completion had the form that the task asks for (`formats.ts`). */
   readonly wellFormed: boolean;
   readonly reason: string;
+  /** The reward could not be computed; `reason` tells why. */
+  readonly failed?: true;
 }
 
 /** What a reward is given. */

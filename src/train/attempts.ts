@@ -3,6 +3,7 @@
  */
 import { existsSync } from 'node:fs';
 import type { RunFolder } from '../checkpoints/run-folder.js';
+import type { ComputeSettings } from '../usage/events.js';
 import { readEvents } from '../usage/log.js';
 import type { Usage } from '../usage/usage.js';
 
@@ -11,6 +12,7 @@ export interface Past {
   /** How the last attempt began: on how many workers, on what backend. */
   workers: number | null;
   fingerprint: string | null;
+  backend: ComputeSettings | null;
   /** The last attempt ended without saying so: it was killed. */
   killed: boolean;
   /** The last attempt said that all is done. */
@@ -21,6 +23,7 @@ export const NO_PAST: Past = {
   attempt: -1,
   workers: null,
   fingerprint: null,
+  backend: null,
   killed: false,
   completed: false,
 };
@@ -33,8 +36,8 @@ export async function readPast(run: RunFolder): Promise<Past> {
   for (const event of events) {
     past.attempt = Math.max(past.attempt, event.attempt);
     if (event.type === 'started' || event.type === 'resumed') {
-      const { workers, fingerprint } = event;
-      Object.assign(past, { workers, fingerprint, killed: true, completed: false });
+      const { workers, fingerprint, backend = null } = event;
+      Object.assign(past, { workers, fingerprint, backend, killed: true, completed: false });
     }
     if (event.type === 'ended')
       Object.assign(past, { killed: false, completed: event.reason === 'completed' });

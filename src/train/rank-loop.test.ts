@@ -105,6 +105,9 @@ describe('a run', () => {
       step: 3,
     });
     expect(existsSync(join(folder, 'parts', 'model'))).toBe(false);
+    const stopped = latestSnapshot(join(folder, 'parts', 'checkpoints'), () => {});
+    const backend = { kind: 'reference', products: 'wasm', precision: 'f32' };
+    expect(stopped?.state.backend).toEqual(backend);
     expect(await run('parts', recipe, { resume: true, stopAt: 5 })).toMatchObject({
       reason: 'interrupted',
       step: 5,

@@ -14,6 +14,7 @@ import { hashString } from '../base/random.js';
 import { resolveModel } from '../checkpoints/run-folder.js';
 import { loadSnapshot, pruneSnapshots, snapshotName } from '../checkpoints/snapshot.js';
 import { calibrateRank } from '../plan/local/calibrate.js';
+import { settingsOf } from '../policy/local/backend.js';
 import { LocalEngine } from '../policy/local/engine.js';
 import type { Policy } from '../policy/policy.js';
 import { type ResolvedRecipe, resolveRecipe } from '../recipe/index.js';
@@ -308,11 +309,11 @@ class RankLoop {
   private save(stageIndex: number, stageStep: number, policy: Policy): Promise<string | null> {
     const { send, flush } = this.line;
     const { step } = this;
-    const { attempt, foundation } = this.job;
+    const { attempt, foundation, backend } = this.job;
     const name = snapshotName(step);
     return policy.save({
       folder: join(this.checkpoints, name),
-      state: { ...foundation, step, stageIndex, stageStep, attempt },
+      state: { ...foundation, backend: settingsOf(backend), step, stageIndex, stageStep, attempt },
       before: flush,
       written: ({ bytes, sha256 }) => {
         pruneSnapshots(this.checkpoints, this.resolved.recipe.checkpoints.keep, step);

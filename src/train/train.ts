@@ -37,9 +37,10 @@ import type { Plan } from '../plan/plan.js';
 import {
   type BackendKind,
   type BackendPlan,
-  backendOf,
   defaultWorkers,
   planBackend,
+  readSettings,
+  settingsOf,
 } from '../policy/local/backend.js';
 import { resolveBackend } from '../policy/local/gpu.js';
 import { startThread, type Thread } from '../policy/local/thread.js';
@@ -103,6 +104,8 @@ export interface TrainOptions extends BookOptions {
   onPlan?: (plan: Plan) => void;
   /** Starts what runs a rank; default: a worker thread. */
   startRank?: (job: RankJob) => Thread;
+  /** What the backend `auto` became, and why. */
+  onBackend?: (kind: BackendKind, why: string) => void;
   /** Warnings raised before any event log exists. */
   onWarning?: (message: string) => void;
 }
@@ -154,7 +157,7 @@ async function trainNew(options: TrainOptions): Promise<TrainSummary> {
   const kind = await resolveBackend(options.backend ?? 'wasm', {
     products,
     models,
-    onChoice: options.onWarning,
+    onChoice: options.onBackend,
   });
   const workers = options.workers ?? defaultWorkers(kind);
   const plan = await planFor(recipe, models, {
@@ -215,9 +218,7 @@ async function resumeIn(
 
   // Default to the attempt before; an explicit change is refused as drift without --allow-drift.
   const before = snapshot?.state ?? past;
-  const same = before.fingerprint
-    ? backendOf(before.fingerprint)
-    : { kind: undefined, products: undefined, precision: undefined };
+  const same = readSettings(before.backend);
   const products = options.products ?? (options.allowDrift ? 'auto' : same.products);
   const asked = options.backend === 'auto' ? undefined : options.backend;
   const kind = asked ?? same.kind ?? 'wasm';
@@ -481,7 +482,8 @@ function announce(
   const { fingerprint } = plan;
   const { step } = books;
   const machine = describeMachine();
-  const common = { version: options.version, workers, fingerprint, machine };
+  const backend = settingsOf(plan);
+  const common = { version: options.version, workers, fingerprint, backend, machine };
   if (past.attempt >= 0) books.emit({ type: 'resumed', step, fromStep: step, ...common });
   else books.emit({ type: 'started', step: 0, recipe: recipe.name, ...common });
   // Written last: its presence marks the folder as a run, whose log must already hold `started`.

@@ -24,6 +24,13 @@ export interface Machine {
   node: string;
 }
 
+/** What computes, as settings of `policy/local/backend.ts`. */
+export interface ComputeSettings {
+  kind: string;
+  products: string;
+  precision: string;
+}
+
 /** What a server answered: whose usage an event records. */
 export interface ServedRequest {
   /** Identifier in the answer. */
@@ -50,6 +57,8 @@ export type RunEvent =
       recipe: string;
       workers: number;
       fingerprint: string;
+      /** What a resume takes again; absent in logs of earlier versions. */
+      backend?: ComputeSettings;
       machine: Machine;
     })
   | (Base & {
@@ -58,6 +67,8 @@ export type RunEvent =
       version: string;
       workers: number;
       fingerprint: string;
+      /** What a resume takes again; absent in logs of earlier versions. */
+      backend?: ComputeSettings;
       machine: Machine;
     })
   | (Base & { type: 'stage-started'; stage: string; kind: string; steps: number })

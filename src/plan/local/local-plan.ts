@@ -13,7 +13,7 @@ import { priceOf } from '../../catalog/catalog.js';
 import { defaultPriceBook, deviceUsd, hourOfCore, type PriceBook } from '../../ledger/index.js';
 import { countParameters } from '../../planner/index.js';
 import { type LocalRates, predictStage, SPEED_RANGE } from '../../planner/local.js';
-import { type BackendKind, backendOf } from '../../policy/local/backend.js';
+import type { BackendKind } from '../../policy/local/backend.js';
 import { isTrainable, type Recipe, resolveRecipe } from '../../recipe/index.js';
 import { stepsOf } from '../../stages/index.js';
 import type { Products } from '../../tensor/backends/wasm/index.js';
@@ -113,7 +113,7 @@ export function predictLocal(
   const described = options.described ?? describeRecipe(resolveRecipe(recipe), workers);
   const prices = options.prices ?? defaultPriceBook();
   const usdPerHour = hourOfCore(prices);
-  const onGpu = backendOf(fingerprint).kind === 'webgpu';
+  const onGpu = fingerprint.startsWith('webgpu ');
   const peakFlops = options.device?.peakFlops ?? null;
   const machine = { calibration, usdPerHour: usdPerHour.value, onGpu, peakFlops };
   const stages = [

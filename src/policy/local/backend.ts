@@ -2,6 +2,7 @@
  * @file Which backend a run computes on: chosen once by the main thread, opened by every rank.
  */
 import { availableParallelism } from 'node:os';
+import { z } from 'zod';
 import { architectureOf, countParameters } from '../../architecture/index.js';
 import { UserError } from '../../base/errors.js';
 import {
@@ -19,6 +20,7 @@ import {
   createWasmMemory,
   type GemmChoice,
   type Kernels,
+  PRODUCTS,
   type Products,
   probeGemm,
   productsOf,
@@ -27,6 +29,7 @@ import {
 import { loadKernels } from '../../tensor/backends/wasm/load.js';
 import {
   createWebGpuBackend,
+  PRECISIONS,
   type Precision,
   requireAdapter,
   webGpuFingerprint,
@@ -165,22 +168,26 @@ export async function openBackend(plan: BackendPlan, rank: number): Promise<Back
 }
 
 /**
- * What a run computed on, from its backend's fingerprint: a resume takes the same again unless told
- * otherwise. Where the WASM kernels did the products, they do so again, although this processor or
- * an installed library could be faster.
+ * What a run computes on, as a resume takes it again unless told otherwise: where the WASM kernels
+ * did the products they do so again, although this processor or an installed library could be
+ * faster.
  */
-export function backendOf(fingerprint: string): {
-  kind: BackendKind;
-  products: Products;
-  precision: Precision;
-} {
-  const kind = BACKENDS.find((name) => fingerprint.startsWith(`${name} `)) ?? 'wasm';
-  return {
-    kind,
-    products: productsOf(fingerprint.split(', ')[1] ?? ''),
-    precision: /, f16( units .*)?$/.test(fingerprint) ? 'mixed' : 'f32',
-  };
-}
+const settingsSchema = z.object({
+  kind: z.enum(BACKENDS),
+  products: z.enum(PRODUCTS),
+  precision: z.enum(PRECISIONS),
+});
+export type BackendSettings = z.infer<typeof settingsSchema>;
+
+export const settingsOf = (plan: BackendPlan): BackendSettings => ({
+  kind: plan.kind,
+  products: plan.kind === 'wasm' ? productsOf(plan.choice) : 'wasm',
+  precision: plan.kind === 'webgpu' ? plan.precision : 'f32',
+});
+
+/** Settings that a log or a snapshot holds; none where an earlier version wrote it. */
+export const readSettings = (value: unknown): Partial<BackendSettings> =>
+  settingsSchema.safeParse(value).data ?? {};
 
 /** Makes every rank that waits for another one give up. */
 export function abortPlan(plan: BackendPlan): void {

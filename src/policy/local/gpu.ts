@@ -115,7 +115,7 @@ export interface ChoiceRequest {
   /** Model configurations of the run. */
   models: readonly object[];
   /** Called with what `auto` chose, and why. */
-  onChoice?: (text: string) => void;
+  onChoice?: (kind: BackendKind, why: string) => void;
 }
 
 /**
@@ -129,14 +129,12 @@ export async function resolveBackend(
   if (asked !== 'auto') return asked;
   const adapter = await findAdapter();
   if (!adapter) {
-    onChoice?.(
-      `auto takes wasm: there is no GPU (${(await gpuAdvice()) ?? 'WebGPU finds no adapter'})`,
-    );
+    onChoice?.('wasm', `there is no GPU (${(await gpuAdvice()) ?? 'WebGPU finds no adapter'})`);
     return 'wasm';
   }
   const { name, hardware } = describeAdapter(adapter);
   if (!hardware) {
-    onChoice?.(`auto takes wasm: ${name} is a software adapter, not a GPU`);
+    onChoice?.('wasm', `${name} is a software adapter, not a GPU`);
     return 'wasm';
   }
   const side = Math.max(
@@ -159,7 +157,8 @@ export async function resolveBackend(
   const kind = gpu > cores ? 'webgpu' : 'wasm';
   const [g, c] = [gpu, cores].map((value) => value.toFixed(0));
   onChoice?.(
-    `auto takes ${kind}: at a width of ${side}, ${name} does ${g} GFLOP/s and ${availableParallelism()} cores ${c}`,
+    kind,
+    `at a width of ${side}, ${name} does ${g} GFLOP/s and ${availableParallelism()} cores ${c}`,
   );
   return kind;
 }

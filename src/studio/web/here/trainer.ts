@@ -209,8 +209,8 @@ async function runTraining(
       },
       onPlan: () =>
         void readOpenRun().then((opened) => opened && send({ kind: 'run', run: opened })),
-      onWarning: (message) =>
-        send({ kind: 'note', message: message.replace(/^auto takes/, 'Computes on') }),
+      onBackend: (kind, why) => send({ kind: 'note', message: `Computes on ${kind}: ${why}` }),
+      onWarning: (message) => send({ kind: 'note', message }),
       onEvent: (event) => {
         send({ kind: 'event', event: price(event) });
         if (run === null) return;
@@ -247,9 +247,8 @@ async function tryReward({ task: reference, reward }: Choice): Promise<void> {
   const own = createTask({ name: 'scored', task: reference, reward });
   const task = createTask(reference);
   const problem = problemAt(task, 1, 'evaluation', 0);
-  const { reason } = await own.verify(problem, task.gold(problem) ?? '');
-  if (reason.startsWith('the reward '))
-    throw new Error(`${reason}; it was asked about the answer below`);
+  const { reason, failed } = await own.verify(problem, task.gold(problem) ?? '');
+  if (failed) throw new Error(`${reason}; it was asked about the answer below`);
 }
 
 async function begin(recipe: unknown, backend: BackendKind | 'auto'): Promise<void> {

@@ -214,10 +214,10 @@ describe('the choice', () => {
     delete process.env.RECKONER_NATIVE;
   });
 
-  it('is read back from a fingerprint', () => {
-    expect(productsOf('native avx2 0123456789ab')).toBe('native');
-    expect(productsOf('wasm-relaxed')).toBe('wasm');
-    expect(productsOf('openblas 0.3.21 Haswell')).toBe('blas');
+  it('is asked for again by its kind', () => {
+    expect(productsOf({ library: null, native: 'avx2', name: 'native avx2 0123' })).toBe('native');
+    expect(productsOf({ library: null, native: null, name: 'wasm-relaxed' })).toBe('wasm');
+    expect(productsOf({ library: 'libopenblas.so.0', name: 'openblas 0.3.21' })).toBe('blas');
   });
 
   it('of another thread is followed, or refused when that cannot be', async () => {

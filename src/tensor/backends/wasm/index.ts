@@ -37,7 +37,7 @@ export { hasRelaxedSimd } from './features.js';
 export type { Build, Kernels } from './load.js';
 export { createWasmMemory, type WasmMemory, type WasmMemoryOptions } from './memory.js';
 export type { GemmChoice, Products } from './product-choice.js';
-export { productsOf } from './product-choice.js';
+export { PRODUCTS, productsOf } from './product-choice.js';
 export { abortRanks } from './ranks.js';
 
 export interface WasmBackendOptions extends WasmMemoryOptions {

@@ -15,7 +15,8 @@ import type { TargetName } from '../../native/program.js';
  * - `portable`: the faster of BLAS and WASM (`--no-native`).
  * - `wasm`: the WASM kernels (`--no-native --no-blas`).
  */
-export type Products = 'auto' | 'native' | 'blas' | 'portable' | 'wasm';
+export const PRODUCTS = ['auto', 'native', 'blas', 'portable', 'wasm'] as const;
+export type Products = (typeof PRODUCTS)[number];
 
 /** A decision, as plain data for other threads and for fingerprints. */
 export interface GemmChoice {
@@ -27,9 +28,9 @@ export interface GemmChoice {
   name: string;
 }
 
-/** What a run multiplied with, from the name in its fingerprint: a resume takes the same again. */
-export const productsOf = (name: string): Products =>
-  name.startsWith('native ') ? 'native' : /^wasm(-relaxed)?$/.test(name) ? 'wasm' : 'blas';
+/** What to ask for, to have the same choice again. */
+export const productsOf = ({ library, native }: GemmChoice): Products =>
+  native ? 'native' : library === null ? 'wasm' : 'blas';
 
 /** How attention and batch-invariant rows must treat a product. */
 export const isOwn = (name: string): boolean => name.startsWith('wasm');
