@@ -121,10 +121,20 @@ export function numberOption(low = 0, high = Infinity): (text: string) => number
 /** Ends a verb's help with examples that work. */
 export function withExamples(command: Command, ...examples: string[]): Command {
   const title = examples.length === 1 ? 'Example:' : 'Examples:';
-  return command.addHelpText(
-    'after',
-    `\n${title}\n${examples.map((example) => `  $ ${example}`).join('\n')}`,
-  );
+  return command.addHelpText('after', `\n${title}\n${examples.flatMap(exampleLines).join('\n')}`);
+}
+
+/** An example as a shell takes it: lines of at most 80 columns, cut between words. */
+function exampleLines(example: string): string[] {
+  const lines: string[] = [];
+  // A word may be quoted.
+  for (const word of example.match(/(?:"[^"]*"|'[^']*'|\S)+/g) ?? []) {
+    const line = lines.at(-1);
+    if (line !== undefined && line.length + word.length + 3 <= 80)
+      lines[lines.length - 1] = `${line} ${word}`;
+    else lines.push(`${line === undefined ? '  $ ' : '      '}${word}`);
+  }
+  return lines.map((line, i) => (i < lines.length - 1 ? `${line} \\` : line));
 }
 
 // ── Ctrl-C ───────────────────────────────────────────────────────────────────────────────────────

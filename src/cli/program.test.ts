@@ -20,6 +20,8 @@ describe('every verb', () => {
       expect(help.split(/\nExamples?:\n/)[1]).toMatch(
         new RegExp(`^  \\$ (npx )?reckoner ${verb}`, 'm'),
       );
+      const examples = help.split(/\nExamples?:\n/)[1];
+      expect(Math.max(...examples.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
       expect(help.endsWith('\n')).toBe(true);
     },
   );

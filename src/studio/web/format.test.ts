@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { duration, inOrder, metric, percent, typed, usd } from './format.js';
+import { duration, inOrder, metric, percent, tick, typed, unbroken, usd } from './format.js';
 
 it.each([
   [0, '0 s'],
@@ -10,6 +10,19 @@ it.each([
   [61_634, '17 h 7 min'],
   [65.8 * 86_400, '65.8 days'],
 ])('%d seconds are %s', (seconds, text) => expect(duration(seconds)).toBe(text));
+
+it('axes have no zeros that say nothing, and shares are in percent', () => {
+  expect([1000, 50, 0.8, 5, 60_000].map(tick)).toEqual(['1K', '50', '0.8', '5', '60K']);
+  expect(metric('accuracy').axis?.(0.1)).toBe('10%');
+  expect(metric('usd').axis?.(0.00085)).toBe('$0.00085');
+  expect(metric('learning_rate').show(0.003)).toBe('0.00300');
+});
+
+it('dates are not broken', () => {
+  expect(unbroken('InferenceX (2026-03-05), 2025-12')).toBe(
+    'InferenceX (2026\u201103\u201105), 2025\u201112',
+  );
+});
 
 it('what is more than nothing is not shown as nothing', () => {
   expect([percent(0), percent(0.0004), percent(0.0006), percent(0.004, 0), percent(1)]).toEqual([
