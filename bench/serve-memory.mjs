@@ -2,7 +2,7 @@
  * @file The most memory that `reckoner serve` takes while 200 clients each send a schema of the
  * largest size that is admitted, all different.
  *
- *   node bench/serve-memory.mjs [--clients 200] [--vocabulary 16000] [--batch 64]
+ *   node bench/serve-memory.mjs [--clients 200] [--vocabulary 16000] [--batch 64] [--only <kind>]
  *
  * A server is started on a small random model with a byte-level vocabulary, in a process of its
  * own. Its resident memory is read from /proc before and after, and its high-water mark (VmHWM)
@@ -24,6 +24,8 @@ const { values: options } = parseArgs({
     clients: { type: 'string', default: '200' },
     vocabulary: { type: 'string', default: '16000' },
     batch: { type: 'string', default: '64' },
+    /** One kind of schema by its name, on a server of its own. */
+    only: { type: 'string' },
   },
 });
 const clients = Number(options.clients);
@@ -160,6 +162,7 @@ console.log(`at rest: ${memoryOf(pid, 'VmRSS').toFixed(0)} MB`);
 console.log('| schema | bytes | statuses | seconds | resident after, MB |');
 console.log('|---|---:|---|---:|---:|');
 for (const [name, make] of Object.entries(KINDS)) {
+  if (options.only !== undefined && name !== options.only) continue;
   const start = performance.now();
   const seen = {};
   let bytes = 0;

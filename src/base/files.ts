@@ -30,7 +30,7 @@ import { threadId } from 'node:worker_threads';
 import { UserError } from './errors.js';
 import { faultPoint, faultsActive } from './faults.js';
 import { isDeeper, jsonErrorPlace, MAX_JSON_DEPTH } from './json.js';
-import { MAX_JSON_BYTES, openRegular, readRegularText } from './regular.js';
+import { MAX_DOCUMENT_BYTES, openRegular, readRegularText } from './regular.js';
 
 /** What was written. */
 export interface Written {
@@ -376,7 +376,7 @@ export function sha256File(path: string): Written {
 export function readJson(
   path: string,
   what = 'file',
-  limit = MAX_JSON_BYTES,
+  limit = MAX_DOCUMENT_BYTES,
   links = true,
 ): unknown {
   const text = readRegularText(path, what, limit, links);

@@ -23,6 +23,8 @@ import { UserError } from './errors.js';
 
 /** The largest JSON document that is read: the largest `tokenizer.json` in use has some 40 MB. */
 export const MAX_JSON_BYTES = 256 * 1024 * 1024;
+/** The largest of other JSON documents: recipes, configurations, price books have kilobytes. */
+export const MAX_DOCUMENT_BYTES = 4 * 1024 * 1024;
 /** The longest line of a log; ours have kilobytes. */
 export const MAX_LINE_BYTES = 8 * 1024 * 1024;
 /** The largest text that is read whole; V8's strings end there. */

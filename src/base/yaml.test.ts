@@ -26,11 +26,21 @@ it.each([
   ['an alias bomb', laughs(9), /alias|values/],
   ['a value within itself', 'a: &a\n  b: *a\n', /nested more than 64 deep/],
   ['deep flow', '['.repeat(100_000), /nested more than 64 deep|not valid YAML/],
-  ['deep blocks', Array.from({ length: 1500 }, (_, i) => `${' '.repeat(i)}a:`).join('\n'), /deep/],
+  ['deep blocks', Array.from({ length: 1200 }, (_, i) => `${' '.repeat(i)}a:`).join('\n'), /deep/],
   ['no YAML', 'a: [1', /not valid YAML at line 1/],
+  ['a key twice', 'a: 1\nb: {c: 1, d: 2, c: 3}', /line 2, column 17: the key "c" comes twice/],
   ['too much', ' '.repeat(5 << 20), /bytes, more than/],
 ])('%s ends in one line', (_, text, message) => {
   const began = performance.now();
   expect(() => read(text)).toThrow(message);
   expect(performance.now() - began).toBeLessThan(2000);
+});
+
+it('many keys take no quadratic time', () => {
+  const keys = Array.from({ length: 30_000 }, (_, i) => `k${i}: ${i}`);
+  const before = process.cpuUsage();
+  expect(Object.keys(read(keys.join('\n')) as object)).toHaveLength(30_000);
+  expect(Object.keys(read(`{${keys.join(', ')}}`) as object)).toHaveLength(30_000);
+  const { user, system } = process.cpuUsage(before);
+  expect((user + system) / 1e6).toBeLessThan(10);
 });

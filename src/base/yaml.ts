@@ -5,12 +5,12 @@
  * Aliases (`*name`) can make a small text a large value (the "billion laughs"), or one that holds
  * itself; both are refused, as is nesting on which a parser recurses without end.
  */
-import { LineCounter, parseDocument } from 'yaml';
+import { type Document, isScalar, LineCounter, parseDocument, visit } from 'yaml';
 import { type ErrorCode, UserError } from './errors.js';
 import { isDeeper, MAX_JSON_DEPTH } from './json.js';
 import { readRegularText } from './regular.js';
 
-const MAX_BYTES = 4 * 1024 * 1024;
+const MAX_BYTES = 1024 * 1024;
 const MAX_VALUES = 1_000_000;
 const MAX_ALIASES = 100;
 /** Open brackets, counted without knowing comments and single quotes. */
@@ -44,9 +44,10 @@ export function readYaml(
   const lines = new LineCounter();
   let value: unknown;
   try {
-    const document = parseDocument(text, { lineCounter: lines });
-    const [fault] = document.errors;
-    if (fault !== undefined) {
+    // Its own search for keys that come twice compares each with all others.
+    const document = parseDocument(text, { lineCounter: lines, uniqueKeys: false });
+    const fault = document.errors[0] ?? doubleKey(document);
+    if (fault) {
       if (/call stack/.test(fault.message))
         return fail(`is not valid YAML: it is nested more than ${MAX_JSON_DEPTH} deep`);
       const { line, col } = lines.linePos(fault.pos[0]);
@@ -62,6 +63,27 @@ export function readYaml(
   }
   const fault = faultOf(value);
   return fault === null ? value : fail(fault);
+}
+
+/** The first key that a map has twice. */
+function doubleKey(document: Document.Parsed): { message: string; pos: [number, number] } | null {
+  let found: { message: string; pos: [number, number] } | null = null;
+  visit(document, {
+    Map(_, { items }) {
+      const seen = new Set<unknown>();
+      for (const { key } of items) {
+        const name = isScalar(key) ? key.value : key;
+        if (seen.has(name)) {
+          const at = isScalar(key) ? (key.range?.[0] ?? 0) : 0;
+          found = { message: `the key ${JSON.stringify(name)} comes twice`, pos: [at, at] };
+          return visit.BREAK;
+        }
+        seen.add(name);
+      }
+      return undefined;
+    },
+  });
+  return found;
 }
 
 /** What is wrong with a value as plain data: its depth (a cycle has no end) or its size. */

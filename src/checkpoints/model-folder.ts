@@ -11,7 +11,12 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../base/errors.js';
 import { findJsonFault, jsonErrorPlace, MAX_JSON_DEPTH } from '../base/json.js';
-import { fileWithin, readRegularText } from '../base/regular.js';
+import {
+  fileWithin,
+  MAX_DOCUMENT_BYTES,
+  MAX_JSON_BYTES,
+  readRegularText,
+} from '../base/regular.js';
 import { show } from './safetensors.js';
 
 export type Json = Record<string, unknown>;
@@ -35,7 +40,11 @@ export const fileIn = fileWithin;
 
 /** The text of a file of the folder. @throws UserError (data) when it is too large or not UTF-8 */
 export const readText = (folder: string, name: string, what: string): string =>
-  readRegularText(fileWithin(folder, name), what);
+  readRegularText(
+    fileWithin(folder, name),
+    what,
+    /config\.json$/.test(name) ? MAX_DOCUMENT_BYTES : MAX_JSON_BYTES,
+  );
 
 /** A JSON object from a stranger's text. @throws UserError (data) in one line */
 export function parseObject(text: string, path: string, what: string): Json {

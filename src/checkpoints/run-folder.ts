@@ -14,7 +14,7 @@ import { diskError, makeFolder, readJson, recoverFolder } from '../base/files.js
 import { isHubName } from '../base/hub-name.js';
 import { holderOfLock, provenHolderOfLock, takeLock } from '../base/lock.js';
 import { Random } from '../base/random.js';
-import { fileWithin, statPlain } from '../base/regular.js';
+import { fileWithin, MAX_DOCUMENT_BYTES, statPlain } from '../base/regular.js';
 import { cachedModel } from './hub-cache.js';
 import { isModel } from './load-model.js';
 import { latestSnapshot } from './snapshot.js';
@@ -112,17 +112,35 @@ function removeNeverBegun(root: string, now: Date): void {
   }
 }
 
+/** Folders of a run that are written to, one level deep. */
+const WRITTEN = ['.', 'checkpoints', 'stages', 'data', 'model'];
+
+/**
+ * A run that is gone on with is written to, and a link in it would lead that elsewhere.
+ * @throws UserError (data) when anything in it is no regular file and no folder
+ */
+export function refuseLinks({ root }: RunFolder): void {
+  for (const folder of WRITTEN) {
+    const path = join(root, folder);
+    if (!existsSync(path)) continue;
+    for (const entry of readdirSync(path, { withFileTypes: true })) {
+      if (entry.isFile() || entry.isDirectory()) continue;
+      const what = entry.isSymbolicLink() ? 'a link' : 'a device or a pipe';
+      const name = join(path, entry.name);
+      const message = `${name} is ${what}, through which the run would write elsewhere; remove it, or add --trust if you made it`;
+      throw new UserError('data', message, name);
+    }
+  }
+}
+
 /** True for a folder with a recipe; a device, a FIFO or a link of that name is none. */
 function isRun(path: string): boolean {
   return statPlain(join(path, 'recipe.json')) !== null;
 }
 
-/** The largest files of a run that are read whole; its logs are read in pieces. */
-const MAX_FILE_BYTES = 4 * 1024 * 1024;
-
 /** A JSON file of a run. @throws UserError (data) when it is no regular file, or too large */
 export const readRunJson = (run: Pick<RunFolder, 'root'>, name: string, what = name): unknown =>
-  readJson(join(run.root, name), what, MAX_FILE_BYTES, false);
+  readJson(join(run.root, name), what, MAX_DOCUMENT_BYTES, false);
 
 /** Opens a run by its path. @throws UserError (usage) when there is no run there. */
 export function openRunFolder(path: string): RunFolder {

@@ -212,8 +212,18 @@ function readManifest(folder: string): Manifest {
   ) {
     return refuse(`${MANIFEST} lacks its state or its files`);
   }
+  const wrong = wrongField(manifest.state as Record<string, unknown>);
+  if (wrong) return refuse(`${MANIFEST} has no usable state.${wrong}`);
   return manifest as Manifest;
 }
+
+const COUNTS = ['step', 'stageIndex', 'stageStep', 'attempt', 'seed', 'workers'];
+const TEXTS = ['version', 'recipeHash', 'fingerprint', 'node', 'platform', 'cpu'];
+
+/** The first field of a state that is not what it must be. */
+const wrongField = (state: Record<string, unknown>): string | undefined =>
+  COUNTS.find((name) => !Number.isSafeInteger(state[name]) || (state[name] as number) < 0) ??
+  TEXTS.find((name) => typeof state[name] !== 'string');
 
 /**
  * Opens a snapshot after checking every file's size and hash.

@@ -405,10 +405,12 @@ export async function createService(options: ServiceOptions): Promise<Service> {
     const error = thrown instanceof ApiError ? thrown : bug;
     if (c.req.path.startsWith('/v1/'))
       metrics.requests.inc({ endpoint: 'refused', status: String(error.status) });
-    const headers =
-      error.retryAfterSeconds === undefined
-        ? undefined
-        : { 'retry-after': String(error.retryAfterSeconds) };
+    const { retryAfterSeconds: wait, status } = error;
+    const headers = {
+      ...(wait === undefined ? {} : { 'retry-after': String(wait) }),
+      // The rest of the body is not read, so the connection is of no more use.
+      ...(status === 413 ? { connection: 'close' } : {}),
+    };
     return c.json(error.toJSON() as object, error.status, headers);
   }
 

@@ -52,6 +52,13 @@ test('wrong parts end in one line that names the field', () => {
     /tasks\.0\.weight: must be a number above 0/,
   );
   expect(() => createTask({ name: 'mix', tasks: [] })).toThrow(/tasks/);
+  let bomb: Record<string, unknown> = { name: 'sums' };
+  for (let i = 0; i < 12; i++) bomb = { name: 'mix', tasks: [bomb, bomb, bomb] };
+  expect(() => createTask(bomb)).toThrow(/more than 1024 tasks/);
+  const levels = Array.from({ length: 32 }, () => ({}));
+  let tower: Record<string, unknown> = { name: 'sums' };
+  for (let i = 0; i < 3; i++) tower = { name: 'curriculum', levels, task: tower };
+  expect(() => createTask(tower)).toThrow(/more than 1024 tasks/);
 });
 
 test('all generated tasks share one small alphabet', () => {

@@ -54,6 +54,29 @@ function compose(
   };
 }
 
+/** Tasks that a mix may be made of, all levels together: each is made, with its problems. */
+const MOST_TASKS = 1024;
+
+/** Single tasks in a reference, counted as far as `limit`. */
+function tasksIn({ tasks, task, levels }: PartReference, limit: number): number {
+  if (limit < 0) return 1;
+  const within = (parts: readonly unknown[], times = 1): number =>
+    parts.reduce<number>((sum, part) => {
+      const isTask = typeof part === 'object' && part !== null && !Array.isArray(part);
+      return sum + times * (isTask ? tasksIn(part as PartReference, limit - sum) : 1);
+    }, 0);
+  if (Array.isArray(tasks)) return within(tasks);
+  return Array.isArray(levels) ? within([task], levels.length) : 1;
+}
+
+/** @throws UserError (usage) */
+function refuseManyTasks(name: string, options: PartReference): void {
+  if (tasksIn(options, MOST_TASKS) <= MOST_TASKS) return;
+  const field = name === 'mix' ? 'tasks' : 'levels';
+  const message = `task ${name}: ${field}: more than ${MOST_TASKS} tasks, those inside of others counted; leave some out`;
+  throw new UserError('usage', message, field);
+}
+
 /** The two definitions; they need the table that they stand in. */
 export function composites(createTask: (reference: PartReference) => Task): {
   mix: TaskDefinition;
@@ -80,6 +103,7 @@ export function composites(createTask: (reference: PartReference) => Task): {
       tasks: z.array(referenceSchema).min(1).max(64),
     }),
     create({ tasks }) {
+      refuseManyTasks('mix', { tasks });
       const seen = new Map<string, number>();
       const parts = tasks.map(({ weight: _, ...reference }, i) => {
         const task = partOf(`tasks.${i}`, reference);
@@ -119,6 +143,7 @@ export function composites(createTask: (reference: PartReference) => Task): {
       review: share.default(0.2),
     }),
     create({ task, levels, review }) {
+      refuseManyTasks('curriculum', { task, levels });
       const parts = levels.map((level, i) => ({
         label: `level${i + 1}`,
         task: partOf(`levels.${i}`, { ...task, ...level }),

@@ -140,6 +140,8 @@ test('wrong modules end in one line', () => {
     () =>
       createTask({ module, ...options });
   expect(refusal(join(scratch, 'none.ts'))).toThrow(/^module: .*none\.ts: no such file$/);
+  expect(refusal('/dev/zero')).toThrow(/^module: \/dev\/zero: it is no file of TypeScript/);
+  expect(refusal(scratch)).toThrow(/it is no file of TypeScript/);
   expect(refusal(write('empty.ts', 'export const x = 1;'))).toThrow(
     /its default export is no task/,
   );

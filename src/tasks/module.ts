@@ -10,7 +10,7 @@
  * A file is executed only when it was granted (base/grants.ts): the command line or a recipe that
  * the user named refers to it, or a run does and it is the user's own (references.ts).
  */
-import { existsSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { createJiti } from 'jiti';
 import { z } from 'zod';
@@ -59,13 +59,23 @@ const API = {
   z,
 };
 
+/** Of a module's source. */
+const MOST_BYTES = 4 * 1024 * 1024;
+
 /**
  * The value that a TypeScript or JavaScript file exports as default: executes the file, which must
  * have been granted. @throws UserError (usage) naming the field
  */
 export function importDefault(file: string, field: string): unknown {
   demandGrant(file, field);
-  if (!existsSync(file)) throw new UserError('usage', `${field}: ${file}: no such file`, field);
+  const stat = statSync(file, { throwIfNoEntry: false });
+  const why =
+    stat === undefined
+      ? 'no such file'
+      : !stat.isFile() || stat.size > MOST_BYTES
+        ? 'it is no file of TypeScript or JavaScript'
+        : null;
+  if (why !== null) throw new UserError('usage', `${field}: ${file}: ${why}`, field);
   const jiti = createJiti(file, {
     virtualModules: { 'reckoner/tasks': API },
     interopDefault: true,

@@ -16,6 +16,7 @@ import {
   RUNS,
   type RunFolder,
   readRunJson,
+  refuseLinks,
   resolveModel,
   resolveRun,
 } from '../checkpoints/run-folder.js';
@@ -131,6 +132,7 @@ export async function train(options: TrainOptions): Promise<TrainSummary> {
   const run = resolveRun(options.resume || undefined, options.runs ?? RUNS, {
     prefer: 'unfinished',
   });
+  if (!options.trust) refuseLinks(run);
   const unlock = lockRun(run);
   try {
     return await resumeIn(
@@ -216,6 +218,7 @@ async function resumeIn(
     return finish(run, recipe, past, snapshot?.state.step ?? 0, options);
   }
 
+  if (snapshot) refuseMisplaced(recipe, snapshot);
   // Default to the attempt before; an explicit change is refused as drift without --allow-drift.
   const before = snapshot?.state ?? past;
   const same = readSettings(before.backend);
@@ -245,6 +248,15 @@ async function resumeIn(
     { run, recipe, recipeHash, workers, plan, past, snapshot, fromStage, warnings },
     options,
   );
+}
+
+/** @throws UserError (data) when the recipe has no such place */
+function refuseMisplaced({ stages }: Recipe, { folder, state }: Snapshot): void {
+  const { stageIndex, stageStep } = state;
+  const steps = stageIndex < stages.length ? stepsOf(stages[stageIndex]) : 0;
+  if (stageIndex <= stages.length && stageStep <= steps) return;
+  const message = `snapshot ${folder} is of step ${stageStep} of stage ${stageIndex + 1}, which the recipe does not have; it is of another run`;
+  throw new UserError('data', message, folder);
 }
 
 const stepsBefore = ({ stages }: Recipe, i: number): number =>

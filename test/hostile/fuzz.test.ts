@@ -1,14 +1,16 @@
 /**
- * @file More than 130,000 mutated files against everything that reads what a stranger sends: models,
+ * @file Some 139,000 mutated files against everything that reads what a stranger sends: models,
  * runs, recipes, usage files. Each is read, or refused with a `UserError` of one line; nothing else
  * is thrown, none takes two seconds, and the process stays small. Seeded, so a failure is found
  * again; a case prints what it was.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { UserError } from '../../src/base/errors.js';
+import { canonicalJson, hashOf } from '../../src/base/files.js';
+import { holderOfLock, provenHolderOfLock } from '../../src/base/lock.js';
 import { Random } from '../../src/base/random.js';
 import { generationDefaults } from '../../src/checkpoints/generation.js';
 import { ggufTokenizer } from '../../src/checkpoints/gguf/tokenizer.js';
@@ -16,6 +18,7 @@ import { encodeGguf } from '../../src/checkpoints/gguf/write.js';
 import { parseObject } from '../../src/checkpoints/model-folder.js';
 import { parseSafetensors } from '../../src/checkpoints/safetensors.js';
 import { encodeSafetensors, writeSafetensors } from '../../src/checkpoints/safetensors-writer.js';
+import { latestSnapshot, loadSnapshot, saveSnapshot } from '../../src/checkpoints/snapshot.js';
 import { openTensors } from '../../src/checkpoints/weights.js';
 import { parseRules } from '../../src/ledger/book/allocation-rules.js';
 import { computeBill, costRates, defaultPriceBook } from '../../src/ledger/index.js';
@@ -326,6 +329,61 @@ it('events: 20,000', async () => {
   between(sound, 15_000, 20_001);
 });
 const random0 = new Random(1, 'bills');
+
+it('snapshot.json, with its digest made good: 2,000', async () => {
+  const foundation = { version: '0', recipeHash: 'h', seed: 1, workers: 1, fingerprint: 'f' };
+  const machine = { node: 'v20', platform: 'linux x64', cpu: 'x' };
+  const place = { step: 3, stageIndex: 0, stageStep: 3, attempt: 0 };
+  const checkpoints = join(root, 'checkpoints');
+  await saveSnapshot(join(checkpoints, '000003'), {
+    state: { ...foundation, ...machine, ...place },
+    tensors: { weights: [{ name: 'a', shape: [1], data: Float32Array.of(1) }] },
+    json: { 'config.json': {} },
+  });
+  const file = join(checkpoints, '000003', 'snapshot.json');
+  const text = readFileSync(file, 'utf8');
+  const sound = await fuzz(
+    'snapshot',
+    2_000,
+    (random) => {
+      const mutated = mutate(text, random);
+      try {
+        const { digest: _, ...body } = JSON.parse(mutated);
+        return JSON.stringify({ ...body, digest: hashOf(canonicalJson(body)) });
+      } catch {
+        return mutated;
+      }
+    },
+    (mutated: string) => {
+      writeFileSync(file, mutated);
+      latestSnapshot(checkpoints);
+      const { state, files, read } = loadSnapshot(join(checkpoints, '000003'));
+      for (const count of [state.step, state.stageIndex, state.stageStep, state.attempt])
+        if (!Number.isSafeInteger(count) || count < 0) throw new Error(`the state has ${count}`);
+      for (const name of files) read(name);
+    },
+  );
+  between(sound, 10, 1_500);
+});
+
+it('run.lock: 2,000', async () => {
+  const lock = { pid: process.pid, host: hostname(), started: '', time: '2026-01-01T00:00:00Z' };
+  const file = join(root, 'run.lock');
+  const sound = await fuzz(
+    'lock',
+    2_000,
+    (random) => (random.chance(0.1) ? JSON.stringify(lock) : mutate(JSON.stringify(lock), random)),
+    (mutated: string) => {
+      writeFileSync(file, mutated);
+      // Nobody has this file open, so it must never name a process that may be signalled.
+      if (provenHolderOfLock(file) !== null) throw new Error('a process is proved by text alone');
+      const holder = holderOfLock(file);
+      if (holder === null) throw new UserError('data', 'no holder');
+      if (!Number.isInteger(holder) || holder <= 0) throw new Error(`the holder is ${holder}`);
+    },
+  );
+  between(sound, 150, 1_900);
+});
 
 it('Parquet: 60', async () => {
   const good = readFileSync(new URL('../fixtures/ledger/focus-tags-map.parquet', import.meta.url));
