@@ -4,7 +4,7 @@
 import { useSignal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import type { Table } from '../../base/text/index.js';
+import { csvCell, type Table } from '../../base/text/index.js';
 import type { RunStatus } from '../protocol.js';
 import { Icon, type IconName } from './icons.js';
 import { inTurn } from './turns.js';
@@ -395,13 +395,6 @@ export function save(name: string, content: Blob): void {
 }
 
 export function csv(rows: readonly (readonly (string | number | null)[])[]): Blob {
-  // A cell that begins like a formula would be run by a spreadsheet.
-  const cell = (value: string | number | null): string => {
-    const text = value === null ? '' : String(value);
-    const safe = typeof value === 'string' && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
-    return /[",\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
-  };
-  return new Blob([`${rows.map((row) => row.map(cell).join(',')).join('\r\n')}\r\n`], {
-    type: 'text/csv',
-  });
+  const lines = rows.map((row) => row.map((value) => csvCell(String(value ?? ''))).join(','));
+  return new Blob([`${lines.join('\r\n')}\r\n`], { type: 'text/csv' });
 }
