@@ -318,6 +318,9 @@ describe('hostile files', () => {
     const path = join(folder, 'shrinks.safetensors');
     expect(() => openSafetensors(path)).toThrow(`cannot read ${path}: it does not exist`);
     expect(() => openSafetensors(folder)).toThrow('it is not a file');
+    const pointer = 'version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 123\n';
+    writeFileSync(path, pointer);
+    expect(() => openSafetensors(path)).toThrow(/pointer of Git LFS.*git lfs pull/);
     writeFileSync(path, fileOf({ a: f32([1], 0, 4) }, 2));
     expect(() => openSafetensors(path)).toThrow('truncated or altered');
     writeFileSync(path, fileOf({ a: f32([1], 0, 4) }, 4));

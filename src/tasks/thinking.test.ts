@@ -1,5 +1,9 @@
+import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { PartReader, type Piece, splitThinking } from './thinking.js';
+import { createChatTemplate } from '../tokenizers/chat-template.js';
+import { endsInThinking } from '../tokenizers/opening.js';
+import { createTask, evaluationProblems, judge } from './index.js';
+import { PartReader, type Piece, splitThinking, withOpening } from './thinking.js';
 
 /** What comes out, by part, when a text is fed in pieces of `size`. */
 function split(text: string, size: number, opened = false): Record<Piece['part'], string> {
@@ -39,4 +43,19 @@ it.each([
   const { thinking, text: said, answer } = split(text, 3, opened);
   expect(whole.thinking).toBe(thinking);
   expect(whole.content ?? '').toBe(said + answer);
+});
+
+it('a template that ends in <think> opens the thinking: graded and streamed as such', async () => {
+  const file = new URL('../../test/fixtures/models/template-opens-think.jinja', import.meta.url);
+  const render = createChatTemplate(readFileSync(file, 'utf8'), {});
+  const opened = endsInThinking(render([{ role: 'user', content: '2+3=' }]));
+  expect(opened).toBe(true);
+  const task = createTask({ name: 'sums', maximum: 5, terms: [2, 2] });
+  const [problem] = evaluationProblems(task, 1, 1);
+  const gold = task.gold(problem) as string;
+  const written = gold.replace('<think>', '');
+  const { verdict, answer } = await judge(task, problem, withOpening(written, opened));
+  expect(verdict).toMatchObject({ reward: 1, correct: true, wellFormed: true });
+  expect(split(written, 2, opened)).toMatchObject({ text: '', answer });
+  expect(split(written, 2, opened).thinking).not.toBe('');
 });
