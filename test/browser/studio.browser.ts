@@ -200,7 +200,14 @@ describe('runs', () => {
     expect(await page.locator('.chart canvas').count()).toBeGreaterThanOrEqual(6);
     expect(await page.locator('.timeline li').count()).toBe(4);
     expect(await page.locator('.status').innerText()).toBe('Completed');
-    for (const title of ['Reward', 'Accuracy', 'Length', 'Loss', 'Throughput', 'Cost']) {
+    for (const title of [
+      'Reward',
+      'Accuracy',
+      'Length',
+      'Loss',
+      'Throughput',
+      'Compute cost, full',
+    ]) {
       expect(await page.locator('.chart-title', { hasText: title }).count(), title).toBeGreaterThan(
         0,
       );
