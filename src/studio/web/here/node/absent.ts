@@ -7,5 +7,7 @@ const absent = (what: string) => (): never => {
 
 export const createJiti = absent('modules');
 export const parseDocument = absent('YAML');
+export const isScalar = absent('YAML');
+export const visit = absent('YAML');
 export class LineCounter {}
 export const create = absent('WebGPU from a package');
