@@ -7,7 +7,7 @@ const report = process.env.RECKONER_TEST_REPORT;
 export default defineConfig({
   test: {
     include: ['test/browser/**/*.browser.ts'],
-    testTimeout: 90_000,
+    testTimeout: 240_000,
     hookTimeout: 240_000,
     pool: 'forks',
     maxWorkers: 1,

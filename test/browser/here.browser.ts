@@ -100,7 +100,7 @@ async function begin(page: Page): Promise<void> {
 }
 
 const completed = (page: Page) =>
-  page.locator('.status', { hasText: 'Completed' }).waitFor({ timeout: 60_000 });
+  page.locator('.status', { hasText: 'Completed' }).waitFor({ timeout: 120_000 });
 const shownStep = async (page: Page): Promise<number> =>
   Number((await page.locator('.stat dd').first().innerText()).replaceAll(',', ''));
 

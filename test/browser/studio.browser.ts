@@ -272,22 +272,22 @@ describe('runs', () => {
     const training = trainOn(recipe('live', 4000));
     try {
       const row = page.locator('.run-row', { hasText: 'live' });
-      await row.waitFor({ timeout: 30_000 });
+      await row.waitFor({ timeout: 120_000 });
       await row.click();
       await page.locator('.status', { hasText: 'Running' }).waitFor();
       const step = async (): Promise<number> =>
         Number((await page.locator('.stat dd').first().innerText()).replaceAll(',', ''));
-      await expect.poll(step, { timeout: 30_000 }).toBeGreaterThan(125);
+      await expect.poll(step, { timeout: 120_000 }).toBeGreaterThan(125);
       const before = await step();
-      await expect.poll(step, { timeout: 30_000 }).toBeGreaterThan(before + 5);
+      await expect.poll(step, { timeout: 120_000 }).toBeGreaterThan(before + 5);
       await page.getByRole('button', { name: 'Stop' }).click();
-      await page.locator('.status', { hasText: 'Stopped' }).waitFor({ timeout: 30_000 });
+      await page.locator('.status', { hasText: 'Stopped' }).waitFor({ timeout: 120_000 });
       const stopped = await step();
       await page.getByRole('button', { name: 'Resume' }).click();
-      await page.locator('.status', { hasText: 'Running' }).waitFor({ timeout: 30_000 });
-      await expect.poll(step, { timeout: 30_000 }).toBeGreaterThan(stopped);
+      await page.locator('.status', { hasText: 'Running' }).waitFor({ timeout: 120_000 });
+      await expect.poll(step, { timeout: 120_000 }).toBeGreaterThan(stopped);
       await page.getByRole('button', { name: 'Stop' }).click();
-      await page.locator('.status', { hasText: 'Stopped' }).waitFor({ timeout: 30_000 });
+      await page.locator('.status', { hasText: 'Stopped' }).waitFor({ timeout: 120_000 });
       expect(faults).toEqual([]);
       expect((await seen(page)).shift).toBeLessThan(SHIFT_BUDGET);
     } finally {
@@ -306,7 +306,7 @@ describe('runs', () => {
     ];
     for (const tab of tabs) {
       await tab.goto(at(`/runs/${first}`));
-      await tab.locator('.chart canvas').first().waitFor({ timeout: 10_000 });
+      await tab.locator('.chart canvas').first().waitFor({ timeout: 120_000 });
       // As the browser does when another tab is in front.
       await tab.evaluate(() => {
         Object.defineProperty(document, 'visibilityState', { value: 'hidden', configurable: true });
@@ -330,11 +330,11 @@ describe('runs', () => {
     await page.getByLabel('Seed').fill('7');
     await page.getByLabel('At most, minutes').fill('1');
     await page.getByRole('button', { name: 'Start', exact: true }).click();
-    await page.waitForURL('**/runs/*r1-mini*', { timeout: 30_000 });
-    await page.locator('.status', { hasText: 'Running' }).waitFor({ timeout: 30_000 });
+    await page.waitForURL('**/runs/*r1-mini*', { timeout: 120_000 });
+    await page.locator('.status', { hasText: 'Running' }).waitFor({ timeout: 120_000 });
     expect(await page.locator('.sub').innerText()).toContain('seed 7');
     await page.getByRole('button', { name: 'Stop' }).click();
-    await page.locator('.status', { hasText: 'Stopped' }).waitFor({ timeout: 60_000 });
+    await page.locator('.status', { hasText: 'Stopped' }).waitFor({ timeout: 120_000 });
     await close();
   });
 
@@ -383,7 +383,7 @@ describe('runs', () => {
     expect(await page.locator('.stat dd').first().innerText()).toBe('1,000,000');
     await page
       .locator('.notice', { hasText: 'sample' })
-      .waitFor({ state: 'detached', timeout: 60_000 });
+      .waitFor({ state: 'detached', timeout: 120_000 });
     const [curves, whole] = await page.evaluate<[number, number]>(
       '[window.curves, performance.now() / 1000]',
     );
@@ -392,7 +392,7 @@ describe('runs', () => {
     );
     expect(await page.locator('.stat dd').first().innerText()).toBe('1,000,000');
     rmSync(join(runs, name), { recursive: true });
-    await page.locator('[role=alert]', { hasText: 'deleted' }).waitFor({ timeout: 10_000 });
+    await page.locator('[role=alert]', { hasText: 'deleted' }).waitFor({ timeout: 120_000 });
     await close();
     return outside;
   }
@@ -445,7 +445,7 @@ describe('chat', () => {
     });
     await page.locator('#prompt').fill(example);
     await page.locator('#prompt').press('Enter');
-    await page.locator('.reply-foot').nth(1).waitFor({ timeout: 60_000 });
+    await page.locator('.reply-foot').nth(1).waitFor({ timeout: 120_000 });
     expect(parts).toBe(2);
     for (const foot of await page.locator('.reply-foot').allInnerTexts())
       expect(foot).toMatch(/\d+ tokens\s+[\d.]+ s\s+\$(0\.0|\d\.\de[-−])/);
@@ -473,7 +473,7 @@ describe('chat', () => {
       await page.getByLabel('Seed').fill(seed);
       await page.locator('#prompt').fill('1+2=');
       await page.getByRole('button', { name: 'Ask' }).click();
-      await page.locator('.reply-foot').nth(answers.length).waitFor({ timeout: 60_000 });
+      await page.locator('.reply-foot').nth(answers.length).waitFor({ timeout: 120_000 });
       answers.push(await page.locator('.reply-text').nth(answers.length).innerText());
     }
     expect(answers[0].length).toBeGreaterThan(0);
@@ -536,7 +536,7 @@ describe('chat', () => {
     await page.goto(at(`/chat?run=${first}`));
     await page.locator('#prompt').fill('what is love');
     await page.locator('#prompt').press('Enter');
-    await page.locator('.reply [role=alert]').waitFor({ timeout: 30_000 });
+    await page.locator('.reply [role=alert]').waitFor({ timeout: 120_000 });
     await close();
   });
 });
@@ -546,7 +546,7 @@ describe('plan', () => {
     const plan = planRecipe(loadRecipe('r1-mini'), readTarget('h100x8'));
     const { page, faults, close } = await open(browser);
     await page.goto(at('/plan?recipe=r1-mini'));
-    await page.locator('.plan-stats').waitFor({ timeout: 30_000 });
+    await page.locator('.plan-stats').waitFor({ timeout: 120_000 });
     const values = async (): Promise<string[]> =>
       page.locator('.plan-stats dd:not(.note)').allInnerTexts();
     const { total, stages } = plan;
@@ -571,19 +571,19 @@ describe('plan', () => {
         () => document.querySelector('.plan-out[aria-busy=true]') === null,
         undefined,
         {
-          timeout: 20_000,
+          timeout: 120_000,
         },
       );
     };
     await withinBudget('a price dragged', drag);
     await expect
-      .poll(async () => (await values())[0], { timeout: 20_000 })
+      .poll(async () => (await values())[0], { timeout: 120_000 })
       .not.toBe(usd(total.usd.value));
     expect((await values())[1]).toBe(compact(total.gpuHours.value));
     await page.waitForFunction(() => location.search.includes('price='));
     const shown = await values();
     await page.reload();
-    await page.locator('.plan-stats').waitFor({ timeout: 30_000 });
+    await page.locator('.plan-stats').waitFor({ timeout: 120_000 });
     expect(await values()).toEqual(shown);
     expect(faults).toEqual([]);
     await close();
@@ -593,10 +593,10 @@ describe('plan', () => {
     const { total } = planRecipe(loadRecipe('deepseek-v3'), readTarget('h800x2048'));
     const { page, close } = await open(browser);
     await page.goto(at('/plan'));
-    await page.locator('.plan-stats').waitFor({ timeout: 60_000 });
+    await page.locator('.plan-stats').waitFor({ timeout: 120_000 });
     expect(await page.locator('.plan-stats dd').first().innerText()).toBe(usd(total.usd.value));
     await page.goto(at('/plan?recipe=deepseek-v3&gpu=h800&count=8'));
-    await page.locator('.plan-out [role=alert]').waitFor({ timeout: 60_000 });
+    await page.locator('.plan-out [role=alert]').waitFor({ timeout: 120_000 });
     expect(await page.locator('.plan-out [role=alert]').innerText()).toContain('layouts fits');
     await close();
   });
@@ -607,13 +607,13 @@ it('serving draws the frontier of the library’s own plan, and says when nothin
   const plan = planService(servedModel('Llama 3 70B'), readTarget('h100x8'), request);
   const { page, faults, close } = await open(browser);
   await page.goto(at('/serving?model=Llama 3 70B&gpu=h100&count=8&tpot=0.05&load=5'));
-  await page.locator('.frontier circle').first().waitFor({ timeout: 60_000 });
+  await page.locator('.frontier circle').first().waitFor({ timeout: 120_000 });
   expect(await page.locator('.frontier circle').count()).toBe(plan.frontier.length);
   const figures = await page.locator('.stats').first().innerText();
   expect(figures).toContain(usd(plan.cost?.usdPerMillionOutput.value as number));
   expect(figures).toContain(String(plan.load?.replicas.value));
   await page.goto(at('/serving?model=DeepSeek-V3&gpu=h100&count=8'));
-  await page.locator('.plan-out [role=alert]').waitFor({ timeout: 60_000 });
+  await page.locator('.plan-out [role=alert]').waitFor({ timeout: 120_000 });
   expect(await page.locator('.plan-out [role=alert]').innerText()).toContain('fits on no layout');
   expect(faults).toEqual([]);
   await close();

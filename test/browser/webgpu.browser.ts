@@ -58,7 +58,7 @@ it('agrees with the reference on every operation, in tiles and without barriers'
     const errors: string[] = [];
     page.on('pageerror', (error) => errors.push(error.message));
     await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
-    await page.waitForFunction('globalThis.parity !== undefined', undefined, { timeout: 30_000 });
+    await page.waitForFunction('globalThis.parity !== undefined', undefined, { timeout: 120_000 });
     const found = (await page.evaluate(`parity(${PROBLEMS})`)) as {
       adapter: string;
       operations: number;
