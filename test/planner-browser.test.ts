@@ -20,7 +20,9 @@ function closure(entry: string): { files: string[]; packages: Set<string> } {
   const visit = (file: string): void => {
     if (files.has(file)) return;
     files.add(file);
-    for (const { specifier, loads } of importsOf(readFileSync(file, 'utf8'))) {
+    // What is imported as a type is not loaded.
+    const text = readFileSync(file, 'utf8').replace(/^(?:import|export) type [^;]*;/gm, '');
+    for (const { specifier, loads } of importsOf(text)) {
       if (!loads) continue;
       if (specifier.startsWith('.')) visit(join(dirname(file), specifier.replace(/\.js$/, '.ts')));
       else packages.add(specifier);

@@ -22,8 +22,8 @@ import {
 import { configOf } from '../checkpoints/load-model.js';
 import { resolveModel } from '../checkpoints/run-folder.js';
 import { readTarget } from '../plan/cluster/cluster-file.js';
+import { metricWords } from '../plan/serving/metric-words.js';
 import {
-  metricWords,
   planService,
   SERVICE_DEFAULTS,
   type ServiceRequest,

@@ -59,6 +59,9 @@ const API = {
   z,
 };
 
+/** Endings of files of TypeScript and JavaScript. */
+const PROGRAM = /\.[cm]?[jt]sx?$/;
+
 /** Of a module's source. */
 const MOST_BYTES = 4 * 1024 * 1024;
 
@@ -72,7 +75,7 @@ export function importDefault(file: string, field: string): unknown {
   const why =
     stat === undefined
       ? 'no such file'
-      : !stat.isFile() || stat.size > MOST_BYTES
+      : !stat.isFile() || stat.size > MOST_BYTES || !PROGRAM.test(file)
         ? 'it is no file of TypeScript or JavaScript'
         : null;
   if (why !== null) throw new UserError('usage', `${field}: ${file}: ${why}`, field);
@@ -86,7 +89,12 @@ export function importDefault(file: string, field: string): unknown {
   try {
     exported = jiti(file);
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
+    const message =
+      error instanceof RangeError
+        ? 'it is nested too deeply, or calls itself without end'
+        : error instanceof Error
+          ? error.message
+          : String(error);
     throw new UserError('usage', `${field}: ${file}: ${message.split('\n')[0]}`, field);
   }
   return (exported as { default?: unknown } | null)?.default ?? exported;

@@ -69,7 +69,7 @@ function demandSyntax(code: string): void {
   } catch (error) {
     // A page may forbid to compile; the sandbox then says what is wrong.
     if (!(error instanceof SyntaxError)) return;
-    throw new UserError('usage', `task scored: reward: ${error.message}`, 'reward');
+    throw new UserError('usage', `task scored: reward: SyntaxError: ${error.message}`, 'reward');
   }
 }
 

@@ -165,13 +165,6 @@ function revenueOf(
   return { usdPerDay: revenueUsdPerDay, marginOverCost };
 }
 
-/** A published figure's name in words: `output tokens/s per GPU`, `mean TPOT`. */
-export const metricWords = (metric: string): string =>
-  metric
-    .replaceAll('_', ' ')
-    .replace(/ per s\b/, '/s')
-    .replace(/\b(gpu|mw|tpot|ttft|itl)\b/g, (word) => (word === 'mw' ? 'MW' : word.toUpperCase()));
-
 const numberOf = (text: string): number | null => (text === '' ? null : Number(text));
 
 /** Published figures of a model of the same shape on the same accelerator, predicted. */

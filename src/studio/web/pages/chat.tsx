@@ -157,6 +157,8 @@ export default function Chat() {
         )}
         <Button
           icon={b === null ? 'plus' : 'close'}
+          // Before the models are known there is none to compare with.
+          disabled={models.value === null}
           onClick={() =>
             setQuery({
               b: b === null ? (choices.find(({ value }) => value !== a)?.value ?? ENDPOINT) : null,

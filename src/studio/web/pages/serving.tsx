@@ -6,7 +6,8 @@ import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { describeParameters } from '../../../architecture/describe.js';
 import { MODELS } from '../../../catalog/data/models.js';
-import { metricWords, type ServingPlanDocument } from '../../../plan/serving/serving-plan.js';
+import { metricWords } from '../../../plan/serving/metric-words.js';
+import type { ServingPlanDocument } from '../../../plan/serving/serving-plan.js';
 import type { Quantity } from '../../../planner/cluster.js';
 import {
   change,
