@@ -42,6 +42,7 @@ const put = (path: string): string => {
 export const KINDS: Record<string, (path: string, outside: string) => void> = {
   fifo: (path) => void execFileSync('mkfifo', [put(path)]),
   'link out': (path, outside) => symlinkSync(join(outside, 'secret.json'), put(path)),
+  'link to nothing': (path, outside) => symlinkSync(join(outside, 'new.json'), put(path)),
   'link to a device': (path) => symlinkSync('/dev/zero', put(path)),
   'link to itself': (path) => symlinkSync(path, put(path)),
   huge: (path) => {
@@ -142,6 +143,8 @@ export function writeHostileRuns(
   for (const [what, task] of Object.entries(references)) add(what, task);
   const linked = add('model is a link');
   symlinkSync(outside, put(join(linked, 'model')));
+  for (const name of ['checkpoints', 'stages', 'data'])
+    symlinkSync(outside, put(join(add(`${name} is a link`), name)));
   const checkpoint = add('checkpoint is a link');
   symlinkSync(outside, put(join(checkpoint, 'checkpoints/000001')));
   return made;

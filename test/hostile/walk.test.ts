@@ -4,20 +4,33 @@
  *
  * The tables below name every verb and route; a new one fails the first test until it is here.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { type ChildProcess, fork, spawn } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { hashString } from '../../src/base/random.js';
 import { verbs } from '../../src/cli/verbs.js';
 import { writeTinyModel } from '../cli/model.js';
-import { type Hostile, SECRET, writeHostileRuns, writeRun } from './folders.js';
+import { type Hostile, KINDS, SECRET, writeHostileRuns, writeRun } from './folders.js';
 
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+/** Of processor time, for an answer. */
 const LIMIT_MS = 2000;
-/** To start Node and load a verb, on a busy machine. */
-const START_MS = 10_000;
+/** Of processor time, to start Node and open a model. */
+const START_CPU_MS = 4000;
+/** Without an answer for so long, something hangs: the machine may be busy with other work. */
+const WALL_MS = 60_000;
 
 const scratch = mkdtempSync(join(tmpdir(), 'reckoner-walk-'));
 const cwd = join(scratch, 'project');
@@ -27,12 +40,14 @@ const canary = join(scratch, 'canary');
 const model = join(scratch, 'model');
 const SOUND = '2026-01-01-sound-0000';
 let hostile: Hostile[] = [];
+let written = 0;
 
 beforeAll(async () => {
   mkdirSync(runs, { recursive: true });
   await writeTinyModel(model);
   hostile = writeHostileRuns(runs, model, outside, canary);
   writeRun(join(runs, SOUND), model);
+  written = statSync(join(outside, 'secret.json')).mtimeMs;
 });
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
@@ -44,20 +59,22 @@ const STUDIO: Record<string, { body?: (run: string) => unknown; only?: RegExp; s
   'GET runs/:run': {},
   'GET runs/:run/events': { stream: true },
   'GET runs/:run/samples': {},
-  'GET runs/:run/bill': { only: /^(plan|events|bill)|module/ },
+  'GET runs/:run/bill': {},
   'GET models': {},
   'GET recipes': {},
   'GET claims': {},
   'GET claims/deepseek': {},
   'POST runs': { body: () => ({ recipe: '../evil' }) },
   'POST runs/:run/stop': { body: () => ({}) },
-  'POST runs/:run/resume': { body: () => ({}), only: /^(module|file outside$|recipe.json: huge)/ },
+  'POST runs/:run/resume': {
+    body: () => ({}),
+    only: /^(recipe|events|module|file outside|a device)/,
+  },
   'POST chat': {
     body: (run) => ({
       model: { run, step: null },
       ...{ prompt: '1+1=', temperature: 0, maxTokens: 2, seed: 1 },
     }),
-    only: /^model|module|device|problems|bomb/,
     stream: true,
   },
 };
@@ -72,39 +89,88 @@ const SERVE: Record<string, unknown> = {
   'POST /v1/completions': { prompt: '1+1=', max_tokens: 2 },
 };
 
-/** Calls of each verb; one that takes nothing of a stranger's has none. */
-const CALLS: Record<string, { args?: (run: string) => string[]; only?: RegExp }> = {
-  train: {
-    args: (run) => ['--resume', join(runs, run)],
-    only: /^(recipe.json: deep|events.*huge|events.*fifo|samples.*device|run.lock: fifo|module)$/,
-  },
+/** A recipe that the user wrote, and that names a stranger's model. */
+function recipeFrom(from: string): string {
+  const file = join(cwd, `${hashString(from)}.json`);
+  const stages = [{ id: 'look', kind: 'eval', problems: 1, samples: 1, maxTokens: 1 }];
+  const recipe = { schemaVersion: 1, name: 'mine', task: { name: 'sums' }, model: {} };
+  writeFileSync(file, JSON.stringify({ ...recipe, init: { from }, stages }));
+  return file;
+}
+
+/** A recipe of the user's that learns from a file in one small step. */
+function learner(): string {
+  const file = join(cwd, 'learner.json');
+  const stages = [{ id: 'sft', kind: 'sft', steps: 1, batch: 1 }];
+  const size = { hidden_size: 8, intermediate_size: 8, num_hidden_layers: 1 };
+  const small = { model_type: 'llama', ...size, num_attention_heads: 2 };
+  writeFileSync(
+    file,
+    JSON.stringify({ name: 'learner', task: { name: 'sums' }, model: small, stages }),
+  );
+  return file;
+}
+
+const ASKED = ['--prompt', '1+1=', '--max-tokens', '2'];
+const FEW = ['--problems', '1', '--samples', '1', '--no-greedy'];
+
+/**
+ * Calls of each verb with a run, a model folder, or another file of a stranger; one that takes none
+ * of them has no calls. `train` comes last, for it goes on with the runs.
+ */
+const CALLS: Record<
+  string,
+  Partial<Record<'run' | 'model' | 'file', (path: string) => string[][]>>
+> = {
   chat: {
-    args: (run) => [join(runs, run), '--prompt', '1+1=', '--max-tokens', '2'],
-    only: /^(model.config.*fifo|model.tokenizer.*deep|check.*link|module in mixes)$/,
+    run: (p) => [[p, ...ASKED]],
+    model: (p) => [[p, ...ASKED]],
+    file: (p) => [[p, ...ASKED]],
   },
   eval: {
-    args: (run) => [run, '--problems', '1', '--samples', '1', '--no-greedy'],
-    only: /^(model.model.*device|module|a device)$/,
-  },
-  serve: {
-    args: (run) => [run, '--port', '0', '--usage', '/dev/null'],
-    only: /^(model.tokenizer.*fifo)$/,
+    run: (p) => [[p, ...FEW]],
+    model: (p) => [[p, '--task', 'sums', ...FEW]],
+    file: (p) => [
+      [join(runs, SOUND), '--task', p, ...FEW],
+      ['--compare', p, p],
+    ],
   },
   plan: {
-    args: (run) => [join(runs, run, 'recipe.json'), '--on', 'h800x8'],
-    only: /^(recipe.*(fifo|deep)|module)$/,
+    run: (p) => [[join(p, 'recipe.json'), '--on', 'h800x8']],
+    model: (p) => [['serve', p, '--on', 'h800x8']],
+    file: (p) => [
+      [p, '--on', 'h800x8'],
+      ['r1-mini', '--on', p],
+    ],
   },
-  bill: { args: (run) => [run], only: /^(plan.*device|events.*(huge|out)|bill.*fifo)$/ },
+  bill: {
+    run: (p) => [[p], [join(runs, SOUND), p]],
+    file: (p) => [
+      ['--usage', p],
+      [join(runs, SOUND), '--prices', p],
+    ],
+  },
   export: {
-    args: (run) => [run, '--out', join(scratch, 'out', run)],
-    only: /^(model.model.*huge|model is a link)$/,
+    run: (p) => [[p, '--out', join(scratch, 'out', String(outs++))]],
+    model: (p) => [[p, '--out', join(scratch, 'out', String(outs++))]],
   },
-  claim: { args: (run) => [join(runs, run, 'recipe.json')], only: /^recipe.*(fifo|deep)$/ },
-  validate: { args: (run) => [join(runs, run, 'recipe.json')], only: /^recipe.*device$/ },
-  // The studio is walked by its routes.
+  claim: { file: (p) => [[p]] },
+  validate: { file: (p) => [[p]] },
+  train: {
+    run: (p) => [['--resume', p]],
+    model: (p) => [[recipeFrom(p), '--runs', join(scratch, 'more')]],
+    file: (p) => [
+      [p, '--runs', join(scratch, 'more')],
+      [learner(), '--data', p, '--runs', join(scratch, 'more')],
+      [learner(), '--prices', p, '--runs', join(scratch, 'more')],
+    ],
+  },
+  // Servers are walked by their routes.
+  serve: {},
   studio: {},
   doctor: {},
 };
+let outs = 0;
 
 it('the tables have every verb and every route', () => {
   expect(Object.keys(CALLS).sort()).toEqual(Object.keys(verbs).sort());
@@ -149,11 +215,23 @@ const end = (child: ChildProcess): Promise<unknown> => {
   return ended;
 };
 
-/** One request, and its answer within the limit; of a stream, what comes until it is answered. */
+/** Milliseconds of processor time that a process has taken; null where the system does not say. */
+function cpuOf({ pid }: ChildProcess): number | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    // utime and stime, in ticks of 10 ms.
+    return 10 * (Number(fields[11]) + Number(fields[12]));
+  } catch {
+    return null;
+  }
+}
+
+/** One request, and its answer; of a stream, what comes until it is answered. */
 async function ask(url: string, method: string, body: unknown, headers = {}, stream = false) {
   const began = performance.now();
   const left = new AbortController();
-  const late = setTimeout(() => left.abort(), 3 * LIMIT_MS);
+  const late = setTimeout(() => left.abort(), WALL_MS);
   let text = '';
   let status = 0;
   try {
@@ -178,21 +256,37 @@ async function ask(url: string, method: string, body: unknown, headers = {}, str
   return { status, text, ms: performance.now() - began };
 }
 
-/** The quickest of a few: a machine that is busy with other work is no hang. */
-async function askAgain(...request: Parameters<typeof ask>) {
-  let answer = await ask(...request);
+/**
+ * `ask`, and the milliseconds that the server took for it: of processor time where the system says
+ * so. The quickest of a few counts, for a thread may have just been started.
+ */
+async function askMeasured(server: ChildProcess, ...request: Parameters<typeof ask>) {
+  const once = async () => {
+    const before = cpuOf(server);
+    const answer = await ask(...request);
+    const after = cpuOf(server);
+    return { ...answer, ms: before === null || after === null ? answer.ms : after - before };
+  };
+  let answer = await once();
   for (let i = 0; i < 2 && answer.ms > LIMIT_MS; i++) {
-    const again = await ask(...request);
+    const again = await once();
     if (again.ms < answer.ms) answer = again;
   }
   return answer;
 }
 
-const unharmed = (text: string, what: string): void => {
+const unharmed = (text: string, what: string, named = false): void => {
   expect(existsSync(canary), `${what} executed code`).toBe(false);
-  expect(text, what).not.toContain(SECRET);
+  // A file that the user named is read, wherever a link leads.
+  if (!named) expect(text, what).not.toContain(SECRET);
   expect(text, what).not.toMatch(/a bug in reckoner|RangeError|Maximum call stack/);
 };
+
+/** The last of all tests: what lies outside of the runs is as it was. */
+afterAll(() => {
+  expect(readdirSync(outside)).toEqual(['secret.json']);
+  expect(statSync(join(outside, 'secret.json')).mtimeMs).toBe(written);
+});
 
 describe('the studio', () => {
   it('answers every route', async () => {
@@ -208,7 +302,7 @@ describe('the studio', () => {
         const about = each ? hostile.filter(({ what }) => only?.test(what) ?? true) : [hostile[0]];
         for (const { name, what } of about) {
           const target = new URL(`/api/${path.replace(':run', name)}`, url).href;
-          const answer = await askAgain(target, method, body?.(name), headers, stream);
+          const answer = await askMeasured(child, target, method, body?.(name), headers, stream);
           unharmed(answer.text, `${route} of ${what}`);
           expect(answer.status, `${route} of ${what}: ${answer.text}`).toBeGreaterThanOrEqual(200);
           expect([401, 403]).not.toContain(answer.status);
@@ -227,10 +321,46 @@ describe('the studio', () => {
     } finally {
       await end(child);
     }
-  });
+  }, 600_000);
 });
 
 describe('serve', () => {
+  it('starts with each hostile model or refuses it', async () => {
+    const about = hostile.filter(({ what }) => /^model|module/.test(what));
+    const queue = about.values();
+    const work = async (): Promise<void> => {
+      for (const { name, what } of queue) {
+        const child = spawn(
+          process.execPath,
+          [MAIN, 'serve', name, '--port', '0', '--json', '--no-usage'],
+          { cwd, stdio: ['ignore', 'pipe', 'pipe'] },
+        );
+        let text = '';
+        const ready = new Promise<string>((resolve) => {
+          for (const stream of [child.stdout, child.stderr])
+            stream.on('data', (chunk) => {
+              text += chunk;
+              const url = /"url": "([^"]+)"/.exec(text)?.[1];
+              if (url !== undefined) resolve(url);
+            });
+          child.on('close', () => resolve(''));
+          setTimeout(() => resolve('late'), WALL_MS).unref();
+        });
+        const url = await ready;
+        expect(url, `serve of ${what} did not answer`).not.toBe('late');
+        const spent = cpuOf(child);
+        if (spent !== null) expect(spent, what).toBeLessThan(START_CPU_MS + LIMIT_MS);
+        if (url !== '') {
+          const health = await ask(`${url}/healthz`, 'GET', undefined);
+          expect(health.status, what).toBe(200);
+          await end(child);
+        }
+        unharmed(text, `serve of ${what}`);
+      }
+    };
+    await Promise.all([work(), work()]);
+  }, 600_000);
+
   it('answers every route of a model whose task is code', async () => {
     const { name } = hostile.find(({ what }) => what === 'module in mixes') as Hostile;
     const { url, child } = await start([
@@ -246,7 +376,8 @@ describe('serve', () => {
       for (const [route, body] of Object.entries(SERVE)) {
         const [method, path] = route.split(' ');
         const asked = body === undefined ? undefined : { model: 'evil', ...(body as object) };
-        const answer = await ask(`${url}${path.replace(':id', 'evil')}`, method, asked);
+        const at = `${url}${path.replace(':id', 'evil')}`;
+        const answer = await askMeasured(child, at, method, asked);
         unharmed(answer.text, route);
         expect(answer.status, `${route}: ${answer.text}`).toBe(200);
         expect(answer.ms, route).toBeLessThan(LIMIT_MS);
@@ -254,41 +385,97 @@ describe('serve', () => {
     } finally {
       await end(child);
     }
-  });
+  }, 600_000);
 });
 
-/** Runs the command; one that is not through in time is ended, and has no code. */
-function call(args: string[]): Promise<{ code: number | null; text: string }> {
-  const child = spawn(process.execPath, [MAIN, ...args], {
-    cwd,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let text = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (text += chunk));
-  const late = setTimeout(() => child.kill('SIGKILL'), START_MS + LIMIT_MS);
-  return new Promise((resolve) =>
-    child.on('close', (code) => {
-      clearTimeout(late);
-      resolve({ code, text });
-    }),
-  );
+/** Runs calls one after the other in a process, and ends one that hangs. */
+function openHost() {
+  const start = (): ChildProcess =>
+    fork(fileURLToPath(new URL('./host.mjs', import.meta.url)), {
+      cwd,
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      env: { ...process.env, RECKONER_CALIBRATION: 'off' },
+    });
+  const next = (from: ChildProcess): Promise<unknown> =>
+    new Promise((resolve) => {
+      const late = setTimeout(() => resolve(null), WALL_MS);
+      const settle = (answer: unknown): void => {
+        clearTimeout(late);
+        from.off('message', settle).off('exit', ended);
+        resolve(answer);
+      };
+      const ended = (): void => settle(null);
+      from.once('message', settle).once('exit', ended);
+    });
+  let child: ChildProcess | null = null;
+  return {
+    async call(argv: string[]): Promise<{ code: number; text: string; cpuMs: number } | null> {
+      if (child === null || child.exitCode !== null || child.signalCode !== null) {
+        child = start();
+        await next(child);
+      }
+      const answer = next(child);
+      child.send(argv);
+      const result = (await answer) as { code: number; text: string; cpuMs: number } | null;
+      if (result === null) await end(child);
+      return result;
+    },
+    close: () => child && end(child),
+  };
 }
 
 describe('the command', () => {
-  it.each(Object.entries(CALLS).filter(([, { args }]) => args))(
+  /** What may stand in place of any file that is named. */
+  const files: Hostile[] = [];
+  beforeAll(() => {
+    for (const [kind, place] of Object.entries(KINDS))
+      for (const extension of ['json', 'jsonl', 'csv', 'parquet', 'yaml', 'gguf']) {
+        const name = join(scratch, 'files', `${kind.replaceAll(' ', '-')}.${extension}`);
+        place(name, outside);
+        files.push({ name, what: `${kind}.${extension}` });
+      }
+  });
+
+  it.each(Object.entries(CALLS).filter(([, calls]) => Object.keys(calls).length > 0))(
     '%s',
-    async (verb, { args, only }) => {
-      const about = hostile.filter(({ what }) => only?.test(what) ?? true);
-      expect(about.length).toBeGreaterThan(0);
-      const queue = about.values();
+    async (verb, { run, model: ofModel, file }) => {
+      const modelFiles = hostile.filter(({ what }) => /^model|module|device|link$/.test(what));
+      const calls = [
+        ...hostile.flatMap(({ name, what }) =>
+          (run?.(join(runs, name)) ?? []).map((args) => ({ args, what, named: false })),
+        ),
+        ...modelFiles.flatMap(({ name, what }) =>
+          (ofModel?.(join(runs, name, 'model')) ?? []).map((args) => ({
+            args,
+            what,
+            named: false,
+          })),
+        ),
+        ...files.flatMap(({ name, what }) =>
+          (file?.(name) ?? []).map((args) => ({ args, what, named: true })),
+        ),
+      ];
+      const queue = calls.values();
+      const slow: string[] = [];
       const work = async (): Promise<void> => {
-        for (const { name, what } of queue) {
-          const { code, text } = await call([verb, ...(args?.(name) ?? [])]);
-          unharmed(text, `${verb} of ${what}`);
-          expect(code, `${verb} of ${what} did not end: ${text}`).not.toBeNull();
+        const host = openHost();
+        // Loads the verb, which is not what is measured.
+        await host.call([verb, '--help']);
+        for (const { args, what, named } of queue) {
+          let answer = await host.call([verb, ...args]);
+          // The first of its kind is compiled while it runs.
+          if (answer !== null && answer.cpuMs > LIMIT_MS) answer = await host.call([verb, ...args]);
+          const said = `reckoner ${verb} ${args.join(' ')} (${what})`;
+          expect(answer, `${said} did not end`).not.toBeNull();
+          if (answer === null) return;
+          unharmed(answer.text, said, named);
+          if (answer.cpuMs > LIMIT_MS) slow.push(`${said}: ${Math.round(answer.cpuMs)} ms`);
         }
+        await host.close();
       };
-      await Promise.all([work(), work(), work()]);
+      await Promise.all([work(), work()]);
+      expect(slow).toEqual([]);
     },
+    1_200_000,
   );
 });
