@@ -6,7 +6,7 @@
  * for machines without an accelerator. A type that is neither listed nor matched is unknown.
  *
  * Types stand in lists, each with the document that it was compared with, row by row. A list that
- * is `recalled` was written from memory, and nobody has compared it with a document yet.
+ * is `recalled` was written from memory, and no document confirms it yet.
  */
 
 /** Type → [accelerator, how many of them]. A part of a GPU is a fraction. */

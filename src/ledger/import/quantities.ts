@@ -22,7 +22,7 @@ const SEVERAL = 'several';
 
 /**
  * The table of quantities, about 100 bytes a row. `status` is NULL for rows that count. A temporary
- * table: it spills to the disk when it must, and nobody compresses or logs it.
+ * table: it spills to the disk when it must, without compression or a log.
  */
 export const tablesOf = (importers: readonly Importer[]): string[] => [
   `CREATE TYPE usage_source AS ENUM (${['run', ...importers.map(({ name }) => name)].map(text).join(', ')})`,

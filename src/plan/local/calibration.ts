@@ -31,7 +31,7 @@ export interface LocalCalibration {
   seconds: number;
   /** From the beginning of the run until its workers were ready, calibration included. */
   startSeconds: number;
-  /** Seconds of work, as on a machine that nobody else uses. */
+  /** Seconds of work, as on a machine that does nothing else. */
   measured: Measured[];
   /** Wall seconds a second of work while it was measured: others used the machine as well. */
   slowdown: number;
