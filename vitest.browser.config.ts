@@ -9,6 +9,8 @@ export default defineConfig({
     include: ['test/browser/**/*.browser.ts'],
     testTimeout: 240_000,
     hookTimeout: 240_000,
+    // A page draws what it shows in turns; how long that takes depends on what else runs.
+    expect: { poll: { timeout: 60_000 } },
     pool: 'forks',
     maxWorkers: 1,
     reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],

@@ -67,8 +67,9 @@ export { createWasmBackend, createWasmMemory } from './tensor/backends/wasm/inde
 export * from './tensor/index.js';
 export { createCharacterTokenizer, tokenizerFromJSON } from './tokenizers/character.js';
 export type { Tokenizer } from './tokenizers/tokenizer.js';
+export type { TrainOptions, TrainSummary } from './train/options.js';
 export { runRank } from './train/rank.js';
-export { type TrainOptions, type TrainSummary, train } from './train/train.js';
+export { train } from './train/train.js';
 export { advantages, hasSignal } from './training/advantages.js';
 export { aggregations } from './training/aggregations.js';
 export { crossEntropyStep, policyStep } from './training/backpropagate.js';

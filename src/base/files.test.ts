@@ -56,7 +56,7 @@ describe('writeFileAtomic', () => {
       expect(caught).toBeInstanceOf(UserError);
       expect(caught).toMatchObject({ code: 'disk', field: path });
       expect((caught as UserError).message).toBe(
-        `cannot write ${path}: the disk is full; free some space, then run the command again (ENOSPC)`,
+        `cannot write ${path}: the disk is full; free some space, then try again (ENOSPC)`,
       );
       expect(readFileSync(path, 'utf8')).toBe('old');
       expect(readdirSync(folder)).toEqual(['a.json']);

@@ -51,8 +51,8 @@ const inUse = new Set<string>();
 export function diskError(error: unknown, path: string): unknown {
   const code = (error as { code?: unknown } | null)?.code;
   const why: Record<string, string> = {
-    ENOSPC: 'the disk is full; free some space, then run the command again',
-    EDQUOT: 'your disk quota is used up; free some space, then run the command again',
+    ENOSPC: 'the disk is full; free some space, then try again',
+    EDQUOT: 'your disk quota is used up; free some space, then try again',
     EIO: 'the disk reported an input/output error; check the disk, or choose a folder on another one',
     EROFS: 'the file system is read-only; choose another folder',
     EACCES: 'permission denied; choose another folder or change its permissions',

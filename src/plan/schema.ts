@@ -159,6 +159,7 @@ export const planDocument = z
       .object({
         recipe: z.string(),
         workers: count,
+        backend: z.enum(['wasm', 'webgpu', 'reference']),
         fingerprint: z.string(),
         seconds: z.number().describe('That the calibration took.'),
         startSeconds: z.number().describe('Until the workers were ready.'),

@@ -232,7 +232,7 @@ describe('a run in a tab', () => {
     await page.locator('.chip').click();
     await page.getByRole('button', { name: 'Ask' }).click();
     await page.locator('.reply-foot').waitFor();
-    expect(await page.locator('.reply-foot').innerText()).toMatch(/\d+ tokens/);
+    await expect.poll(() => page.locator('.reply-foot').innerText()).toMatch(/\d+ tokens/);
 
     const [zip] = await Promise.all([
       page.waitForEvent('download'),
@@ -276,7 +276,7 @@ it('trains on WebGPU, on a software adapter, and agrees with WebAssembly', async
       await page.getByText('Or a recipe of your own').click();
       await page.getByLabel('Recipe, JSON').setInputFiles(short);
       await completed(page);
-      expect(await page.locator('.sub').innerText()).toContain(backend);
+      await expect.poll(() => page.locator('.sub').innerText()).toContain(backend);
       losses.push([...curve(await savedLog(page)).values()].map(({ loss }) => loss));
       await page.getByRole('button', { name: 'Another run' }).click();
       await page.getByRole('button', { name: 'Delete it' }).click();

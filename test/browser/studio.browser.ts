@@ -194,12 +194,12 @@ describe('runs', () => {
     const { page, faults, close } = await open(browser);
     await page.goto(at('/runs'));
     await page.locator('.run-row').first().waitFor();
-    expect(await page.locator('.run-row').count()).toBe(3);
+    await expect.poll(() => page.locator('.run-row').count()).toBe(3);
     await page.locator(`a[href="/runs/${first}"]`).click();
     await page.locator('.chart canvas').first().waitFor();
-    expect(await page.locator('.chart canvas').count()).toBeGreaterThanOrEqual(6);
-    expect(await page.locator('.timeline li').count()).toBe(4);
-    expect(await page.locator('.status').innerText()).toBe('Completed');
+    await expect.poll(() => page.locator('.chart canvas').count()).toBeGreaterThanOrEqual(6);
+    await expect.poll(() => page.locator('.timeline li').count()).toBe(4);
+    await expect.poll(() => page.locator('.status').innerText()).toBe('Completed');
     for (const title of [
       'Reward',
       'Accuracy',
@@ -215,13 +215,13 @@ describe('runs', () => {
     await page.getByText('Compare').click();
     await page.locator('.menu-body label', { hasText: second.slice(-4) }).click();
     await page.waitForFunction((name) => location.search.includes(name), second);
-    expect(await page.locator('.legend li').count()).toBe(2);
+    await expect.poll(() => page.locator('.legend li').count()).toBe(2);
     await page.keyboard.press('Escape');
-    expect(await page.locator('.menu[open]').count()).toBe(0);
+    await expect.poll(() => page.locator('.menu[open]').count()).toBe(0);
     expect(await page.evaluate(() => document.activeElement?.textContent)).toBe('Compare · 1');
     await page.getByRole('link', { name: 'Evaluations' }).click();
     await page.locator('tbody tr').nth(1).waitFor();
-    expect(await page.locator('tbody th').allInnerTexts()).toEqual(['before', 'after']);
+    await expect.poll(() => page.locator('tbody th').allInnerTexts()).toEqual(['before', 'after']);
     expect(faults).toEqual([]);
     await close();
   });
@@ -240,18 +240,22 @@ describe('runs', () => {
     await page.goto(at(`/runs/${name}?stage=grpo`));
     const load = page.locator('.chart', { has: page.getByText('Expert load', { exact: true }) });
     await load.locator('canvas').waitFor();
-    expect(await load.locator('.chart-value').innerText()).toBe(significant(values.max_vio));
+    await expect
+      .poll(() => load.locator('.chart-value').innerText())
+      .toBe(significant(values.max_vio));
     expect(await load.locator('.chart-box').getAttribute('aria-label')).toContain('over 20 steps');
-    expect(await load.locator('.chart-note').innerText()).toContain('MaxVio');
+    await expect.poll(() => load.locator('.chart-note').innerText()).toContain('MaxVio');
     await page.getByRole('button', { name: 'more curves' }).click();
     for (const layer of [1, 2]) {
       const one = page.locator('.chart', { has: page.getByText(`Expert load, layer ${layer}`) });
       await one.locator('canvas').waitFor();
-      expect(await one.locator('.chart-value').innerText()).toBe(
-        significant(values[`max_vio.${layer}`]),
-      );
+      await expect
+        .poll(() => one.locator('.chart-value').innerText())
+        .toBe(significant(values[`max_vio.${layer}`]));
     }
-    expect(await page.locator('.chart-title', { hasText: 'Balance loss' }).count()).toBe(1);
+    await expect
+      .poll(() => page.locator('.chart-title', { hasText: 'Balance loss' }).count())
+      .toBe(1);
     expect(faults).toEqual([]);
     await close();
   });
@@ -260,8 +264,10 @@ describe('runs', () => {
     const { page, close } = await open(browser);
     await page.goto(at(`/runs/${failed}`));
     await page.locator('[role=alert]').waitFor();
-    expect(await page.locator('[role=alert]').innerText()).toContain('no space left on the device');
-    expect(await page.getByRole('button', { name: 'Resume' }).count()).toBe(1);
+    await expect
+      .poll(() => page.locator('[role=alert]').innerText())
+      .toContain('no space left on the device');
+    await expect.poll(() => page.getByRole('button', { name: 'Resume' }).count()).toBe(1);
     await close();
   });
 
@@ -335,7 +341,7 @@ describe('runs', () => {
     await page.getByRole('button', { name: 'Start', exact: true }).click();
     await page.waitForURL('**/runs/*r1-mini*', { timeout: 120_000 });
     await page.locator('.status', { hasText: 'Running' }).waitFor({ timeout: 120_000 });
-    expect(await page.locator('.sub').innerText()).toContain('seed 7');
+    await expect.poll(() => page.locator('.sub').innerText()).toContain('seed 7');
     await page.getByRole('button', { name: 'Stop' }).click();
     await page.locator('.status', { hasText: 'Stopped' }).waitFor({ timeout: 120_000 });
     await close();
@@ -383,7 +389,7 @@ describe('runs', () => {
     await page.locator('.chart canvas').first().waitFor();
     const outside = (Date.now() - began) / 1000;
     await page.waitForFunction(() => 'curves' in window);
-    expect(await page.locator('.stat dd').first().innerText()).toBe('1,000,000');
+    await expect.poll(() => page.locator('.stat dd').first().innerText()).toBe('1,000,000');
     await page
       .locator('.notice', { hasText: 'sample' })
       .waitFor({ state: 'detached', timeout: 120_000 });
@@ -393,7 +399,7 @@ describe('runs', () => {
     console.log(
       `a run of a million events: curves after ${outside.toFixed(2)} s by the test's clock, ${curves.toFixed(2)} s by the page's; every event after ${whole.toFixed(1)} s`,
     );
-    expect(await page.locator('.stat dd').first().innerText()).toBe('1,000,000');
+    await expect.poll(() => page.locator('.stat dd').first().innerText()).toBe('1,000,000');
     rmSync(join(runs, name), { recursive: true });
     await page.locator('[role=alert]', { hasText: 'deleted' }).waitFor({ timeout: 120_000 });
     await close();
@@ -420,11 +426,10 @@ describe('rollouts', () => {
     const { page, faults, close } = await open(browser);
     await page.goto(at(`/runs/${first}/rollouts`));
     await page.locator('.rollouts li').first().waitFor();
-    expect(await page.locator('.pane').count()).toBe(2);
-    expect(await page.locator('.pane h2').allInnerTexts()).toEqual([
-      'Step 1 of grpo',
-      'Step 40 of grpo',
-    ]);
+    await expect.poll(() => page.locator('.pane').count()).toBe(2);
+    await expect
+      .poll(() => page.locator('.pane h2').allInnerTexts())
+      .toEqual(['Step 1 of grpo', 'Step 40 of grpo']);
     await page.getByText('<img src=x').waitFor();
     expect(await page.locator('.completion img, .completion script, .note b').count()).toBe(0);
     expect(await page.evaluate('window.hacked')).toBeUndefined();
@@ -452,14 +457,16 @@ describe('chat', () => {
     expect(parts).toBe(2);
     for (const foot of await page.locator('.reply-foot').allInnerTexts())
       expect(foot).toMatch(/\d+ tokens\s+[\d.]+ s\s+\$(0\.0|\d\.\de[-−])/);
-    expect(await page.locator('.reply').first().locator('.token').count()).toBeGreaterThan(0);
+    await expect
+      .poll(() => page.locator('.reply').first().locator('.token').count())
+      .toBeGreaterThan(0);
     const answer = page.locator('.reply-text').first();
     await answer.focus();
     await page.keyboard.press('ArrowRight');
     await page.keyboard.press('ArrowRight');
-    expect(await page.locator('.token-readout').first().innerText()).toMatch(
-      /probability \d+\.\d%/,
-    );
+    await expect
+      .poll(() => page.locator('.token-readout').first().innerText())
+      .toMatch(/probability \d+\.\d%/);
     expect(faults).toEqual([]);
     await close();
   });
@@ -515,13 +522,15 @@ describe('chat', () => {
     await page.locator('#prompt').fill('2+2');
     await page.getByRole('button', { name: 'Ask' }).click();
     await page.locator('.reply-text .text', { hasText: '<b>fo' }).waitFor();
-    expect(await page.locator('.thinking').innerText()).toBe('two and two');
+    await expect.poll(() => page.locator('.thinking').innerText()).toBe('two and two');
     expect(await page.locator('.reply-foot').count()).toBe(0);
     await page.locator('.reply-text .token', { hasText: '<b>fo' }).hover();
-    expect(await page.locator('.token-readout').innerText()).toContain('probability 25.0%');
+    await expect
+      .poll(() => page.locator('.token-readout').innerText())
+      .toContain('probability 25.0%');
     finish();
     await page.locator('.reply-foot').waitFor();
-    expect(await page.locator('.reply-text .text').innerText()).toBe('<b>four');
+    await expect.poll(() => page.locator('.reply-text .text').innerText()).toBe('<b>four');
     expect(await page.locator('.reply b').count()).toBe(0);
     expect(faults).toEqual([]);
     await close();
@@ -535,7 +544,9 @@ describe('chat', () => {
     await page.locator('#prompt').fill('hello');
     await page.getByRole('button', { name: 'Ask' }).click();
     await page.locator('.reply [role=alert]').waitFor();
-    expect(await page.locator('.reply [role=alert]').innerText()).toContain('is the server up?');
+    await expect
+      .poll(() => page.locator('.reply [role=alert]').innerText())
+      .toContain('is the server up?');
     await page.goto(at(`/chat?run=${first}`));
     await page.locator('#prompt').fill('what is love');
     await page.locator('#prompt').press('Enter');
@@ -566,7 +577,7 @@ describe('plan', () => {
     const notes = await page.locator('.plan-stats dd.note').allInnerTexts();
     expect(notes[0]).toBe(`${usd(total.usd.low)} to ${usd(total.usd.high)}`);
     for (const { layout } of stages)
-      expect(await page.locator('main').innerText()).toContain(layout);
+      await expect.poll(() => page.locator('main').innerText()).toContain(layout);
     await page.getByLabel('Price of an hour').focus();
     const drag = async (): Promise<void> => {
       for (let i = 0; i < 20; i++) await page.keyboard.press('ArrowRight');
@@ -597,10 +608,14 @@ describe('plan', () => {
     const { page, close } = await open(browser);
     await page.goto(at('/plan'));
     await page.locator('.plan-stats').waitFor({ timeout: 120_000 });
-    expect(await page.locator('.plan-stats dd').first().innerText()).toBe(usd(total.usd.value));
+    await expect
+      .poll(() => page.locator('.plan-stats dd').first().innerText())
+      .toBe(usd(total.usd.value));
     await page.goto(at('/plan?recipe=deepseek-v3&gpu=h800&count=8'));
     await page.locator('.plan-out [role=alert]').waitFor({ timeout: 120_000 });
-    expect(await page.locator('.plan-out [role=alert]').innerText()).toContain('layouts fits');
+    await expect
+      .poll(() => page.locator('.plan-out [role=alert]').innerText())
+      .toContain('layouts fits');
     await close();
   });
 });
@@ -611,13 +626,15 @@ it('serving draws the frontier of the library’s own plan, and says when nothin
   const { page, faults, close } = await open(browser);
   await page.goto(at('/serving?model=Llama 3 70B&gpu=h100&count=8&tpot=0.05&load=5'));
   await page.locator('.frontier circle').first().waitFor({ timeout: 120_000 });
-  expect(await page.locator('.frontier circle').count()).toBe(plan.frontier.length);
+  await expect.poll(() => page.locator('.frontier circle').count()).toBe(plan.frontier.length);
   const figures = await page.locator('.stats').first().innerText();
   expect(figures).toContain(usd(plan.cost?.usdPerMillionOutput.value as number));
   expect(figures).toContain(String(plan.load?.replicas.value));
   await page.goto(at('/serving?model=DeepSeek-V3&gpu=h100&count=8'));
   await page.locator('.plan-out [role=alert]').waitFor({ timeout: 120_000 });
-  expect(await page.locator('.plan-out [role=alert]').innerText()).toContain('fits on no layout');
+  await expect
+    .poll(() => page.locator('.plan-out [role=alert]').innerText())
+    .toContain('fits on no layout');
   expect(faults).toEqual([]);
   await close();
 });
@@ -646,7 +663,7 @@ it('a run from the bill of which every line has a source adds up', async () => {
   expect(text).toContain(usd(Number(bill.totals.headline.amount)));
   expect(text).toContain(usd(Number(bill.totals.full.amount)));
   await page.locator('.fall summary').first().click();
-  expect(await page.locator('.fall').first().innerText()).toContain('AWS');
+  await expect.poll(() => page.locator('.fall').first().innerText()).toContain('AWS');
   await close();
 });
 

@@ -1,25 +1,50 @@
 /**
- * @file The work of a recipe in the two forms that the cluster's planner prices: passes over
- * examples, and rollouts with what follows them.
+ * @file The work of a recipe as the cluster's planner prices it: means over a stage's steps of what
+ * its `work()` gives step by step.
  */
-import type { Quantity } from '../../planner/cluster.js';
 import { medianOf } from '../../planner/distribution.js';
 import type { Recipe } from '../../recipe/index.js';
 import type { WorkModels } from '../../stages/totals.js';
-import { at, meanOf, type Pass, type Rollout, SCENARIOS, valuesOf } from '../../stages/work.js';
+import { at, meanOf, type Pass, SCENARIOS, valuesOf, type Work } from '../../stages/work.js';
 import { recipeWork } from '../recipe-work.js';
-import type { PlannableRecipe, StageWork, Trained } from './stage-work.js';
+import type { PlannableRecipe, RolloutWork, StageWork, TrainingPasses } from './stage-work.js';
 
 const average = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / values.length;
 
-const trainedBy = (pass: Pass, { adapterParameters = 0 }: WorkModels): Trained =>
-  pass.trains === 'all' ? { what: 'all' } : { what: 'adapter', parameters: adapterParameters };
+/** The first pass; those of other rollouts of a stage are over the same sequences. */
+function trainingOf([pass]: readonly Pass[], models: WorkModels): TrainingPasses | null {
+  if (pass === undefined) return null;
+  const { promptTokens, completionTokens, sequences, updates, trains } = pass;
+  const { adapterParameters = 0 } = models;
+  const tokens = medianOf(promptTokens) + meanOf(at(completionTokens.each.expected, 0.5));
+  return {
+    sequences: average(sequences.expected),
+    sequenceTokens: Math.round(tokens),
+    updates,
+    trains: trains === 'all' ? { what: 'all' } : { what: 'adapter', parameters: adapterParameters },
+  };
+}
 
-/** Mean over a stage's steps, with the interval in which it is expected. */
-function replacedShare({ replaced }: Rollout): Quantity {
+/** Rollouts of one step are of the same problems: their samples add up. */
+function rolloutOf({ rollouts, scores }: Work): RolloutWork | null {
+  const [rollout] = rollouts;
+  if (rollout === undefined) return null;
+  const { prompts, promptTokens, completionTokens, maxTokens, rounds, replaced } = rollout;
   const ends = SCENARIOS.map((scenario) => average(replaced[scenario]));
-  return { value: ends[0], low: Math.min(...ends), high: Math.max(...ends) };
+  return {
+    prompts,
+    samples: rollouts.reduce((sum, { samples }) => sum + samples, 0),
+    resampling: {
+      most: rounds - 1,
+      replaced: { value: ends[0], low: Math.min(...ends), high: Math.max(...ends) },
+    },
+    promptTokens,
+    meanTokens: completionTokens.mean,
+    shownTokens: completionTokens.each.expected.flatMap((part) => valuesOf(part)),
+    maxTokens,
+    forwardPasses: scores.length,
+  };
 }
 
 /** The model and the stages of a recipe, as the planner takes them. @throws UserError (usage) */
@@ -27,41 +52,16 @@ export function workOf(recipe: Recipe): PlannableRecipe {
   const { name, architecture, numerics, stages, published } = recipeWork(recipe);
   const works = stages.flatMap(({ id, kind, works, models }) =>
     works.map((work): StageWork => {
-      const [rollout] = work.rollouts;
-      const [pass] = work.passes;
-      const model = models.architectures[(rollout ?? pass).model];
-      const own = model === architecture || model === undefined ? {} : { architecture: model };
-      const { purpose } = work;
-      const head = { id: work.phase === '' ? id : `${id}.${work.phase}`, purpose, ...own };
-      if (rollout === undefined) {
-        const { promptTokens, completionTokens, sequences } = pass;
-        const tokens = medianOf(promptTokens) + meanOf(at(completionTokens.each.expected, 0.5));
-        return {
-          ...head,
-          kind: kind as 'sft',
-          steps: work.steps,
-          batch: sequences.expected[0],
-          sequenceTokens: Math.round(tokens),
-          trains: trainedBy(pass, models),
-        };
-      }
-      const { promptTokens, completionTokens, prompts, maxTokens } = rollout;
+      const { phase, purpose, steps, rollouts, passes } = work;
+      const model = models.architectures[(rollouts[0] ?? passes[0]).model];
       return {
-        ...head,
-        kind: kind as 'grpo',
-        rounds: work.steps,
-        prompts,
-        samples: work.rollouts.reduce((sum, { samples }) => sum + samples, 0),
-        minibatches: pass?.updates ?? 0,
-        trains: pass === undefined ? null : trainedBy(pass, models),
-        trainedShare:
-          pass === undefined ? 0 : average(pass.sequences.expected) / (prompts * rollout.samples),
-        forwardPasses: work.scores.length,
-        resampling: { most: rollout.rounds - 1, replaced: replacedShare(rollout) },
-        promptTokens,
-        meanTokens: completionTokens.mean,
-        shownTokens: completionTokens.each.expected.flatMap((part) => valuesOf(part)),
-        maxTokens,
+        id: phase === '' ? id : `${id}.${phase}`,
+        kind,
+        purpose,
+        ...(model === architecture || model === undefined ? {} : { architecture: model }),
+        steps,
+        rollout: rolloutOf(work),
+        training: trainingOf(passes, models),
       };
     }),
   );

@@ -27,9 +27,9 @@ export function inputsOf(
     loadFactor: target.loadFactor,
   };
   for (const { work, resampling } of costs) {
-    if ('batch' in work) continue;
+    if (work.rollout === null) continue;
     if (resampling !== 1) inputs[`resampling.${work.id}`] = resampling;
-    inputs[`completionTokens.${work.id}`] = work.meanTokens;
+    inputs[`completionTokens.${work.id}`] = work.rollout.meanTokens;
     const factor = generationFactor({
       regime: 'search',
       pool: false,

@@ -149,13 +149,13 @@ function plannedStage(cost: StageCost, target: Target, outcomes: Outcomes): Plan
 }
 
 const meanAtMedian = ({ work }: StageCost): number =>
-  'batch' in work ? 0 : medianOf(work.meanTokens);
+  work.rollout === null ? 0 : medianOf(work.rollout.meanTokens);
 
 /** Of a stage's tokens, those that a model writes. */
-function writtenShare({ work }: StageCost): number {
-  if ('batch' in work) return 0;
-  const mean = medianOf(work.meanTokens);
-  return mean / (mean + medianOf(work.promptTokens));
+function writtenShare({ work: { rollout } }: StageCost): number {
+  if (rollout === null) return 0;
+  const mean = medianOf(rollout.meanTokens);
+  return mean / (mean + medianOf(rollout.promptTokens));
 }
 
 /** What matrix products are computed in: what the recipe says where the machine has it. */

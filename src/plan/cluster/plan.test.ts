@@ -7,7 +7,6 @@ import { workOf } from './cluster-work.js';
 import { parseLayout } from './layout-text.js';
 import { planRecipe } from './plan.js';
 import { planWork } from './plan-work.js';
-import type { SamplingWork, SupervisedWork } from './stage-work.js';
 
 /** With a layout that is given, so that nothing is searched for and a test takes milliseconds. */
 function planned(
@@ -325,7 +324,7 @@ describe('a recipe with a second model', () => {
     };
     expect(workOf(parseRecipe(recipe, 'x.json')).stages[2]).toMatchObject({
       id: 'distill',
-      sequenceTokens: 5250,
+      training: { sequenceTokens: 5250 },
     });
     expect(() => parseRecipe({ ...recipe, stages: [sft, stage] }, 'x.json')).toThrow(
       'stages.1 needs plan.promptTokens and plan.completionTokens',
@@ -387,13 +386,14 @@ describe('what a plan must tell apart', () => {
   });
 
   it("a reference policy's pass costs time, and the policy itself makes none", () => {
-    const at = (klCoefficient: number): SamplingWork => {
+    const at = (klCoefficient: number): number | undefined => {
       const recipe = structuredClone(loadRecipe('r1-mini')) as unknown as Record<string, unknown>;
       Object.assign(grpoOf(recipe), { klCoefficient });
-      return workOf(recipe as never).stages.find(({ kind }) => kind === 'grpo') as SamplingWork;
+      const grpo = workOf(recipe as never).stages.find(({ kind }) => kind === 'grpo');
+      return grpo?.rollout?.forwardPasses;
     };
-    expect(at(0).forwardPasses).toBe(0);
-    expect(at(0.1).forwardPasses).toBe(1);
+    expect(at(0)).toBe(0);
+    expect(at(0.1)).toBe(1);
   });
 
   it('an adapter of DeepSeek-V3 takes less time and memory than training all of it', () => {
@@ -412,9 +412,9 @@ describe('what a plan must tell apart', () => {
     expect(lora.memoryBytesPerGpu?.value).toBeLessThan(all.memoryBytesPerGpu?.value as number);
     const [work] = workOf(
       Object.assign(structuredClone(loadRecipe('deepseek-v3')), { adapter }) as never,
-    ).stages as SupervisedWork[];
+    ).stages;
     // 61 layers of rank 8: A and B of q_b_proj (1536 to 24576) and of o_proj (16384 to 7168).
-    expect(work.trains).toEqual({
+    expect(work.training?.trains).toEqual({
       what: 'adapter',
       parameters: 61 * 8 * (1536 + 24_576 + 16_384 + 7168),
     });

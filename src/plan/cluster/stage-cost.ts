@@ -37,10 +37,10 @@ import { layoutText } from './layout-text.js';
 import {
   lengthsAround,
   type Numerics,
-  type SamplingWork,
+  type RolloutWork,
   type StageWork,
-  type SupervisedWork,
   type Trained,
+  type TrainingPasses,
 } from './stage-work.js';
 
 /** Model operations a token, as utilisations count them. */
@@ -127,26 +127,27 @@ function computeStageCosts(question: StageQuestion, works: readonly StageWork[])
   const searches = new Map<string, LayoutSearch>();
   const samplings = new Map<string, StageCost>();
   return works.map((work) => {
-    if ('batch' in work) return supervisedCost(question, work, searches);
+    if (work.rollout === null) return passesCost(question, work, searches);
     const { id: _, ...rest } = work;
     const key = JSON.stringify(rest);
-    const known = samplings.get(key) ?? samplingCost(question, work);
+    const known = samplings.get(key) ?? rolloutCost(question, work, work.rollout);
     samplings.set(key, known);
     return { ...known, work };
   });
 }
 
-function supervisedCost(
+/** Passes over examples. */
+function passesCost(
   question: StageQuestion,
-  work: SupervisedWork,
+  work: StageWork,
   searches: Map<string, LayoutSearch>,
 ): StageCost {
   const { numerics, target, calibration } = question;
   const { architecture = question.architecture } = work;
-  const { sequenceTokens, batch } = work;
+  const { sequences: batch, sequenceTokens, trains } = work.training as TrainingPasses;
   const { accelerator, count } = target;
   const { precision, ...memory } = numerics;
-  const mode = modeOf(work.trains);
+  const mode = modeOf(trains);
   const key = JSON.stringify([sequenceTokens, batch, work.architecture, mode]);
   let search = searches.get(key);
   if (search === undefined) {
@@ -187,7 +188,7 @@ function supervisedCost(
     recompute === 'selective'
       ? selectiveShare(architecture, layout) * (whole / 3)
       : hardwareFlopsPerToken(architecture, sequenceTokens, 'causal', recompute) - whole;
-  const causal = trainedFlops(architecture, sequenceTokens, work.trains, 'causal');
+  const causal = trainedFlops(architecture, sequenceTokens, trains, 'causal');
   const training: TrainingWork = {
     architecture,
     sequenceTokens,
@@ -203,7 +204,7 @@ function supervisedCost(
     steps: work.steps,
     flops: {
       causal,
-      nonCausal: trainedFlops(architecture, sequenceTokens, work.trains, 'full'),
+      nonCausal: trainedFlops(architecture, sequenceTokens, trains, 'full'),
       hardware: causal + again,
     },
     memoryBytes: memoryQuantity(architecture, best.memoryBytes),
@@ -222,7 +223,7 @@ function supervisedCost(
   };
 }
 
-const modeOf = (trains: Trained | null): TrainingWork['training'] =>
+const modeOf = (trains: Trained | undefined): TrainingWork['training'] =>
   trains?.what === 'adapter' ? 'adapters' : 'full';
 
 /** Model FLOPs of training on a token; adapters are trained without a prediction module. */
@@ -256,34 +257,36 @@ function nothingFits(
   return new UserError('usage', `${where}${why}; take another count or batch`, '--on');
 }
 
-function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
+/** Sampling, and training on the samples where the stage does. */
+function rolloutCost(question: StageQuestion, work: StageWork, sampled: RolloutWork): StageCost {
   const { numerics, target, calibration } = question;
-  const { architecture = question.architecture } = work;
+  const { architecture = question.architecture, steps: rounds, training } = work;
   const { accelerator, count } = target;
   const { precision, ...memory } = numerics;
-  const { rounds, prompts, samples, minibatches, forwardPasses, maxTokens, resampling } = work;
+  const { prompts, samples, maxTokens, resampling } = sampled;
   const outputs = prompts * samples;
-  const promptTokens = medianOf(work.promptTokens);
+  const promptTokens = medianOf(sampled.promptTokens);
+  // The planner takes a step of an optimizer a rollout where nothing is trained, and skips it.
+  const updates = training?.updates ?? 1;
   const ask = (mean: number): ReinforcementQuestion => ({
     architecture,
     accelerator,
     count,
     outputsPerRollout: outputs,
-    stepsPerRollout: Math.max(1, minibatches),
+    stepsPerRollout: updates,
     outputsPerPrompt: samples,
     promptTokens,
-    responseTokens: lengthsAround(work, mean),
+    responseTokens: lengthsAround(sampled, mean),
     maxResponseTokens: maxTokens,
-    steps: rounds * Math.max(1, minibatches),
+    steps: rounds * updates,
     precision,
-    forwardPasses,
-    trainedOutputs: outputs * work.trainedShare,
-    training: modeOf(work.trains),
+    forwardPasses: sampled.forwardPasses,
+    trainedOutputs: training?.sequences ?? 0,
+    training: modeOf(training?.trains),
     memory,
     goodput: 1,
   });
-  const median = medianOf(work.meanTokens);
-  const trains = minibatches > 0;
+  const median = medianOf(sampled.meanTokens);
   let refused: UserError | null = null;
   const atGiven = (): ReinforcementPlan => {
     try {
@@ -294,13 +297,16 @@ function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
       return planReinforcement(ask(median));
     }
   };
-  const atMedian = trains ? atGiven() : null;
+  const atMedian = training === null ? null : atGiven();
   const rollout = atMedian?.rollout ?? planRollout(ask(median));
-  const resampled = resamplingOf(work, (mean) => ({ ...ask(mean), rolloutLayout: rollout.layout }));
+  const resampled = resamplingOf(sampled, (mean) => ({
+    ...ask(mean),
+    rolloutLayout: rollout.layout,
+  }));
   const pointOf = (mean: number): Point => {
     const asked = { ...ask(mean), rolloutLayout: rollout.layout };
     const plan =
-      mean === median ? atMedian : trains ? trainedAt(asked, atMedian?.trainingLayout) : null;
+      mean === median || training === null ? atMedian : trainedAt(asked, atMedian?.trainingLayout);
     const rolled = plan?.rollout ?? planRollout(asked);
     const first = rounds * (rolled.prefillSeconds + rolled.decodeSeconds);
     const trainingSeconds = plan === null ? 0 : plan.seconds - first;
@@ -311,7 +317,7 @@ function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
       tokens: rounds * outputs * sampledOver(resampling) * (promptTokens + rolled.meanTokens),
     };
   };
-  const quantile = quantileFunction(work.meanTokens, 'completionTokens');
+  const quantile = quantileFunction(sampled.meanTokens, 'completionTokens');
   const points = [...new Set([quantile(0.05), median, quantile(0.95)])].map(pointOf);
 
   const context = Math.max(1, Math.round(promptTokens + rollout.meanTokens));
@@ -322,7 +328,7 @@ function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
     work,
     layout: atMedian === null ? named : `${layoutText(atMedian.trainingLayout)}, ${named}`,
     steps: rounds,
-    flops: samplingFlops(architecture, work, context, recompute),
+    flops: samplingFlops(architecture, sampled, training, context, recompute),
     memoryBytes:
       bytes === undefined
         ? same(SERVING_CALIBRATION.memoryFraction * accelerator.memoryBytes)
@@ -338,15 +344,15 @@ function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
       // of its own.
       const { sequenceTokens, globalBatch } = atMedian.packing;
       const shape = { architecture, sequenceTokens, globalBatch };
-      const training: TrainingWork = {
+      const passes: TrainingWork = {
         ...shape,
-        training: modeOf(work.trains),
+        training: modeOf(training?.trains),
         unfusedAttention: false,
         naturalRouting: true,
       };
       const { trainingLayout: layout } = atMedian;
-      const before = stepTime(training, accelerator, layout, calibration).step;
-      const after = stepTime(training, machine.accelerator, layout, machine.calibration).step;
+      const before = stepTime(passes, accelerator, layout, calibration).step;
+      const after = stepTime(passes, machine.accelerator, layout, machine.calibration).step;
       return { ...point, trainingSeconds: (point.trainingSeconds * after) / before };
     },
   };
@@ -358,16 +364,20 @@ function samplingCost(question: StageQuestion, work: SamplingWork): StageCost {
  */
 function samplingFlops(
   architecture: Architecture,
-  { trainedShare, resampling, forwardPasses, trains }: SamplingWork,
+  { prompts, samples, resampling, forwardPasses }: RolloutWork,
+  training: TrainingPasses | null,
   context: number,
   recompute: Recompute,
 ): TokenFlops {
-  const learned = trainedShare / sampledOver(resampling);
+  const trained = training === null ? 0 : training.sequences / (prompts * samples);
+  const learned = trained / sampledOver(resampling);
   const forward = (attention: AttentionConvention): number =>
     modelFlopsPerToken(architecture, context, attention) / 3;
   const flopsOf = (attention: AttentionConvention): number =>
     (1 + learned * forwardPasses) * forward(attention) +
-    (trains === null ? 0 : learned * trainedFlops(architecture, context, trains, attention));
+    (training === null
+      ? 0
+      : learned * trainedFlops(architecture, context, training.trains, attention));
   const causal = flopsOf('causal');
   const share =
     recompute === 'selective'
@@ -381,7 +391,7 @@ type Recompute = ReinforcementPlan['trainingLayout']['recompute'];
 
 /** What sampling groups without signal anew takes. @param ask with the layout of the rollout */
 function resamplingOf(
-  { prompts, samples, resampling }: SamplingWork,
+  { prompts, samples, resampling }: RolloutWork,
   ask: (mean: number) => ReinforcementQuestion,
 ) {
   const { most, replaced } = resampling;
@@ -414,7 +424,7 @@ function resamplingOf(
 type RolloutSeconds = Pick<ReinforcementPlan['rollout'], 'prefillSeconds' | 'decodeSeconds'>;
 
 /** Samples of a round over those of its first problems. */
-function sampledOver({ most, replaced }: SamplingWork['resampling']): number {
+function sampledOver({ most, replaced }: RolloutWork['resampling']): number {
   let all = 1;
   for (let i = 1; i <= most; i++) all += replaced.value ** i;
   return all;

@@ -6,48 +6,28 @@ import type { Quantity } from '../../planner/cluster.js';
 import type { Distribution } from '../../planner/distribution.js';
 import type { Architecture } from '../../planner/index.js';
 import type { Precision } from '../../planner/layout.js';
+import type { StageSpec } from '../../stages/index.js';
 import type { Purpose } from '../../usage/usage.js';
-
-/** Passes over examples: `pretrain`, `sft`, and the student of `distill`. */
-export interface SupervisedWork {
-  id: string;
-  kind: 'pretrain' | 'sft' | 'distill';
-  purpose: Purpose;
-  /** Of the model, where it is another than the recipe's. */
-  architecture?: Architecture;
-  steps: number;
-  /** Sequences a step. */
-  batch: number;
-  sequenceTokens: number;
-  trains: Trained;
-}
 
 /** What has gradients: all weights, or low-rank adapters of so many parameters beside them. */
 export type Trained = { what: 'all' } | { what: 'adapter'; parameters: number };
 
-/**
- * Sampling, and for `grpo` training on the samples. That of a teacher has the id of its `distill`
- * stage and `.sampling`.
- */
-export interface SamplingWork {
-  id: string;
-  kind: 'grpo' | 'rejection-sample' | 'eval' | 'distill';
-  purpose: Purpose;
-  /** Of the model, where it is another than the recipe's. */
-  architecture?: Architecture;
-  /** Rounds of sampling. */
-  rounds: number;
-  /** Problems a round, and completions of each. */
+/** Forward and backward passes of one step, over examples or over what the rollout sampled. */
+export interface TrainingPasses {
+  /** Mean number of sequences a step, all optimizer updates together. */
+  sequences: number;
+  /** Tokens of a typical sequence, prompt and completion. */
+  sequenceTokens: number;
+  /** Optimizer updates a step. */
+  updates: number;
+  trains: Trained;
+}
+
+/** Sampling of one step. */
+export interface RolloutWork {
+  /** Problems, and completions of each. */
   prompts: number;
   samples: number;
-  /** Optimizer steps a round; 0 where nothing is trained. */
-  minibatches: number;
-  /** Null where nothing is trained. */
-  trains: Trained | null;
-  /** Share of the samples that are trained on. */
-  trainedShare: number;
-  /** Forward passes over those before training: of a reference policy. */
-  forwardPasses: number;
   /** Times that groups without signal are sampled anew, and the share of groups that are. */
   resampling: { most: number; replaced: Quantity };
   promptTokens: Distribution;
@@ -58,9 +38,23 @@ export interface SamplingWork {
    */
   shownTokens: readonly number[] | null;
   maxTokens: number;
+  /** Forward passes over what is trained on: log-probabilities of a reference policy. */
+  forwardPasses: number;
 }
 
-export type StageWork = SupervisedWork | SamplingWork;
+/** A stage, or one phase of it: a teacher's sampling has its stage's id and `.sampling`. */
+export interface StageWork {
+  id: string;
+  kind: StageSpec['kind'];
+  purpose: Purpose;
+  /** Of the model, where it is another than the recipe's. */
+  architecture?: Architecture;
+  steps: number;
+  /** Null where nothing is sampled. */
+  rollout: RolloutWork | null;
+  /** Null where nothing is trained. */
+  training: TrainingPasses | null;
+}
 
 /** How a recipe's model is trained: its numerics. */
 export interface Numerics {
@@ -89,7 +83,7 @@ const LENGTH_SPREAD = 0.9;
  * below its mean.
  */
 export function lengthsAround(
-  { shownTokens }: Pick<SamplingWork, 'shownTokens'>,
+  { shownTokens }: Pick<RolloutWork, 'shownTokens'>,
   mean: number,
 ): Distribution {
   if (shownTokens === null)

@@ -25,6 +25,7 @@ import { type DescribedRecipe, describeRecipe } from './local-work.js';
 export interface LocalCalibration {
   recipe: string;
   workers: number;
+  backend: BackendKind;
   /** What computed: backend, kernel build, matrix-product library. */
   fingerprint: string;
   /** What the calibration took, wall seconds. */
@@ -117,11 +118,12 @@ export async function calibrateLocal(
   );
   const [{ measured, slowdown, seconds }] = answers;
   const startSeconds = (performance.now() - start) / 1000;
-  const { fingerprint } = plan;
+  const { kind: backend, fingerprint } = plan;
   return {
     calibration: {
       recipe: recipe.name,
       workers,
+      backend,
       fingerprint,
       seconds,
       startSeconds,

@@ -28,7 +28,14 @@ function planOf(recipe: ReturnType<typeof loadRecipe>) {
         },
   );
   const calibration = {
-    ...{ recipe: recipe.name, workers: 2, fingerprint: 'wasm x, y', seconds: 1, startSeconds: 1 },
+    ...{
+      recipe: recipe.name,
+      workers: 2,
+      backend: 'wasm' as const,
+      fingerprint: 'wasm x, y',
+      seconds: 1,
+      startSeconds: 1,
+    },
     ...{ measured, slowdown: 1, disk: { secondsPerFile: 0.001, secondsPerByte: 1e-9 } },
   };
   return { described, plan: predictLocal(recipe, calibration, { described }) };

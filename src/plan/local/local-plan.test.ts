@@ -163,6 +163,7 @@ describe('predictLocal', () => {
     const calibration: LocalCalibration = {
       recipe: 'tiny',
       workers: 1,
+      backend: 'wasm',
       fingerprint: '',
       startSeconds: 0.5,
       disk,
@@ -212,6 +213,7 @@ describe('the rates of a GPU', () => {
   const calibrationOf = (seconds: number): LocalCalibration => ({
     recipe: 'tiny',
     workers: 1,
+    backend: 'webgpu',
     fingerprint: 'webgpu Acme Fast 1, kernels 2, f32',
     seconds: 1,
     startSeconds: 0,
@@ -243,7 +245,7 @@ describe('the rates of a GPU', () => {
     const calibration = calibrationOf(0.5);
     const plan = predictLocal(tiny, calibration, { described, device });
     expect([plan.cluster.name, plan.cluster.count]).toEqual([LOCAL_GPU, 1]);
-    expect(plan.cluster.accelerator).toBe('Acme Fast 1 (kernels 2, f32)');
+    expect(plan.cluster.accelerator).toBe('webgpu Acme Fast 1, kernels 2, f32');
     expect(plan.notes.join(' ')).toContain('the core that drives the GPU');
     const [, sft] = plan.stages;
     const [pass] = described.stages[0].parts;
@@ -281,7 +283,11 @@ describe('the rates of a GPU', () => {
   });
 
   it('are told apart from those of cores', () => {
-    const cores = { ...calibrationOf(0.5), fingerprint: 'wasm relaxed 1, openblas' };
+    const cores: LocalCalibration = {
+      ...calibrationOf(0.5),
+      backend: 'wasm',
+      fingerprint: 'wasm relaxed 1, openblas',
+    };
     expect(predictLocal(tiny, cores, { described }).notes.join(' ')).not.toContain('GPU');
   });
 });

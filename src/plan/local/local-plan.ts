@@ -106,14 +106,14 @@ export function predictLocal(
   calibration: LocalCalibration,
   options: PredictOptions = {},
 ): Plan {
-  const { workers, fingerprint } = calibration;
+  const { workers, backend, fingerprint } = calibration;
   if (calibration.recipe !== recipe.name || (options.workers ?? workers) !== workers) {
     throw new Error(`the calibration is of ${calibration.recipe} on ${workers} workers`);
   }
   const described = options.described ?? describeRecipe(resolveRecipe(recipe), workers);
   const prices = options.prices ?? defaultPriceBook();
   const usdPerHour = hourOfCore(prices);
-  const onGpu = fingerprint.startsWith('webgpu ');
+  const onGpu = backend === 'webgpu';
   const peakFlops = options.device?.peakFlops ?? null;
   const machine = { calibration, usdPerHour: usdPerHour.value, onGpu, peakFlops };
   const stages = [
@@ -125,17 +125,13 @@ export function predictLocal(
     finishOf(calibration, described.weightBytes),
   ].map((part) => plannedStage(part, machine));
   const { total, active, mtp } = countParameters(described.architecture);
-  const name = options.device?.name ?? coreName();
   return {
     schemaVersion: PLAN_SCHEMA_VERSION,
     recipe: recipe.name,
     cluster: {
       name: onGpu ? LOCAL_GPU : 'local',
-      // A GPU's fingerprint begins with its name.
-      accelerator:
-        onGpu && options.device === undefined
-          ? fingerprint.replace('webgpu ', '')
-          : `${name} (${fingerprint.replace(`webgpu ${name}, `, '')})`,
+      // The fingerprint of a GPU has its name.
+      accelerator: onGpu ? fingerprint : `${options.device?.name ?? coreName()} (${fingerprint})`,
       count: workers,
       usdPerHour,
       pue: exactly(1),

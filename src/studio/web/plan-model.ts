@@ -29,11 +29,10 @@ function changed(recipe: PlannableRecipe, { tokens, experts }: Settings): Planna
     stages:
       tokens === 1
         ? recipe.stages
-        : recipe.stages.map((stage) =>
-            'batch' in stage
-              ? { ...stage, steps: Math.max(1, Math.round(stage.steps * tokens)) }
-              : { ...stage, rounds: Math.max(1, Math.round(stage.rounds * tokens)) },
-          ),
+        : recipe.stages.map((stage) => ({
+            ...stage,
+            steps: Math.max(1, Math.round(stage.steps * tokens)),
+          })),
   };
 }
 
