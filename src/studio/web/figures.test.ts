@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { keepPlaces } from './curve-order.js';
 import { hasCurves, rangeOf, scaleOf, stageSeconds } from './figures.js';
 
 it('a waterfall has room for every interval', () => {
@@ -36,4 +37,14 @@ it('an evaluation and a stage without points have no curves', () => {
   expect(hasCurves(stage(20, { reward: curve }))).toBe(true);
   expect(hasCurves(stage(1, { length: curve }))).toBe(false);
   expect(hasCurves(stage(20, { usd: curve, reward: { ...curve, first: [] } }))).toBe(false);
+});
+
+it('a curve that is drawn keeps its place while others come', () => {
+  expect(keepPlaces([], ['loss', 'rate'])).toEqual(['loss', 'rate']);
+  expect(keepPlaces(['loss', 'rate'], ['loss', 'entropy', 'rate'])).toEqual([
+    'loss',
+    'rate',
+    'entropy',
+  ]);
+  expect(keepPlaces(['loss', 'gone'], ['loss'])).toEqual(['loss']);
 });

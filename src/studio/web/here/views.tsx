@@ -6,8 +6,9 @@ import { useEffect, useRef } from 'preact/hooks';
 import type { RunStatus } from '../../protocol.js';
 import { Answer } from '../answer.js';
 import { BillSheet } from '../bill-sheet.js';
+import { useCurveNames } from '../curve-order.js';
 import { hasCurves } from '../figures.js';
-import { count, inOrder, metric, significant } from '../format.js';
+import { count, metric, significant } from '../format.js';
 import { Completion } from '../pages/rollouts.js';
 import { Evaluations, type RunView, Stats, Timeline } from '../run-parts.js';
 import { Button, Status, Waiting } from '../ui.js';
@@ -133,10 +134,8 @@ function Curves({ of: { state, name } }: { of: OpenRun }) {
     drawn.findLast(({ latest }) => latest.reward !== undefined) ??
     drawn.findLast(({ latest }) => latest.loss !== undefined);
   const stage = drawn.find(({ id }) => id === asked.value) ?? trained ?? drawn.at(-1);
+  const metrics = useCurveNames(stage);
   if (stage === undefined) return <Waiting>No step has been taken yet.</Waiting>;
-  const metrics = inOrder(Object.keys(stage.curves)).filter(
-    (one) => stage.curves[one].first.length > 0,
-  );
   return (
     <>
       <div class="segments stages" role="group" aria-label="Stage">

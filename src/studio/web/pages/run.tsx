@@ -8,8 +8,9 @@ import type { RunDetail } from '../../protocol.js';
 import type { StageState } from '../../run-state.js';
 import { Chart, type Series } from '../chart.js';
 import { type FollowedRun, followRun, get, post, runs } from '../client.js';
+import { useCurveNames } from '../curve-order.js';
 import { hasCurves } from '../figures.js';
-import { count, inOrder, metric, percent, when } from '../format.js';
+import { count, metric, percent, when } from '../format.js';
 import { path, query, setQuery } from '../router.js';
 import { Evaluations, Stats, Timeline } from '../run-parts.js';
 import { Button, Card, Menu, Page, Problem, Status, Tabs, Waiting } from '../ui.js';
@@ -172,10 +173,14 @@ function Curves({ detail, version, name }: { detail: RunDetail; version: number;
     }, OTHERS_MS);
     return () => clearInterval(timer);
   }, [key, others, fetched]);
-  if (stage === undefined) return <p class="waiting">No step has been taken yet.</p>;
-  const metrics = inOrder(Object.keys(stage.curves)).filter(
-    (metricName) => stage.curves[metricName].first.length > 0,
-  );
+  const metrics = useCurveNames(stage);
+  if (stage === undefined) {
+    return (
+      <p key="waiting" class="waiting">
+        No step has been taken yet.
+      </p>
+    );
+  }
   const shownMetrics = all.value ? metrics : metrics.slice(0, FIRST);
   const candidates = (runs.value ?? []).filter((other) => other.name !== name).slice(0, 12);
   const stageLike = (other: RunDetail): StageState | undefined =>
@@ -250,7 +255,7 @@ function Curves({ detail, version, name }: { detail: RunDetail; version: number;
           );
         })}
       </div>
-      <p class="note">
+      <p key="note" class="note">
         Steps of {stage.id} from left to right. Drag to zoom, double-click to see all.
       </p>
       {metrics.length > FIRST && (
