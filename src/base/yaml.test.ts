@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
+import { processorTime } from './testing/processor-time.js';
 import { readYaml } from './yaml.js';
 
 const scratch = mkdtempSync(join(tmpdir(), 'reckoner-yaml-'));
@@ -31,16 +32,15 @@ it.each([
   ['a key twice', 'a: 1\nb: {c: 1, d: 2, c: 3}', /line 2, column 17: the key "c" comes twice/],
   ['too much', ' '.repeat(5 << 20), /bytes, more than/],
 ])('%s ends in one line', (_, text, message) => {
-  const began = performance.now();
+  const spent = processorTime();
   expect(() => read(text)).toThrow(message);
-  expect(performance.now() - began).toBeLessThan(2000);
+  expect(spent()).toBeLessThan(2000);
 });
 
 it('many keys take no quadratic time', () => {
   const keys = Array.from({ length: 30_000 }, (_, i) => `k${i}: ${i}`);
-  const before = process.cpuUsage();
+  const spent = processorTime();
   expect(Object.keys(read(keys.join('\n')) as object)).toHaveLength(30_000);
   expect(Object.keys(read(`{${keys.join(', ')}}`) as object)).toHaveLength(30_000);
-  const { user, system } = process.cpuUsage(before);
-  expect((user + system) / 1e6).toBeLessThan(10);
+  expect(spent()).toBeLessThan(10_000);
 });

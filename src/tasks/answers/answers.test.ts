@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { processorTime } from '../../base/testing/processor-time.js';
 import { splitThinking } from '../formats.js';
 import { answerIn, canonicalAnswer, lastBox, parseAnswer, sameAnswer } from './index.js';
 
@@ -198,10 +199,10 @@ test('hostile answers are read in no time and never evaluated', () => {
     '\\boxed{'.repeat(70),
     '°'.repeat(400),
   ]) {
-    const start = performance.now();
+    const spent = processorTime();
     expect(sameAnswer('42', text)).toBe(false);
     expect(() => parseAnswer(text)).not.toThrow();
-    expect(performance.now() - start).toBeLessThan(2000);
+    expect(spent()).toBeLessThan(2000);
   }
   expect(sameAnswer('2', 'process.exit(1)')).toBe(false);
 });
@@ -263,12 +264,10 @@ describe('the work of a comparison is limited by steps, and not by a clock', () 
     [`5\\frac{${'7'.repeat(900)}}{${'8'.repeat(900)}}`, '5'],
     [many('x=#', 100, ','), many('x=#', 100, ' or ')],
   ])('hostile formulas end in a verdict: %.30s', (a, b) => {
-    // Seconds of a processor, which a busy machine does not stretch as it does those of a clock.
-    const start = process.cpuUsage();
+    const spent = processorTime();
     expect(sameAnswer(a, a)).toBe(true);
     sameAnswer(a, b);
-    const { user, system } = process.cpuUsage(start);
-    expect(user + system).toBeLessThan(2_000_000);
+    expect(spent()).toBeLessThan(2000);
     expect(canonicalAnswer(a)).not.toBe('');
   });
 });
