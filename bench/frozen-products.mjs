@@ -35,7 +35,9 @@ for (const blas of [true, false]) {
     backend.write(tensor, numbers);
     return tensor;
   });
-  const bf16 = Array.from({ length: COPIES }, () => backend.freeze(bits.slice(), [M, K]));
+  const bf16 = Array.from({ length: COPIES }, () =>
+    backend.freeze([{ form: 'bf16', rows: M, bytes: new Uint8Array(bits.slice().buffer) }], K),
+  );
   for (const rows of flags.rows.split(',').map(Number)) {
     const mark = backend.mark();
     const [x, y] = [backend.allocate('f32', [rows, K]), backend.allocate('f32', [rows, M])];

@@ -59,7 +59,11 @@ async function load(folder, kind) {
     });
     loadParameters(backend, createModel(backend, config), loaded);
   } else {
-    const kept = loaded.tensors.names.map((name) => loaded.tensors.readBfloat16(name));
+    const kept = loaded.tensors.names.map((name) => {
+      const bytes = new Uint8Array(2 * loaded.tensors.shape(name).reduce((a, b) => a * b, 1));
+      loaded.tensors.readRows(name, bytes);
+      return bytes;
+    });
     if (kept.length === 0) throw new Error('nothing was read');
   }
   loaded.tensors.close();

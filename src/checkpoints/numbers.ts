@@ -6,6 +6,7 @@
  * NaN a sign) have few values, so they are read from tables. Values in files are little-endian, and
  * so is every machine that runs Node today.
  */
+export { fromBfloat16, fromFloat16 } from '../base/half.js';
 
 /** Float32 → BF16 bits, rounded to nearest, ties to even. NaN stays NaN (made quiet). */
 export function toBfloat16(
@@ -18,13 +19,6 @@ export function toBfloat16(
     const notANumber = (x & 0x7fffffff) > 0x7f800000;
     out[i] = notANumber ? (x >>> 16) | 0x40 : (x + 0x7fff + ((x >>> 16) & 1)) >>> 16;
   }
-  return out;
-}
-
-/** BF16 bits → float32, exact. */
-export function fromBfloat16(bits: Uint16Array, out = new Float32Array(bits.length)): Float32Array {
-  const words = new Uint32Array(out.buffer, out.byteOffset, bits.length);
-  for (let i = 0; i < bits.length; i++) words[i] = bits[i] << 16;
   return out;
 }
 
@@ -52,17 +46,6 @@ function tableOf(
   return table;
 }
 
-let halves: Float32Array | null = null;
-
-/** IEEE 754 binary16 bits → float32, exact. */
-export function fromFloat16(bits: Uint16Array, out = new Float32Array(bits.length)): Float32Array {
-  halves ??= tableOf(1 << 16, 10, 15, (x) =>
-    x < 0x7c00 ? null : x === 0x7c00 ? Number.POSITIVE_INFINITY : Number.NaN,
-  );
-  for (let i = 0; i < bits.length; i++) out[i] = halves[bits[i]];
-  return out;
-}
-
 /** Every value of F8_E4M3, by its bits: ±448 at most; 0x7f and 0xff are NaN. */
 export const FLOAT8_E4M3: Float32Array = tableOf(256, 3, 7, (x) =>
   x === 0x7f ? Number.NaN : null,
@@ -75,12 +58,6 @@ export function firstNotFinite(values: Float32Array): number {
   let sum = 0;
   for (let i = 0; i < values.length; i++) sum += values[i] - values[i];
   return sum === 0 ? -1 : values.findIndex((x) => !Number.isFinite(x));
-}
-
-/** The first NaN or infinity of BF16 `bits`, or −1. */
-export function firstNotFiniteBfloat16(bits: Uint16Array): number {
-  for (let i = 0; i < bits.length; i++) if ((bits[i] & 0x7f80) === 0x7f80) return i;
-  return -1;
 }
 
 const scratch = new Float32Array(1);

@@ -3,8 +3,8 @@
  *
  * A folder has one safetensors file, or several with an index that says which tensor is in which.
  * Opening it reads the headers alone. A tensor comes in pieces of a few megabytes, so that a model
- * goes into an engine's memory without ever being in memory twice; as float32; or as BF16 bits, for
- * weights that stay frozen. Stored types are F32, F16, BF16, and F8_E4M3 in blocks of 128 × 128
+ * goes into an engine's memory without ever being in memory twice; as float32; or whole in the form that
+ * it is stored in, for weights that stay so. Stored types are F32, F16, BF16, and F8_E4M3 in blocks of 128 × 128
  * with a scale each in `<name>_scale_inv` (DeepSeek-V3 technical report, arXiv:2412.19437, section
  * 3.3, and its released files): such a pair is one tensor here. A weight that is NaN or infinite is
  * an error of the file, and said so.
@@ -12,15 +12,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../base/errors.js';
+import { type Form, firstBadNumber } from '../tensor/forms.js';
 import { fileIn, isPlainName, readObject } from './model-folder.js';
-import {
-  FLOAT8_E4M3,
-  firstNotFinite,
-  firstNotFiniteBfloat16,
-  fromBfloat16,
-  fromFloat16,
-  toBfloat16,
-} from './numbers.js';
+import { FLOAT8_E4M3, firstNotFinite, fromBfloat16, fromFloat16 } from './numbers.js';
 import {
   ELEMENT_BYTES,
   elementsOf,
@@ -46,8 +40,10 @@ export interface TensorReader {
   pieces(name: string): Iterable<Float32Array>;
   /** The whole as float32. */
   read(name: string): NamedTensor;
-  /** The whole as BF16 bits: as they are where they are stored, else rounded to nearest even. */
-  readBfloat16(name: string): Uint16Array;
+  /** The form in which a matrix can be kept as it is stored; null where it can only be read. */
+  form(name: string): Form | null;
+  /** Fills `target` with the bytes of all rows of a tensor that has a form. */
+  readRows(name: string, target: Uint8Array): void;
   close(): void;
 }
 
@@ -56,7 +52,8 @@ const PIECE = 1 << 20;
 /** Side of a block of F8_E4M3 that shares a scale. */
 const BLOCK = 128;
 const SCALE_SUFFIX = '_scale_inv';
-const READABLE = ['F32', 'F16', 'BF16'];
+/** Types that can be read as they are, and the forms that they are. */
+const FORMS_OF: Readonly<Record<string, Form>> = { F32: 'f32', F16: 'f16', BF16: 'bf16' };
 
 interface Located {
   file: SafetensorsFile;
@@ -198,8 +195,8 @@ export function openTensors(folder: string, file?: string): TensorReader {
     const { file, entry } = found;
     const { dtype, shape } = entry;
     const scales = dtype === 'F8_E4M3' ? scalesOf(name, found) : null;
-    if (!scales && !READABLE.includes(dtype)) {
-      const known = `${READABLE.join(', ')} and block-scaled F8_E4M3`;
+    if (!scales && !Object.hasOwn(FORMS_OF, dtype)) {
+      const known = `${Object.keys(FORMS_OF).join(', ')} and block-scaled F8_E4M3`;
       throw new UserError(
         'data',
         `${file.path}: tensor ${show(name)} is of type ${dtype}; ${known} can be read`,
@@ -240,21 +237,13 @@ export function openTensors(folder: string, file?: string): TensorReader {
     return { name, shape, data };
   }
 
-  function readBfloat16(name: string): Uint16Array {
-    const { file, entry } = find(name);
-    const bits = new Uint16Array(elementsOf(entry.shape));
-    if (entry.dtype === 'BF16') {
-      file.readBytes(name, 0, new Uint8Array(bits.buffer));
-      const bad = firstNotFiniteBfloat16(bits);
-      if (bad >= 0) notFinite(name, bad);
-      return bits;
-    }
-    let at = 0;
-    for (const piece of pieces(name)) {
-      toBfloat16(piece, bits.subarray(at, at + piece.length));
-      at += piece.length;
-    }
-    return bits;
+  const form = (name: string): Form | null => FORMS_OF[find(name).entry.dtype] ?? null;
+
+  function readRows(name: string, target: Uint8Array): void {
+    const { file } = find(name);
+    file.readBytes(name, 0, target);
+    const bad = firstBadNumber(form(name) as Form, target);
+    if (bad >= 0) notFinite(name, bad);
   }
 
   const isScale = (name: string): boolean =>
@@ -267,7 +256,8 @@ export function openTensors(folder: string, file?: string): TensorReader {
     dtype: (name) => find(name).entry.dtype,
     pieces,
     read,
-    readBfloat16,
+    form,
+    readRows,
     close,
   };
 }

@@ -2,18 +2,19 @@
  * @file Opening a model to use it: from a folder on disk to something that answers prompts.
  */
 import { z } from 'zod';
-import { architectureOf, countParameters } from '../architecture/index.js';
 import { UserError } from '../base/errors.js';
 import { type GenerationDefaults, generationDefaults } from '../checkpoints/generation.js';
 import type { LoadedModel } from '../checkpoints/hugging-face.js';
 import { openWithAdapter, readAdapter } from '../checkpoints/peft.js';
 import {
   createModel,
-  frozenElements,
+  elementsBeside,
+  type FrozenWeights,
   type Model,
   type ModelConfig,
   parametersOf,
   parseModelConfig,
+  reserveFrozen,
 } from '../models/index.js';
 import { admitReferences, makeTask, type TaskReference } from '../tasks/index.js';
 import type { Task } from '../tasks/task.js';
@@ -62,8 +63,8 @@ export interface SharedModel {
   memory: WasmMemory;
   choice: GemmChoice;
   kernels: Kernels;
-  /** Room for the matrices of a model under an adapter that are kept as BF16. */
-  frozenBits?: SharedArrayBuffer;
+  /** The matrices that stay in their form. */
+  frozen: FrozenWeights;
 }
 
 const SHARED_MARGIN_BYTES = 1024 * 1024;
@@ -116,9 +117,10 @@ export function loadParameters(
   { folder, tensors }: LoadedModel,
 ): void {
   const { store } = model;
-  const places = store.adapted ? store.frozen : store.parameters.map((p) => ({ ...p, bits: null }));
+  const own = store.adapted ? [] : store.parameters.map((p) => ({ ...p, rows: null }));
+  const places = [...store.frozen, ...own];
   refuseStrangers(places, model, folder, tensors);
-  for (const { spec, value, bits } of places) {
+  for (const { spec, value, rows } of places) {
     if (!tensors.has(spec.name) && isBeyond(spec.name, model)) {
       const promise = `config.json has num_nextn_predict_layers ${model.config.num_nextn_predict_layers}`;
       const message = `${folder}: ${promise}, and the tensor ${JSON.stringify(spec.name)} is missing; set it to 0 to go without`;
@@ -133,8 +135,8 @@ export function loadParameters(
         folder,
       );
     }
-    if (bits) {
-      bits.set(tensors.readBfloat16(spec.name));
+    if (rows) {
+      tensors.readRows(spec.name, rows.bytes);
       continue;
     }
     let at = 0;
@@ -148,10 +150,10 @@ export function loadParameters(
 /** What a folder says before its weights are read. */
 export interface Described
   extends Pick<OpenModel, 'folder' | 'config' | 'tokenizer' | 'generation' | 'task'> {
-  /** Of the weights, and of an adapter's. */
+  /** Of the weights in the engine's memory, and of an adapter's. */
   sharedBytes: number;
-  /** Matrices that are kept as BF16 outside the engine's memory, numbers. */
-  frozenBits: number;
+  /** Room for the matrices that stay in their form. */
+  frozen: FrozenWeights;
   trained: ReturnType<typeof readAdapter>;
 }
 
@@ -179,16 +181,11 @@ export function describeFolder(
     );
   }
   const specs = parametersOf(config);
-  const { matrices } = frozenElements(specs);
+  const { tensors } = loaded;
+  const frozen = reserveFrozen(specs, (name) => (tensors.has(name) ? tensors.form(name) : null));
   const trained = adapter ? readAdapter(adapter, specs) : [];
-  // Under an adapter BF16 weights stay what they are.
-  const bf16 =
-    adapter !== null &&
-    specs.every(({ name, shape }) => shape.length < 2 || loaded.tensors.dtype(name) === 'BF16');
   const numbers =
-    countParameters(architectureOf(config)).stored -
-    (bf16 ? matrices : 0) +
-    trained.reduce((sum, t) => sum + t.data.length, 0);
+    elementsBeside(specs, frozen) + trained.reduce((sum, t) => sum + t.data.length, 0);
   const origin = originSchema.safeParse(loaded.config.reckoner);
   return {
     folder,
@@ -197,7 +194,7 @@ export function describeFolder(
     generation: generationDefaults(loaded.generationConfig),
     task: origin.success ? origin.data.task : null,
     sharedBytes: 4 * numbers + SHARED_MARGIN_BYTES,
-    frozenBits: bf16 ? matrices : 0,
+    frozen,
     trained,
   };
 }
@@ -213,17 +210,14 @@ export async function openModel(
   const files = openWithAdapter(folder);
   try {
     const { loaded, adapter } = files;
-    const { config, tokenizer, generation, task, sharedBytes, frozenBits, trained } =
+    const { config, tokenizer, generation, task, sharedBytes, trained, ...described } =
       describeFolder(folder, files);
     const share = options.share?.model;
     const backend = await createWasmBackend(
       share ? { ...share, rank: options.share?.rank } : { sharedBytes, products: options.products },
     );
-    const bits =
-      frozenBits > 0
-        ? new Uint16Array(share?.frozenBits ?? new ArrayBuffer(2 * frozenBits))
-        : undefined;
-    const model = createModel(backend, config, { adapter: adapter?.spec, frozenBits: bits });
+    const frozen = share?.frozen ?? described.frozen;
+    const model = createModel(backend, config, { adapter: adapter?.spec, frozen });
     if (backend.ranks.rank === 0) {
       loadParameters(backend, model, loaded);
       const byName = new Map(trained.map((tensor) => [tensor.name, tensor.data]));

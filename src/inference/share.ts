@@ -37,7 +37,7 @@ export const roomForThreads = ({ sharedBytes }: Pick<Described, 'sharedBytes'>):
  * `openModel` with it.
  */
 export async function shareModel(
-  { sharedBytes, frozenBits }: Described,
+  { sharedBytes, frozen }: Pick<Described, 'sharedBytes' | 'frozen'>,
   { threads, products }: { threads: number; products?: Products },
 ): Promise<SharedModel> {
   const kernels = loadKernels();
@@ -45,6 +45,6 @@ export async function shareModel(
     memory: createWasmMemory({ worldSize: threads, sharedBytes }),
     choice: await probeGemm({ products, kernels }),
     kernels,
-    ...(frozenBits > 0 ? { frozenBits: new SharedArrayBuffer(2 * frozenBits) } : {}),
+    frozen,
   };
 }

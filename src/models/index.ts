@@ -82,12 +82,14 @@ export {
 } from './config.js';
 export type { ExpertBalance, ForwardInput, KvCache, Model, TokenPredictor } from './model.js';
 export {
+  elementsBeside,
   type FrozenParameter,
-  frozenElements,
+  type FrozenWeights,
   type Numerics,
   type Parameter,
   type ParameterSpec,
   ParameterStore,
+  reserveFrozen,
   type StoreOptions,
 } from './parameters.js';
 export { ropeScalingOf } from './rope-scaling.js';

@@ -7,13 +7,15 @@
  * each other and are also one variable (query, key and value projections become one matrix
  * product); optimizers and checkpoints still see them apart, under their Hugging Face names.
  *
- * With an adapter the block holds the adapter alone. The model's own weights are then frozen: they
- * have no gradients and no optimizer state, and their matrices may be BF16, in an array outside the
- * engine's memory that all ranks share.
+ * Matrices that are not trained may stay in the form that they came in (BF16, blocks of GGUF), in
+ * memory outside the engine's that all threads share: those of a model that only answers, and those
+ * under an adapter. With an adapter the block holds the adapter alone, and what else the model has
+ * is float32 without gradients or optimizer state.
  */
 import { Random } from '../base/random.js';
-import type { Backend, Tensor } from '../tensor/backend.js';
+import type { Backend, Form, FrozenRows, Tensor } from '../tensor/backend.js';
 import { sizeOf } from '../tensor/backend.js';
+import { fitsForm, rowBytes } from '../tensor/forms.js';
 import type { LowRank } from '../tensor/index.js';
 import { Variable } from '../tensor/tape.js';
 import { type AdapterPlan, type AdapterSpec, planAdapter } from './adapter.js';
@@ -36,18 +38,18 @@ export interface FrozenParameter {
   spec: ParameterSpec;
   size: number;
   value: Tensor;
-  /** Where its numbers go, as BF16; null for a weight that is f32, which is written to `value`. */
-  bits: Uint16Array | null;
+  /** Where its bytes go; null for a weight that is f32, which is written to `value`. */
+  rows: FrozenRows | null;
 }
+
+/** Matrices that stay in their form, by the parameters' names; structured-cloneable. */
+export type FrozenWeights = ReadonlyMap<string, FrozenRows>;
 
 export interface StoreOptions {
   /** What is trained instead of the weights. */
   adapter?: AdapterSpec;
-  /**
-   * Room for `frozenElements` numbers: the frozen matrices are then BF16. Without it they are f32
-   * in the engine's memory.
-   */
-  frozenBits?: Uint16Array;
+  /** From `reserveFrozen`: these matrices are not trained, and are read in their form. */
+  frozen?: FrozenWeights;
   /**
    * What products with the hidden matrices read: float32 (default), or E4M3 emulated
    * (operations/linear-fp8.ts).
@@ -56,24 +58,55 @@ export interface StoreOptions {
 }
 
 /**
- * What may be kept as BF16: matrices that are multiplied by or looked up in. Norms are f32, and
+ * What may stay in its form: matrices that are multiplied by or looked up in. Norms are f32, and
  * experts, whose product takes nothing else.
  */
 const isFreezable = (spec: ParameterSpec): boolean =>
-  spec.role !== 'norm' && spec.shape.length === 2 && !isExpert(spec);
+  !['norm', 'buffer'].includes(spec.role) && spec.shape.length === 2 && !isExpert(spec);
 
-/** Numbers in the matrices of a frozen model, and in the rest of it. */
-export function frozenElements(specs: readonly ParameterSpec[]): {
-  matrices: number;
-  rest: number;
-} {
-  const count = (list: readonly ParameterSpec[]): number =>
-    list.reduce((sum, spec) => sum + sizeOf(spec), 0);
-  return {
-    matrices: count(specs.filter(isFreezable)),
-    rest: count(specs.filter((spec) => !isFreezable(spec))),
-  };
+/** Parameters by the name of their variable: one each, or one product's together. */
+function byVariable(specs: readonly ParameterSpec[]): Map<string, ParameterSpec[]> {
+  const groups = new Map<string, ParameterSpec[]>();
+  for (const spec of specs) {
+    const name = spec.fuse ?? spec.name;
+    const group = groups.get(name);
+    if (group) group.push(spec);
+    else groups.set(name, [spec]);
+  }
+  return groups;
 }
+
+/**
+ * Memory for the matrices that stay in their form, which all threads see. Matrices of one product
+ * stay so together or not at all; float32 alone is as well kept in the engine's memory.
+ * @param formOf the form of a parameter; null for one that can only be read as float32
+ */
+export function reserveFrozen(
+  specs: readonly ParameterSpec[],
+  formOf: (name: string) => Form | null,
+): FrozenWeights {
+  const frozen = new Map<string, FrozenRows>();
+  for (const group of byVariable(specs).values()) {
+    const forms = group.map(({ name }) => formOf(name));
+    const stays = group.every((spec, i) => {
+      const form = forms[i];
+      return isFreezable(spec) && form !== null && fitsForm(form, spec.shape[1]);
+    });
+    if (!stays || forms.every((form) => form === 'f32')) continue;
+    group.forEach(({ name, shape: [rows, columns] }, i) => {
+      const form = forms[i] as Form;
+      const bytes = new Uint8Array(new SharedArrayBuffer(rows * rowBytes(form, columns)));
+      frozen.set(name, { form, rows, bytes });
+    });
+  }
+  return frozen;
+}
+
+/** Numbers of the parameters that are not among the frozen. */
+export const elementsBeside = (
+  specs: readonly ParameterSpec[],
+  frozen: FrozenWeights | undefined,
+): number => specs.reduce((sum, spec) => sum + (frozen?.has(spec.name) ? 0 : sizeOf(spec)), 0);
 
 /** One variable's place in a block. */
 interface Range {
@@ -100,7 +133,7 @@ function rangesOf(specs: readonly ParameterSpec[]): Map<string, Range> {
 export class ParameterStore {
   /** What is trained. */
   readonly parameters: Parameter[];
-  /** The model's own weights where an adapter is trained; else none. */
+  /** What is not trained: the matrices that stay in their form, and all under an adapter. */
   readonly frozen: FrozenParameter[] = [];
   /** What is trained, f32 [size], shared by all ranks. */
   readonly flat: Tensor;
@@ -121,14 +154,16 @@ export class ParameterStore {
   constructor(
     private readonly backend: Backend,
     specs: readonly ParameterSpec[],
-    { adapter, frozenBits, numerics = 'f32' }: StoreOptions = {},
+    { adapter, frozen, numerics = 'f32' }: StoreOptions = {},
   ) {
     this.numerics = numerics;
     const plan = adapter ? planAdapter(specs, adapter) : null;
-    if (plan) this.freeze(specs, frozenBits);
+    if (frozen) this.freeze(specs, frozen);
+    const rest = specs.filter(({ name }) => !frozen?.has(name));
+    if (plan) this.hold(rest);
     const place = ({ role }: ParameterSpec): number =>
       role === 'matrix' ? 0 : role === 'buffer' ? 2 : 1;
-    const ordered = [...(plan?.specs ?? specs)].sort((a, b) => place(a) - place(b));
+    const ordered = [...(plan?.specs ?? rest)].sort((a, b) => place(a) - place(b));
     const sizeUpTo = (last: number): number =>
       ordered.reduce((sum, spec) => sum + (place(spec) <= last ? sizeOf(spec) : 0), 0);
     this.matrixSize = sizeUpTo(0);
@@ -157,43 +192,37 @@ export class ParameterStore {
     if (plan && adapter) this.adapt(plan.plans, adapter.alpha / adapter.rank);
   }
 
-  /**
-   * Makes the frozen weights: a block of matrices, and a block of f32 for what is not a matrix, or
-   * for all.
-   */
-  private freeze(specs: readonly ParameterSpec[], bits: Uint16Array | undefined): void {
+  /** Makes the variables of matrices that stay in their form: one each, or one a fused group. */
+  private freeze(specs: readonly ParameterSpec[], frozen: FrozenWeights): void {
     const { backend } = this;
-    const add = (
-      list: readonly ParameterSpec[],
-      view: (offset: number, shape: readonly number[]) => Tensor,
-      from?: Uint16Array,
-    ) => {
-      for (const [name, { offset, shape }] of rangesOf(list))
-        this.frozenVariables.set(name, new Variable(view(offset, shape), false));
-      let offset = 0;
-      for (const spec of list) {
-        const size = sizeOf(spec);
-        const part = from ? from.subarray(offset, offset + size) : null;
-        this.frozen.push({ spec, size, value: view(offset, spec.shape), bits: part });
-        offset += size;
-      }
-    };
-    const matrices = bits ? specs.filter(isFreezable) : [];
-    if (bits) {
-      const view = (offset: number, shape: readonly number[]): Tensor =>
-        backend.freeze(
-          bits.subarray(offset, offset + sizeOf({ shape })),
-          shape as [number, number],
-        );
-      add(matrices, view, bits);
+    const kept = specs.filter(({ name }) => frozen.has(name));
+    for (const [name, group] of byVariable(kept)) {
+      const parts = group.map((spec) => frozen.get(spec.name) as FrozenRows);
+      const [, columns] = group[0].shape;
+      const whole = backend.freeze(parts, columns);
+      this.frozenVariables.set(name, new Variable(whole, false));
+      let first = 0;
+      group.forEach((spec, i) => {
+        const value = backend.view(whole, first * columns, spec.shape);
+        this.frozen.push({ spec, size: sizeOf(spec), value, rows: parts[i] });
+        first += spec.shape[0];
+      });
     }
-    const others = specs.filter((spec) => !matrices.includes(spec));
-    const block = backend.allocate(
-      'f32',
-      [others.reduce((sum, spec) => sum + sizeOf(spec), 0)],
-      'shared',
-    );
-    add(others, (offset, shape) => backend.view(block, offset, shape));
+  }
+
+  /** Makes float32 weights that are not trained. */
+  private hold(specs: readonly ParameterSpec[]): void {
+    const { backend } = this;
+    const block = backend.allocate('f32', [elementsBeside(specs, undefined)], 'shared');
+    const view = (offset: number, shape: readonly number[]): Tensor =>
+      backend.view(block, offset, shape);
+    for (const [name, { offset, shape }] of rangesOf(specs))
+      this.frozenVariables.set(name, new Variable(view(offset, shape), false));
+    let offset = 0;
+    for (const spec of specs) {
+      this.frozen.push({ spec, size: sizeOf(spec), value: view(offset, spec.shape), rows: null });
+      offset += sizeOf(spec);
+    }
   }
 
   private adapt(plans: ReadonlyMap<string, AdapterPlan>, scale: number): void {

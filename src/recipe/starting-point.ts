@@ -13,6 +13,7 @@ import { loadModel } from '../checkpoints/load-model.js';
 import { isAdapter } from '../checkpoints/peft.js';
 import { resolveModel } from '../checkpoints/run-folder.js';
 import { weightFiles } from '../checkpoints/weights.js';
+import type { Form } from '../tensor/forms.js';
 import { openTokenizer } from '../tokenizers/hugging-face.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
 
@@ -22,8 +23,8 @@ export interface Base {
   tokenizer: Tokenizer;
   /** Its files, to go with what is trained. */
   tokenizerFiles: TokenizerFiles;
-  /** True when all matrices are BF16, so that they can be kept as they are. */
-  bf16: boolean;
+  /** The forms in which tensors can be kept as they are, by name. */
+  forms: ReadonlyMap<string, Form>;
 }
 
 /** Large tokenizers take a second to read, and a recipe is resolved several times. */
@@ -49,7 +50,6 @@ export function openBase(from: string): Base {
     if (tokenizerJson === null)
       throw new UserError('data', `init.from: ${folder} has no tokenizer`, 'init.from');
     const { reckoner: _, torch_dtype: __, ...config } = loaded.config;
-    const matrices = tensors.names.filter((name) => tensors.shape(name).length === 2);
     const base: Base = {
       folder,
       config,
@@ -62,7 +62,12 @@ export function openBase(from: string): Base {
         },
         specialTokensMap: loaded.specialTokensMap ?? {},
       },
-      bf16: matrices.every((name) => tensors.dtype(name) === 'BF16'),
+      forms: new Map(
+        tensors.names.flatMap((name) => {
+          const form = tensors.form(name);
+          return form === null ? [] : [[name, form] as const];
+        }),
+      ),
     };
     opened.set(key, base);
     return base;

@@ -26,9 +26,11 @@
  * activations. Memory does not grow from step to step.
  */
 
+import type { FrozenRows } from './forms.js';
 import type { ArgumentsOf } from './operations/declare.js';
 import { type HostArray, type Mark, matrixOf, type Placement, type Tensor } from './tensor.js';
 
+export type { Form, FrozenRows } from './forms.js';
 export * from './tensor.js';
 
 /**
@@ -100,10 +102,10 @@ export interface Backend extends Methods {
   release(mark: Mark): void;
   memory(): MemoryUse;
   /**
-   * A frozen BF16 matrix, kept outside the working memory. `bits` [rows, columns] is not copied and
-   * must not change.
+   * A frozen matrix, kept outside the working memory: its rows, in one form or several, one part
+   * below the other. The bytes are not copied and must not change once they are used.
    */
-  freeze(bits: Uint16Array, shape: readonly [number, number]): Tensor;
+  freeze(parts: readonly FrozenRows[], columns: number): Tensor;
   /**
    * Another shape over the same numbers, starting `offset` elements in. `rowStride` defaults to the
    * last dimension.

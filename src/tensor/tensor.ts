@@ -1,11 +1,12 @@
 /** @file Handles to numbers on a device, and what their shapes say. */
 
 /**
- * `bf16` tensors are frozen weights: they may live outside the device's working memory. They are
- * read as `b` by `matmul`, as the table by `embedding` and as the head by `tokenLogProbabilities`
- * and its derivative (which then has no `dHead`); nothing else takes them.
+ * `frozen` tensors are weights in the form that they came in (forms.ts); they may live outside the
+ * device's working memory. They are read as `b` by `matmul`, as the table by `embedding` and as the
+ * head by `tokenLogProbabilities` and its derivative (which then has no `dHead`); nothing else
+ * takes them. A view of one has whole rows.
  */
-export type DType = 'f32' | 'i32' | 'bf16';
+export type DType = 'f32' | 'i32' | 'frozen';
 
 /**
  * `local`: this rank's own. `shared`: one copy that every rank of a data-parallel group sees; every

@@ -80,7 +80,7 @@ export function planFor(
     ...request,
     models,
     adapter,
-    bf16: adapter && init ? openBase(init.from).bf16 : false,
+    forms: adapter && init ? openBase(init.from).forms : undefined,
   });
 }
 

@@ -74,7 +74,7 @@ export async function runProgram(job: RankJob, backend: Backend, line: Line): Pr
   if (job.calibrate) {
     send({
       kind: 'calibrated',
-      calibration: await calibrateRank(backend, job.calibrate, job.backend.frozenBits),
+      calibration: await calibrateRank(backend, job.calibrate, job.backend.frozen),
     });
     // The plan is on disk before the work begins that it is about.
     await flush();
@@ -105,7 +105,7 @@ class RankLoop {
     this.line = this.lead ? own : silent;
     this.resolved = resolveRecipe(job.recipe);
     const { recipe } = this.resolved;
-    const { frozenBits } = job.backend;
+    const { frozen } = job.backend;
     this.engine = new LocalEngine(backend, {
       origin: this.resolved,
       folderOf: (from) => folderOf(from, job.runFolder, recipe.stages),
@@ -113,7 +113,7 @@ class RankLoop {
       recompute: recipe.recompute,
       store: {
         adapter: recipe.adapter,
-        frozenBits: frozenBits && new Uint16Array(frozenBits),
+        frozen,
         numerics: recipe.numerics,
       },
     });

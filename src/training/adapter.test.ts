@@ -4,11 +4,12 @@ import { createSampler } from '../inference/index.js';
 import {
   type AdapterSpec,
   createModel,
-  frozenElements,
+  type FrozenWeights,
   type Model,
   parametersOf,
   parseModelConfig,
   planAdapter,
+  reserveFrozen,
 } from '../models/index.js';
 import { logitsOf, scoresOf, tinyConfig } from '../models/testing.js';
 import type { Backend } from '../tensor/backend.js';
@@ -50,15 +51,15 @@ async function adaptedModel(
   backend: Backend,
   adapter: AdapterSpec,
   more: object = {},
-  frozenBits?: Uint16Array,
+  frozen?: FrozenWeights,
 ): Promise<Model> {
   const plain = createModel(backend, config(more));
   plain.store.initialize(1);
-  const model = createModel(backend, config(more), { adapter, frozenBits });
+  const model = createModel(backend, config(more), { adapter, frozen });
   const values = new Map(plain.store.parameters.map((p) => [p.spec.name, p.value]));
-  for (const { spec, value, bits } of model.store.frozen) {
+  for (const { spec, value, rows } of model.store.frozen) {
     const data = Float32Array.from(await backend.read(values.get(spec.name) as never));
-    if (bits) bits.set(toBfloat16(data));
+    if (rows) rows.bytes.set(new Uint8Array(toBfloat16(data).buffer));
     else backend.write(value, data);
   }
   model.store.initialize(2);
@@ -168,7 +169,6 @@ describe('a model with an adapter', () => {
         localBytes: 1 << 24,
         products: 'wasm',
       });
-      const { matrices } = frozenElements(parametersOf(config(more)));
       const losses: number[] = [];
       const gradients: number[][] = [];
       for (const backend of [createReferenceBackend(), wasm]) {
@@ -176,10 +176,10 @@ describe('a model with an adapter', () => {
           backend,
           lora('all-linear'),
           more,
-          new Uint16Array(matrices),
+          reserveFrozen(parametersOf(config(more)), () => 'bf16'),
         );
         expect(new Set(model.store.frozen.map(({ value }) => value.dtype))).toEqual(
-          new Set(['bf16', 'f32']),
+          new Set(['frozen', 'f32']),
         );
         const flat = model.store.attachGradients();
         losses.push(
@@ -221,8 +221,8 @@ describe('an adapter of DeepSeek-V3', () => {
       [createReferenceBackend(), 10],
       [wasm, 4],
     ] as const) {
-      const frozenBits = new Uint16Array(frozenElements(parametersOf(config(latent))).matrices);
-      const model = await adaptedModel(backend, lora('all-linear'), latent, frozenBits);
+      const frozen = reserveFrozen(parametersOf(config(latent)), () => 'bf16');
+      const model = await adaptedModel(backend, lora('all-linear'), latent, frozen);
       for (const draft of [undefined, 'mtp'] as const) {
         const sampler = createSampler(backend, model, {
           capacity: 8,

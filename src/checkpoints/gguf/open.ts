@@ -5,10 +5,11 @@
 import { UserError } from '../../base/errors.js';
 import { type ModelConfig, parseModelConfig, transformersClass } from '../../models/index.js';
 import { divisorOf } from '../../models/rope-scaling.js';
+import { firstBadNumber } from '../../tensor/forms.js';
 import { ropeFrequencies } from '../../tensor/operations/rope.js';
 import type { LoadedModel } from '../hugging-face.js';
 import type { Json } from '../model-folder.js';
-import { firstNotFinite, toBfloat16 } from '../numbers.js';
+import { firstNotFinite } from '../numbers.js';
 import { elementsOf, show } from '../safetensors.js';
 import type { TensorReader } from '../weights.js';
 import { Keys } from './keys.js';
@@ -116,9 +117,35 @@ function storedRow(row: number, rowsOfHead: number): number {
   return row - inHead + (inHead < half ? 2 * inHead : 2 * (inHead - half) + 1);
 }
 
+function notFinite(file: GgufFile, { name }: StoredTensor, at: number): never {
+  const message = `${file.path}: tensor ${show(name)} has NaN or infinity at element ${at}; the file is damaged`;
+  throw new UserError('data', message, file.path);
+}
+
+/** The stored bytes of the model's rows from row `from` on, as many as fill `target`. */
+function readStored(
+  file: GgufFile,
+  { shape, format, offset }: StoredTensor,
+  from: number,
+  target: Uint8Array,
+  heads?: number,
+): void {
+  const columns = shape.at(-1) ?? 1;
+  const rows = elementsOf(shape) / columns;
+  const size = (columns / format.numbers) * format.bytes;
+  if (heads === undefined) {
+    file.readBytes(offset + from * size, target);
+    return;
+  }
+  for (let at = 0; at < target.length; at += size) {
+    const row = storedRow(from + at / size, rows / heads);
+    file.readBytes(offset + row * size, target.subarray(at, at + size));
+  }
+}
+
 /** A tensor's numbers in pieces of whole rows; a piece is overwritten by the next. */
 function* pieces(file: GgufFile, tensor: StoredTensor, heads?: number): Generator<Float32Array> {
-  const { shape, format, offset, name } = tensor;
+  const { shape, format } = tensor;
   const size = elementsOf(shape);
   const columns = shape.at(-1) ?? 1;
   const rows = size / columns;
@@ -128,21 +155,11 @@ function* pieces(file: GgufFile, tensor: StoredTensor, heads?: number): Generato
   const out = new Float32Array(most * columns);
   for (let from = 0; from < rows; from += most) {
     const count = Math.min(most, rows - from);
-    if (heads === undefined)
-      file.readBytes(offset + from * rowBytes, stored.subarray(0, count * rowBytes));
-    else
-      for (let i = 0; i < count; i++) {
-        const row = storedRow(from + i, rows / heads);
-        file.readBytes(offset + row * rowBytes, stored.subarray(i * rowBytes, (i + 1) * rowBytes));
-      }
+    readStored(file, tensor, from, stored.subarray(0, count * rowBytes), heads);
     const piece = out.subarray(0, count * columns);
     format.decode(stored.subarray(0, count * rowBytes), piece);
     const bad = firstNotFinite(piece);
-    if (bad >= 0) {
-      const at = from * columns + bad;
-      const message = `${file.path}: tensor ${show(name)} has NaN or infinity at element ${at}; the file is damaged`;
-      throw new UserError('data', message, file.path);
-    }
+    if (bad >= 0) notFinite(file, tensor, from * columns + bad);
     yield piece;
   }
 }
@@ -187,16 +204,12 @@ function readerOf(file: GgufFile, names: readonly TensorName[]): TensorReader {
       return pieces(file, tensor, heads);
     },
     read,
-    readBfloat16(name) {
+    form: (name) => find(name).tensor.format.form,
+    readRows(name, target) {
       const { tensor, heads } = find(name);
-      const bits = new Uint16Array(elementsOf(tensor.shape));
-      let at = 0;
-      // Exact where the file has BF16: rounding a number of BF16 to BF16 leaves it alone.
-      for (const piece of pieces(file, tensor, heads)) {
-        toBfloat16(piece, bits.subarray(at, at + piece.length));
-        at += piece.length;
-      }
-      return bits;
+      readStored(file, tensor, 0, target, heads);
+      const bad = firstBadNumber(tensor.format.form, target);
+      if (bad >= 0) notFinite(file, tensor, bad);
     },
     close: () => file.close(),
   };

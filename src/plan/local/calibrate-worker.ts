@@ -15,6 +15,6 @@ export interface CalibrationJob {
 if (!parentPort) throw new Error('plan/local/calibrate-worker.js runs in a worker thread only');
 const { rank, backend: plan, request } = workerData as CalibrationJob;
 const backend = await openBackend(plan, rank);
-const calibration = await calibrateRank(backend, request, plan.frozenBits);
+const calibration = await calibrateRank(backend, request, plan.frozen);
 await backend.close();
 parentPort.postMessage(calibration);

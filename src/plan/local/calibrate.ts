@@ -18,6 +18,7 @@ import { createSampler } from '../../inference/index.js';
 import {
   type AdapterSpec,
   createModel,
+  type FrozenWeights,
   type Model,
   type ModelConfig,
   parseModelConfig,
@@ -348,12 +349,12 @@ function leastSeconds(piece: CalibrationPiece, measured: Measured): number {
 /**
  * Measures every piece of the request. All ranks of a group call it together, before anything else
  * lies on their stacks that they would miss; each gets the same answer.
- * @param frozenBits as of a `BackendPlan`
+ * @param frozen as of a `BackendPlan`
  */
 export async function calibrateRank(
   backend: Backend,
   request: CalibrationRequest,
-  frozenBits?: SharedArrayBuffer,
+  frozen?: FrozenWeights,
 ): Promise<RankCalibration> {
   const { mostSeconds = Number.POSITIVE_INFINITY } = request;
   const start = performance.now();
@@ -363,7 +364,7 @@ export async function calibrateRank(
     const made = createModel(backend, parseModelConfig(config, 'recipe'), {
       adapter: request.adapter,
       numerics: request.numerics,
-      frozenBits: frozenBits && new Uint16Array(frozenBits),
+      frozen,
     });
     if (backend.ranks.rank === 0) scatter(backend, made);
     await backend.ranks.barrier();

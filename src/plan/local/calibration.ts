@@ -96,8 +96,8 @@ export async function calibrateLocal(
   const described = describeRecipe(resolved, workers);
   const { models } = resolved;
   const { adapter, init } = resolved.recipe;
-  const bf16 = adapter !== undefined && init !== undefined && openBase(init.from).bf16;
-  const plan = await planBackend({ kind, workers, products, precision, models, adapter, bf16 });
+  const forms = adapter && init ? openBase(init.from).forms : undefined;
+  const plan = await planBackend({ kind, workers, products, precision, models, adapter, forms });
   const disk = measureDisk(options.folder ?? tmpdir());
   const answers = await Promise.all(
     Array.from({ length: workers }, (_, rank) => {

@@ -7,12 +7,14 @@ import { architectureOf, countParameters } from '../../architecture/index.js';
 import { UserError } from '../../base/errors.js';
 import {
   type AdapterSpec,
-  frozenElements,
+  elementsBeside,
+  type FrozenWeights,
   parametersOf,
   parseModelConfig,
   planAdapter,
+  reserveFrozen,
 } from '../../models/index.js';
-import { type Backend, sizeOf } from '../../tensor/backend.js';
+import { type Backend, type Form, sizeOf } from '../../tensor/backend.js';
 import { createReferenceBackend } from '../../tensor/backends/reference.js';
 import {
   abortRanks,
@@ -51,10 +53,8 @@ export const defaultWorkers = (kind: BackendKind): number =>
  */
 export type BackendPlan = {
   fingerprint: string;
-  /**
-   * Room for the matrices of a frozen model in BF16, outside the engine's memory, for all ranks.
-   */
-  frozenBits?: SharedArrayBuffer;
+  /** The matrices under an adapter that stay in their form, for all ranks. */
+  frozen?: FrozenWeights;
 } & (
   | { kind: 'reference' }
   | { kind: 'webgpu'; precision: Precision }
@@ -70,9 +70,9 @@ export interface BackendRequest {
   precision?: Precision;
   /** Model configurations that the run uses; they decide how much memory all ranks share. */
   models: readonly object[];
-  /** What is trained instead of the (one) model's weights, and whether those are kept as BF16. */
+  /** What is trained instead of the (one) model's weights, and the forms in which those are. */
   adapter?: AdapterSpec;
-  bf16?: boolean;
+  forms?: ReadonlyMap<string, Form>;
 }
 
 /**
@@ -84,7 +84,7 @@ const SHARED_MARGIN_BYTES = 16 * 1024 * 1024;
 
 /** Reserves memory and decides what multiplies matrices, once for all ranks. */
 export async function planBackend(request: BackendRequest): Promise<BackendPlan> {
-  const { kind, workers, products, precision = 'f32', models, adapter, bf16 = false } = request;
+  const { kind, workers, products, precision = 'f32', models, adapter, forms } = request;
   if (kind !== 'wasm' && workers !== 1) {
     throw new UserError(
       'usage',
@@ -92,18 +92,24 @@ export async function planBackend(request: BackendRequest): Promise<BackendPlan>
       'workers',
     );
   }
-  const frozenBits = adapter && bf16 ? roomFor(models[0]) : undefined;
+  const frozen =
+    adapter && forms
+      ? reserveFrozen(
+          parametersOf(parseModelConfig(models[0], 'recipe')),
+          (name) => forms.get(name) ?? null,
+        )
+      : undefined;
   if (kind === 'reference')
-    return { kind, fingerprint: createReferenceBackend().fingerprint, frozenBits };
+    return { kind, fingerprint: createReferenceBackend().fingerprint, frozen };
   if (kind === 'webgpu') {
     return {
       kind,
       precision,
       fingerprint: webGpuFingerprint(await requireAdapter(), { precision }),
-      frozenBits,
+      frozen,
     };
   }
-  const sharedBytes = sharedBytesFor(models, adapter, bf16);
+  const sharedBytes = sharedBytesFor(models, adapter, frozen);
   const kernels = loadKernels();
   const choice = await probeGemm({ products, kernels });
   const fingerprint = `wasm ${kernels.relaxed ? 'relaxed' : 'plain'} ${kernels.id}, ${choice.name}`;
@@ -113,19 +119,14 @@ export async function planBackend(request: BackendRequest): Promise<BackendPlan>
     memory: createWasmMemory({ worldSize: workers, sharedBytes }),
     choice,
     kernels,
-    frozenBits,
+    frozen,
   };
-}
-
-function roomFor(model: object): SharedArrayBuffer {
-  const { matrices } = frozenElements(parametersOf(parseModelConfig(model, 'recipe')));
-  return new SharedArrayBuffer(2 * matrices);
 }
 
 function sharedBytesFor(
   models: readonly object[],
   adapter: AdapterSpec | undefined,
-  bf16: boolean,
+  frozen: FrozenWeights | undefined,
 ): number {
   if (!adapter) {
     const parameters = Math.max(
@@ -136,9 +137,9 @@ function sharedBytesFor(
     return copies * 4 * parameters + SHARED_MARGIN_BYTES;
   }
   const specs = parametersOf(parseModelConfig(models[0], 'recipe'));
-  const { matrices, rest } = frozenElements(specs);
+  const beside = elementsBeside(specs, frozen);
   const trained = planAdapter(specs, adapter).specs.reduce((sum, spec) => sum + sizeOf(spec), 0);
-  return 4 * (SHARED_COPIES * trained + rest + (bf16 ? 0 : matrices)) + SHARED_MARGIN_BYTES;
+  return 4 * (SHARED_COPIES * trained + beside) + SHARED_MARGIN_BYTES;
 }
 
 async function create(plan: BackendPlan, rank: number): Promise<Backend> {

@@ -29,7 +29,7 @@ import {
   YMM,
 } from './x86.js';
 
-const PARAMETERS = {
+export const DOT_PARAMETERS = {
   a: 'address',
   aRow: 'int',
   b: 'address',
@@ -43,7 +43,7 @@ const PARAMETERS = {
   add: 'int',
 } as const;
 
-type DotsFrame = Frame<keyof typeof PARAMETERS>;
+type DotsFrame = Frame<keyof typeof DOT_PARAMETERS>;
 
 /** Rows of a tile. */
 const ROWS = 3;
@@ -52,24 +52,13 @@ const STEPS = [8, 4, 1] as const;
 
 /** dots: C[m, n] = alpha·A·Bᵀ (+ C), m, n, k at least 1. */
 export function defineDots(program: Program): void {
-  program.define('dots', PARAMETERS, (frame) => product(program, frame, 4));
+  program.define('dots', DOT_PARAMETERS, (frame) => product(program, frame));
 }
 
-/**
- * dotsBf16: the same with bfloat16 numbers of B, anywhere in the process, widened as they are read; k
- * a multiple of the vectors' width.
- */
-export function defineDotsBf16(program: Program): void {
-  const parameters = { ...PARAMETERS, b: 'pointer' } as const;
-  program.define('dotsBf16', parameters, (frame) => product(program, frame, 2));
-}
-
-/** @param bytes of a number of B */
-function product(program: Program, frame: DotsFrame, bytes: 2 | 4): void {
+function product(program: Program, frame: DotsFrame): void {
   const { asm } = program;
   for (const name of ['a', 'b', 'c', 'm', 'n', 'k'] as const) frame.widen(RAX, name);
-  for (const name of ['aRow', 'cRow'] as const) frame.widen(RAX, name, 4);
-  frame.widen(RAX, 'bRow', bytes);
+  for (const name of ['aRow', 'bRow', 'cRow'] as const) frame.widen(RAX, name, 4);
   frame.get(R8, 'bRow');
   asm.lea(R9, at(R8, 0, R8, 2));
   frame.get(R10, 'aRow');
@@ -88,7 +77,7 @@ function product(program: Program, frame: DotsFrame, bytes: 2 | 4): void {
     asm.arithmetic('sub', RAX, step);
     asm.jump(next, 'l');
     frame.set('n', RAX);
-    rows(program, frame, step, bytes);
+    rows(program, frame, step);
     asm.imul(RAX, R8, step);
     asm.arithmetic('add', R14, RAX);
     asm.arithmetic('add', R15, 4 * step);
@@ -98,11 +87,11 @@ function product(program: Program, frame: DotsFrame, bytes: 2 | 4): void {
 }
 
 /** All rows against some columns; r12 becomes A's row, r13 the rows left, rbx C's. */
-function rows(program: Program, frame: DotsFrame, columns: number, bytes: 2 | 4): void {
+function rows(program: Program, frame: DotsFrame, columns: number): void {
   const { asm } = program;
   const end = asm.label();
   const tileOf = (count: number): Label =>
-    frame.routine(() => tile(program, frame, count, columns, bytes));
+    frame.routine(() => tile(program, frame, count, columns));
   frame.get(R12, 'a');
   asm.mov(RBX, R15);
   if (columns === 8) {
@@ -136,13 +125,7 @@ type Load = (to: Register, from: Memory) => void;
  * One tile: r12 A, r14 B, rbx C, which moves on; r8 and r9 once and three times B's stride, r10 A's,
  * r11 C's. Every sum has one accumulator, whatever the tile, so that a row is summed alike in all.
  */
-function tile(
-  program: Program,
-  frame: DotsFrame,
-  count: number,
-  columns: number,
-  bytes: 2 | 4,
-): void {
+function tile(program: Program, frame: DotsFrame, count: number, columns: number): void {
   const { asm } = program;
   const { width } = program.target;
   const sums = count * columns;
@@ -163,14 +146,10 @@ function tile(
         ? at(base, 0, R9, 1)
         : at(base, 0, R8, index as 1 | 2);
   };
-  const widen: Load = (to, from) => {
-    asm.vector('vpmovzxwd', [to, from]);
-    asm.vector('vpslld', [to, to], { immediate: 16 });
-  };
-  const multiply = (load: Load, loadB = load): void => {
+  const multiply = (load: Load): void => {
     for (let i = 0; i < count; i++) load(aAt(i), a(i));
     for (let j = 0; j < columns; j++) {
-      loadB(bAt, b(j));
+      load(bAt, b(j));
       for (let i = 0; i < count; i++) asm.vector('vfmadd231ps', [sum(i, j), aAt(i), bAt]);
     }
   };
@@ -179,16 +158,14 @@ function tile(
   asm.arithmetic('sub', RBP, width);
   asm.jump(rest, 'l');
   program.repeatWhile('ge', () => {
-    multiply((to, from) => program.load(to, from), bytes === 2 ? widen : undefined);
+    multiply((to, from) => program.load(to, from));
     asm.arithmetic('add', RSI, 4 * width);
-    asm.arithmetic('add', RCX, bytes * width);
-    if (columns > 4) asm.arithmetic('add', RAX, bytes * width);
+    asm.arithmetic('add', RCX, 4 * width);
+    if (columns > 4) asm.arithmetic('add', RAX, 4 * width);
     asm.arithmetic('sub', RBP, width);
   });
   asm.bind(rest);
   asm.arithmetic('add', RBP, width);
-  const whole = asm.label();
-  if (bytes === 2) asm.jump(whole);
   program.unless('z', () => {
     if (width === 16) {
       const mask = program.mask(0, RBP, RDX);
@@ -202,14 +179,13 @@ function tile(
       program.load(to, from, to);
     });
   });
-  asm.bind(whole);
   storeDots(program, frame, count, columns, sum);
 }
 
 /** Adds up the lanes of each sum, always in the same order; C = alpha·sums (+ C). */
-function storeDots(
+export function storeDots(
   program: Program,
-  frame: DotsFrame,
+  frame: Pick<DotsFrame, 'argument' | 'local'>,
   count: number,
   columns: number,
   sum: (i: number, j: number) => Register,

@@ -3,7 +3,9 @@
  * every thread.
  */
 import { createHash } from 'node:crypto';
-import { defineDots, defineDotsBf16 } from './dots.js';
+import type { Form } from '../forms.js';
+import { defineDots } from './dots.js';
+import { defineBlockDots, defineExpand } from './frozen.js';
 import { defineGemmBlock } from './gemm.js';
 import { addressOf, loadKoffi } from './koffi.js';
 import { install, type NativeFunction } from './pages.js';
@@ -28,7 +30,6 @@ import {
 const DEFINITIONS = {
   gemmBlock: defineGemmBlock,
   dots: defineDots,
-  dotsBf16: defineDotsBf16,
   softmax: defineSoftmax,
   softmaxBackward: defineSoftmaxBackward,
   logSums: defineLogSums,
@@ -44,9 +45,14 @@ export type Kernel = (...values: number[]) => void;
 export interface NativeKernels {
   readonly target: Target;
   readonly functions: Readonly<Record<KernelName, Kernel>>;
+  /** The kernels for a form of frozen weights, emitted when they are asked for first. */
+  forForm(form: Form): FormKernels;
   /** Where an array's numbers lie in the process. */
-  addressOf(numbers: Uint16Array): number;
+  addressOf(bytes: Uint8Array): number;
 }
+
+/** Kernels of frozen.ts. */
+export type FormKernels = Readonly<Record<'dots' | 'expand', Kernel>>;
 
 export interface Emitted {
   readonly code: Uint8Array;
@@ -79,14 +85,14 @@ interface Installed {
 }
 
 /** What this thread has mapped already. */
-const installed = new Map<TargetName, Installed>();
+const installed = new Map<string, Installed>();
 
-function installTarget(name: TargetName): Installed | null {
+function installOnce(name: string, emit: () => Omit<Emitted, 'id'>): Installed | null {
   const before = installed.get(name);
   if (before) return before;
   const koffi = loadKoffi();
   if (koffi === null) return null;
-  const { code, entries } = emitKernels(name);
+  const { code, entries } = emit();
   const functions = install(
     koffi,
     code,
@@ -96,6 +102,14 @@ function installTarget(name: TargetName): Installed | null {
   const result = { entries, functions };
   installed.set(name, result);
   return result;
+}
+
+/** A form's kernels give the bits of `dots` on the expanded matrix, so no fingerprint has them. */
+function emitForm(name: TargetName, form: Form): Omit<Emitted, 'id'> {
+  const program = new Program(TARGETS[name]);
+  defineBlockDots(program, form);
+  defineExpand(program, form);
+  return { code: program.asm.finish(), entries: program.entries };
 }
 
 let detected: ReadonlySet<TargetName> | null | undefined;
@@ -119,7 +133,7 @@ export function bindKernels(
   block: number,
 ): NativeKernels | null {
   const koffi = loadKoffi();
-  const ready = installTarget(name);
+  const ready = installOnce(name, () => emitKernels(name));
   if (koffi === null || ready === null || !supportedTargets()?.has(name)) return null;
   // A buffer does not move while it is there.
   const begins = new WeakMap<ArrayBufferLike, number>();
@@ -127,8 +141,11 @@ export function bindKernels(
   new BigUint64Array(buffer, block, 1)[0] = BigInt(base);
   const integers = new Int32Array(buffer, block, BLOCK_BYTES / 4);
   const floats = new Float32Array(buffer, block, BLOCK_BYTES / 4);
-  const functions = ready.entries.map((entry, i): [string, Kernel] => {
-    const run = ready.functions[i];
+  const bound = (what: Installed): Record<string, Kernel> =>
+    Object.fromEntries(
+      what.entries.map((entry, i) => [entry.name, bind(entry, what.functions[i])]),
+    );
+  const bind = (entry: Entry, run: NativeFunction): Kernel => {
     const kinds = Object.values(entry.parameters);
     const at = base + block;
     const kernel: Kernel = (...values) => {
@@ -140,18 +157,29 @@ export function bindKernels(
       }
       run(at);
     };
-    return [entry.name, kernel];
-  });
+    return kernel;
+  };
+  const forms = new Map<Form, FormKernels>();
   return {
     target: TARGETS[name],
-    functions: Object.fromEntries(functions) as Record<KernelName, Kernel>,
-    addressOf(numbers) {
-      let begin = begins.get(numbers.buffer);
-      if (begin === undefined) {
-        begin = addressOf(koffi, numbers.buffer);
-        begins.set(numbers.buffer, begin);
+    functions: bound(ready) as Record<KernelName, Kernel>,
+    forForm(form) {
+      let own = forms.get(form);
+      if (own === undefined) {
+        const made = installOnce(`${name} ${form}`, () => emitForm(name, form));
+        if (made === null) throw new Error('this system took some machine code, and then no more');
+        own = bound(made) as FormKernels;
+        forms.set(form, own);
       }
-      return begin + numbers.byteOffset;
+      return own;
+    },
+    addressOf(bytes) {
+      let begin = begins.get(bytes.buffer);
+      if (begin === undefined) {
+        begin = addressOf(koffi, bytes.buffer);
+        begins.set(bytes.buffer, begin);
+      }
+      return begin + bytes.byteOffset;
     },
   };
 }

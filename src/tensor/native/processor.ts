@@ -11,6 +11,7 @@ const BITS = {
   fma: [1, 'c', 12],
   osxsave: [1, 'c', 27],
   avx: [1, 'c', 28],
+  f16c: [1, 'c', 29],
   avx2: [7, 'b', 5],
   avx512f: [7, 'b', 16],
   avx512dq: [7, 'b', 17],
@@ -22,8 +23,8 @@ const BITS = {
 const SAVED = { avx2: 0x06, avx512: 0xe6 };
 
 const NEEDS: Record<TargetName, readonly (keyof typeof BITS)[]> = {
-  avx2: ['fma', 'osxsave', 'avx', 'avx2'],
-  avx512: ['fma', 'osxsave', 'avx', 'avx2', 'avx512f', 'avx512dq', 'avx512bw', 'avx512vl'],
+  avx2: ['fma', 'osxsave', 'avx', 'f16c', 'avx2'],
+  avx512: ['fma', 'osxsave', 'avx', 'f16c', 'avx2', 'avx512f', 'avx512dq', 'avx512bw', 'avx512vl'],
 };
 
 /** cpuid(block): leaf and subleaf in the first two slots, registers come back in the next four. */

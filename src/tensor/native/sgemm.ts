@@ -2,6 +2,7 @@
  * @file A whole matrix product out of the native kernels: blocks that fit into the caches, and the
  * choice between kernels, by sizes alone.
  */
+import { type FrozenRows, LAYOUTS, rowBytes } from '../forms.js';
 import { B_IN_PLACE, B_PACK_ROWS, B_PACK_TRANSPOSED, B_PACKED, tileOf } from './gemm.js';
 import type { NativeKernels } from './kernels.js';
 
@@ -17,6 +18,8 @@ export const PACKED_BYTES = PANELS_A + 4 * MC * KC;
 
 /** With B transposed, up to this many rows go through the dot products. */
 const DOT_ROWS = 16;
+/** With B frozen, up to this many rows go through the dot products with blocks. */
+const FROZEN_DOT_ROWS = 2;
 /** With B as stored, up to this many rows read B in place. */
 const DIRECT_ROWS = 12;
 
@@ -40,12 +43,11 @@ export type Sgemm = (
 export interface NativeGemm {
   sgemm: Sgemm;
   /**
-   * C = alpha·A·Bᵀ + beta·C with few rows and B in bfloat16, anywhere in the process; false when the
-   * product is not one that is computed so.
+   * C = alpha·A·Bᵀ + beta·C with B [n, k] frozen, anywhere in the process, straight from its blocks:
+   * for few rows. False when the product is not one that is computed so.
    */
-  bf16(
-    b: Uint16Array,
-    bRow: number,
+  frozenDots(
+    b: FrozenRows,
     m: number,
     n: number,
     k: number,
@@ -56,6 +58,8 @@ export interface NativeGemm {
     c: number,
     ldc: number,
   ): boolean;
+  /** The first `count` numbers of frozen rows as float32 at `out`. */
+  expand(b: FrozenRows, count: number, out: number): void;
   /** Rows are computed alike whatever their number: products with a transposed B are dot products. */
   alike: boolean;
 }
@@ -66,17 +70,30 @@ export function nativeGemm(
   buffer: ArrayBufferLike,
   scratch: number,
 ): NativeGemm {
-  const { gemmBlock, dots, dotsBf16 } = kernels.functions;
+  const { gemmBlock, dots } = kernels.functions;
   const { width } = kernels.target;
   const { columns: nr } = tileOf(kernels.target.width);
   const floats = new Float32Array(buffer);
   const self: NativeGemm = {
     alike: false,
-    bf16(b, bRow, m, n, k, alpha, a, lda, beta, c, ldc) {
-      if (m > DOT_ROWS && !self.alike) return false;
-      if (m <= 0 || n <= 0 || k <= 0 || k % width !== 0) return false;
-      dotsBf16(a, lda, kernels.addressOf(b), bRow, c, ldc, m, n, k, alpha, beta);
+    frozenDots({ form, bytes }, m, n, k, alpha, a, lda, beta, c, ldc) {
+      if (m > FROZEN_DOT_ROWS || m <= 0 || n <= 0 || k <= 0 || k % width !== 0) return false;
+      const { dots: blockDots } = kernels.forForm(form);
+      const at = kernels.addressOf(bytes);
+      blockDots(a, lda, at, rowBytes(form, k), c, ldc, m, n, k, alpha, beta);
       return true;
+    },
+    expand({ form, bytes }, count, out) {
+      const { numbers, bytes: size, decode } = LAYOUTS[form];
+      // Plain numbers are read a vector at a time.
+      const block = Math.max(numbers, width);
+      const blocks = Math.floor(count / block);
+      if (blocks > 0) kernels.forForm(form).expand(out, blocks, kernels.addressOf(bytes));
+      const rest = count - blocks * block;
+      if (rest === 0) return;
+      const from = (count - rest) * size;
+      const into = out / 4 + count - rest;
+      decode(bytes.slice(from, from + rest * size), floats.subarray(into, into + rest));
     },
     sgemm(transposeA, transposeB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) {
       if (m <= 0 || n <= 0) return;

@@ -79,8 +79,8 @@ const WANTS: Record<TensorKind, string> = {
   f32: 'a contiguous f32 tensor',
   strided: 'an f32 tensor',
   i32: 'a contiguous i32 tensor',
-  weights: 'a contiguous f32 or bf16 tensor',
-  stridedWeights: 'an f32 or bf16 tensor',
+  weights: 'a contiguous f32 or frozen tensor',
+  stridedWeights: 'an f32 or frozen tensor',
   numbers: 'a contiguous f32 or i32 tensor',
 };
 
@@ -97,7 +97,7 @@ function isOfKind(t: Handle, kind: TensorKind): boolean {
     case 'stridedWeights':
       return t.dtype !== 'i32';
     case 'numbers':
-      return t.dtype !== 'bf16' && t.contiguous;
+      return t.dtype !== 'frozen' && t.contiguous;
   }
 }
 

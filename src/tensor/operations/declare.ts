@@ -25,7 +25,7 @@ import type { Matrix, Minus } from './reference-kernel.js';
 
 /**
  * `f32` and `i32` are contiguous. `strided` is f32 whose rows may lie apart. `weights` is f32 or
- * frozen bf16, contiguous; `stridedWeights` may have its rows apart. `numbers` is f32 or i32.
+ * a frozen matrix, contiguous; `stridedWeights` may have its rows apart. `numbers` is f32 or i32.
  */
 export type TensorKind = 'f32' | 'strided' | 'i32' | 'weights' | 'stridedWeights' | 'numbers';
 

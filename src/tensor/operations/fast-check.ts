@@ -74,7 +74,7 @@ const KINDS: Record<TensorKind, (t: string) => string> = {
   i32: (t) => `${t}.dtype === 'i32' && ${t}.contiguous`,
   weights: (t) => `${t}.dtype !== 'i32' && ${t}.contiguous`,
   stridedWeights: (t) => `${t}.dtype !== 'i32'`,
-  numbers: (t) => `${t}.dtype !== 'bf16' && ${t}.contiguous`,
+  numbers: (t) => `${t}.dtype !== 'frozen' && ${t}.contiguous`,
 };
 
 const refuseUnless = (condition: string): string => `if (!(${condition})) return slow(call);`;

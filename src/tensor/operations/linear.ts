@@ -38,7 +38,7 @@ export interface LowRank {
 /**
  * x · weightᵀ (+ bias) (+ residual).
  * @param x [N, K], may be a column view
- * @param weight [M, K]; a bare `Tensor` is frozen, and may then be bf16
+ * @param weight [M, K]; a bare `Tensor` gets no derivative, and may be frozen
  * @returns [N, M]
  */
 export function linear(

@@ -113,7 +113,7 @@ function multiply(out: Matrix, a: Matrix, b: Matrix, numbers: ProductNumbers): v
 }
 
 export const matmulOperations = {
-  /** out = alpha · op(a) · op(b), or += when accumulating; `b` may be a frozen bf16 matrix. */
+  /** out = alpha · op(a) · op(b), or += when accumulating; `b` may be a frozen matrix. */
   matmul: declare({
     args: {
       out: strided('M', 'N'),

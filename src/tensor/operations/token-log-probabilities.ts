@@ -133,7 +133,7 @@ export const tokenLogProbabilitiesOperations = {
       accumulate: flags('dHidden', 'dHead'),
     },
     refuse: ({ dHead, head }) =>
-      dHead && head.dtype === 'bf16' ? 'a frozen head has no derivative' : null,
+      dHead && head.dtype === 'frozen' ? 'a frozen head has no derivative' : null,
     reference(t, { N, V, D, temperature, accumulate }, minus) {
       const { dHidden, dHead, dLogProbabilities, logSumExp, hidden, head, targets } = t;
       if (dHidden) clearUnless(accumulate.dHidden, dHidden);

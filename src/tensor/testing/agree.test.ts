@@ -32,7 +32,7 @@ const defects: [operation: string, what: string, defect: Defect][] = [
     (r) => ({ matmul: (c) => c.a.shape.includes(0) || r.matmul(c) }),
   ],
   [
-    'matmul, frozen bf16',
+    'matmul, frozen',
     'confuses transposes',
     (r) => ({ matmul: (c) => r.matmul({ ...c, transposeB: !c.transposeB }) }),
   ],

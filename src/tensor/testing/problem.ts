@@ -9,11 +9,23 @@
  */
 import { Random } from '../../base/random.js';
 import { type Backend, columns, matrixOf, sizeOf, type Tensor } from '../backend.js';
+import {
+  expandRows,
+  FORMS,
+  type Form,
+  type FrozenRows,
+  fitsForm,
+  LAYOUTS,
+  rowBytes,
+} from '../forms.js';
 
 export interface Input {
-  readonly dtype: 'f32' | 'i32' | 'bf16';
+  readonly dtype: 'f32' | 'i32' | 'frozen';
   readonly shape: readonly number[];
-  readonly data: Float32Array | Int32Array | Uint16Array;
+  /** Of a frozen matrix what its blocks mean. */
+  readonly data: Float32Array | Int32Array;
+  /** The rows of a frozen matrix. */
+  readonly parts?: readonly FrozenRows[];
   /** Columns of NaN on both sides of each row: the tensor is a strided view between them. */
   readonly gap: number;
 }
@@ -129,11 +141,23 @@ export class Draw {
     return this.integers(Array.from({ length: count }, () => this.random.integer(0, below - 1)));
   }
 
-  /** A frozen matrix: normal numbers, cut to bfloat16. */
-  frozen(shape: readonly [number, number]): Input {
-    const { data } = this.numbers(shape);
-    const bits = new Uint32Array((data as Float32Array).buffer);
-    return { dtype: 'bf16', shape, data: Uint16Array.from(bits, (word) => word >>> 16), gap: 0 };
+  /**
+   * A frozen matrix of some form whose blocks fill its rows, or of two forms, one below the other:
+   * random blocks with scales that make numbers of about 1.
+   */
+  frozen(shape: readonly [number, number], forms: readonly Form[] = FORMS): Input {
+    const [rows, width] = shape;
+    const fitting = forms.filter((form) => fitsForm(form, width));
+    const cut = this.flag() ? rows : this.random.integer(0, rows);
+    const parts = [cut, rows - cut].map((count) =>
+      frozenPart(this.random, this.random.pick(fitting), count, width),
+    );
+    return { dtype: 'frozen', shape, data: expandRows(parts, width), parts, gap: 0 };
+  }
+
+  /** A width that is whole blocks of at least one quantized form: a multiple of 32. */
+  wholeBlocks(limit = 33): number {
+    return 32 * this.size(Math.max(1, Math.floor(limit / 32)));
   }
 
   /** 0 half of the time: contiguous. */
@@ -149,6 +173,38 @@ export class Draw {
     return this.integers([0, ...cuts, total]);
   }
 }
+
+/** Random blocks: bytes as they come, with scales of a size that makes numbers of about 1. */
+export function frozenPart(random: Random, form: Form, rows: number, width: number): FrozenRows {
+  const { bytes: size, scales, numbers } = LAYOUTS[form];
+  const bytes = new Uint8Array(rows * rowBytes(form, width));
+  if (numbers === 1) {
+    // A plain number, cut to the form's bits.
+    const one = new Float32Array(1);
+    const word = new Uint32Array(one.buffer);
+    const view = new DataView(bytes.buffer);
+    for (let at = 0; at < bytes.length; at += size) {
+      one[0] = random.normal();
+      if (form === 'f32') view.setFloat32(at, one[0], true);
+      else if (form === 'bf16') view.setUint16(at, word[0] >>> 16, true);
+      // Between 2⁻⁴ and 4, and 0 and a number below all normal ones now and then.
+      else view.setUint16(at, halfBits(random, 11, 16), true);
+    }
+    return { form, rows, bytes };
+  }
+  for (let i = 0; i < bytes.length; i++) bytes[i] = random.integer(0, 255);
+  const view = new DataView(bytes.buffer);
+  const [low, high] = form === 'q8_0' || numbers > 32 ? [5, 8] : [10, 13];
+  for (let at = 0; at < bytes.length; at += size)
+    for (const scale of scales) view.setUint16(at + scale, halfBits(random, low, high), true);
+  return { form, rows, bytes };
+}
+
+/** A binary16 number with an exponent of `low` to `high`; one in eight is subnormal. */
+const halfBits = (random: Random, low: number, high: number): number => {
+  const exponent = random.chance(1 / 8) ? 0 : random.integer(low, high);
+  return (random.integer(0, 1) << 15) | (exponent << 10) | random.integer(0, 1023);
+};
 
 export type Results = Record<string, ArrayLike<number>>;
 
@@ -217,10 +273,12 @@ export function leaveGarbage(backend: Backend): void {
 }
 
 function upload(backend: Backend, input: Input, absolute: boolean): Tensor {
-  const { dtype, shape, data, gap } = input;
-  if (dtype === 'bf16') {
-    const bits = data as Uint16Array;
-    return backend.freeze(absolute ? bits.map((b) => b & 0x7fff) : bits, shape as [number, number]);
+  const { dtype, shape, data, gap, parts } = input;
+  if (parts) {
+    const [rows, width] = shape;
+    const absolutes = Float32Array.from(data, Math.abs);
+    const positive = { form: 'f32', rows, bytes: new Uint8Array(absolutes.buffer) } as const;
+    return backend.freeze(absolute ? [positive] : parts, width);
   }
   if (dtype === 'i32') {
     const tensor = backend.allocate('i32', shape);

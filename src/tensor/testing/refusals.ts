@@ -103,13 +103,14 @@ export function refusalsOf(backend: Backend, name: OperationName, index: number)
     found.push(
       attempt(`${key} of the other kind`, { [key]: make(own === 'i32' ? 'f32' : 'i32', shape) }),
     );
-    const bits = new Uint16Array(shape.reduce((a, b) => a * b, 1));
-    found.push(attempt(`${key} frozen`, { [key]: backend.freeze(bits, [1, bits.length]) }));
-    const wide = make(own, [3, bits.length + 3]);
-    const apart = columns(backend, wide, 1, 1 + bits.length);
+    const size = shape.reduce((a, b) => a * b, 1);
+    const rows = { form: 'bf16', rows: 1, bytes: new Uint8Array(2 * size) } as const;
+    found.push(attempt(`${key} frozen`, { [key]: backend.freeze([rows], size) }));
+    const wide = make(own, [3, size + 3]);
+    const apart = columns(backend, wide, 1, 1 + size);
     found.push(attempt(`${key} with rows apart`, { [key]: apart }));
-    shape.forEach((size, i) => {
-      const longer = shape.map((n, j) => (i === j ? size + 1 : n));
+    shape.forEach((length, i) => {
+      const longer = shape.map((n, j) => (i === j ? length + 1 : n));
       found.push(attempt(`${key} longer at ${i}`, { [key]: make(own, longer, last) }));
     });
   }

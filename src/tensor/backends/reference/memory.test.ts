@@ -38,7 +38,8 @@ it('asks for memory that there is not in one line', () => {
 
 it('reads frozen bfloat16 as the upper half of a float32', async () => {
   const backend = createReferenceBackend();
-  const frozen = backend.freeze(Uint16Array.of(0x3f80, 0xc000, 0x3e20), [1, 3]);
+  const bytes = new Uint8Array(Uint16Array.of(0x3f80, 0xc000, 0x3e20).buffer);
+  const frozen = backend.freeze([{ form: 'bf16', rows: 1, bytes }], 3);
   const [out, ids] = [backend.allocate('f32', [1, 3]), backend.allocate('i32', [1])];
   backend.write(ids, [0]);
   backend.embedding({ out, table: frozen, ids });

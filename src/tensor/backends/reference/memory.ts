@@ -5,12 +5,20 @@
  * reads what was never written, or what was already released, shows it at once.
  */
 import { UserError } from '../../../base/errors.js';
-import type { DType, HostArray, Placement, Tensor } from '../../backend.js';
+import type { DType, FrozenRows, HostArray, Placement, Tensor } from '../../backend.js';
+import { expandRows, sliceRows } from '../../forms.js';
 import type { Matrix } from '../../operations/reference-kernel.js';
-import { checkFrozen, checkTransfer, checkView, Handle, sizeOfShape } from '../shared/handle.js';
+import {
+  checkTransfer,
+  checkView,
+  frozenShape,
+  Handle,
+  sizeOfShape,
+  viewedRows,
+} from '../shared/handle.js';
 import { type Stack, Stacks } from '../shared/stacks.js';
 
-type Numbers = Float64Array | Int32Array | Uint16Array;
+type Numbers = Float64Array | Int32Array;
 
 /** Its numbers are `data` from `offset` on. */
 export class ReferenceTensor extends Handle {
@@ -21,12 +29,14 @@ export class ReferenceTensor extends Handle {
     placement: Placement,
     readonly data: Numbers,
     readonly offset: number,
+    /** The rows of a frozen matrix, which has no `data`. */
+    readonly frozen: readonly FrozenRows[] | null = null,
   ) {
     super(dtype, shape, rowStride, placement);
   }
 
   get storage(): unknown {
-    return this.data;
+    return this.frozen ?? this.data;
   }
 }
 
@@ -81,12 +91,15 @@ export function createMemory() {
     mark: () => stacks.mark(),
     release: (mark: Parameters<typeof stacks.release>[0]) => stacks.release(mark),
     memory: () => stacks.use(),
-    freeze(bits: Uint16Array, shape: readonly [number, number]) {
-      checkFrozen(bits, shape);
-      return new ReferenceTensor('bf16', [...shape], shape[1], 'local', bits, 0);
+    freeze(parts: readonly FrozenRows[], columns: number) {
+      return frozenTensor(parts, frozenShape(parts, columns));
     },
     view(tensor: Tensor, offset: number, shape: readonly number[], rowStride = lastOf(shape)) {
       const t = tensor as ReferenceTensor;
+      if (t.frozen) {
+        const [from, to] = viewedRows(t, offset, shape, rowStride);
+        return frozenTensor(sliceRows(t.frozen, t.columns, from, to), [to - from, t.columns]);
+      }
       const at = t.offset + offset;
       return checkView(
         t,
@@ -112,15 +125,15 @@ export function flat(t: ReferenceTensor): Numbers {
   return t.data.subarray(t.offset, t.offset + t.size);
 }
 
-/** An f32 tensor, strided or not, as a matrix in place; a bf16 tensor as a float64 copy. */
+const NOTHING = new Float64Array(0);
+
+const frozenTensor = (parts: readonly FrozenRows[], shape: readonly [number, number]) =>
+  new ReferenceTensor('frozen', shape, shape[1], 'local', NOTHING, 0, parts);
+
+/** An f32 tensor, strided or not, as a matrix in place; a frozen one as a float64 copy. */
 export function matrix(t: ReferenceTensor): Matrix {
-  const { data, offset, rows, columns, rowStride } = t;
-  if (data instanceof Float64Array) return { data, offset, rows, columns, stride: rowStride };
-  // A bfloat16 is the upper half of a float32.
-  const bits = new Uint32Array(rows * columns);
-  for (let i = 0; i < rows; i++)
-    for (let j = 0; j < columns; j++)
-      bits[i * columns + j] = data[offset + i * rowStride + j] << 16;
-  const numbers = Float64Array.from(new Float32Array(bits.buffer));
+  const { data, frozen, offset, rows, columns, rowStride } = t;
+  if (!frozen) return { data: data as Float64Array, offset, rows, columns, stride: rowStride };
+  const numbers = Float64Array.from(expandRows(frozen, columns));
   return { data: numbers, offset: 0, rows, columns, stride: columns };
 }

@@ -2,6 +2,7 @@
  * @file What the handles of all backends share: rows, columns, size and contiguity, worked out once
  * when a handle is made, so that checks and kernels only read them.
  */
+import { type FrozenRows, fitsForm, rowBytes } from '../../forms.js';
 import type { DType, Placement, Tensor } from '../../tensor.js';
 
 export abstract class Handle implements Tensor {
@@ -73,13 +74,33 @@ export function checkView<H extends Handle>(tensor: H, offset: number, view: H):
 
 /** Ends a transfer of `length` numbers between the host and a tensor that cannot take or give it. */
 export function checkTransfer(method: 'read' | 'write', tensor: Handle, length = 0): void {
-  if (tensor.dtype === 'bf16' || !tensor.contiguous)
+  if (tensor.dtype === 'frozen' || !tensor.contiguous)
     throw mismatch(method, 'wants a contiguous f32 or i32 tensor', { tensor });
   if (length > tensor.size) throw mismatch(method, `${length} numbers do not fit`, { tensor });
 }
 
-/** Ends `freeze` with bits that are not as many as the shape has. */
-export function checkFrozen(bits: Uint16Array, shape: readonly number[]): void {
-  if (bits.length !== sizeOfShape('freeze', shape))
-    throw new Error(`freeze: ${bits.length} numbers for [${shape.join(', ')}].`);
+/** The shape of a frozen matrix. @throws for a part whose bytes are not its rows */
+export function frozenShape(parts: readonly FrozenRows[], columns: number): [number, number] {
+  let all = 0;
+  for (const { form, rows, bytes } of parts) {
+    all += rows;
+    const whole = fitsForm(form, columns) && bytes.length === rows * rowBytes(form, columns);
+    if (!whole) throw new Error(`freeze: ${bytes.length} bytes for ${form} [${rows}, ${columns}].`);
+  }
+  return [all, columns];
+}
+
+/** The rows that a view of a frozen matrix takes. @throws unless they are whole rows */
+export function viewedRows(
+  tensor: Handle,
+  offset: number,
+  shape: readonly number[],
+  rowStride: number,
+): [from: number, to: number] {
+  const { columns } = tensor;
+  const from = columns === 0 ? 0 : offset / columns;
+  const whole = shape.length === 2 && shape[1] === columns && rowStride === columns;
+  if (!whole || !Number.isInteger(from) || from < 0 || from + shape[0] > tensor.rows)
+    throw mismatch('view', 'a view of a frozen matrix has whole rows', { tensor });
+  return [from, from + shape[0]];
 }

@@ -1,16 +1,18 @@
 /** @file What the operations of the WASM backend work with. */
-import type { OperationName } from '../../backend.js';
+import type { FrozenRows, OperationName } from '../../backend.js';
 import type { KernelsOf } from '../shared/checked.js';
 import type { AttentionContext } from './attention.js';
 import type { Gemm } from './gemm.js';
 import type { KernelExports } from './kernels.js';
 import type { WasmTensor } from './tensor.js';
 
+export type Expand = (rows: FrozenRows, count: number, out: number) => void;
+
 /** What products need of the backend. */
 export interface ProductContext {
   gemm: Gemm;
-  memory: WebAssembly.Memory;
-  expandBf16(out: number, bits: number, n: number): void;
+  /** The first `count` numbers of frozen rows as float32 at `out`. */
+  expand: Expand;
   /** Runs `body` with `bytes` of scratch. */
   withScratch(bytes: number, body: (address: number) => void): void;
 }

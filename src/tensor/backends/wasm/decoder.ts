@@ -13,7 +13,7 @@ function gather(
   ids: WasmTensor,
 ): void {
   const first = ids.address / 4;
-  if (table.bits) frozenRows(products, out, table, i32s.subarray(first, first + ids.size));
+  if (table.frozen) frozenRows(products, out, table, i32s.subarray(first, first + ids.size));
   else kernels.gatherRows(out.address, table.address, ids.address, out.rows, out.columns);
 }
 

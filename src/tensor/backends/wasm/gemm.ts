@@ -48,8 +48,8 @@ export interface Gemm {
   ): void;
   /** Whether rows are computed alike whatever their number, where a product can do that itself. */
   alikeRows?(on: boolean): void;
-  /** Products with few rows and a B of bfloat16, in place; see `NativeGemm.bf16`. */
-  bf16?: NativeGemm['bf16'];
+  /** Machine code for frozen matrices. */
+  frozen?: Pick<NativeGemm, 'frozenDots' | 'expand'>;
   /** Kernels of other operations that stand in for the WASM kernels of the same names. */
   exports?: Readonly<Record<string, (...values: number[]) => void>>;
 }
@@ -180,7 +180,7 @@ async function nativeGemmOf(context: GemmContext, choice: GemmChoice): Promise<G
   return {
     name: choice.name,
     sgemm: native.sgemm,
-    bf16: native.bf16,
+    frozen: native,
     exports: nativeExports(kernels, memory.buffer, scratch + NATIVE_SUMS),
     alikeRows(on) {
       native.alike = on;

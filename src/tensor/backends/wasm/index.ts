@@ -6,9 +6,24 @@
  * to wait for.
  */
 import { UserError } from '../../../base/errors.js';
-import type { Backend, HostArray, Mark, MemoryUse, Placement, Tensor } from '../../backend.js';
+import type {
+  Backend,
+  FrozenRows,
+  HostArray,
+  Mark,
+  MemoryUse,
+  Placement,
+  Tensor,
+} from '../../backend.js';
+import { sliceRows } from '../../forms.js';
 import { type BackendCore, withOperations } from '../shared/checked.js';
-import { checkFrozen, checkTransfer, checkView, sizeOfShape } from '../shared/handle.js';
+import {
+  checkTransfer,
+  checkView,
+  frozenShape,
+  sizeOfShape,
+  viewedRows,
+} from '../shared/handle.js';
 import type { Stacks } from '../shared/stacks.js';
 import { ATTENTION_SCRATCH_BYTES } from './attention.js';
 import type { WasmContext } from './context.js';
@@ -28,7 +43,7 @@ import {
   type WasmStack,
 } from './memory.js';
 import type { GemmChoice, Products } from './product-choice.js';
-import { products } from './products.js';
+import { expander, products } from './products.js';
 import { WasmRanks } from './ranks.js';
 import { WasmTensor } from './tensor.js';
 import { vocabulary } from './vocabulary.js';
@@ -157,8 +172,7 @@ class WasmCore implements BackendCore {
       i32s: new Int32Array(buffer),
       products: {
         gemm: this.blocks.gemm,
-        memory: memory.memory,
-        expandBf16: own.expandBf16,
+        expand: expander(gemm, own, memory.memory, withScratch),
         withScratch,
       },
       attention: {
@@ -189,9 +203,8 @@ class WasmCore implements BackendCore {
     return this.stacks.use();
   }
 
-  freeze(bits: Uint16Array, shape: readonly [number, number]): Tensor {
-    checkFrozen(bits, shape);
-    return new WasmTensor('bf16', shape, shape[1], 'local', 0, bits);
+  freeze(parts: readonly FrozenRows[], columns: number): Tensor {
+    return new WasmTensor('frozen', frozenShape(parts, columns), columns, 'local', 0, parts);
   }
 
   view(
@@ -201,10 +214,12 @@ class WasmCore implements BackendCore {
     rowStride = columnsOf(shape),
   ): Tensor {
     const t = tensor as WasmTensor;
-    const bits = t.bits ? t.bits.subarray(offset) : null;
-    const address = bits ? 0 : t.address + 4 * offset;
-    const view = new WasmTensor(t.dtype, shape, rowStride, t.placement, address, bits);
-    return checkView(t, offset, view);
+    if (t.frozen) {
+      const [from, to] = viewedRows(t, offset, shape, rowStride);
+      return this.freeze(sliceRows(t.frozen, t.columns, from, to), t.columns);
+    }
+    const address = t.address + 4 * offset;
+    return checkView(t, offset, new WasmTensor(t.dtype, shape, rowStride, t.placement, address));
   }
 
   write(tensor: Tensor, data: HostArray | readonly number[]): void {

@@ -165,6 +165,16 @@ export interface KernelExports {
     n: number,
   ): void;
   expandBf16(out: number, bits: number, n: number): void;
+  expandF16(out: number, from: number, n: number): void;
+  expandF32(out: number, from: number, n: number): void;
+  expandQ4_0(out: number, from: number, n: number): void;
+  expandQ4_1(out: number, from: number, n: number): void;
+  expandQ4_K(out: number, from: number, n: number): void;
+  expandQ5_0(out: number, from: number, n: number): void;
+  expandQ5_1(out: number, from: number, n: number): void;
+  expandQ5_K(out: number, from: number, n: number): void;
+  expandQ6_K(out: number, from: number, n: number): void;
+  expandQ8_0(out: number, from: number, n: number): void;
   fill(out: number, n: number, value: number): void;
   fillInteger(out: number, n: number, value: number): void;
   gatherRows(out: number, table: number, ids: number, rows: number, columns: number): void;

@@ -1,5 +1,5 @@
 /** @file Handles of the WASM backend. */
-import type { DType, Placement, Tensor } from '../../backend.js';
+import type { DType, FrozenRows, Placement, Tensor } from '../../backend.js';
 import { Handle, mismatch } from '../shared/handle.js';
 
 export class WasmTensor extends Handle {
@@ -8,16 +8,16 @@ export class WasmTensor extends Handle {
     shape: readonly number[],
     rowStride: number,
     placement: Placement,
-    /** Byte address in the memory; 0 for bf16. */
+    /** Byte address in the memory; 0 for a frozen matrix. */
     readonly address: number,
-    /** The numbers of a frozen bf16 matrix. */
-    readonly bits: Uint16Array | null = null,
+    /** The rows of a frozen matrix. */
+    readonly frozen: readonly FrozenRows[] | null = null,
   ) {
     super(dtype, shape, rowStride, placement);
   }
 
   get storage(): unknown {
-    return this.bits ?? this.address;
+    return this.frozen ?? this.address;
   }
 }
 

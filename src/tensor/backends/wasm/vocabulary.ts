@@ -21,7 +21,7 @@ const rowsOfChunk = (rows: number, head: WasmTensor): number =>
   Math.min(
     rows,
     Math.max(
-      head.bits ? MINIMUM_ROWS_FROZEN : MINIMUM_ROWS,
+      head.frozen ? MINIMUM_ROWS_FROZEN : MINIMUM_ROWS,
       Math.floor(CHUNK / Math.max(1, head.rows)),
     ),
   );

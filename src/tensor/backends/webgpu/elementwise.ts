@@ -84,9 +84,9 @@ export function gatherRows(context: Context, { out, a, rows }: On<'gatherRows'>)
 
 /** out[n] = a[rows[n]]; a may be a frozen table. */
 function gather(context: Context, out: GpuTensor, a: GpuTensor, rows: GpuTensor): void {
-  const frozen = a.dtype === 'bf16';
+  const frozen = a.bf16;
   pointwise(context, {
-    name: `gatherRows ${a.dtype}`,
+    name: `gatherRows ${a.dtype} ${frozen}`,
     rows: out.rows,
     columns: out.columns,
     matrices: { out },

@@ -8,6 +8,7 @@
  */
 import type {
   Backend,
+  FrozenRows,
   HostArray,
   Mark,
   MemoryUse,
@@ -15,8 +16,15 @@ import type {
   Ranks,
   Tensor,
 } from '../../backend.js';
+import { expandRows, sliceRows } from '../../forms.js';
 import { type BackendCore, withOperations } from '../shared/checked.js';
-import { checkFrozen, checkTransfer, checkView, sizeOfShape } from '../shared/handle.js';
+import {
+  checkTransfer,
+  checkView,
+  frozenShape,
+  sizeOfShape,
+  viewedRows,
+} from '../shared/handle.js';
 import type { Stacks } from '../shared/stacks.js';
 import { describeAdapter, requireAdapter } from './adapter.js';
 import * as tiled from './attention.js';
@@ -86,6 +94,9 @@ export async function createWebGpuBackend(options: WebGpuBackendOptions = {}): P
   );
 }
 
+/** Numbers of a frozen matrix that are expanded at a time. */
+const EXPANDED = 1 << 20;
+
 /** One rank: there is nobody to wait for. */
 const ONE_RANK: Ranks = {
   rank: 0,
@@ -107,8 +118,8 @@ class WebGpuCore implements BackendCore {
   private readonly stacks: Stacks<SlabStack>;
   context: Context;
   private readonly runner: Runner;
-  /** Frozen matrices that are on the device already, by the numbers that they came from. */
-  private readonly frozen = new WeakMap<Uint16Array, Slab>();
+  /** Frozen matrices that are on the device already, by the rows that they came from. */
+  private readonly frozen = new WeakMap<readonly FrozenRows[], Slab>();
 
   constructor(
     device: GpuDevice,
@@ -164,23 +175,57 @@ class WebGpuCore implements BackendCore {
     return this.stacks.use();
   }
 
-  freeze(bits: Uint16Array, shape: readonly [number, number]): Tensor {
-    checkFrozen(bits, shape);
-    let slab = this.frozen.get(bits);
+  /**
+   * BF16 stays what it is; other forms are expanded to float32 once. The bytes are copied when
+   * the first kernel reads them.
+   */
+  freeze(parts: readonly FrozenRows[], columns: number): Tensor {
+    const shape = frozenShape(parts, columns);
+    const bf16 = parts.every(({ form }) => form === 'bf16');
+    let slab = this.frozen.get(parts);
     if (!slab) {
-      const bytes = Math.max(256, Math.ceil((2 * bits.length) / 256) * 256);
-      slab = this.slabs.make(bytes, 'frozen');
-      const even = bits.length - (bits.length % 2);
-      this.runner.write(slab.buffer, 0, new Uint8Array(bits.buffer, bits.byteOffset, 2 * even));
-      if (even < bits.length)
-        this.runner.write(
-          slab.buffer,
-          2 * even,
-          new Uint8Array(new Uint16Array([bits[even], 0]).buffer),
-        );
-      this.frozen.set(bits, slab);
+      const size = (bf16 ? 2 : 4) * shape[0] * columns;
+      slab = this.slabs.make(Math.max(256, Math.ceil(size / 256) * 256), 'frozen');
+      const made = slab;
+      slab.fill = () => {
+        if (bf16) this.upload(made, parts);
+        else this.uploadExpanded(made, parts, columns);
+      };
+      this.frozen.set(parts, slab);
     }
-    return new GpuTensor('bf16', shape, shape[1], 'local', slab, 0);
+    return new GpuTensor('frozen', shape, columns, 'local', slab, 0, bf16);
+  }
+
+  /** A transfer is whole words, so what is left of one part goes with the next. */
+  private upload(slab: Slab, parts: readonly FrozenRows[]): void {
+    let at = 0;
+    let left = new Uint8Array(0);
+    parts.forEach(({ bytes }, i) => {
+      let all = bytes;
+      if (left.length > 0) {
+        all = new Uint8Array(left.length + bytes.length);
+        all.set(left);
+        all.set(bytes, left.length);
+      }
+      const whole = all.length - (all.length % 4);
+      this.runner.write(slab.buffer, at, all.subarray(0, whole));
+      at += whole;
+      left = all.slice(whole);
+      if (i === parts.length - 1 && left.length > 0)
+        this.runner.write(slab.buffer, at, Uint8Array.of(...left, 0, 0));
+    });
+  }
+
+  private uploadExpanded(slab: Slab, parts: readonly FrozenRows[], columns: number): void {
+    const most = Math.max(1, Math.floor(EXPANDED / Math.max(1, columns)));
+    let done = 0;
+    for (const part of parts)
+      for (let from = 0; from < part.rows; from += most) {
+        const rows = sliceRows([part], columns, from, Math.min(part.rows, from + most));
+        const numbers = expandRows(rows, columns);
+        this.runner.write(slab.buffer, 4 * done, new Uint8Array(numbers.buffer));
+        done += numbers.length;
+      }
   }
 
   view(
@@ -190,6 +235,7 @@ class WebGpuCore implements BackendCore {
     rowStride = columnsOf(shape),
   ): Tensor {
     const t = tensor as GpuTensor;
+    if (t.dtype === 'frozen') viewedRows(t, offset, shape, rowStride);
     return checkView(t, offset, t.part(offset, shape, rowStride));
   }
 

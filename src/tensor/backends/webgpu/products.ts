@@ -173,7 +173,7 @@ function product(context: Context, call: Call): void {
   } = call;
   if (m * n * batches === 0) return;
   const vector = !features.plain && vectorised(call);
-  const bf16 = b.dtype === 'bf16';
+  const { bf16 } = b;
   const strides = {
     strideA: strideOf(a, transposeA ? m : k),
     strideB: strideOf(b, transposeB ? k : n),
@@ -307,7 +307,7 @@ function withScales(
   const { runner } = context;
   context.withScratch(2 * SEARCHERS + 2, (scratch) => {
     [a, b].forEach((x, which) => {
-      const bf16 = x.dtype === 'bf16';
+      const { bf16 } = x;
       runner.run(
         `largest of an operand ${which} ${bf16}`,
         () => ({

@@ -142,6 +142,11 @@ export class Runner {
     const slots: number[] = [];
     for (const name of operands) {
       const { slab } = tensors[name];
+      if (slab.fill) {
+        const { fill } = slab;
+        slab.fill = undefined;
+        fill();
+      }
       let slot = slabs.indexOf(slab);
       if (slot < 0) slot = slabs.push(slab) - 1;
       slots.push(slot);

@@ -9,6 +9,8 @@ export interface Slab {
   readonly id: number;
   readonly buffer: GpuBuffer;
   readonly bytes: number;
+  /** Puts its numbers there, before it is read first. */
+  fill?: () => void;
 }
 
 export class GpuTensor extends Handle {
@@ -20,6 +22,8 @@ export class GpuTensor extends Handle {
     readonly slab: Slab,
     /** Numbers (not bytes) from the start of the slab. */
     readonly offset: number,
+    /** A frozen matrix whose numbers are BF16 on the device, two in a word. */
+    readonly bf16 = false,
   ) {
     super(dtype, shape, rowStride, placement);
   }
@@ -42,7 +46,7 @@ export class GpuTensor extends Handle {
     shape: readonly number[],
     rowStride = shape.length === 0 ? 1 : shape[shape.length - 1],
   ): GpuTensor {
-    const { dtype, placement, slab } = this;
-    return new GpuTensor(dtype, shape, rowStride, placement, slab, this.offset + offset);
+    const { dtype, placement, slab, bf16 } = this;
+    return new GpuTensor(dtype, shape, rowStride, placement, slab, this.offset + offset, bf16);
   }
 }

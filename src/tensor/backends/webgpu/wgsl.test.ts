@@ -4,7 +4,7 @@
  * wide subgroups) are at least known to compile.
  */
 import { describe, expect, it, vi } from 'vitest';
-import type { Backend } from '../../backend.js';
+import type { Backend, FrozenRows } from '../../backend.js';
 import { operationCases } from '../../testing/cases/index.js';
 import { Draw, execute } from '../../testing/problem.js';
 import { createDawn } from './adapter.js';
@@ -68,12 +68,15 @@ function products(backend: Backend): void {
   ]) {
     const mark = backend.mark();
     const out = backend.allocate('f32', [m, n]);
-    const frozen = { normal: new Uint16Array(k * n), transposed: new Uint16Array(k * n) };
+    const zeros = (rows: number): FrozenRows[] => [
+      { form: 'bf16', rows, bytes: new Uint8Array(2 * k * n) },
+    ];
+    const frozen = { normal: zeros(k), transposed: zeros(n) };
     for (const transposeA of [false, true]) {
       const a = backend.allocate('f32', transposeA ? [k, m] : [m, k]);
       for (const transposeB of [false, true]) {
         const shape: [number, number] = transposeB ? [n, k] : [k, n];
-        const bits = backend.freeze(transposeB ? frozen.transposed : frozen.normal, shape);
+        const bits = backend.freeze(transposeB ? frozen.transposed : frozen.normal, shape[1]);
         for (const b of [backend.allocate('f32', shape), bits])
           for (const accumulate of [false, true])
             backend.matmul({ out, a, b, transposeA, transposeB, accumulate });

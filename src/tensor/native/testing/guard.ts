@@ -6,6 +6,8 @@
  *   jiti src/tensor/native/testing/guard.ts <seed> <products> [defect]
  */
 import { Random } from '../../../base/random.js';
+import { expandRows, FORMS, LAYOUTS } from '../../forms.js';
+import { frozenPart } from '../../testing/problem.js';
 import { bindKernels } from '../kernels.js';
 import { BLOCK_BYTES, Program, TARGETS } from '../program.js';
 import { nativeGemm, PACKED_BYTES } from '../sgemm.js';
@@ -89,37 +91,37 @@ for (let n = 0; n < Number(count); n++) {
     }
   }
 }
-// Products with a bfloat16 matrix.
+// Products with frozen matrices and their expansion: the bits of the product with the numbers.
 for (let n = 0; n < Number(count); n++) {
   memory.reset();
   const atEnd = below(2) === 0;
-  const [m, cols, k] = [1 + below(16), 1 + below(40), 8 * (1 + below(12))];
+  const form = FORMS[below(FORMS.length)];
+  const width = LAYOUTS[form].numbers;
+  const [m, cols] = [1 + below(2), 1 + below(20)];
+  const k = width === 1 ? 8 * (1 + below(12)) : width * (1 + below(width === 32 ? 9 : 3));
+  const frozen = frozenPart(random, form, cols, k);
   const a = memory.place(4 * m * k, atEnd);
-  const b = memory.place(2 * cols * k, atEnd);
-  const c = memory.place(4 * m * cols, atEnd);
+  const b = memory.place(frozen.bytes.length, atEnd);
+  const [c, same] = [memory.place(4 * m * cols, atEnd), memory.place(4 * m * cols, atEnd)];
+  const wide = memory.place(4 * cols * k, atEnd);
   const block = memory.place(BLOCK_BYTES, false);
   const kernels = bindKernels('avx2', buffer, block);
   if (!kernels) process.exit(0);
-  const bits = new Uint16Array(buffer, b, cols * k);
   for (let i = 0; i < m * k; i++) floats[a / 4 + i] = 2 * random.uniform() - 1;
-  for (let i = 0; i < cols * k; i++) bits[i] = (below(2) << 15) | (0x3e80 + below(0x100));
+  const bytes = new Uint8Array(buffer, b, frozen.bytes.length);
+  bytes.set(frozen.bytes);
+  const placed = { form, rows: cols, bytes };
   const gemm = nativeGemm(kernels, buffer, 0);
-  if (!gemm.bf16(bits, k, m, cols, k, 0.5, a, k, 0, c, cols)) wrong++;
-  const wide = new Float32Array(1);
-  const word = new Uint32Array(wide.buffer);
-  for (let i = 0; i < m * cols; i++) {
-    const [row, column] = [Math.floor(i / cols), i % cols];
-    let [sum, scale] = [0, 0];
-    for (let p = 0; p < k; p++) {
-      word[0] = bits[column * k + p] << 16;
-      const x = floats[a / 4 + row * k + p] * wide[0];
-      sum += x;
-      scale += Math.abs(x);
-    }
-    if (!(Math.abs(floats[c / 4 + i] - sum / 2) <= 2e-6 * (scale + 1))) {
-      if (wrong++ === 0) console.error(JSON.stringify({ bf16: true, m, cols, k, i }));
-    }
-  }
+  gemm.expand(placed, cols * k, wide);
+  const expected = expandRows([frozen], k);
+  const made = floats.subarray(wide / 4, wide / 4 + cols * k);
+  if (expected.some((x, i) => x !== made[i]) && wrong++ === 0)
+    console.error(JSON.stringify({ expanded: form, cols, k }));
+  if (!gemm.frozenDots(placed, m, cols, k, 0.5, a, k, 0, c, cols)) wrong++;
+  gemm.sgemm(false, true, m, cols, k, 0.5, a, k, wide, k, 0, same, cols);
+  for (let i = 0; i < m * cols; i++)
+    if (floats[c / 4 + i] !== floats[same / 4 + i] && wrong++ === 0)
+      console.error(JSON.stringify({ form, m, cols, k, i }));
 }
 // Row kernels: that they are right is shown by the suite of the backend.
 for (let n = 0; n < Number(count); n++) {

@@ -173,7 +173,8 @@ export const elementwise: OperationCase[] = [
   {
     name: 'embedding from a frozen table',
     draw(draw) {
-      const [n, vocabulary, d] = [draw.rows(65), draw.size(33), draw.size(65)];
+      const [n, vocabulary] = [draw.rows(65), draw.size(33)];
+      const d = draw.flag() ? draw.wholeBlocks(544) : draw.size(65);
       return {
         label: `${n} ids of frozen [${vocabulary}, ${d}]`,
         inputs: { table: draw.frozen([vocabulary, d]), ids: draw.indices(n, vocabulary) },

@@ -5,10 +5,17 @@ import { batchedMatmul, matmul } from '../../operations/matmul.js';
 import type { Draw, OperationCase, Problem } from '../problem.js';
 import { taped } from '../taped.js';
 
-/** A product of drawn layout; `frozen` makes b a bf16 matrix. */
+/**
+ * A product of drawn layout. With `frozen` b is a frozen matrix, whose rows are whole blocks more
+ * often than not.
+ */
 function product(draw: Draw, m: number, n: number, k: number, frozen = false): Problem {
   const transposeA = draw.flag();
   const transposeB = draw.flag();
+  if (frozen && draw.random.chance(0.8)) {
+    if (transposeB) k = draw.wholeBlocks(544);
+    else n = draw.wholeBlocks(272);
+  }
   const accumulate = draw.flag();
   const alpha = draw.random.pick([1, 1, -0.5, 2.25]);
   const gap = draw.gap();
@@ -45,8 +52,32 @@ export const products: OperationCase[] = [
     draw: (draw) => product(draw, draw.rows(8), draw.size(513), draw.size(300)),
   },
   {
-    name: 'matmul, frozen bf16',
+    name: 'matmul, frozen',
     draw: (draw) => product(draw, draw.rows(65), draw.size(131), draw.size(300), true),
+  },
+  {
+    name: 'matmul, frozen, one row and few (decoding)',
+    draw(draw) {
+      const [m, n, k] = [draw.rows(4), draw.size(131), draw.wholeBlocks(544)];
+      const [gap, outGap] = [draw.gap(), draw.gap()];
+      const accumulate = draw.flag();
+      return {
+        label: `[${m}, ${k}] · frozen [${n}, ${k}]ᵀ, gaps ${gap} ${outGap}, += ${accumulate}`,
+        inputs: {
+          a: draw.numbers([m, k], 1, gap),
+          b: draw.frozen([n, k]),
+          before: draw.numbers([m, n]),
+        },
+        run({ backend, input, output, scalar }) {
+          const out = output('out', [m, n], {
+            gap: outGap,
+            initial: accumulate ? 'before' : undefined,
+          });
+          const [a, b, alpha] = [input('a'), input('b'), scalar(0.75)];
+          backend.matmul({ out, a, b, transposeB: true, accumulate, alpha });
+        },
+      };
+    },
   },
   {
     name: 'batchedMatmul',
@@ -137,7 +168,7 @@ export const products: OperationCase[] = [
   {
     name: 'linear with a frozen weight, on the tape',
     draw(draw) {
-      const [n, m, k] = [draw.rows(65), draw.size(65), draw.size(65)];
+      const [n, m, k] = [draw.rows(65), draw.size(65), draw.wholeBlocks(272)];
       return taped(draw, {
         label: `[${n}, ${k}] → ${m}`,
         variables: { x: draw.numbers([n, k]) },
@@ -150,12 +181,13 @@ export const products: OperationCase[] = [
   {
     name: 'linear with an adapter, on the tape',
     draw(draw) {
-      const [n, k, rank] = [draw.rows(65), draw.size(65), draw.size(8)];
+      const frozen = draw.flag();
+      const k = frozen ? draw.wholeBlocks(65) : draw.size(65);
+      const [n, rank] = [draw.rows(65), draw.size(8)];
       const parts = [draw.size(33), draw.size(33), draw.size(33)];
       const m = parts[0] + parts[1] + parts[2];
       // Some of the parts have an adapter, at least one.
       const adapted = [0, 1, 2].filter((i) => i === 0 || draw.flag());
-      const frozen = draw.flag();
       const withResidual = draw.flag();
       const scale = draw.random.pick([1, 2, 0.5]);
       const starts = [0, parts[0], parts[0] + parts[1]];

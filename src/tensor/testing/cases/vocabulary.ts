@@ -86,7 +86,7 @@ export const vocabulary: OperationCase[] = [
     name: 'tokenLogProbabilities with a frozen head, on the tape',
     draw(draw) {
       // More rows and tokens than one chunk of logits and one tile of the head.
-      const [n, d, size] = [draw.rows(513), draw.size(65), draw.size(513)];
+      const [n, d, size] = [draw.rows(513), draw.wholeBlocks(65), draw.size(513)];
       const temperature = draw.random.pick([1, 0.7, 1.6]);
       return taped(draw, {
         label: `[${n}, ${d}] · frozen [${size}, ${d}]ᵀ / ${temperature}`,

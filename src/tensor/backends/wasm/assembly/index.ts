@@ -3,6 +3,7 @@
  */
 export { sgemm, sgemmLimit } from './gemm';
 export * from './attention';
+export * from './blocks';
 export * from './elementwise';
 export * from './norm';
 export * from './rope';
