@@ -14,10 +14,8 @@ import { HttpError, openStream, readBody, sendJson } from './http.js';
 import { type Entry, modelFolder, openLibrary } from './library.js';
 import { createProcesses } from './processes.js';
 import type { ChatEvent, RecipeChoice } from './protocol.js';
+import { openStreams } from './streams.js';
 
-/** How often a log that somebody looks at is looked at. */
-const FOLLOW_MS = 250;
-const LIST_MS = 1000;
 /** How long a start waits for the run's folder. */
 const NAME_MS = 20_000;
 
@@ -59,7 +57,7 @@ export function createApi(options: {
   const rooms = createChatRooms();
   const claims = evaluateClaims();
   let recipes: RecipeChoice[] | null = null;
-  const endings = new Set<() => void>();
+  const streams = openStreams(library);
 
   const run = (name: string): Entry => {
     const entry = library.find(name);
@@ -67,84 +65,6 @@ export function createApi(options: {
       throw new HttpError(404, `There is no run "${name}"; it may have been deleted.`);
     return entry;
   };
-
-  /** Calls `work` again and again until the other side leaves. */
-  function repeat(
-    response: ServerResponse,
-    everyMs: number,
-    work: () => Promise<void> | void,
-  ): void {
-    let busy = false;
-    const timer = setInterval(async () => {
-      if (busy) return;
-      busy = true;
-      try {
-        await work();
-      } catch {
-        response.end();
-      }
-      busy = false;
-    }, everyMs);
-    const end = (): void => {
-      clearInterval(timer);
-      endings.delete(end);
-    };
-    endings.add(end);
-    response.on('close', end);
-  }
-
-  async function listLive(response: ServerResponse): Promise<void> {
-    const send = openStream(response);
-    let sent = '';
-    const look = async (): Promise<void> => {
-      const list = await library.list();
-      const text = JSON.stringify(list);
-      if (text === sent) return;
-      sent = text;
-      send(list);
-    };
-    await look();
-    repeat(response, LIST_MS, look);
-  }
-
-  /** The events of a run from where the page stands; `reset` when it must take the state anew. */
-  function follow(
-    request: IncomingMessage,
-    response: ServerResponse,
-    url: URL,
-    entry: Entry,
-  ): void {
-    const { log } = entry;
-    const from = Number(request.headers['last-event-id'] ?? url.searchParams.get('offset') ?? 0);
-    const send = openStream(response);
-    // Whoever has a sample waits for the whole; `reset` says that it is there.
-    if (log.current().progress === 1) {
-      const missed = Number.isSafeInteger(from) ? log.since(from) : null;
-      if (missed === null) send({}, null, 'reset');
-      else if (missed.length > 0) send(missed, log.current().offset, 'events');
-    }
-    let status = '';
-    const stop = log.subscribe((change) => {
-      if (change.kind === 'events') send(change.events, change.offset, 'events');
-      else send({}, null, change.kind);
-    });
-    response.on('close', stop);
-    repeat(response, FOLLOW_MS, async () => {
-      await log.look();
-      const summary = library.find(entry.run.name) === undefined ? null : library.summary(entry);
-      const { progress } = log.current();
-      const now = JSON.stringify([
-        summary?.status,
-        summary?.hasModel,
-        summary?.hasBill,
-        Math.floor(progress * 50),
-      ]);
-      if (now === status) return;
-      status = now;
-      if (summary === null) send({}, null, 'gone');
-      else send({ summary, progress }, null, 'summary');
-    });
-  }
 
   async function chat(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const asked = chatSchema.parse(await readBody(request));
@@ -203,14 +123,14 @@ export function createApi(options: {
       case 'runs':
         return answer(await library.list());
       case 'live':
-        return listLive(response);
+        return streams.listLive(response);
       case 'runs/…': {
         const entry = run(name);
         await entry.log.look();
         return answer(library.detail(entry));
       }
       case 'runs/…/events':
-        return follow(request, response, url, run(name));
+        return streams.follow(request, response, url, run(name));
       case 'runs/…/samples': {
         const { samples } = run(name);
         const stage = url.searchParams.get('stage');
@@ -247,7 +167,7 @@ export function createApi(options: {
       throw new HttpError(405, 'GET or POST');
     },
     async close() {
-      for (const end of [...endings]) end();
+      streams.close();
       await Promise.all([rooms.close(), claims.close(), library.close()]);
     },
   };
