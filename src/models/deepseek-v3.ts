@@ -230,11 +230,10 @@ export function createDeepseek(
     if (input.tables && input.cache) {
       out = new Variable(absorbed(`${attn}.kv_b_proj.weight`, q.value, slot, input), false);
     } else {
-      if (!input.segments) throw new Error('a packed batch needs segments');
       const up = project(tape, store, `${attn}.kv_b_proj.weight`, latent); // equations 2 and 5
       const { k, v } = joinHeads(tape, up, shared, d.heads, d.nope); // equation 4
       // equation 10
-      out = attention(tape, q, k, v, input.segments, { heads: d.heads, kvHeads: d.heads, scale });
+      out = attention(tape, q, k, v, input, { heads: d.heads, kvHeads: d.heads, scale });
     }
     return project(tape, store, `${attn}.o_proj.weight`, out, { residual: x }); // equation 11
   }
@@ -325,9 +324,8 @@ export function createDeepseek(
   function mixture(tape: Tape, i: number, x: Variable, h: Variable, input: Context): Variable {
     const mlp = `${layerNames[i]}.mlp`;
     const logits = linear(tape, h, store.get(`${mlp}.gate.weight`));
-    const { balance } = input;
-    const sequenceWise =
-      balance && input.segments ? { ...balance, segments: input.segments } : undefined;
+    const { balance, segments, prefixes } = input;
+    const sequenceWise = balance && segments ? { ...balance, segments, prefixes } : undefined;
     const gate = route(
       tape,
       logits,

@@ -170,8 +170,7 @@ export function createLlama(
         ...attentionOptions,
       });
     } else {
-      if (!input.segments) throw new Error('a packed batch needs segments');
-      out = attention(tape, q, k, v, input.segments, attentionOptions);
+      out = attention(tape, q, k, v, input, attentionOptions);
     }
     return project(tape, store, `${layer}.self_attn.o_proj.weight`, out, { residual: x });
   }

@@ -34,6 +34,8 @@ export interface ForwardInput {
   positions: Tensor;
   /** i32 [S + 1] when the batch is packed whole sequences; leave out when decoding. */
   segments?: Tensor;
+  /** i32 [S]: the segment that each goes on from, or -1; leave out where sequences share nothing. */
+  prefixes?: Tensor;
   /** Where to put this batch's keys and values: row numbers i32 [N] of the cache. */
   cacheRows?: Tensor;
   cache?: KvCache;

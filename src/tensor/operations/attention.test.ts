@@ -1,5 +1,5 @@
 /** @file Attention against what one can know without computing it, and cached against packed. */
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { Random } from '../../base/random.js';
 import type { Backend, Tensor } from '../backend.js';
 import { createReferenceBackend } from '../backends/reference.js';
@@ -15,6 +15,9 @@ function tensor(
   return made;
 }
 
+/** No sequence goes on from another. */
+const alone = { prefixes: null };
+
 it('weighs the past by softmax, sees no future and no other sequence', async () => {
   const backend = createReferenceBackend();
   // Two sequences of 2 and 1 rows. Scores of row 1: 0 and log 3, so its weights are ¼ and ¾.
@@ -23,7 +26,18 @@ it('weighs the past by softmax, sees no future and no other sequence', async () 
   const v = tensor(backend, [3, 2], [4, 0, 8, 20, 100, 200]);
   const [out, logSumExp] = [backend.allocate('f32', [3, 2]), backend.allocate('f32', [3, 1])];
   const segments = tensor(backend, [3], [0, 2, 3], 'i32');
-  backend.attention({ out, logSumExp, q, k, v, segments, heads: 1, kvHeads: 1, scale: 1 });
+  backend.attention({
+    out,
+    logSumExp,
+    q,
+    k,
+    v,
+    segments,
+    ...alone,
+    heads: 1,
+    kvHeads: 1,
+    scale: 1,
+  });
   const expected = [4, 0, 7, 15, 100, 200];
   (await backend.read(out)).forEach((value, i) => {
     expect(value).toBeCloseTo(expected[i], 12);
@@ -45,6 +59,7 @@ it('gives consecutive query heads the same key-value head', async () => {
     k,
     v,
     segments: tensor(backend, [2], [0, 1], 'i32'),
+    ...alone,
     heads: 4,
     kvHeads: 2,
     scale: 1,
@@ -93,6 +108,7 @@ it('cached attention of the last token equals packed attention, with a shared pr
       k: tensor(backend, [n, 2 * dk], rowsOf(cacheK, 2 * dk, b)),
       v: tensor(backend, [n, 2 * dv], rowsOf(cacheV, 2 * dv, b)),
       segments: tensor(backend, [2], [0, n], 'i32'),
+      ...alone,
       ...options,
     });
     const packed = (await backend.read(out)).slice(-4 * dv);
@@ -101,4 +117,100 @@ it('cached attention of the last token equals packed attention, with a shared pr
       expect(found[i]).toBeCloseTo(value, 12);
     });
   }
+});
+
+describe('a prefix that sequences share', () => {
+  const options = { heads: 2, kvHeads: 1, scale: 0.5 };
+  const [dk, dv] = [3, 2];
+  const random = new Random('shared prefixes');
+  const numbers = (count: number): number[] => Array.from({ length: count }, () => random.normal());
+  /** Two prompts of 3 and 2 rows; completions of 2, 0 and 1 rows of the first, 3 of the second. */
+  const lengths = [3, 2, 0, 1, 2, 3];
+  const prefixes = [-1, 0, 0, 0, -1, 4];
+  const starts = lengths.map((_, s) => lengths.slice(0, s).reduce((a, b) => a + b, 0));
+  const rows = 11;
+  const widths = { q: 2 * dk, k: dk, v: dv, dOut: 2 * dv };
+  const shared = Object.fromEntries(
+    Object.entries(widths).map(([name, width]) => [name, numbers(rows * width)]),
+  ) as Record<keyof typeof widths, number[]>;
+
+  /** Both passes over rows of the shared batch. */
+  async function run(
+    of: readonly number[],
+    ends: number[],
+    names: number[] | null,
+    dOut: number[],
+  ) {
+    const backend = createReferenceBackend();
+    const pick = (name: keyof typeof widths) =>
+      of.flatMap((row) => shared[name].slice(row * widths[name], (row + 1) * widths[name]));
+    const given = {
+      q: tensor(backend, [of.length, 2 * dk], pick('q')),
+      k: tensor(backend, [of.length, dk], pick('k')),
+      v: tensor(backend, [of.length, dv], pick('v')),
+      segments: tensor(backend, [ends.length + 1], [0, ...ends], 'i32'),
+      prefixes: names && tensor(backend, [ends.length], names, 'i32'),
+      ...options,
+    };
+    const out = backend.allocate('f32', [of.length, 2 * dv]);
+    const logSumExp = backend.allocate('f32', [of.length, 2]);
+    backend.attention({ out, logSumExp, ...given });
+    const d = {
+      dq: backend.allocate('f32', [of.length, 2 * dk]),
+      dk: backend.allocate('f32', [of.length, dk]),
+      dv: backend.allocate('f32', [of.length, dv]),
+    };
+    const accumulate = { dq: false, dk: false, dv: false };
+    const gradient = tensor(backend, [of.length, 2 * dv], dOut);
+    backend.attentionBackward({ ...d, dOut: gradient, out, logSumExp, ...given, accumulate });
+    const read = async (t: Tensor) => Array.from(await backend.read(t));
+    return {
+      out: await read(out),
+      dq: await read(d.dq),
+      dk: await read(d.dk),
+      dv: await read(d.dv),
+    };
+  }
+
+  it('gives each what it would see alone, and gets the sum of their gradients', async () => {
+    const ends = lengths.map((length, s) => starts[s] + length);
+    const all = Array.from({ length: rows }, (_, i) => i);
+    const together = await run(all, ends, prefixes, shared.dOut);
+    const total = { dk: new Array(rows * dk).fill(0), dv: new Array(rows * dv).fill(0) };
+    for (const s of [1, 3, 5]) {
+      const rowsOf = (t: number) => Array.from({ length: lengths[t] }, (_, i) => starts[t] + i);
+      const past = rowsOf(prefixes[s]);
+      const of = [...past, ...rowsOf(s)];
+      // What the prompt's own rows give is counted with the first of its completions.
+      const counts = (row: number) => !past.includes(row) || s !== 3;
+      const dOut = of.flatMap((row) =>
+        shared.dOut.slice(row * 2 * dv, (row + 1) * 2 * dv).map((x) => (counts(row) ? x : 0)),
+      );
+      const alone = await run(of, [of.length], null, dOut);
+      of.forEach((row, i) => {
+        const slice = (name: 'out' | 'dq' | 'dk' | 'dv', width: number) => [
+          alone[name].slice(i * width, (i + 1) * width),
+          together[name].slice(row * width, (row + 1) * width),
+        ];
+        const [out, sharedOut] = slice('out', 2 * dv);
+        out.forEach((x, c) => {
+          expect(sharedOut[c]).toBeCloseTo(x, 12);
+        });
+        if (!past.includes(row)) {
+          const [dq, sharedDq] = slice('dq', 2 * dk);
+          dq.forEach((x, c) => {
+            expect(sharedDq[c]).toBeCloseTo(x, 12);
+          });
+        }
+        for (let c = 0; c < dk; c++) total.dk[row * dk + c] += alone.dk[i * dk + c];
+        for (let c = 0; c < dv; c++) total.dv[row * dv + c] += alone.dv[i * dv + c];
+      });
+    }
+    together.dk.forEach((x, i) => {
+      expect(x).toBeCloseTo(total.dk[i], 12);
+    });
+    together.dv.forEach((x, i) => {
+      expect(x).toBeCloseTo(total.dv[i], 12);
+    });
+  });
 });

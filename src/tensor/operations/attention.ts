@@ -1,15 +1,29 @@
 /**
- * @file Causal grouped-query attention over packed sequences.
+ * @file Causal grouped-query attention over packed sequences, which may share a prefix.
  *
  * Scores s = scale·q·k over the keys up to one's own position, p = softmax(s), out = Σ p·v. Only
  * log Σ exp(s) is kept for the derivative, which recomputes p (Dao et al. 2022, appendix B): with D
  * = dout·out,
  *   dv += p·dout,   ds = p·(dout·v − D),   dq += scale·ds·k,   dk += scale·ds·q.
  * Query head h uses key-value head ⌊h · kvHeads / heads⌋ (Ainslie et al. 2023).
+ *
+ * Sequences that begin alike (the completions of one prompt) need what they share only once: a
+ * segment of its own, which the segments that go on from it name as their prefix. Their queries see
+ * all of it, and its keys and values get the sum of what each of them gives, in their order.
  */
 import { matrixOf, type Tensor } from '../backend.js';
 import type { Tape, Variable } from '../tape.js';
-import { type ArgumentsOf, count, declare, f32, flags, i32, real, strided } from './declare.js';
+import {
+  type ArgumentsOf,
+  count,
+  declare,
+  f32,
+  flags,
+  i32,
+  optional,
+  real,
+  strided,
+} from './declare.js';
 import { at, clearUnless, demand, dot, logSumExp as logSumExpOf, put } from './reference-kernel.js';
 
 /** `kvHeads` divides `heads`; `scale` multiplies the scores, usually 1/√dk. */
@@ -18,10 +32,23 @@ export type AttentionOptions = Pick<
   'heads' | 'kvHeads' | 'scale'
 >;
 
+/** Which rows of a packed batch belong together. */
+export interface Sequences {
+  /** i32 [S + 1]: rows segments[s] … segments[s + 1] are segment s. */
+  segments: Tensor;
+  /** i32 [S]: the earlier segment that segment s goes on from, or -1; left out: none has one. */
+  prefixes?: Tensor | null;
+}
+
+/** The segment that segment s goes on from, or -1: only an earlier one is taken. */
+export function prefixOf(prefixes: ArrayLike<number> | null, s: number): number {
+  const prefix = prefixes === null ? -1 : prefixes[s];
+  return prefix >= 0 && prefix < s ? prefix : -1;
+}
+
 /**
  * @param q [N, heads·dk], @param k [N, kvHeads·dk], @param v [N, kvHeads·dv]; all may be column
  * views
- * @param segments i32 [S + 1]: rows segments[s] … segments[s + 1] are sequence s
  * @returns [N, heads·dv]
  */
 export function attention(
@@ -29,10 +56,11 @@ export function attention(
   q: Variable,
   k: Variable,
   v: Variable,
-  segments: Tensor,
+  { segments, prefixes = null }: Partial<Sequences>,
   options: AttentionOptions,
 ): Variable {
   const { backend } = tape;
+  if (!segments) throw new Error('attention: a packed batch needs segments');
   const { heads, kvHeads } = options;
   const { rows, columns } = matrixOf(q.value);
   demand(
@@ -55,6 +83,7 @@ export function attention(
     k: k.value,
     v: v.value,
     segments,
+    prefixes,
     ...options,
   });
   tape.record(out, (gradient) => {
@@ -73,6 +102,7 @@ export function attention(
       k: k.value,
       v: v.value,
       segments,
+      prefixes,
       ...options,
       accumulate: { dq: dq.accumulate, dk: dk.accumulate, dv: dvSlot.accumulate },
     });
@@ -80,10 +110,25 @@ export function attention(
   return out;
 }
 
+/** The rows whose keys row i of segment s sees, in order. */
+function rowsSeen(
+  segments: ArrayLike<number>,
+  prefixes: ArrayLike<number> | null,
+  s: number,
+  i: number,
+): number[] {
+  const prefix = prefixOf(prefixes, s);
+  const seen: number[] = [];
+  if (prefix >= 0) for (let j = segments[prefix]; j < segments[prefix + 1]; j++) seen.push(j);
+  for (let j = segments[s]; j <= i; j++) seen.push(j);
+  return seen;
+}
+
 export const attentionOperations = {
   /**
-   * Rows segments[s] … segments[s + 1] are sequence s. logSumExp is kept for the derivative, which
-   * recomputes the probabilities.
+   * Rows segments[s] … segments[s + 1] are segment s. A row sees those of its segment up to itself,
+   * and all rows of segment prefixes[s], where that is an earlier one (-1: none). logSumExp is kept
+   * for the derivative, which recomputes the probabilities.
    */
   attention: declare({
     args: {
@@ -93,26 +138,28 @@ export const attentionOperations = {
       k: strided('N', 'kvHeads*dk'),
       v: strided('N', 'kvHeads*dv'),
       segments: i32('S + 1'),
+      prefixes: optional(i32('S')),
       heads: count(),
       kvHeads: count(),
       scale: real(),
     },
     where: ['heads = kvHeads*share'],
     ends: { segments: 'N' },
-    reference({ out, logSumExp, q, k, v, segments }, { S, heads, kvHeads, dk, dv, scale }) {
+    reference(t, { S, heads, kvHeads, dk, dv, scale }) {
+      const { out, logSumExp, q, k, v, segments, prefixes } = t;
       for (let s = 0; s < S; s++) {
         for (let i = segments[s]; i < segments[s + 1]; i++) {
+          const seen = rowsSeen(segments, prefixes, s, i);
           for (let h = 0; h < heads; h++) {
             const kvHead = Math.floor((h * kvHeads) / heads);
-            const scores: number[] = [];
-            for (let j = segments[s]; j <= i; j++)
-              scores.push(scale * dot(q, i, h * dk, k, j, kvHead * dk, dk));
+            const scores = seen.map((j) => scale * dot(q, i, h * dk, k, j, kvHead * dk, dk));
             const lse = logSumExpOf(scores);
             put(logSumExp, i, h, lse);
             for (let d = 0; d < dv; d++) {
               let sum = 0;
-              for (let j = segments[s]; j <= i; j++)
-                sum += Math.exp(scores[j - segments[s]] - lse) * at(v, j, kvHead * dv + d);
+              seen.forEach((j, n) => {
+                sum += Math.exp(scores[n] - lse) * at(v, j, kvHead * dv + d);
+              });
               put(out, i, h * dv + d, sum);
             }
           }
@@ -132,6 +179,7 @@ export const attentionOperations = {
       k: strided('N', 'kvHeads*keyDim'),
       v: strided('N', 'kvHeads*valueDim'),
       segments: i32('S + 1'),
+      prefixes: optional(i32('S')),
       heads: count(),
       kvHeads: count(),
       scale: real(),
@@ -140,7 +188,7 @@ export const attentionOperations = {
     where: ['heads = kvHeads*share'],
     ends: { segments: 'N' },
     reference(t, { S, heads, kvHeads, keyDim, valueDim, scale, accumulate }, minus) {
-      const { dq, dk, dv, dOut, out, logSumExp, q, k, v, segments } = t;
+      const { dq, dk, dv, dOut, out, logSumExp, q, k, v, segments, prefixes } = t;
       clearUnless(accumulate.dq, dq);
       clearUnless(accumulate.dk, dk);
       clearUnless(accumulate.dv, dv);
@@ -161,8 +209,10 @@ export const attentionOperations = {
         }
       };
       for (let s = 0; s < S; s++)
-        for (let i = segments[s]; i < segments[s + 1]; i++)
-          for (let h = 0; h < heads; h++) for (let j = segments[s]; j <= i; j++) pair(i, j, h);
+        for (let i = segments[s]; i < segments[s + 1]; i++) {
+          const seen = rowsSeen(segments, prefixes, s, i);
+          for (let h = 0; h < heads; h++) for (const j of seen) pair(i, j, h);
+        }
     },
   }),
 };

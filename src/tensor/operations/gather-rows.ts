@@ -7,8 +7,16 @@ import type { Tape, Variable } from '../tape.js';
 import { declare, f32, flag, i32, strided } from './declare.js';
 import { at, demand, put } from './reference-kernel.js';
 
-/** x [M, D] (contiguous), rows i32 [N], all distinct; returns [N, D]. */
-export function gatherRows(tape: Tape, x: Variable, rows: Tensor): Variable {
+/**
+ * x [M, D] (contiguous), rows i32 [N]; returns [N, D].
+ * @param options.repeated a row may be there several times; else all are distinct
+ */
+export function gatherRows(
+  tape: Tape,
+  x: Variable,
+  rows: Tensor,
+  { repeated = false } = {},
+): Variable {
   const { backend } = tape;
   demand(isContiguous(x.value), 'gatherRows: x must be contiguous');
   const out = tape.output([sizeOf(rows), matrixOf(x.value).columns], x);
@@ -16,7 +24,15 @@ export function gatherRows(tape: Tape, x: Variable, rows: Tensor): Variable {
   tape.record(out, (gradient) => {
     const slot = tape.gradientOf(x);
     if (!slot) return;
-    if (!slot.accumulate) backend.fill({ out: slot.tensor, value: 0 });
+    const { accumulate } = slot;
+    if (repeated)
+      return backend.embeddingBackward({
+        dTable: slot.tensor,
+        dOut: gradient,
+        ids: rows,
+        accumulate,
+      });
+    if (!accumulate) backend.fill({ out: slot.tensor, value: 0 });
     backend.scatterRows({ out: slot.tensor, a: gradient, rows, accumulate: true });
   });
   return out;

@@ -13,7 +13,8 @@
  */
 import { matrixOf, type Tensor } from '../backend.js';
 import type { Tape, Variable } from '../tape.js';
-import { type ArgumentsOf, count, declare, f32, flag, i32, real } from './declare.js';
+import { prefixOf, type Sequences } from './attention.js';
+import { type ArgumentsOf, count, declare, f32, flag, i32, optional, real } from './declare.js';
 import { at, clearUnless, put } from './reference-kernel.js';
 
 /**
@@ -25,9 +26,8 @@ export type RouteOptions = Pick<
   'groups' | 'topGroups' | 'normalize' | 'scale'
 >;
 
-export interface BalanceOptions {
-  /** i32 [S + 1], as for attention. */
-  segments: Tensor;
+/** Segments as for attention. */
+export interface BalanceOptions extends Sequences {
   /** α, times what a token counts in the loss. */
   coefficient: number;
   /** f32 [1]: the backward pass adds the loss's value. */
@@ -86,6 +86,7 @@ export function route(
         scores,
         experts,
         segments: balance.segments,
+        prefixes: balance.prefixes ?? null,
         coefficient: balance.coefficient,
       });
   });
@@ -185,6 +186,10 @@ export const routeOperations = {
    * each sequence of T rows, loss[0] += coefficient·T·Σ f·P over experts e, where f = E/(K·T)·(rows
    * that took e) and P = mean over the sequence of e's share score/Σ scores; dLogits += its
    * derivative (f has none). So `coefficient` is per token.
+   *
+   * A sequence is a segment with its prefix, where it has one; a segment that is the prefix of
+   * others is no sequence of its own. As the loss is linear in f, a row of a prefix takes the sum of
+   * the f of the sequences that go on from it.
    */
   balanceLoss: declare({
     args: {
@@ -193,23 +198,33 @@ export const routeOperations = {
       scores: f32('N', 'E'),
       experts: i32('N', 'K'),
       segments: i32('S + 1'),
+      prefixes: optional(i32('S')),
       coefficient: real(),
     },
     ends: { segments: 'N' },
     reference(t, { S, E, K, coefficient }, minus) {
-      const { dLogits, loss, scores, experts, segments } = t;
+      const { dLogits, loss, scores, experts, segments, prefixes } = t;
+      const f = Array.from({ length: S }, () => new Float64Array(E));
+      const before = Array.from({ length: S }, (_, s) => prefixOf(prefixes, s));
       for (let s = 0; s < S; s++) {
-        const tokens = segments[s + 1] - segments[s];
-        const f = new Float64Array(E);
-        for (let i = segments[s] * K; i < segments[s + 1] * K; i++)
-          f[experts[i]] += E / (K * tokens);
+        if (before.includes(s)) continue;
+        const prefix = before[s];
+        const runs = prefix < 0 ? [s] : [prefix, s];
+        const tokens = runs.reduce((sum, run) => sum + segments[run + 1] - segments[run], 0);
+        const share = E / (K * tokens);
+        for (const run of runs) {
+          for (let i = segments[run] * K; i < segments[run + 1] * K; i++)
+            for (const own of runs) f[own][experts[i]] += share;
+        }
+      }
+      for (let s = 0; s < S; s++) {
         for (let n = segments[s]; n < segments[s + 1]; n++) {
           const own = Array.from({ length: E }, (_, e) => at(scores, n, e));
           const sum = own.reduce((a, b) => a + b, 0);
-          const mean = own.reduce((total, score, e) => total + (f[e] * score) / sum, 0);
+          const mean = own.reduce((total, score, e) => total + (f[s][e] * score) / sum, 0);
           loss[0] += coefficient * mean;
           for (let e = 0; e < E; e++) {
-            const derivative = coefficient * minus(f[e], mean) * own[e] * (1 - own[e]);
+            const derivative = coefficient * minus(f[s][e], mean) * own[e] * (1 - own[e]);
             put(dLogits, n, e, derivative / sum, true);
           }
         }

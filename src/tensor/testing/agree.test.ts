@@ -67,6 +67,16 @@ const defects: [operation: string, what: string, defect: Defect][] = [
     (r) => ({ attention: (c) => r.attention({ ...c, scale: 1.001 * c.scale }) }),
   ],
   [
+    'attention after shared prefixes and its derivative',
+    'forgets the prefixes',
+    (r) => ({ attention: (c) => r.attention({ ...c, prefixes: null }) }),
+  ],
+  [
+    'balanceLoss after shared prefixes',
+    'forgets the prefixes',
+    (r) => ({ balanceLoss: (c) => r.balanceLoss({ ...c, prefixes: null }) }),
+  ],
+  [
     'attentionCached',
     'forgets the prefix',
     (r) => ({

@@ -54,7 +54,8 @@ it('says which dimension of which argument does not fit, and shows all', () => {
     'rmsNorm: x [N, H*d] has 7 columns, and H is 2, d is 3: out f32 [2, 6], inverseRms f32 [2, 2], ' +
       'x f32 [2, 7], weight f32 [3]',
   );
-  const sizes = { heads: 4, kvHeads: 3, scale: 1, segments: judge.allocate('i32', [1]) };
+  const segments = judge.allocate('i32', [1]);
+  const sizes = { heads: 4, kvHeads: 3, scale: 1, segments, prefixes: null };
   const parts = { q: f(0, 4), k: f(0, 3), v: f(0, 3), out: f(0, 4), logSumExp: f(0, 4) };
   expect(() => judge.attention({ ...parts, ...sizes })).toThrow(
     'attention: heads = kvHeads*share does not hold: heads is 4, kvHeads is 3: ',

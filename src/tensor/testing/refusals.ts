@@ -130,13 +130,14 @@ export function wrongEndsOf(backend: Backend, name: 'attention' | 'balanceLoss')
   backend.write(segments, [0, 4]);
   const experts = backend.allocate('i32', [3, 1]);
   backend.fill({ out: experts, value: 0 });
+  const given = { segments, prefixes: null };
   const qkv = { q: f(3, 2), k: f(3, 2), v: f(3, 2), heads: 1, kvHeads: 1, scale: 1 };
   try {
     if (name === 'attention')
-      backend.attention({ out: f(3, 2), logSumExp: f(3, 1), segments, ...qkv });
+      backend.attention({ out: f(3, 2), logSumExp: f(3, 1), ...given, ...qkv });
     else {
       const both = { dLogits: f(3, 2), scores: f(3, 2), loss: f(1) };
-      backend.balanceLoss({ ...both, experts, segments, coefficient: 1 });
+      backend.balanceLoss({ ...both, experts, ...given, coefficient: 1 });
     }
   } catch (error) {
     return (error as Error).message;

@@ -99,6 +99,8 @@ const element = (x: Strided, row: number, column: number): number =>
 
 interface Shape {
   lengths: number[];
+  /** The segment that each goes on from, or -1; left out: none does. */
+  prefixes?: number[];
   heads: number;
   kvHeads: number;
   keyDim: number;
@@ -125,18 +127,23 @@ function naive(shape: Shape, p: AttentionBackwardArguments): Naive {
     dk: new Float64Array(rows * kvHeads * keyDim),
     dv: new Float64Array(rows * kvHeads * valueDim),
   };
-  let first = 0;
-  for (const length of lengths) {
+  const starts = startsOf(lengths);
+  for (const [s, length] of lengths.entries()) {
+    const first = starts[s];
+    const prefix = shape.prefixes?.[s] ?? -1;
+    const past =
+      prefix < 0 ? [] : Array.from({ length: lengths[prefix] }, (_, i) => starts[prefix] + i);
     for (let h = 0; h < heads; h++) {
       const g = Math.floor(h / (heads / kvHeads));
       for (let t = first; t < first + length; t++) {
-        const scores: number[] = [];
-        for (let j = first; j <= t; j++) {
+        const seen = [...past];
+        for (let j = first; j <= t; j++) seen.push(j);
+        const scores = seen.map((j) => {
           let sum = 0;
           for (let i = 0; i < keyDim; i++)
             sum += element(p.q, t, h * keyDim + i) * element(p.k, j, g * keyDim + i);
-          scores.push(sum * p.scale);
-        }
+          return sum * p.scale;
+        });
         const most = Math.max(...scores);
         const lse = most + Math.log(scores.reduce((a, s) => a + Math.exp(s - most), 0));
         result.lse[t * heads + h] = lse;
@@ -144,12 +151,12 @@ function naive(shape: Shape, p: AttentionBackwardArguments): Naive {
         const dp = probabilities.map((_, j) => {
           let sum = 0;
           for (let i = 0; i < valueDim; i++)
-            sum += element(p.dOut, t, h * valueDim + i) * element(p.v, first + j, g * valueDim + i);
+            sum += element(p.dOut, t, h * valueDim + i) * element(p.v, seen[j], g * valueDim + i);
           return sum;
         });
         const delta = probabilities.reduce((a, x, j) => a + x * dp[j], 0);
         probabilities.forEach((x, j) => {
-          const key = first + j;
+          const key = seen[j];
           for (let i = 0; i < valueDim; i++) {
             result.out[(t * heads + h) * valueDim + i] += x * element(p.v, key, g * valueDim + i);
             result.dv[(key * kvHeads + g) * valueDim + i] +=
@@ -163,10 +170,12 @@ function naive(shape: Shape, p: AttentionBackwardArguments): Naive {
         });
       }
     }
-    first += length;
   }
   return result;
 }
+
+const startsOf = (lengths: readonly number[]): number[] =>
+  lengths.map((_, i) => lengths.slice(0, i).reduce((a, b) => a + b, 0));
 
 function expectClose(
   name: string,
@@ -194,10 +203,9 @@ function checkBoth(
   shape: Shape,
   accumulate: { q: boolean; k: boolean; v: boolean },
 ): void {
-  const { heads, kvHeads, keyDim, valueDim, lengths, gap } = shape;
+  const { heads, kvHeads, keyDim, valueDim, lengths, prefixes, gap } = shape;
   const arena = new Arena(new Random('attention', lengths.length, keyDim), gap);
   const rows = lengths.reduce((a, b) => a + b, 0);
-  const starts = lengths.map((_, i) => lengths.slice(0, i).reduce((a, b) => a + b, 0));
   const p: AttentionBackwardArguments = {
     heads,
     kvHeads,
@@ -213,7 +221,8 @@ function checkBoth(
     dq: arena.matrix(rows, heads * keyDim, accumulate.q ? 'random' : 'nan'),
     dk: arena.matrix(rows, kvHeads * keyDim, accumulate.k ? 'random' : 'nan'),
     dv: arena.matrix(rows, kvHeads * valueDim, accumulate.v ? 'random' : 'nan'),
-    segments: arena.integers([...starts, rows]),
+    segments: arena.integers([...startsOf(lengths), rows]),
+    prefixes: prefixes ? arena.integers(prefixes) : 0,
     sequences: lengths.length,
     accumulate,
   };
@@ -248,8 +257,23 @@ describe.each(variants)('attention, %s', (_name, context) => {
     { lengths: [64, 47, 48, 49], heads: 3, kvHeads: 1, keyDim: 12, valueDim: 20, gap: 1 },
     { lengths: [17, 100], heads: 2, kvHeads: 2, keyDim: 5, valueDim: 3, gap: 2 },
     { lengths: [5, 270], heads: 2, kvHeads: 1, keyDim: 16, valueDim: 32, gap: 4 },
+    {
+      lengths: [9, 3, 1, 0, 16, 30, 7, 1],
+      prefixes: [-1, 0, 0, 0, 0, -1, 5, 5],
+      ...{ heads: 4, kvHeads: 2, keyDim: 24, valueDim: 16, gap: 3 },
+    },
+    {
+      lengths: [64, 13, 20, 0, 12, 5],
+      prefixes: [-1, 0, -1, -1, 3, 2],
+      ...{ heads: 3, kvHeads: 1, keyDim: 10, valueDim: 13, gap: 0 },
+    },
+    {
+      lengths: [51, 100, 49, 8],
+      prefixes: [-1, 0, 0, 0],
+      ...{ heads: 2, kvHeads: 2, keyDim: 16, valueDim: 16, gap: 1 },
+    },
   ])(
-    'agrees with float64, forward and backward: $lengths tokens, $heads/$kvHeads heads, $keyDim/$valueDim',
+    'agrees with float64, forward and backward: $lengths tokens after $prefixes, $heads/$kvHeads heads, $keyDim/$valueDim',
     (shape) => {
       checkBoth(context, shape, { q: false, k: false, v: false });
       checkBoth(context, shape, { q: true, k: true, v: true });
@@ -272,6 +296,7 @@ describe.each(variants)('attention, %s', (_name, context) => {
       out,
       logSumExp,
       segments,
+      prefixes: 0,
       sequences: 1,
       heads: 1,
       kvHeads: 1,

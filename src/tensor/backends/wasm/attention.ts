@@ -10,6 +10,7 @@
  * turns handles into these.
  */
 import { UserError } from '../../../base/errors.js';
+import { prefixOf } from '../../operations/attention.js';
 import type { Gemm } from './gemm.js';
 import type { KernelExports } from './kernels.js';
 import { isOwn } from './product-choice.js';
@@ -56,6 +57,8 @@ export interface AttentionForwardArguments extends AttentionSizes {
   v: Strided;
   /** Address of i32 [sequences + 1]. */
   segments: number;
+  /** Address of i32 [sequences], or 0: no sequence goes on from another. */
+  prefixes: number;
   sequences: number;
 }
 
@@ -91,30 +94,47 @@ const LONG = 40;
 /** Queries of a block of a long sequence. */
 const QUERY_BLOCK = 64;
 
-const forwardBytes = (length: number, p: AttentionSizes): number =>
-  256 + 4 * (length + 8) * (p.keyDim + 14);
-const backwardBytes = (length: number, p: AttentionSizes): number =>
-  256 + 4 * (length + 16) * (104 + p.keyDim + p.valueDim);
+/** Where a sequence's rows begin, and where those of its prefix do, with how many they are. */
+interface Run {
+  first: number;
+  length: number;
+  pastFirst: number;
+  past: number;
+}
+
+/** Rows that scratch is laid out for: each run rounded up, with room for a tile that overlaps. */
+const padded = ({ length, past }: Run, room: number): number =>
+  length + room + (past > 0 ? past + room : 0);
+const forwardBytes = (run: Run, p: AttentionSizes): number =>
+  256 + 4 * padded(run, 8) * (p.keyDim + 14);
+const backwardBytes = (run: Run, p: AttentionSizes): number =>
+  256 + 4 * padded(run, 16) * (104 + p.keyDim + p.valueDim);
 
 /**
  * Divides the sequences: stretches of those that the fused kernels take, and single ones that go in
- * blocks. The rule looks at sizes alone.
+ * blocks, in order. The rule looks at sizes alone.
  */
 function divide(
   context: AttentionContext,
   p: AttentionForwardArguments,
-  bytes: (length: number, p: AttentionSizes) => number,
+  bytes: (run: Run, p: AttentionSizes) => number,
   fused: (from: number, to: number) => void,
-  long: (first: number, length: number) => void,
+  long: (run: Run) => void,
 ): void {
   const segments = new Int32Array(context.memory.buffer, p.segments, p.sequences + 1);
+  const prefixes =
+    p.prefixes === 0 ? null : new Int32Array(context.memory.buffer, p.prefixes, p.sequences);
   const limit = isOwn(context.gemm.name) ? Number.POSITIVE_INFINITY : LONG;
   let from = 0;
   for (let s = 0; s < p.sequences; s++) {
-    const length = segments[s + 1] - segments[s];
-    if (length < limit && bytes(length, p) <= context.scratchBytes) continue;
+    const first = segments[s];
+    const prefix = prefixOf(prefixes, s);
+    const pastFirst = prefix < 0 ? first : segments[prefix];
+    const past = prefix < 0 ? 0 : segments[prefix + 1] - pastFirst;
+    const run = { first, length: segments[s + 1] - first, pastFirst, past };
+    if (run.length + past < limit && bytes(run, p) <= context.scratchBytes) continue;
     if (from < s) fused(from, s);
-    long(segments[s], length);
+    long(run);
     from = s + 1;
   }
   if (from < p.sequences) fused(from, p.sequences);
@@ -124,26 +144,35 @@ function divide(
 const at = (x: Strided, row: number, column: number): number =>
   x.address + 4 * (row * x.stride + column);
 
+/** Keys that a block of queries sees: their first row, how many, and where their scores begin. */
+interface Keys {
+  row: number;
+  count: number;
+  column: number;
+}
+
 /**
- * Calls `body` for blocks of queries: the first query, how many, and the row length of their scores
- * (keys, rounded up).
+ * Calls `body` for blocks of queries: the first query, how many, the keys of the prefix and of the
+ * sequence itself, and the row length of their scores (keys, rounded up).
  */
 function queryBlocks(
   context: AttentionContext,
-  length: number,
+  { first, length, pastFirst, past }: Run,
   buffers: number,
-  body: (from: number, rows: number, keys: number, width: number) => void,
+  body: (from: number, rows: number, seen: readonly Keys[], width: number) => void,
 ): void {
-  const longest = Math.floor(context.scratchBytes / (4 * buffers * (length + 4)));
+  const longest = Math.floor(context.scratchBytes / (4 * buffers * (past + length + 4)));
   if (longest === 0)
     throw new UserError(
       'usage',
-      `A sequence of ${length} tokens is too long for attention on this backend.`,
+      `A sequence of ${past + length} tokens is too long for attention on this backend.`,
     );
+  const before = past > 0 ? [{ row: pastFirst, count: past, column: 0 }] : [];
   const step = Math.min(QUERY_BLOCK, longest);
   for (let from = 0; from < length; from += step) {
     const rows = Math.min(step, length - from);
-    body(from, rows, from + rows, (from + rows + 3) & ~3);
+    const own = { row: first, count: from + rows, column: past };
+    body(from, rows, [...before, own], (past + from + rows + 3) & ~3);
   }
 }
 
@@ -162,6 +191,7 @@ export function attentionForward(context: AttentionContext, p: AttentionForwardA
       p.v.address,
       p.v.stride,
       p.segments,
+      p.prefixes,
       from,
       to,
       p.heads,
@@ -172,44 +202,45 @@ export function attentionForward(context: AttentionContext, p: AttentionForwardA
       scratch,
     );
   const softmax = kernels.attentionSoftmax;
-  divide(context, p, forwardBytes, fused, (first, length) => {
+  divide(context, p, forwardBytes, fused, (run) => {
     for (let h = 0; h < p.heads; h++) {
       const g = Math.floor((h * p.kvHeads) / p.heads);
-      const k = at(p.k, first, g * p.keyDim);
-      const v = at(p.v, first, g * p.valueDim);
-      queryBlocks(context, length, 1, (from, rows, keys, width) => {
-        const row = first + from;
-        gemm.sgemm(
-          false,
-          true,
-          rows,
-          keys,
-          p.keyDim,
-          p.scale,
-          at(p.q, row, h * p.keyDim),
-          p.q.stride,
-          k,
-          p.k.stride,
-          0,
-          scratch,
-          width,
-        );
-        softmax(scratch, width, rows, from, p.logSumExp + 4 * (row * p.heads + h), p.heads);
-        gemm.sgemm(
-          false,
-          false,
-          rows,
-          p.valueDim,
-          keys,
-          1,
-          scratch,
-          width,
-          v,
-          p.v.stride,
-          0,
-          at(p.out, row, h * p.valueDim),
-          p.out.stride,
-        );
+      queryBlocks(context, run, 1, (from, rows, seen, width) => {
+        const row = run.first + from;
+        for (const keys of seen)
+          gemm.sgemm(
+            false,
+            true,
+            rows,
+            keys.count,
+            p.keyDim,
+            p.scale,
+            at(p.q, row, h * p.keyDim),
+            p.q.stride,
+            at(p.k, keys.row, g * p.keyDim),
+            p.k.stride,
+            0,
+            scratch + 4 * keys.column,
+            width,
+          );
+        const lse = p.logSumExp + 4 * (row * p.heads + h);
+        softmax(scratch, width, rows, run.past + from, lse, p.heads);
+        for (const keys of seen)
+          gemm.sgemm(
+            false,
+            false,
+            rows,
+            p.valueDim,
+            keys.count,
+            1,
+            scratch + 4 * keys.column,
+            width,
+            at(p.v, keys.row, g * p.valueDim),
+            p.v.stride,
+            Number(keys !== seen[0]),
+            at(p.out, row, h * p.valueDim),
+            p.out.stride,
+          );
       });
     }
   });
@@ -242,6 +273,7 @@ export function attentionBackward(context: AttentionContext, p: AttentionBackwar
       p.v.address,
       p.v.stride,
       p.segments,
+      p.prefixes,
       from,
       to,
       p.heads,
@@ -253,59 +285,59 @@ export function attentionBackward(context: AttentionContext, p: AttentionBackwar
     );
   const softmax = kernels.attentionSoftmaxBackward;
   const clear = kernels.attentionClear;
-  divide(context, p, backwardBytes, fused, (first, length) => {
+  divide(context, p, backwardBytes, fused, (run) => {
+    const { first, length } = run;
+    // Those of the prefix were begun with it.
     if (!accumulate.k) clear(at(p.dk, first, 0), p.dk.stride, length, p.kvHeads * p.keyDim);
     if (!accumulate.v) clear(at(p.dv, first, 0), p.dv.stride, length, p.kvHeads * p.valueDim);
     for (let h = 0; h < p.heads; h++) {
       const g = Math.floor((h * p.kvHeads) / p.heads);
-      const k = at(p.k, first, g * p.keyDim);
-      const v = at(p.v, first, g * p.valueDim);
-      const dk = at(p.dk, first, g * p.keyDim);
-      const dv = at(p.dv, first, g * p.valueDim);
-      queryBlocks(context, length, 2, (from, rows, keys, width) => {
+      queryBlocks(context, run, 2, (from, rows, seen, width) => {
         const row = first + from;
         const q = at(p.q, row, h * p.keyDim);
         const dq = at(p.dq, row, h * p.keyDim);
         const out = at(p.out, row, h * p.valueDim);
         const dOut = at(p.dOut, row, h * p.valueDim);
         const dScores = scratch + 4 * rows * width;
-        gemm.sgemm(
-          false,
-          true,
-          rows,
-          keys,
-          p.keyDim,
-          p.scale,
-          q,
-          p.q.stride,
-          k,
-          p.k.stride,
-          0,
-          scratch,
-          width,
-        );
-        gemm.sgemm(
-          false,
-          true,
-          rows,
-          keys,
-          p.valueDim,
-          1,
-          dOut,
-          p.dOut.stride,
-          v,
-          p.v.stride,
-          0,
-          dScores,
-          width,
-        );
+        for (const keys of seen) {
+          gemm.sgemm(
+            false,
+            true,
+            rows,
+            keys.count,
+            p.keyDim,
+            p.scale,
+            q,
+            p.q.stride,
+            at(p.k, keys.row, g * p.keyDim),
+            p.k.stride,
+            0,
+            scratch + 4 * keys.column,
+            width,
+          );
+          gemm.sgemm(
+            false,
+            true,
+            rows,
+            keys.count,
+            p.valueDim,
+            1,
+            dOut,
+            p.dOut.stride,
+            at(p.v, keys.row, g * p.valueDim),
+            p.v.stride,
+            0,
+            dScores + 4 * keys.column,
+            width,
+          );
+        }
         const lse = p.logSumExp + 4 * (row * p.heads + h);
         softmax(
           scratch,
           dScores,
           width,
           rows,
-          from,
+          run.past + from,
           lse,
           p.heads,
           dOut,
@@ -315,51 +347,53 @@ export function attentionBackward(context: AttentionContext, p: AttentionBackwar
           p.valueDim,
           p.scale,
         );
-        gemm.sgemm(
-          true,
-          false,
-          keys,
-          p.valueDim,
-          rows,
-          1,
-          scratch,
-          width,
-          dOut,
-          p.dOut.stride,
-          1,
-          dv,
-          p.dv.stride,
-        );
-        gemm.sgemm(
-          false,
-          false,
-          rows,
-          p.keyDim,
-          keys,
-          1,
-          dScores,
-          width,
-          k,
-          p.k.stride,
-          Number(accumulate.q),
-          dq,
-          p.dq.stride,
-        );
-        gemm.sgemm(
-          true,
-          false,
-          keys,
-          p.keyDim,
-          rows,
-          1,
-          dScores,
-          width,
-          q,
-          p.q.stride,
-          1,
-          dk,
-          p.dk.stride,
-        );
+        for (const keys of seen) {
+          gemm.sgemm(
+            true,
+            false,
+            keys.count,
+            p.valueDim,
+            rows,
+            1,
+            scratch + 4 * keys.column,
+            width,
+            dOut,
+            p.dOut.stride,
+            1,
+            at(p.dv, keys.row, g * p.valueDim),
+            p.dv.stride,
+          );
+          gemm.sgemm(
+            false,
+            false,
+            rows,
+            p.keyDim,
+            keys.count,
+            1,
+            dScores + 4 * keys.column,
+            width,
+            at(p.k, keys.row, g * p.keyDim),
+            p.k.stride,
+            Number(accumulate.q || keys !== seen[0]),
+            dq,
+            p.dq.stride,
+          );
+          gemm.sgemm(
+            true,
+            false,
+            keys.count,
+            p.keyDim,
+            rows,
+            1,
+            dScores + 4 * keys.column,
+            width,
+            q,
+            p.q.stride,
+            1,
+            at(p.dk, keys.row, g * p.keyDim),
+            p.dk.stride,
+          );
+        }
       });
     }
   });

@@ -118,6 +118,7 @@ export const decoder: WasmKernels<
       k: place(t.k),
       v: place(t.v),
       segments: t.segments.address,
+      prefixes: t.prefixes ? t.prefixes.address : 0,
       sequences: S,
     });
   },
@@ -135,6 +136,7 @@ export const decoder: WasmKernels<
       k: place(t.k),
       v: place(t.v),
       segments: t.segments.address,
+      prefixes: t.prefixes ? t.prefixes.address : 0,
       sequences: n.S,
       dOut: place(t.dOut),
       dq: place(t.dq),

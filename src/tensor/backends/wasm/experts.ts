@@ -50,6 +50,7 @@ export const experts: WasmKernels<
         t.scores.address,
         t.experts.address,
         t.segments.address,
+        t.prefixes ? t.prefixes.address : 0,
         S,
         E,
         K,

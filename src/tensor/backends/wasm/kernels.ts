@@ -43,6 +43,7 @@ export interface KernelExports {
     v: number,
     vStride: number,
     segments: number,
+    prefixes: number,
     from: number,
     to: number,
     heads: number,
@@ -85,6 +86,7 @@ export interface KernelExports {
     v: number,
     vStride: number,
     segments: number,
+    prefixes: number,
     from: number,
     to: number,
     heads: number,
@@ -122,6 +124,7 @@ export interface KernelExports {
     scores: number,
     chosen: number,
     segments: number,
+    prefixes: number,
     sequences: number,
     experts: number,
     topK: number,
@@ -217,6 +220,7 @@ export interface KernelExports {
     clipHigh: number,
     klCoefficient: number,
   ): void;
+  prefixOf(prefixes: number, s: number): number;
   quantizeFp8(
     out: number,
     a: number,

@@ -4,9 +4,17 @@
  * A thread owns a row of one head, keeps it in its registers, and walks along the rows of the other
  * side with a running softmax (Milakov and Gimelshein 2018). Neighbouring threads own neighbouring
  * rows, and the rows that any of four sees are walked by all four, so that they read the same
- * numbers at the same time; what a thread does not see counts nothing.
+ * numbers at the same time; what a thread does not see counts nothing. The rows of a prefix are
+ * walked first.
  */
-import { DIMENSIONS, dimensions, FLOOR, segmentBounds, shapeOf } from './attention-shape.js';
+import {
+  BOUNDS,
+  DIMENSIONS,
+  dimensions,
+  FLOOR,
+  segmentBounds,
+  shapeOf,
+} from './attention-shape.js';
 import type { Context, On, With } from './context.js';
 
 const THREADS = 64;
@@ -41,16 +49,27 @@ const QUERY = `  let n = wid.x * ${THREADS}u + tid;
   let first = u32(ldi_bounds(n & ~3u));
   let last = min($rows, (n | 3u) + 1u);`;
 
+/** `step` for each key j that row n or its neighbours see; `seen` is whether row n does. */
+const walkKeys = (step: string): string => `  let pastEnd = u32(ldi_bounds(3u * $rows + n));
+  for (var j = u32(ldi_bounds(2u * $rows + n)); j < pastEnd; j++) {
+    let seen = true;
+${step}
+  }
+  for (var j = first; j < last; j++) {
+    let seen = j >= begin && j <= n;
+${step}
+  }`;
+
 export function attention(
   context: Context,
-  { out, logSumExp, q, k, v, segments }: On<'attention'>,
+  { out, logSumExp, q, k, v, ...sequences }: On<'attention'>,
   numbers: With<'attention'>,
 ): void {
   const shape = shapeOf(q, v, numbers);
   const { rows, heads, dk, dv } = shape;
   if (rows === 0) return;
-  context.withScratch(2 * rows, (bounds) => {
-    segmentBounds(context, bounds, segments, rows);
+  context.withScratch(BOUNDS * rows, (bounds) => {
+    segmentBounds(context, bounds, sequences, rows);
     context.runner.run(
       `attention plain ${room(dk)} ${room(dv)}`,
       () => ({
@@ -69,9 +88,7 @@ export function attention(
 ${keep('query', 'q', 'n * $strideQ + head * $dk', '$dk')}
   var most = ${FLOOR};
   var total = 0.0;
-  for (var j = first; j < last; j++) {
-${dot('s', 'query', 'k', 'j * $strideK + kv * $dk', '$dk')}
-    let seen = j >= begin && j <= n;
+${walkKeys(`${dot('s', 'query', 'k', 'j * $strideK + kv * $dk', '$dk')}
     let score = select(${FLOOR}, $scale * s, seen);
     let now = max(most, score);
     let p = select(0.0, exp(score - now), seen);
@@ -79,8 +96,7 @@ ${dot('s', 'query', 'k', 'j * $strideK + kv * $dk', '$dk')}
     total = total * shrink + p;
     most = now;
     let at = j * $strideV + kv * $dv;
-    for (var c = 0u; c < $dv; c++) { sums[c] = sums[c] * shrink + p * ld_v(at + c); }
-  }
+    for (var c = 0u; c < $dv; c++) { sums[c] = sums[c] * shrink + p * ld_v(at + c); }`)}
   let inverse = 1.0 / total;
   st_logSumExp(n * $heads + head, most + log(total));
   for (var c = 0u; c < $dv; c++) { st_out(n * $strideOut + head * $dv + c, inverse * sums[c]); }`,
@@ -100,7 +116,7 @@ ${dot('s', 'query', 'k', 'j * $strideK + kv * $dk', '$dk')}
 
 export function attentionBackward(
   context: Context,
-  { dOut, out, logSumExp, q, k, v, segments, ...d }: On<'attentionBackward'>,
+  { dOut, out, logSumExp, q, k, v, segments, prefixes, ...d }: On<'attentionBackward'>,
   numbers: With<'attentionBackward'>,
 ): void {
   const shape = shapeOf(q, v, numbers);
@@ -137,8 +153,8 @@ export function attentionBackward(
   // Of each query and head the product of its output and the output's gradient, which the keys want
   // as well.
   context.withScratch(rows * heads, (products) =>
-    context.withScratch(2 * rows, (bounds) => {
-      segmentBounds(context, bounds, segments, rows);
+    context.withScratch(BOUNDS * rows, (bounds) => {
+      segmentBounds(context, bounds, { segments, prefixes }, rows);
       context.runner.run(
         `attention dq plain ${room(dk)} ${room(dv)}`,
         () => ({
@@ -155,14 +171,12 @@ ${dot('product', 'gradient', 'out', 'n * $strideOut + head * $dv', '$dv')}
   let item = n * $heads + head;
   st_products(item, product);
   let normal = ld_logSumExp(item);
-  for (var j = first; j < last; j++) {
-    let key = j * $strideK + kv * $dk;
+${walkKeys(`    let key = j * $strideK + kv * $dk;
 ${dot('s', 'query', 'k', 'key', '$dk')}
 ${dot('t', 'gradient', 'v', 'j * $strideV + kv * $dv', '$dv')}
-    let p = select(0.0, exp($scale * s - normal), j >= begin && j <= n);
+    let p = select(0.0, exp($scale * s - normal), seen);
     let ds = $scale * p * (t - product);
-${add('sums', 'ds', 'k', 'key', '$dk')}
-  }
+${add('sums', 'ds', 'k', 'key', '$dk')}`)}
 ${store('sums', 'dq', 'n * $strideDq + head * $dk', '$dk', '$addQ')}`,
         }),
         { dq: d.dq, products, dOut, out, logSumExp, q, k, v, bounds },
@@ -179,7 +193,8 @@ ${store('sums', 'dq', 'n * $strideDq + head * $dk', '$dk', '$addQ')}`,
   let kv = wid.y;
   if (j >= $rows) { return; }
   let first = j & ~3u;
-  let last = u32(ldi_bounds($rows + min(j | 3u, $rows - 1u)));
+  var last = 0u;
+  for (var near = first; near < min(first + 4u, $rows); near++) { last = max(last, u32(ldi_bounds($rows + near))); }
   var key: array<f32, ${room(dk)}>;
   var sumsK: array<f32, ${room(dk)}>;
   var value: array<f32, ${room(dv)}>;
@@ -194,7 +209,8 @@ ${keep('value', 'v', 'j * $strideV + kv * $dv', '$dv')}
     let item = i * $heads + head;
 ${dot('s', 'key', 'q', 'query', '$dk')}
 ${dot('t', 'value', 'dOut', 'gradient', '$dv')}
-    let seen = i >= j && j >= u32(ldi_bounds(i));
+    let after = j >= u32(ldi_bounds(2u * $rows + i)) && j < u32(ldi_bounds(3u * $rows + i));
+    let seen = after || (i >= j && j >= u32(ldi_bounds(i)));
     let p = select(0.0, exp($scale * s - ld_logSumExp(item)), seen);
     let ds = $scale * p * (t - ld_products(item));
 ${add('sumsV', 'p', 'dOut', 'gradient', '$dv')}

@@ -1,6 +1,6 @@
 /**
- * @file What the attention kernels share: their dimensions, and where each row's sequence begins
- * and ends.
+ * @file What the attention kernels share: their dimensions, and which rows each row sees and is
+ * seen by.
  */
 import type { AttentionOptions } from '../../operations/attention.js';
 import { type Context, THREADS } from './context.js';
@@ -9,18 +9,25 @@ import type { GpuTensor } from './tensor.js';
 /** Less than every score: of what is not seen. */
 export const FLOOR = '-3.4028234e38';
 
-/** First and behind-last row of each row's own sequence: i32 [N] twice. */
+/** Lists of i32 [N] that `segmentBounds` writes, one behind the other. */
+export const BOUNDS = 4;
+
+/**
+ * Of each row: the first row of its own segment, the row behind the last that sees it (of its
+ * segment, or of the last that goes on from it), and the first and behind-last row of its prefix
+ * (equal where it has none).
+ */
 export function segmentBounds(
   context: Context,
   bounds: GpuTensor,
-  segments: GpuTensor,
+  { segments, prefixes }: { segments: GpuTensor; prefixes: GpuTensor | null },
   rows: number,
 ): void {
   context.runner.run(
     'segment bounds',
     () => ({
-      operands: ['bounds', 'segments'],
-      parameters: { rows: 'u32', count: 'u32' },
+      operands: ['bounds', 'segments', 'prefixes'],
+      parameters: { rows: 'u32', count: 'u32', shared: 'u32' },
       threads: THREADS,
       body: `  let n = group * ${THREADS}u + tid;
   if (n >= $rows) { return; }
@@ -31,11 +38,27 @@ export function segmentBounds(
     let middle = (low + high) / 2u;
     if (u32(ldi_segments(middle)) <= n) { low = middle; } else { high = middle; }
   }
-  sti_bounds(n, ldi_segments(low));
-  sti_bounds($rows + n, ldi_segments(low + 1u));`,
+  let begin = ldi_segments(low);
+  var until = ldi_segments(low + 1u);
+  var pastBegin = begin;
+  var pastEnd = begin;
+  if ($shared != 0u) {
+    let prefix = ldi_prefixes(low);
+    if (prefix >= 0 && prefix < i32(low)) {
+      pastBegin = ldi_segments(u32(prefix));
+      pastEnd = ldi_segments(u32(prefix) + 1u);
+    }
+    for (var t = low + 1u; t < $count; t++) {
+      if (ldi_prefixes(t) == i32(low)) { until = ldi_segments(t + 1u); }
+    }
+  }
+  sti_bounds(n, begin);
+  sti_bounds($rows + n, until);
+  sti_bounds(2u * $rows + n, pastBegin);
+  sti_bounds(3u * $rows + n, pastEnd);`,
     }),
-    { bounds, segments },
-    { rows, count: segments.size - 1 },
+    { bounds, segments, prefixes: prefixes ?? segments },
+    { rows, count: segments.size - 1, shared: Number(prefixes !== null) },
     Math.ceil(rows / THREADS),
   );
 }

@@ -8,6 +8,7 @@
  * so nothing is added to by two groups and the order never changes.
  */
 import {
+  BOUNDS,
   DIMENSIONS,
   dimensions,
   FLOOR,
@@ -26,6 +27,42 @@ const SHARED = `var<workgroup> one: array<f32, ${TILE * STRIDE}>;
 var<workgroup> two: array<f32, ${TILE * STRIDE}>;
 var<workgroup> scores: array<f32, ${TILE * STRIDE}>;
 var<workgroup> bounds: array<u32, 2>;`;
+
+/** Of each query of a tile: the first row of its segment, and the bounds of its prefix. */
+const QUERY_BOUNDS = `
+var<workgroup> starts: array<u32, ${TILE}>;
+var<workgroup> pasts: array<vec2<u32>, ${TILE}>;
+var<workgroup> reach: array<u32, 2>;`;
+
+/**
+ * Reads them from where `segmentBounds` wrote. Some query sees keys from `first` on; keys between
+ * `pastEnd` and `own` are other sequences' alone.
+ */
+const queryBounds = (source: string): string => `  if (tid < ${TILE}u) {
+    let n = min(i0 + tid, $rows - 1u);
+    starts[tid] = u32(ldi_${source}(n));
+    pasts[tid] = vec2<u32>(u32(ldi_${source}(2u * $rows + n)), u32(ldi_${source}(3u * $rows + n)));
+  }
+  workgroupBarrier();
+  if (tid == 0u) {
+    var least = starts[0];
+    var end = 0u;
+    for (var r = 0u; r < ${TILE}u; r++) {
+      if (pasts[r].x < pasts[r].y) {
+        least = min(least, pasts[r].x);
+        end = max(end, pasts[r].y);
+      }
+    }
+    reach[0] = least;
+    reach[1] = end;
+  }
+  let first = workgroupUniformLoad(&reach[0]);
+  let pastEnd = workgroupUniformLoad(&reach[1]);
+  let own = workgroupUniformLoad(&starts[0]);`;
+
+/** Whether query i of the tile's row `row` sees key j. */
+const sees = (row: string): string =>
+  `((j <= i && j >= starts[${row}]) || (j >= pasts[${row}].x && j < pasts[${row}].y))`;
 
 /** Rows `from` … of an operand's 32 columns from `d0` on, into workgroup memory; zeros outside. */
 const load = (
@@ -135,15 +172,15 @@ const key = (name: string, shape: Shape): string =>
 
 export function attention(
   context: Context,
-  { out, logSumExp, q, k, v, segments }: On<'attention'>,
+  { out, logSumExp, q, k, v, ...sequences }: On<'attention'>,
   numbers: With<'attention'>,
 ): void {
   const shape = shapeOf(q, v, numbers);
   const { rows, heads } = shape;
   const slices = slicesOf(shape);
   if (rows === 0) return;
-  context.withScratch(2 * rows, (bounds) => {
-    segmentBounds(context, bounds, segments, rows);
+  context.withScratch(BOUNDS * rows, (bounds) => {
+    segmentBounds(context, bounds, sequences, rows);
     context.runner.run(
       key('attention', shape),
       () => {
@@ -179,25 +216,25 @@ export function attention(
             strideOut: 'u32',
           },
           threads: THREADS,
-          declarations: `${SHARED}\nvar<workgroup> starts: array<u32, ${TILE}>;\n${reductions(8, THREADS, context.features.subgroup)}`,
+          declarations: `${SHARED}${QUERY_BOUNDS}\n${reductions(8, THREADS, context.features.subgroup)}`,
           body: `${PLACE}
   let i0 = wid.x * ${TILE}u;
   let head = wid.y;
   let kv = head * $kvHeads / $heads;
-  if (tid < ${TILE}u) { starts[tid] = u32(ldi_bounds(min(i0 + tid, $rows - 1u))); }
-  let first = workgroupUniformLoad(&starts[0]);
+${queryBounds('bounds')}
   let to = min($rows, i0 + ${TILE}u);
   var most = ${FLOOR};
   var total = 0.0;
 ${sums('o', slices.dv)}
   for (var j0 = first; j0 < to; j0 += ${TILE}u) {
+    if (j0 >= pastEnd && j0 + ${TILE}u <= own) { continue; }
 ${dots('s', queries, keys, '$dk')}
 ${range(4)
   .map(
     (r) => `    {
       let i = i0 + scoreRow + ${r}u;
       let j = j0 + scoreColumn;
-      let seen = i < $rows && j <= i && j >= starts[scoreRow + ${r}u];
+      let seen = i < $rows && ${sees(`scoreRow + ${r}u`)};
       scores[(scoreRow + ${r}u) * ${STRIDE}u + scoreColumn] = select(${FLOOR}, $scale * s${r}, seen);
     }`,
   )
@@ -246,7 +283,7 @@ ${store('o', 'out', 'i * $strideOut + head * $dv', '$dv', slices.dv, 'inverse * 
 
 export function attentionBackward(
   context: Context,
-  { dOut, out, logSumExp, q, k, v, segments, ...d }: On<'attentionBackward'>,
+  { dOut, out, logSumExp, q, k, v, segments, prefixes, ...d }: On<'attentionBackward'>,
   numbers: With<'attentionBackward'>,
 ): void {
   const shape = shapeOf(q, v, numbers);
@@ -255,9 +292,9 @@ export function attentionBackward(
   if (rows === 0) return;
   const { runner } = context;
   const tiles = Math.ceil(rows / TILE);
-  // bounds [2N] and, behind them, the products of outputs and their gradients [N, heads].
-  context.withScratch(2 * rows + rows * heads, (scratch) => {
-    segmentBounds(context, scratch, segments, rows);
+  // Bounds and, behind them, the products of outputs and their gradients [N, heads].
+  context.withScratch(BOUNDS * rows + rows * heads, (scratch) => {
+    segmentBounds(context, scratch, { segments, prefixes }, rows);
     runner.run(
       'attention, gradient times output',
       () => ({
@@ -270,7 +307,7 @@ export function attentionBackward(
   let base = item % $heads * $dv;
   var total = 0.0;
   for (var c = base; c < base + $dv; c++) { total += ld_dOut(n * $strideD + c) * ld_out(n * $strideOut + c); }
-  st_scratch(2u * $rows + item, total);`,
+  st_scratch(${BOUNDS}u * $rows + item, total);`,
       }),
       { scratch, dOut, out },
       { ...dimensions(shape), strideD: dOut.rowStride, strideOut: out.rowStride },
@@ -324,16 +361,16 @@ export function attentionBackward(
           operands: ['dq', 'dOut', 'logSumExp', 'q', 'k', 'v', 'scratch'],
           parameters: { ...types, strideDq: 'u32', addQ: 'u32' },
           threads: THREADS,
-          declarations: `${SHARED}\nvar<workgroup> starts: array<u32, ${TILE}>;`,
+          declarations: `${SHARED}${QUERY_BOUNDS}`,
           body: `${PLACE}
   let i0 = wid.x * ${TILE}u;
   let head = wid.y;
   let kv = head * $kvHeads / $heads;
-  if (tid < ${TILE}u) { starts[tid] = u32(ldi_scratch(min(i0 + tid, $rows - 1u))); }
-  let first = workgroupUniformLoad(&starts[0]);
+${queryBounds('scratch')}
   let to = min($rows, i0 + ${TILE}u);
 ${sums('g', slices.dk)}
   for (var j0 = first; j0 < to; j0 += ${TILE}u) {
+    if (j0 >= pastEnd && j0 + ${TILE}u <= own) { continue; }
 ${dots('s', queries, keys, '$dk')}
 ${dots('t', gradients, values, '$dv')}
 ${range(4)
@@ -342,9 +379,9 @@ ${range(4)
       let i = i0 + scoreRow + ${r}u;
       let j = j0 + scoreColumn;
       var value = 0.0;
-      if (i < $rows && j <= i && j >= starts[scoreRow + ${r}u]) {
+      if (i < $rows && ${sees(`scoreRow + ${r}u`)}) {
         let p = exp($scale * s${r} - ld_logSumExp(i * $heads + head));
-        value = $scale * p * (t${r} - ld_scratch(2u * $rows + i * $heads + head));
+        value = $scale * p * (t${r} - ld_scratch(${BOUNDS}u * $rows + i * $heads + head));
       }
       scores[(scoreRow + ${r}u) * ${STRIDE}u + scoreColumn] = value;
     }`,
@@ -410,7 +447,11 @@ ${store('g', 'dq', 'i * $strideDq + head * $dk', '$dk', slices.dk, '', '$addQ')}
           body: `${PLACE}
   let j0 = wid.x * ${TILE}u;
   let kv = wid.y;
-  if (tid == 0u) { bounds[0] = u32(ldi_scratch($rows + min(j0 + ${TILE - 1}u, $rows - 1u))); }
+  if (tid == 0u) {
+    var until = 0u;
+    for (var j = j0; j < min(j0 + ${TILE}u, $rows); j++) { until = max(until, u32(ldi_scratch($rows + j))); }
+    bounds[0] = until;
+  }
   let to = workgroupUniformLoad(&bounds[0]);
 ${sums('g', slices.dk)}
 ${sums('h', slices.dv)}
@@ -421,18 +462,24 @@ ${dots('s', keys, queries, '$dk')}
 ${dots('t', values, gradients, '$dv')}
     let i = i0 + scoreColumn;
     var least = $rows;
+    var pastFirst = 0u;
+    var pastEnd = 0u;
     var normal = 0.0;
     var product = 0.0;
     if (i < to) {
       least = u32(ldi_scratch(i));
+      pastFirst = u32(ldi_scratch(2u * $rows + i));
+      pastEnd = u32(ldi_scratch(3u * $rows + i));
       normal = ld_logSumExp(i * $heads + head);
-      product = ld_scratch(2u * $rows + i * $heads + head);
+      product = ld_scratch(${BOUNDS}u * $rows + i * $heads + head);
     }
 ${range(4)
   .map(
     (r) => `    let own${r} = j0 + scoreRow + ${r}u;
     var p${r} = 0.0;
-    if (own${r} <= i && own${r} >= least) { p${r} = exp($scale * s${r} - normal); }`,
+    if ((own${r} <= i && own${r} >= least) || (own${r} >= pastFirst && own${r} < pastEnd)) {
+      p${r} = exp($scale * s${r} - normal);
+    }`,
   )
   .join('\n')}
 ${write((r) => `p${r}`)}

@@ -203,7 +203,7 @@ ${accumulate ? '' : '  for (var e = 0u; e < $width; e++) { st_dLogits(base + e, 
 
 export function balanceLoss(
   context: Context,
-  { dLogits, loss, scores, experts, segments }: On<'balanceLoss'>,
+  { dLogits, loss, scores, experts, segments, prefixes }: On<'balanceLoss'>,
   { coefficient }: With<'balanceLoss'>,
 ): void {
   const [tokens, width, topK] = [scores.rows, scores.columns, experts.columns];
@@ -216,13 +216,40 @@ export function balanceLoss(
       rows: count,
       columns: width,
       matrices: {},
-      others: { scratch, experts, segments },
-      parameters: { topK: { type: 'u32', value: topK } },
+      others: { scratch, experts, segments, prefixes: prefixes ?? segments },
+      parameters: {
+        topK: { type: 'u32', value: topK },
+        shared: { type: 'u32', value: Number(prefixes !== null) },
+        count: { type: 'u32', value: count },
+      },
+      // Of a prefix: the sum over the sequences that go on from it.
       body: () => `  let first = u32(ldi_segments(row));
   let end = u32(ldi_segments(row + 1u));
   var taken = 0u;
   for (var i = first * $topK; i < end * $topK; i++) { if (u32(ldi_experts(i)) == column) { taken++; } }
-  st_scratch(item, f32(taken) * f32($width) / f32(max(1u, $topK * (end - first))));`,
+  var tokens = end - first;
+  var followed = false;
+  var share = 0.0;
+  if ($shared != 0u) {
+    for (var t = row + 1u; t < $count; t++) {
+      if (ldi_prefixes(t) != i32(row)) { continue; }
+      followed = true;
+      let from_ = u32(ldi_segments(t));
+      let to_ = u32(ldi_segments(t + 1u));
+      var both = taken;
+      for (var i = from_ * $topK; i < to_ * $topK; i++) { if (u32(ldi_experts(i)) == column) { both++; } }
+      share += f32(both) * f32($width) / f32(max(1u, $topK * (tokens + to_ - from_)));
+    }
+    let prefix = ldi_prefixes(row);
+    if (prefix >= 0 && prefix < i32(row)) {
+      let from_ = u32(ldi_segments(u32(prefix)));
+      let to_ = u32(ldi_segments(u32(prefix) + 1u));
+      for (var i = from_ * $topK; i < to_ * $topK; i++) { if (u32(ldi_experts(i)) == column) { taken++; } }
+      tokens += to_ - from_;
+    }
+  }
+  if (!followed) { share = f32(taken) * f32($width) / f32(max(1u, $topK * tokens)); }
+  st_scratch(item, share);`,
     });
     context.runner.run(
       'balanceLoss, tokens',

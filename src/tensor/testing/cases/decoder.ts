@@ -6,6 +6,7 @@ import { rope, ropeTable } from '../../operations/rope.js';
 import { splitColumns } from '../../operations/split-columns.js';
 import { swiglu } from '../../operations/swiglu.js';
 import type { Draw, OperationCase } from '../problem.js';
+import { sequencesOf } from '../sequences.js';
 import { taped } from '../taped.js';
 
 const EPSILON = 1e-5;
@@ -176,68 +177,10 @@ export const decoder: OperationCase[] = [
       });
     },
   },
-  {
-    name: 'attention and its derivative',
-    draw(draw) {
-      const shape = attentionShape(draw, 131);
-      const { n, dk, dv, options, q, k, v, out } = shape;
-      const accumulate = { dq: draw.flag(), dk: draw.flag(), dv: draw.flag() };
-      const gaps = { q: draw.gap(), k: draw.gap(), v: draw.gap() };
-      return {
-        label: `${n} rows, ${options.heads}/${options.kvHeads} heads, dk ${dk}, dv ${dv}, += ${JSON.stringify(accumulate)}`,
-        inputs: {
-          q: draw.numbers(q, 1, gaps.q),
-          k: draw.numbers(k, 1, gaps.k),
-          v: draw.numbers(v, 1, gaps.v),
-          segments: draw.offsets(n, draw.random.integer(1, 4)),
-          gradient: draw.numbers(out),
-          qBefore: draw.numbers(q),
-          kBefore: draw.numbers(k),
-          vBefore: draw.numbers(v),
-        },
-        run({ backend, input, output }) {
-          const [result, logSumExp] = [output('out', out), output('logSumExp', [n, options.heads])];
-          const [qs, ks, vs, segments] = [input('q'), input('k'), input('v'), input('segments')];
-          backend.attention({ out: result, logSumExp, q: qs, k: ks, v: vs, segments, ...options });
-          const d = {
-            dq: output('dq', q, { gap: gaps.q, initial: accumulate.dq ? 'qBefore' : undefined }),
-            dk: output('dk', k, { gap: gaps.k, initial: accumulate.dk ? 'kBefore' : undefined }),
-            dv: output('dv', v, { gap: gaps.v, initial: accumulate.dv ? 'vBefore' : undefined }),
-          };
-          backend.attentionBackward({
-            ...d,
-            dOut: input('gradient'),
-            out: result,
-            logSumExp,
-            q: qs,
-            k: ks,
-            v: vs,
-            segments,
-            ...options,
-            accumulate,
-          });
-        },
-      };
-    },
-  },
-  {
-    name: 'attention on the tape',
-    draw(draw) {
-      const { n, options, q, k, v, out } = attentionShape(draw, 33);
-      return taped(draw, {
-        label: `${n} rows, ${options.heads}/${options.kvHeads} heads, q [${q}], v [${v}]`,
-        variables: {
-          q: draw.numbers(q, 1, draw.gap()),
-          k: draw.numbers(k, 1, draw.gap()),
-          v: draw.numbers(v, 1, draw.gap()),
-        },
-        constants: { segments: draw.offsets(n, draw.random.integer(1, 3)) },
-        outputShape: out,
-        build: (tape, variable, { input }) =>
-          attention(tape, variable('q'), variable('k'), variable('v'), input('segments'), options),
-      });
-    },
-  },
+  attentionCase('attention and its derivative', false),
+  attentionCase('attention after shared prefixes and its derivative', true),
+  attentionTaped('attention on the tape', false),
+  attentionTaped('attention after shared prefixes on the tape', true),
   {
     name: 'attentionCached',
     draw(draw) {
@@ -316,7 +259,7 @@ export const decoder: OperationCase[] = [
             turn(q, 'qNorm'),
             turn(k, 'kNorm'),
             v,
-            input('segments'),
+            { segments: input('segments') },
             options,
           );
           const middle = linear(tape, mixed, w('out'), { residual: w('x') });
@@ -330,6 +273,79 @@ export const decoder: OperationCase[] = [
     },
   },
 ];
+
+/** Every output of both passes. @param shared some segments go on from others */
+function attentionCase(name: string, shared: boolean): OperationCase {
+  return {
+    name,
+    draw(draw) {
+      const shape = attentionShape(draw, 131);
+      const { n, dk, dv, options, q, k, v, out } = shape;
+      const accumulate = { dq: draw.flag(), dk: draw.flag(), dv: draw.flag() };
+      const gaps = { q: draw.gap(), k: draw.gap(), v: draw.gap() };
+      const numbers = {
+        q: draw.numbers(q, 1, gaps.q),
+        k: draw.numbers(k, 1, gaps.k),
+        v: draw.numbers(v, 1, gaps.v),
+      };
+      const sequences = sequencesOf(draw, n, 4, shared);
+      return {
+        label: `${n} rows, ${options.heads}/${options.kvHeads} heads, dk ${dk}, dv ${dv}, += ${JSON.stringify(accumulate)}`,
+        inputs: {
+          ...numbers,
+          ...sequences,
+          gradient: draw.numbers(out),
+          qBefore: draw.numbers(q),
+          kBefore: draw.numbers(k),
+          vBefore: draw.numbers(v),
+        },
+        run({ backend, input, output }) {
+          const [result, logSumExp] = [output('out', out), output('logSumExp', [n, options.heads])];
+          const given = {
+            q: input('q'),
+            k: input('k'),
+            v: input('v'),
+            segments: input('segments'),
+            prefixes: shared ? input('prefixes') : null,
+            ...options,
+          };
+          backend.attention({ out: result, logSumExp, ...given });
+          const d = {
+            dq: output('dq', q, { gap: gaps.q, initial: accumulate.dq ? 'qBefore' : undefined }),
+            dk: output('dk', k, { gap: gaps.k, initial: accumulate.dk ? 'kBefore' : undefined }),
+            dv: output('dv', v, { gap: gaps.v, initial: accumulate.dv ? 'vBefore' : undefined }),
+          };
+          const dOut = input('gradient');
+          backend.attentionBackward({ ...d, dOut, out: result, logSumExp, ...given, accumulate });
+        },
+      };
+    },
+  };
+}
+
+function attentionTaped(name: string, shared: boolean): OperationCase {
+  return {
+    name,
+    draw(draw) {
+      const { n, options, q, k, v, out } = attentionShape(draw, 33);
+      return taped(draw, {
+        label: `${n} rows, ${options.heads}/${options.kvHeads} heads, q [${q}], v [${v}]`,
+        variables: {
+          q: draw.numbers(q, 1, draw.gap()),
+          k: draw.numbers(k, 1, draw.gap()),
+          v: draw.numbers(v, 1, draw.gap()),
+        },
+        constants: sequencesOf(draw, n, 3, shared),
+        outputShape: out,
+        build(tape, variable, { input }) {
+          const prefixes = shared ? input('prefixes') : undefined;
+          const sequences = { segments: input('segments'), prefixes };
+          return attention(tape, variable('q'), variable('k'), variable('v'), sequences, options);
+        },
+      });
+    },
+  };
+}
 
 /** Rows, heads (grouped) and head dimensions; values may be wider or narrower than keys. */
 function attentionShape(draw: Draw, rows: number) {

@@ -8,7 +8,8 @@ import { joinHeads } from '../../operations/join-heads.js';
 import { ropeInPlace, ropeTable } from '../../operations/rope.js';
 import type { RouteOptions } from '../../operations/route.js';
 import { route } from '../../operations/route.js';
-import type { Draw, Input, OperationCase } from '../problem.js';
+import type { Draw, Input, OperationCase, Problem } from '../problem.js';
+import { sequencesOf } from '../sequences.js';
 import { taped } from '../taped.js';
 
 /** Experts of `n` tokens, each token's all different. */
@@ -184,45 +185,11 @@ export const experts: OperationCase[] = [
   },
   {
     name: 'routeBackward and balanceLoss',
-    draw(draw) {
-      const n = draw.rows(65);
-      const { experts: width, topK, options } = gate(draw);
-      const accumulate = draw.flag();
-      return {
-        label: `${n} rows, ${topK} of ${width} experts, ${JSON.stringify(options)} += ${accumulate}`,
-        inputs: {
-          experts: choices(draw, n, width, topK),
-          scores: draw.from([n, width], () => 0.02 + 0.96 * draw.random.uniform()),
-          gradient: draw.numbers([n, topK]),
-          segments: draw.offsets(n, draw.random.integer(1, 4)),
-          before: draw.numbers([n, width]),
-          lossBefore: draw.numbers([1]),
-        },
-        run({ backend, input, output, scalar }) {
-          const dLogits = output('dLogits', [n, width], {
-            initial: accumulate ? 'before' : undefined,
-          });
-          backend.routeBackward({
-            dLogits,
-            dWeights: input('gradient'),
-            experts: input('experts'),
-            scores: input('scores'),
-            ...options,
-            accumulate,
-          });
-          const both = output('dBoth', [n, width], { initial: 'before' });
-          const loss = output('loss', [1], { initial: 'lossBefore' });
-          backend.balanceLoss({
-            dLogits: both,
-            loss,
-            scores: input('scores'),
-            experts: input('experts'),
-            segments: input('segments'),
-            coefficient: scalar(0.3),
-          });
-        },
-      };
-    },
+    draw: (draw) => balanceProblem(draw, false),
+  },
+  {
+    name: 'balanceLoss after shared prefixes',
+    draw: (draw) => balanceProblem(draw, true),
   },
   {
     name: 'sortByExpert',
@@ -358,3 +325,45 @@ export const experts: OperationCase[] = [
     },
   },
 ];
+
+/** @param shared some segments go on from others */
+function balanceProblem(draw: Draw, shared: boolean): Problem {
+  const n = draw.rows(65);
+  const { experts: width, topK, options } = gate(draw);
+  const accumulate = draw.flag();
+  return {
+    label: `${n} rows, ${topK} of ${width} experts, ${JSON.stringify(options)} += ${accumulate}`,
+    inputs: {
+      experts: choices(draw, n, width, topK),
+      scores: draw.from([n, width], () => 0.02 + 0.96 * draw.random.uniform()),
+      gradient: draw.numbers([n, topK]),
+      ...sequencesOf(draw, n, 4, shared),
+      before: draw.numbers([n, width]),
+      lossBefore: draw.numbers([1]),
+    },
+    run({ backend, input, output, scalar }) {
+      const dLogits = output('dLogits', [n, width], {
+        initial: accumulate ? 'before' : undefined,
+      });
+      backend.routeBackward({
+        dLogits,
+        dWeights: input('gradient'),
+        experts: input('experts'),
+        scores: input('scores'),
+        ...options,
+        accumulate,
+      });
+      const both = output('dBoth', [n, width], { initial: 'before' });
+      const loss = output('loss', [1], { initial: 'lossBefore' });
+      backend.balanceLoss({
+        dLogits: both,
+        loss,
+        scores: input('scores'),
+        experts: input('experts'),
+        segments: input('segments'),
+        prefixes: shared ? input('prefixes') : null,
+        coefficient: scalar(0.3),
+      });
+    },
+  };
+}

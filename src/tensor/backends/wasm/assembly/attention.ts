@@ -7,11 +7,21 @@
  * products run on the micro-kernels of gemm.ts, in place: only keys and values that must be
  * transposed are packed, once a head.
  *
+ * The keys that a row sees lie in two runs, those of its sequence's prefix and its own: in a row of
+ * scores the prefix's come first, and each product is made once for each run. The derivatives of a
+ * prefix's keys and values are added to by the sequences that go on from it, in their order.
+ *
  * Head h reads key head h / (heads / kvHeads); derivatives of a key head add up over its query
  * heads in their order.
  */
 import { dotProduct, multiplyBlock, nextRows, packColumns, packRows } from './gemm';
 import { expRow, log1, madd, sumLanes } from './math';
+
+/** The segment that segment s goes on from, or -1; `prefixes` may be 0: none has one. */
+export function prefixOf(prefixes: usize, s: i32): i32 {
+  const prefix = prefixes == 0 ? -1 : load<i32>(prefixes + (<usize>s << 2));
+  return prefix < s ? prefix : -1;
+}
 
 /** Queries of a block in the backward pass; a multiple of the tile's 6. */
 const BLOCK: i32 = 48;
@@ -193,13 +203,13 @@ function dotRow(a: usize, b: usize, n: i32): f32 {
 
 /**
  * Causal attention of sequences [from, to) of `segments`; see `attentionForward` in attention.ts.
- * Strides in elements. The longest sequence T needs TILE + 4·(T + 8)·(keyDim + 14) bytes of
- * scratch.
+ * Strides in elements. A sequence of T rows needs TILE + 4·(T + 8)·(keyDim + 14) bytes of scratch;
+ * after P rows of a prefix, T + P + 16 takes the place of T + 8.
  */
 export function attentionForward(
   out: usize, outStride: i32, logSumExp: usize,
   q: usize, qStride: i32, k: usize, kStride: i32, v: usize, vStride: i32,
-  segments: usize, from: i32, to: i32,
+  segments: usize, prefixes: usize, from: i32, to: i32,
   heads: i32, kvHeads: i32, keyDim: i32, valueDim: i32, scale: f32, scratch: usize,
 ): void {
   const qRow = <usize>qStride << 2;
@@ -211,21 +221,38 @@ export function attentionForward(
     const first = load<i32>(segments + (<usize>s << 2));
     const length = load<i32>(segments + (<usize>(s + 1) << 2)) - first;
     if (length <= 0) continue;
+    // Rows pastFirst … pastFirst + past are the prefix's.
+    const prefix = prefixOf(prefixes, s);
+    const pastFirst = prefix < 0 ? first : load<i32>(segments + (<usize>prefix << 2));
+    const past = prefix < 0 ? 0 : load<i32>(segments + (<usize>(prefix + 1) << 2)) - pastFirst;
     const scores = scratch + TILE_BYTES;
-    const panel = scores + 6 * (<usize>roundUp8(length) << 2);
-    const panels = panel + (<usize>length << 5);
+    const panel = scores + 6 * (<usize>roundUp8(past + roundUp8(length)) << 2);
+    const panels = panel + (<usize>max(past, length) << 5);
+    const pastPanels = panels + (<usize>(roundUp8(length) * keyDim) << 2);
     for (let h = 0; h < heads; h++) {
       const g = h / group;
-      const vHead = v + <usize>first * vRow + (<usize>(g * valueDim) << 2);
-      if (h == g * group) packTransposed(length, keyDim, k + <usize>first * kRow + (<usize>(g * keyDim) << 2), kRow, panels);
+      const kHead = k + (<usize>(g * keyDim) << 2);
+      const vHead = v + (<usize>(g * valueDim) << 2);
+      const vOwn = vHead + <usize>first * vRow;
+      const vPast = vHead + <usize>pastFirst * vRow;
+      if (h == g * group) {
+        packTransposed(length, keyDim, kHead + <usize>first * kRow, kRow, panels);
+        packTransposed(past, keyDim, kHead + <usize>pastFirst * kRow, kRow, pastPanels);
+      }
       for (let i = 0; i < length; ) {
         const mr = nextRows(length - i);
         const row = <usize>(first + i);
-        const columns = roundUp8(i + mr);
+        const columns = roundUp8(past + roundUp8(i + mr));
         const scoreRow = <usize>columns << 2;
-        multiplyPanels(mr, columns, keyDim, q + row * qRow + (<usize>(h * keyDim) << 2), qRow, panels, scores, scoreRow, scale, scratch);
-        softmaxRows(mr, scores, scoreRow, columns, i + 1, logSumExp + ((row * heads + h) << 2), <usize>heads << 2);
-        multiply(mr, valueDim, i + mr, scores, scoreRow, 4, vHead, vRow, out + row * outRow + (<usize>(h * valueDim) << 2), outRow, 1, false, scratch, panel);
+        const own = scores + (<usize>past << 2);
+        const query = q + row * qRow + (<usize>(h * keyDim) << 2);
+        const sum = out + row * outRow + (<usize>(h * valueDim) << 2);
+        // The prefix's last panel reaches into the own columns, which come after it.
+        multiplyPanels(mr, roundUp8(past), keyDim, query, qRow, pastPanels, scores, scoreRow, scale, scratch);
+        multiplyPanels(mr, roundUp8(i + mr), keyDim, query, qRow, panels, own, scoreRow, scale, scratch);
+        softmaxRows(mr, scores, scoreRow, columns, past + i + 1, logSumExp + ((row * heads + h) << 2), <usize>heads << 2);
+        if (past > 0) multiply(mr, valueDim, past, scores, scoreRow, 4, vPast, vRow, sum, outRow, 1, false, scratch, panel);
+        multiply(mr, valueDim, i + mr, own, scoreRow, 4, vOwn, vRow, sum, outRow, 1, past > 0, scratch, panel);
         i += mr;
       }
     }
@@ -233,14 +260,15 @@ export function attentionForward(
 }
 
 /**
- * Derivatives for sequences [from, to). `add*`: add to what the output holds. The longest sequence
- * T needs TILE + 4·(T + 16)·(2·BLOCK + keyDim + valueDim + 8) bytes of scratch.
+ * Derivatives for sequences [from, to). `add*`: add to what the output holds. A sequence of T rows
+ * needs TILE + 4·(T + 16)·(2·BLOCK + keyDim + valueDim + 8) bytes of scratch; after P rows of a
+ * prefix, T + P + 32 takes the place of T + 16.
  */
 export function attentionBackward(
   dq: usize, dqStride: i32, addQ: bool, dk: usize, dkStride: i32, addK: bool, dv: usize, dvStride: i32, addV: bool,
   dOut: usize, dOutStride: i32, out: usize, outStride: i32, logSumExp: usize,
   q: usize, qStride: i32, k: usize, kStride: i32, v: usize, vStride: i32,
-  segments: usize, from: i32, to: i32,
+  segments: usize, prefixes: usize, from: i32, to: i32,
   heads: i32, kvHeads: i32, keyDim: i32, valueDim: i32, scale: f32, scratch: usize,
 ): void {
   const qRow = <usize>qStride << 2;
@@ -256,50 +284,80 @@ export function attentionBackward(
     const first = load<i32>(segments + (<usize>s << 2));
     const length = load<i32>(segments + (<usize>(s + 1) << 2)) - first;
     if (length <= 0) continue;
+    const prefix = prefixOf(prefixes, s);
+    const pastFirst = prefix < 0 ? first : load<i32>(segments + (<usize>prefix << 2));
+    const past = prefix < 0 ? 0 : load<i32>(segments + (<usize>(prefix + 1) << 2)) - pastFirst;
     // Tiles of the transposed products read up to 5 columns past a row's last tile.
-    const row = <usize>(roundUp8(length) + 8) << 2;
+    const row = <usize>(roundUp8(past + roundUp8(length)) + 8) << 2;
     const p = scratch + TILE_BYTES;
     const ds = p + <usize>BLOCK * row;
     const panel = ds + <usize>BLOCK * row;
-    const keyPanels = panel + (<usize>length << 5);
+    const keyPanels = panel + (<usize>max(past, length) << 5);
     const valuePanels = keyPanels + (<usize>(roundUp8(length) * keyDim) << 2);
+    const pastKeyPanels = valuePanels + (<usize>(roundUp8(length) * valueDim) << 2);
+    const pastValuePanels = pastKeyPanels + (<usize>(roundUp8(past) * keyDim) << 2);
+    const ownAt = <usize>past << 2;
     for (let h = 0; h < heads; h++) {
       const g = h / group;
-      const kHead = k + <usize>first * kRow + (<usize>(g * keyDim) << 2);
-      const vHead = v + <usize>first * vRow + (<usize>(g * valueDim) << 2);
+      const keyColumn = <usize>(g * keyDim) << 2;
+      const valueColumn = <usize>(g * valueDim) << 2;
+      const kHead = k + <usize>first * kRow + keyColumn;
+      const vHead = v + <usize>first * vRow + valueColumn;
+      const kPast = k + <usize>pastFirst * kRow + keyColumn;
+      const vPast = v + <usize>pastFirst * vRow + valueColumn;
       const firstOfGroup = h == g * group;
       if (firstOfGroup) {
         packTransposed(length, keyDim, kHead, kRow, keyPanels);
         packTransposed(length, valueDim, vHead, vRow, valuePanels);
+        packTransposed(past, keyDim, kPast, kRow, pastKeyPanels);
+        packTransposed(past, valueDim, vPast, vRow, pastValuePanels);
       }
       const qHead = q + <usize>first * qRow + (<usize>(h * keyDim) << 2);
       const dqHead = dq + <usize>first * dqRow + (<usize>(h * keyDim) << 2);
-      const dkHead = dk + <usize>first * dkRow + (<usize>(g * keyDim) << 2);
-      const dvHead = dv + <usize>first * dvRow + (<usize>(g * valueDim) << 2);
+      const dkHead = dk + <usize>first * dkRow + keyColumn;
+      const dvHead = dv + <usize>first * dvRow + valueColumn;
+      const dkPast = dk + <usize>pastFirst * dkRow + keyColumn;
+      const dvPast = dv + <usize>pastFirst * dvRow + valueColumn;
       const outHead = out + <usize>first * outRow + (<usize>(h * valueDim) << 2);
       const dOutHead = dOut + <usize>first * dOutRow + (<usize>(h * valueDim) << 2);
       for (let block = 0; block < length; block += BLOCK) {
         const blockEnd = min(block + BLOCK, length);
         for (let i = block; i < blockEnd; ) {
           const mr = nextRows(blockEnd - i);
-          const columns = roundUp8(i + mr);
+          const t = <usize>i;
+          const columns = roundUp8(past + roundUp8(i + mr));
           const pRows = p + <usize>(i - block) * row;
           const dsRows = ds + <usize>(i - block) * row;
-          multiplyPanels(mr, columns, keyDim, qHead + <usize>i * qRow, qRow, keyPanels, pRows, row, scale, scratch);
-          multiplyPanels(mr, columns, valueDim, dOutHead + <usize>i * dOutRow, dOutRow, valuePanels, dsRows, row, 1, scratch);
-          const t = <usize>i;
+          const query = qHead + t * qRow;
+          const gradient = dOutHead + t * dOutRow;
+          multiplyPanels(mr, roundUp8(past), keyDim, query, qRow, pastKeyPanels, pRows, row, scale, scratch);
+          multiplyPanels(mr, roundUp8(i + mr), keyDim, query, qRow, keyPanels, pRows + ownAt, row, scale, scratch);
+          multiplyPanels(mr, roundUp8(past), valueDim, gradient, dOutRow, pastValuePanels, dsRows, row, 1, scratch);
+          multiplyPanels(mr, roundUp8(i + mr), valueDim, gradient, dOutRow, valuePanels, dsRows + ownAt, row, 1, scratch);
           softmaxBackwardRows(
-            mr, pRows, dsRows, row, columns + 8, i + 1, logSumExp + (((<usize>first + t) * heads + h) << 2), <usize>heads << 2,
-            dOutHead + t * dOutRow, dOutRow, outHead + t * outRow, outRow, valueDim, scale,
+            mr, pRows, dsRows, row, columns + 8, past + i + 1, logSumExp + (((<usize>first + t) * heads + h) << 2), <usize>heads << 2,
+            gradient, dOutRow, outHead + t * outRow, outRow, valueDim, scale,
           );
-          multiply(mr, keyDim, i + mr, dsRows, row, 4, kHead, kRow, dqHead + <usize>i * dqRow, dqRow, 1, addQ, scratch, panel);
+          const dQuery = dqHead + t * dqRow;
+          if (past > 0) multiply(mr, keyDim, past, dsRows, row, 4, kPast, kRow, dQuery, dqRow, 1, addQ, scratch, panel);
+          multiply(mr, keyDim, i + mr, dsRows + ownAt, row, 4, kHead, kRow, dQuery, dqRow, 1, addQ || past > 0, scratch, panel);
           i += mr;
+        }
+        // Every query of the block has seen the whole prefix, whose derivatives are begun already.
+        const rows = blockEnd - block;
+        const queries = qHead + <usize>block * qRow;
+        const gradients = dOutHead + <usize>block * dOutRow;
+        for (let j = 0; j < past; j += 6) {
+          const mr = min(6, past - j);
+          const at = <usize>j << 2;
+          multiply(mr, valueDim, rows, p + at, 4, row, gradients, dOutRow, dvPast + <usize>j * dvRow, dvRow, 1, true, scratch, panel);
+          multiply(mr, keyDim, rows, ds + at, 4, row, queries, qRow, dkPast + <usize>j * dkRow, dkRow, 1, true, scratch, panel);
         }
         for (let j = 0; j < blockEnd; j += 6) {
           const mr = min(6, blockEnd - j);
           // Queries before key j have not seen it.
           const start = max(j, block);
-          const at = <usize>(start - block) * row + (<usize>j << 2);
+          const at = <usize>(start - block) * row + ownAt + (<usize>j << 2);
           const fresh = firstOfGroup && j >= block;
           multiply(mr, valueDim, blockEnd - start, p + at, 4, row, dOutHead + <usize>start * dOutRow, dOutRow, dvHead + <usize>j * dvRow, dvRow, 1, addV || !fresh, scratch, panel);
           multiply(mr, keyDim, blockEnd - start, ds + at, 4, row, qHead + <usize>start * qRow, qRow, dkHead + <usize>j * dkRow, dkRow, 1, addK || !fresh, scratch, panel);

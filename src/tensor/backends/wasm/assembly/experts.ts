@@ -5,6 +5,7 @@
  * Experts are few and choices fewer, so choosing is plain scalar code; what moves rows is
  * vectorised.
  */
+import { prefixOf } from './attention';
 import { madd, sumLanes, expRow } from './math';
 
 const TINY: f32 = 1e-20;
@@ -145,12 +146,24 @@ export function routeBackward(
   }
 }
 
-/** Adds the derivative to dLogits; returns the loss. `shares` is scratch for `experts` numbers. */
+/** shares[e] += unit for each choice of expert e by rows [from, to). */
+function addShares(shares: usize, chosen: usize, from: i32, to: i32, topK: i32, unit: f32): void {
+  for (let i = from * topK; i < to * topK; i++) {
+    const f = shares + (<usize>load<u32>(chosen + (<usize>i << 2)) << 2);
+    store<f32>(f, load<f32>(f) + unit);
+  }
+}
+
+/**
+ * Adds the derivative to dLogits; returns the loss. `prefixes` may be 0: none. `shares` is scratch
+ * for `experts` numbers.
+ */
 export function balanceLoss(
   dLogits: usize,
   scores: usize,
   chosen: usize,
   segments: usize,
+  prefixes: usize,
   sequences: i32,
   experts: i32,
   topK: i32,
@@ -164,10 +177,24 @@ export function balanceLoss(
     const to = load<i32>(segments + (<usize>s << 2), 4);
     if (from == to) continue;
     memory.fill(shares, 0, bytes);
-    const unit: f32 = <f32>experts / <f32>(topK * (to - from));
-    for (let i = from * topK; i < to * topK; i++) {
-      const f = shares + (<usize>load<u32>(chosen + (<usize>i << 2)) << 2);
-      store<f32>(f, load<f32>(f) + unit);
+    // What a prefix counts is the sum of what it counts in each sequence that goes on from it.
+    let followed = false;
+    for (let t = s + 1; prefixes != 0 && t < sequences; t++) {
+      if (prefixOf(prefixes, t) != s) continue;
+      followed = true;
+      const own = load<i32>(segments + (<usize>t << 2));
+      const end = load<i32>(segments + (<usize>t << 2), 4);
+      const unit: f32 = <f32>experts / <f32>(topK * (to - from + end - own));
+      addShares(shares, chosen, from, to, topK, unit);
+      addShares(shares, chosen, own, end, topK, unit);
+    }
+    if (!followed) {
+      const prefix = prefixOf(prefixes, s);
+      const first = prefix < 0 ? from : load<i32>(segments + (<usize>prefix << 2));
+      const last = prefix < 0 ? from : load<i32>(segments + (<usize>prefix << 2), 4);
+      const unit: f32 = <f32>experts / <f32>(topK * (to - from + last - first));
+      addShares(shares, chosen, first, last, topK, unit);
+      addShares(shares, chosen, from, to, topK, unit);
     }
     for (let n = from; n < to; n++) {
       const own = scores + <usize>n * bytes;
