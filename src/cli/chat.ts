@@ -6,6 +6,7 @@
  * asks a problem that training cannot have seen, and the task's verifier grades the answer.
  */
 
+import { availableParallelism } from 'node:os';
 import { createInterface } from 'node:readline';
 import { Command } from 'commander';
 import { UserError } from '../base/errors.js';
@@ -127,7 +128,7 @@ async function answer(
     throw new UserError('usage', `the prompt is too long: ${limit}; shorten it`, '--prompt');
   }
   const maxTokens = Math.min(flags.maxTokens, room);
-  const stopwatch = createStopwatch();
+  const stopwatch = createStopwatch(backend.threads);
   const mark = backend.mark();
   try {
     const sampler = createSampler(backend, model, {
@@ -233,7 +234,10 @@ async function runChat(which: string | undefined, flags: ChatFlags): Promise<voi
     throw new UserError('usage', '--json needs --prompt', '--prompt');
   const { folder, notes } = resolveModel(await fetchNamed(which), flags.runs);
   for (const text of notes) note(`note: ${text}`);
-  const opened = await openModel(folder, { products: productsOfFlags(flags) });
+  const opened = await openModel(folder, {
+    products: productsOfFlags(flags),
+    threads: availableParallelism(),
+  });
   try {
     if (flags.prompt === undefined) await converse(opened, which ?? folder, flags);
     else await answerOnce(opened, which ?? folder, flags.prompt.trim(), flags);

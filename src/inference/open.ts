@@ -49,6 +49,8 @@ export interface OpenModel {
 export interface OpenModelOptions {
   /** What multiplies matrices. */
   products?: Products;
+  /** Threads that compute each product of machine code together, this one included. Default 1. */
+  threads?: number;
   /**
    * One of several threads that share the weights (share.ts): rank 0 loads them, all wait for each
    * other.
@@ -214,7 +216,9 @@ export async function openModel(
       describeFolder(folder, files);
     const share = options.share?.model;
     const backend = await createWasmBackend(
-      share ? { ...share, rank: options.share?.rank } : { sharedBytes, products: options.products },
+      share
+        ? { ...share, rank: options.share?.rank }
+        : { sharedBytes, products: options.products, helpers: (options.threads ?? 1) - 1 },
     );
     const frozen = share?.frozen ?? described.frozen;
     const model = createModel(backend, config, { adapter: adapter?.spec, frozen });

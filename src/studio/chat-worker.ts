@@ -1,6 +1,7 @@
 /**
  * @file One model in a thread: completes a prompt at a time and sends each token as it is drawn.
  */
+import { availableParallelism } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { UserError } from '../base/errors.js';
 import { type Completion, createSampler } from '../inference/index.js';
@@ -15,7 +16,7 @@ import type { ChatEvent, ChatRequest } from './protocol.js';
 const { folder, cancelled } = workerData as { folder: string; cancelled: Int32Array };
 if (parentPort === null) throw new Error('studio/chat-worker.js runs in a worker thread only');
 const port = parentPort;
-const opening = openModel(folder);
+const opening = openModel(folder, { threads: availableParallelism() });
 /** Problems among which a prompt is looked for, so that its answer can be graded. */
 const LOOKED_AT = 2000;
 
@@ -33,7 +34,7 @@ async function answer(request: ChatRequest, send: (event: ChatEvent) => void): P
       `the prompt has ${ids.length} tokens, and the model takes ${config.max_position_embeddings}`,
     );
   const maxTokens = Math.min(request.maxTokens, room);
-  const stopwatch = createStopwatch();
+  const stopwatch = createStopwatch(backend.threads);
   const mark = backend.mark();
   try {
     const sampler = createSampler(backend, model, {

@@ -89,6 +89,8 @@ export interface Backend extends Methods {
   readonly fingerprint: string;
   /** The host's own processor does the work; false where it waits for a device that does. */
   readonly onHost: boolean;
+  /** Threads that compute a product together; 1 where it is left out. */
+  readonly threads?: number;
   readonly ranks: Ranks;
 
   // ── memory ─────────────────────────────────────────────────────────────────────────────────────

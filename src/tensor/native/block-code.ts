@@ -101,12 +101,15 @@ function multiplied({ program, value, scale }: BlockPlace): void {
   program.asm.vector('vmulps', [value, value, scale]);
 }
 
-/** Plain numbers, a vector at a time. */
-const plain = (program: Program, bytes: number, load: (place: BlockPlace) => void): BlockCode => ({
-  numbers: program.target.width,
-  bytes: bytes * program.target.width,
-  group: program.target.width,
-  vector: load,
+/** Numbers of a block of a form that has none: a kernel reads no fewer. */
+export const LEAST_NUMBERS = 32;
+
+/** Plain numbers of so many bytes. */
+const plain = (bytes: number, load: (place: BlockPlace, from: Memory) => void): BlockCode => ({
+  numbers: LEAST_NUMBERS,
+  bytes: bytes * LEAST_NUMBERS,
+  group: LEAST_NUMBERS,
+  vector: (place, _, from) => load(place, place.at(bytes * from)),
 });
 
 /** Adds bit n of the word at `word`, of value 16, to number n, from number `from` on. */
@@ -256,12 +259,11 @@ const q6k: BlockCode = {
 /** The code of each form, for a program's vectors. */
 export function blockCode(program: Program, form: Form): BlockCode {
   const codes: Record<Form, () => BlockCode> = {
-    f32: () => plain(program, 4, ({ value, at }) => program.load(value, at(0))),
-    f16: () =>
-      plain(program, 2, ({ value, at }) => program.asm.vector('vcvtph2ps', [value, at(0)])),
+    f32: () => plain(4, ({ value }, from) => program.load(value, from)),
+    f16: () => plain(2, ({ value }, from) => program.asm.vector('vcvtph2ps', [value, from])),
     bf16: () =>
-      plain(program, 2, ({ value, at }) => {
-        program.asm.vector('vpmovzxwd', [value, at(0)]);
+      plain(2, ({ value }, from) => {
+        program.asm.vector('vpmovzxwd', [value, from]);
         program.asm.vector('vpslld', [value, value], { immediate: 16 });
       }),
     q8_0: () => ({

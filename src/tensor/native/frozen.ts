@@ -25,6 +25,7 @@ import {
   RBP,
   RBX,
   RCX,
+  RDX,
   type Register,
   RSI,
 } from './x86.js';
@@ -33,15 +34,13 @@ import {
 const ROWS = 2;
 /** Rows of the matrix at a time, so that their sums do not wait for each other. */
 const COLUMNS = 4;
-/** Plain numbers take so few instructions that one row needs more sums. */
-const PLAIN_COLUMNS = 8;
+/** Bytes of a line of the caches. */
+const LINE = 64;
 /** Floats of the table of a block. */
 const TABLE = 16;
 
 const PARAMETERS = { ...DOT_PARAMETERS, b: 'pointer', bRow: 'int' } as const;
 type DotsFrame = Frame<keyof typeof PARAMETERS>;
-
-const isPlain = (code: BlockCode): boolean => code.numbers === code.group && !code.scales;
 
 /**
  * `dots`: C[m, n] = alpha·A·Bᵀ (+ C), B in blocks anywhere in the process, `bRow` bytes from row to
@@ -51,7 +50,6 @@ export function defineBlockDots(program: Program, form: Form): void {
   program.define('dots', PARAMETERS, (frame) => {
     const { asm } = program;
     const code = blockCode(program, form);
-    const columns = isPlain(code) ? PLAIN_COLUMNS : COLUMNS;
     const table = reserveTables(frame);
     for (const name of ['a', 'b', 'c', 'm', 'n', 'k', 'bRow'] as const) frame.widen(RAX, name);
     for (const name of ['aRow', 'cRow'] as const) frame.widen(RAX, name, 4);
@@ -61,13 +59,8 @@ export function defineBlockDots(program: Program, form: Form): void {
     frame.get(R11, 'cRow');
     frame.get(R14, 'b');
     frame.get(R15, 'c');
-    for (const step of new Set([columns, COLUMNS, 1])) {
+    for (const step of [COLUMNS, 1]) {
       const [next, again] = [asm.label(), asm.label()];
-      if (step > COLUMNS) {
-        frame.get(RAX, 'm');
-        asm.arithmetic('cmp', RAX, 1);
-        asm.jump(next, 'nz');
-      }
       asm.bind(again);
       frame.get(RAX, 'n');
       asm.arithmetic('sub', RAX, step);
@@ -75,7 +68,7 @@ export function defineBlockDots(program: Program, form: Form): void {
       frame.set('n', RAX);
       const tileOf = (count: number): Label =>
         frame.routine(() => tile(program, frame, code, table, count, step));
-      rows(program, frame, tileOf, step > COLUMNS ? 1 : ROWS);
+      rows(program, frame, tileOf);
       asm.imul(RAX, R8, step);
       asm.arithmetic('add', R14, RAX);
       asm.arithmetic('add', R15, 4 * step);
@@ -86,17 +79,12 @@ export function defineBlockDots(program: Program, form: Form): void {
 }
 
 /** All rows of A against some rows of B; r12 becomes A's row, r13 the rows left, rbx C's. */
-function rows(
-  program: Program,
-  frame: DotsFrame,
-  tileOf: (count: number) => Label,
-  most: number,
-): void {
+function rows(program: Program, frame: DotsFrame, tileOf: (count: number) => Label): void {
   const { asm } = program;
   frame.get(R12, 'a');
   asm.mov(RBX, R15);
   frame.get(R13, 'm');
-  for (let count = most; count > 0; count--) {
+  for (let count = ROWS; count > 0; count--) {
     const [again, next] = [asm.label(), asm.label()];
     asm.bind(again);
     asm.arithmetic('cmp', R13, count);
@@ -145,12 +133,12 @@ function tile(
   for (let n = 0; n < sums; n++) program.zero(program.v(n));
   asm.mov(RSI, R12);
   asm.mov(RCX, R14);
-  if (columns > COLUMNS) asm.lea(RAX, at(R14, 0, R8, 4));
-  const b = (j: number, offset: number): Memory => {
-    const base = j < 4 ? RCX : RAX;
-    const row = j % 4;
-    if (row === 0) return at(base, offset);
-    return row === 3 ? at(base, offset, R9, 1) : at(base, offset, R8, row as 1 | 2);
+  // Rows are short and pages end processors' own prefetching: the next rows are asked for early.
+  const prefetches = columns === COLUMNS;
+  if (prefetches) asm.lea(RDX, at(R14, 0, R8, COLUMNS));
+  const b = (j: number, offset: number, base = RCX): Memory => {
+    if (j === 0) return at(base, offset);
+    return j === 3 ? at(base, offset, R9, 1) : at(base, offset, R8, j as 1 | 2);
   };
   const a = (i: number, number: number): Memory =>
     i === 0 ? at(RSI, 4 * number) : at(RSI, 4 * number, R10, i as 1);
@@ -165,6 +153,8 @@ function tile(
   );
   frame.get(RBP, 'k');
   program.repeatWhile('g', () => {
+    for (let line = 0; prefetches && line < code.bytes; line += LINE)
+      for (let j = 0; j < columns; j++) asm.prefetch(b(j, line, RDX));
     if (code.open) for (const place of places) code.open(place);
     for (let group = 0; group < code.numbers / code.group; group++)
       places.forEach((place, j) => {
@@ -181,7 +171,7 @@ function tile(
       });
     asm.arithmetic('add', RSI, 4 * code.numbers);
     asm.arithmetic('add', RCX, code.bytes);
-    if (columns > COLUMNS) asm.arithmetic('add', RAX, code.bytes);
+    if (prefetches) asm.arithmetic('add', RDX, code.bytes);
     asm.arithmetic('sub', RBP, code.numbers);
   });
   storeDots(program, frame, count, columns, sum);

@@ -2,7 +2,8 @@
  * @file A whole matrix product out of the native kernels: blocks that fit into the caches, and the
  * choice between kernels, by sizes alone.
  */
-import { type FrozenRows, LAYOUTS, rowBytes } from '../forms.js';
+import { type Form, type FrozenRows, LAYOUTS, rowBytes } from '../forms.js';
+import { LEAST_NUMBERS } from './block-code.js';
 import { B_IN_PLACE, B_PACK_ROWS, B_PACK_TRANSPOSED, B_PACKED, tileOf } from './gemm.js';
 import type { NativeKernels } from './kernels.js';
 
@@ -18,6 +19,13 @@ export const PACKED_BYTES = PANELS_A + 4 * MC * KC;
 
 /** With B transposed, up to this many rows go through the dot products. */
 const DOT_ROWS = 16;
+/** Numbers of a frozen matrix that are expanded at a time; 1 MB is half of a usual L2 cache. */
+const TILE_NUMBERS = 256 * 1024;
+export const TILE_BYTES = 4 * TILE_NUMBERS;
+/** With few rows a tile is read once after it was written, and should still be in that cache. */
+const SMALL_TILE = 32 * 1024;
+/** Rows of B of which a tile would not hold a few are not multiplied so. */
+const MOST_COLUMNS = TILE_NUMBERS / 4;
 /** With B frozen, up to this many rows go through the dot products with blocks. */
 const FROZEN_DOT_ROWS = 2;
 /** With B as stored, up to this many rows read B in place. */
@@ -40,16 +48,30 @@ export type Sgemm = (
   ldc: number,
 ) => void;
 
+/** Rows [from, to) of a matrix of blocks that lies anywhere in the process. */
+export interface FrozenCall {
+  form: Form;
+  address: number;
+  from: number;
+  to: number;
+}
+
+/** Offsets in the memory that nothing else uses meanwhile. */
+export interface NativeScratch {
+  /** Of `BLOCK_BYTES`: the kernels' arguments. */
+  block: number;
+  /** Of `PACKED_BYTES`. */
+  packed: number;
+  /** Of `TILE_BYTES`: rows of a frozen matrix as float32. */
+  tile: number;
+}
+
 export interface NativeGemm {
   sgemm: Sgemm;
-  /**
-   * C = alpha·A·Bᵀ + beta·C with B [n, k] frozen, anywhere in the process, straight from its blocks:
-   * for few rows. False when the product is not one that is computed so.
-   */
-  frozenDots(
-    b: FrozenRows,
+  /** C = alpha·A·Bᵀ + beta·C with B frozen, m rows of A; C's columns are B's rows. */
+  frozen(
+    b: FrozenCall,
     m: number,
-    n: number,
     k: number,
     alpha: number,
     a: number,
@@ -57,36 +79,68 @@ export interface NativeGemm {
     beta: number,
     c: number,
     ldc: number,
-  ): boolean;
+  ): void;
   /** The first `count` numbers of frozen rows as float32 at `out`. */
   expand(b: FrozenRows, count: number, out: number): void;
   /** Rows are computed alike whatever their number: products with a transposed B are dot products. */
   alike: boolean;
 }
 
-/** @param scratch address of `PACKED_BYTES` that nothing else uses meanwhile */
+/** Numbers that a kernel of frozen.ts reads at least. */
+const kernelBlock = (form: Form): number => Math.max(LEAST_NUMBERS, LAYOUTS[form].numbers);
+
+/** Whether `frozen` takes rows of that length. */
+export const fitsKernels = (form: Form, k: number): boolean =>
+  k > 0 && k <= MOST_COLUMNS && k % kernelBlock(form) === 0;
+
+/** Rows of B that are expanded at a time. */
+const tileRows = (m: number, k: number): number =>
+  Math.max(4, Math.floor((m <= DOT_ROWS ? SMALL_TILE : TILE_NUMBERS) / k));
+
+/** What `frozen` needs of a tile. */
+export const frozenTileBytes = (m: number, rows: number, k: number): number =>
+  m <= FROZEN_DOT_ROWS ? 0 : 4 * k * Math.min(rows, tileRows(m, k));
+
 export function nativeGemm(
   kernels: NativeKernels,
   buffer: ArrayBufferLike,
-  scratch: number,
+  scratch: Pick<NativeScratch, 'packed' | 'tile'>,
 ): NativeGemm {
   const { gemmBlock, dots } = kernels.functions;
-  const { width } = kernels.target;
   const { columns: nr } = tileOf(kernels.target.width);
   const floats = new Float32Array(buffer);
   const self: NativeGemm = {
     alike: false,
-    frozenDots({ form, bytes }, m, n, k, alpha, a, lda, beta, c, ldc) {
-      if (m > FROZEN_DOT_ROWS || m <= 0 || n <= 0 || k <= 0 || k % width !== 0) return false;
-      const { dots: blockDots } = kernels.forForm(form);
-      const at = kernels.addressOf(bytes);
-      blockDots(a, lda, at, rowBytes(form, k), c, ldc, m, n, k, alpha, beta);
-      return true;
+    frozen({ form, address, from, to }, m, k, alpha, a, lda, beta, c, ldc) {
+      const size = rowBytes(form, k);
+      const own = kernels.forForm(form);
+      if (m <= FROZEN_DOT_ROWS) {
+        own.dots(
+          a,
+          lda,
+          address + from * size,
+          size,
+          c + 4 * from,
+          ldc,
+          m,
+          to - from,
+          k,
+          alpha,
+          beta,
+        );
+        return;
+      }
+      const most = tileRows(m, k);
+      const block = kernelBlock(form);
+      for (let row = from; row < to; row += most) {
+        const rows = Math.min(most, to - row);
+        own.expand(scratch.tile, (rows * k) / block, address + row * size);
+        self.sgemm(false, true, m, rows, k, alpha, a, lda, scratch.tile, k, beta, c + 4 * row, ldc);
+      }
     },
     expand({ form, bytes }, count, out) {
-      const { numbers, bytes: size, decode } = LAYOUTS[form];
-      // Plain numbers are read a vector at a time.
-      const block = Math.max(numbers, width);
+      const { bytes: size, decode } = LAYOUTS[form];
+      const block = kernelBlock(form);
       const blocks = Math.floor(count / block);
       if (blocks > 0) kernels.forForm(form).expand(out, blocks, kernels.addressOf(bytes));
       const rest = count - blocks * block;
@@ -128,12 +182,12 @@ export function nativeGemm(
               aAt,
               aRow,
               aInner,
-              scratch + PANELS_A,
+              scratch.packed + PANELS_A,
               packA,
               bAt,
               ldb,
               mode,
-              scratch,
+              scratch.packed,
               cAt,
               ldc,
               rows,

@@ -14,6 +14,7 @@
  * is by size alone, so it decides alike in every run.
  */
 import { UserError } from '../../../base/errors.js';
+import type { FrozenRows } from '../../forms.js';
 import type { NativeGemm } from '../../native/sgemm.js';
 import type { Blas } from './blas.js';
 import { chooseNative, type GemmChoice, type Products } from './product-choice.js';
@@ -49,10 +50,36 @@ export interface Gemm {
   /** Whether rows are computed alike whatever their number, where a product can do that itself. */
   alikeRows?(on: boolean): void;
   /** Machine code for frozen matrices. */
-  frozen?: Pick<NativeGemm, 'frozenDots' | 'expand'>;
+  frozen?: FrozenGemm;
+  /** Threads that compute a product, where there is more than one. */
+  threads?: number;
+  close?(): Promise<void>;
   /** Kernels of other operations that stand in for the WASM kernels of the same names. */
   exports?: Readonly<Record<string, (...values: number[]) => void>>;
 }
+
+/** What machine code does with frozen matrices. */
+export interface FrozenGemm {
+  /**
+   * C = alpha·A·Bᵀ + beta·C with the m rows of A and a part of a frozen matrix; false when the
+   * product is not one that is computed so.
+   */
+  product(
+    b: FrozenRows,
+    m: number,
+    k: number,
+    alpha: number,
+    a: number,
+    lda: number,
+    beta: number,
+    c: number,
+    ldc: number,
+  ): boolean;
+  expand: NativeGemm['expand'];
+}
+
+/** Behind a thread's scratch there may be this much for rows of a frozen matrix as float32. */
+export const FROZEN_TILE_BYTES = 1024 * 1024;
 
 /** Scratch that one thread's products need in the memory, 64-byte aligned. */
 export const GEMM_SCRATCH_BYTES = 2 * 1024 * 1024;
@@ -74,6 +101,10 @@ export interface GemmContext {
   products?: Products;
   /** True when the exports are the relaxed SIMD build. */
   relaxed: boolean;
+  /** Runs `body` with that many bytes of the memory; without it no frozen matrix is multiplied. */
+  withScratch?(bytes: number, body: (address: number) => void): void;
+  /** Threads that help, by their scratch, and words for all. */
+  team?: { control: number; helpers: readonly number[] };
   /** What the main thread found with `planGemm`; without it, this thread probes for itself. */
   choice?: GemmChoice;
 }
@@ -164,27 +195,57 @@ function measure(gemms: readonly Gemm[], context: GemmContext): number[] {
 const NATIVE_BLOCK = GEMM_SCRATCH_BYTES - 512;
 const NATIVE_SUMS = NATIVE_BLOCK - 1024;
 
+/** Offsets of what machine code needs in a scratch. */
+const nativeScratch = (scratch: number, tile: number) => ({
+  block: scratch + NATIVE_BLOCK,
+  packed: scratch,
+  tile,
+});
+
 async function nativeGemmOf(context: GemmContext, choice: GemmChoice): Promise<Gemm | null> {
-  if (!choice.native) return null;
+  const { native: target } = choice;
+  if (!target) return null;
   const { bindKernels } = await import('../../native/kernels.js');
   const { nativeExports } = await import('../../native/exports.js');
-  const { nativeGemm } = await import('../../native/sgemm.js');
-  const { memory, scratch } = context;
-  const kernels = bindKernels(choice.native, memory.buffer, scratch + NATIVE_BLOCK);
+  const { fitsKernels, frozenTileBytes, nativeGemm } = await import('../../native/sgemm.js');
+  const { memory, scratch, withScratch, team } = context;
+  const { buffer } = memory;
+  const kernels = bindKernels(target, buffer, scratch + NATIVE_BLOCK);
   if (kernels === null)
     throw new UserError(
       'state',
       'machine code could be made in one thread but not in another; use --no-native.',
     );
-  const native = nativeGemm(kernels, memory.buffer, scratch);
+  const own = nativeScratch(scratch, 0);
+  const native = nativeGemm(kernels, buffer, own);
+  const place = team && {
+    buffer: buffer as SharedArrayBuffer,
+    target,
+    control: team.control,
+    scratch: team.helpers.map((at) => nativeScratch(at, at + GEMM_SCRATCH_BYTES)),
+  };
+  const all = place ? (await import('../../native/team.js')).startTeam(place, native) : native;
+  const frozen: FrozenGemm = {
+    expand: native.expand,
+    product({ form, rows, bytes }, m, k, alpha, a, lda, beta, c, ldc) {
+      if (m <= 0 || rows <= 0 || !fitsKernels(form, k)) return false;
+      const call = { form, address: kernels.addressOf(bytes), from: 0, to: rows };
+      withScratch?.(frozenTileBytes(m, rows, k), (tile) => {
+        own.tile = tile;
+        all.frozen(call, m, k, alpha, a, lda, beta, c, ldc);
+      });
+      return true;
+    },
+  };
   return {
     name: choice.name,
-    sgemm: native.sgemm,
-    frozen: native,
-    exports: nativeExports(kernels, memory.buffer, scratch + NATIVE_SUMS),
+    sgemm: all.sgemm,
+    frozen,
+    exports: nativeExports(kernels, buffer, scratch + NATIVE_SUMS),
     alikeRows(on) {
       native.alike = on;
     },
+    ...('threads' in all ? { threads: all.threads, close: all.close } : {}),
   };
 }
 

@@ -104,10 +104,15 @@ export async function createWasmBackend(options: WasmBackendOptions = {}): Promi
   const { exports } = new WebAssembly.Instance(kernels.module, {
     env: { memory: memory.memory, abort },
   });
+  const layout = layoutOf(memory, rank);
+  const stacks = createStacks(memory, layout);
+  const withScratch = scratchOf(stacks);
   const gemm = await createGemm({
     exports,
     memory: memory.memory,
-    scratch: layoutOf(memory, rank).gemmScratch,
+    scratch: layout.gemmScratch,
+    withScratch,
+    team: memory.helpers > 0 ? { control: layout.team, helpers: layout.helpers } : undefined,
     scratchBytes: GEMM_SCRATCH_BYTES,
     products: options.products,
     relaxed: kernels.relaxed,
@@ -119,6 +124,7 @@ export async function createWasmBackend(options: WasmBackendOptions = {}): Promi
     { ...exports, ...gemm.exports } as WebAssembly.Exports,
     kernels,
     gemm,
+    stacks,
   );
   const { i32s } = core.context;
   return withOperations(
@@ -132,14 +138,27 @@ export async function createWasmBackend(options: WasmBackendOptions = {}): Promi
 const columnsOf = (shape: readonly number[]): number =>
   shape.length === 0 ? 1 : shape[shape.length - 1];
 
+/** Runs a body with bytes from the top of the local stack. */
+const scratchOf =
+  ({ local }: Stacks<WasmStack>): WasmContext['withScratch'] =>
+  (bytes, body) => {
+    const { top } = local;
+    const address = local.push(bytes);
+    try {
+      body(address);
+    } finally {
+      local.cutTo(top);
+    }
+  };
+
 /** Memory and identity: all but the operations. */
 class WasmCore implements BackendCore {
   readonly name = 'wasm';
   readonly onHost = true;
+  readonly threads: number;
   readonly fingerprint: string;
   readonly ranks: WasmRanks;
   readonly context: WasmContext;
-  private readonly stacks: Stacks<WasmStack>;
   private readonly blocks: IndependentRows;
 
   constructor(
@@ -147,23 +166,15 @@ class WasmCore implements BackendCore {
     rank: number,
     exports: WebAssembly.Exports,
     kernels: Kernels,
-    gemm: Gemm,
+    private readonly gemm: Gemm,
+    private readonly stacks: Stacks<WasmStack>,
   ) {
     const layout = layoutOf(memory, rank);
     const { buffer } = memory.memory;
     this.fingerprint = `wasm ${kernels.relaxed ? 'relaxed' : 'plain'} ${kernels.id}, ${gemm.name}`;
+    this.threads = gemm.threads ?? 1;
     this.ranks = new WasmRanks(memory, rank, exports);
-    this.stacks = createStacks(memory, layout);
-    const withScratch: WasmContext['withScratch'] = (bytes, body) => {
-      const { local } = this.stacks;
-      const { top } = local;
-      const address = local.push(bytes);
-      try {
-        body(address);
-      } finally {
-        local.cutTo(top);
-      }
-    };
+    const withScratch = scratchOf(stacks);
     const own = exports as unknown as KernelExports;
     this.blocks = independentRows(gemm, memory.memory, withScratch);
     this.context = {
@@ -245,5 +256,7 @@ class WasmCore implements BackendCore {
 
   async sync(): Promise<void> {}
 
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    await this.gemm.close?.();
+  }
 }

@@ -8,7 +8,7 @@ const small = { sharedBytes: 64 * KIB, localBytes: 128 * KIB };
 
 describe('layout', () => {
   it('divides the memory without overlap, regions equally long', () => {
-    const memory = { worldSize: 3, sharedBytes: 192 * KIB, localBytes: 128 * KIB };
+    const memory = { worldSize: 3, sharedBytes: 192 * KIB, localBytes: 128 * KIB, helpers: 2 };
     const [a, b, c] = [0, 1, 2].map((rank) => layoutOf(memory, rank));
     expect(a.sums).toBeGreaterThan(a.control);
     expect(a.shared).toBeGreaterThanOrEqual(a.sums + 2 * 3 * 1024 * 8);
@@ -18,8 +18,10 @@ describe('layout', () => {
     expect(b.gemmScratch).toBeGreaterThanOrEqual(a.local + memory.localBytes);
     expect(b.local - a.local).toBe(a.regionBytes);
     expect(c.local - b.local).toBe(a.regionBytes);
-    expect(c.totalBytes).toBeGreaterThanOrEqual(c.local + memory.localBytes);
-    for (const address of Object.values(a)) expect(address % 64).toBe(0);
+    expect(c.team).toBeGreaterThanOrEqual(c.local + memory.localBytes);
+    expect(c.helpers[0]).toBeGreaterThan(c.team);
+    expect(c.totalBytes - c.helpers[1]).toBe(c.helpers[1] - c.helpers[0]);
+    for (const address of Object.values(a).flat()) expect(address % 64).toBe(0);
   });
 
   it('refuses what does not fit in 4 GiB, with the numbers', () => {

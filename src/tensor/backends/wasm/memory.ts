@@ -13,7 +13,7 @@ import { UserError } from '../../../base/errors.js';
 import type { Placement } from '../../backend.js';
 import { type Stack, Stacks } from '../shared/stacks.js';
 import { ATTENTION_SCRATCH_BYTES } from './attention.js';
-import { GEMM_SCRATCH_BYTES } from './gemm.js';
+import { FROZEN_TILE_BYTES, GEMM_SCRATCH_BYTES } from './gemm.js';
 
 export const ALIGNMENT = 64;
 /** Values that `Ranks.sum` takes at most. */
@@ -37,6 +37,8 @@ export interface WasmMemoryOptions {
   sharedBytes?: number;
   /** Size of each rank's own stack. Default 2 GB, less when 4 GB do not hold that many. */
   localBytes?: number;
+  /** Threads that help with the products of the only rank. Default 0. */
+  helpers?: number;
 }
 
 /**
@@ -48,6 +50,7 @@ export interface WasmMemory {
   readonly worldSize: number;
   readonly sharedBytes: number;
   readonly localBytes: number;
+  readonly helpers: number;
 }
 
 /** Byte addresses of one rank's parts. */
@@ -59,11 +62,16 @@ export interface Layout {
   gemmScratch: number;
   attentionScratch: number;
   local: number;
+  /** Words that the helpers and their rank share, and each helper's scratch. */
+  team: number;
+  helpers: readonly number[];
   /** Bytes from a rank's region to the next rank's. */
   regionBytes: number;
   totalBytes: number;
 }
 
+/** Of one helper. */
+const HELPER_BYTES = align(GEMM_SCRATCH_BYTES + FROZEN_TILE_BYTES, PAGE);
 const SCRATCH_BYTES =
   align(GEMM_SCRATCH_BYTES, ALIGNMENT) + align(ATTENTION_SCRATCH_BYTES, ALIGNMENT);
 
@@ -75,6 +83,11 @@ export function layoutOf(memory: Omit<WasmMemory, 'memory'>, rank: number): Layo
   const regionBytes = align(SCRATCH_BYTES + memory.localBytes, PAGE);
   const gemmScratch = regions + rank * regionBytes;
   const attentionScratch = gemmScratch + align(GEMM_SCRATCH_BYTES, ALIGNMENT);
+  const team = regions + memory.worldSize * regionBytes;
+  const helpers = Array.from(
+    { length: memory.helpers },
+    (_, i) => team + CONTROL_BYTES + i * HELPER_BYTES,
+  );
   return {
     control,
     sums,
@@ -82,8 +95,10 @@ export function layoutOf(memory: Omit<WasmMemory, 'memory'>, rank: number): Layo
     gemmScratch,
     attentionScratch,
     local: gemmScratch + SCRATCH_BYTES,
+    team,
+    helpers,
     regionBytes,
-    totalBytes: regions + memory.worldSize * regionBytes,
+    totalBytes: team + (memory.helpers > 0 ? CONTROL_BYTES + memory.helpers * HELPER_BYTES : 0),
   };
 }
 
@@ -97,13 +112,14 @@ export function createWasmMemory(options: WasmMemoryOptions = {}): WasmMemory {
   if (!Number.isInteger(worldSize) || worldSize < 1)
     throw new UserError('usage', `worldSize is ${worldSize}, not a positive integer.`);
   const sharedBytes = align(options.sharedBytes ?? DEFAULT_SHARED_BYTES, PAGE);
-  const room = layoutOf({ worldSize, sharedBytes, localBytes: 0 }, 0).totalBytes;
+  const { helpers = 0 } = options;
+  const room = layoutOf({ worldSize, sharedBytes, localBytes: 0, helpers }, 0).totalBytes;
   const perRank = Math.floor((LIMIT - room) / worldSize / PAGE) * PAGE;
   const localBytes =
     options.localBytes === undefined
       ? Math.min(DEFAULT_LOCAL_BYTES, perRank)
       : align(options.localBytes, PAGE);
-  const { totalBytes } = layoutOf({ worldSize, sharedBytes, localBytes }, 0);
+  const { totalBytes } = layoutOf({ worldSize, sharedBytes, localBytes, helpers }, 0);
   if (perRank <= 0) {
     throw new UserError(
       'usage',
@@ -118,9 +134,12 @@ export function createWasmMemory(options: WasmMemoryOptions = {}): WasmMemory {
     );
   }
   for (let local = localBytes; ; local = align(local / 2, PAGE)) {
-    const { totalBytes: bytes } = layoutOf({ worldSize, sharedBytes, localBytes: local }, 0);
+    const { totalBytes: bytes } = layoutOf(
+      { worldSize, sharedBytes, localBytes: local, helpers },
+      0,
+    );
     try {
-      return { memory: allocate(bytes), worldSize, sharedBytes, localBytes: local };
+      return { memory: allocate(bytes), worldSize, sharedBytes, localBytes: local, helpers };
     } catch (error) {
       // A phone may not give what a step will hardly need.
       if (options.localBytes === undefined && local > LEAST_LOCAL_BYTES) continue;

@@ -49,8 +49,7 @@ export function multiply(
       // A part's rows are columns of the output.
       const to = c + 4 * from;
       const direct =
-        !transposeA &&
-        gemm.frozen?.frozenDots(part, m, part.rows, k, alpha, a, lda, beta, to, ldc) === true;
+        !transposeA && gemm.frozen?.product(part, m, k, alpha, a, lda, beta, to, ldc) === true;
       if (!direct)
         expanded(context, part, width, m, (tile, start, rows) => {
           const at = to + 4 * start;

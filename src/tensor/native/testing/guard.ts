@@ -10,7 +10,7 @@ import { expandRows, FORMS, LAYOUTS } from '../../forms.js';
 import { frozenPart } from '../../testing/problem.js';
 import { bindKernels } from '../kernels.js';
 import { BLOCK_BYTES, Program, TARGETS } from '../program.js';
-import { nativeGemm, PACKED_BYTES } from '../sgemm.js';
+import { nativeGemm, PACKED_BYTES, TILE_BYTES } from '../sgemm.js';
 import { at, RAX } from '../x86.js';
 import { guardedMemory } from './guarded.js';
 import { installOne } from './install-one.js';
@@ -52,11 +52,11 @@ for (let n = 0; n < Number(count); n++) {
   const a = transposeA ? place(k, m, lda) : place(m, k, lda);
   const b = transposeB ? place(cols, k, ldb) : place(k, cols, ldb);
   const c = place(m, cols, ldc);
-  const scratch = memory.place(PACKED_BYTES, true);
+  const packed = memory.place(PACKED_BYTES, true);
   const block = memory.place(BLOCK_BYTES, false);
   const kernels = bindKernels('avx2', buffer, block);
   if (!kernels) process.exit(0);
-  const gemm = nativeGemm(kernels, buffer, scratch);
+  const gemm = nativeGemm(kernels, buffer, { packed, tile: 0 });
   gemm.alike = below(4) === 0;
   const fill = (from: number, rows: number, columns: number, ld: number): void => {
     for (let i = 0; i < rows; i++)
@@ -97,8 +97,8 @@ for (let n = 0; n < Number(count); n++) {
   const atEnd = below(2) === 0;
   const form = FORMS[below(FORMS.length)];
   const width = LAYOUTS[form].numbers;
-  const [m, cols] = [1 + below(2), 1 + below(20)];
-  const k = width === 1 ? 8 * (1 + below(12)) : width * (1 + below(width === 32 ? 9 : 3));
+  const [m, cols] = [1 + below(5), 1 + below(20)];
+  const k = width === 1 ? 32 * (1 + below(4)) : width * (1 + below(width === 32 ? 9 : 3));
   const frozen = frozenPart(random, form, cols, k);
   const a = memory.place(4 * m * k, atEnd);
   const b = memory.place(frozen.bytes.length, atEnd);
@@ -111,13 +111,15 @@ for (let n = 0; n < Number(count); n++) {
   const bytes = new Uint8Array(buffer, b, frozen.bytes.length);
   bytes.set(frozen.bytes);
   const placed = { form, rows: cols, bytes };
-  const gemm = nativeGemm(kernels, buffer, 0);
+  const tile = memory.place(TILE_BYTES, atEnd);
+  const gemm = nativeGemm(kernels, buffer, { packed: 0, tile });
   gemm.expand(placed, cols * k, wide);
   const expected = expandRows([frozen], k);
   const made = floats.subarray(wide / 4, wide / 4 + cols * k);
   if (expected.some((x, i) => x !== made[i]) && wrong++ === 0)
     console.error(JSON.stringify({ expanded: form, cols, k }));
-  if (!gemm.frozenDots(placed, m, cols, k, 0.5, a, k, 0, c, cols)) wrong++;
+  const call = { form, address: kernels.addressOf(bytes), from: 0, to: cols };
+  gemm.frozen(call, m, k, 0.5, a, k, 0, c, cols);
   gemm.sgemm(false, true, m, cols, k, 0.5, a, k, wide, k, 0, same, cols);
   for (let i = 0; i < m * cols; i++)
     if (floats[c / 4 + i] !== floats[same / 4 + i] && wrong++ === 0)
