@@ -36,7 +36,7 @@ const PIECES = 3;
 
 /** Where a team's words lie, and what a helper needs to compute. Structured-cloneable. */
 export interface TeamPlace {
-  buffer: SharedArrayBuffer;
+  buffer: ArrayBufferLike;
   target: TargetName;
   /** Offset of `TEAM_BYTES`. */
   control: number;

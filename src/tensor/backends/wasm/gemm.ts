@@ -219,7 +219,7 @@ async function nativeGemmOf(context: GemmContext, choice: GemmChoice): Promise<G
   const own = nativeScratch(scratch, 0);
   const native = nativeGemm(kernels, buffer, own);
   const place = team && {
-    buffer: buffer as SharedArrayBuffer,
+    buffer,
     target,
     control: team.control,
     scratch: team.helpers.map((at) => nativeScratch(at, at + GEMM_SCRATCH_BYTES)),
