@@ -1,11 +1,13 @@
-// A model of Qwen3-0.6B's shape with random weights, by the commands a user types: it loads,
-// answers, and takes a GRPO step that trains a LoRA adapter over the frozen BF16 folder. Prints
-// tokens per second, the time of each part and the peak memory of each process.
+// A model of a published shape with random weights, by the commands a user types: it loads,
+// answers, and takes a GRPO step that trains a LoRA adapter over the frozen weights. Prints tokens
+// per second, the time of each part and the peak memory of each process.
 //
-//   node bench/large-model.mjs [--folder DIR] [--layers 28] [--tokens 256] [--workers 2] [--json]
+//   node bench/large-model.mjs [--shape qwen3-0.6b | r1-distill-qwen-1.5b] [--folder DIR | FILE.gguf]
+//     [--layers 28] [--tokens 256] [--workers 2] [--json]
 //
-// The folder (1.2 GB) is made where it is missing; without --folder in a temporary folder that is
-// deleted at the end. The step is 4 completions of 256 tokens, two groups of two so that two
+// A BF16 folder (1.2 or 3.6 GB) is made where it is missing; without --folder in a temporary folder
+// that is deleted at the end. For other formats: reckoner export --to gguf --dtype bf16, and
+// peers/gguf_quantize.py. The step is 4 completions of 256 tokens, two groups of two so that two
 // workers share them, after one supervised step: from the base itself the reference policy equals
 // the policy and random weights earn no reward, so there would be no gradient. Random weights cost
 // what trained ones cost.
@@ -19,6 +21,7 @@ import { demandBuild, describe, machine, root, table } from './harness.mjs';
 const { values: flags } = parseArgs({
   options: {
     folder: { type: 'string' },
+    shape: { type: 'string', default: 'qwen3-0.6b' },
     layers: { type: 'string', default: '28' },
     tokens: { type: 'string', default: '256' },
     workers: { type: 'string', default: '2' },
@@ -34,20 +37,36 @@ const { createCharacterTokenizer, tokenizerFiles } = await import(
 );
 
 const TASK = { name: 'sums', maximum: 99, terms: [2, 3] };
+const SHAPES = {
+  'qwen3-0.6b': {
+    architectures: ['Qwen3ForCausalLM'],
+    model_type: 'qwen3',
+    hidden_size: 1024,
+    intermediate_size: 3072,
+    num_attention_heads: 16,
+    num_key_value_heads: 8,
+    max_position_embeddings: 40960,
+    rope_theta: 1000000,
+    tie_word_embeddings: true,
+  },
+  'r1-distill-qwen-1.5b': {
+    architectures: ['Qwen2ForCausalLM'],
+    model_type: 'qwen2',
+    hidden_size: 1536,
+    intermediate_size: 8960,
+    num_attention_heads: 12,
+    num_key_value_heads: 2,
+    max_position_embeddings: 131072,
+    rope_theta: 10000,
+    tie_word_embeddings: false,
+  },
+};
 const CONFIG = {
-  architectures: ['Qwen3ForCausalLM'],
-  model_type: 'qwen3',
+  ...SHAPES[flags.shape],
   vocab_size: 151936,
-  hidden_size: 1024,
-  intermediate_size: 3072,
   num_hidden_layers: Number(flags.layers),
-  num_attention_heads: 16,
-  num_key_value_heads: 8,
   head_dim: 128,
-  max_position_embeddings: 40960,
   rms_norm_eps: 1e-6,
-  rope_theta: 1000000,
-  tie_word_embeddings: true,
 };
 
 /** Numbers of a normal distribution's spread, a few megabytes at a time. */
@@ -123,7 +142,7 @@ const scratch = mkdtempSync(join(tmpdir(), 'reckoner-large-'));
 const results = {};
 try {
   const folder = flags.folder ?? join(scratch, 'base');
-  if (!existsSync(join(folder, 'config.json'))) {
+  if (!folder.endsWith('.gguf') && !existsSync(join(folder, 'config.json'))) {
     const { parameters, bytes } = await makeFolder(folder);
     console.error(
       `made ${folder}: ${(parameters / 1e6).toFixed(1)}M parameters, ${(bytes / 1e9).toFixed(2)} GB`,

@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { loadGguf } from '../checkpoints/gguf/open.js';
 import { saveGguf } from '../checkpoints/gguf/save.js';
 import { loadHuggingFace, saveHuggingFace } from '../checkpoints/hugging-face.js';
 import { createModel, parseModelConfig } from '../models/index.js';
@@ -53,6 +54,44 @@ async function save(reckoner: unknown, tensorWidth = 8): Promise<string> {
   });
   return path;
 }
+
+it.each(['BF16', 'F16'] as const)(
+  'keeps matrices in the form of a %s file, and computes what their float32 gives',
+  async (form) => {
+    const path = await save({ recipe: 'x', task: { name: 'sums' } });
+    const loaded = loadHuggingFace(path);
+    const [short, long] = ['short.gguf', 'long.gguf'].map((name) => join(folder, name));
+    saveGguf(short, loaded, form);
+    loaded.tensors.close();
+    const rounded = loadGguf(short);
+    saveGguf(long, rounded, 'F32');
+    rounded.tensors.close();
+    const results = [];
+    for (const file of [short, long]) {
+      for (const threads of [1, 3]) {
+        const opened = await openModel(file, { threads });
+        const forms = opened.model.store.frozen.map(({ rows }) => rows?.form);
+        expect(new Set(forms)).toEqual(new Set(file === short ? [form.toLowerCase()] : []));
+        const sampler = createSampler(opened.backend, opened.model, {
+          capacity: 2,
+          maxPrompt: 4,
+          maxTokens: 12,
+          eos: -1,
+        });
+        results.push(
+          await sampler.generate([[1, 4, 2]], {
+            samples: 2,
+            maxTokens: 12,
+            temperature: 1,
+            key: [1],
+          }),
+        );
+        await opened.close();
+      }
+    }
+    for (const other of results.slice(1)) expect(other).toEqual(results[0]);
+  },
+);
 
 it('opens a GGUF file as the folder that it was made from', async () => {
   const path = await save({ recipe: 'x', task: { name: 'sums' } });

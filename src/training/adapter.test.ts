@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { Random } from '../base/random.js';
 import { toBfloat16 } from '../checkpoints/numbers.js';
 import { createSampler } from '../inference/index.js';
 import {
@@ -12,10 +13,12 @@ import {
   reserveFrozen,
 } from '../models/index.js';
 import { logitsOf, scoresOf, tinyConfig } from '../models/testing.js';
-import type { Backend } from '../tensor/backend.js';
+import type { Backend, FrozenRows } from '../tensor/backend.js';
 import { createReferenceBackend } from '../tensor/backends/reference.js';
 import { createWasmBackend } from '../tensor/backends/wasm/index.js';
+import { expandRows, FORMS, fitsForm } from '../tensor/forms.js';
 import { Tape } from '../tensor/tape.js';
+import { frozenPart } from '../tensor/testing/problem.js';
 import { crossEntropyStep } from './backpropagate.js';
 
 const config = (more: object = {}) =>
@@ -193,6 +196,63 @@ describe('a model with an adapter', () => {
       });
     },
   );
+});
+
+describe('an adapter over blocks', () => {
+  const wide = { hidden_size: 64, intermediate_size: 256, head_dim: 16 };
+  const specs = parametersOf(config(wide));
+  const random = new Random('adapter over blocks');
+  /** Rows of every form that fits, by turns, so that one product has parts of several forms. */
+  const forms = FORMS.filter((form) => form !== 'f32');
+  let turn = 0;
+  const blocks = new Map<string, FrozenRows>();
+  const frozen = reserveFrozen(specs, (name) => {
+    const { shape } = specs.find((spec) => spec.name === name) as { shape: readonly number[] };
+    const fitting = forms.filter((form) => shape.length === 2 && fitsForm(form, shape[1]));
+    if (fitting.length === 0) return null;
+    const form = fitting[turn++ % fitting.length];
+    blocks.set(name, frozenPart(random, form, shape[0], shape[1]));
+    return form;
+  });
+  for (const [name, { bytes }] of frozen) bytes.set((blocks.get(name) as FrozenRows).bytes);
+
+  it('gives the loss and the gradients that it gives over their float32', async () => {
+    expect(new Set([...frozen.values()].map(({ form }) => form)).size).toBeGreaterThan(6);
+    const products = ['auto', 'wasm'] as const;
+    for (const product of products) {
+      const size = { sharedBytes: 1 << 22, localBytes: 1 << 24 };
+      const backend = await createWasmBackend({ ...size, products: product });
+      const results: { loss: number; gradient: number[] }[] = [];
+      for (const kept of [frozen, undefined]) {
+        const adapter = lora('all-linear');
+        const model = createModel(backend, config(wide), { adapter, frozen: kept });
+        for (const { spec, value, rows } of model.store.frozen) {
+          if (rows) continue;
+          const part = blocks.get(spec.name);
+          const ones = new Float32Array(value.shape.reduce((a, b) => a * b, 1)).fill(1);
+          backend.write(value, part ? expandRows([part], spec.shape[1]) : ones);
+        }
+        model.store.initialize(2);
+        for (const { spec, value, size: numbers } of model.store.parameters)
+          if (spec.init === 0)
+            backend.write(
+              value,
+              Float32Array.from({ length: numbers }, (_, j) => Math.sin(3 * j) / 9),
+            );
+        const flat = model.store.attachGradients();
+        const step = await crossEntropyStep(new Tape(backend), model, sequences, { weight: 0.25 });
+        results.push({ loss: step.loss, gradient: Array.from(await backend.read(flat)) });
+      }
+      const [blocked, plain] = results;
+      expect(blocked.loss).toBeCloseTo(plain.loss, 5);
+      const largest = Math.max(...plain.gradient.map(Math.abs));
+      expect(largest).toBeGreaterThan(0);
+      blocked.gradient.forEach((value, i) => {
+        expect(Math.abs(value - plain.gradient[i]) / largest).toBeLessThan(1e-5);
+      });
+      await backend.close();
+    }
+  });
 });
 
 describe('an adapter of DeepSeek-V3', () => {
