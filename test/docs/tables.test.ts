@@ -275,7 +275,7 @@ describe('the metrics of docs/guides/reproduce-r1.md', () => {
       });
       expect(described.sort()).toEqual([...found].sort());
 
-      const evaluation = page.slice(page.indexOf('Of an evaluation:'));
+      const evaluation = page.slice(page.indexOf('The results of an evaluation:'));
       const rows = [...evaluation.matchAll(/^\| (`.*?) \|/gm)].flatMap(([, cell]) => names(cell));
       expect(rows.filter((name) => name !== 'pass16').sort()).toEqual([...results].sort());
     } finally {
