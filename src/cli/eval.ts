@@ -148,7 +148,7 @@ export function evalCommand(): Command {
     )
     .option(
       '--instruction <text>',
-      'endpoint: the system message that says how to answer',
+      'endpoint: the system message with instructions for the answer',
       INSTRUCTION,
     )
     .option('--no-instruction', 'endpoint: send the problem alone')

@@ -345,7 +345,11 @@ export function planServeCommand(): Command {
         if (flags[other] !== undefined)
           throw new UserError('usage', `--${other} is not an option of plan serve`, `--${other}`);
       if (flags.on === undefined)
-        throw new UserError('usage', 'say where with --on; see reckoner plan serve --help', '--on');
+        throw new UserError(
+          'usage',
+          'name a cluster with --on; see reckoner plan serve --help',
+          '--on',
+        );
       const plan = planService(
         modelOf(await fetchNamed(name)),
         readTarget(flags.on),

@@ -77,12 +77,12 @@ export function planCommand(): Command {
     .action(async (name: string, flags: Flags) => {
       // Not a required option: commander takes it from `plan serve`, too.
       if (flags.on === undefined)
-        throw new UserError('usage', 'say where with --on; see reckoner plan --help', '--on');
+        throw new UserError('usage', 'name a cluster with --on; see reckoner plan --help', '--on');
       await fetchForRecipe(name);
       const recipe = loadRecipe(name, { trust: flags.trust });
       if (flags.on === 'local') {
         if (flags.layout !== undefined)
-          throw new UserError('usage', '--layout is of clusters; leave it out', '--layout');
+          throw new UserError('usage', '--layout is for clusters; leave it out', '--layout');
         const { backend = 'wasm', precision } = flags;
         const measureDevice = backend === 'webgpu' ? () => measureGpu(precision) : measureCore;
         show(await planLocal(recipe, { measureDevice, backend, precision }), flags);
@@ -90,7 +90,11 @@ export function planCommand(): Command {
       }
       for (const name of ['backend', 'precision'] as const) {
         if (flags[name] !== undefined)
-          throw new UserError('usage', `--${name} is of this machine; say --on local`, `--${name}`);
+          throw new UserError(
+            'usage',
+            `--${name} is for this machine; use --on local`,
+            `--${name}`,
+          );
       }
       const target = readTarget(flags.on);
       if (flags.layout !== undefined)

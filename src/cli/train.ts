@@ -52,9 +52,7 @@ interface TrainFlags extends ProductFlags {
 
 export function trainCommand(): Command {
   const command = new Command('train')
-    .description(
-      'run a recipe: train a model from random weights, with live progress; ends with the bill',
-    )
+    .description('run a recipe: train a model, with live progress; ends with the bill')
     .argument(
       '[recipe]',
       `a shipped recipe (${trainableRecipes().join(', ')}) or the path of a .json or .yaml file`,
@@ -139,7 +137,7 @@ async function runTrain(
   if (flags.from !== undefined && !resuming) {
     throw new UserError(
       'usage',
-      '--from begins again within a run; say which with --resume',
+      '--from repeats stages of a run; name the run with --resume',
       '--from',
     );
   }

@@ -81,7 +81,7 @@ export function validateCommand(): Command {
     )
     .argument(
       '<rows.csv>',
-      'a table of training or of serving measurements; docs/guides/validate.md says which columns',
+      'a table of training or of serving measurements; see docs/guides/validate.md for the columns',
     )
     .option('--json', 'print one JSON document')
     .action((file: string, options: { json?: boolean }) => {

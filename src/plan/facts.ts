@@ -1,6 +1,6 @@
 /**
- * @file Facts for `work()` from a survey of a recipe's tasks: lengths of examples and of the
- * completions that are to be expected, and how often a group will carry no signal.
+ * @file Facts for `work()` from a survey of a recipe's tasks: lengths of examples and of expected
+ * completions, and the share of zero-advantage groups.
  */
 import { hashString, Random } from '../base/random.js';
 import type { ResolvedRecipe } from '../recipe/index.js';

@@ -165,7 +165,7 @@ export function parseRecipe(value: unknown, where: string): Recipe {
     const said = issue.message.replace(/^Invalid input: /, '');
     const message =
       unknownKeys.length > 0
-        ? 'is not a field that a recipe has here'
+        ? 'is not a known field here'
         : `${said}${isText(valueAt(value, issue.path), said)}`;
     throw new UserError('usage', `${where}: ${field || 'recipe'}: ${message}`, field);
   }

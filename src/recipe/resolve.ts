@@ -57,7 +57,7 @@ export function resolveRecipe(recipe: Recipe, where = recipe.name): ResolvedReci
   const { task } = recipe;
   if (task === undefined) {
     const name = where.replace(/\.json$/, '');
-    const message = `${name} cannot be trained here: it has no task, for its data is not here; see what it takes with "reckoner plan ${name} --on h800x2048"`;
+    const message = `${name} cannot be trained here: it has no task; predict what it takes with "reckoner plan ${name} --on h800x2048"`;
     throw new UserError('usage', message, 'recipe');
   }
   const taskOf = (options: Record<string, unknown> = {}): Task => makeTask({ ...task, ...options });

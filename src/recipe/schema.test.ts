@@ -173,7 +173,7 @@ describe('a recipe', () => {
     ['stages.0.id', 'lost', /must not be start, finish or lost/],
     ['stages.1.id', 'sft', /"sft" is used twice/],
     ['stages.0.steps', 0, /steps/],
-    ['stages.0.stesp', 3, /is not a field that a recipe has here/],
+    ['stages.0.stesp', 3, /is not a known field here/],
     ['stages.0.schedule', 'constant', /schedule/],
     [
       'stages.0.schedule.warmup',

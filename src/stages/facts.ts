@@ -1,7 +1,7 @@
 /**
- * @file What `work()` must know beside a stage's own fields: lengths of examples and completions,
- * and how often a group carries no signal. From the `plan` fields of a recipe here; from a survey
- * of its task in `plan/facts.ts`.
+ * @file The facts that `work()` needs beside a stage's own fields: lengths of examples and
+ * completions, and the share of zero-advantage groups. This file takes them from the `plan` fields
+ * of a recipe; `plan/facts.ts` takes them from a survey of its task.
  */
 import { UserError } from '../base/errors.js';
 import { type Distribution, medianOf, quantileFunction } from '../planner/distribution.js';

@@ -1,5 +1,5 @@
 /**
- * @file What the page may ask for: `/api/…`.
+ * @file The server's routes under `/api/…`.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { resolve } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * @file Work that nobody waits for at the moment gives way to a page that somebody opens, on a
- * machine whose cores are all busy.
+ * @file Lowers the priority of background threads, so that opening a page stays fast on a machine
+ * whose cores are all busy.
  */
 import { setPriority } from 'node:os';
 

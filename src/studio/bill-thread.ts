@@ -1,6 +1,6 @@
 /**
- * @file The bill of a run that goes on, computed in a thread: of a long log it takes seconds, and
- * the server answers meanwhile.
+ * @file Computes the bill of a running run in a thread: for a long log this takes seconds, and the
+ * server stays responsive.
  */
 import { Worker } from 'node:worker_threads';
 import { UserError } from '../base/errors.js';

@@ -1,7 +1,7 @@
 /**
- * @file Answers to prompts, token by token: by a model of a run, in a thread of its own, or by an
- * OpenAI-compatible endpoint, which the server asks on the page's behalf (the page itself may talk
- * to nobody else).
+ * @file Streams answers to prompts, token by token: from a model of a run, in a thread of its own,
+ * or from an OpenAI-compatible endpoint, to which the server sends the request, since the
+ * Content-Security-Policy lets the page connect to the server alone.
  */
 import { Worker } from 'node:worker_threads';
 import { UserError } from '../base/errors.js';

@@ -1,10 +1,10 @@
 /**
  * @file Follows one `events.jsonl`: reads what is there, and then what is appended.
  *
- * Half a line waits for its other half. A file that shrank was cut or replaced (a resume cuts a
- * torn line; a run was deleted and its name given again): everything is read anew, and listeners
- * hear `reset`. A log too long to read at once is shown from a sample of it first (log-sample.ts),
- * while a thread reads the whole (log-thread.ts).
+ * An incomplete last line is read when it is complete. A file that shrank was truncated or replaced
+ * (a resume truncates a torn line; a new run has the name of a deleted one): it is read again from
+ * the start, and listeners get `reset`. Of a log too long to read at once, listeners first get a
+ * sample (log-sample.ts), while a thread reads the whole (log-thread.ts).
  */
 import { closeSync, fstatSync, readSync } from 'node:fs';
 import { openRegular, statPlain } from '../base/regular.js';

@@ -1,6 +1,6 @@
 /**
- * @file Reads a long log in a thread of its own, so that the server answers meanwhile. One log at a
- * time: reading is for the person who looks, and other cores have other work.
+ * @file Reads a long log in a thread, so that the server stays responsive. One log is read at a
+ * time, since training needs the other cores.
  */
 import { Worker } from 'node:worker_threads';
 import type { CostRates } from '../ledger/book/cost-rates.js';

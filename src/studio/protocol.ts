@@ -1,5 +1,5 @@
 /**
- * @file What the server and the page say to each other: types alone.
+ * @file Types of the messages between the server and the page.
  */
 
 import type { ClaimDocument } from '../ledger/claims/schema.js';

@@ -1,11 +1,11 @@
 /**
- * @file What the server sends to a page that stays: the list of runs, and the events of one.
+ * @file Event streams (server-sent events) to an open page: the list of runs, and the events of one.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { openStream } from './http.js';
 import type { Entry, Library } from './library.js';
 
-/** How often a log that somebody looks at is looked at. */
+/** How often a log that an open page shows is checked for new events. */
 const FOLLOW_MS = 250;
 const LIST_MS = 1000;
 
@@ -61,7 +61,7 @@ export function openStreams(library: Library) {
     const { log } = entry;
     const from = Number(request.headers['last-event-id'] ?? url.searchParams.get('offset') ?? 0);
     const send = openStream(response);
-    // Whoever has a sample waits for the whole; `reset` says that it is there.
+    // A page that shows a sample waits for the whole log; `reset` announces it.
     if (log.current().progress === 1) {
       const missed = Number.isSafeInteger(from) ? log.since(from) : null;
       if (missed === null) send({}, null, 'reset');

@@ -1,7 +1,7 @@
 /**
- * @file The document that every path of the application gets: the built `index.html` with the token
- * in it, and with what its page will ask for named at once. Without that a browser learns of the
- * page's script when the frame runs, and of the run's state when the page does.
+ * @file The HTML document of every path of the application: the built `index.html` with the token,
+ * and with preload links for the page's script and the run's state. Without these links a browser
+ * would request the script only when the frame runs, and the state only when the page does.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * @file What an attempt at a run has to do: where it begins, on which backend, and what its result
- * rests on.
+ * @file The assignment of an attempt at a run: where it begins, on which backend, and what
+ * determines its result.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -62,7 +62,7 @@ export function goBackTo(run: RunFolder, recipe: Recipe, id: string): number {
   if (index > 0 && needed && !existsSync(join(run.stages, needed.id))) {
     throw new UserError(
       'state',
-      `${run.name} has not come to stage ${id} yet: ${needed.id} has left no model`,
+      `${run.name} has not reached stage ${id} yet: ${needed.id} has left no model`,
       '--from',
     );
   }

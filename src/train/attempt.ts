@@ -191,7 +191,7 @@ function writePlan(
  */
 function demandInPlace({ root, recipe }: RunFolder): void {
   if (existsSync(recipe)) return;
-  const message = `${root} was moved or removed while the run went on; move it back, or go on from where it is now with "reckoner train --resume FOLDER"`;
+  const message = `${root} was moved or removed during the run; move it back, or resume it from where it is now with "reckoner train --resume FOLDER"`;
   throw new UserError('state', message, 'run');
 }
 
@@ -208,6 +208,6 @@ function needsPlan(run: RunFolder, snapshot: Snapshot | null): boolean {
 function adviseResume(error: Error, run: RunFolder): Error {
   if (!(error instanceof UserError) || error.code !== 'disk' || !existsSync(run.recipe))
     return error;
-  const message = `${error.message}; "reckoner train --resume ${run.root}" goes on with the run`;
+  const message = `${error.message}; "reckoner train --resume ${run.root}" resumes the run`;
   return new UserError(error.code, message, error.field);
 }

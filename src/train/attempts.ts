@@ -1,5 +1,5 @@
 /**
- * @file What happened to a run before it is resumed, as its log tells.
+ * @file The previous attempts of a run that is resumed, read from its event log.
  */
 import { existsSync } from 'node:fs';
 import type { RunFolder } from '../checkpoints/run-folder.js';

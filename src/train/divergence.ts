@@ -1,5 +1,5 @@
 /**
- * @file When a run has gone wrong beyond recovery.
+ * @file Detects divergence: a run that cannot recover.
  */
 
 /**

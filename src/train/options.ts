@@ -1,5 +1,5 @@
 /**
- * @file What `train` is asked for, and what it returns.
+ * @file The options of `train`, and its result.
  */
 
 import type { RunFolder } from '../checkpoints/run-folder.js';

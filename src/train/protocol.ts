@@ -1,9 +1,9 @@
 /**
- * @file What the ranks and the main thread of a training run say to each other.
+ * @file Messages between the ranks and the main thread of a training run.
  *
  * Ranks compute; the main thread alone writes the event log, prints progress and watches limits.
- * Rank 0 speaks for all. Stopping goes the other way through one shared integer, which rank 0 reads
- * after each step.
+ * Rank 0 reports for all ranks. The main thread requests a stop through one shared integer, which
+ * rank 0 reads after each step.
  */
 import type { ErrorCode } from '../base/errors.js';
 import type { Foundation } from '../checkpoints/snapshot.js';

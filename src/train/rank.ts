@@ -1,6 +1,6 @@
 /**
- * @file One rank of a run, from its backend to its last word; `worker.ts` gives it a thread, a page
- * its worker.
+ * @file One rank of a run: opens its backend, runs the run loop, and reports how it ended. It runs
+ * in a worker thread (`worker.ts`) or, in a page, in a web worker.
  */
 import { UserError } from '../base/errors.js';
 import { diskError } from '../base/files.js';

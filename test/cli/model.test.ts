@@ -238,7 +238,7 @@ describe('train', () => {
     });
     expect(code).toBe(1);
     expect(error(stdout)).toMatchObject({ code: 'state' });
-    expect(error(stdout).message).toMatch(/was moved or removed while the run went on/);
+    expect(error(stdout).message).toMatch(/was moved or removed during the run/);
   });
 
   it.each(['SIGINT', 'SIGHUP'] as const)(

@@ -209,7 +209,7 @@ it(
       });
       expect([fault, call.code]).toEqual([fault, 1]);
       expect(errorLine(call.stderr)).toMatch(
-        /^error: cannot write .*: the disk is full; free some space, then try again \(ENOSPC\)(; "reckoner train --resume .* goes on with the run)?/,
+        /^error: cannot write .*: the disk is full; free some space, then try again \(ENOSPC\)(; "reckoner train --resume .* resumes the run)?/,
       );
       if (run === null) {
         // What could not even become a run leaves nothing behind.

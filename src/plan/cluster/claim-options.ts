@@ -1,5 +1,5 @@
 /**
- * @file What the evaluation of a claim asks of the planner: hours of a recipe, and sampled
+ * @file The planner's functions for the evaluation of a claim: hours of a recipe, and sampled
  * intervals.
  */
 import { UserError } from '../../base/errors.js';
@@ -31,7 +31,7 @@ export const planned: PlannedHours = (request) => {
     const ids = recipe.stages.map(({ id }) => id).join(', ');
     throw new UserError(
       'usage',
-      `the recipe ${name} lacks a stage of ${stages.join(', ')}; it has ${ids}`,
+      `the recipe ${name} does not have all of the stages ${stages.join(', ')}; it has ${ids}`,
       'planned.stages',
     );
   }

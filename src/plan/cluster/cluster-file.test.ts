@@ -30,7 +30,7 @@ describe('readTarget', () => {
   it.each([
     [
       'h800',
-      /^--on h800: say local, <gpu>x<count> such as h800x2048, or the path of a \.yaml file$/,
+      /^--on h800: give local, <gpu>x<count> such as h800x2048, or the path of a \.yaml file$/,
     ],
     ['z9000x8', /^--on z9000x8: the accelerator "z9000" is not catalogued; these are: .*h100/],
     ['h800x0', /^--on h800x0: the count must be from 1 to 1,000,000$/],
@@ -96,9 +96,9 @@ correlations: [{between: [usdPerHour, trainingTime], rank: -0.3}]
     ['accelerator: z9\ncount: 8', /accelerator "z9" is not catalogued/],
     [
       'accelerator: h800\ncount: 8\nlayout: tp8 ppp',
-      /layout: "ppp" is no part of a layout; these are: tp1 pp1/,
+      /layout: "ppp" is not a part of a layout; these are: tp1 pp1/,
     ],
-    ['', /cluster\.yaml: is empty; say at least accelerator and count$/],
+    ['', /cluster\.yaml: is empty; give at least accelerator and count$/],
   ])('refuses a file in one line: %j', (text, message) => {
     try {
       readTarget(file(text));

@@ -1,9 +1,9 @@
 /**
- * @file Where a recipe is planned to run: what `--on` says.
+ * @file Reads the cluster of `--on`: an accelerator and a count, or a YAML file.
  *
- * `h800x2048` is a catalogued accelerator and a count. A YAML file says more: another price, a
- * building, parts of a layout, and for any number a distribution where it is not known. What it
- * leaves out comes from the catalog.
+ * `h800x2048` is a catalogued accelerator and a count. A YAML file may add another price, PUE and
+ * load factor, parts of a layout, and for any number a distribution. Missing fields come from the
+ * catalog.
  */
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
@@ -67,7 +67,7 @@ export function readTarget(on: string): Target {
   if (path) return fromFile(on);
   const [, name, count] = /^(.+?)\s*[x×*]\s*(\d+)$/i.exec(on.trim()) ?? [];
   if (name === undefined) {
-    const message = `--on ${on}: say local, <gpu>x<count> such as h800x2048, or the path of a .yaml file`;
+    const message = `--on ${on}: give local, <gpu>x<count> such as h800x2048, or the path of a .yaml file`;
     throw new UserError('usage', message, '--on');
   }
   const accelerator = known(name, `--on ${on}`);
@@ -111,7 +111,7 @@ function fromFile(file: string): Target {
       unknown.length > 0
         ? `is not a field of a cluster${didYouMean(unknown[0], known)}; these are: ${known.join(', ')}`
         : data === null
-          ? 'is empty; say at least accelerator and count'
+          ? 'is empty; give at least accelerator and count'
           : issue.message;
     throw new UserError(
       'usage',

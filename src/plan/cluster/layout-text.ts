@@ -1,6 +1,6 @@
 /**
- * @file A layout as people write it: `tp1 pp16 ep64 mb1 dualpipe`. What is left out is left to the
- * search.
+ * @file Parses and prints a layout such as `tp1 pp16 ep64 mb1 dualpipe`. Missing parts are
+ * determined by the search.
  */
 import { UserError } from '../../base/errors.js';
 import { type Layout, layoutName } from '../../planner/layout.js';
@@ -53,7 +53,7 @@ export function parseLayout(text: string, where: string): Partial<Layout> {
         .join(' ')} ${Object.keys(WORDS).join(' ')}`;
       throw new UserError(
         'usage',
-        `${where}: "${word}" is no part of a layout; these are: ${known}`,
+        `${where}: "${word}" is not a part of a layout; these are: ${known}`,
         where,
       );
     }

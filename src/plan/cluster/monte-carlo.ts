@@ -1,5 +1,5 @@
 /**
- * @file Drawing what is not known, and pricing all stages with each draw.
+ * @file Monte Carlo: draws all uncertain inputs together, and prices all stages with each draw.
  */
 import { deviceHours, deviceUsd } from '../../ledger/book/device-price.js';
 import { type Calibration, intervalFactor } from '../../planner/calibration.js';

@@ -101,8 +101,7 @@ function memoryQuantity({ moe }: Architecture, bytes: number): Quantity {
 }
 
 /**
- * Questions that were answered lately: whoever drags a price asks again and again for the same
- * layouts.
+ * Results of recent layout searches: while a price is dragged, the same layouts are needed again.
  */
 const recent = new Map<string, StageCost[]>();
 const MOST_RECENT = 8;

@@ -7,12 +7,12 @@
  * before the first real tensor is made; random streams are keyed, so nothing here can change what
  * the run computes. All ranks take the same path: what depends on the clock is agreed on by a sum.
  *
- * Where others use the machine, a step of a millisecond takes either that or ten more, and no short
- * measurement has enough of them for a mean. So the work is told from the waiting: the work of a
- * piece is the lower quartile of the smaller of wall time and processor time a worker (compilers
- * and collectors have threads of their own, so processor time alone says too much), and how much
- * longer it takes on the wall is one factor of the whole calibration. Of a GPU's work the wall's
- * clock alone knows.
+ * When other programs use the machine, a step of a millisecond takes either that or ten more, and a
+ * short measurement has too few of them for a mean. So CPU time is separated from contention. The
+ * CPU time of a piece is the lower quartile of min(wall time, processor time per worker); processor
+ * time alone would be too high, since compilers and garbage collectors have threads of their own.
+ * The ratio of wall time to CPU time is one factor for the whole calibration. A GPU's work is timed
+ * by wall time alone.
  */
 import { createSampler } from '../../inference/index.js';
 import {
@@ -102,9 +102,9 @@ export interface MeasuredGeneration {
 export type Measured = MeasuredTraining | MeasuredGeneration;
 
 export interface RankCalibration {
-  /** Seconds of work: as on a machine that nobody else uses. */
+  /** Seconds of work: as on an otherwise idle machine. */
   measured: Measured[];
-  /** Wall seconds a second of work, over all of it; 1 where nobody else uses the machine. */
+  /** Wall seconds per second of work, over all of it; 1 on an otherwise idle machine. */
   slowdown: number;
   /** Wall seconds that the calibration took. */
   seconds: number;

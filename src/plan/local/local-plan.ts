@@ -62,7 +62,7 @@ export async function planLocal(
   },
 ): Promise<Plan> {
   if (!isTrainable(recipe)) {
-    const message = `${recipe.name} cannot run on this machine: it has no task, for its data is not here; say --on h800x2048, or another cluster`;
+    const message = `${recipe.name} cannot run on this machine: it has no task; plan it for a cluster, such as --on h800x2048`;
     throw new UserError('usage', message, '--on');
   }
   const device = await measureDevice();

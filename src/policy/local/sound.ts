@@ -1,5 +1,6 @@
 /**
- * @file Weights that must not become a checkpoint: not finite, or exploded.
+ * @file Checks weights before they are saved: not finite or exploded ones must not become a
+ * checkpoint.
  */
 
 /**

@@ -1,6 +1,5 @@
 /**
- * @file The weights of a recipe's models: from where a stage starts, and into the files that it
- * leaves.
+ * @file Loads the weights from which a stage starts, and saves the models that it produces.
  */
 import { join, resolve } from 'node:path';
 import { UserError } from '../../base/errors.js';

@@ -1,6 +1,6 @@
 /**
  * @file The rollout of a GRPO step: problems are drawn, a group of completions of each is sampled
- * and graded, and groups without signal are replaced (dynamic sampling, DAPO, arXiv:2503.14476).
+ * and graded, and zero-advantage groups are replaced (dynamic sampling, DAPO, arXiv:2503.14476).
  *
  * Groups live whole on one rank, so that advantages need no communication. The problem of a slot
  * depends on (seed, stage, step, slot, round) and not on how many ranks there are.

@@ -1,6 +1,6 @@
 /**
- * @file Work in turns: a page is built a piece at a time, and between two pieces the browser draws
- * and hears the keyboard.
+ * @file Cooperative scheduling: a page is built a piece at a time, and between two pieces the
+ * browser draws and handles input.
  */
 const waiting: (() => void)[] = [];
 

@@ -1,5 +1,5 @@
 /**
- * @file The page that trains in a tab: the frame, and what it says before and after there is a run.
+ * @file The page that trains in a tab: the frame, and its content before, during and after a run.
  */
 import '../styles.css';
 import './styles.css';

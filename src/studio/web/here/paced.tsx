@@ -15,7 +15,7 @@ export function PacedChart({ version, ...chart }: ComponentProps<typeof Chart>) 
   const cancel = useRef<(() => void) | null>(null);
   useEffect(() => {
     if (drawn.peek() === version) return;
-    // Whoever waits keeps its place, and draws what is newest then.
+    // A waiting chart keeps its place in the queue, and draws the newest data when its turn comes.
     cancel.current ??= inTurn(() => {
       cancel.current = null;
       drawn.value = newest.current;

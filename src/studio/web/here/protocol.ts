@@ -1,4 +1,4 @@
-/** @file What the page and its training worker say to each other: types alone. */
+/** @file Types of the messages between the page and its training worker. */
 import type { RunStatement } from '../../../ledger/statement/runs.js';
 import type { BackendKind } from '../../../policy/local/backend.js';
 import type { Recipe } from '../../../recipe/index.js';

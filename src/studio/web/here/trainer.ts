@@ -1,8 +1,8 @@
 /**
  * @file The training worker: `train`, the interpreter of recipes that the command uses, in a page.
  *
- * It owns the run: its files in memory, its copy in the origin private file system, the model that
- * is talked to. The page asks and is told what happens; nothing that takes long is done there.
+ * It owns the run: its files in memory, its copy in the origin private file system, the model of
+ * the chat. The page sends requests and receives events; no long computation runs in the page.
  */
 import { zipSync } from 'fflate';
 import { resolveModel } from '../../../checkpoints/run-folder.js';
