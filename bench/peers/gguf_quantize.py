@@ -19,8 +19,10 @@ writer = GGUFWriter(target, architecture, use_temp_file=True)
 for field in reader.fields.values():
     if field.name.startswith("GGUF.") or field.name == "general.architecture":
         continue
-    first = field.types[0]
-    inner = field.types[1] if first.name == "ARRAY" else None
+    first, *rest = field.types
+    if first.name == "ARRAY" and not rest:
+        continue  # An empty list has no type.
+    inner = rest[0] if rest else None
     writer.add_key_value(field.name, field.contents(), first, sub_type=inner)
 for tensor in reader.tensors:
     numbers = quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
