@@ -1,11 +1,11 @@
-"""Compares tiny random Llama, Qwen2, Qwen3 and DeepSeek-V3 models with transformers: logits, loss and every gradient.
+"""Compares tiny random models of every family with transformers: logits, loss and every gradient.
 
     npm run build && python bench/peers/parity.py
     npm run build && python bench/peers/parity.py --write test/fixtures/parity.json && npx biome format --write test/fixtures
 
 Reckoner writes the models (parity.mjs); transformers loads them and computes in float64. Prints one line a model; exits 1
 when logits differ by more than 1e-4 or a gradient by more than 1e-3 of its largest entry. --write keeps what transformers
-said, so that src/models/parity.test.ts can check it without Python. Needs torch and transformers (5.23.0 was tried).
+said, so that src/models/parity.test.ts can check it without Python. Needs torch and transformers (5.23.0 and 5.24.0 were tried).
 """
 
 import argparse
@@ -29,8 +29,16 @@ def numbers(tensor):
     return [float(f"{x:.8g}") for x in tensor.flatten().tolist()]
 
 
-def experts_apart(named):
+def experts_apart(named, kind=None):
     """transformers keeps a layer's experts in one tensor; checkpoints, and Reckoner, have them one by one."""
+    if kind == "mixtral":
+        parts = {"gate_proj": "w1", "up_proj": "w3", "down_proj": "w2"}
+        for name, tensor in experts_apart(named):
+            name = name.replace(".mlp.", ".block_sparse_moe.")
+            for theirs, ours in parts.items():
+                name = name.replace(theirs, ours)
+            yield name, tensor
+        return
     for name, tensor in named:
         if name.endswith("experts.gate_up_proj"):
             for e, both in enumerate(tensor):
@@ -96,7 +104,8 @@ def compare(folder):
     (loss + ours["mtpWeight"] * mtp_loss).backward()
     logits = torch.cat(logits).detach()
     logit_error = (torch.tensor(ours["logits"], dtype=torch.float64) - logits.flatten()).abs().max().item()
-    gradients = dict(experts_apart((name, parameter.grad) for name, parameter in model.named_parameters()))
+    kind = model.config.model_type
+    gradients = dict(experts_apart(((name, parameter.grad) for name, parameter in model.named_parameters()), kind))
     if getattr(model.config, "num_nextn_predict_layers", 0):
         own = ((named_there(name), parameter.grad) for name, parameter in mtp.layers[0].named_parameters())
         gradients |= dict(experts_apart(own))

@@ -11,13 +11,13 @@ import type {
   LatentAttention,
 } from './architecture.js';
 import { countIn, type Fields, type Reader } from './config-reader.js';
-import type { FamilyRow } from './families.js';
+import type { Family } from './family.js';
 
 interface Facts {
   hidden: number;
   /** Those with attention. */
   layers: number;
-  family: FamilyRow;
+  family: Family;
 }
 
 export function attentionOf(fields: Fields, read: Reader, facts: Facts): Architecture['attention'] {
@@ -77,19 +77,44 @@ function windowOf(
   fields: Fields,
   read: Reader,
   layers: number,
-  family: FamilyRow,
+  family: Family,
 ): GroupedQueryAttention['window'] {
   const window = read(['sliding_window'], 0);
   const chunk = read(['attention_chunk_size'], 0);
   const tokens = window || chunk;
   if (tokens === 0 || fields.use_sliding_window === false) return null;
-  const every = read(['sliding_window_pattern', 'no_rope_layer_interval'], family.globalEvery ?? 0);
+  const listed = chunk > 0 ? nonEmptyCount(fields.no_rope_layers) : undefined;
+  const every = localEvery(fields, family);
   const local =
+    listed ??
     countIn(fields.layer_types, 'sliding_attention', 'chunked_attention') ??
-    (chunk > 0 ? nonEmptyCount(fields.no_rope_layers) : undefined) ??
     (every > 0 ? layers - Math.floor(layers / every) : layers);
   if (local === 0) return null;
   return { tokens, layers: local, ...(window === 0 && { chunked: true }) };
+}
+
+/** Every so many layers one has no window; 0 where all have it. */
+const localEvery = (fields: Fields, { globalEvery = 0 }: Pick<Family, 'globalEvery'>): number =>
+  [fields.sliding_window_pattern, fields.no_rope_layer_interval, globalEvery].find(
+    (n): n is number => Number.isInteger(n),
+  ) ?? 0;
+
+/**
+ * Whether each layer is one of those that have a window, where there is one: listed one by one
+ * (`layer_types`), or all but every n-th, or all.
+ */
+export function localLayers(
+  fields: Fields,
+  layers: number,
+  family: Pick<Family, 'globalEvery'>,
+): boolean[] {
+  const { layer_types: types } = fields;
+  const every = localEvery(fields, family);
+  return Array.from({ length: layers }, (_, i) =>
+    Array.isArray(types)
+      ? types[i] === 'sliding_attention' || types[i] === 'chunked_attention'
+      : !(every > 0 && (i + 1) % every === 0),
+  );
 }
 
 /** `no_rope_layers` has a 1 for each layer with rotary positions, which are the local ones. */

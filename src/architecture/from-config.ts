@@ -11,7 +11,8 @@ import { UserError } from '../base/errors.js';
 import type { Architecture, MixtureOfExperts } from './architecture.js';
 import { attentionOf } from './attention-config.js';
 import { countIn, type Fields, type Reader, readerOf } from './config-reader.js';
-import { FAMILIES, type FamilyRow, familyOf } from './families.js';
+import { FAMILIES, familyOf } from './families/index.js';
+import type { Family } from './family.js';
 import { deltaHybridOf, hybridOf } from './hybrid-config.js';
 
 const known = new WeakMap<object, Architecture>();
@@ -103,7 +104,7 @@ function mixtureOf(
   fields: Fields,
   read: Reader,
   layers: number,
-  family: FamilyRow,
+  family: Family,
 ): MixtureOfExperts | null {
   const experts = read(['n_routed_experts', 'num_local_experts', 'num_experts'], 0);
   if (experts === 0) return null;

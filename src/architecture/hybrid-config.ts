@@ -6,7 +6,7 @@ import { UserError } from '../base/errors.js';
 import type { Architecture, Hybrid } from './architecture.js';
 import { groupedOf } from './attention-config.js';
 import { countIn, type Fields, type Reader } from './config-reader.js';
-import type { FamilyRow } from './families.js';
+import type { Family } from './family.js';
 
 /**
  * One letter a layer: `M` Mamba-2, `*` attention, `E` experts, `-` dense feed-forward network
@@ -16,7 +16,7 @@ export function hybridOf(
   fields: Fields,
   read: Reader,
   label: string,
-  family: FamilyRow,
+  family: Family,
 ): Architecture {
   const pattern = fields.hybrid_override_pattern;
   if (typeof pattern !== 'string' || !/^[M*E-]+$/.test(pattern)) {

@@ -3,6 +3,7 @@
  * tensors.
  */
 export * from './architecture.js';
+export { localLayers } from './attention-config.js';
 export {
   cacheElements,
   entriesOfQuery,
@@ -12,6 +13,8 @@ export {
   stateElements,
 } from './context.js';
 export { describeParameters } from './describe.js';
+export { FAMILIES, familyOf } from './families/index.js';
+export type { EngineFacts, Family, GgufFacts } from './family.js';
 export * from './flops.js';
 export { architectureOf } from './from-config.js';
 export { countParameters, type Parameters } from './parameters.js';

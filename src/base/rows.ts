@@ -6,16 +6,21 @@
  */
 import { z } from 'zod';
 
-/** A key of `table`. */
-export const rowOf = (table: Readonly<Record<string, unknown>>) =>
-  z
+/** A key of `table`; of those rows alone that `fits` takes, if given. */
+export function rowOf<Row>(
+  table: Readonly<Record<string, Row>>,
+  fits: (row: Row) => boolean = () => true,
+) {
+  const names = (): string[] => Object.keys(table).filter((name) => fits(table[name]));
+  return z
     .string()
     .superRefine((value, context) => {
-      const checked = z.enum(Object.keys(table)).safeParse(value);
+      const checked = z.enum(names()).safeParse(value);
       if (!checked.success) context.addIssue({ ...checked.error.issues[0] });
     })
     .meta({
       get enum() {
-        return Object.keys(table);
+        return names();
       },
     });
+}

@@ -46,7 +46,7 @@ function drawConfig(modelType: string, random: Random): object {
 const numbersOf = ({ store }: Model, pick: (name: string) => boolean): number =>
   store.parameters.reduce((sum, { spec, size }) => sum + (pick(spec.name) ? size : 0), 0);
 
-describe.each(modelTypes)('the parameters of %s', (modelType) => {
+describe.each(modelTypes())('the parameters of %s', (modelType) => {
   it('are counted from the configuration as the parameter store has them', () => {
     const random = new Random(1, 'architecture', modelType);
     for (let i = 0; i < 25; i++) {

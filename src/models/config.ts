@@ -5,19 +5,31 @@
  * Unknown fields are kept, so that a folder that was loaded can be saved again without loss.
  */
 import { z } from 'zod';
+import { FAMILIES, familyOf } from '../architecture/index.js';
 import { UserError } from '../base/errors.js';
-import { deepseekProblems, explicitDeepseek } from './deepseek-v3-config.js';
-import { ropeScalingProblem } from './rope-scaling.js';
+import { rowOf } from '../base/rows.js';
+import type { BodyConfig } from './body.js';
+import {
+  decoderComputation,
+  decoderProblems,
+  explicitDecoder,
+  familyOfConfig,
+} from './decoder-config.js';
+import { deepseekComputation, deepseekProblems, explicitDeepseek } from './deepseek-v3-config.js';
+import { ropeThetaOf, withinLongrope } from './rope-scaling.js';
 
 const positive = z.number().int().positive();
 
+/** Far more than any model has; what is listed layer by layer stays small. */
+const MOST_LAYERS = 1000;
+
 export const modelConfigSchema = z
   .looseObject({
-    model_type: z.enum(['llama', 'qwen2', 'qwen3', 'deepseek_v3']),
+    model_type: rowOf(FAMILIES, ({ engine }) => engine !== undefined),
     vocab_size: positive,
     hidden_size: positive,
     intermediate_size: positive,
-    num_hidden_layers: positive,
+    num_hidden_layers: positive.max(MOST_LAYERS),
     num_attention_heads: positive,
     /** Grouped-query attention; defaults to multi-head. */
     num_key_value_heads: positive.optional(),
@@ -33,77 +45,70 @@ export const modelConfigSchema = z
     tie_word_embeddings: z.boolean().default(false),
     /** Standard deviation of the initial weights. */
     initializer_range: z.number().positive().default(0.02),
-    hidden_act: z.literal('silu').default('silu'),
-    /**
-     * Of Llama and Qwen3; that Qwen2 has biases on queries, keys and values is not said anywhere.
-     */
-    attention_bias: z.literal(false).default(false),
-    mlp_bias: z.literal(false).default(false),
   })
   .superRefine((config, context) => {
-    if (config.model_type === 'deepseek_v3') {
-      for (const { path, message } of deepseekProblems(config)) {
-        context.addIssue({ code: 'custom', path: path.split('.'), message });
-      }
-      return;
-    }
-    const headDim = config.head_dim ?? config.hidden_size / config.num_attention_heads;
-    const kvHeads = config.num_key_value_heads ?? config.num_attention_heads;
-    if (!Number.isInteger(headDim) || headDim % 2 !== 0) {
-      context.addIssue({
-        code: 'custom',
-        path: ['head_dim'],
-        message: `must be an even integer, is ${headDim}`,
-      });
-    }
-    if (config.model_type === 'llama' && config.hidden_size % config.num_attention_heads !== 0) {
-      // Ours would run, but transformers loads no such Llama, whatever its head_dim.
-      const message = `must be a multiple of num_attention_heads (${config.num_attention_heads}), is ${config.hidden_size}`;
-      context.addIssue({ code: 'custom', path: ['hidden_size'], message });
-    }
-    const scaling = ropeScalingProblem(config);
-    if (scaling) context.addIssue({ code: 'custom', ...scaling });
-    // Qwen's; its attention would then see a part of the past only.
-    if (
-      Array.isArray(config.layer_types) &&
-      config.layer_types.some((type) => type !== 'full_attention')
-    ) {
-      context.addIssue({
-        code: 'custom',
-        path: ['layer_types'],
-        message: 'must all be "full_attention"',
-      });
-    }
-    if (config.use_sliding_window) {
-      context.addIssue({
-        code: 'custom',
-        path: ['use_sliding_window'],
-        message: 'must be false; attention is over the whole past',
-      });
-    }
-    if (config.num_attention_heads % kvHeads !== 0) {
-      context.addIssue({
-        code: 'custom',
-        path: ['num_key_value_heads'],
-        message: `must divide num_attention_heads (${config.num_attention_heads}), is ${kvHeads}`,
-      });
+    if (familyOf(config.model_type)?.engine === undefined) return;
+    try {
+      for (const problem of bodyConfig(config).problems(config))
+        context.addIssue({ code: 'custom', ...problem });
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      const path = error.field?.split('.') ?? [];
+      context.addIssue({ code: 'custom', path, message: error.message });
     }
   });
 
 export type ModelConfig = z.infer<typeof modelConfigSchema>;
 
+const decoder: BodyConfig = {
+  problems: decoderProblems,
+  explicit: explicitDecoder,
+  computation: decoderComputation,
+};
+const latent: BodyConfig = {
+  problems: deepseekProblems,
+  explicit: explicitDeepseek,
+  computation: deepseekComputation,
+};
+
+const bodyConfig = (config: { model_type: string }): BodyConfig =>
+  familyOfConfig(config).engine.latent ? latent : decoder;
+
+/** Fields that may be null, which means that they are left out. */
+const NULLABLE = ['head_dim', 'num_key_value_heads'];
+
+/**
+ * The configuration of the language model, with its family's own defaults: what a `config.json` has
+ * for a model of several kinds of input stands in its `text_config`.
+ */
+function languageModel(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  const { text_config: text, vision_config: _, ...outer } = value as Record<string, unknown>;
+  const written: Record<string, unknown> =
+    typeof text === 'object' && text !== null ? { ...outer, ...text } : { ...outer };
+  const family = familyOf(String(written.model_type));
+  if (!family?.engine) return value;
+  for (const field of NULLABLE) if (written[field] === null) delete written[field];
+  const { modelType } = family.engine;
+  return withinLongrope({
+    ...family.defaults,
+    ...(family.tied && { tie_word_embeddings: true }),
+    ...written,
+    ...(modelType && { model_type: modelType }),
+  });
+}
+
+/** A configuration, or what is wrong with it, as zod says it. */
+export const checkModelConfig = (value: unknown) =>
+  modelConfigSchema.safeParse(languageModel(value));
+
 /** @throws UserError (data) that names the first wrong field. */
 export function parseModelConfig(value: unknown, where = 'config.json'): ModelConfig {
-  const result = modelConfigSchema.safeParse(value);
+  const result = checkModelConfig(value);
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   const field = issue.path.join('.');
   throw new UserError('data', `${where}: ${field || 'model'}: ${issue.message}`, field);
-}
-
-/** The base of the rotary frequencies, wherever the configuration says it. */
-export function ropeThetaOf(config: ModelConfig): number {
-  return config.rope_parameters?.rope_theta ?? config.rope_theta;
 }
 
 /**
@@ -112,9 +117,28 @@ export function ropeThetaOf(config: ModelConfig): number {
  * `head_dim` of Qwen3, and 32 for missing `num_key_value_heads`, whatever the other sizes are.
  */
 export function explicitConfig(config: ModelConfig): ModelConfig {
-  if (config.model_type === 'deepseek_v3') return { ...config, ...explicitDeepseek(config) };
-  const { kvHeads, headDim } = dimensionsOf(config);
-  return { ...config, num_key_value_heads: kvHeads, head_dim: headDim };
+  const usual = { hidden_act: 'silu', attention_bias: false, mlp_bias: false };
+  return { ...usual, ...config, ...bodyConfig(config).explicit(config) };
+}
+
+/**
+ * The fields that say what is computed, with defaults filled in; layers and widths show in the
+ * tensors' shapes.
+ */
+export function computationOf(config: ModelConfig): Record<string, unknown> {
+  const explicit = explicitConfig(config);
+  const { model_type, num_attention_heads, num_key_value_heads, head_dim } = explicit;
+  const { rms_norm_eps, tie_word_embeddings } = explicit;
+  return {
+    model_type,
+    num_attention_heads,
+    num_key_value_heads,
+    head_dim,
+    rms_norm_eps,
+    rope_theta: ropeThetaOf(config),
+    tie_word_embeddings,
+    ...bodyConfig(config).computation(config),
+  };
 }
 
 /** Sizes with the defaults filled in. */

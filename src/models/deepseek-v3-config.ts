@@ -8,6 +8,7 @@
  */
 import { z } from 'zod';
 import type { Yarn } from '../tensor/index.js';
+import type { Problem } from './body.js';
 
 const positive = z.number().int().positive();
 const fraction = z.number().positive();
@@ -43,6 +44,9 @@ export const deepseekSchema = z.looseObject({
   topk_method: z.literal('noaux_tc').nullish(),
   moe_layer_freq: z.literal(1).nullish(),
   num_nextn_predict_layers: z.number().int().min(0).max(1, 'must be 0 or 1').nullish(),
+  hidden_act: z.literal('silu').optional(),
+  attention_bias: z.literal(false).optional(),
+  mlp_bias: z.literal(false).optional(),
 });
 
 /** What every configuration has (config.ts). */
@@ -132,20 +136,18 @@ export function explicitDeepseek(config: Base): Record<string, unknown> {
 }
 
 /** What is wrong with the fields of a DeepSeek-V3 configuration beyond their own types. */
-export function deepseekProblems(
-  config: Record<string, unknown>,
-): { path: string; message: string }[] {
+export function deepseekProblems(config: Record<string, unknown>): Problem[] {
   const parsed = deepseekSchema.safeParse(config);
   if (!parsed.success)
     return parsed.error.issues.map((issue) => ({
-      path: issue.path.join('.'),
+      path: issue.path.map(String),
       message: issue.message,
     }));
   const { n_routed_experts: experts, num_experts_per_tok: topK, n_group, topk_group } = parsed.data;
   const [groups, topGroups] = [n_group ?? 1, topk_group ?? 1];
-  const problems: { path: string; message: string }[] = [];
+  const problems: Problem[] = [];
   const demand = (right: boolean, path: string, message: string): void =>
-    void (right || problems.push({ path, message }));
+    void (right || problems.push({ path: path.split('.'), message }));
   demand(
     experts % groups === 0,
     'n_group',
@@ -169,6 +171,21 @@ export function deepseekProblems(
     }
   }
   return problems;
+}
+
+/** The fields that no tensor's shape shows, beside those that every family has. */
+export function deepseekComputation(config: Base): Record<string, unknown> {
+  const d = deepseekDimensions(config);
+  return {
+    rope_scaling: JSON.stringify(config.rope_scaling ?? null),
+    num_experts_per_tok: d.topK,
+    n_group: d.groups,
+    topk_group: d.topGroups,
+    norm_topk_prob: d.normalize,
+    routed_scaling_factor: d.scaling,
+    rope_interleave: d.interleaved,
+    qk_nope_head_dim: d.nope,
+  };
 }
 
 /** YaRN's fields, wherever the configuration has them; null without. */

@@ -13,29 +13,25 @@ import { architectureOf, cacheWidth } from '../architecture/index.js';
 import { type Backend, columns, matrixOf, rows, type Tensor } from '../tensor/backend.js';
 import {
   attention,
-  combineRows,
   concatColumns,
-  dispatchRows,
   embedding,
-  groupedMatmul,
-  groupedMatmulFp8,
   joinHeads,
-  linear,
   rmsNorm,
   rope,
   ropeInPlace,
   ropeTable,
-  route,
-  sortByExpert,
   splitColumns,
   swiglu,
 } from '../tensor/index.js';
 import { type Tape, Variable } from '../tensor/tape.js';
-import { type ModelConfig, ropeThetaOf } from './config.js';
+import type { Body } from './body.js';
+import type { ModelConfig } from './config.js';
 import { deepseekDimensions, yarnOf } from './deepseek-v3-config.js';
+import { routedExperts } from './experts.js';
 import type { ExpertBalance, ForwardInput, KvCache, Model, TokenPredictor } from './model.js';
 import { type ParameterSpec, ParameterStore, type StoreOptions } from './parameters.js';
 import { project } from './projection.js';
+import { ropeThetaOf } from './rope-scaling.js';
 
 /** What a block needs to know of the batch. */
 type Context = Omit<ForwardInput, 'ids'>;
@@ -147,11 +143,7 @@ export function deepseekParameters(config: ModelConfig): ParameterSpec[] {
   return specs;
 }
 
-export function createDeepseek(
-  backend: Backend,
-  config: ModelConfig,
-  options: StoreOptions = {},
-): Model {
+function createDeepseek(backend: Backend, config: ModelConfig, options: StoreOptions = {}): Model {
   const d = deepseekDimensions(config);
   const architecture = architectureOf(config);
   const store = new ParameterStore(backend, deepseekParameters(config), options);
@@ -323,36 +315,21 @@ export function createDeepseek(
   /** DeepSeekMoE (section 2.1.2) of layer `i`, added to x. */
   function mixture(tape: Tape, i: number, x: Variable, h: Variable, input: Context): Variable {
     const mlp = `${layerNames[i]}.mlp`;
-    const logits = linear(tape, h, store.get(`${mlp}.gate.weight`));
-    const { balance, segments, prefixes } = input;
-    const sequenceWise = balance && segments ? { ...balance, segments, prefixes } : undefined;
-    const gate = route(
-      tape,
-      logits,
-      store.get(biasOf(layerNames[i])).value,
-      d.topK,
-      routing,
-      sequenceWise,
-    ); // equations 13–20
     const load =
       experts?.load && tape.recording
         ? backend.view(experts.load, (i - d.denseLayers) * d.experts, [d.experts])
         : null;
-    const order = sortByExpert(tape, gate.experts, d.experts, load);
-    const sorted = dispatchRows(tape, h, order);
-    const product = store.numerics === 'fp8' ? groupedMatmulFp8 : groupedMatmul;
-    const inner = swiglu(
-      tape,
-      product(tape, sorted, store.get(`${mlp}.experts.gateUp`), order.offsets),
-    );
-    const y = product(tape, inner, store.get(`${mlp}.experts.down`), order.offsets);
-    return combineRows(
-      tape,
-      y,
-      gate.weights,
-      order,
-      feedForward(tape, `${mlp}.shared_experts`, x, h),
-    ); // equation 12
+    const layer = {
+      gate: `${mlp}.gate.weight`,
+      gateUp: `${mlp}.experts.gateUp`,
+      down: `${mlp}.experts.down`,
+      bias: store.get(biasOf(layerNames[i])).value,
+      experts: d.experts,
+      topK: d.topK,
+      routing,
+    };
+    const shared = () => feedForward(tape, `${mlp}.shared_experts`, x, h);
+    return routedExperts(tape, store, layer, h, shared, input, load); // equations 12–20
   }
 
   function block(tape: Tape, i: number, slot: number, x: Variable, input: Context): Variable {
@@ -411,3 +388,6 @@ export function createDeepseek(
     predictor: d.mtpLayers > 0 ? predictor() : undefined,
   };
 }
+
+/** Multi-head latent attention with DeepSeek's experts. */
+export const latentBody: Body = { parameters: deepseekParameters, create: createDeepseek };

@@ -1,6 +1,5 @@
 /**
- * @file Tiny Llama, Qwen2, Qwen3 and DeepSeek-V3 decoders against transformers: what it computed is
- * in test/fixtures/parity.json, written by bench/peers/parity.py, which makes the same models from
+ * @file Tiny models of every family against transformers: what it computed is in test/fixtures/parity.json, written by bench/peers/parity.py, which makes the same models from
  * the same seed and compares everything. It computes in float64 but for its norms and angles, which
  * stay in float32.
  */

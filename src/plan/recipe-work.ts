@@ -2,17 +2,11 @@
  * @file What a recipe has to do, in tokens, as plain data: the work of its stages, the models that
  * it is of, and the recipe's own numerics. Both planners price this; a browser can be handed it.
  */
-import { type Architecture, architectureOf } from '../architecture/index.js';
+import { type Architecture, architectureOf, familyOf } from '../architecture/index.js';
 import { demandGrant } from '../base/grants.js';
 import { configOf } from '../checkpoints/load-model.js';
 import { resolveModel } from '../checkpoints/run-folder.js';
-import {
-  type ModelConfig,
-  modelTypes,
-  parametersOf,
-  parseModelConfig,
-  planAdapter,
-} from '../models/index.js';
+import { type ModelConfig, parametersOf, parseModelConfig, planAdapter } from '../models/index.js';
 import { isTrainable, type Recipe, type ResolvedRecipe, resolveRecipe } from '../recipe/index.js';
 import { factsOfHints } from '../stages/facts.js';
 import { kindOf, type StageSpec, teacherOf } from '../stages/index.js';
@@ -60,7 +54,8 @@ function adapterParameters({ recipe, models }: ResolvedRecipe): number | undefin
 /** The same where the model cannot run here: 0 for a family that has no parameters here. */
 function adapterOfConfig({ adapter, model }: Recipe): number | undefined {
   if (!adapter) return undefined;
-  if (!modelTypes.includes(String((model as { model_type?: unknown }).model_type))) return 0;
+  const { model_type } = model as { model_type?: unknown };
+  if (familyOf(String(model_type))?.engine === undefined) return 0;
   const { specs } = planAdapter(parametersOf(parseModelConfig(model, 'model')), adapter);
   return specs.reduce((sum, spec) => sum + sizeOf(spec), 0);
 }

@@ -8,7 +8,7 @@ import { hashOf } from '../base/files.js';
 import { demandGrant, grant } from '../base/grants.js';
 import { pinnedName } from '../checkpoints/hub-cache.js';
 import type { TokenizerFiles } from '../checkpoints/hugging-face.js';
-import { type ModelConfig, modelConfigSchema, parametersOf, planAdapter } from '../models/index.js';
+import { checkModelConfig, type ModelConfig, parametersOf, planAdapter } from '../models/index.js';
 import { kindOf, type StageSpec } from '../stages/index.js';
 import { makeTask, stampTask } from '../tasks/index.js';
 import type { Task } from '../tasks/task.js';
@@ -87,7 +87,7 @@ export function resolveRecipe(recipe: Recipe, where = recipe.name): ResolvedReci
   const modelAt = (given: Record<string, unknown>, path: string): ModelConfig => {
     const released = path === 'model' ? base : null;
     const vocabulary = given.vocab_size ?? released?.vocab_size ?? tokenizer.vocabularySize;
-    const model = modelConfigSchema.safeParse({ ...given, vocab_size: vocabulary });
+    const model = checkModelConfig({ ...given, vocab_size: vocabulary });
     if (!model.success) {
       const issue = model.error.issues[0];
       const field = [path, ...issue.path].join('.');

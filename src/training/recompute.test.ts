@@ -67,7 +67,7 @@ async function stepOf(modelType: string, recompute: boolean, options: StoreOptio
 
 /** Every family as a whole, and the family of experts in emulated FP8 and under an adapter. */
 const cases: [string, string, StoreOptions][] = [
-  ...modelTypes.map((type): [string, string, StoreOptions] => [type, 'as a whole', {}]),
+  ...modelTypes().map((type): [string, string, StoreOptions] => [type, 'as a whole', {}]),
   ['llama', 'under an adapter', { adapter: { ...adapter, targets: ['q_proj', 'down_proj'] } }],
   ['deepseek_v3', 'in FP8', { numerics: 'fp8' }],
   ['deepseek_v3', 'under an adapter', { adapter: { ...adapter, targets: [...adapter.targets] } }],

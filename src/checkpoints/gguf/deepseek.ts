@@ -10,7 +10,7 @@ import { UserError } from '../../base/errors.js';
 import { deepseekDimensions, yarnOf } from '../../models/deepseek-v3-config.js';
 import type { ModelConfig } from '../../models/index.js';
 import type { TensorReader } from '../weights.js';
-import { common, type Described, f32, made, neighbours, plain } from './describe.js';
+import { common, type Described, f32, made, neighbours, plain, stacked } from './describe.js';
 import type { GgufDType, GgufValue } from './write.js';
 
 /** ε of the norms of latents, whatever `rms_norm_eps` is; llama.cpp has one for all. */
@@ -144,15 +144,7 @@ export function describeDeepseek(
         { length: d.experts },
         (_, e) => `${mlp}.experts.${e}.${p}_proj.weight`,
       );
-      const shape = [d.experts, ...reader.shape(experts[0])];
-      tensors.push({
-        name: `blk.${i}.ffn_${p}_exps.weight`,
-        shape,
-        dtype,
-        *data() {
-          for (const expert of experts) yield* reader.pieces(expert);
-        },
-      });
+      tensors.push(stacked(reader, `blk.${i}.ffn_${p}_exps.weight`, experts, dtype));
       add(`ffn_${p}_shexp.weight`, `${mlp}.shared_experts.${p}_proj.weight`);
     }
   }

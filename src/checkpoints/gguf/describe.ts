@@ -73,15 +73,40 @@ export function neighbours(
   });
 }
 
-/** A tensor by its row in a table of names. */
-export const renamed = (
+/** The matrices of a layer's experts as one tensor [experts, rows, columns]. */
+export function stacked(
   tensors: TensorReader,
-  { gguf, name, heads }: TensorName,
+  name: string,
+  experts: readonly string[],
   dtype: GgufDType,
-): GgufTensor =>
-  heads === undefined
-    ? plain(tensors, gguf, name, dtype)
-    : neighbours(tensors, gguf, name, { heads }, dtype);
+): GgufTensor {
+  return {
+    name,
+    shape: [experts.length, ...tensors.shape(experts[0])],
+    dtype,
+    *data() {
+      for (const expert of experts) yield* tensors.pieces(expert);
+    },
+  };
+}
+
+/** A tensor by its row in a table of names. */
+export function renamed(
+  tensors: TensorReader,
+  { gguf, name, heads, experts, plus }: TensorName,
+  dtype: GgufDType,
+): GgufTensor {
+  if (experts) return stacked(tensors, gguf, experts, dtype);
+  // A gate stays float32, as llama.cpp's converter leaves it.
+  const own = gguf.endsWith('ffn_gate_inp.weight') ? 'F32' : dtype;
+  if (plus !== undefined)
+    return made(tensors, gguf, name, tensors.shape(name), own, (data) =>
+      data.map((number) => number + plus),
+    );
+  return heads === undefined
+    ? plain(tensors, gguf, name, own)
+    : neighbours(tensors, gguf, name, { heads }, own);
+}
 
 /** Keys and tensors that all architectures have. */
 export function common(

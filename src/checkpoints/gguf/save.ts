@@ -1,15 +1,17 @@
 /**
  * @file Writing a model as GGUF: the keys with its sizes, its tensors and its tokenizer.
  *
- * Three architectures of llama.cpp: `llama`, `qwen2`/`qwen3`, and `deepseek2` (which is also
- * DeepSeek-V3's). Tensors are named in names.ts; what `deepseek2` wants otherwise is in deepseek.ts.
+ * A decoder's keys are here and its tensors are named in names.ts, by the facts of its family; what
+ * `deepseek2` (DeepSeek-V3) wants otherwise is in deepseek.ts.
  */
 import { basename } from 'node:path';
+import type { GgufFacts } from '../../architecture/index.js';
 import { UserError } from '../../base/errors.js';
 import { type Written, writeFileAtomic } from '../../base/files.js';
 import {
-  dimensionsOf,
+  decoderShape,
   explicitConfig,
+  familyOfConfig,
   type ModelConfig,
   parseModelConfig,
   ropeScalingOf,
@@ -24,38 +26,50 @@ import { elementsOf } from '../safetensors.js';
 import type { TensorReader } from '../weights.js';
 import { describeDeepseek } from './deepseek.js';
 import { common, type Described, f32, renamed } from './describe.js';
-import { llamaNames } from './names.js';
+import { decoderNames } from './names.js';
 import { ggufTokenizer } from './tokenizer.js';
-import { encodeGguf, type GgufDType, type GgufValue } from './write.js';
+import { encodeGguf, type GgufDType, type GgufTensor, type GgufValue } from './write.js';
 
-function describeLlama(
+function describeDecoder(
   name: string,
   config: ModelConfig,
   reader: TensorReader,
   dtype: GgufDType,
 ): Described {
-  const architecture = config.model_type;
+  const facts = familyOfConfig(config).engine.gguf as GgufFacts;
+  const { architecture } = facts;
   const { keys } = common(name, architecture, config, reader, dtype);
-  const tensors = llamaNames(config).map((row) => renamed(reader, row, dtype));
-  const { kvHeads, headDim } = dimensionsOf(config);
+  const tensors = decoderNames(config).map((row) => renamed(reader, row, dtype));
+  const { kvHeads, headDim, rotary, experts } = decoderShape(config);
+  demandFixed(config, facts);
+  for (const { field, key, kind } of facts.keys ?? []) {
+    const value = config[field];
+    if (typeof value === 'number')
+      keys[`${architecture}.${key}`] = kind === 'real' ? f32(value) : value;
+  }
+  if (experts) {
+    keys[`${architecture}.expert_count`] = experts.count;
+    keys[`${architecture}.expert_used_count`] = experts.topK;
+    keys[`${architecture}.expert_feed_forward_length`] = experts.ffn;
+  }
   keys[`${architecture}.attention.head_count_kv`] = kvHeads;
   keys[`${architecture}.attention.key_length`] = headDim;
   keys[`${architecture}.attention.value_length`] = headDim;
-  keys[`${architecture}.rope.dimension_count`] = headDim;
+  keys[`${architecture}.rope.dimension_count`] = rotary;
   const scaling = ropeScalingOf(config);
   if (scaling?.type === 'llama3') {
     // llama.cpp divides each pair's angle by this.
     const theta = ropeThetaOf(config);
-    const factors = ropeFrequencies(headDim, theta).map((w) =>
+    const factors = ropeFrequencies(rotary, theta).map((w) =>
       divisorOf('llama3', scaling.fields, w),
     );
-    const data = Float32Array.from(factors);
-    tensors.push({
-      name: 'rope_freqs.weight',
-      shape: [data.length],
-      dtype: 'F32',
-      data: () => [data],
-    });
+    tensors.push(vector('rope_freqs.weight', factors));
+  } else if (scaling?.divisors) {
+    const { original, attention } = scaling.fields;
+    tensors.push(vector('rope_factors_long.weight', scaling.divisors.long));
+    tensors.push(vector('rope_factors_short.weight', scaling.divisors.short));
+    keys[`${architecture}.rope.scaling.original_context_length`] = original;
+    keys[`${architecture}.rope.scaling.attn_factor`] = f32(attention);
   } else if (scaling) {
     keys[`${architecture}.rope.scaling.type`] = scaling.type;
     keys[`${architecture}.rope.scaling.factor`] = f32(scaling.fields.factor);
@@ -63,6 +77,22 @@ function describeLlama(
   }
 
   return { keys, tensors };
+}
+
+function vector(name: string, numbers: readonly number[]): GgufTensor {
+  const data = Float32Array.from(numbers);
+  return { name, shape: [data.length], dtype: 'F32', data: () => [data] };
+}
+
+/** What llama.cpp's code fixes must be so in the configuration. */
+function demandFixed(config: ModelConfig, { architecture, fixed }: GgufFacts): void {
+  const shape = decoderShape(config);
+  const lists = { layer_types: undefined, no_rope_layers: undefined, mlp_only_layers: undefined };
+  const theirs = decoderShape({ ...config, ...lists, ...fixed });
+  if (JSON.stringify(theirs) === JSON.stringify(shape)) return;
+  const must = Object.entries(fixed ?? {}).map(([name, value]) => `${name} ${value}`);
+  const message = `${config.model_type}: its layers cannot be written as GGUF; llama.cpp's ${architecture} has ${must.join(', ') || 'one kind of layer'}`;
+  throw new UserError('data', message, Object.keys(fixed ?? {})[0] ?? 'layer_types');
 }
 
 /**
@@ -83,13 +113,6 @@ function yarnKeys(
   keys[`${architecture}.rope.scaling.yarn_beta_slow`] = f32(fields.betaSlow);
 }
 
-const DESCRIBE: Record<string, typeof describeLlama> = {
-  llama: describeLlama,
-  qwen2: describeLlama,
-  qwen3: describeLlama,
-  deepseek_v3: describeDeepseek,
-};
-
 /** Keys and tensors of a model. @throws UserError (data) that names what GGUF has no word for */
 export function ggufModel(
   name: string,
@@ -97,9 +120,10 @@ export function ggufModel(
   tensors: TensorReader,
   dtype: GgufDType,
 ): Described {
-  const describe = DESCRIBE[config.model_type];
-  if (!describe)
+  const { gguf, latent } = familyOfConfig(config).engine;
+  if (!gguf)
     throw new UserError('data', `${config.model_type} cannot be written as GGUF`, 'model_type');
+  const describe = latent ? describeDeepseek : describeDecoder;
   return describe(name, explicitConfig(config), tensors, dtype);
 }
 

@@ -16,14 +16,12 @@ import type { NamedTensor } from '../../checkpoints/safetensors.js';
 import { loadParameters } from '../../inference/open.js';
 import {
   type AdapterSpec,
+  computationOf,
   createModel,
   explicitConfig,
   type Model,
-  type ModelConfig,
   parametersOf,
   parseModelConfig,
-  ropeScalingOf,
-  ropeThetaOf,
   transformersClass,
 } from '../../models/index.js';
 import type { Backend, Tensor } from '../../tensor/backend.js';
@@ -67,51 +65,6 @@ export function restore(
     }
     backend.write(tensor, saved.data);
   }
-}
-
-/** DeepSeek-V3's fields that no shape shows. */
-const ROUTING = [
-  'num_experts_per_tok',
-  'n_group',
-  'topk_group',
-  'norm_topk_prob',
-  'routed_scaling_factor',
-  'rope_interleave',
-  'qk_nope_head_dim',
-];
-
-/**
- * The fields that say what is computed, with defaults filled in; layers and widths show in the
- * tensors' shapes.
- */
-function computationOf(config: ModelConfig): Record<string, unknown> {
-  const explicit = explicitConfig(config);
-  const {
-    model_type,
-    num_attention_heads,
-    num_key_value_heads,
-    head_dim,
-    rms_norm_eps,
-    tie_word_embeddings,
-  } = explicit;
-  const heads = { num_attention_heads, num_key_value_heads, head_dim };
-  const rope_scaling =
-    config.model_type === 'deepseek_v3'
-      ? JSON.stringify(config.rope_scaling ?? null)
-      : JSON.stringify(ropeScalingOf(config));
-  const mixture = Object.fromEntries(
-    ROUTING.flatMap((field) => (field in explicit ? [[field, explicit[field]]] : [])),
-  );
-  const rope_theta = ropeThetaOf(config);
-  return {
-    model_type,
-    ...heads,
-    rms_norm_eps,
-    rope_theta,
-    rope_scaling,
-    tie_word_embeddings,
-    ...mixture,
-  };
 }
 
 /** The folder of a model that a recipe names: a stage's, a run's, or the folder itself. */

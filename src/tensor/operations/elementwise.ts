@@ -1,6 +1,6 @@
 /**
- * @file Sums and copies. `add` is the only one that models need on the tape; the rest serve
- * gradients and optimizers.
+ * @file Sums, multiples and copies. `add` and `scaled` are what models need on the tape; the rest
+ * serve gradients and optimizers.
  */
 import { isContiguous } from '../backend.js';
 import type { Tape, Variable } from '../tape.js';
@@ -25,6 +25,24 @@ export function add(tape: Tape, a: Variable, b: Variable): Variable {
     if (slot)
       backend.scale({ out: slot.tensor, a: gradient, scale: 1, accumulate: slot.accumulate });
     tape.give(a, gradient);
+  });
+  return out;
+}
+
+/** factor · a, contiguous; a may be a column view. */
+export function scaled(tape: Tape, a: Variable, factor: number): Variable {
+  const { backend } = tape;
+  const out = tape.output(a.shape, a);
+  backend.scale({ out: out.value, a: a.value, scale: factor, accumulate: false });
+  tape.record(out, (gradient) => {
+    const slot = tape.gradientOf(a);
+    if (slot)
+      backend.scale({
+        out: slot.tensor,
+        a: gradient,
+        scale: factor,
+        accumulate: slot.accumulate,
+      });
   });
   return out;
 }

@@ -12,6 +12,7 @@ import { elementwiseOperations } from './elementwise.js';
 import { embeddingOperations } from './embedding.js';
 import { expertOperations } from './experts.js';
 import { gatherRowsOperations } from './gather-rows.js';
+import { gegluOperations } from './geglu.js';
 import { gradientNormOperations } from './gradient-norm.js';
 import { groupedMatmulOperations } from './grouped-matmul.js';
 import { joinHeadsOperations } from './join-heads.js';
@@ -28,7 +29,7 @@ import { tokenLogProbabilitiesOperations } from './token-log-probabilities.js';
 
 export { attention } from './attention.js';
 export { concatColumns } from './concat-columns.js';
-export { add } from './elementwise.js';
+export { add, scaled } from './elementwise.js';
 export { embedding } from './embedding.js';
 export {
   combineRows,
@@ -37,6 +38,7 @@ export {
   sortByExpert,
 } from './experts.js';
 export { gatherRows } from './gather-rows.js';
+export { geglu } from './geglu.js';
 export { groupedMatmul } from './grouped-matmul.js';
 export { joinHeads } from './join-heads.js';
 export { type LinearOptions, type LowRank, linear } from './linear.js';
@@ -51,7 +53,7 @@ export {
   ropeTable,
   type Yarn,
 } from './rope.js';
-export { type BalanceOptions, type Routing, route } from './route.js';
+export { type BalanceOptions, type RouteOptions, type Routing, route } from './route.js';
 export { splitColumns } from './split-columns.js';
 export { swiglu } from './swiglu.js';
 export {
@@ -66,6 +68,7 @@ export const OPERATIONS: Operations = {
   ...rmsNormOperations,
   ...ropeOperations,
   ...swigluOperations,
+  ...gegluOperations,
   ...embeddingOperations,
   ...gatherRowsOperations,
   ...attentionOperations,

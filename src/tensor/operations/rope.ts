@@ -53,6 +53,8 @@ export interface RopeTableOptions {
   yarn?: Yarn;
   /** Angles per position of each pair, for another scaling than YaRN's. */
   frequencies?: readonly number[];
+  /** Multiplies cosines and sines; default: YaRN's attention factor, or 1. */
+  scale?: number;
 }
 
 /**
@@ -82,7 +84,7 @@ export function ropeTable(backend: Backend, options: RopeTableOptions): RopeTabl
   const cosine = backend.allocate('f32', [positions, half], placement);
   const sine = backend.allocate('f32', [positions, half], placement);
   const frequencies = options.frequencies ?? ropeFrequencies(headDim, theta, yarn);
-  const scale = yarn?.attentionFactor ?? 1;
+  const scale = options.scale ?? yarn?.attentionFactor ?? 1;
   const cosines = new Float64Array(positions * half);
   const sines = new Float64Array(positions * half);
   for (let p = 0; p < positions; p++) {

@@ -7,6 +7,9 @@
  * w = scale · s / Σ s over the chosen. With S = Σ s and the chosen fixed, ds_j = scale/S · (dw_j −
  * Σ_i dw_i·s_i/S), and σ′ = s(1 − s).
  *
+ * With `softmax` the scores are softmax(logits), as in Mixtral (arXiv:2401.04088, section 2.1) and
+ * Qwen3; then dlogits_e = s_e·(ds_e − Σ_j ds_j·s_j), for experts that were not chosen too.
+ *
  * The complementary balance loss (equations 17–20) is one of the routing of a sequence, not of what
  * the model says, so its derivative enters here: c·Σ_t Σ_e f_e·s'_te with s' = s/Σ s gives ds_te =
  * c·(f_e − Σ_j f_j·s'_tj)/Σ_j s_tj.
@@ -14,16 +17,17 @@
 import { matrixOf, type Tensor } from '../backend.js';
 import type { Tape, Variable } from '../tape.js';
 import { prefixOf, type Sequences } from './attention.js';
-import { type ArgumentsOf, count, declare, f32, flag, i32, optional, real } from './declare.js';
+import { type ArgumentsOf, count, declare, f32, flag, i32, optional, or, real } from './declare.js';
 import { at, clearUnless, put } from './reference-kernel.js';
 
 /**
  * Groups are of equally many experts; a token uses experts of `topGroups` of them (1 and 1: any
- * expert). `normalize` divides a token's weights by their sum, `scale` multiplies them.
+ * expert). `normalize` divides a token's weights by their sum, `scale` multiplies them. `softmax`:
+ * scores are shares of all experts instead of sigmoids.
  */
 export type RouteOptions = Pick<
   ArgumentsOf<typeof routeOperations.route>,
-  'groups' | 'topGroups' | 'normalize' | 'scale'
+  'groups' | 'topGroups' | 'normalize' | 'scale' | 'softmax'
 >;
 
 /** Segments as for attention. */
@@ -104,11 +108,19 @@ function largest(values: readonly number[], count: number): number[] {
     .slice(0, count);
 }
 
-const gate = { groups: count(), topGroups: count(), normalize: flag(), scale: real() };
+/** Shares of e^x. */
+function softmaxOf(row: readonly number[]): number[] {
+  const largest = Math.max(...row);
+  const powers = row.map((x) => Math.exp(x - largest));
+  const sum = powers.reduce((a, b) => a + b, 0);
+  return powers.map((x) => x / sum);
+}
+
+const weighing = { normalize: flag(), scale: real(), softmax: or(false, flag()) };
 
 export const routeOperations = {
   /**
-   * scores = σ(logits). A token's K experts are those with the largest scores + bias among the
+   * scores = σ(logits), or softmax(logits). A token's K experts are those with the largest scores + bias among the
    * `topGroups` groups whose two largest biased scores have the largest sums (the largest alone,
    * where a group is one expert); the larger first, equals by index. weights are the scores of
    * those experts, normalised (sums + 1e-20, as the released code has it) and scaled.
@@ -120,13 +132,16 @@ export const routeOperations = {
       scores: f32('N', 'E'),
       logits: f32('N', 'E'),
       bias: f32('E'),
-      ...gate,
+      groups: count(),
+      topGroups: count(),
+      ...weighing,
     },
     where: ['E = groups*size', 'topGroups <= groups', 'K <= topGroups*size'],
-    reference(t, { N, E, K, size, groups, topGroups, normalize, scale }) {
+    reference(t, { N, E, K, size, groups, topGroups, normalize, scale, softmax }) {
       const { experts, weights, scores, logits, bias } = t;
       for (let n = 0; n < N; n++) {
-        const own = Array.from({ length: E }, (_, e) => sigmoid(at(logits, n, e)));
+        const row = Array.from({ length: E }, (_, e) => at(logits, n, e));
+        const own = softmax ? softmaxOf(row) : row.map(sigmoid);
         own.forEach((score, e) => {
           put(scores, n, e, score);
         });
@@ -148,18 +163,17 @@ export const routeOperations = {
       }
     },
   }),
-  /** Logits of experts that were not taken get 0; the choice has no derivative. */
+  /** Logits of experts that were not taken get 0 from sigmoids; the choice has no derivative. */
   routeBackward: declare({
     args: {
       dLogits: f32('N', 'E'),
       dWeights: f32('N', 'K'),
       experts: i32('N', 'K'),
       scores: f32('N', 'E'),
-      normalize: flag(),
-      scale: real(),
+      ...weighing,
       accumulate: flag(),
     },
-    reference(t, { N, K, normalize, scale, accumulate }, minus) {
+    reference(t, { N, E, K, normalize, scale, softmax, accumulate }, minus) {
       const { dLogits, dWeights, experts, scores } = t;
       clearUnless(accumulate, dLogits);
       for (let n = 0; n < N; n++) {
@@ -171,13 +185,17 @@ export const routeOperations = {
           weighted += at(dWeights, n, k) * s;
         }
         if (normalize) sum += TINY;
+        let mean = 0;
         for (let k = 0; k < K; k++) {
           const e = experts[n * K + k];
           const s = at(scores, n, e);
           const dw = at(dWeights, n, k);
           const ds = normalize ? (scale * minus(dw, weighted / sum)) / sum : scale * dw;
-          put(dLogits, n, e, ds * s * (1 - s), true);
+          mean += ds * s;
+          put(dLogits, n, e, softmax ? ds * s : ds * s * (1 - s), true);
         }
+        for (let e = 0; softmax && e < E; e++)
+          put(dLogits, n, e, minus(0, at(scores, n, e) * mean), true);
       }
     },
   }),

@@ -23,6 +23,8 @@ export const decoder: WasmKernels<
   | 'rope'
   | 'swiglu'
   | 'swigluBackward'
+  | 'geglu'
+  | 'gegluBackward'
   | 'embedding'
   | 'embeddingBackward'
   | 'gatherRows'
@@ -90,6 +92,13 @@ export const decoder: WasmKernels<
   swigluBackward({ kernels, withScratch }, { dGateUp, dOut, gateUp }, { N, F, accumulate }) {
     const [d, o, g] = [dGateUp.address, dOut.address, gateUp.address];
     withScratch(4 * F, (powers) => kernels.swigluBackward(d, o, g, N, F, accumulate, powers));
+  },
+  geglu({ kernels }, { out, gateUp }, { N, F }) {
+    kernels.geglu(out.address, gateUp.address, N, F);
+  },
+  gegluBackward({ kernels, withScratch }, { dGateUp, dOut, gateUp }, { N, F, accumulate }) {
+    const [d, o, g] = [dGateUp.address, dOut.address, gateUp.address];
+    withScratch(4 * F, (powers) => kernels.gegluBackward(d, o, g, N, F, accumulate, powers));
   },
   embedding(context, { out, table, ids }) {
     gather(context, out, table, ids);

@@ -10,7 +10,7 @@ export const experts: WasmKernels<
   | 'combineRowsBackward'
   | 'quantizeFp8'
 > = {
-  route({ kernels, withScratch }, t, { N, E, K, groups, topGroups, normalize, scale }) {
+  route({ kernels, withScratch }, t, { N, E, K, groups, topGroups, normalize, scale, softmax }) {
     withScratch(4 * (E + groups), (scratch) =>
       kernels.route(
         t.experts.address,
@@ -25,11 +25,12 @@ export const experts: WasmKernels<
         topGroups,
         normalize,
         scale,
+        softmax,
         scratch,
       ),
     );
   },
-  routeBackward({ kernels }, t, { N, E, K, normalize, scale, accumulate }) {
+  routeBackward({ kernels }, t, { N, E, K, normalize, scale, softmax, accumulate }) {
     kernels.routeBackward(
       t.dLogits.address,
       t.dWeights.address,
@@ -40,6 +41,7 @@ export const experts: WasmKernels<
       K,
       normalize,
       scale,
+      softmax,
       accumulate,
     );
   },

@@ -181,6 +181,16 @@ export interface KernelExports {
   fill(out: number, n: number, value: number): void;
   fillInteger(out: number, n: number, value: number): void;
   gatherRows(out: number, table: number, ids: number, rows: number, columns: number): void;
+  geglu(out: number, gateUp: number, rows: number, columns: number): void;
+  gegluBackward(
+    dGateUp: number,
+    dOut: number,
+    gateUp: number,
+    rows: number,
+    columns: number,
+    accumulate: boolean,
+    powers: number,
+  ): void;
   joinHeads(
     k: number,
     v: number,
@@ -284,6 +294,7 @@ export interface KernelExports {
     topGroups: number,
     normalize: boolean,
     scale: number,
+    softmax: boolean,
     scratch: number,
   ): void;
   routeBackward(
@@ -296,6 +307,7 @@ export interface KernelExports {
     topK: number,
     normalize: boolean,
     scale: number,
+    softmax: boolean,
     accumulate: boolean,
   ): void;
   sample(

@@ -1,4 +1,5 @@
 /** @file Copies, sums, rows picked and put, rotations and gates: one thread an element, or four. */
+import { CUBE, SLOPE } from '../../operations/geglu.js';
 import { type Context, type On, pointwise, THREADS, type With } from './context.js';
 import type { GpuTensor } from './tensor.js';
 
@@ -264,6 +265,55 @@ export function swigluBackward(
   let dg = d * ${ld}_up(at_up) * sigma * (${type}(1.0) + g * (${type}(1.0) - sigma));
   ${st}_dGate(at_dGate, ${accumulate ? `${ld}_dGate(at_dGate) + ` : ''}dg);
   ${st}_dUp(at_dUp, ${accumulate ? `${ld}_dUp(at_dUp) + ` : ''}d * g * sigma);`,
+  });
+}
+
+/** σ(2u) of operations/geglu.ts. The exponent is kept where f32 has its power. */
+const SHARE = (type: string): string =>
+  `${type}(1.0) / (${type}(1.0) + exp(min(${type}(80.0), -${SLOPE} * g * (${type}(1.0) + ${CUBE} * g * g))))`;
+
+export function geglu(context: Context, { out, gateUp }: On<'geglu'>): void {
+  const { rows, columns } = out;
+  pointwise(context, {
+    name: 'geglu',
+    rows,
+    columns,
+    matrices: {
+      out,
+      gate: gateUp.part(0, [rows, columns], 2 * columns),
+      up: gateUp.part(columns, [rows, columns], 2 * columns),
+    },
+    body: ({ ld, st, type }) => `  let g = ${ld}_gate(at_gate);
+  ${st}_out(at_out, g * ${SHARE(type)} * ${ld}_up(at_up));`,
+  });
+}
+
+export function gegluBackward(
+  context: Context,
+  { dGateUp, dOut, gateUp }: On<'gegluBackward'>,
+  { accumulate }: With<'gegluBackward'>,
+): void {
+  const { rows, columns } = dOut;
+  const half = (t: GpuTensor, from: number): GpuTensor =>
+    t.part(from, [rows, columns], 2 * columns);
+  pointwise(context, {
+    name: `gegluBackward ${accumulate}`,
+    rows,
+    columns,
+    matrices: {
+      dGate: half(dGateUp, 0),
+      dUp: half(dGateUp, columns),
+      dOut,
+      gate: half(gateUp, 0),
+      up: half(gateUp, columns),
+    },
+    body: ({ ld, st, type }) => `  let g = ${ld}_gate(at_gate);
+  let d = ${ld}_dOut(at_dOut);
+  let s = ${SHARE(type)};
+  let inner = ${SLOPE} * (${type}(1.0) + ${3 * CUBE} * g * g);
+  let dg = d * ${ld}_up(at_up) * (s + g * s * (${type}(1.0) - s) * inner);
+  ${st}_dGate(at_dGate, ${accumulate ? `${ld}_dGate(at_dGate) + ` : ''}dg);
+  ${st}_dUp(at_dUp, ${accumulate ? `${ld}_dUp(at_dUp) + ` : ''}d * g * s);`,
   });
 }
 

@@ -89,10 +89,17 @@ const MOST_GROUPS = 32;
  * One thread a token. What was taken is told by the order of taking: the next expert is the largest
  * behind the last one.
  */
+/** A row's shares of e^logit. */
+const SOFTMAX = `  var most = -3.0e38;
+  for (var e = 0u; e < $width; e++) { most = max(most, ld_logits(base + e)); }
+  var all = 0.0;
+  for (var e = 0u; e < $width; e++) { all += exp(ld_logits(base + e) - most); }
+  for (var e = 0u; e < $width; e++) { st_scores(base + e, exp(ld_logits(base + e) - most) / all); }`;
+
 export function route(
   context: Context,
   { experts, weights, scores, logits, bias }: On<'route'>,
-  { groups, topGroups, normalize, scale }: With<'route'>,
+  { groups, topGroups, normalize, scale, softmax }: With<'route'>,
 ): void {
   const [tokens, width, topK] = [logits.rows, bias.size, experts.columns];
   if (groups > MOST_GROUPS)
@@ -102,7 +109,7 @@ export function route(
     );
   if (tokens === 0) return;
   context.runner.run(
-    `route ${normalize}`,
+    `route ${normalize} ${softmax}`,
     () => ({
       operands: ['experts', 'weights', 'scores', 'logits', 'bias'],
       parameters: {
@@ -118,7 +125,7 @@ export function route(
       body: `  let n = group * 64u + tid;
   if (n >= $tokens) { return; }
   let base = n * $width;
-  for (var e = 0u; e < $width; e++) { st_scores(base + e, 1.0 / (1.0 + exp(-ld_logits(base + e)))); }
+${softmax ? SOFTMAX : '  for (var e = 0u; e < $width; e++) { st_scores(base + e, 1.0 / (1.0 + exp(-ld_logits(base + e)))); }'}
   var open = 0u;
   for (var t = 0u; t < $topGroups; t++) {
     var best = 0u;
@@ -167,12 +174,12 @@ export function route(
 export function routeBackward(
   context: Context,
   { dLogits, dWeights, experts, scores }: On<'routeBackward'>,
-  { normalize, scale, accumulate }: With<'routeBackward'>,
+  { normalize, scale, softmax, accumulate }: With<'routeBackward'>,
 ): void {
   const [tokens, width, topK] = [scores.rows, scores.columns, experts.columns];
   if (tokens === 0) return;
   context.runner.run(
-    `routeBackward ${normalize} ${accumulate}`,
+    `routeBackward ${normalize} ${softmax} ${accumulate}`,
     () => ({
       operands: ['dLogits', 'dWeights', 'experts', 'scores'],
       parameters: { tokens: 'u32', width: 'u32', topK: 'u32', scale: 'f32' },
@@ -183,6 +190,7 @@ export function routeBackward(
 ${accumulate ? '' : '  for (var e = 0u; e < $width; e++) { st_dLogits(base + e, 0.0); }'}
   var total = ${normalize ? '1e-20' : '0.0'};
   var weighted = 0.0;
+  var mean = 0.0;
   for (var k = n * $topK; k < (n + 1u) * $topK; k++) {
     let s = ld_scores(base + u32(ldi_experts(k)));
     total += s;
@@ -192,8 +200,10 @@ ${accumulate ? '' : '  for (var e = 0u; e < $width; e++) { st_dLogits(base + e, 
     let e = base + u32(ldi_experts(k));
     let s = ld_scores(e);
     let ds = ${normalize ? '$scale * (ld_dWeights(k) - weighted / total) / total' : '$scale * ld_dWeights(k)'};
-    st_dLogits(e, ld_dLogits(e) + ds * s * (1.0 - s));
-  }`,
+    mean += ds * s;
+    st_dLogits(e, ld_dLogits(e) + ds * s${softmax ? '' : ' * (1.0 - s)'});
+  }
+${softmax ? '  for (var e = base; e < base + $width; e++) { st_dLogits(e, ld_dLogits(e) - mean * ld_scores(e)); }' : ''}`,
     }),
     { dLogits, dWeights, experts, scores },
     { tokens, width, topK, scale },

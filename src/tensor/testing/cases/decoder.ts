@@ -1,5 +1,6 @@
 /** @file Cases: the operations of a decoder layer, and a whole layer. */
 import { attention } from '../../operations/attention.js';
+import { geglu } from '../../operations/geglu.js';
 import { linear } from '../../operations/linear.js';
 import { rmsNorm } from '../../operations/rms-norm.js';
 import { rope, ropeTable } from '../../operations/rope.js';
@@ -174,6 +175,45 @@ export const decoder: OperationCase[] = [
         variables: { gateUp: draw.numbers([n, 2 * f]) },
         outputShape: [n, f],
         build: (tape, variable) => swiglu(tape, variable('gateUp')),
+      });
+    },
+  },
+  {
+    name: 'geglu and its derivative',
+    draw(draw) {
+      const [n, f] = [draw.rows(33), draw.size(131)];
+      const accumulate = draw.flag();
+      return {
+        label: `[${n}, 2 × ${f}] += ${accumulate}`,
+        inputs: {
+          gateUp: draw.numbers([n, 2 * f], draw.random.pick([1, 5, 20])),
+          gradient: draw.numbers([n, f]),
+          before: draw.numbers([n, 2 * f]),
+        },
+        run({ backend, input, output }) {
+          backend.geglu({ out: output('out', [n, f]), gateUp: input('gateUp') });
+          const dGateUp = output('dGateUp', [n, 2 * f], {
+            initial: accumulate ? 'before' : undefined,
+          });
+          backend.gegluBackward({
+            dGateUp,
+            dOut: input('gradient'),
+            gateUp: input('gateUp'),
+            accumulate,
+          });
+        },
+      };
+    },
+  },
+  {
+    name: 'geglu on the tape',
+    draw(draw) {
+      const [n, f] = [draw.rows(33), draw.size(33)];
+      return taped(draw, {
+        label: `[${n}, 2 × ${f}]`,
+        variables: { gateUp: draw.numbers([n, 2 * f]) },
+        outputShape: [n, f],
+        build: (tape, variable) => geglu(tape, variable('gateUp')),
       });
     },
   },

@@ -1,6 +1,6 @@
 /** @file Cases: copies, sums, rows picked and put. */
 import { rows as rowsOf } from '../../backend.js';
-import { add } from '../../operations/elementwise.js';
+import { add, scaled } from '../../operations/elementwise.js';
 import { embedding } from '../../operations/embedding.js';
 import { gatherRows } from '../../operations/gather-rows.js';
 import { matmul } from '../../operations/matmul.js';
@@ -135,6 +135,18 @@ export const elementwise: OperationCase[] = [
         },
         outputShape: shape,
         build: (tape, variable) => add(tape, variable('a'), variable(twice ? 'a' : 'b')),
+      });
+    },
+  },
+  {
+    name: 'scaled on the tape',
+    draw(draw) {
+      const shape = [draw.rows(), draw.size(65)];
+      return taped(draw, {
+        label: `[${shape}]`,
+        variables: { a: draw.numbers(shape, 1, draw.gap()) },
+        outputShape: shape,
+        build: (tape, variable) => add(tape, scaled(tape, variable('a'), -1.7), variable('a')),
       });
     },
   },

@@ -28,7 +28,7 @@ function gate(draw: Draw): { experts: number; topK: number; options: RouteOption
   return {
     experts: groups * size,
     topK,
-    options: { groups, topGroups, normalize: draw.flag(), scale: 2.5 },
+    options: { groups, topGroups, normalize: draw.flag(), scale: 2.5, softmax: draw.flag() },
   };
 }
 

@@ -43,15 +43,25 @@ export function route(
   topGroups: i32,
   normalize: bool,
   scale: f32,
+  softmax: bool,
   scratch: usize,
 ): void {
   const bytes = <usize>experts << 2;
   const size = experts / groups;
   const groupScores = scratch + bytes;
-  expRow(scores, logits, rows * experts, -1, 0, 1);
+  if (!softmax) expRow(scores, logits, rows * experts, -1, 0, 1);
   for (let n = 0; n < rows; n++) {
+    let all: f32 = 0;
+    if (softmax) {
+      const row = logits + <usize>n * bytes;
+      let most: f32 = -Infinity;
+      for (let j: usize = 0; j < bytes; j += 4) most = max(most, load<f32>(row + j));
+      expRow(scores, row, experts, 1, most, 1);
+      for (let j: usize = 0; j < bytes; j += 4) all += load<f32>(scores + j);
+    }
     for (let j: usize = 0; j < bytes; j += 4) {
-      const s: f32 = 1 / (1 + load<f32>(scores + j));
+      const power = load<f32>(scores + j);
+      const s: f32 = softmax ? power / all : 1 / (1 + power);
       store<f32>(scores + j, s);
       store<f32>(scratch + j, s + load<f32>(bias + j));
     }
@@ -119,6 +129,7 @@ export function routeBackward(
   topK: i32,
   normalize: bool,
   scale: f32,
+  softmax: bool,
   accumulate: bool,
 ): void {
   const bytes = <usize>experts << 2;
@@ -133,11 +144,17 @@ export function routeBackward(
     }
     const mean: f32 = normalize ? weighted / sum : 0;
     const factor: f32 = normalize ? scale / sum : scale;
+    let shared: f32 = 0;
     for (let k: usize = 0; k < <usize>topK; k++) {
       const e = <usize>load<u32>(chosen + (k << 2)) << 2;
       const s = load<f32>(scores + e);
-      const d = factor * (load<f32>(dWeights + (k << 2)) - mean) * s * (1 - s);
+      const ds = factor * (load<f32>(dWeights + (k << 2)) - mean) * s;
+      shared += ds;
+      const d: f32 = softmax ? ds : ds * (1 - s);
       store<f32>(dLogits + e, load<f32>(dLogits + e) + d);
+    }
+    for (let j: usize = 0; softmax && j < bytes; j += 4) {
+      store<f32>(dLogits + j, load<f32>(dLogits + j) - load<f32>(scores + j) * shared);
     }
     dWeights += <usize>topK << 2;
     chosen += <usize>topK << 2;

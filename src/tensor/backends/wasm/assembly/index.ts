@@ -8,6 +8,7 @@ export * from './elementwise';
 export * from './norm';
 export * from './rope';
 export * from './swiglu';
+export * from './geglu';
 export * from './embedding';
 export * from './heads';
 export * from './experts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createReferenceBackend } from '../tensor/backends/reference.js';
+import { decoderParameters } from './decoder.js';
 import { createModel, explicitConfig, parseModelConfig } from './index.js';
-import { llamaParameters } from './llama.js';
 import { logitsOf, tinyConfig } from './testing.js';
 
 const VOCABULARY = 11;
@@ -18,7 +18,7 @@ function setUp(more: object = {}, seed = 1) {
 describe('the parameters', () => {
   it('have the names and shapes of Hugging Face', () => {
     const shapes = Object.fromEntries(
-      llamaParameters(config({ model_type: 'qwen3', head_dim: 6 })).map((p) => [p.name, p.shape]),
+      decoderParameters(config({ model_type: 'qwen3', head_dim: 6 })).map((p) => [p.name, p.shape]),
     );
     expect(shapes).toEqual({
       'model.layers.0.self_attn.q_proj.weight': [12, 8],
@@ -36,7 +36,7 @@ describe('the parameters', () => {
       'model.embed_tokens.weight': [VOCABULARY, 8],
       'lm_head.weight': [VOCABULARY, 8],
     });
-    const tied = llamaParameters(config({ tie_word_embeddings: true })).map(({ name }) => name);
+    const tied = decoderParameters(config({ tie_word_embeddings: true })).map(({ name }) => name);
     expect(tied).not.toContain('lm_head.weight');
     expect(tied.filter((name) => name.includes('q_norm'))).toEqual([]);
   });
@@ -162,7 +162,7 @@ describe('a configuration', () => {
       'num_key_value_heads',
       { hidden_size: 12, num_attention_heads: 6, num_key_value_heads: 4, head_dim: 4 },
     ],
-    ['attention_bias', { attention_bias: true }],
+    ['attention_bias', { model_type: 'phi3', attention_bias: true }],
     ['hidden_act', { hidden_act: 'gelu' }],
     ['rope_scaling', { rope_scaling: { type: 'dynamic', factor: 2 } }],
     ['rope_scaling', { rope_scaling: { rope_type: 'toString', factor: 2 } }],
