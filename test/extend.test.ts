@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { z } from 'zod';
+import { FAMILIES } from '../src/architecture/index.js';
 import { computeBill, defaultPriceBook, readRun } from '../src/ledger/index.js';
 import { readTarget } from '../src/plan/cluster/cluster-file.js';
 import { planRecipe } from '../src/plan/cluster/plan.js';
@@ -101,6 +102,8 @@ const gold = defineStage<GoldOptions>({
 
 stageKinds.gold = gold;
 optimizers.mine = optimizers.adamw;
+// Qwen3 with the biases of Qwen2, in a row of its own.
+FAMILIES.mine = { ...FAMILIES.qwen3, bias: 'qkv' };
 aggregations.even = (lengths) => lengths.map(() => 1);
 losses.even = { ...losses.dr_grpo, aggregation: 'even' };
 
@@ -116,7 +119,7 @@ const goldStage: StageSpec = {
 const recipe = {
   name: 'extended',
   model: {
-    model_type: 'llama',
+    model_type: 'mine',
     hidden_size: 8,
     intermediate_size: 12,
     num_hidden_layers: 1,
@@ -138,6 +141,7 @@ beforeAll(() => {
 afterAll(() => {
   delete stageKinds.gold;
   delete optimizers.mine;
+  delete FAMILIES.mine;
   delete aggregations.even;
   delete losses.even;
   rmSync(runs, { recursive: true, force: true });

@@ -30,6 +30,8 @@ const common = {
   num_hidden_layers: 2,
   max_position_embeddings: 32,
   initializer_range: 0.4,
+  // transformers gives the embedding of a padding token no gradient.
+  pad_token_id: null,
 };
 export const CONFIGS = {
   'llama-grouped': {
@@ -205,14 +207,17 @@ export const CONFIGS = {
     num_key_value_heads: 1,
     num_hidden_layers: 4,
     sliding_window: 32,
-    rope_theta: 100,
-    rope_scaling: {
-      rope_type: 'yarn',
-      factor: 4,
-      original_max_position_embeddings: 8,
-      beta_fast: 2,
-      beta_slow: 1,
-      attention_factor: 1.2,
+    rope_parameters: {
+      full_attention: {
+        rope_type: 'yarn',
+        rope_theta: 100,
+        factor: 4,
+        original_max_position_embeddings: 8,
+        beta_fast: 2,
+        beta_slow: 1,
+        attention_factor: 1.2,
+      },
+      sliding_attention: { rope_type: 'default', rope_theta: 100 },
     },
   },
   'phi3-plain': {
@@ -221,7 +226,6 @@ export const CONFIGS = {
     hidden_size: 12,
     num_attention_heads: 3,
     num_key_value_heads: 1,
-    pad_token_id: 0,
   },
   // Of each head's eight numbers six are rotated.
   'phi3-partial-longrope': {
@@ -239,7 +243,6 @@ export const CONFIGS = {
       long_factor: [1, 4, 16],
     },
     tie_word_embeddings: true,
-    pad_token_id: 0,
   },
   'smollm3-every-other': {
     ...common,
@@ -248,7 +251,6 @@ export const CONFIGS = {
     num_attention_heads: 3,
     num_key_value_heads: 1,
     no_rope_layer_interval: 2,
-    pad_token_id: 0,
   },
   'gemma-one-head': {
     ...common,

@@ -63,8 +63,6 @@ export interface EngineFacts {
   localRope?: true;
   /** Names in a layer that are not `mlp.gate` and `mlp.experts.0.gate_proj` (Mixtral). */
   experts?: { block: string; gate: string; up: string; down: string };
-  /** `model_type` of the language model alone, where that of the whole is the row's name. */
-  modelType?: string;
   /** What llama.cpp calls it; left out where it has no such architecture. */
   gguf?: GgufFacts;
 }
@@ -75,6 +73,11 @@ export interface GgufFacts {
   neighbours?: true;
   /** Keys for fields of `config.json` that other architectures have not. */
   keys?: readonly { field: string; key: string; kind: 'count' | 'real' }[];
+  /**
+   * `query_pre_attn_scalar` is the length of a head in llama.cpp, and hidden_size over heads in a
+   * model of so many layers.
+   */
+  widerScalarAt?: number;
   /** Fields that llama.cpp's code fixes: what is read has them, other values are not written. */
   fixed?: Readonly<Record<string, unknown>>;
 }

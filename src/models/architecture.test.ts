@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { countParameters } from '../architecture/index.js';
+import { countParameters, familyOf } from '../architecture/index.js';
 import { Random } from '../base/random.js';
 import { createReferenceBackend } from '../tensor/backends/reference.js';
 import { createModel, type Model, modelTypes, parseModelConfig } from './index.js';
@@ -8,7 +8,8 @@ import { createModel, type Model, modelTypes, parseModelConfig } from './index.j
 function drawConfig(modelType: string, random: Random): object {
   const size = (low: number, high: number): number => random.integer(low, high);
   const kvHeads = size(1, 3);
-  const heads = modelType === 'deepseek_v3' ? size(1, 4) : kvHeads * size(1, 3);
+  const latent = familyOf(modelType)?.engine?.latent === true;
+  const heads = latent ? size(1, 4) : kvHeads * size(1, 3);
   const layers = size(1, 4);
   const decoder = {
     model_type: modelType,
@@ -17,11 +18,15 @@ function drawConfig(modelType: string, random: Random): object {
     intermediate_size: size(3, 12),
     num_hidden_layers: layers,
     num_attention_heads: heads,
+    max_position_embeddings: 64,
     tie_word_embeddings: size(0, 1) === 1,
   };
-  if (modelType !== 'deepseek_v3') {
+  if (!latent) {
     const headDim = size(0, 1) === 1 ? { head_dim: 2 * size(1, 3) } : {};
-    return { ...decoder, num_key_value_heads: kvHeads, ...headDim };
+    const experts = { num_experts: size(2, 4), num_experts_per_tok: size(1, 2) };
+    const ffn = modelType === 'qwen3_moe' ? { moe_intermediate_size: size(2, 6) } : {};
+    const mixture = /moe|mixtral/.test(modelType) ? { ...experts, ...ffn } : {};
+    return { ...decoder, num_key_value_heads: kvHeads, ...headDim, ...mixture };
   }
   const groups = size(1, 2);
   return {

@@ -4,11 +4,9 @@
  *
  * Unknown fields are kept, so that a folder that was loaded can be saved again without loss.
  */
-import { z } from 'zod';
-import { FAMILIES, familyOf } from '../architecture/index.js';
+import { familyOf } from '../architecture/index.js';
 import { UserError } from '../base/errors.js';
-import { rowOf } from '../base/rows.js';
-import type { BodyConfig } from './body.js';
+import { type BodyConfig, configFields, type ModelConfig } from './config-fields.js';
 import {
   decoderComputation,
   decoderProblems,
@@ -18,47 +16,19 @@ import {
 import { deepseekComputation, deepseekProblems, explicitDeepseek } from './deepseek-v3-config.js';
 import { ropeThetaOf, withinLongrope } from './rope-scaling.js';
 
-const positive = z.number().int().positive();
+export const modelConfigSchema = configFields.superRefine((config, context) => {
+  if (familyOf(config.model_type)?.engine === undefined) return;
+  try {
+    for (const problem of bodyConfig(config).problems(config))
+      context.addIssue({ code: 'custom', ...problem });
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    const path = error.field?.split('.') ?? [];
+    context.addIssue({ code: 'custom', path, message: error.message });
+  }
+});
 
-/** Far more than any model has; what is listed layer by layer stays small. */
-const MOST_LAYERS = 1000;
-
-export const modelConfigSchema = z
-  .looseObject({
-    model_type: rowOf(FAMILIES, ({ engine }) => engine !== undefined),
-    vocab_size: positive,
-    hidden_size: positive,
-    intermediate_size: positive,
-    num_hidden_layers: positive.max(MOST_LAYERS),
-    num_attention_heads: positive,
-    /** Grouped-query attention; defaults to multi-head. */
-    num_key_value_heads: positive.optional(),
-    /** Defaults to hidden_size / num_attention_heads. */
-    head_dim: positive.optional(),
-    max_position_embeddings: positive.default(2048),
-    rms_norm_eps: z.number().positive().default(1e-6),
-    rope_theta: z.number().positive().default(10_000),
-    /** Where transformers 5 writes `rope_theta`; it wins over the field above. */
-    rope_parameters: z.looseObject({ rope_theta: z.number().positive().optional() }).nullish(),
-    /** How positions are stretched over a longer context (rope-scaling.ts). */
-    rope_scaling: z.looseObject({}).nullish(),
-    tie_word_embeddings: z.boolean().default(false),
-    /** Standard deviation of the initial weights. */
-    initializer_range: z.number().positive().default(0.02),
-  })
-  .superRefine((config, context) => {
-    if (familyOf(config.model_type)?.engine === undefined) return;
-    try {
-      for (const problem of bodyConfig(config).problems(config))
-        context.addIssue({ code: 'custom', ...problem });
-    } catch (error) {
-      if (!(error instanceof UserError)) throw error;
-      const path = error.field?.split('.') ?? [];
-      context.addIssue({ code: 'custom', path, message: error.message });
-    }
-  });
-
-export type ModelConfig = z.infer<typeof modelConfigSchema>;
+export type { ModelConfig };
 
 const decoder: BodyConfig = {
   problems: decoderProblems,
@@ -89,12 +59,10 @@ function languageModel(value: unknown): unknown {
   const family = familyOf(String(written.model_type));
   if (!family?.engine) return value;
   for (const field of NULLABLE) if (written[field] === null) delete written[field];
-  const { modelType } = family.engine;
   return withinLongrope({
     ...family.defaults,
     ...(family.tied && { tie_word_embeddings: true }),
     ...written,
-    ...(modelType && { model_type: modelType }),
   });
 }
 

@@ -10,8 +10,7 @@ import {
   type GroupedQueryAttention,
   localLayers,
 } from '../architecture/index.js';
-import type { Problem } from './body.js';
-import type { ModelConfig } from './config.js';
+import type { ModelConfig, Problem } from './config-fields.js';
 import { type RopeKind, ropeScalingOf, ropeScalingProblem } from './rope-scaling.js';
 
 export interface DecoderLayer {

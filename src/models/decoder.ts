@@ -162,19 +162,15 @@ export function decoderParameters(config: ModelConfig): ParameterSpec[] {
   return specs;
 }
 
-function createDecoder(backend: Backend, config: ModelConfig, options: StoreOptions = {}): Model {
-  const shape = decoderShape(config);
-  const { width, heads, kvHeads, headDim, rotary, layers, scale } = shape;
-  const { engine } = familyOfConfig(config);
-  const architecture = architectureOf(config);
-  const store = new ParameterStore(backend, decoderParameters(config), options);
-  const epsilon = config.rms_norm_eps;
-  const attentionOptions = { heads, kvHeads, scale };
-  const names = layerNames(config);
-  const { before, after } = NORMS[shape.norms];
-  const head = store.get(
-    config.tie_word_embeddings ? 'model.embed_tokens.weight' : 'lm_head.weight',
-  );
+/** Softmax over all experts, in no groups. */
+const ANY_EXPERT = { groups: 1, topGroups: 1, scale: 1, softmax: true };
+
+/** Angles for each kind of layer. */
+function ropeTables(
+  backend: Backend,
+  config: ModelConfig,
+  { layers, rotary }: DecoderShape,
+): Map<RopeKind, RopeTable> {
   const tables = new Map<RopeKind, RopeTable>();
   for (const { rope: kind } of layers) {
     if (kind === null || tables.has(kind)) continue;
@@ -183,13 +179,37 @@ function createDecoder(backend: Backend, config: ModelConfig, options: StoreOpti
     const scaling = ropeTableScaling(config, rotary, theta, kind);
     tables.set(kind, ropeTable(backend, { headDim: rotary, theta, positions, ...scaling }));
   }
-  const constant = (size: number, value: number): Tensor => {
-    const tensor = backend.allocate('f32', [size]);
-    backend.fill({ out: tensor, value });
-    return tensor;
-  };
-  const gateBias = shape.experts && constant(shape.experts.count, 0);
-  const ones = engine.norm === 'one-plus' ? constant(Math.max(width, headDim), 1) : null;
+  return tables;
+}
+
+function cacheOf(
+  backend: Backend,
+  { layers, kvHeads, headDim }: DecoderShape,
+  rows: number,
+  width: number,
+): KvCache {
+  const make = () => layers.map(() => backend.allocate('f32', [rows, kvHeads * headDim]));
+  return { rows, keys: make(), values: make(), bytesPerToken: layers.length * width * 4 };
+}
+
+function constant(backend: Backend, size: number, value: number): Tensor {
+  const tensor = backend.allocate('f32', [size]);
+  backend.fill({ out: tensor, value });
+  return tensor;
+}
+
+/** What all layers do alike: norms, additions to the residual stream, rotations. */
+function partsOf(
+  backend: Backend,
+  store: ParameterStore,
+  config: ModelConfig,
+  shape: DecoderShape,
+) {
+  const { width, headDim, rotary } = shape;
+  const { engine } = familyOfConfig(config);
+  const epsilon = config.rms_norm_eps;
+  const tables = ropeTables(backend, config, shape);
+  const ones = engine.norm === 'one-plus' ? constant(backend, Math.max(width, headDim), 1) : null;
 
   function norm(tape: Tape, x: Variable, name: string): Variable {
     const weight = store.get(`${name}.weight`);
@@ -198,7 +218,7 @@ function createDecoder(backend: Backend, config: ModelConfig, options: StoreOpti
     return rmsNorm(tape, x, add(tape, weight, one), epsilon);
   }
 
-  /** x plus what the block whose last product this is made, normed and scaled where the family does. */
+  /** x plus what a block made, whose last product this is, normed and scaled by the family. */
   function residual(
     tape: Tape,
     x: Variable,
@@ -218,6 +238,24 @@ function createDecoder(backend: Backend, config: ModelConfig, options: StoreOpti
     const place = { heads: count, from: 0, interleaved: false };
     return ropeInPlace(tape, scaled(tape, x, 1), input.positions, table, place);
   }
+
+  return { norm, residual, rotate };
+}
+
+function createDecoder(backend: Backend, config: ModelConfig, options: StoreOptions = {}): Model {
+  const shape = decoderShape(config);
+  const { heads, kvHeads, headDim, layers, scale } = shape;
+  const { engine } = familyOfConfig(config);
+  const architecture = architectureOf(config);
+  const store = new ParameterStore(backend, decoderParameters(config), options);
+  const attentionOptions = { heads, kvHeads, scale };
+  const names = layerNames(config);
+  const { before, after } = NORMS[shape.norms];
+  const head = store.get(
+    config.tie_word_embeddings ? 'model.embed_tokens.weight' : 'lm_head.weight',
+  );
+  const { norm, residual, rotate } = partsOf(backend, store, config, shape);
+  const gateBias = shape.experts && constant(backend, shape.experts.count, 0);
 
   /** Self-attention of layer i on h (N, width), the hidden states x or their norm, added to x. */
   function attend(tape: Tape, i: number, x: Variable, h: Variable, input: ForwardInput): Variable {
@@ -271,20 +309,15 @@ function createDecoder(backend: Backend, config: ModelConfig, options: StoreOpti
     const layer = `model.layers.${i}`;
     const { experts } = shape;
     if (layers[i].sparse && experts && gateBias) {
+      const { count, topK, normalize } = experts;
       const mixture: MixtureLayer = {
         gate: `${layer}.${names.router}`,
         gateUp: `${layer}.${names.expertGateUp}`,
         down: `${layer}.${names.expertDown}`,
         bias: gateBias,
-        experts: experts.count,
-        topK: experts.topK,
-        routing: {
-          groups: 1,
-          topGroups: 1,
-          normalize: experts.normalize,
-          scale: 1,
-          softmax: true,
-        },
+        experts: count,
+        topK,
+        routing: { ...ANY_EXPERT, normalize },
       };
       return routedExperts(tape, store, mixture, h, () => x, input);
     }
@@ -312,17 +345,14 @@ function createDecoder(backend: Backend, config: ModelConfig, options: StoreOpti
     return shape.logitScale === 1 ? out : scaled(tape, out, shape.logitScale);
   }
 
-  function createCache(rows: number): KvCache {
-    const make = () => layers.map(() => backend.allocate('f32', [rows, kvHeads * headDim]));
-    return {
-      rows,
-      keys: make(),
-      values: make(),
-      bytesPerToken: layers.length * cacheWidth(architecture) * 4,
-    };
-  }
-
-  return { config, architecture, store, forward, head, createCache };
+  return {
+    config,
+    architecture,
+    store,
+    forward,
+    head,
+    createCache: (rows) => cacheOf(backend, shape, rows, cacheWidth(architecture)),
+  };
 }
 
 /** Decoders with grouped-query attention. */

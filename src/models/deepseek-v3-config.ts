@@ -8,7 +8,7 @@
  */
 import { z } from 'zod';
 import type { Yarn } from '../tensor/index.js';
-import type { Problem } from './body.js';
+import type { Problem } from './config-fields.js';
 
 const positive = z.number().int().positive();
 const fraction = z.number().positive();

@@ -35,7 +35,7 @@ async function stepOf(modelType: string, recompute: boolean, options: StoreOptio
     ...tinyConfig,
     vocab_size: 11,
     num_hidden_layers: 4,
-    ...(modelType === 'deepseek_v3' ? experts : {}),
+    ...(/deepseek|kimi/.test(modelType) ? experts : {}),
     model_type: modelType,
   });
   const model = createModel(backend, config, options);

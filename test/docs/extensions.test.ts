@@ -47,6 +47,16 @@ it('an optimizer touches at most three files', () => {
   ]);
 });
 
+it.each(['smollm3', 'granite', 'mixtral', 'phi3', 'qwen3_moe', 'gemma3_text'])(
+  'the family %s touches at most two files',
+  (name) => {
+    const found = filesWith(new RegExp(`\\b${name}\\b`), /^(?!catalog\/)/);
+    expect(found).toContain('architecture/families/index.ts');
+    expect(found.filter((path) => !path.startsWith('architecture/families/'))).toEqual([]);
+    expect(found.length, found.join(', ')).toBeLessThanOrEqual(2);
+  },
+);
+
 it('a loss touches one file of the sources', () => {
   expect(filesWith(/\bcispo\b|'truncate'/, /./)).toEqual(['training/losses.ts']);
 });

@@ -20,7 +20,6 @@ export const gemma3: Family = {
   },
   engine: {
     transformers: 'Gemma3ForCausalLM',
-    modelType: 'gemma3_text',
     norm: 'one-plus',
     activation: { kind: 'gelu-tanh', names: ['gelu_pytorch_tanh'] },
     scaledEmbedding: true,
@@ -28,6 +27,8 @@ export const gemma3: Family = {
     gguf: {
       architecture: 'gemma3',
       keys: [{ field: 'sliding_window', key: 'attention.sliding_window', kind: 'count' }],
+      // Gemma 3 27B.
+      widerScalarAt: 62,
       fixed: { sliding_window_pattern: 6, rope_local_base_freq: 10_000 },
     },
   },

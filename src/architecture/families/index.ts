@@ -48,13 +48,14 @@ export const FAMILIES: Record<string, Family> = {
   phi3,
   smollm3,
   gemma,
-  gemma3,
+  gemma3_text: gemma3,
   olmo2,
   olmo3,
   olmoe,
   granite,
   seed_oss: seedOss,
 
+  gemma3: counted(gemma3),
   llama4: {
     ...plain,
     sharedExperts: 1,
@@ -105,6 +106,6 @@ export const FAMILIES: Record<string, Family> = {
  * its family with `_text`.
  */
 export function familyOf(type: string): Family | undefined {
-  const name = type.replace(/_text$/, '');
-  return Object.hasOwn(FAMILIES, name) ? FAMILIES[name] : undefined;
+  const name = [type, type.replace(/_text$/, '')].find((key) => Object.hasOwn(FAMILIES, key));
+  return name === undefined ? undefined : FAMILIES[name];
 }

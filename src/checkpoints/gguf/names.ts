@@ -5,6 +5,7 @@
  * Hugging Face's programs rotate halves, so the rows of query and key projections are in another
  * order; the experts of a layer are one tensor; and Gemma's norms are stored as 1 + weight.
  */
+import type { GgufFacts } from '../../architecture/index.js';
 import {
   decoderShape,
   familyOfConfig,
@@ -23,6 +24,15 @@ export interface TensorName {
   experts?: readonly string[];
   /** Is added to each number when it is written. */
   plus?: number;
+}
+
+/** What llama.cpp's code fixes of a model of these sizes. */
+export function fixedFields(
+  { fixed, widerScalarAt }: GgufFacts,
+  { layers, width, heads, headDim }: Record<'layers' | 'width' | 'heads' | 'headDim', number>,
+): Record<string, unknown> {
+  if (widerScalarAt === undefined) return { ...fixed };
+  return { ...fixed, query_pre_attn_scalar: layers === widerScalarAt ? width / heads : headDim };
 }
 
 /** Tensors that every architecture has. */

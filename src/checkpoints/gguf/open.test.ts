@@ -124,7 +124,12 @@ const FAMILIES: Record<string, object> = {
     head_dim: 8,
     partial_rotary_factor: 0.75,
     original_max_position_embeddings: 32,
-    rope_scaling: { type: 'longrope', short_factor: [1, 1.5, 2], long_factor: [1, 2, 4] },
+    rope_scaling: {
+      rope_type: 'longrope',
+      short_factor: [1, 1.5, 2],
+      long_factor: [1, 2, 4],
+      attention_factor: 1.5,
+    },
   },
   qwen3_moe: {
     model_type: 'qwen3_moe',
@@ -149,7 +154,7 @@ describe('a model', () => {
     try {
       const { rope_scaling: scaling, ...rest } = parseModelConfig(from.config);
       const { torch_dtype: _, architectures: __, ...known } = rest;
-      const theirs = parseModelConfig(back.config);
+      const theirs = explicitConfig(parseModelConfig(back.config));
       expect(theirs).toMatchObject(known);
       expect(theirs.rope_scaling ?? null).toEqual(
         scaling ? expect.objectContaining(scaling) : null,

@@ -14,7 +14,7 @@ import { firstNotFinite } from '../numbers.js';
 import { elementsOf, show } from '../safetensors.js';
 import type { TensorReader } from '../weights.js';
 import { Keys } from './keys.js';
-import { decoderNames, type TensorName } from './names.js';
+import { decoderNames, fixedFields, type TensorName } from './names.js';
 import { type GgufFile, openGguf, type StoredTensor } from './read.js';
 import { tokenizerOf } from './tokenizer-in.js';
 
@@ -26,9 +26,9 @@ export const isGguf = (path: string): boolean => /\.gguf$/i.test(path);
 /** The families that can be read: the first of those with one `general.architecture`. */
 function readable(): Map<string, { type: string; facts: GgufFacts; partialRotary?: true }> {
   const found: ReturnType<typeof readable> = new Map();
-  for (const [row, { engine }] of Object.entries(FAMILIES)) {
+  for (const [type, { engine }] of Object.entries(FAMILIES)) {
     if (!engine?.gguf || engine.latent || found.has(engine.gguf.architecture)) continue;
-    const { gguf: facts, partialRotary, modelType: type = row } = engine;
+    const { gguf: facts, partialRotary } = engine;
     found.set(facts.architecture, { type, facts, partialRotary });
   }
   return found;
@@ -54,6 +54,7 @@ function decoderConfig(keys: Keys, file: GgufFile, family: Readable): Json {
   const whole = rotary === headDim || family.partialRotary === true;
   if (keys.sizeOr('attention.value_length', headDim) !== headDim || !whole)
     keys.fail('its heads have keys, values and rotary parts of different sizes');
+  const scaling = ropeScaling(keys, file, rotary, theta);
   const own = (family.facts.keys ?? []).map(({ field, key, kind }) => [
     field,
     kind === 'count' ? keys.size(key) : keys.number(key),
@@ -70,7 +71,10 @@ function decoderConfig(keys: Keys, file: GgufFile, family: Readable): Json {
     max_position_embeddings: keys.size('context_length'),
     rms_norm_eps: keys.number('attention.layer_norm_rms_epsilon'),
     rope_theta: theta,
-    rope_scaling: ropeScaling(keys, file, rotary, theta),
+    rope_scaling: scaling,
+    ...(scaling?.rope_type === 'longrope' && {
+      original_max_position_embeddings: scaling.original_max_position_embeddings,
+    }),
     tie_word_embeddings: !file.tensors.has('output.weight'),
     ...(rotary === headDim ? {} : { partial_rotary_factor: rotary / headDim }),
     ...(file.tensors.has('blk.0.attn_output.bias') ? { attention_bias: true } : {}),
@@ -79,7 +83,7 @@ function decoderConfig(keys: Keys, file: GgufFile, family: Readable): Json {
       num_experts_per_tok: keys.size('expert_used_count'),
       moe_intermediate_size: keys.size('expert_feed_forward_length'),
     }),
-    ...family.facts.fixed,
+    ...fixedFields(family.facts, { layers, width, heads, headDim }),
     ...Object.fromEntries(own),
   };
 }
@@ -156,6 +160,10 @@ function notFinite(file: GgufFile, { name }: StoredTensor, at: number): never {
   throw new UserError('data', message, file.path);
 }
 
+/** Numbers of a row; one in a vector whose numbers belong to heads, a bias. */
+const columnsOf = (shape: readonly number[], heads: number | undefined): number =>
+  heads !== undefined && shape.length === 1 ? 1 : (shape.at(-1) ?? 1);
+
 /** The stored bytes of the model's rows from row `from` on, as many as fill `target`. */
 function readStored(
   file: GgufFile,
@@ -164,7 +172,7 @@ function readStored(
   target: Uint8Array,
   heads?: number,
 ): void {
-  const columns = shape.at(-1) ?? 1;
+  const columns = columnsOf(shape, heads);
   const rows = elementsOf(shape) / columns;
   const size = (columns / format.numbers) * format.bytes;
   if (heads === undefined) {
@@ -189,7 +197,7 @@ interface Located {
 function* pieces(file: GgufFile, { tensor, heads, plus }: Located): Generator<Float32Array> {
   const { shape, format } = tensor;
   const size = elementsOf(shape);
-  const columns = shape.at(-1) ?? 1;
+  const columns = columnsOf(shape, heads);
   const rows = size / columns;
   const rowBytes = (columns / format.numbers) * format.bytes;
   const most = Math.max(1, Math.min(rows, Math.floor(PIECE / columns)));

@@ -26,7 +26,7 @@ import { elementsOf } from '../safetensors.js';
 import type { TensorReader } from '../weights.js';
 import { describeDeepseek } from './deepseek.js';
 import { common, type Described, f32, renamed } from './describe.js';
-import { decoderNames } from './names.js';
+import { decoderNames, fixedFields } from './names.js';
 import { ggufTokenizer } from './tokenizer.js';
 import { encodeGguf, type GgufDType, type GgufTensor, type GgufValue } from './write.js';
 
@@ -85,14 +85,16 @@ function vector(name: string, numbers: readonly number[]): GgufTensor {
 }
 
 /** What llama.cpp's code fixes must be so in the configuration. */
-function demandFixed(config: ModelConfig, { architecture, fixed }: GgufFacts): void {
+function demandFixed(config: ModelConfig, facts: GgufFacts): void {
+  const { architecture } = facts;
   const shape = decoderShape(config);
+  const fixed = fixedFields(facts, { ...shape, layers: shape.layers.length });
   const lists = { layer_types: undefined, no_rope_layers: undefined, mlp_only_layers: undefined };
   const theirs = decoderShape({ ...config, ...lists, ...fixed });
   if (JSON.stringify(theirs) === JSON.stringify(shape)) return;
-  const must = Object.entries(fixed ?? {}).map(([name, value]) => `${name} ${value}`);
+  const must = Object.entries(fixed).map(([name, value]) => `${name} ${value}`);
   const message = `${config.model_type}: its layers cannot be written as GGUF; llama.cpp's ${architecture} has ${must.join(', ') || 'one kind of layer'}`;
-  throw new UserError('data', message, Object.keys(fixed ?? {})[0] ?? 'layer_types');
+  throw new UserError('data', message, Object.keys(fixed)[0] ?? 'layer_types');
 }
 
 /**
