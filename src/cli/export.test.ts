@@ -56,6 +56,23 @@ describe('reckoner export', () => {
     model.tensors.close();
   });
 
+  it('says how many parameters are of the MTP module', async () => {
+    const layer = (i: number, n: number) => ({
+      name: `model.layers.${i}.input_layernorm.weight`,
+      shape: [n],
+      data: new Float32Array(n),
+    });
+    const folder = join(root, 'mtp');
+    await saveHuggingFace(folder, {
+      config: { model_type: 'deepseek_v3', num_hidden_layers: 1, num_nextn_predict_layers: 1 },
+      tensors: [...tensors, layer(0, 4), layer(1, 5)],
+      tokenizer: { model: {} },
+    });
+    expect(await call(folder, '--to', 'hf', '--out', join(root, 'out'))).toContain(
+      '12 parameters (7 without the MTP module) in 3 tensors',
+    );
+  });
+
   it('re-encodes, replaces an earlier export, and prints one document', async () => {
     const out = join(root, 'out');
     await call('mini', '--out', out);

@@ -49,7 +49,10 @@ interface ExportJob {
 
 interface Exported {
   tensors: number;
+  /** All that are written. */
   parameters: number;
+  /** Those of the MTP module among them. */
+  mtp?: number;
   bytes: number;
   files: Record<string, { bytes: number; sha256: string }>;
 }
@@ -77,7 +80,7 @@ async function exportHuggingFace({ source, out, dtype }: ExportJob): Promise<Exp
           ? merged(reader, name, adapter)
           : reader.pieces(name),
     }));
-    return await saveHuggingFace(out, {
+    const written = await saveHuggingFace(out, {
       config: model.config,
       tensors,
       tokenizer: model.tokenizerJson ?? undefined,
@@ -87,9 +90,19 @@ async function exportHuggingFace({ source, out, dtype }: ExportJob): Promise<Exp
       chatTemplate: model.chatTemplate ?? undefined,
       dtype,
     });
+    const ofModule = tensors.filter(({ name }) => inMtpModule(name, model.config));
+    const sizes = ofModule.map(({ shape }) => shape.reduce((product, side) => product * side, 1));
+    return { ...written, mtp: sizes.reduce((sum, size) => sum + size, 0) };
   } finally {
     close();
   }
+}
+
+/** Whether a tensor is of a layer after the last: DeepSeek-V3's MTP module. */
+function inMtpModule(name: string, config: Record<string, unknown>): boolean {
+  const layer = /^model\.layers\.(\d+)\./.exec(name)?.[1];
+  const layers = config.num_hidden_layers;
+  return layer !== undefined && typeof layers === 'number' && Number(layer) >= layers;
 }
 
 /** Read when asked for: one at a time. */
@@ -200,7 +213,7 @@ async function exportModel(which: string | undefined, options: ExportOptions): P
   const { folder: source, notes } = resolveModel(await fetchNamed(which), options.runs);
   for (const text of notes) note(`note: ${text}`);
   const out = resolve(options.out);
-  const { tensors, parameters, bytes, files } = await exporter({ source, out, dtype });
+  const { tensors, parameters, mtp = 0, bytes, files } = await exporter({ source, out, dtype });
   if (options.json) {
     printDocument({
       schemaVersion: 1,
@@ -216,7 +229,7 @@ async function exportModel(which: string | undefined, options: ExportOptions): P
     return;
   }
   print(
-    `${formatCount(parameters)} parameters in ${tensors} tensors (${options.dtype}), ${formatBytes(bytes)}, written to ${options.out}`,
+    `${formatCount(parameters)} parameters${mtp > 0 ? ` (${formatCount(parameters - mtp)} without the MTP module)` : ''} in ${tensors} tensors (${options.dtype}), ${formatBytes(bytes)}, written to ${options.out}`,
   );
   const where = JSON.stringify(options.out);
   if (options.to === 'gguf') return;
