@@ -7,8 +7,9 @@ import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { UserError } from '../base/errors.js';
 import { readJson } from '../base/files.js';
-import { formatAbout, formatUsd } from '../base/text/index.js';
+import { formatAbout, formatBytes, formatUsd } from '../base/text/index.js';
 import { defaultPriceBook, parsePriceBook, statementText } from '../ledger/index.js';
+import { memoryText, mostOf } from '../plan/local/memory.js';
 import type { PlanTotal } from '../plan/plan.js';
 import { BACKENDS, type BackendKind } from '../policy/local/backend.js';
 import { loadRecipe, trainableRecipes, withData } from '../recipe/index.js';
@@ -200,6 +201,16 @@ async function runTrain(
     onPlan: ({ total, stages }) => {
       const line = styleFor(process.stderr).dim(planLine(total));
       progress?.expect(new Map(stages.map((stage) => [stage.id, stage.seconds.value])), line);
+    },
+    onMemory: ({ stages }, count) => {
+      const most = mostOf(stages);
+      const shared = formatBytes(most.sharedBytes);
+      const each = count === 1 ? '' : ' per worker';
+      note(
+        styleFor(process.stderr).dim(
+          `memory: ${shared} of weights and optimizer; ${memoryText(most)}${each} in stage ${most.stage}`,
+        ),
+      );
     },
     onBackend: (kind, why) => note(`auto takes ${kind}: ${why}`),
     onWarning: (message) => note(`warning: ${message}`),

@@ -63,7 +63,7 @@ export interface EvaluationResult {
  * answers are the same.
  */
 const MAX_SEQUENCES = 128;
-const MAX_CACHE_BYTES = 512 * 1024 * 1024;
+export const MAX_CACHE_BYTES = 512 * 1024 * 1024;
 /** How many of a task's problems are shown in the run's samples. */
 const SHOWN = 8;
 

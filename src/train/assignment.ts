@@ -8,11 +8,15 @@ import { UserError } from '../base/errors.js';
 import { removeFolderAtomic } from '../base/files.js';
 import type { RunFolder } from '../checkpoints/run-folder.js';
 import { foundationHere, pruneSnapshots, type Snapshot } from '../checkpoints/snapshot.js';
+import { type MemorySettings, modelMaker } from '../plan/local/memory.js';
+import { fitMemory, type MemoryFit, memoryRefusal } from '../plan/local/memory-fit.js';
+import { type SurveyedWork, surveyRecipe } from '../plan/recipe-work.js';
 import { type BackendKind, type BackendPlan, planBackend } from '../policy/local/backend.js';
-import { hashWeights, openBase, type Recipe } from '../recipe/index.js';
+import { hashWeights, openBase, type Recipe, type ResolvedRecipe } from '../recipe/index.js';
 import { stepsOf, trains } from '../stages/index.js';
 import type { Products } from '../tensor/backends/wasm/index.js';
 import type { Precision } from '../tensor/backends/webgpu/index.js';
+import { describeMachine } from '../usage/meters.js';
 import type { Past } from './attempts.js';
 import type { TrainOptions } from './options.js';
 
@@ -27,6 +31,12 @@ export interface Assignment {
   snapshot: Snapshot | null;
   /** Or the stage to begin with. */
   fromStage: number | null;
+  /** The run's work, where it had to be known already. */
+  surveyed?: SurveyedWork;
+  /** What it needs of the memory; absent where the backend's memory has no known end. */
+  memory?: MemoryFit;
+  /** Settings that gave way to fit it. */
+  settings?: MemorySettings;
   /** Found on the way here; for the log and the user. */
   warnings: readonly string[];
 }
@@ -82,6 +92,47 @@ export function planFor(
     adapter,
     forms: adapter && init ? openBase(init.from).forms : undefined,
   });
+}
+
+interface Fitted {
+  plan: BackendPlan;
+  workers: number;
+  surveyed?: SurveyedWork;
+  memory?: MemoryFit;
+}
+
+/**
+ * A backend on which every stage's step fits: the settings of `fitMemory` give way first, then the
+ * number of workers, unless it was asked for.
+ * @throws UserError (usage) when nothing fits, with what would
+ */
+export async function planToFit(
+  resolved: ResolvedRecipe,
+  request: Parameters<typeof planFor>[2],
+  fixedWorkers: boolean,
+): Promise<Fitted> {
+  const { recipe, models } = resolved;
+  const plan = await planFor(recipe, models, request);
+  if (plan.kind !== 'wasm') return { plan, workers: request.workers };
+  const surveyed = surveyRecipe(resolved);
+  const { memoryBytes } = describeMachine();
+  const make = modelMaker({ recipe, frozen: plan.frozen });
+  const tryOn = async (on: BackendPlan & { kind: 'wasm' }, workers: number) => {
+    const question = { recipe, surveyed, workers, frozen: on.frozen, make };
+    const room = { workerBytes: on.memory.localBytes, machineBytes: memoryBytes };
+    return { question, room, ...(await fitMemory(question, room)) };
+  };
+  let tried = await tryOn(plan, request.workers);
+  if (tried.fit) return { plan, workers: request.workers, surveyed, memory: tried.fit };
+  for (let workers = request.workers >> 1; workers >= 1; workers >>= 1) {
+    const smaller = await planFor(recipe, models, { ...request, workers });
+    if (smaller.kind !== 'wasm') break;
+    const next = await tryOn(smaller, workers);
+    if (next.fit && !fixedWorkers) return { plan: smaller, workers, surveyed, memory: next.fit };
+    if (next.fit) throw await memoryRefusal(tried.question, tried.room, tried.worst, workers);
+    if (!fixedWorkers) tried = next;
+  }
+  throw await memoryRefusal(tried.question, tried.room, tried.worst, null);
 }
 
 export function foundationOf(

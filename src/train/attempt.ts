@@ -39,7 +39,7 @@ export async function runAttempt(
   await books.readPast();
   // Later attempts keep the first plan: what was said before anything was known.
   const described = needsPlan(run, snapshot)
-    ? describeRecipe(resolveRecipe(recipe), workers)
+    ? describeRecipe(resolveRecipe(recipe), workers, assignment.surveyed, assignment.settings)
     : null;
   if (described) refuseHeldTokens(recipe, described);
   const summary: TrainSummary = {
@@ -61,6 +61,7 @@ export async function runAttempt(
     fromStage,
     foundation: foundationOf(options, recipeHash, recipe, workers, plan),
     control: books.control,
+    memory: assignment.settings,
     calibrate: described
       ? { ...described.request, mostSeconds: mostSecondsOf(options) }
       : undefined,
@@ -141,7 +142,7 @@ function keepBooks(books: Bookkeeper, message: FromRank, reply: (message: ToRank
 
 /** Begins the log of an attempt, and the recipe of a new run. */
 function announce(
-  { run, recipe, workers, plan, past, warnings }: Assignment,
+  { run, recipe, workers, plan, past, warnings, memory, settings }: Assignment,
   options: TrainOptions,
   books: Bookkeeper,
 ): void {
@@ -149,7 +150,10 @@ function announce(
   const { step } = books;
   const machine = describeMachine();
   const backend = settingsOf(plan);
-  const common = { version: options.version, workers, fingerprint, backend, machine };
+  const common = {
+    ...{ version: options.version, workers, fingerprint, backend, machine },
+    ...(settings === undefined ? {} : { memory: settings }),
+  };
   if (past.attempt >= 0) books.emit({ type: 'resumed', step, fromStep: step, ...common });
   else books.emit({ type: 'started', step: 0, recipe: recipe.name, ...common });
   // Written last: its presence marks the folder as a run, whose log must already hold `started`.
@@ -157,6 +161,7 @@ function announce(
     writeFileAtomic(run.recipe, `${JSON.stringify(recipe, null, 2)}\n`, 'recipe');
   if (past.killed) books.emitUsage(lostUsage(past.workers ?? workers));
   options.onStart?.(run, recipe, { workers, fingerprint, fromStep: step });
+  if (memory !== undefined) options.onMemory?.(memory, workers);
   for (const message of warnings) books.emit({ type: 'warning', step, message });
 }
 

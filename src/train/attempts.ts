@@ -3,7 +3,7 @@
  */
 import { existsSync } from 'node:fs';
 import type { RunFolder } from '../checkpoints/run-folder.js';
-import type { ComputeSettings } from '../usage/events.js';
+import type { ComputeSettings, FittedMemory } from '../usage/events.js';
 import { readEvents } from '../usage/log.js';
 import type { Usage } from '../usage/usage.js';
 
@@ -13,6 +13,8 @@ export interface Past {
   workers: number | null;
   fingerprint: string | null;
   backend: ComputeSettings | null;
+  /** Settings that gave way to fit the memory. */
+  memory: FittedMemory | null;
   /** The last attempt ended without saying so: it was killed. */
   killed: boolean;
   /** The last attempt said that all is done. */
@@ -24,6 +26,7 @@ export const NO_PAST: Past = {
   workers: null,
   fingerprint: null,
   backend: null,
+  memory: null,
   killed: false,
   completed: false,
 };
@@ -36,8 +39,9 @@ export async function readPast(run: RunFolder): Promise<Past> {
   for (const event of events) {
     past.attempt = Math.max(past.attempt, event.attempt);
     if (event.type === 'started' || event.type === 'resumed') {
-      const { workers, fingerprint, backend = null } = event;
-      Object.assign(past, { workers, fingerprint, backend, killed: true, completed: false });
+      const { workers, fingerprint, backend = null, memory = null } = event;
+      Object.assign(past, { workers, fingerprint, backend, memory });
+      Object.assign(past, { killed: true, completed: false });
     }
     if (event.type === 'ended')
       Object.assign(past, { killed: false, completed: event.reason === 'completed' });

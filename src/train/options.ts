@@ -3,6 +3,7 @@
  */
 
 import type { RunFolder } from '../checkpoints/run-folder.js';
+import type { MemoryFit } from '../plan/local/memory-fit.js';
 import type { Plan } from '../plan/plan.js';
 import type { BackendKind } from '../policy/local/backend.js';
 import type { Thread } from '../policy/local/thread.js';
@@ -50,6 +51,8 @@ export interface TrainOptions extends BookOptions {
   onPlan?: (plan: Plan) => void;
   /** Starts what runs a rank; default: a worker thread. */
   startRank?: (job: RankJob) => Thread;
+  /** What the run will need of the memory, by stage, on the WASM backend. */
+  onMemory?: (fit: MemoryFit, workers: number) => void;
   /** What the backend `auto` became, and why. */
   onBackend?: (kind: BackendKind, why: string) => void;
   /** Warnings raised before any event log exists. */

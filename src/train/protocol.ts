@@ -5,9 +5,11 @@
  * Rank 0 reports for all ranks. The main thread requests a stop through one shared integer, which
  * rank 0 reads after each step.
  */
+
 import type { ErrorCode } from '../base/errors.js';
 import type { Foundation } from '../checkpoints/snapshot.js';
 import type { CalibrationRequest, RankCalibration } from '../plan/local/calibrate.js';
+import type { MemorySettings } from '../plan/local/memory.js';
 import type { BackendPlan } from '../policy/local/backend.js';
 import type { Recipe } from '../recipe/index.js';
 import type { SampleRecord } from '../training/stage.js';
@@ -32,6 +34,8 @@ export interface RankJob {
   foundation: Foundation;
   /** Int32 [1]: index into `STOP_REQUESTS`. */
   control: SharedArrayBuffer | ArrayBuffer;
+  /** Where the recipe's settings gave way to fit the memory. */
+  memory?: MemorySettings;
   /** What to time before the first step, for the plan. */
   calibrate?: CalibrationRequest;
 }

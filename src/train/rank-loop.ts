@@ -109,8 +109,9 @@ class RankLoop {
     this.engine = new LocalEngine(backend, {
       origin: this.resolved,
       folderOf: (from) => folderOf(from, job.runFolder, recipe.stages),
-      microBatchTokens: recipe.microBatchTokens,
-      recompute: recipe.recompute,
+      microBatchTokens: job.memory?.microBatchTokens ?? recipe.microBatchTokens,
+      recompute: job.memory?.recompute ?? recipe.recompute,
+      sequences: job.memory?.sequences ?? undefined,
       store: {
         adapter: recipe.adapter,
         frozen,

@@ -16,13 +16,14 @@ import {
 } from '../checkpoints/run-folder.js';
 import { describeDrift, latestSnapshot, refuseDrift } from '../checkpoints/snapshot.js';
 import { writeBill } from '../ledger/index.js';
+import { givenWay } from '../plan/local/memory-fit.js';
 import { defaultWorkers, readSettings } from '../policy/local/backend.js';
 import { resolveBackend } from '../policy/local/gpu.js';
 import { type Recipe, type ResolvedRecipe, recipeOfRun, resolveRecipe } from '../recipe/index.js';
 import { grantReferences } from '../tasks/index.js';
 import { openEventLog, repairEventLog, repairLines } from '../usage/log.js';
 import { describeMachine } from '../usage/meters.js';
-import { foundationOf, goBackTo, planFor, refuseMisplaced } from './assignment.js';
+import { foundationOf, goBackTo, planFor, planToFit, refuseMisplaced } from './assignment.js';
 import { runAttempt } from './attempt.js';
 import { lostUsage, NO_PAST, type Past, readPast } from './attempts.js';
 import type { TrainOptions, TrainSummary } from './options.js';
@@ -54,20 +55,20 @@ async function trainNew(options: TrainOptions): Promise<TrainSummary> {
   if (!options.recipe)
     throw new UserError('usage', 'train needs a recipe or a run to resume', 'recipe');
   grantReferences(options.recipe);
-  const { recipe, models, hash } = resolveRecipe(options.recipe);
+  const resolved = resolveRecipe(options.recipe);
+  const { recipe, models, hash } = resolved;
   const { products } = options;
   const kind = await resolveBackend(options.backend ?? 'wasm', {
     products,
     models,
     onChoice: options.onBackend,
   });
-  const workers = options.workers ?? defaultWorkers(kind);
-  const plan = await planFor(recipe, models, {
-    kind,
-    workers,
-    products,
-    precision: options.precision,
-  });
+  const request = {
+    ...{ kind, products, precision: options.precision },
+    workers: options.workers ?? defaultWorkers(kind),
+  };
+  const fixed = options.workers !== undefined;
+  const fitted = await planToFit(resolved, request, fixed);
   const run = createRunFolder(options.runs ?? RUNS, recipe.name, new Date(), recipe.seed);
   let unlock = (): void => {};
   try {
@@ -77,12 +78,15 @@ async function trainNew(options: TrainOptions): Promise<TrainSummary> {
         run,
         recipe,
         recipeHash: hash,
-        workers,
-        plan,
+        ...fitted,
+        settings: fitted.memory?.changed ? fitted.memory.settings : undefined,
         past: NO_PAST,
         snapshot: null,
         fromStage: null,
-        warnings: startNotes(recipe),
+        warnings: [
+          ...startNotes(recipe),
+          ...(fitted.memory?.changed ? [givenWay(fitted.memory, recipe)] : []),
+        ],
       },
       options,
     );
@@ -145,7 +149,10 @@ async function resumeIn(
       );
   }
   return runAttempt(
-    { run, recipe, recipeHash, workers, plan, past, snapshot, fromStage, warnings },
+    {
+      ...{ run, recipe, recipeHash, workers, plan, past, snapshot, fromStage, warnings },
+      settings: past.memory ?? undefined,
+    },
     options,
   );
 }

@@ -31,6 +31,13 @@ export interface ComputeSettings {
   precision: string;
 }
 
+/** Settings that gave way to fit the memory: `MemorySettings` of `plan/local/memory.ts`. */
+export interface FittedMemory {
+  recompute: boolean;
+  microBatchTokens: number;
+  sequences: number | null;
+}
+
 /** What a server answered: whose usage an event records. */
 export interface ServedRequest {
   /** Identifier in the answer. */
@@ -59,6 +66,8 @@ export type RunEvent =
       fingerprint: string;
       /** What a resume takes again; absent in logs of earlier versions. */
       backend?: ComputeSettings;
+      /** Where the recipe's settings gave way to fit the memory; a resume takes it again. */
+      memory?: FittedMemory;
       machine: Machine;
     })
   | (Base & {
@@ -69,6 +78,8 @@ export type RunEvent =
       fingerprint: string;
       /** What a resume takes again; absent in logs of earlier versions. */
       backend?: ComputeSettings;
+      /** Where the recipe's settings gave way to fit the memory; a resume takes it again. */
+      memory?: FittedMemory;
       machine: Machine;
     })
   | (Base & { type: 'stage-started'; stage: string; kind: string; steps: number })

@@ -47,6 +47,7 @@ export interface TrainingPiece {
   /** The policy loss rather than cross-entropy. */
   policy: boolean;
   microBatchTokens: number;
+  recompute: boolean;
   optimizer: OptimizerSpec;
   steps: number;
 }
@@ -187,6 +188,7 @@ async function measureTraining(
   const optimizer = createOptimizer(backend, model.store, piece.optimizer);
   await backend.ranks.barrier();
   let step = 0;
+  const tape = () => new Tape(backend, true, piece.recompute);
 
   async function pass(count: number): Promise<{ training: number; update: number }> {
     const sequences = Array.from({ length: count }, (_, i) => sequence(i));
@@ -194,13 +196,13 @@ async function measureTraining(
     model.store.resetGradients();
     for (const part of microBatches(sequences, (s) => s.tokens.length, piece.microBatchTokens)) {
       if (!piece.policy)
-        await crossEntropyStep(new Tape(backend), model, part, { weight: 1e-3, mtpWeight: 0.3 });
+        await crossEntropyStep(tape(), model, part, { weight: 1e-3, mtpWeight: 0.3 });
       else {
         const values = new Float32Array(
           part.reduce((sum, s) => sum + s.tokens.length - s.predictFrom, 0),
         ).fill(1e-3);
         const targets = { old: values, reference: null, advantages: values, weights: values };
-        await policyStep(new Tape(backend), model, part, targets, 1, {
+        await policyStep(tape(), model, part, targets, 1, {
           ...losses.grpo,
           klCoefficient: 0,
         });

@@ -37,8 +37,9 @@ import {
 import { optimizerSchema } from '../../training/optimizer.js';
 import { optimizers } from '../../training/optimizers/index.js';
 import type { Purpose } from '../../usage/usage.js';
-import { type StageWork, surveyRecipe } from '../recipe-work.js';
+import { type StageWork, type SurveyedWork, surveyRecipe } from '../recipe-work.js';
 import type { CalibrationPiece, CalibrationRequest } from './calibrate.js';
+import type { MemorySettings } from './memory.js';
 
 /** A part of a stage's work that is timed by itself. */
 export interface LocalPart {
@@ -121,16 +122,22 @@ const noPart = (steps: number): LocalPart => ({
   secondsPerGrade: 0,
 });
 
-export function describeRecipe(resolved: ResolvedRecipe, workers: number): DescribedRecipe {
-  const { recipe } = resolved;
-  const surveyed = surveyRecipe(resolved);
+/** @param memory settings that gave way to fit the memory */
+export function describeRecipe(
+  resolved: ResolvedRecipe,
+  workers: number,
+  surveyed: SurveyedWork = surveyRecipe(resolved),
+  memory?: MemorySettings,
+): DescribedRecipe {
+  const recipe = { ...resolved.recipe, ...memory };
   const pieces = new Pieces();
   const [first] = surveyed.configs;
   const stages = surveyed.stages.map((stage, i): DescribedStage => {
     const seconds = surveyed.seconds[i];
     const { stage: config, teacher } = surveyed.configs[i];
     const shapes = { config, teacher, first: first.stage };
-    const context = { recipe, stage, seconds, workers, pieces, shapes };
+    const sequences = memory?.sequences ?? null;
+    const context = { recipe, stage, seconds, workers, pieces, shapes, sequences };
     const parts = stage.works.flatMap((work) => partsOfWork(work, context));
     const totals = SCENARIOS.map((scenario) => totalsOf(stage.works, stage.models, scenario));
     const quantity = (of: (totals: Totals) => number): Quantity => {
@@ -185,6 +192,8 @@ interface PartContext {
   workers: number;
   pieces: Pieces;
   shapes: { config: object; teacher: object | null; first: object };
+  /** Sequences that a worker decodes at once at most, where they gave way. */
+  sequences: number | null;
 }
 
 const architectureFor = ({ stage }: PartContext, role: ModelRole): Architecture =>
@@ -296,6 +305,7 @@ function trainingKey(
     predicted,
     policy,
     microBatchTokens: recipe.microBatchTokens,
+    recompute: recipe.recompute,
     optimizer: optimizerSchema.parse({ ...as.optimizer }),
     steps,
   });
@@ -352,7 +362,8 @@ function rolloutPart(work: Work, rollout: Rollout, index: number, context: PartC
   const { workers, recipe, stage, seconds, pieces } = context;
   const { prompts, samples, promptTokens, completionTokens } = rollout;
   const own = Math.ceil(prompts / workers);
-  const capacity = Math.max(1, Math.min(rollout.capacity, own * samples));
+  const atOnce = Math.min(rollout.capacity, context.sequences ?? rollout.capacity);
+  const capacity = Math.max(1, Math.min(atOnce, own * samples));
   const prompt = meanOf(promptTokens);
   const parts = partsOf(work);
   const scenarios = scenariosOf((scenario) => {
@@ -376,7 +387,7 @@ function rolloutPart(work: Work, rollout: Rollout, index: number, context: PartC
     return { ...NOTHING, rollouts };
   });
   const { name, model } = otherModel(context, rollout.model);
-  const most = Math.min(rollout.capacity, own * samples);
+  const most = Math.min(atOnce, own * samples);
   const promptLength = Math.max(1, Math.round(prompt));
   const generationKey = pieces.need({
     kind: 'generation',

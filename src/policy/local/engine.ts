@@ -29,6 +29,8 @@ export interface EngineOptions {
   folderOf: FolderOf;
   microBatchTokens: number;
   recompute: boolean;
+  /** Sequences decoded at once at most, where they must give way to fit the memory. */
+  sequences?: number;
   /** Adapter, numerics, and room for frozen weights. */
   store: StoreOptions;
 }
@@ -108,14 +110,15 @@ export class LocalEngine {
   /** A policy on the run's model, or on another one. All ranks call it together. */
   async open(needs: Needs, from?: string): Promise<Policy> {
     const { backend } = this;
-    const { origin, microBatchTokens, recompute, folderOf } = this.options;
+    const { origin, microBatchTokens, recompute, sequences, folderOf } = this.options;
     const mark = backend.mark();
     const model =
       from === undefined
         ? this.current
         : await loadOtherModel(backend, origin.tokenizer, from, folderOf);
     const { eos } = origin.tokenizer.special;
-    const parts: LocalParts = { backend, model, eos, microBatchTokens, recompute, mark, origin };
+    const sizes = { microBatchTokens, recompute, sequences };
+    const parts: LocalParts = { backend, model, eos, ...sizes, mark, origin };
     return openLocalPolicy(parts, needs);
   }
 }

@@ -43,6 +43,8 @@ export interface LocalParts {
    * Most tokens in one forward and backward pass; longer batches are cut and their gradients added.
    */
   microBatchTokens: number;
+  /** Sequences decoded at once at most, where they must give way to fit the memory. */
+  sequences?: number;
   /** Keep one hidden state a layer and compute the rest again for the derivative. */
   recompute?: boolean;
   /** Where the stack is released to on closing; default: where it is before `Needs`. */
@@ -119,11 +121,12 @@ export class LocalPolicy implements Policy {
 
   /** Sequences at once: what is asked, where their keys and values fit. */
   private capacityOf({
-    capacity,
+    capacity: asked,
     maxPrompt,
     maxTokens,
     maxCacheBytes,
   }: NonNullable<Needs['sampling']>): number {
+    const capacity = Math.min(asked, this.parts.sequences ?? asked);
     if (maxCacheBytes === undefined) return Math.max(1, Math.min(MAX_CAPACITY, capacity));
     const { backend, model } = this.parts;
     const mark = backend.mark();
