@@ -19,6 +19,7 @@ import { withOpening } from '../tasks/formats.js';
 import { type Problem, problemAt, type Task } from '../tasks/task.js';
 import { type Part, PartReader, type Piece, partsOf } from '../tasks/thinking.js';
 import { tokensOpenThinking } from '../tokenizers/opening.js';
+import { promptTokens } from '../tokenizers/prompting.js';
 import { grade } from '../training/grade.js';
 import { type ChatDocument, SCHEMA_VERSION } from './documents.js';
 import { fetchNamed } from './named-model.js';
@@ -33,8 +34,9 @@ import {
   withExamples,
 } from './output.js';
 import { BLAS, NO_BLAS, NO_NATIVE, type ProductFlags, productsOfFlags } from './products.js';
+import { addPrompting, type PromptingFlags, promptingOf } from './prompting.js';
 
-interface ChatFlags extends ProductFlags {
+interface ChatFlags extends ProductFlags, PromptingFlags {
   prompt?: string;
   temperature?: number;
   maxTokens: number;
@@ -115,12 +117,12 @@ interface Answer {
 async function answer(
   opened: OpenModel,
   prompt: string,
-  flags: Pick<ChatFlags, 'temperature' | 'maxTokens' | 'seed' | 'trust'>,
+  flags: ChatFlags,
   turn: number,
   onText?: (text: string) => void,
 ): Promise<Answer> {
   const { backend, model, tokenizer, config } = opened;
-  const ids = encode(opened, prompt, flags.trust);
+  const ids = encode(opened, prompt, flags);
   const thinks = tokensOpenThinking(tokenizer, ids);
   const room = config.max_position_embeddings - ids.length;
   if (room < 1) {
@@ -171,12 +173,12 @@ function temperatureOf({ task, generation }: OpenModel): number {
 /**
  * Token ids; a character that the model has never seen ends in a line that says what it has seen.
  */
-function encode(opened: OpenModel, prompt: string, trust?: boolean): number[] {
+function encode(opened: OpenModel, prompt: string, flags: ChatFlags): number[] {
   try {
-    return opened.tokenizer.prompt(prompt);
+    return promptTokens(opened.tokenizer, prompt, promptingOf(flags));
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    const example = exampleOf(ownTask(opened, trust));
+    const example = exampleOf(ownTask(opened, flags.trust));
     throw new UserError(
       'usage',
       `${error.message}${example === null ? '' : `; try ${JSON.stringify(example)}`}`,
@@ -226,7 +228,13 @@ export function chatCommand(): Command {
     .option('--runs <folder>', 'where runs are', RUNS)
     .option('--json', 'print one JSON document (needs --prompt)')
     .action(runChat);
-  return withExamples(command, 'reckoner chat', "reckoner chat r1-mini --prompt '9+4-5=' --json");
+  addPrompting(command);
+  return withExamples(
+    command,
+    'reckoner chat',
+    "reckoner chat r1-mini --prompt '9+4-5=' --json",
+    "reckoner chat qwen3.gguf --system 'Answer in one sentence.' --thinking off --prompt 'What is rain?'",
+  );
 }
 
 async function runChat(which: string | undefined, flags: ChatFlags): Promise<void> {

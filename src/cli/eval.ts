@@ -12,7 +12,6 @@ import { baseUrl } from '../evaluation/endpoint.js';
 import { roomFor } from '../evaluation/evaluate.js';
 import { evaluateHere } from '../evaluation/here.js';
 import { catalogPricing, type Pricing } from '../evaluation/price.js';
-import { INSTRUCTION } from '../evaluation/questions.js';
 import { reportOf } from '../evaluation/report.js';
 import {
   answersOf,
@@ -24,11 +23,11 @@ import {
   transcriptsPath,
   weightsHash,
 } from '../evaluation/run.js';
-import { chooseTask } from '../evaluation/task-choice.js';
+import { chooseTask, withUsualWords } from '../evaluation/task-choice.js';
 import type { Transcript, TranscriptHeader } from '../evaluation/transcripts.js';
 import { describeModel } from '../inference/share.js';
 import { type TaskReference, tasks } from '../tasks/index.js';
-import type { Task } from '../tasks/task.js';
+import type { Problem, Task } from '../tasks/task.js';
 import { type EvalDocument, SCHEMA_VERSION } from './documents.js';
 import { evalCompareCommand } from './eval-compare.js';
 import { createEvalProgress, renderEvaluation } from './eval-output.js';
@@ -44,8 +43,9 @@ import {
   withExamples,
 } from './output.js';
 import { BLAS, NO_BLAS, NO_NATIVE, type ProductFlags, productsOfFlags } from './products.js';
+import { addTaskPrompting, type PromptingFlags, withPromptingFlags } from './prompting.js';
 
-interface EvalFlags extends ProductFlags {
+interface EvalFlags extends ProductFlags, PromptingFlags {
   task?: string;
   trust?: boolean;
   problems?: number;
@@ -65,7 +65,6 @@ interface EvalFlags extends ProductFlags {
   timeout: number;
   usdPerMtok?: string;
   maxUsd?: number;
-  instruction: string | false;
   completions?: boolean;
 }
 
@@ -146,19 +145,15 @@ export function evalCommand(): Command {
       'endpoint: stop cleanly before all answers cost more; resumable',
       numberOption(0),
     )
-    .option(
-      '--instruction <text>',
-      'endpoint: the system message with instructions for the answer',
-      INSTRUCTION,
-    )
-    .option('--no-instruction', 'endpoint: send the problem alone')
     .option('--completions', 'endpoint: send the bare prompt to /completions, as to a base model')
     .option('--json', 'print one JSON document')
     .action(runEval);
+  addTaskPrompting(command);
   withExamples(
     command,
     'reckoner eval',
     'reckoner eval r1-mini --problems 200 --samples 16 --json',
+    `reckoner eval smollm2.gguf --task sums --format last-number --instruction 'Work out {problem} and end with the number.'`,
     'reckoner eval https://api.deepseek.com/v1 --model deepseek-flash --key DEEPSEEK_API_KEY --task gsm8k.jsonl --max-usd 1',
     'reckoner eval compare runs/evaluations/*.jsonl --published "AIME 2024" --out accuracy-cost.html',
   );
@@ -201,6 +196,21 @@ async function runEval(which: string | undefined, flags: EvalFlags): Promise<voi
   else print(renderEvaluation(document, styleFor(process.stdout)));
 }
 
+/** The flags on top of what the task says; the usual words where neither says any. */
+const wordsOf =
+  (flags: EvalFlags) =>
+  (reference: TaskReference, trained: boolean): TaskReference => {
+    const said = withPromptingFlags(reference, flags);
+    const silent = flags.instruction === false || flags.completions === true || trained;
+    return silent ? said : withUsualWords(said);
+  };
+
+/** What a record tells of the words that were sent. */
+function sentWords(problem: Problem | undefined): string | null {
+  const { system, instruction } = problem?.prompting ?? {};
+  return [system, instruction].filter((text) => text).join('\n\n') || null;
+}
+
 interface Ended {
   header: TranscriptHeader;
   file: string;
@@ -234,10 +244,11 @@ async function ofModelHere(which: string | undefined, flags: EvalFlags): Promise
   const { folder, run: source, step, notes } = resolveModel(named, flags.runs);
   for (const text of notes) note(`note: ${text}`);
   // Before the model is read: what is wrong with a task is said at once.
-  if (flags.task !== undefined && !Object.hasOwn(tasks, flags.task)) chooseTask(flags.task, null);
+  if (flags.task !== undefined && !Object.hasOwn(tasks, flags.task))
+    chooseTask(flags.task, null, false, wordsOf(flags));
   const described = describeModel(folder);
   const { tokenizer, config } = described;
-  const { task, reference } = chooseTask(flags.task, described, flags.trust);
+  const { task, reference } = chooseTask(flags.task, described, flags.trust, wordsOf(flags));
   const { seed, samples, temperature, greedy = true, workers } = flags;
   const problems = chooseProblems(task, seed, flags.problems);
   for (const text of task.notes ?? []) note(`note: ${text}`);
@@ -305,9 +316,9 @@ async function ofEndpoint(address: string, flags: EvalFlags): Promise<Ended> {
       '--workers',
     );
   }
-  const { task, reference } = chooseTask(flags.task, null);
+  const { task, reference } = chooseTask(flags.task, null, false, wordsOf(flags));
   for (const text of task.notes ?? []) note(`note: ${text}`);
-  const { seed, samples, temperature, greedy = false, maxTokens = null, instruction } = flags;
+  const { seed, samples, temperature, greedy = false, maxTokens = null } = flags;
   const problems = chooseProblems(task, seed, flags.problems);
   let key: string | undefined;
   if (flags.key !== undefined) {
@@ -345,8 +356,8 @@ async function ofEndpoint(address: string, flags: EvalFlags): Promise<Ended> {
     greedy,
     maxTokens,
     request: flags.completions
-      ? { api: 'completions', instruction: null }
-      : { api: 'chat', instruction: instruction || null },
+      ? { api: 'completions', instruction: sentWords(problems[0]) }
+      : { api: 'chat', instruction: sentWords(problems[0]) },
     pricing: given ?? catalogPricing(url, model),
   };
   const file = flags.out ?? transcriptsPath(flags.runs, header);

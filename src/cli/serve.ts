@@ -29,8 +29,9 @@ import {
 } from './output.js';
 import { endWithParent, UNTIL_PARENT_EXITS } from './parent.js';
 import { BLAS, NO_BLAS, NO_NATIVE, type ProductFlags, productsOfFlags } from './products.js';
+import { type PromptingFlags, promptingOf, SYSTEM, THINKING } from './prompting.js';
 
-interface ServeFlags extends ProductFlags {
+interface ServeFlags extends ProductFlags, Pick<PromptingFlags, 'system' | 'thinking'> {
   name?: string;
   host: string;
   port: number;
@@ -60,6 +61,8 @@ export function serveCommand(): Command {
       'a run (folder, name or part of its name) or a model folder; default: the newest run',
     )
     .option('--name <name>', 'what clients call the model (default: the name of the run or folder)')
+    .addOption(SYSTEM().default(undefined, 'the one that a client sends'))
+    .addOption(THINKING())
     .option(
       '--host <address>',
       'address to listen on; any but this machine needs --keys',
@@ -108,6 +111,7 @@ export function serveCommand(): Command {
   withExamples(
     command,
     'reckoner serve r1-mini',
+    "reckoner serve qwen3.gguf --thinking off --system 'Answer briefly.'",
     'reckoner serve keys add alice --file keys.json && reckoner serve r1-mini --host 0.0.0.0 --keys keys.json',
   );
   command.addCommand(keysCommand());
@@ -133,6 +137,7 @@ async function runServe(which: string | undefined, flags: ServeFlags): Promise<v
   const service = await createService({
     folder,
     name,
+    prompting: promptingOf({ system: flags.system, thinking: flags.thinking }),
     keys,
     usageFile,
     products: productsOfFlags(flags),

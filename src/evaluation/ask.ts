@@ -7,7 +7,7 @@ import { Random } from '../base/random.js';
 import { isMarked, judge } from '../tasks/formats.js';
 import type { Problem, Task } from '../tasks/task.js';
 import { type Endpoint, EndpointError } from './endpoint.js';
-import { type Asked, adapt, bodyOf, readAnswer } from './questions.js';
+import { type Asked, adapt, apiOf, bodyOf, readAnswer } from './questions.js';
 import { NOTHING } from './summary.js';
 import type { Transcript } from './transcripts.js';
 
@@ -63,8 +63,6 @@ export async function askQuestions(
 ): Promise<void> {
   const { endpoint, asked, task, problems, seed, temperature, parallel, mayAsk, onTranscript } =
     options;
-  const path = asked.api === 'chat' ? '/chat/completions' : '/completions';
-
   /** What the server wanted otherwise, applied to every further request. */
   const refusals: string[] = [];
   let answered = 0;
@@ -74,14 +72,16 @@ export async function askQuestions(
   async function one({ problem: index, sample }: Question): Promise<void> {
     const problem = problems[index];
     const draw = new Random(seed, 'endpoint', index, sample ?? 'greedy').uint32() >>> 1;
-    let body = bodyOf(asked, problem.prompt, sample === null ? 0 : temperature, draw);
+    const api = apiOf(asked, problem.prompting);
+    const path = api === 'chat' ? '/chat/completions' : '/completions';
+    let body = bodyOf(asked, problem, sample === null ? 0 : temperature, draw);
     for (const refusal of refusals) body = adapt(body, refusal) ?? body;
     const part = problem.part === undefined ? {} : { part: problem.part };
     const common = { problem: index, sample, ...part, prompt: problem.prompt };
     for (;;) {
       try {
         const { json, tries, seconds } = await endpoint.ask('POST', path, body);
-        const answer = readAnswer(json, asked.api);
+        const answer = readAnswer(json, api);
         if (answer === null) {
           const reason = 'the endpoint answers with no completion; is it OpenAI-compatible?';
           // One such answer costs its problem; a server that gives no other is none.

@@ -198,7 +198,7 @@ describe('askQuestions', () => {
       problems.map((_, problem) => ({ problem, sample: 0 })),
       {
         endpoint: endpoint(),
-        asked: { api: 'chat', model: 'm', instruction: null, maxTokens: 9 },
+        asked: { api: 'chat', model: 'm', maxTokens: 9 },
         task,
         problems,
         seed: 1,

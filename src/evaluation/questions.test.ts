@@ -82,8 +82,9 @@ it('readAnswer takes usage as OpenAI, DeepSeek and reckoner serve write it', () 
 });
 
 it('a body has what was asked, and is adapted to what a server refuses', () => {
-  const asked = { api: 'chat' as const, model: 'm', instruction: 'Solve.', maxTokens: 9 };
-  const body = bodyOf(asked, '1+1=', 0.6, 7);
+  const asked = { api: 'chat' as const, model: 'm', maxTokens: 9 };
+  const problem = { prompt: '1+1=' };
+  const body = bodyOf(asked, { ...problem, prompting: { system: 'Solve.' } }, 0.6, 7);
   expect(body).toEqual({
     model: 'm',
     temperature: 0.6,
@@ -102,7 +103,7 @@ it('a body has what was asked, and is adapted to what a server refuses', () => {
   expect(renamed).not.toHaveProperty('max_tokens');
   expect(adapt(body, 'unknown field `seed`')).not.toHaveProperty('seed');
   expect(adapt(body, 'the prompt is too long')).toBeNull();
-  expect(bodyOf({ ...asked, api: 'completions', maxTokens: null }, '1+1=', 1, 7)).toEqual({
+  expect(bodyOf({ ...asked, api: 'completions', maxTokens: null }, problem, 1, 7)).toEqual({
     model: 'm',
     temperature: 1,
     seed: 7,

@@ -1,49 +1,55 @@
 /**
  * @file A problem as an endpoint is asked it, and its answer as a task grades it.
  *
- * By default a problem is a user's message, after an instruction that says which form the answer
- * must have. What comes back is read by the one reader of completions (tasks/formats.ts), as that of
+ * The words are those that a model here is asked with (tokenizers/prompting.ts): messages, or, with
+ * `--completions` or a template other than the model's own, one text. What comes back is read by the one reader of completions (tasks/formats.ts), as that of
  * a model here: the thinking is what the endpoint gives apart (DeepSeek's `reasoning_content`) or
- * what stands in its tags. With `--completions` the bare prompt goes out.
+ * what stands in its tags.
  */
 import { z } from 'zod';
-import { thinkAnswer } from '../tasks/formats.js';
+import { variablesOf } from '../tokenizers/chat-template.js';
+import {
+  byTemplate,
+  messagesOf,
+  type Prompting,
+  plainText,
+  switchesOf,
+} from '../tokenizers/prompting.js';
 import type { TranscriptStop } from './transcripts.js';
-
-/**
- * For models that have not been trained on the form. Reckoner's own do not see it: their template
- * has no place for it.
- */
-export const INSTRUCTION = thinkAnswer.instruction;
 
 export interface Asked {
   api: 'chat' | 'completions';
   model: string;
-  instruction: string | null;
   maxTokens: number | null;
   /** The server is Reckoner's own: it gives the text as its model wrote it, and takes it so. */
   own?: boolean;
 }
 
+/** Where a problem is sent: text that no template of the server may touch goes to `/completions`. */
+export const apiOf = ({ api }: Pick<Asked, 'api'>, prompting?: Prompting): Asked['api'] =>
+  prompting !== undefined && !byTemplate(prompting) ? 'completions' : api;
+
 /** The body of a request. */
 export function bodyOf(
   asked: Asked,
-  prompt: string,
+  { prompt, prompting }: { prompt: string; prompting?: Prompting },
   temperature: number,
   seed: number,
 ): Record<string, unknown> {
-  const { api, model, instruction, maxTokens } = asked;
+  const { model, maxTokens } = asked;
   const common = {
     model,
     temperature,
     seed,
     ...(maxTokens === null ? {} : { max_tokens: maxTokens }),
   };
-  if (api === 'completions') return { ...common, prompt };
-  const system = instruction === null ? [] : [{ role: 'system', content: instruction }];
-  const content = asked.own ? prompt : prompt.trim();
+  if (apiOf(asked, prompting) === 'completions')
+    return { ...common, prompt: plainText(prompt, prompting) };
   const raw = asked.own ? { separate_reasoning: false } : {};
-  return { ...common, ...raw, messages: [...system, { role: 'user', content }] };
+  const switches = prompting && switchesOf(prompting);
+  const kwargs = switches === undefined ? {} : { chat_template_kwargs: variablesOf(switches) };
+  const messages = messagesOf(asked.own ? prompt : prompt.trim(), prompting);
+  return { ...common, ...raw, ...kwargs, messages };
 }
 
 /**

@@ -30,7 +30,11 @@ export function chooseProblems(task: Task, seed: number, count: number | undefin
 }
 
 export const problemsHash = (problems: readonly Problem[]): string =>
-  hashOf(problems.map(({ key, prompt }) => [key, prompt]));
+  hashOf(
+    problems.map(({ key, prompt, prompting }) =>
+      prompting === undefined ? [key, prompt] : [key, prompt, prompting],
+    ),
+  );
 
 /** A hash of the weights in a folder: two models of one name have each their own transcripts. */
 export function weightsHash(folder: string): string {
@@ -129,7 +133,6 @@ export async function evaluateEndpoint(run: EndpointRun): Promise<Transcript[]> 
   const { request, seed, temperature, model, maxTokens, pricing } = header;
   const asked: Asked = {
     api: request?.api ?? 'chat',
-    instruction: request?.instruction ?? null,
     model,
     maxTokens,
     own: run.own,

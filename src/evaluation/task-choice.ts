@@ -4,6 +4,7 @@
 import { existsSync } from 'node:fs';
 import { UserError } from '../base/errors.js';
 import { type Described, taskOf } from '../inference/open.js';
+import { formatOf } from '../tasks/formats.js';
 import { createTask, grantReferences, type TaskReference, tasks } from '../tasks/index.js';
 import { readRows } from '../tasks/rows.js';
 import type { Task } from '../tasks/task.js';
@@ -20,10 +21,21 @@ function ofRows(file: string): TaskReference {
 }
 
 /**
+ * The instruction as a system message, for a model that was not trained on the task, where nothing
+ * is said about its words. A model of ours does not see it: its template has no place for it.
+ */
+export function withUsualWords(reference: TaskReference): TaskReference {
+  const { prompting, format } = reference;
+  if (prompting !== undefined) return reference;
+  return { ...reference, prompting: { system: formatOf(format).instruction } };
+}
+
+/**
  * A task's name, the path of a `.jsonl` file or of a module, or an object with a task and its
  * options as JSON.
  * @param own the model: what it was trained on stands for itself when it is named, with its
  * options, and when nothing is
+ * @param change what the caller's flags say of its words
  * @param trust what the model's task refers to may be read and executed
  * @throws UserError (usage)
  */
@@ -31,10 +43,19 @@ export function chooseTask(
   text: string | undefined,
   own: Pick<Described, 'task' | 'folder'> | null,
   trust = false,
+  change: (reference: TaskReference, ours: boolean) => TaskReference = (reference) => reference,
 ): { task: Task; reference: TaskReference } {
-  const made = (reference: TaskReference) => ({ task: createTask(reference), reference });
+  // A model of ours knows its own form of prompt, whatever it is asked.
+  const ours = own !== null && own.task !== null;
+  const made = (named: TaskReference) => {
+    const reference = change(named, ours);
+    return { task: createTask(reference), reference };
+  };
   if (text === undefined || text === own?.task?.name) {
-    if (own?.task) return { task: taskOf(own, trust), reference: own.task };
+    if (own?.task) {
+      const reference = change(own.task, true);
+      return { task: taskOf({ ...own, task: reference }, trust), reference };
+    }
     throw new UserError(
       'usage',
       'the model does not say what it was trained on; name a task with --task',

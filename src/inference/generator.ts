@@ -8,7 +8,7 @@
 import { UserError } from '../base/errors.js';
 import type { Model } from '../models/index.js';
 import type { Backend } from '../tensor/backend.js';
-import type { ChatMessage } from '../tokenizers/chat-template.js';
+import type { ChatMessage, TemplateSwitches } from '../tokenizers/chat-template.js';
 import { plainPrompt, type Tokenizer } from '../tokenizers/tokenizer.js';
 import { createEngine, type EngineStats, type Sequence, type SequenceUse } from './engine.js';
 import { Grammar, GrammarMemory } from './grammar.js';
@@ -17,7 +17,10 @@ import { StopFinder, TextStream } from './text-stream.js';
 import { type Vocabulary, vocabularyOf } from './vocabulary.js';
 
 export interface GenerationRequest {
-  input: { messages: ChatMessage[] } | { text: string } | { tokens: number[] };
+  input:
+    | { messages: ChatMessage[]; switches?: TemplateSwitches }
+    | { text: string }
+    | { tokens: number[] };
   /** Completions. */
   choices: number;
   /** Null: as many as the model has room for. */
@@ -123,7 +126,7 @@ export function createGenerator(
         'messages',
       );
     }
-    return tokenizer.chat(input.messages);
+    return tokenizer.chat(input.messages, input.switches);
   }
 
   /** @throws UserError (usage) for a schema that cannot be kept to */

@@ -23,8 +23,8 @@ export interface ModelInfo {
   vocabularySize: number;
   /** Longest prompt and completion together, tokens. */
   contextLength: number;
-  /** Its chat template ends in `<think>`. */
-  opensThinking: boolean;
+  /** Its chat template ends in `<think>`: by itself, and with its switch on and off. */
+  opensThinking: Record<'model' | 'on' | 'off', boolean>;
   /** What its makers say of sampling. */
   generation: GenerationDefaults;
   /** As for people: with its MTP module named. */

@@ -71,6 +71,10 @@ const chatSchema = z.looseObject({
   response_format: formatSchema.nullish(),
   /** As SGLang has it: false gives the text as the model wrote it, as `content`. */
   separate_reasoning: z.boolean().nullish(),
+  /** As vLLM and SGLang have it: the switch of a template that can think or not. */
+  chat_template_kwargs: z
+    .looseObject({ enable_thinking: z.boolean().nullish(), thinking: z.boolean().nullish() })
+    .nullish(),
 });
 
 const completionSchema = z.looseObject({
@@ -193,10 +197,26 @@ function schemaText(schema: unknown): string {
   );
 }
 
+/** What a server's owner says of prompts, where a client says nothing. */
+export interface ChatDefaults {
+  system?: string;
+  thinking?: boolean;
+}
+
 /** The body of `POST /v1/chat/completions`. @throws BadRequest */
-export function parseChat(body: unknown, defaults: GenerationDefaults): ParsedRequest {
+export function parseChat(
+  body: unknown,
+  defaults: GenerationDefaults,
+  { system, thinking: usual }: ChatDefaults = {},
+): ParsedRequest {
   const request = parse(chatSchema, body);
-  const messages = request.messages.map(messageOf);
+  const own = request.messages.map(messageOf);
+  const messages: ChatMessage[] =
+    system === undefined || own[0].role === 'system'
+      ? own
+      : [{ role: 'system', content: system }, ...own];
+  const kwargs = request.chat_template_kwargs;
+  const thinking = kwargs?.enable_thinking ?? kwargs?.thinking ?? usual;
   const format = request.response_format;
   if (request.top_logprobs && !request.logprobs)
     throw new BadRequest('top_logprobs needs logprobs: true', 'top_logprobs');
@@ -208,7 +228,7 @@ export function parseChat(body: unknown, defaults: GenerationDefaults): ParsedRe
     logprobs: request.logprobs ?? false,
     raw: request.separate_reasoning === false || (format?.type ?? 'text') !== 'text',
     generation: {
-      input: { messages },
+      input: { messages, ...(thinking === undefined ? {} : { switches: { thinking } }) },
       ...sampling(request, request.max_completion_tokens ?? request.max_tokens, defaults),
       topLogProbabilities: request.logprobs ? (request.top_logprobs ?? 0) : null,
       json:

@@ -28,7 +28,7 @@ import { ApiError, BadRequest } from './errors.js';
 import { type ApiKey, findKey } from './keys.js';
 import { createRateLimiter } from './limits.js';
 import { createMetrics } from './metrics.js';
-import { type ParsedRequest, parseChat, parseCompletion } from './requests.js';
+import { type ChatDefaults, type ParsedRequest, parseChat, parseCompletion } from './requests.js';
 import { Choice, type Kind, type UsageReport } from './responses.js';
 import { endSpan, startSpan } from './tracing.js';
 
@@ -37,6 +37,8 @@ export interface ServiceOptions {
   folder: string;
   /** What clients call the model. */
   name: string;
+  /** What is said to the model where a client says nothing. */
+  prompting?: ChatDefaults;
   /** What multiplies matrices. */
   products?: Products;
   /** Completions that are written at once. Default 64. */
@@ -247,7 +249,9 @@ export async function createService(options: ServiceOptions): Promise<Service> {
     const endpoint = c.req.path;
     const operation = kind === 'chat' ? 'chat' : 'text_completion';
     const parsed = await readBody(c).then((body) =>
-      (kind === 'chat' ? parseChat : parseCompletion)(body, engine.info.generation),
+      kind === 'chat'
+        ? parseChat(body, engine.info.generation, options.prompting)
+        : parseCompletion(body, engine.info.generation),
     );
     demandModel(parsed.model);
     const { choices: count } = parsed.generation;
@@ -255,12 +259,16 @@ export async function createService(options: ServiceOptions): Promise<Service> {
     const span = startSpan(operation, name, c.req.raw.headers);
     const key = c.get('key')?.name ?? null;
     const id = `${kind === 'chat' ? 'chatcmpl' : 'cmpl'}-${randomUUID().replaceAll('-', '')}`;
+    const { input } = parsed.generation;
+    const { thinking } = ('messages' in input && input.switches) || {};
+    const { model, on, off } = engine.info.opensThinking;
+    const opens = kind === 'chat' && (thinking === undefined ? model : thinking ? on : off);
     const choices = Array.from(
       { length: count },
       (_, i) =>
         new Choice(i, kind, parsed.logprobs, {
           raw: parsed.raw,
-          opened: kind === 'chat' && engine.info.opensThinking && parsed.generation.json === null,
+          opened: opens && parsed.generation.json === null,
         }),
     );
     const used = { prompt: 0, cached: 0, completion: 0, seconds: 0 };

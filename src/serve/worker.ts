@@ -16,7 +16,7 @@ import {
   type GenerationRequest,
 } from '../inference/generator.js';
 import { openModel } from '../inference/open.js';
-import { opensThinking } from '../tokenizers/opening.js';
+import { promptedThinking } from '../tokenizers/prompting.js';
 import type { EngineJob, FromEngine, ToEngine } from './messages.js';
 
 if (!parentPort) throw new Error('serve/worker.js runs in a worker thread only');
@@ -105,7 +105,11 @@ try {
     info: {
       vocabularySize: config.vocab_size,
       contextLength,
-      opensThinking: opensThinking(opened.tokenizer, ''),
+      opensThinking: {
+        model: promptedThinking(opened.tokenizer, '', {}),
+        on: promptedThinking(opened.tokenizer, '', { thinking: true }),
+        off: promptedThinking(opened.tokenizer, '', { thinking: false }),
+      },
       generation: opened.generation,
       parameters: describeParameters(countParameters(architectureOf(config))),
       backend: backend.fingerprint,

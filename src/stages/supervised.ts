@@ -139,16 +139,15 @@ function createSequences(
     longest: number;
   },
 ): (example: Example, index: number) => Datum {
-  const encode = (part: string) => encodePrompt(tokenizer, { key: '', prompt: part, data: null });
   const end = tokenizer.special.eos;
-  return ({ prompt, completion, before = [] }, index) => {
+  return ({ prompt, prompting, completion, before = [] }, index) => {
     const head = [
       ...before.flatMap((turn) => [
-        ...encode(turn.prompt),
+        ...encodePrompt(tokenizer, turn),
         ...tokenizer.encode(turn.completion),
         end,
       ]),
-      ...encode(prompt),
+      ...encodePrompt(tokenizer, { prompt, prompting }),
     ];
     const tokens = [...head, ...tokenizer.encode(completion), end];
     const predictFrom = completionOnly ? head.length : 1;

@@ -25,6 +25,7 @@ import { words } from './families/words.js';
 import { formatOf, withFormat } from './formats.js';
 import { composites } from './mix.js';
 import { createModuleTask, loadTaskModule } from './module.js';
+import { readPrompting, withPrompting } from './prompting.js';
 import { grantReferences } from './references.js';
 import { code, questions } from './rows.js';
 import { scored } from './scored.js';
@@ -72,10 +73,17 @@ export interface TaskReference {
   module?: string;
   /** The form of completions: a name of `formats`, or a function's source. */
   format?: string;
-  /** Who writes `<think>`: the model (the default), or the prompt, which then ends in it. */
+  /**
+   * Who writes `<think>`: the model (the default), or the prompt, which then ends in it. `on` and
+   * `off` set the switch of a chat template that has one.
+   */
   thinking?: string;
+  /** The words around each problem (prompting.ts). */
+  prompting?: unknown;
   [option: string]: unknown;
 }
+
+const THINKING: readonly string[] = ['model', 'prompt', 'on', 'off'];
 
 function definitionOf(name: unknown): TaskDefinition {
   if (typeof name === 'string' && Object.hasOwn(tasks, name)) return tasks[name];
@@ -100,14 +108,19 @@ export function createTask(reference: TaskReference): Task {
  * `admitReferences`). @throws UserError (usage) naming the field.
  */
 export function makeTask(reference: TaskReference): Task {
-  const { name, module, sha256: _, format, thinking, ...options } = reference;
+  const { name, module, sha256: _, format, thinking, prompting, ...options } = reference;
   if (module !== undefined && name !== undefined)
     throw new UserError('usage', 'task: name: a task has a name or a module, not both', 'name');
-  if (thinking !== undefined && thinking !== 'model' && thinking !== 'prompt')
-    throw new UserError('usage', 'task: thinking: must be "model" or "prompt"', 'thinking');
+  if (thinking !== undefined && !THINKING.includes(thinking)) {
+    const known = THINKING.map((word) => `"${word}"`).join(', ');
+    throw new UserError('usage', `task: thinking: must be one of ${known}`, 'thinking');
+  }
+  const words = readPrompting(prompting);
   const task =
     module === undefined ? definitionOf(name).create(options) : createModuleTask(module, options);
-  return withFormat(task, formatOf(format), thinking === 'prompt');
+  const formed = withFormat(task, formatOf(format), thinking === 'prompt');
+  const on = thinking === 'on' ? true : thinking === 'off' ? false : undefined;
+  return withPrompting(formed, words, on);
 }
 
 /**
@@ -115,11 +128,13 @@ export function makeTask(reference: TaskReference): Task {
  * the field.
  */
 export function resolveTask(reference: TaskReference): TaskReference {
-  const { name, module, format, thinking, ...options } = reference;
+  const { name, module, format, thinking, prompting, ...options } = reference;
   formatOf(format);
+  const words = readPrompting(prompting);
   const common = {
     ...(format === undefined ? {} : { format }),
     ...(thinking === undefined ? {} : { thinking }),
+    ...(words === undefined ? {} : { prompting: words }),
   };
   if (module !== undefined)
     return { module, ...common, ...loadTaskModule(module).resolve(options) };

@@ -44,6 +44,7 @@ function compose(
         key: problem.key,
         prompt: problem.prompt,
         part: parts[index].label,
+        ...(problem.prompting && { prompting: problem.prompting }),
         data: { index, problem },
       };
     },

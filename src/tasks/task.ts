@@ -11,6 +11,7 @@
  */
 import { UserError } from '../base/errors.js';
 import { hashString, Random } from '../base/random.js';
+import type { Prompting } from '../tokenizers/prompting.js';
 
 /** The parts of a completion, or why it has not the form. */
 export type Read =
@@ -38,6 +39,8 @@ export interface Problem<Data = unknown> {
   readonly data: Data;
   /** Which of the task's `parts` it belongs to, for a task that has some. */
   readonly part?: string;
+  /** The words around it; none where it is not set. */
+  readonly prompting?: Prompting;
 }
 
 /**

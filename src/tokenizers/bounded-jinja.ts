@@ -10,7 +10,9 @@
  * one large value in a single operation (`replace`, `join`, `indent`, `tojson`, `range`) is
  * estimated before it is done.
  */
+
 import { Environment, Interpreter, type parse } from '@huggingface/jinja';
+import { strftimeNow } from './strftime.js';
 
 type Program = ReturnType<typeof parse>;
 type Loose = Record<string, unknown>;
@@ -276,12 +278,10 @@ class BoundedInterpreter extends LibraryInterpreter {
   }
 }
 
-/**
- * What a template may call and name; `range` is bounded, and there is no clock: what a model is
- * asked does not depend on the day.
- */
+/** What a template may call and name; `range` is bounded. */
 const GLOBALS: Record<string, unknown> = {
   range: boundedRange,
+  strftime_now: strftimeNow,
   raise_exception(message: unknown): never {
     throw new Error(String(message));
   },

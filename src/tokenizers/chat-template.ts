@@ -24,7 +24,20 @@ export interface ChatMessage {
  * Writes a conversation up to where the assistant's next answer begins. @throws UserError (data)
  * what the template refuses
  */
-export type ChatTemplate = (messages: readonly ChatMessage[]) => string;
+export type ChatTemplate = (
+  messages: readonly ChatMessage[],
+  switches?: TemplateSwitches,
+) => string;
+
+/** What a template is told beside the conversation. */
+export interface TemplateSwitches {
+  /** Think before the answer, or not; a template without such a switch does not look. */
+  thinking?: boolean;
+}
+
+/** The switch by its names: Qwen3's, GLM's and SmolLM3's, and that of DeepSeek-V3.1 and Granite. */
+export const variablesOf = ({ thinking }: TemplateSwitches): Record<string, boolean> =>
+  thinking === undefined ? {} : { enable_thinking: thinking, thinking };
 
 const MAX_TEMPLATE_CHARACTERS = 1_000_000;
 const READING_MS = 1000;
@@ -57,10 +70,14 @@ export function createChatTemplate(
   } catch (error) {
     return fail('cannot be read', error);
   }
-  return (messages) => {
+  return (messages, switches = {}) => {
     try {
       return render({
+        // As transformers calls it without tools and documents: none, and not undefined.
+        tools: null,
+        documents: null,
         ...variables,
+        ...variablesOf(switches),
         messages: messages.map((m) => ({ ...m })),
         add_generation_prompt: true,
       });

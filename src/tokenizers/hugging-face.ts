@@ -48,9 +48,9 @@ export function openTokenizer(sources: TokenizerSources): Tokenizer {
     if (text !== null) texts[`${role}_token`] = text;
   }
   let template: ChatTemplate | null = null;
-  const chat = (messages: Parameters<ChatTemplate>[0]): number[] => {
+  const chat = (...conversation: Parameters<ChatTemplate>): number[] => {
     template ??= createChatTemplate(source, texts);
-    return tokenizer.encode(template(messages));
+    return tokenizer.encode(template(...conversation));
   };
   return { ...tokenizer, chat, prompt: (text) => chat([{ role: 'user', content: text }]) };
 }

@@ -1,7 +1,7 @@
 /**
  * @file What a tokenizer is to the rest of Reckoner.
  */
-import type { ChatMessage } from './chat-template.js';
+import type { ChatMessage, TemplateSwitches } from './chat-template.js';
 
 /** Tokens with a role; null where a tokenizer has none. */
 export interface SpecialTokens {
@@ -39,7 +39,9 @@ export interface Tokenizer {
    */
   prompt(text: string): number[];
   /** What the answer to a conversation follows, by the chat template; null where there is none. */
-  readonly chat: ((messages: readonly ChatMessage[]) => number[]) | null;
+  readonly chat:
+    | ((messages: readonly ChatMessage[], switches?: TemplateSwitches) => number[])
+    | null;
   /** Hugging Face `tokenizer.json`, loadable by the `tokenizers` library. */
   toJSON(): Record<string, unknown>;
 }

@@ -9,12 +9,15 @@
 import { UserError } from '../base/errors.js';
 import { writeCompletion } from '../tasks/completion.js';
 import { readRecords } from '../tasks/records.js';
+import type { Prompting } from '../tokenizers/prompting.js';
 
 export interface Example {
   prompt: string;
   completion: string;
   /** Earlier turns of a chat, which are read and not learned from. */
   before?: { prompt: string; completion: string }[];
+  /** The words around the prompt, of a task that has some. */
+  prompting?: Prompting;
 }
 
 /** Name of a column here → its name in the file. */

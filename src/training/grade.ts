@@ -9,6 +9,7 @@ import type { Completion } from '../inference/index.js';
 import { judge, withOpening } from '../tasks/formats.js';
 import type { Problem, Task, Verdict } from '../tasks/task.js';
 import { opensThinking } from '../tokenizers/opening.js';
+import { promptedThinking } from '../tokenizers/prompting.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
 
 export interface Graded {
@@ -34,7 +35,11 @@ export async function grade(
 ): Promise<Graded> {
   const { pad, bos, eos } = tokenizer.special;
   const spelled = completion.stop === 'eos' ? completion.tokens.slice(0, -1) : completion.tokens;
-  const text = withOpening(tokenizer.decode(spelled), opensThinking(tokenizer, problem.prompt));
+  const { prompt, prompting } = problem;
+  const opened = prompting
+    ? promptedThinking(tokenizer, prompt, prompting)
+    : opensThinking(tokenizer, prompt);
+  const text = withOpening(tokenizer.decode(spelled), opened);
   if (spelled.some((token) => token === pad || token === bos || token === eos)) {
     return {
       text,

@@ -144,11 +144,20 @@ function epochs(
   };
 }
 
+/** What an example keeps of the problem that it answers. */
+export const promptOf = ({
+  prompt,
+  prompting,
+}: Pick<Example, 'prompt' | 'prompting'>): Pick<Example, 'prompt' | 'prompting'> => ({
+  prompt,
+  ...(prompting && { prompting }),
+});
+
 function demonstrations(task: Task, stageSeed: number): Source {
   return (number, progress) => {
     const problem = problemAt(task, stageSeed, 'train', number, progress);
     return {
-      prompt: problem.prompt,
+      ...promptOf(problem),
       completion: task.demonstrate(problem, new Random(stageSeed, 'demonstration', number)),
     };
   };

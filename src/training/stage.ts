@@ -3,6 +3,7 @@
  */
 import type { Problem, Task } from '../tasks/task.js';
 import type { Ranks } from '../tensor/backend.js';
+import { promptTokens } from '../tokenizers/prompting.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
 
 /** One graded completion, for `samples.jsonl`. */
@@ -16,8 +17,11 @@ export interface SampleRecord {
 }
 
 /** Token ids of a prompt, up to where the completion starts. */
-export function encodePrompt(tokenizer: Tokenizer, problem: Problem): number[] {
-  return tokenizer.prompt(problem.prompt);
+export function encodePrompt(
+  tokenizer: Tokenizer,
+  problem: Pick<Problem, 'prompt' | 'prompting'>,
+): number[] {
+  return promptTokens(tokenizer, problem.prompt, problem.prompting);
 }
 
 /**

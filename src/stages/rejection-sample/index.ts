@@ -15,7 +15,9 @@ import { hashString } from '../../base/random.js';
 import { MAX_TEXT_BYTES, readRegular } from '../../base/regular.js';
 import { MAX_CAPACITY } from '../../inference/index.js';
 import { problemAt } from '../../tasks/task.js';
+import type { Example } from '../../training/examples.js';
 import { grade } from '../../training/grade.js';
+import { promptOf } from '../../training/sources.js';
 import {
   encodePrompt,
   longestPrompt,
@@ -86,10 +88,8 @@ export const rejectionSample = defineStage<RejectionSampleOptions>({
   create: (context, spec) => createRejectionSample(context, spec),
 });
 
-interface Accepted {
+interface Accepted extends Pick<Example, 'prompt' | 'prompting' | 'completion'> {
   index: number;
-  prompt: string;
-  completion: string;
 }
 
 /** @param from another model that samples; default: the run's */
@@ -141,7 +141,7 @@ export async function createRejectionSample(
         }
         if (!verdict.correct || kept[i] >= options.keep) continue;
         kept[i]++;
-        accepted.push({ index: indices[i], prompt, completion: text });
+        accepted.push({ index: indices[i], ...promptOf(problems[i]), completion: text });
       }
       const all = await sumNamed(ranks, {
         completions: completions.length,
@@ -182,9 +182,7 @@ async function writeAccepted(
       for (const line of part.split('\n')) if (line !== '') all.push(JSON.parse(line));
     }
     all.sort((a, b) => a.index - b.index);
-    const lines = all.map(
-      ({ prompt, completion }) => `${JSON.stringify({ prompt, completion })}\n`,
-    );
+    const lines = all.map(({ index: _, ...example }) => `${JSON.stringify(example)}\n`);
     writeFileAtomic(join(dataFolder, `${stage}.jsonl`), lines.join(''));
     for (let r = 0; r < ranks.worldSize; r++) rmSync(partOf(r));
   }
