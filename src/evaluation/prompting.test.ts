@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { bodyOf } from '../evaluation/questions.js';
 import { createTask, evaluationProblems } from '../tasks/index.js';
+import { createCharacterTokenizer } from '../tokenizers/character.js';
+import { type ChatMessage, createChatTemplate } from '../tokenizers/chat-template.js';
+import { openTokenizer } from '../tokenizers/hugging-face.js';
+import { messagesOf, plainText, promptedThinking, promptTokens } from '../tokenizers/prompting.js';
 import { encodePrompt } from '../training/stage.js';
-import { createCharacterTokenizer } from './character.js';
-import { type ChatMessage, createChatTemplate } from './chat-template.js';
-import { openTokenizer } from './hugging-face.js';
-import { messagesOf, plainText, promptedThinking, promptTokens } from './prompting.js';
+import { bodyOf } from './questions.js';
 
 const files = JSON.parse(
   readFileSync(new URL('../../test/fixtures/tokenizers/qwen.json', import.meta.url), 'utf8'),
