@@ -230,7 +230,7 @@ export function balanceLoss(
       parameters: {
         topK: { type: 'u32', value: topK },
         shared: { type: 'u32', value: Number(prefixes !== null) },
-        count: { type: 'u32', value: count },
+        sequences: { type: 'u32', value: count },
       },
       // Of a prefix: the sum over the sequences that go on from it.
       body: () => `  let first = u32(ldi_segments(row));
@@ -241,7 +241,7 @@ export function balanceLoss(
   var followed = false;
   var share = 0.0;
   if ($shared != 0u) {
-    for (var t = row + 1u; t < $count; t++) {
+    for (var t = row + 1u; t < $sequences; t++) {
       if (ldi_prefixes(t) != i32(row)) { continue; }
       followed = true;
       let from_ = u32(ldi_segments(t));
