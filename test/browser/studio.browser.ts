@@ -154,6 +154,25 @@ describe('claims', () => {
         expect(text, id).toContain(`${usd(figure?.low ?? 0)} to ${usd(figure?.high ?? 0)}`);
       }
       for (const said of ['$5.58M', '$1.63B', '$294K']) expect(text).toContain(said);
+      // The whiskers end where their intervals do, by one scale, and have caps at both ends.
+      const fall = page.locator('.waterfall').first();
+      const drawn = await fall.locator('.fall-bar path').evaluateAll((paths) =>
+        paths.map((path) => {
+          const row = path.closest('summary')?.querySelector('.fall-value .note')?.textContent;
+          return [path.getAttribute('d'), row] as const;
+        }),
+      );
+      expect(drawn.length).toBeGreaterThan(2);
+      const ends = drawn.map(([d, row]) => {
+        const [, low, , high] =
+          /^M([\d.]+) 15.5V19.5M([\d.]+) 17.5H([\d.]+)M[\d.]+ 15.5V19.5$/.exec(d ?? '') ?? [];
+        expect(Number(high)).toBeLessThan(100);
+        const figure = claim.figures.find((one) => row === `${usd(one.low)} to ${usd(one.high)}`);
+        return { low: Number(low), high: Number(high), figure };
+      });
+      const scales = ends.flatMap(({ high, figure }) => (figure ? [figure.high / high] : []));
+      expect(scales.length).toBeGreaterThan(2);
+      for (const scale of scales) expect(scale / scales[0]).toBeCloseTo(1, 6);
       const step = claim.steps.find(({ to }) => to === 'programme-rented');
       const row = page.locator('details.fall', { hasText: step?.what ?? '' }).first();
       await row.locator('summary').click();
@@ -212,6 +231,12 @@ describe('runs', () => {
         0,
       );
     }
+    // A stage of evaluation has no curves, and each cost has its name.
+    const segments = page.getByRole('group', { name: 'Stage' }).getByRole('button');
+    expect(await segments.allInnerTexts()).toEqual(['sft', 'grpo']);
+    expect(await page.locator('.stat dt').allInnerTexts()).toContain('Compute cost, full');
+    expect(await page.locator('.stats').innerText()).toMatch(/95%: [\d.]+–[\d.]+%/);
+    expect(await page.locator('main').innerText()).not.toMatch(/\d\.\de[+-]\d|step \d+\.0\b|±/);
     await page.getByText('Compare').click();
     await page.locator('.menu-body label', { hasText: second.slice(-4) }).click();
     await page.waitForFunction((name) => location.search.includes(name), second);

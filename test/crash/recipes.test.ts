@@ -21,18 +21,18 @@ type Spoil = (recipe: any) => unknown;
  * grpo, rejection-sample, sft, distill, eval.
  */
 const wrong: [what: string, spoil: Spoil, field: string, message: RegExp][] = [
-  ['an unknown field', (r) => (r.epochs = 3), 'epochs', /is not a field/],
+  ['an unknown field', (r) => (r.epochs = 3), 'epochs', /is not a known field/],
   [
     'an unknown field of a stage',
     (r) => (r.stages[0].epochs = 3),
     'stages.0.epochs',
-    /is not a field/,
+    /is not a known field/,
   ],
   [
     'an unknown field of an optimizer',
     (r) => (r.stages[0].optimizer.lrr = 1),
     'stages.0.optimizer.lrr',
-    /is not a field/,
+    /is not a known field/,
   ],
   [
     'a wrong type',

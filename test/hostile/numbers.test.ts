@@ -24,7 +24,12 @@ it.each([
   ['stages.1.problems', 1e12, 'evaluation problems asked for'],
   ['stages.2.maxTokens', 1e12, 'max_position_embeddings'],
   ['model.hidden_size', 96_000_000, 'MB'],
-  ['model.num_hidden_layers', 1e9, 'a WebAssembly memory ends at 4096 MB'],
+  [
+    'model.num_hidden_layers',
+    1e9,
+    'model.num_hidden_layers: Too big: expected number to be <=1000',
+  ],
+  ['model.intermediate_size', 1e9, 'a WebAssembly memory ends at 4096 MB'],
   ['model.vocab_size', 1e12, 'model.vocab_size'],
   ['task.terms.1', 1e12, 'task'],
 ])('%s of %d', async (path, value, message) => {

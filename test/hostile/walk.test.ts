@@ -111,6 +111,8 @@ function learner(): string {
   return file;
 }
 
+/** On one worker: each loads the program, which is not what is measured. */
+const MORE = ['--runs', join(scratch, 'more'), '--workers', '1'];
 const ASKED = ['--prompt', '1+1=', '--max-tokens', '2'];
 const FEW = ['--problems', '1', '--samples', '1', '--no-greedy'];
 
@@ -158,11 +160,11 @@ const CALLS: Record<
   validate: { file: (p) => [[p]] },
   train: {
     run: (p) => [['--resume', p]],
-    model: (p) => [[recipeFrom(p), '--runs', join(scratch, 'more')]],
+    model: (p) => [[recipeFrom(p), ...MORE]],
     file: (p) => [
-      [p, '--runs', join(scratch, 'more')],
-      [learner(), '--data', p, '--runs', join(scratch, 'more')],
-      [learner(), '--prices', p, '--runs', join(scratch, 'more')],
+      [p, ...MORE],
+      [learner(), '--data', p, ...MORE],
+      [learner(), '--prices', p, ...MORE],
     ],
   },
   // Servers are walked by their routes.

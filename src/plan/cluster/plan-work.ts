@@ -9,6 +9,7 @@
  * would.
  */
 import { type Quantity, scaled } from '../../base/quantity.js';
+import { formatScaled } from '../../base/text/index.js';
 import { deviceUsd } from '../../ledger/book/device-price.js';
 import { medianOf, quantityOfDistribution } from '../../planner/distribution.js';
 import { countParameters, lossText, type Outcome, type Sensitivity } from '../../planner/index.js';
@@ -33,6 +34,7 @@ export function planWork(recipe: PlannableRecipe, target: Target): Plan {
       `Stage ${work.id} cannot take the layout that was given, and another was searched for: ${refused?.message}.`,
     );
   }
+  notes.push(...memoryNotes(costs, target));
   const inputs = inputsOf(architecture, target, costs);
   const groups = published.map((group) => new Set(group.stages));
   const outcomes = simulate(inputs, { target, calibration, costs, groups });
@@ -70,6 +72,17 @@ export function planWork(recipe: PlannableRecipe, target: Target): Plan {
     }),
     notes,
   };
+}
+
+/** A layout that fits by the expected memory may not fit at the end of its interval. */
+function memoryNotes(costs: readonly StageCost[], { accelerator }: Target): string[] {
+  const close = costs.filter(({ memoryBytes }) => memoryBytes.high > accelerator.memoryBytes);
+  if (close.length === 0) return [];
+  const most = Math.max(...close.map(({ memoryBytes }) => memoryBytes.high));
+  const stages = close.map(({ work }) => work.id).join(', ');
+  return [
+    `${close.length === 1 ? 'Stage' : 'Stages'} ${stages} may not fit: the 90% interval of the memory ends at ${formatScaled(most, 'B')}, and ${accelerator.name} has ${formatScaled(accelerator.memoryBytes, 'B')}.`,
+  ];
 }
 
 type Outcomes = Record<string, Outcome>;

@@ -168,6 +168,7 @@ describe('planRecipe', () => {
     expect(stages[0].layout).toContain('pp16');
     expect(notes).toEqual([
       expect.stringMatching(/^Stage sft cannot take the layout that was given, .*DualPipe needs/),
+      'Stage pretrain may not fit: the 90% interval of the memory ends at 104 GB, and NVIDIA H800 SXM5 80 GB has 80.0 GB.',
     ]);
     const impossible = () => planned('deepseek-v3', 'h800x2048', 'tp1 pp1 ep1', pretraining);
     expect(impossible).toThrow(/stage pretrain: none of [\d,]+ layouts fits: /);

@@ -16,6 +16,7 @@ it('axes have no zeros that say nothing, and shares are in percent', () => {
   expect(metric('accuracy').axis?.(0.1)).toBe('10%');
   expect(metric('usd').axis?.(0.00085)).toBe('$0.00085');
   expect(metric('learning_rate').show(0.003)).toBe('0.00300');
+  expect(metric('learning_rate').show(0)).toBe('0');
 });
 
 it('dates are not broken', () => {
