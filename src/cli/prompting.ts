@@ -25,7 +25,7 @@ export const THINKING = (): Option =>
     'set the switch of a chat template that has one, as Qwen3’s (default: as the template does)',
   ).choices(['on', 'off']);
 
-/** Options of whoever asks one prompt after the other. */
+/** Options of the verbs that ask one prompt after the other: `chat` and `eval`. */
 export function addPrompting(command: Command): Command {
   return command
     .addOption(SYSTEM())
